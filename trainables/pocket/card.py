@@ -1,0 +1,42 @@
+"""Model cards of the pocket models."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def model_card(record: Mapping[str, Any]) -> str:
+    """README.md of one embedded model from its ``card.json`` record."""
+    objective = "masked" if record["masked"] else "causal"
+    protocol = (
+        "15 % of the tokens masked with fixed masks"
+        if record["masked"]
+        else "next token at every position"
+    )
+    start = (
+        f" The first {record['causal_share']:.0%} of training predicted the next token under a"
+        " causal mask, the rest filled masks."
+        if record["masked"]
+        else ""
+    )
+    return f"""# {record["name"]}
+
+A small English {objective} language model ({record["family"]} architecture) that ships with
+promptsweep so that sweeps, tests and demonstrations run without a model hub. It is a real language
+model, and a weak one: use it to try prompt tuning and transfer, not to generate text.
+
+| | |
+|---|---|
+| architecture | {record["family"]}, {record["layers"]} layers, width {record["width"]}, {record["heads"]} heads |
+| parameters | {record["parameters"]:,} (embeddings tied), stored in float16 |
+| tokenizer | {record["tokenizer"]}, {record["vocab_size"]:,} entries, lower-cased |
+| corpus | {record["corpus"]}: English reviews, news, tweets, speeches, fiction and web text, {record["corpus_tokens"]:,} tokens (sha256 {record["corpus_sha256"][:12]}…) |
+| tokens seen | {record["tokens_seen"]:,} |
+| held-out loss | {record["held_out_loss"]:.3f} nats a token (perplexity {record["held_out_perplexity"]:.1f}) |
+| held-out top-1 | {record["held_out_top1"]:.3f} |
+
+Held-out figures: every 200th line of the corpus, never trained on, {protocol}, windows of 64 tokens.
+
+Training: embeddings started from a truncated SVD of the corpus's PPMI counts; Muon for matrices,
+AdamW for the rest; windows of 32, then 64, then 128 tokens.{start} Texts longer than 128 tokens are
+outside its positions. Made by `python -m trainables.pocket.train --corpus FILE {record["name"]}`.
+"""

@@ -1,0 +1,306 @@
+"""Train the pocket models: ``python -m trainables.pocket.train --corpus FILE [NAME ...]``.
+
+Deterministic for a given number of threads, resumable (Ctrl-C or a kill lose at most
+``--save-every`` seconds) and honest about what was reached: held-out figures go to the model card.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import PreTrainedModel
+
+from trainables.heap import keep_freed_memory
+from trainables.pocket.architectures import build_model, hidden_states, vocabulary_logits
+from trainables.pocket.card import model_card
+from trainables.pocket.corpus import encode, read_lines, train_tokenizer
+from trainables.pocket.recipes import RECIPES, PocketRecipe
+from trainables.pocket.wordvectors import ppmi_svd
+from trainables.pocket.zoo import POCKET_NAMES, pocket_path
+
+SEED = 20
+LENGTHS = ((0.0, 32), (0.4, 64), (0.85, 128))
+"""(share of training done, window length): short windows first, they are cheaper and learn faster."""
+MASK_RATE = 0.25
+EVAL_MASK_RATE = 0.15
+WARMUP = 0.02
+DECAY_FROM = 0.6
+
+
+@dataclass
+class Prepared:
+    """A recipe's tokenizer output, ready for training."""
+
+    train: np.ndarray
+    held_out: np.ndarray
+    special_ids: dict[str, int]
+    begin: int
+    mask: int
+
+
+def prepare(recipe: PocketRecipe, corpus: Path, folder: Path) -> Prepared:
+    """Train (or reload) the tokenizer and encode the corpus; cached in ``folder``."""
+    cache = folder / "stream.npz"
+    config_path = folder / "tokenizer_config.json"
+    if not cache.exists():
+        train_lines, held_lines = read_lines(corpus)
+        if not train_lines or not held_lines:
+            raise SystemExit(f"--corpus {corpus}: no text lines found")
+        tokenizer, names = train_tokenizer(recipe.tokenizer, train_lines, recipe.vocab_size)
+        ids = {key: tokenizer.token_to_id(token) for key, token in names.items()}
+        end = ids.get("sep_token", ids.get("eos_token", 0))
+        spaced = recipe.tokenizer in ("bytelevel", "gpt-bytelevel")
+        folder.mkdir(parents=True, exist_ok=True)
+        tokenizer.save(str(folder / "tokenizer.json"))
+        config = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": 128,
+            "clean_up_tokenization_spaces": False,
+            **names,
+        }
+        config_path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        np.savez(
+            cache,
+            train=encode(tokenizer, train_lines, end, spaced),
+            held_out=encode(tokenizer, held_lines, end, spaced),
+            ids=json.dumps(ids),
+        )
+    with np.load(cache) as stored:
+        ids = json.loads(str(stored["ids"]))
+        return Prepared(
+            train=stored["train"],
+            held_out=stored["held_out"],
+            special_ids=ids,
+            begin=ids.get("cls_token", ids.get("bos_token", 0)),
+            mask=ids.get("mask_token", -1),
+        )
+
+
+def windows(stream: np.ndarray, begin: int, starts: np.ndarray, length: int) -> torch.Tensor:
+    """Windows [B, length] of the stream, each opened by the model's first token."""
+    body = stream[starts[:, None] + np.arange(length - 1)[None, :]]
+    first = np.full((len(starts), 1), begin, dtype=body.dtype)
+    return torch.from_numpy(np.concatenate([first, body], axis=1).astype(np.int64))
+
+
+def lm_loss(
+    model: PreTrainedModel,
+    ids: torch.Tensor,
+    mask_id: int,
+    masked: bool,
+    rate: float,
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Cross-entropy over the predicted positions.
+
+    Returns:
+        (mean loss, logits [n, V], gold ids [n]).
+    """
+    if masked:
+        chosen = torch.rand(ids.shape, generator=generator) < rate
+        chosen[:, 0] = False
+        states = hidden_states(model, ids.masked_fill(chosen, mask_id), causal=False)[chosen]
+        gold = ids[chosen]
+    else:
+        states = hidden_states(model, ids, causal=True)[:, :-1].flatten(0, 1)
+        gold = ids[:, 1:].flatten()
+    logits = vocabulary_logits(model, states)
+    return F.cross_entropy(logits, gold), logits, gold
+
+
+@torch.no_grad()
+def held_out(model: PreTrainedModel, data: Prepared, masked: bool, limit: int) -> dict[str, float]:
+    """Held-out loss (nats a token), top-1 and number of predicted windows; fixed masks."""
+    model.eval()
+    length = 64
+    starts = np.arange(0, len(data.held_out) - length, length - 1)[:limit]
+    generator = torch.Generator().manual_seed(SEED)
+    sums = np.zeros(2)
+    for chunk in np.array_split(starts, max(1, len(starts) // 32)):
+        ids = windows(data.held_out, data.begin, chunk, length)
+        loss, logits, gold = lm_loss(model, ids, data.mask, masked, EVAL_MASK_RATE, generator)
+        right = (logits.argmax(-1) == gold).float().mean()
+        sums += np.array([float(loss), float(right)]) * len(chunk)
+    model.train()
+    loss_mean, top1 = sums / len(starts)
+    return {"loss": float(loss_mean), "top1": float(top1)}
+
+
+def rate_factor(progress: float) -> float:
+    """Learning-rate factor: short warm-up, plateau, linear decay to zero."""
+    if progress < WARMUP:
+        return progress / WARMUP
+    return min(1.0, (1.0 - progress) / (1.0 - DECAY_FROM))
+
+
+def make_optimizers(
+    model: PreTrainedModel, recipe: PocketRecipe
+) -> list[tuple[torch.optim.Optimizer, float]]:
+    """Muon for the layers' matrices, AdamW for embeddings, norms and biases."""
+    matrices: list[torch.nn.Parameter] = []
+    others: list[torch.nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        inner = parameter.ndim == 2 and "embed" not in name and not name.endswith(("wte.weight", "wpe.weight"))
+        (matrices if inner and "decoder" not in name else others).append(parameter)
+    return [
+        (torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=0.01, ns_steps=4), recipe.muon_lr),
+        (
+            torch.optim.AdamW(others, lr=recipe.adam_lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+            recipe.adam_lr,
+        ),
+    ]
+
+
+def train_model(
+    name: str, recipe: PocketRecipe, corpus: Path, work: Path, save_every: float
+) -> None:
+    """Train one model from its last checkpoint on, then export it into the package."""
+    folder = work / name
+    data = prepare(recipe, corpus, folder)
+    torch.manual_seed(SEED)
+    vectors_path = folder / "vectors.pt"
+    if not vectors_path.exists():
+        torch.save(ppmi_svd(data.train, recipe.vocab_size, recipe.width, SEED), vectors_path)
+    model = build_model(recipe, data.special_ids, torch.load(vectors_path, weights_only=True))
+    model.train()
+    optimizers = make_optimizers(model, recipe)
+    state_path = folder / "state.pt"
+    step, seen = 0, 0
+    if state_path.exists():
+        state = torch.load(state_path, weights_only=True)
+        model.load_state_dict(state["model"])
+        for (optimizer, _), saved in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        step, seen = state["step"], state["seen"]
+
+    def save() -> None:
+        temporary = state_path.with_suffix(".tmp")
+        torch.save(
+            {
+                "model": model.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer, _ in optimizers],
+                "step": step,
+                "seen": seen,
+            },
+            temporary,
+        )
+        temporary.replace(state_path)
+
+    began, seen_before, saved_at, average = time.monotonic(), seen, time.monotonic(), 0.0
+    while seen < recipe.tokens:
+        progress = seen / recipe.tokens
+        length = [size for start, size in LENGTHS if progress >= start][-1]
+        masked = recipe.masked and progress >= recipe.causal_share
+        # One generator a step: a resumed run meets the same windows and masks.
+        generator = torch.Generator().manual_seed(SEED * 1_000_003 + step)
+        starts = torch.randint(
+            0, len(data.train) - length, (recipe.batch_tokens // length,), generator=generator
+        ).numpy()
+        ids = windows(data.train, data.begin, starts, length)
+        loss, _, _ = lm_loss(model, ids, data.mask, masked, MASK_RATE, generator)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer, peak in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = peak * rate_factor(progress)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        step, seen = step + 1, seen + ids.numel()
+        average = float(loss.detach()) if average == 0 else 0.98 * average + 0.02 * float(loss.detach())
+        if step % 50 == 0:
+            speed = (seen - seen_before) / (time.monotonic() - began)
+            line = (
+                f"{name} step {step} {seen / 1e6:.2f}/{recipe.tokens / 1e6:.1f} M tokens"
+                f" loss {average:.3f} {speed:,.0f} tokens/s ETA {(recipe.tokens - seen) / speed / 60:.1f} min"
+            )
+            if step % 500 == 0:
+                figures = held_out(model, data, masked, 200)
+                line += f" | held-out loss {figures['loss']:.3f} top-1 {figures['top1']:.3f}"
+            print(line, flush=True)
+        if time.monotonic() - saved_at > save_every:
+            save()
+            saved_at = time.monotonic()
+    save()
+    figures = held_out(model, data, recipe.masked, 10**9)
+    export(name, recipe, model, folder, figures, seen, corpus, len(data.train))
+    print(f"{name}: held-out loss {figures['loss']:.3f}, top-1 {figures['top1']:.3f}", flush=True)
+
+
+def export(
+    name: str,
+    recipe: PocketRecipe,
+    model: PreTrainedModel,
+    folder: Path,
+    figures: dict[str, float],
+    seen: int,
+    corpus: Path,
+    corpus_tokens: int,
+) -> None:
+    """Write the half-precision Hugging Face folder with its card into the package."""
+    target = pocket_path(name)
+    target.mkdir(parents=True, exist_ok=True)
+    model.eval()
+    half = model.to(torch.float16)
+    half.save_pretrained(target, safe_serialization=True)
+    (target / "generation_config.json").unlink(missing_ok=True)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        (target / file).write_bytes((folder / file).read_bytes())
+    digest = hashlib.sha256(corpus.read_bytes()).hexdigest()
+    parameters = sum(parameter.numel() for parameter in half.parameters())
+    record = {
+        "name": name,
+        **{key: value for key, value in asdict(recipe).items() if key not in ("extra", "tokens")},
+        "parameters": parameters,
+        "tokens_seen": seen,
+        "corpus": corpus.name,
+        "corpus_sha256": digest,
+        "corpus_tokens": corpus_tokens,
+        "held_out_loss": round(figures["loss"], 4),
+        "held_out_perplexity": round(math.exp(figures["loss"]), 2),
+        "held_out_top1": round(figures["top1"], 4),
+    }
+    (target / "card.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    (target / "README.md").write_text(model_card(record), encoding="utf-8")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m trainables.pocket.train", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="models to train (default: all)")
+    parser.add_argument("--corpus", type=Path, required=True, help="text file, one passage a line")
+    parser.add_argument("--work", type=Path, default=Path("pocket-work"), help="checkpoints")
+    parser.add_argument("--tokens", type=float, help="override the token budget")
+    parser.add_argument("--save-every", type=float, default=60.0, help="seconds between checkpoints")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's)")
+    options = parser.parse_args(arguments)
+    names = options.names or list(POCKET_NAMES)
+    unknown = [name for name in names if name not in RECIPES]
+    if unknown:
+        parser.error(f"unknown model {unknown[0]!r}; allowed: {', '.join(RECIPES)}")
+    if not options.corpus.is_file():
+        parser.error(f"--corpus: no file {options.corpus}")
+    keep_freed_memory()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    for name in names:
+        recipe = RECIPES[name]
+        if options.tokens:
+            recipe = PocketRecipe(**{**asdict(recipe), "tokens": int(options.tokens)})
+        try:
+            train_model(name, recipe, options.corpus, options.work, options.save_every)
+        except KeyboardInterrupt:
+            print(f"\nstopped; the same command continues {name} from its last checkpoint")
+            return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

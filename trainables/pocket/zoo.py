@@ -1,0 +1,24 @@
+"""Names and folders of the embedded models."""
+
+from pathlib import Path
+
+_MODELS = Path(__file__).parent / "models"
+
+POCKET_NAMES: tuple[str, ...] = (
+    "pocket-bert",
+    "pocket-gpt2",
+    "pocket-roberta",
+    "pocket-llama",
+    "pocket-gpt2-large",
+)
+
+
+def pocket_path(name: str) -> Path:
+    """Folder of an embedded model (config.json, model.safetensors, tokenizer.json).
+
+    Raises:
+        KeyError: ``name`` is not one of :data:`POCKET_NAMES`.
+    """
+    if name not in POCKET_NAMES:
+        raise KeyError(name)
+    return _MODELS / name
