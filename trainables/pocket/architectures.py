@@ -111,8 +111,13 @@ def build_model(
     return model
 
 
-def hidden_states(model: PreTrainedModel, ids: torch.Tensor, causal: bool) -> torch.Tensor:
-    """Last hidden states [B, L, d] of unpadded windows ``ids`` [B, L].
+def hidden_states(
+    model: PreTrainedModel,
+    ids: torch.Tensor,
+    causal: bool,
+    attention: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Last hidden states [B, L, d] of windows ``ids`` [B, L]; ``attention`` marks what is no padding.
 
     A masked model under ``causal`` gets an explicit lower-triangular mask: the warm-up phase.
     """
@@ -122,7 +127,7 @@ def hidden_states(model: PreTrainedModel, ids: torch.Tensor, causal: bool) -> to
         allowed = torch.ones(length, length, dtype=torch.bool).tril()
         extra["attention_mask"] = allowed.expand(batch, 1, length, length)
     else:
-        extra["attention_mask"] = torch.ones_like(ids)
+        extra["attention_mask"] = torch.ones_like(ids) if attention is None else attention
     if model.config.model_type in ("gpt2", "llama"):
         extra["use_cache"] = False
     states: torch.Tensor = model.base_model(input_ids=ids, **extra).last_hidden_state

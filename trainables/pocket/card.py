@@ -18,6 +18,11 @@ def model_card(record: Mapping[str, Any]) -> str:
         if record["masked"]
         else ""
     )
+    if record["masked"]:
+        start += (
+            " In its last part each row was one line, one of whose rarer words was taken out and"
+            " asked for at a mask behind the line."
+        )
     return f"""# {record["name"]}
 
 A small English {objective} language model ({record["family"]} architecture) that ships with

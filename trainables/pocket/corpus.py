@@ -96,6 +96,8 @@ def _gpt_bytelevel(lines: Iterator[str], vocab_size: int) -> tuple[Tokenizer, di
         show_progress=False,
     )
     tokenizer.train_from_iterator((" " + line for line in lines), trainer)
+    # Every training window opens with the end-of-text token; a text does so too.
+    _wrap(tokenizer, "<|endoftext|>", "")
     return tokenizer, {name: "<|endoftext|>" for name in ("bos_token", "eos_token", "unk_token")}
 
 
@@ -119,17 +121,17 @@ def _metaspace(lines: Iterator[str], vocab_size: int) -> tuple[Tokenizer, dict[s
         show_progress=False,
     )
     tokenizer.train_from_iterator(lines, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", tokenizer.token_to_id("<s>"))]
-    )
+    _wrap(tokenizer, "<s>", "")
     return tokenizer, names
 
 
 def _wrap(tokenizer: Tokenizer, first: str, last: str) -> None:
+    """Have the tokenizer put ``first`` before and ``last`` (may be empty) after a text."""
+    used = [token for token in (first, last) if token]
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{first} $A {last}",
-        pair=f"{first} $A {last} $B {last}",
-        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (first, last)],
+        single=" ".join(part for part in (first, "$A", last) if part),
+        pair=" ".join(part for part in (first, "$A", last, "$B", last) if part),
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in used],
     )
 
 

@@ -1,8 +1,6 @@
 """What each pocket model is made of: one entry a model, read by :mod:`trainables.pocket.train`."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -13,10 +11,14 @@ class PocketRecipe:
         family: Hugging Face ``model_type``.
         tokenizer: one of ``wordpiece``, ``bytelevel``, ``metaspace`` (see ``corpus.py``).
         masked: trained to fill masks (else to predict the next token).
-        tokens: training tokens seen, all epochs together.
-        causal_share: share of ``tokens`` a masked model first spends on next-token prediction.
+        cycles: training tokens of each cycle; windows and learning rate start anew in each.
+        causal_share: share of the first cycle a masked model spends on next-token prediction.
             Masked training starts with a long plateau on a small budget; next-token prediction
             teaches embeddings and heads from every position and skips it.
+        gist_from: cycle from which a masked model's masked training is the *moved word* kind: one
+            line a row, one of its rarer words taken out and asked for at a mask behind the line.
+            Without it a small model never learns to gather a whole text at a final mask, which is
+            where a prompt wants its answer.
         muon_lr / adam_lr: peak learning rates of matrices / of everything else.
     """
 
@@ -27,24 +29,24 @@ class PocketRecipe:
     width: int
     layers: int
     heads: int
-    tokens: int
+    cycles: tuple[int, ...]
     causal_share: float = 0.0
+    gist_from: int = 99
     batch_tokens: int = 4096
     muon_lr: float = 0.02
     adam_lr: float = 3e-3
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 RECIPES: dict[str, PocketRecipe] = {
     "pocket-bert": PocketRecipe(
-        "bert", "wordpiece", True, 6144, 128, 3, 4, tokens=16_000_000, causal_share=0.35
+        "bert", "wordpiece", True, 6144, 128, 3, 4, (16_000_000, 5_000_000), 0.35, gist_from=1
     ),
-    "pocket-gpt2": PocketRecipe("gpt2", "gpt-bytelevel", False, 6144, 128, 3, 4, tokens=10_000_000),
+    "pocket-gpt2": PocketRecipe("gpt2", "gpt-bytelevel", False, 6144, 128, 3, 4, (10_000_000,)),
     "pocket-roberta": PocketRecipe(
-        "roberta", "bytelevel", True, 5120, 160, 3, 4, tokens=14_000_000, causal_share=0.35
+        "roberta", "bytelevel", True, 5120, 160, 3, 4, (14_000_000,), 0.35, gist_from=0
     ),
-    "pocket-llama": PocketRecipe("llama", "metaspace", False, 5120, 96, 4, 4, tokens=10_000_000),
+    "pocket-llama": PocketRecipe("llama", "metaspace", False, 5120, 96, 4, 4, (8_000_000,)),
     "pocket-gpt2-large": PocketRecipe(
-        "gpt2", "gpt-bytelevel", False, 6144, 192, 4, 6, tokens=11_000_000
+        "gpt2", "gpt-bytelevel", False, 6144, 192, 4, 6, (11_000_000,)
     ),
 }

@@ -10,7 +10,7 @@ import json
 import math
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,12 @@ import torch.nn.functional as F
 from transformers import PreTrainedModel
 
 from trainables.heap import keep_freed_memory
-from trainables.pocket.architectures import build_model, hidden_states, vocabulary_logits
+from trainables.pocket.architectures import (
+    MAX_TOKENS,
+    build_model,
+    hidden_states,
+    vocabulary_logits,
+)
 from trainables.pocket.card import model_card
 from trainables.pocket.corpus import encode, read_lines, train_tokenizer
 from trainables.pocket.recipes import RECIPES, PocketRecipe
@@ -30,6 +35,10 @@ SEED = 20
 LENGTHS = ((0.0, 32), (0.4, 64), (0.85, 128))
 """(share of training done, window length): short windows first, they are cheaper and learn faster."""
 MASK_RATE = 0.25
+MOVED_MASK_RATE = 0.15
+MOVED_WEIGHT = 0.5
+FREQUENT = 150
+MAX_LINE = 64
 EVAL_MASK_RATE = 0.15
 WARMUP = 0.02
 DECAY_FROM = 0.6
@@ -55,7 +64,7 @@ def prepare(recipe: PocketRecipe, corpus: Path, folder: Path) -> Prepared:
         if not train_lines or not held_lines:
             raise SystemExit(f"--corpus {corpus}: no text lines found")
         tokenizer, names = train_tokenizer(recipe.tokenizer, train_lines, recipe.vocab_size)
-        ids = {key: tokenizer.token_to_id(token) for key, token in names.items()}
+        ids = {key: int(tokenizer.token_to_id(token) or 0) for key, token in names.items()}
         end = ids.get("sep_token", ids.get("eos_token", 0))
         spaced = recipe.tokenizer in ("bytelevel", "gpt-bytelevel")
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,6 +98,87 @@ def windows(stream: np.ndarray, begin: int, starts: np.ndarray, length: int) -> 
     body = stream[starts[:, None] + np.arange(length - 1)[None, :]]
     first = np.full((len(starts), 1), begin, dtype=body.dtype)
     return torch.from_numpy(np.concatenate([first, body], axis=1).astype(np.int64))
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Where lines start in the training stream, and which tokens are rare enough to ask for."""
+
+    starts: np.ndarray
+    end: int
+    pad: int
+    rare: np.ndarray
+
+    @classmethod
+    def of(cls, data: Prepared, vocab_size: int) -> "Lines":
+        """Read off the stream; the most frequent tokens say little about a line."""
+        end = data.special_ids["sep_token"]
+        ends = np.flatnonzero(data.train[:-MAX_TOKENS] == end)
+        order = np.argsort(-np.bincount(data.train, minlength=vocab_size), kind="stable")
+        rare = np.ones(vocab_size, dtype=bool)
+        rare[order[:FREQUENT]] = False
+        return cls(ends + 1, end, data.special_ids["pad_token"], rare)
+
+
+def moved_word_rows(
+    data: Prepared, lines: Lines, count: int, length: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Rows [begin] line-without-one-word [mask] [end], padded.
+
+    Returns:
+        ids [n, L] with the mask in place, true lengths [n], index of the mask [n], the word [n];
+        lines without a rare word are left out.
+    """
+    pick = torch.randint(0, len(lines.starts), (count,), generator=generator).numpy()
+    block = data.train[lines.starts[pick][:, None] + np.arange(length - 2)[None, :]]
+    rows, lengths, words = [], [], []
+    draws = torch.rand(count, generator=generator).numpy()
+    for row, draw in zip(block, draws, strict=True):
+        stops = np.flatnonzero(row == lines.end)
+        line = row[: stops[0]] if len(stops) else row
+        places = np.flatnonzero(lines.rare[line])
+        if not len(places):
+            continue
+        place = places[int(draw * len(places))]
+        rows.append([data.begin, *np.delete(line, place), data.mask, lines.end])
+        lengths.append(len(rows[-1]))
+        words.append(int(line[place]))
+    ids = np.full((len(rows), max(lengths)), lines.pad, dtype=np.int64)
+    for index, filled in enumerate(rows):
+        ids[index, : len(filled)] = filled
+    return (
+        torch.from_numpy(ids),
+        torch.tensor(lengths),
+        torch.tensor(lengths) - 2,
+        torch.tensor(words),
+    )
+
+
+def moved_word_loss(
+    model: PreTrainedModel,
+    data: Prepared,
+    lines: Lines,
+    ids_shape: tuple[int, int],
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, int]:
+    """Masked-word loss within lines plus the loss of the moved word.
+
+    Returns:
+        (loss, number of real tokens).
+    """
+    ids, lengths, at, words = moved_word_rows(data, lines, *ids_shape, generator)
+    inside = torch.arange(ids.shape[1])[None, :] < (lengths - 2)[:, None]
+    chosen = (torch.rand(ids.shape, generator=generator) < MOVED_MASK_RATE) & inside
+    chosen[:, 0] = False
+    attention = (torch.arange(ids.shape[1])[None, :] < lengths[:, None]).long()
+    states = hidden_states(model, ids.masked_fill(chosen, data.mask), False, attention)
+    every = torch.arange(len(ids))
+    gathered = torch.cat([states[chosen], states[every, at]])
+    logits = vocabulary_logits(model, gathered)
+    masked_count = int(chosen.sum())
+    masked = F.cross_entropy(logits[:masked_count], ids[chosen])
+    moved = F.cross_entropy(logits[masked_count:], words)
+    return masked + MOVED_WEIGHT * moved, int(lengths.sum())
 
 
 def lm_loss(
@@ -134,6 +224,15 @@ def held_out(model: PreTrainedModel, data: Prepared, masked: bool, limit: int) -
     return {"loss": float(loss_mean), "top1": float(top1)}
 
 
+def cycle_of(seen: int, cycles: tuple[int, ...]) -> tuple[int, float]:
+    """(number of the running cycle, share of it done) after ``seen`` tokens."""
+    for number, tokens in enumerate(cycles):
+        if seen < tokens or number == len(cycles) - 1:
+            return number, seen / tokens
+        seen -= tokens
+    raise ValueError("a recipe needs at least one cycle")
+
+
 def rate_factor(progress: float) -> float:
     """Learning-rate factor: short warm-up, plateau, linear decay to zero."""
     if progress < WARMUP:
@@ -148,12 +247,21 @@ def make_optimizers(
     matrices: list[torch.nn.Parameter] = []
     others: list[torch.nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        inner = parameter.ndim == 2 and "embed" not in name and not name.endswith(("wte.weight", "wpe.weight"))
+        inner = (
+            parameter.ndim == 2
+            and "embed" not in name
+            and not name.endswith(("wte.weight", "wpe.weight"))
+        )
         (matrices if inner and "decoder" not in name else others).append(parameter)
     return [
-        (torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=0.01, ns_steps=4), recipe.muon_lr),
         (
-            torch.optim.AdamW(others, lr=recipe.adam_lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+            torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=0.01, ns_steps=4),
+            recipe.muon_lr,
+        ),
+        (
+            torch.optim.AdamW(
+                others, lr=recipe.adam_lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True
+            ),
             recipe.adam_lr,
         ),
     ]
@@ -195,17 +303,25 @@ def train_model(
         temporary.replace(state_path)
 
     began, seen_before, saved_at, average = time.monotonic(), seen, time.monotonic(), 0.0
-    while seen < recipe.tokens:
-        progress = seen / recipe.tokens
+    total = sum(recipe.cycles)
+    lines = Lines.of(data, recipe.vocab_size) if recipe.gist_from < len(recipe.cycles) else None
+    while seen < total:
+        cycle, progress = cycle_of(seen, recipe.cycles)
         length = [size for start, size in LENGTHS if progress >= start][-1]
-        masked = recipe.masked and progress >= recipe.causal_share
+        masked = recipe.masked and (cycle > 0 or progress >= recipe.causal_share)
         # One generator a step: a resumed run meets the same windows and masks.
         generator = torch.Generator().manual_seed(SEED * 1_000_003 + step)
-        starts = torch.randint(
-            0, len(data.train) - length, (recipe.batch_tokens // length,), generator=generator
-        ).numpy()
-        ids = windows(data.train, data.begin, starts, length)
-        loss, _, _ = lm_loss(model, ids, data.mask, masked, MASK_RATE, generator)
+        count = recipe.batch_tokens // length
+        if lines is not None and masked and cycle >= recipe.gist_from:
+            # Lines are shorter than windows: twice as many make a batch of about the same size.
+            shape = (2 * count, min(length, MAX_LINE))
+            loss, used = moved_word_loss(model, data, lines, shape, generator)
+        else:
+            limit = len(data.train) - length
+            starts = torch.randint(0, limit, (count,), generator=generator).numpy()
+            ids = windows(data.train, data.begin, starts, length)
+            loss, _, _ = lm_loss(model, ids, data.mask, masked, MASK_RATE, generator)
+            used = ids.numel()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, peak in optimizers:
@@ -213,13 +329,15 @@ def train_model(
                 group["lr"] = peak * rate_factor(progress)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        step, seen = step + 1, seen + ids.numel()
-        average = float(loss.detach()) if average == 0 else 0.98 * average + 0.02 * float(loss.detach())
+        step, seen = step + 1, seen + used
+        average = (
+            float(loss.detach()) if average == 0 else 0.98 * average + 0.02 * float(loss.detach())
+        )
         if step % 50 == 0:
             speed = (seen - seen_before) / (time.monotonic() - began)
             line = (
-                f"{name} step {step} {seen / 1e6:.2f}/{recipe.tokens / 1e6:.1f} M tokens"
-                f" loss {average:.3f} {speed:,.0f} tokens/s ETA {(recipe.tokens - seen) / speed / 60:.1f} min"
+                f"{name} step {step} {seen / 1e6:.2f}/{total / 1e6:.1f} M tokens"
+                f" loss {average:.3f} {speed:,.0f} tokens/s ETA {(total - seen) / speed / 60:.1f} min"
             )
             if step % 500 == 0:
                 figures = held_out(model, data, masked, 200)
@@ -257,7 +375,7 @@ def export(
     parameters = sum(parameter.numel() for parameter in half.parameters())
     record = {
         "name": name,
-        **{key: value for key, value in asdict(recipe).items() if key not in ("extra", "tokens")},
+        **{key: value for key, value in asdict(recipe).items() if key != "cycles"},
         "parameters": parameters,
         "tokens_seen": seen,
         "corpus": corpus.name,
@@ -277,8 +395,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="models to train (default: all)")
     parser.add_argument("--corpus", type=Path, required=True, help="text file, one passage a line")
     parser.add_argument("--work", type=Path, default=Path("pocket-work"), help="checkpoints")
-    parser.add_argument("--tokens", type=float, help="override the token budget")
-    parser.add_argument("--save-every", type=float, default=60.0, help="seconds between checkpoints")
+    parser.add_argument("--tokens", type=float, help="one cycle of so many tokens instead")
+    parser.add_argument(
+        "--save-every", type=float, default=60.0, help="seconds between checkpoints"
+    )
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's)")
     options = parser.parse_args(arguments)
     names = options.names or list(POCKET_NAMES)
@@ -293,7 +413,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in names:
         recipe = RECIPES[name]
         if options.tokens:
-            recipe = PocketRecipe(**{**asdict(recipe), "tokens": int(options.tokens)})
+            recipe = replace(recipe, cycles=(int(options.tokens),))
         try:
             train_model(name, recipe, options.corpus, options.work, options.save_every)
         except KeyboardInterrupt:

@@ -1,0 +1,35 @@
+# Two commands: `make demo` runs the quickstart sweep, `make test` runs all tests.
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= results/quickstart
+BIN := $(VENV)/bin
+
+.PHONY: install demo test lint types bench clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "promptsweep needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: install
+	$(BIN)/sweep run quickstart --out $(OUT)
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+bench: install
+	$(BIN)/python -m benchmarks.quickstart
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,29 @@
+"""Environment of all tests: nothing outside the temporary folder, nothing beyond loopback."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+os.environ["RAY_AUTH_MODE"] = "disabled"
+os.environ["HOME"] = tempfile.mkdtemp(prefix="promptsweep-home-")
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with real data, models and tokenizers beside the repository."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("no folder 'shared' with real data beside the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_data(shared: Path) -> Path:
+    """Folder with real data sets as JSON lines."""
+    return shared / "data"

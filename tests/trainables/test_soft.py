@@ -1,0 +1,207 @@
+"""Joint tuning: literal objective, stacked = alone, λ = 0 = independent, common checkpoint."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.trainables.tiny import tiny
+from trainables.backbones import Layout
+from trainables.optim import linear_schedule
+from trainables.prompts import initial_prompt
+from trainables.relative import (
+    Grams,
+    gram_matrices,
+    normalised_anchors,
+    relative_representation,
+)
+from trainables.settings import SoftSettings
+from trainables.soft import Replica, Source, annealing, batch_order, combined_loss, tune
+from trainables.vocabulary import common_vocabulary
+
+SETTINGS = SoftSettings(
+    prompt_length=2, steps=6, batch_size=3, learning_rate=0.05, init_std=0.5, evaluations=2
+)
+TEXTS = [
+    ("the film was good", 1),
+    ("a bad and boring story", 0),
+    ("we liked it very much", 1),
+    ("what a waste of time , really", 0),
+    ("fine music and a good plot", 1),
+    ("never again", 0),
+    ("i would see it twice", 1),
+]
+
+
+def source(name: str) -> Source:
+    backbone = tiny(name)
+    layout = Layout(SETTINGS.prompt_length)
+    data = backbone.read([text for text, _ in TEXTS], [label for _, label in TEXTS], layout)
+    index = torch.arange(len(TEXTS))
+    labels = backbone.labels(["bad", "good"], "t")
+    return Source(backbone, name, labels, data.take(index), data.take(index[:5]))
+
+
+def grams_of(sources: list[Source]) -> tuple[Grams, list[torch.Tensor]]:
+    models = [item.backbone for item in sources]
+    anchors = normalised_anchors(models, common_vocabulary(models))
+    return gram_matrices(anchors), anchors
+
+
+def literal_run(
+    sources: list[Source], replica: Replica, settings: SoftSettings, anchors: list[torch.Tensor]
+) -> list[torch.Tensor]:
+    """One replica, read from the equations: torch's AdamW, k-dimensional r, one row at a time."""
+    prompts = [
+        initial_prompt(
+            settings.prompt_length, item.backbone.width, settings.init_std, replica.seed, item.key
+        ).requires_grad_()
+        for item in sources
+    ]
+    optimiser = torch.optim.AdamW(prompts, weight_decay=0.0)
+    order = batch_order(len(sources[0].train), settings, replica.seed)
+    for t in range(1, settings.steps + 1):
+        per_model = []
+        for item, prompt in zip(sources, prompts, strict=True):
+            losses = []
+            for row in order[t - 1].tolist():
+                one = item.train.take(torch.tensor([row]))
+                logits = item.backbone.label_logits(prompt[None], one, item.label_ids)[0, 0]
+                losses.append(-torch.log_softmax(logits, -1)[int(one.gold[0])])
+            per_model.append(torch.stack(losses).mean())
+        l_pt = torch.stack(per_model).mean()
+        l_ra = torch.zeros(())
+        if len(sources) == 2:
+            tokens = [
+                1
+                - torch.cosine_similarity(
+                    relative_representation(prompts[0][i], anchors[0].float()),
+                    relative_representation(prompts[1][i], anchors[1].float()),
+                    dim=0,
+                )
+                for i in range(settings.prompt_length)
+            ]
+            l_ra = torch.stack(tokens).mean()
+        if replica.weight is None:
+            eta = 0.5 * (1 - math.cos(math.pi * t / settings.steps))
+            loss = l_pt + eta * l_ra
+        else:
+            loss = (1 - replica.weight) * l_pt + replica.weight * l_ra
+        optimiser.zero_grad()
+        loss.backward()
+        for group in optimiser.param_groups:
+            group["lr"] = settings.learning_rate * linear_schedule(
+                t - 1, settings.steps, settings.warmup
+            )
+        optimiser.step()
+    return [prompt.detach() for prompt in prompts]
+
+
+LAST_ONLY = replace(SETTINGS, evaluations=1)
+"""One evaluation, at the end: what is returned is the last step."""
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.4, 1.0, None])
+def test_training_is_a_literal_reading_of_equations_4_to_9(weight: float | None) -> None:
+    sources = [source("bert"), source("gpt2")]
+    grams, anchors = grams_of(sources)
+    replica = Replica(3, weight)
+    got = tune(sources, [replica], LAST_ONLY, grams, "accuracy")
+    expected = literal_run(sources, replica, LAST_ONLY, anchors)
+    for mine, theirs in zip(got.prompts, expected, strict=True):
+        torch.testing.assert_close(mine[0], theirs, atol=2e-4, rtol=2e-3)
+    start = initial_prompt(2, 16, SETTINGS.init_std, 3, "bert")
+    assert (got.prompts[0][0] - start).abs().max() > 0.05, "training must move the prompt"
+
+
+def test_stacked_equals_alone() -> None:
+    sources = [source("roberta"), source("llama")]
+    grams, _ = grams_of(sources)
+    replicas = [Replica(seed, weight) for seed in (0, 1) for weight in (0.0, 0.5, None)]
+    together = tune(sources, replicas, SETTINGS, grams, "accuracy")
+    for index, replica in enumerate(replicas):
+        alone = tune(sources, [replica], SETTINGS, grams, "accuracy")
+        assert alone.best_step[0] == together.best_step[index]
+        assert alone.alignment[0] == pytest.approx(together.alignment[index], abs=1e-4)
+        for one, many in zip(alone.prompts, together.prompts, strict=True):
+            torch.testing.assert_close(one[0], many[index], atol=2e-4, rtol=2e-3)
+    assert not torch.allclose(together.prompts[0][0], together.prompts[0][1], atol=1e-2)
+
+
+def test_weight_zero_is_independent_tuning() -> None:
+    sources = [source("bert"), source("opt")]
+    grams, _ = grams_of(sources)
+    joint = tune(sources, [Replica(0, 0.0)], LAST_ONLY, grams, "accuracy")
+    for place, item in enumerate(sources):
+        alone = tune([item], [Replica(0, 0.0)], LAST_ONLY, {}, "accuracy")
+        torch.testing.assert_close(alone.prompts[0], joint.prompts[place], atol=1e-3, rtol=1e-2)
+
+
+def test_three_sources_train_together() -> None:
+    sources = [source("bert"), source("gpt2"), source("opt-projected")]
+    grams, _ = grams_of(sources)
+    longer = replace(SETTINGS, steps=25, evaluations=1)
+    pulled = tune(sources, [Replica(0, 0.0), Replica(0, 0.9)], longer, grams, "accuracy")
+    assert [prompt.shape for prompt in pulled.prompts] == [(2, 2, 16), (2, 2, 16), (2, 2, 12)]
+    assert pulled.alignment[1] < 0.8 * pulled.alignment[0], "λ must align the prompts"
+
+
+def test_annealing_runs_from_zero_to_one() -> None:
+    assert annealing(0, 10) == 0.0
+    assert annealing(10, 10) == pytest.approx(1.0)
+    assert annealing(5, 10) == pytest.approx(0.5)
+    values = [annealing(t, 40) for t in range(41)]
+    assert values == sorted(values)
+
+
+def test_combined_loss_is_equations_7_and_8() -> None:
+    task, aligned = torch.tensor([2.0, 2.0, 2.0]), torch.tensor([0.5, 0.5, 0.5])
+    replicas = [Replica(0, 0.0), Replica(0, 0.3), Replica(0, None)]
+    got = combined_loss(task, aligned, replicas, step=5, steps=20)
+    eta = 0.5 * (1 - math.cos(math.pi * 5 / 20))
+    torch.testing.assert_close(got, torch.tensor([2.0, 0.7 * 2 + 0.3 * 0.5, 2 + eta * 0.5]))
+
+
+def test_checkpoint_is_the_best_common_step() -> None:
+    sources = [source("bert"), source("gpt2")]
+    grams, _ = grams_of(sources)
+    settings = replace(SETTINGS, steps=12, evaluations=12, learning_rate=0.3)
+    replicas = [Replica(seed, 0.2) for seed in range(3)]
+    tuned = tune(sources, replicas, settings, grams, "accuracy")
+    for index in range(3):
+        scored = [
+            (round(entry["validation"][index], 6), -entry["loss"][index], entry["step"])  # type: ignore[index]
+            for entry in tuned.curve
+        ]
+        best = max(scored, key=lambda item: item[:2])
+        assert tuned.best_step[index] == best[2]
+    assert len(set(tuned.best_step)) > 1 or tuned.best_step[0] != 12
+
+
+def test_seeds_and_models_start_apart_partners_do_not_matter() -> None:
+    one = initial_prompt(3, 8, 0.02, 0, "bert")
+    assert torch.equal(one, initial_prompt(3, 8, 0.02, 0, "bert"))
+    assert not torch.equal(one, initial_prompt(3, 8, 0.02, 1, "bert"))
+    assert not torch.equal(one, initial_prompt(3, 8, 0.02, 0, "gpt2"))
+    large = initial_prompt(200, 200, 0.02, 0, "x")
+    assert float(large.std()) == pytest.approx(0.02, rel=0.02)
+
+
+def test_batches_are_whole_shuffled_passes() -> None:
+    settings = replace(SETTINGS, steps=10, batch_size=4)
+    order = batch_order(20, settings, 0).flatten()
+    assert sorted(order[:20].tolist()) == sorted(order[20:40].tolist()) == list(range(20))
+    assert order[:20].tolist() != order[20:40].tolist()
+    assert not torch.equal(order, batch_order(20, settings, 1).flatten())
+
+
+def test_a_broken_replica_leaves_the_others_alone() -> None:
+    sources = [source("bert"), source("gpt2")]
+    grams, _ = grams_of(sources)
+    broken = replace(SETTINGS, evaluations=1)
+    healthy = tune(sources, [Replica(0, 0.5)], broken, grams, "accuracy")
+    both = tune(sources, [Replica(0, 0.5), Replica(0, math.nan)], broken, grams, "accuracy")
+    assert both.failed == {1: 1}
+    assert healthy.failed == {}
+    torch.testing.assert_close(both.prompts[0][0], healthy.prompts[0][0], atol=2e-4, rtol=2e-3)

@@ -1,0 +1,121 @@
+"""The backbone: a frozen language model that reads prompt vectors and scores label words.
+
+Shapes: R prompts (replicas), m prompt tokens, d embedding width, N rows, L tokens, C classes.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from trainables.backbones.family import Family
+from trainables.backbones.reader import Encoded, Layout, Reader
+
+TOKEN_BUDGET = 8192
+"""Tokens a forward pass in evaluation; larger batches gain nothing on a CPU."""
+
+
+class Backbone(Reader):
+    """A frozen language model with its tokenizer.
+
+    Attributes:
+        width: width d of its prompt vectors (that of its word embeddings).
+        embeddings: the usable rows of the embedding table, [V, d], no gradient.
+        scale: mean length of those rows.
+    """
+
+    def __init__(self, alias: str, family: Family, tokenizer: Any, device: str = "cpu") -> None:
+        """Freeze the family's model; no weight ever takes part in autograd."""
+        super().__init__(alias, family, tokenizer)
+        self.device = device
+        family.model.eval()
+        family.model.requires_grad_(False)
+        self._table: torch.Tensor = family.model.get_input_embeddings().weight
+        self.embeddings = self._table[: self.rows]
+        self.width = int(self._table.shape[1])
+        self.scale = float(self.embeddings.float().norm(dim=1).mean())
+
+    def labels(self, words: Sequence[str], task: str) -> torch.Tensor:
+        """Ids [C] of a task's label words on the device; errors as :meth:`Reader.label_ids`."""
+        return torch.tensor(self.label_ids(words, task), device=self.device)
+
+    def read(
+        self, texts: Sequence[str], gold: Sequence[int], layout: Layout, task: str = ""
+    ) -> Encoded:
+        """:meth:`Reader.encode` on the device."""
+        return self.encode(texts, gold, layout, task).to(self.device)
+
+    def row_logits(
+        self,
+        batch: Encoded,
+        label_ids: torch.Tensor,
+        prompts: torch.Tensor | None = None,
+        owner: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Label-word logits of every row, each behind the prompt it belongs to.
+
+        Only the answer position passes the head, and only the label words' rows of it.
+
+        Args:
+            batch: N rows.
+            label_ids: [C].
+            prompts: [R, m, d], or None for rows without prompt.
+            owner: [N], index into ``prompts`` of each row's prompt.
+
+        Returns:
+            [N, C].
+        """
+        count, length = batch.ids.shape
+        every = torch.arange(count, device=self.device)
+        embeds = self._table[batch.ids]
+        if prompts is not None and owner is not None:
+            m = prompts.shape[1]
+            columns = batch.slots[:, None] + torch.arange(m, device=self.device)
+            places = (every[:, None].expand(count, m), columns)
+            embeds = embeds.index_put(places, prompts[owner].to(embeds.dtype))
+        index = torch.arange(length, device=self.device)
+        mask: torch.Tensor | None = None
+        if self.family.masked and int(batch.lengths.min()) < length:
+            # Under a causal mask, padding on the right is never seen.
+            mask = (index[None, :] < batch.lengths[:, None]).long()
+        positions = (index + self.family.first_position).expand(count, length)
+        states = self.family.answer_states(embeds, mask, positions, batch.answers)
+        features = self.family.head_features(states)
+        output = self.family.head_output()
+        logits = features @ output.weight[label_ids].T
+        if output.bias is not None:
+            logits = logits + output.bias[label_ids]
+        return logits.float()
+
+    def label_logits(
+        self, prompts: torch.Tensor, batch: Encoded, label_ids: torch.Tensor
+    ) -> torch.Tensor:
+        """Label-word logits [R, B, C] of every prompt [R, m, d] on the same B rows."""
+        replicas = prompts.shape[0]
+        owner = torch.arange(replicas, device=self.device).repeat_interleave(len(batch))
+        logits = self.row_logits(batch.repeat(replicas), label_ids, prompts, owner)
+        return logits.view(replicas, len(batch), -1)
+
+    @torch.no_grad()
+    def split_logits(
+        self, data: Encoded, label_ids: torch.Tensor, prompts: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Label-word logits [R, n, C] on a whole split (R = 1 without prompts).
+
+        Rows are grouped by length, so that next to nothing is computed on padding; the order of the
+        result is the order of the data.
+        """
+        replicas = 1 if prompts is None else prompts.shape[0]
+        order = torch.argsort(data.lengths, stable=True)
+        out = torch.empty(replicas, len(data), len(label_ids), device=self.device)
+        start = 0
+        while start < len(order):
+            tokens = int(data.lengths[order[start]]) * replicas
+            chosen = order[start : start + max(1, TOKEN_BUDGET // tokens)]
+            batch = data.take(chosen)
+            if prompts is None:
+                out[:, chosen] = self.row_logits(batch, label_ids)[None]
+            else:
+                out[:, chosen] = self.label_logits(prompts, batch, label_ids)
+            start += len(chosen)
+        return out

@@ -1,0 +1,98 @@
+"""Load a model and its tokenizer once a process, frozen before any autograd."""
+
+import importlib
+import logging
+import pkgutil
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+
+import trainables.backbones as package
+from trainables.backbones.base import Backbone
+from trainables.backbones.family import Family
+from trainables.backbones.reader import Reader
+from trainables.cells import ModelRef
+from trainables.errors import InputError
+
+_NOT_FAMILIES = {"base", "family", "loading", "reader"}
+_RESIDENT = 8
+_cache: OrderedDict[tuple[str, str, str], Backbone] = OrderedDict()
+
+
+def families() -> dict[str, type[Family]]:
+    """All supported families, by ``model_type``: one module of this package each."""
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name not in _NOT_FAMILIES:
+            importlib.import_module(f"{package.__name__}.{module.name}")
+    return Family.registry
+
+
+def load_backbone(ref: ModelRef, device: str = "cpu") -> Backbone:
+    """The frozen backbone of ``ref``; the last few stay resident in this process.
+
+    Raises:
+        InputError: the model cannot be had, is of no known family, or ships no fast tokenizer.
+    """
+    key = (ref.location, ref.digest, device)
+    if key not in _cache:
+        _cache[key] = _load(ref, device)
+        while len(_cache) > _RESIDENT:
+            _cache.popitem(last=False)
+    _cache.move_to_end(key)
+    return _cache[key]
+
+
+def load_reader(ref: ModelRef) -> Reader:
+    """Tokenizer and conventions of ``ref``, without its weights: what can be checked early.
+
+    Raises:
+        InputError: as :func:`load_backbone`.
+    """
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    try:
+        config = AutoConfig.from_pretrained(ref.location, **_where(ref))
+        tokenizer = AutoTokenizer.from_pretrained(ref.location, **_where(ref))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(_cannot_load(ref, error)) from error
+    known = families()
+    family = known.get(config.model_type)
+    if family is None:
+        raise InputError(
+            f"model {ref.alias!r}: architecture {config.model_type!r} is not supported;"
+            f" allowed: {', '.join(sorted(known))}"
+        )
+    if not getattr(tokenizer, "is_fast", False):
+        raise InputError(f"model {ref.alias!r}: no fast tokenizer (tokenizer.json) in its folder")
+    return Reader(ref.alias, family(config), tokenizer)
+
+
+def _load(ref: ModelRef, device: str) -> Backbone:
+    reader = load_reader(ref)
+    transformers.utils.logging.disable_progress_bar()
+    auto = AutoModelForMaskedLM if reader.family.masked else AutoModelForCausalLM
+    try:
+        model = auto.from_pretrained(
+            ref.location, dtype=torch.float32, use_safetensors=True, **_where(ref)
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(_cannot_load(ref, error)) from error
+    family = type(reader.family)(model.config, model.to(device))
+    return Backbone(ref.alias, family, reader.tokenizer, device)
+
+
+def _where(ref: ModelRef) -> dict[str, Any]:
+    extra = {"revision": ref.revision} if ref.revision else {}
+    return {"trust_remote_code": False, **extra}
+
+
+def _cannot_load(ref: ModelRef, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    kind = "folder" if Path(ref.location).is_dir() else "Hub model"
+    return (
+        f"model {ref.alias!r}: {kind} {ref.location!r} cannot be loaded ({reason});"
+        " allowed: a Hugging Face masked or causal language model with safetensors weights"
+    )

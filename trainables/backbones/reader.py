@@ -1,0 +1,218 @@
+"""The tokenizer's side of a backbone: texts, label words and layouts turned into token ids."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainables.backbones.family import Family
+from trainables.errors import InputError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an input is put together.
+
+    Attributes:
+        prompt_length: prompt vectors m (0: none, the Empty and Manual rows).
+        position: ``prefix``: begin, prompt, text, template, answer; ``infix``: begin, text,
+            template, prompt, answer.
+        template: words after the text (the Manual row), may be empty.
+        text_tokens: texts are cut to this many tokens (None: to what positions allow).
+    """
+
+    prompt_length: int = 0
+    position: str = "prefix"
+    template: str = ""
+    text_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A split's texts under one layout, right-padded to the longest.
+
+    Attributes:
+        ids: token ids [n, L]; prompt slots and padding hold a filler.
+        lengths: true length of each row [n].
+        slots: index of each row's first prompt slot [n].
+        answers: index of the position where each row's answer is read [n].
+        gold: label of each row [n].
+    """
+
+    ids: torch.Tensor
+    lengths: torch.Tensor
+    slots: torch.Tensor
+    answers: torch.Tensor
+    gold: torch.Tensor
+
+    def __len__(self) -> int:
+        """Number of rows n."""
+        return int(self.ids.shape[0])
+
+    def take(self, index: torch.Tensor) -> "Encoded":
+        """Rows ``index`` [N], cut to the longest of them."""
+        lengths = self.lengths[index]
+        return Encoded(
+            ids=self.ids[index, : int(lengths.max())],
+            lengths=lengths,
+            slots=self.slots[index],
+            answers=self.answers[index],
+            gold=self.gold[index],
+        )
+
+    def repeat(self, times: int) -> "Encoded":
+        """All rows ``times`` over: row i of copy r stands at r · n + i."""
+        return Encoded(
+            ids=self.ids.repeat(times, 1),
+            lengths=self.lengths.repeat(times),
+            slots=self.slots.repeat(times),
+            answers=self.answers.repeat(times),
+            gold=self.gold.repeat(times),
+        )
+
+    def to(self, device: str) -> "Encoded":
+        """The same on another device."""
+        parts = (self.ids, self.lengths, self.slots, self.answers, self.gold)
+        return Encoded(*(part.to(device) for part in parts))
+
+
+class Reader:
+    """A tokenizer with its model family's conventions; no weights needed.
+
+    Attributes:
+        alias: the model's name in tables.
+        family: what the architecture asks for.
+        rows: usable rows of the embedding table: never more than the tokenizer has tokens.
+        begin: special token ids before the prompt; end: after the answer.
+        lead: what a text is prefixed with so that its first word is a word-start token.
+    """
+
+    def __init__(self, alias: str, family: Family, tokenizer: Any) -> None:
+        """Read the tokenizer's conventions.
+
+        Raises:
+            InputError: a masked model whose tokenizer has no mask token.
+        """
+        self.alias = alias
+        self.family = family
+        self.tokenizer = tokenizer
+        self.rows = min(len(tokenizer), int(family.config.vocab_size))
+        self.begin, self.end = self._special_frame()
+        # Byte-level tokenizers need a space before a text (else its first word is glued to what
+        # stands before); some SentencePiece ones add it by themselves.
+        self.lead = " " if len(self.tokens(" the")) <= len(self.tokens("the")) else ""
+        self._mask_id = tokenizer.mask_token_id
+        if family.masked and self._mask_id is None:
+            raise InputError(f"model {alias!r}: its tokenizer has no mask token")
+
+    def _special_frame(self) -> tuple[list[int], list[int]]:
+        """Special tokens that the tokenizer itself puts before and after a text."""
+        bare = self.tokens("a")
+        framed = list(self.tokenizer("a", add_special_tokens=True)["input_ids"])
+        for start in range(len(framed) - len(bare) + 1):
+            if framed[start : start + len(bare)] == bare:
+                # A causal model predicts after the last word: nothing may follow it.
+                end = framed[start + len(bare) :] if self.family.masked else []
+                return framed[:start], end
+        return [], []
+
+    def tokens(self, text: str) -> list[int]:
+        """Token ids of ``text`` as it stands, without special tokens."""
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def word_id(self, word: str) -> int | None:
+        """Id of ``word`` at the start of a word, or None if it is not a single known token."""
+        ids = self.tokens(self.lead + word)
+        if len(ids) != 1 or ids[0] == self.tokenizer.unk_token_id:
+            return None
+        return ids[0] if ids[0] < self.rows else None
+
+    def label_ids(self, words: Sequence[str], task: str) -> list[int]:
+        """Ids of a task's label words, one per class.
+
+        Raises:
+            InputError: a word is not one token on this model, or two classes share a token.
+        """
+        ids: list[int] = []
+        for word in words:
+            found = self.word_id(word)
+            if found is None:
+                pieces = self.tokenizer.convert_ids_to_tokens(self.tokens(self.lead + word))
+                raise InputError(
+                    f"model {self.alias!r}, task {task!r}: label word {word!r} is not a single"
+                    f" token (it becomes {' '.join(pieces)}); allowed: words that are one token"
+                    " on every model"
+                )
+            if found in ids:
+                raise InputError(
+                    f"model {self.alias!r}, task {task!r}: label words {words[ids.index(found)]!r}"
+                    f" and {word!r} are the same token; allowed: one distinct token per class"
+                )
+            ids.append(found)
+        return ids
+
+    def room(self, layout: Layout, task: str) -> int:
+        """Tokens left for a text under a layout.
+
+        Raises:
+            InputError: prompt and template leave no room for a text.
+        """
+        fixed = len(self.begin) + layout.prompt_length + len(self._template(layout))
+        fixed += len(self.end) + (1 if self.family.masked else 0)
+        room = self.family.max_tokens - fixed
+        if room < 1:
+            raise InputError(
+                f"model {self.alias!r}, task {task!r}: prompt_length {layout.prompt_length} with"
+                f" template and special tokens takes {fixed} positions;"
+                f" allowed: fewer than {self.family.max_tokens}"
+            )
+        return room if layout.text_tokens is None else min(room, layout.text_tokens)
+
+    def _template(self, layout: Layout) -> list[int]:
+        return self.tokens(self.lead + layout.template) if layout.template else []
+
+    def encode(
+        self, texts: Sequence[str], gold: Sequence[int], layout: Layout, task: str = ""
+    ) -> Encoded:
+        """Tokenise texts under a layout; only the text is ever cut, never prompt or template.
+
+        Args:
+            texts: n texts.
+            gold: n labels.
+            layout: where the prompt, the template and the answer go.
+            task: named in errors.
+
+        Raises:
+            InputError: no room for a text, or nothing at all to read before the answer.
+        """
+        room = self.room(layout, task)
+        template = self._template(layout)
+        answer = [self._mask_id] if self.family.masked else []
+        filler = [0] * layout.prompt_length
+        rows: list[list[int]] = []
+        slots: list[int] = []
+        answers: list[int] = []
+        led = [self.lead + text for text in texts]
+        for ids in self.tokenizer(led, add_special_tokens=False)["input_ids"]:
+            text = [*ids[:room], *template]
+            before = [*self.begin] if layout.position == "prefix" else [*self.begin, *text]
+            after = text if layout.position == "prefix" else []
+            body = [*before, *filler, *after]
+            if not body and not answer:
+                raise InputError(f"task {task!r}: an empty text cannot be scored without a prompt")
+            rows.append([*body, *answer, *self.end])
+            slots.append(len(before))
+            answers.append(len(body) if self.family.masked else len(body) - 1)
+        lengths = [len(row) for row in rows]
+        padded = np.zeros((len(rows), max(lengths)), dtype=np.int64)
+        for place, row in enumerate(rows):
+            padded[place, : len(row)] = row
+        return Encoded(
+            ids=torch.from_numpy(padded),
+            lengths=torch.tensor(lengths),
+            slots=torch.tensor(slots),
+            answers=torch.tensor(answers),
+            gold=torch.tensor(list(gold)),
+        )

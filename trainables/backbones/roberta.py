@@ -1,0 +1,35 @@
+"""RoBERTa: positions count from ``padding_idx + 1``."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from trainables.backbones.family import Family
+
+
+class Roberta(Family):
+    """``RobertaForMaskedLM``."""
+
+    model_type = "roberta"
+    masked = True
+
+    @property
+    def first_position(self) -> int:
+        """Positions up to the padding index stay unused."""
+        return int(self.config.pad_token_id) + 1
+
+    def head_features(self, states: torch.Tensor) -> torch.Tensor:
+        """Dense, GELU, norm."""
+        head = self.model.lm_head
+        features: torch.Tensor = head.layer_norm(F.gelu(head.dense(states)))
+        return features
+
+    def head_output(self) -> nn.Linear:
+        """The head's decoder."""
+        output: nn.Linear = self.model.lm_head.decoder
+        return output
+
+    def last_feed_forward(self) -> nn.Module:
+        """The last layer's first feed-forward half."""
+        module: nn.Module = self.model.base_model.encoder.layer[-1].intermediate
+        return module

@@ -1,0 +1,232 @@
+"""Joint soft-prompt tuning with a relative-geometry loss (paper A, section 3), stacked.
+
+S frozen backbones are tuned together, one prompt each:
+
+    L_pt = mean_j L_pt^j                                    (equation 6)
+    L    = (1 - λ) L_pt + λ L_ra                            (equation 7, constant λ)
+    L    = L_pt + η(t) L_ra,  η(t) = ½ (1 - cos(π t / T))   (equations 8 and 9, annealing)
+
+Many *replicas* (seed x λ) are trained as one batch over the same backbones: their rows lie beside
+each other in every forward pass, the losses are summed, and the optimiser works element by element,
+so that each replica gets exactly the gradient it would get alone.
+
+Shapes: R replicas, m prompt tokens, d_j width of source j, B examples a step, C classes.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from trainables.backbones import Backbone, Encoded
+from trainables.evaluate import mean_loss, scores
+from trainables.optim import ElementwiseAdamW, linear_schedule
+from trainables.prompts import initial_prompt, seeded
+from trainables.relative import Grams, alignment_loss
+from trainables.settings import SoftSettings
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One prompt set of a stack: its seed and its weight λ (None: annealing)."""
+
+    seed: int
+    weight: float | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A backbone with the task as it reads it.
+
+    Attributes:
+        key: enters the random start of its prompts, e.g. the model's content digest.
+        label_ids: [C].
+        train: training split; the same examples in the same order for every source.
+        validation: validation split.
+    """
+
+    backbone: Backbone
+    key: str
+    label_ids: torch.Tensor
+    train: Encoded
+    validation: Encoded
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What tuning gives back.
+
+    Attributes:
+        prompts: per source, [R, m, d_j] at each replica's best common step.
+        best_step: R steps, counted from 1.
+        alignment: R values of L_ra there (0 for a single source).
+        failed: replica to the step at which its loss was no longer finite.
+        curve: one entry an evaluation: step and R values each of loss, alignment, validation.
+    """
+
+    prompts: list[torch.Tensor]
+    best_step: list[int]
+    alignment: list[float]
+    failed: dict[int, int]
+    curve: list[dict[str, object]]
+
+
+def annealing(step: int, steps: int) -> float:
+    """η of equation 9 at optimiser step t = 1..T."""
+    return 0.5 * (1.0 - math.cos(math.pi * step / steps))
+
+
+def batch_order(rows: int, settings: SoftSettings, seed: int) -> torch.Tensor:
+    """Examples of every step, [T, B]: whole shuffled passes over the training split, chained."""
+    generator = seeded("order", seed)
+    needed = settings.steps * settings.batch_size
+    passes = [torch.randperm(rows, generator=generator) for _ in range(-(-needed // rows))]
+    return torch.cat(passes)[:needed].view(settings.steps, settings.batch_size)
+
+
+def combined_loss(
+    task: torch.Tensor, aligned: torch.Tensor, replicas: Sequence[Replica], step: int, steps: int
+) -> torch.Tensor:
+    """Equations 7 and 8: loss [R] from L_pt [R] and L_ra [R] at step t = 1..T."""
+    eta = annealing(step, steps)
+    keep = [1.0 if replica.weight is None else 1.0 - replica.weight for replica in replicas]
+    pull = [eta if replica.weight is None else replica.weight for replica in replicas]
+    return task.new_tensor(keep) * task + task.new_tensor(pull) * aligned
+
+
+def _step_loss(
+    sources: Sequence[Source],
+    prompts: Sequence[torch.Tensor],
+    rows: torch.Tensor,
+    owner: torch.Tensor,
+) -> torch.Tensor:
+    """L_pt [R] on training examples ``rows`` [R·B], each behind the prompt of its owner."""
+    replicas = prompts[0].shape[0]
+    losses = []
+    for source, prompt in zip(sources, prompts, strict=True):
+        batch = source.train.take(rows)
+        logits = source.backbone.row_logits(batch, source.label_ids, prompt, owner)
+        loss = F.cross_entropy(logits, batch.gold, reduction="none")
+        losses.append(loss.view(replicas, -1).mean(1))
+    return torch.stack(losses).mean(0)
+
+
+def tune(
+    sources: Sequence[Source],
+    replicas: Sequence[Replica],
+    settings: SoftSettings,
+    grams: Grams,
+    metric: str,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tuned:
+    """Tune the prompts of one or more sources together, all replicas in one stack.
+
+    The checkpoint kept for a replica is the evaluation step with the best mean validation metric
+    over its sources (ties: the lower mean validation loss), the same step for all of them: choosing
+    per model would take apart what L_ra has aligned.
+
+    Args:
+        sources: S ≥ 1 frozen backbones with the task.
+        replicas: seeds and weights; replicas of one seed see the same batches and start.
+        settings: steps, rates, prompt length.
+        grams: Gram matrices over the sources, see :mod:`trainables.relative`.
+        metric: the task's, for validation.
+        progress: called with (step, steps) after each step.
+
+    Returns:
+        Prompts at the best step, and how it went. A replica whose loss is no longer finite is
+        reported in ``failed``; the others go on undisturbed.
+    """
+    device = sources[0].backbone.device
+    prompts = [
+        torch.stack(
+            [
+                initial_prompt(
+                    settings.prompt_length,
+                    source.backbone.width,
+                    settings.init_std,
+                    replica.seed,
+                    source.key,
+                )
+                for replica in replicas
+            ]
+        )
+        .to(device)
+        .requires_grad_()
+        for source in sources
+    ]
+    orders = {
+        seed: batch_order(len(sources[0].train), settings, seed)
+        for seed in {replica.seed for replica in replicas}
+    }
+    order = torch.stack([orders[replica.seed] for replica in replicas], dim=1).to(device)
+    owner = torch.arange(len(replicas), device=device).repeat_interleave(settings.batch_size)
+    optimiser = ElementwiseAdamW(prompts, settings.bias_correction)
+    evaluated = {
+        round((number + 1) * settings.steps / settings.evaluations)
+        for number in range(settings.evaluations)
+    }
+    keeper = _Keeper(prompts)
+    failed: dict[int, int] = {}
+    for step in range(1, settings.steps + 1):
+        task = _step_loss(sources, prompts, order[step - 1].flatten(), owner)
+        aligned = alignment_loss(prompts, grams)
+        loss = combined_loss(task, aligned, replicas, step, settings.steps)
+        for broken in (~torch.isfinite(loss)).nonzero().flatten().tolist():
+            failed.setdefault(broken, step)
+        loss.sum().backward()
+        factor = linear_schedule(step - 1, settings.steps, settings.warmup)
+        optimiser.step(settings.learning_rate * factor)
+        if step in evaluated:
+            with torch.no_grad():
+                keeper.offer(step, sources, prompts, alignment_loss(prompts, grams), metric)
+        if progress:
+            progress(step, settings.steps)
+    return Tuned(keeper.prompts, keeper.step, keeper.alignment, failed, keeper.curve)
+
+
+class _Keeper:
+    """Best common checkpoint of every replica so far."""
+
+    def __init__(self, prompts: Sequence[torch.Tensor]) -> None:
+        replicas = prompts[0].shape[0]
+        self.prompts = [prompt.detach().clone() for prompt in prompts]
+        self.step = [0] * replicas
+        self.alignment = [0.0] * replicas
+        self.best = [(-math.inf, -math.inf)] * replicas
+        self.curve: list[dict[str, object]] = []
+
+    def offer(
+        self,
+        step: int,
+        sources: Sequence[Source],
+        prompts: Sequence[torch.Tensor],
+        aligned: torch.Tensor,
+        metric: str,
+    ) -> None:
+        """Evaluate on validation and keep what is better than before, replica by replica."""
+        value = torch.zeros(len(self.step))
+        loss = torch.zeros(len(self.step))
+        for source, prompt in zip(sources, prompts, strict=True):
+            data = source.validation
+            logits = source.backbone.split_logits(data, source.label_ids, prompt)
+            value += torch.tensor(scores(logits, data.gold, metric)) / len(sources)
+            loss += mean_loss(logits, data.gold).cpu() / len(sources)
+        self.curve.append(
+            {
+                "step": step,
+                "validation": value.tolist(),
+                "loss": loss.tolist(),
+                "alignment": aligned.tolist(),
+            }
+        )
+        for replica in range(len(self.step)):
+            found = (round(float(value[replica]), 6), -float(loss[replica]))
+            if found > self.best[replica]:
+                self.best[replica] = found
+                self.step[replica] = step
+                self.alignment[replica] = float(aligned[replica])
+                for kept, prompt in zip(self.prompts, prompts, strict=True):
+                    kept[replica] = prompt[replica].detach()

@@ -1,0 +1,70 @@
+"""Finding tasks: packaged ones by name, others by path."""
+
+import difflib
+from pathlib import Path
+
+from trainables.cells import TaskRef
+from trainables.errors import InputError
+from trainables.tasks.task import Task
+
+_FOLDER = Path(__file__).parent
+_SUFFIXES = (".yaml", ".yml")
+
+TASK_NAMES: tuple[str, ...] = tuple(
+    sorted(path.relative_to(_FOLDER).with_suffix("").as_posix() for path in _FOLDER.rglob("*.yaml"))
+)
+"""Names of the packaged tasks: their files' paths in this folder, without the suffix."""
+
+
+def load_task(name: str | Path | TaskRef, base: Path | None = None) -> Task:
+    """A packaged task by name, one of the user's by the path of its file, or a planned one.
+
+    Args:
+        name: e.g. ``mini/topics``, ``my/task.yaml``, or what :func:`resolve_task` gave.
+        base: folder that a relative path starts from; the working directory if None.
+
+    Raises:
+        InputError: unknown task, a wrong or missing file, or a task that has changed since
+            ``name`` was resolved.
+    """
+    if not isinstance(name, TaskRef):
+        return Task.read(_find(str(name), base))
+    file = Path(name.file)
+    if not file.is_file() and name.name in TASK_NAMES:
+        # Another machine may have the package in another place.
+        file = _packaged(name.name)
+    task = Task.read(file)
+    if task.digest != name.digest:
+        raise InputError(
+            f"the task {name.name} ({file}) has changed since it was planned: "
+            f"its digest is {task.digest}, but must be {name.digest}"
+        )
+    return task
+
+
+def resolve_task(name: str, base: Path | None = None) -> TaskRef:
+    """What a plan holds of a task; reads the task file and the bytes of local data, not the rows.
+
+    Raises:
+        InputError: unknown task, or a wrong or missing file.
+    """
+    return load_task(name, base).ref
+
+
+def _packaged(name: str) -> Path:
+    return _FOLDER / f"{name}.yaml"
+
+
+def _find(name: str, base: Path | None) -> Path:
+    if name in TASK_NAMES:
+        return _packaged(name)
+    path = (base or Path()) / Path(name).expanduser()
+    if path.suffix in _SUFFIXES:
+        # A missing file gets its message where it is read.
+        return path
+    close = difflib.get_close_matches(name, TASK_NAMES, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise InputError(
+        f"task is {name!r}, but must be one of {', '.join(TASK_NAMES)} "
+        f"or the path of a task file ending in .yaml{hint}"
+    )

@@ -1,0 +1,152 @@
+"""Scores of predicted classes, all in 0..1, and what a constant prediction would score.
+
+The definitions are scikit-learn's with ``zero_division=0`` and the macro means are over all
+classes of the task: a class that is neither present nor predicted counts as 0.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from trainables.errors import InputError
+
+Labels = Sequence[int]
+"""Class indices; NumPy arrays do as well."""
+
+
+def compute(metric: str, gold: Labels, predicted: Labels, num_classes: int) -> float:
+    """Score of ``predicted`` against ``gold``.
+
+    Args:
+        metric: a name in :data:`METRICS`, or ``f1:<class index>``.
+        gold: true classes, [n], n > 0.
+        predicted: predicted classes, [n].
+        num_classes: C.
+
+    Returns:
+        The score, 0..1.
+
+    Raises:
+        InputError: unknown metric, or one that does not suit ``num_classes``.
+        ValueError: lengths differ or are 0.
+    """
+    score = _scorer(metric, num_classes)
+    if len(gold) != len(predicted) or len(gold) == 0:
+        raise ValueError(f"{len(gold)} true and {len(predicted)} predicted classes")
+    return float(score(gold, predicted, num_classes))
+
+
+def resolve_metric(metric: str, classes: Sequence[str]) -> str:
+    """``metric`` with a class name after ``f1:`` replaced by the class index.
+
+    Raises:
+        InputError: the metric or its class is unknown, or does not suit the number of classes.
+    """
+    kind, colon, which = metric.partition(":")
+    if kind == "f1" and colon and which in classes:
+        metric = f"f1:{list(classes).index(which)}"
+    try:
+        _scorer(metric, len(classes))
+    except InputError:
+        if kind == "f1" and colon:
+            raise InputError(
+                f"metric is {metric!r}, but after 'f1:' only {', '.join(classes)} are allowed"
+            ) from None
+        raise
+    return metric
+
+
+def histogram(predicted: Labels, num_classes: int) -> list[int]:
+    """Number of predictions per class, [C]."""
+    counts = [0] * num_classes
+    for label in predicted:
+        counts[int(label)] += 1
+    return counts
+
+
+def is_degenerate(counts: Sequence[int]) -> bool:
+    """Whether at most one class is predicted; ``counts``: predictions per class, [C]."""
+    return sum(count > 0 for count in counts) <= 1
+
+
+def constant_scores(metric: str, gold: Labels, num_classes: int) -> list[float]:
+    """Score of predicting class c always, for every c: [C]."""
+    return [compute(metric, gold, [label] * len(gold), num_classes) for label in range(num_classes)]
+
+
+def majority_class(labels: Labels, num_classes: int) -> int:
+    """Most frequent class; the lowest index among equals."""
+    counts = histogram(labels, num_classes)
+    return counts.index(max(counts))
+
+
+def constant_score(
+    metric: str, gold: Labels, num_classes: int, train_labels: Labels
+) -> tuple[float, int]:
+    """(score, class) of always predicting the majority class of ``train_labels``.
+
+    The class is chosen on training labels because the measured ones must choose nothing.
+    """
+    label = majority_class(train_labels, num_classes)
+    return compute(metric, gold, [label] * len(gold), num_classes), label
+
+
+Score = Callable[[Any, Any, int], float]
+
+
+def _accuracy(gold: Any, predicted: Any, num_classes: int) -> float:
+    from sklearn.metrics import accuracy_score
+
+    return float(accuracy_score(gold, predicted))
+
+
+def _macro_f1(gold: Any, predicted: Any, num_classes: int) -> float:
+    from sklearn.metrics import f1_score
+
+    labels = list(range(num_classes))
+    return float(f1_score(gold, predicted, labels=labels, average="macro", zero_division=0))
+
+
+def _macro_recall(gold: Any, predicted: Any, num_classes: int) -> float:
+    from sklearn.metrics import recall_score
+
+    labels = list(range(num_classes))
+    return float(recall_score(gold, predicted, labels=labels, average="macro", zero_division=0))
+
+
+def _f1_of(label: int) -> Score:
+    def score(gold: Any, predicted: Any, num_classes: int) -> float:
+        from sklearn.metrics import f1_score
+
+        # With one label asked for, the macro mean is that label's F1.
+        return float(f1_score(gold, predicted, labels=[label], average="macro", zero_division=0))
+
+    return score
+
+
+def _accuracy_f1_mean(gold: Any, predicted: Any, num_classes: int) -> float:
+    both = _accuracy(gold, predicted, num_classes) + _f1_of(1)(gold, predicted, num_classes)
+    return both / 2
+
+
+METRICS: dict[str, Score] = {
+    "accuracy": _accuracy,
+    "macro_f1": _macro_f1,
+    "macro_recall": _macro_recall,
+    "accuracy_f1_mean": _accuracy_f1_mean,
+}
+"""Metrics by name (``f1:<class>`` comes on top); accuracy_f1_mean is GLUE's for MRPC and QQP."""
+
+_BINARY_ONLY = frozenset({"accuracy_f1_mean"})
+
+
+def _scorer(metric: str, num_classes: int) -> Score:
+    kind, colon, which = metric.partition(":")
+    if kind == "f1" and which.isdecimal() and int(which) < num_classes:
+        return _f1_of(int(which))
+    if metric not in METRICS:
+        raise InputError(
+            f"metric is {metric!r}, but must be one of {', '.join(METRICS)}, f1:<class>"
+        )
+    if metric in _BINARY_ONLY and num_classes != 2:
+        raise InputError(f"metric is {metric!r}, which needs 2 classes, not {num_classes}")
+    return METRICS[metric]

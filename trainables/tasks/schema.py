@@ -1,0 +1,304 @@
+"""The task file: its fields, their checks, and one-sentence messages for what is wrong."""
+
+import string
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from trainables.errors import InputError
+from trainables.tasks.metrics import resolve_metric
+from trainables.tasks.sources import READERS
+
+Name = Annotated[str, Field(min_length=1)]
+Rows = Annotated[StrictInt, Field(ge=1)]
+
+_MASKS = ("[MASK]", "<mask>", "[mask]")
+
+
+class _Fields(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
+
+
+class Hub(_Fields):
+    """A data set that ``datasets.load_dataset`` knows.
+
+    Attributes:
+        path: ``owner/name``.
+        name: its configuration, where it has several.
+        revision: commit or tag; pin it, or changes of the data go unnoticed.
+    """
+
+    path: Name
+    name: Name | None = None
+    revision: Name | None = None
+
+
+class Data(_Fields):
+    """Where the rows are: exactly one of the two.
+
+    Attributes:
+        files: path by name of the split, relative to the task file; JSONL, CSV or TSV by suffix.
+        hub: a data set of the Hub.
+    """
+
+    files: dict[Name, Name] | None = Field(default=None, min_length=1)
+    hub: Hub | None = None
+
+    @field_validator("files")
+    @classmethod
+    def _known_format(cls, files: dict[str, str] | None) -> dict[str, str] | None:
+        for path in (files or {}).values():
+            if Path(path).suffix not in READERS:
+                raise ValueError(f"holds {path!r}, but must end in {', '.join(READERS)}")
+        paths = list((files or {}).values())
+        for path in paths:
+            if paths.count(path) > 1:
+                raise ValueError(f"names {path!r} twice, but two splits must not share their rows")
+        return files
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.files is None) == (self.hub is None):
+            raise ValueError("must hold exactly one of files, hub")
+        return self
+
+
+class Part(_Fields):
+    """A split of the data, or a share of it held out (and removed from the rest).
+
+    Attributes:
+        origin: name of the split in the data (``from`` in the file).
+        share: part of the origin's rows, in its class proportions; None for all (the rest).
+        seed: another seed is another choice; has nothing to do with the runs' seeds.
+    """
+
+    origin: Name = Field(alias="from")
+    share: float | None = Field(default=None, gt=0, lt=1, allow_inf_nan=False)
+    seed: Annotated[StrictInt, Field(ge=0)] = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_name(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"from": value}
+        if not isinstance(value, dict):
+            raise ValueError(
+                f"is {value!r}, but must be the name of a split in the data "
+                "or {from: NAME, share: 0.1, seed: 0}"
+            )
+        return value
+
+
+def _whole(name: str) -> Part:
+    return Part.model_validate(name)
+
+
+class Splits(_Fields):
+    """Which rows serve as what; every split means the one of that name if left out."""
+
+    train: Part = Field(default_factory=lambda: _whole("train"))
+    validation: Part = Field(default_factory=lambda: _whole("validation"))
+    test: Part = Field(default_factory=lambda: _whole("test"))
+
+    @model_validator(mode="after")
+    def _no_overlap(self) -> Self:
+        parts = (self.train, self.validation, self.test)
+        for origin in {part.origin for part in parts}:
+            shares = [part.share for part in parts if part.origin == origin]
+            if shares.count(None) > 1:
+                raise ValueError(
+                    f"uses {origin!r} twice, but a split of the data serves once; "
+                    f"hold out a part with {{from: {origin}, share: 0.1}}"
+                )
+            held_out = sum(share for share in shares if share is not None)
+            if held_out > 1 or (None in shares and held_out >= 1):
+                raise ValueError(
+                    f"holds out {held_out:g} of {origin!r}, but the shares must leave something"
+                )
+        return self
+
+
+class Limit(_Fields):
+    """Greatest number of rows of each split, chosen in the class proportions."""
+
+    train: Rows | None = None
+    validation: Rows | None = None
+    test: Rows | None = None
+
+
+class TaskFile(_Fields):
+    """All a task file may hold; README.md in this folder explains each field."""
+
+    name: Name
+    version: Annotated[StrictInt, Field(ge=1)]
+    description: str = ""
+    data: Data
+    text: Name
+    label: Name = "label"
+    classes: tuple[Name, ...] = Field(min_length=2)
+    label_words: tuple[Name, ...]
+    label_words_alternatives: tuple[tuple[Name, ...], ...] = ()
+    manual: Name = "It was"
+    metric: Name = "accuracy"
+    splits: Splits = Field(default_factory=Splits)
+    limit: Limit = Field(default_factory=Limit)
+
+    @field_validator("text", "manual")
+    @classmethod
+    def _no_mask(cls, value: str) -> str:
+        for mask in _MASKS:
+            if mask in value:
+                raise ValueError(
+                    f"is {value!r}, but must not hold {mask}: the place of the answer is added "
+                    "at the end, in each model's own way"
+                )
+        return value
+
+    @field_validator("text")
+    @classmethod
+    def _plain_columns(cls, value: str) -> str:
+        if not columns_of(value):
+            raise ValueError(f'is {value!r}, but must name a column, such as "{{text}}"')
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _distinct("classes", self.classes)
+        _check_words("label_words", self.label_words, len(self.classes))
+        for index, words in enumerate(self.label_words_alternatives):
+            _check_words(f"label_words_alternatives.{index}", words, len(self.classes))
+        resolve_metric(self.metric, self.classes)
+        return self
+
+
+def columns_of(text: str) -> tuple[str, ...]:
+    """Names of the columns that the format string ``text`` fills in, in order.
+
+    Raises:
+        ValueError: ``text`` is not a format string of plain ``{column}`` fields.
+    """
+    columns = []
+    try:
+        pieces = list(string.Formatter().parse(text))
+    except ValueError as error:
+        raise ValueError(f"is {text!r}, which is no format string: {error}") from None
+    for _, column, form, conversion in pieces:
+        if column is None:
+            continue
+        if not column or form or conversion or any(mark in column for mark in ".[]"):
+            raise ValueError(f"is {text!r}, but may hold only plain columns such as {{text}}")
+        columns.append(column)
+    return tuple(columns)
+
+
+def read(file: Path) -> TaskFile:
+    """The checked content of a task file.
+
+    Raises:
+        InputError: naming the file, the field, what was found and what is allowed.
+    """
+    try:
+        content = yaml.load(file.read_text(encoding="utf-8"), _Loader)
+    except FileNotFoundError:
+        raise InputError(f"the task file {file} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the task file {file} cannot be read: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise InputError(f"{file}, line {line} is not valid YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise InputError(
+            f"the task file {file} holds a {type(content).__name__}, but must hold fields: "
+            f"{', '.join(_allowed(TaskFile))}"
+        )
+    try:
+        return TaskFile.model_validate(content)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    except ValidationError as error:
+        raise InputError(f"{file}: {_sentence(error.errors()[0])}") from None
+
+
+_ALLOWED: dict[str, type[BaseModel]] = {
+    "data": Data,
+    "data.hub": Hub,
+    "splits": Splits,
+    "splits.train": Part,
+    "splits.validation": Part,
+    "splits.test": Part,
+    "limit": Limit,
+}
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """One pydantic error in words, without the file."""
+    place = [str(item) for item in error["loc"]]
+    name = ".".join(place)
+    if error["type"] == "missing":
+        return f"the field {name} is missing"
+    if error["type"] == "extra_forbidden":
+        parent = _ALLOWED.get(".".join(place[:-1]), TaskFile)
+        return f"the field {name} is unknown; allowed are {', '.join(_allowed(parent))}"
+    if error["type"] == "value_error":
+        return f"{name} {error['ctx']['error']}".strip()
+    rule = error["msg"].replace("Input should be", "it must be")
+    hint = ""
+    if error["type"] == "string_type" and isinstance(error["input"], (int, float)):
+        hint = ", so put it in quotes"
+    return f"{name} is {error['input']!r}, but {rule[0].lower()}{rule[1:]}{hint}"
+
+
+def _allowed(model: type[BaseModel]) -> list[str]:
+    return [item.alias or name for name, item in model.model_fields.items()]
+
+
+def _distinct(name: str, values: tuple[str, ...]) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{name} holds {value!r} twice, but every entry must differ")
+
+
+def _check_words(name: str, words: tuple[str, ...], num_classes: int) -> None:
+    _distinct(name, words)
+    if len(words) != num_classes:
+        raise ValueError(
+            f"{name} holds {len(words)} words, but classes has {num_classes} entries: "
+            "one word a class is needed"
+        )
+    for word in words:
+        if word.split() != [word]:
+            raise ValueError(f"{name} holds {word!r}, but must hold words without white space")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without its two traps: ``no`` and ``yes`` stay words, no key may come twice."""
+
+    yaml_implicit_resolvers = {
+        first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:bool"]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key is not None and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the field {key} comes twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)

@@ -1,0 +1,230 @@
+"""A loaded task: its fields, and its examples by split."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainables.cells import TaskRef, content_hash
+from trainables.errors import InputError
+from trainables.tasks.metrics import resolve_metric
+from trainables.tasks.sources import FileSource, HubSource, Row, Source
+from trainables.tasks.splits import SPLITS, Example, choose, take
+
+if TYPE_CHECKING:
+    from trainables.tasks.schema import Part, TaskFile
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A text classification task. Rows are read when a split is first asked for.
+
+    Attributes:
+        name: e.g. ``mini/topics``.
+        version: raised by hand when the task changes in a way that its file does not show.
+        description: one line for people.
+        text: format string over the data's columns.
+        classes: class names in label order, [C].
+        label_words: the word that stands for each class, [C].
+        label_words_alternatives: further choices of label words, each [C].
+        manual: hand-written template of the Manual reference row, appended after the text.
+        metric: for :func:`trainables.tasks.metrics.compute`; ``f1:`` carries a class index.
+        file: the task file, absolute.
+        digest: over the task file's content (not its description) and the data.
+    """
+
+    name: str
+    version: int
+    description: str
+    text: str
+    classes: tuple[str, ...]
+    label_words: tuple[str, ...]
+    label_words_alternatives: tuple[tuple[str, ...], ...]
+    manual: str
+    metric: str
+    file: Path
+    digest: str
+    _content: TaskFile = field(repr=False)
+    _source: Source = field(repr=False)
+    _cache: dict[str, tuple[Example, ...]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def read(cls, file: Path) -> Task:
+        """The task that ``file`` describes.
+
+        Raises:
+            InputError: the file or a data file it names is missing, or the file is wrong.
+        """
+        # pydantic and yaml take a while to import; a mere `import trainables.tasks` goes without.
+        from trainables.tasks import schema
+
+        content = schema.read(file)
+        source: Source
+        if content.data.files is not None:
+            folder = file.absolute().parent
+            paths = {name: folder / path for name, path in content.data.files.items()}
+            source = FileSource(paths)
+        else:
+            hub = content.data.hub
+            assert hub is not None, "the schema demands files or hub"
+            source = HubSource(hub.path, hub.name, hub.revision)
+        try:
+            fingerprint = source.fingerprint()
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from None
+        fields = content.model_dump(mode="json", by_alias=True, exclude={"description", "data"})
+        return cls(
+            name=content.name,
+            version=content.version,
+            description=content.description,
+            text=content.text,
+            classes=content.classes,
+            label_words=content.label_words,
+            label_words_alternatives=content.label_words_alternatives,
+            manual=content.manual,
+            metric=resolve_metric(content.metric, content.classes),
+            file=file.absolute(),
+            digest=content_hash({"fields": fields, "data": fingerprint}),
+            _content=content,
+            _source=source,
+        )
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of classes."""
+        return len(self.classes)
+
+    @property
+    def ref(self) -> TaskRef:
+        """What a cell and a pack hold of this task."""
+        return TaskRef(name=self.name, file=str(self.file), digest=self.digest)
+
+    def rows(self, split: str) -> tuple[Example, ...]:
+        """The examples of ``train``, ``validation`` or ``test``, read once.
+
+        Raises:
+            InputError: unknown split; the data cannot be read, lacks a column, or has a label
+                outside the classes; nothing is left in the split.
+        """
+        if split not in SPLITS:
+            raise InputError(f"split is {split!r}, but must be one of {', '.join(SPLITS)}")
+        if split not in self._cache:
+            part: Part = getattr(self._content.splits, split)
+            self._divide(part.origin)
+        return self._cache[split]
+
+    def check(self) -> None:
+        """Read all splits, so that whatever is wrong with the data shows before any training.
+
+        Raises:
+            InputError: see :meth:`rows`.
+        """
+        for split in SPLITS:
+            self.rows(split)
+
+    def _divide(self, origin: str) -> None:
+        """Fill the cache for every split made of ``origin``."""
+        examples = self._load(origin)
+        parts = {split: getattr(self._content.splits, split) for split in SPLITS}
+        left = list(range(len(examples)))
+        divided: dict[str, list[int]] = {}
+        # Held-out parts first, in the fixed order of SPLITS; the one without a share gets the rest.
+        for split in sorted(SPLITS, key=lambda name: parts[name].share is None):
+            part = parts[split]
+            if part.origin != origin:
+                continue
+            if part.share is None:
+                divided[split] = left
+                continue
+            size = round(part.share * len(examples))
+            chosen = choose(take(examples, left), size, part.seed)
+            divided[split] = [left[index] for index in chosen]
+            gone = set(divided[split])
+            left = [index for index in left if index not in gone]
+        for split, indices in divided.items():
+            rows = take(examples, indices)
+            limit = getattr(self._content.limit, split)
+            if limit is not None:
+                rows = take(rows, choose(rows, limit))
+            if not rows:
+                raise InputError(
+                    f"{self.file}: the split {split} is empty: "
+                    f"{self._source.where(origin)} has {len(examples)} rows"
+                )
+            self._cache[split] = rows
+
+    def _load(self, origin: str) -> list[Example]:
+        """All examples of one split of the data."""
+        from trainables.tasks.schema import columns_of
+
+        columns = columns_of(self.text)
+        label_of = self._label_reader()
+        examples: list[Example] = []
+        hidden: InputError | None = None
+        for number, row in self._rows_of(origin):
+            where = functools.partial(self._source.where, origin, number)
+            values = {column: self._text(row, column, where) for column in columns}
+            text = self.text.format_map(values).strip()
+            if not text:
+                raise InputError(f"{where()} has an empty text")
+            value = self._value(row, self._content.label, "label", where)
+            label = label_of(value)
+            if label is None:
+                outside = InputError(
+                    f"{where()} has the label {value!r}, but allowed are "
+                    f"0 to {self.num_classes - 1} or {', '.join(self.classes)}"
+                )
+                # Hidden labels deserve their own message, once it is sure that all are hidden.
+                if str(value) != "-1" or (examples and hidden is None):
+                    raise hidden or outside
+                hidden = hidden or outside
+            elif hidden is not None:
+                raise hidden
+            examples.append(Example(text, -1 if label is None else label))
+        if hidden is not None:
+            raise InputError(
+                f"all labels of {self._source.where(origin)} are -1, which means that they are "
+                "not public; let the task file's splits name another one, such as validation"
+            )
+        return examples
+
+    def _rows_of(self, origin: str) -> Any:
+        try:
+            yield from self._source.rows(origin)
+        except InputError as error:
+            raise InputError(f"{self.file}: {error}") from error.__cause__
+
+    def _label_reader(self) -> Callable[[Any], int | None]:
+        """Class index of a value in the label column; None if it is none.
+
+        Names come before numbers, so that classes named 1 to 5 are not taken for indices.
+        """
+        known: dict[str, int] = {str(index): index for index in range(self.num_classes)}
+        if any(name.lstrip("-").isdecimal() for name in self.classes):
+            known = {}
+        known |= {name: index for index, name in enumerate(self.classes)}
+
+        def label_of(value: Any) -> int | None:
+            # True is an int, 1.0 equals one: neither is a label.
+            return known.get(str(value)) if type(value) in (int, str) else None
+
+        return label_of
+
+    def _value(self, row: Row, column: str, wanted_by: str, where: Callable[[], str]) -> Any:
+        if column not in row:
+            raise InputError(
+                f"{where()} has no column {column!r}, which {self.file.name} names under "
+                f"{wanted_by}, but only {', '.join(map(str, row))}"
+            )
+        return row[column]
+
+    def _text(self, row: Row, column: str, where: Callable[[], str]) -> str:
+        value = self._value(row, column, "text", where)
+        if not isinstance(value, (str, int, float)):
+            raise InputError(
+                f"{where()} has {value!r} in the column {column!r}, but text is needed"
+            )
+        return str(value)

@@ -1,0 +1,113 @@
+"""The vocabulary several tokenizers share: the anchors of relative representations.
+
+Paper A, equation 3: V_common is the intersection of the models' vocabularies, single tokens only.
+Two entries are the same when they start a word in both tokenizers, have the same NFC surface, and
+the text encodes back to exactly that token in every model. Case is not folded: folding would pair
+one row of an uncased model with several of a cased one and count them twice.
+"""
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+FEW_ANCHORS = 500
+
+
+class Vocabulary(Protocol):
+    """What is asked of a model here; a reader has it."""
+
+    alias: str
+    tokenizer: Any
+    lead: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class CommonVocabulary:
+    """Words that are one token in every model.
+
+    Attributes:
+        words: k surfaces, sorted.
+        ids: per model, k token ids in the order of ``words``.
+    """
+
+    words: tuple[str, ...]
+    ids: tuple[tuple[int, ...], ...]
+
+    def __len__(self) -> int:
+        """Number of anchors k."""
+        return len(self.words)
+
+
+def _wordpiece(token: str, tokenizer: Any) -> str | None:
+    del tokenizer
+    return None if token.startswith("##") else token
+
+
+def _bytelevel(token: str, tokenizer: Any) -> str | None:
+    if not token.startswith("Ġ"):
+        return None
+    text: str = tokenizer.backend_tokenizer.decoder.decode([token])
+    return text.removeprefix(" ")
+
+
+def _metaspace(token: str, tokenizer: Any) -> str | None:
+    del tokenizer
+    return token[1:] if token.startswith("▁") else None
+
+
+def _surface_rule(tokens: Sequence[str]) -> Callable[[str, Any], str | None]:
+    """How this vocabulary marks the start of a word, by what most of its tokens show."""
+    marks = {
+        _wordpiece: sum(token.startswith("##") for token in tokens),
+        _bytelevel: sum(token.startswith("Ġ") for token in tokens),
+        _metaspace: sum(token.startswith("▁") for token in tokens),
+    }
+    return max(marks, key=lambda rule: marks[rule])
+
+
+def word_table(model: Vocabulary) -> dict[str, int]:
+    """Surfaces of the word-start tokens of one model, with their ids.
+
+    Special and added tokens, bytes that are no text, and rows beyond the embedding table are left
+    out. Not yet checked to encode back: :func:`common_vocabulary` does that for what is shared.
+    """
+    tokenizer = model.tokenizer
+    vocabulary = tokenizer.get_vocab()
+    excluded = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+    rule = _surface_rule(list(vocabulary))
+    table: dict[str, int] = {}
+    for token, number in sorted(vocabulary.items(), key=lambda item: item[1]):
+        if number in excluded or number >= model.rows:
+            continue
+        surface = rule(token, tokenizer)
+        if not surface or "\ufffd" in surface or any(char.isspace() for char in surface):
+            continue
+        table.setdefault(unicodedata.normalize("NFC", surface), number)
+    return table
+
+
+def common_vocabulary(models: Sequence[Vocabulary]) -> CommonVocabulary:
+    """Words every model has as one token (equation 3 of paper A).
+
+    Args:
+        models: one or more.
+
+    Returns:
+        The shared words in sorted order: the same whatever the order of ``models`` but for the
+        order of ``ids``.
+    """
+    tables = [word_table(model) for model in models]
+    shared = sorted(set.intersection(*(set(table) for table in tables)))
+    kept = set(shared)
+    for model, table in zip(models, tables, strict=True):
+        if not shared:
+            break
+        texts = [model.lead + word for word in shared]
+        encoded = model.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        kept &= {
+            word for word, ids in zip(shared, encoded, strict=True) if list(ids) == [table[word]]
+        }
+    words = tuple(word for word in shared if word in kept)
+    return CommonVocabulary(words, tuple(tuple(table[w] for w in words) for table in tables))
