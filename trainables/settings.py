@@ -19,8 +19,8 @@ class SoftSettings:
         prompt_length: prompt vectors m; paper A uses 5.
         steps: optimiser steps T.
         batch_size: examples a step, shared by all sources of a joint tuning.
-        learning_rate: peak rate of AdamW. Embeddings of small models have a scale of some 0.1,
-            so that 0.02 carries a prompt out of its initial neighbourhood within tens of steps.
+        learning_rate: peak rate of AdamW; 3e-3 is OptiPrompt's, for thousands of steps. With tens
+            of steps (the quickstart) a prompt needs some 0.05 to leave where it started.
         warmup: share of ``steps`` with a linearly rising rate; a linear decay to 0 follows.
         bias_correction: False reproduces the AdamW of OptiPrompt (about 3 times larger first steps).
         init_std: standard deviation of the initial normal prompt; 0.02 is what
@@ -33,14 +33,14 @@ class SoftSettings:
     """
 
     prompt_length: int = 5
-    steps: int = 60
-    batch_size: int = 8
-    learning_rate: float = 0.02
+    steps: int = 1000
+    batch_size: int = 16
+    learning_rate: float = 3e-3
     warmup: float = 0.1
     bias_correction: bool = True
     init_std: float = 0.02
     position: str = "prefix"
-    evaluations: int = 4
+    evaluations: int = 10
     text_tokens: int | None = None
 
     def __post_init__(self) -> None:

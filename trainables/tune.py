@@ -19,15 +19,14 @@ from trainables.cells import Pack, PackOutcome
 from trainables.heap import keep_freed_memory
 
 Executor = Callable[..., PackOutcome]
-DEFAULT_EXECUTOR = "trainables.packs:run_pack"
 _TELL_EVERY = 1.0  # seconds between two messages on progress
 
 
 class PackTrainable(tune.Trainable):
     """Runs the packs that Tune's config names, one a trial.
 
-    Config keys: ``pack`` (id), ``broker`` and ``namespace`` (of the actor that holds packs and takes
-    outcomes), ``executor`` (import string ``module:function``, called like
+    Config keys: ``pack`` (id), ``broker`` and ``namespace`` (of the actor that holds packs and
+    takes outcomes), ``executor`` (import string ``module:function``, called like
     :func:`trainables.packs.run_pack`), ``device`` and ``threads``.
     """
 

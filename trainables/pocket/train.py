@@ -304,7 +304,7 @@ def train_model(
 
     began, seen_before, saved_at, average = time.monotonic(), seen, time.monotonic(), 0.0
     total = sum(recipe.cycles)
-    lines = Lines.of(data, recipe.vocab_size) if recipe.gist_from < len(recipe.cycles) else None
+    lines = Lines.of(data, recipe.vocab_size) if any(recipe.moved_share) else None
     while seen < total:
         cycle, progress = cycle_of(seen, recipe.cycles)
         length = [size for start, size in LENGTHS if progress >= start][-1]
@@ -312,7 +312,9 @@ def train_model(
         # One generator a step: a resumed run meets the same windows and masks.
         generator = torch.Generator().manual_seed(SEED * 1_000_003 + step)
         count = recipe.batch_tokens // length
-        if lines is not None and masked and cycle >= recipe.gist_from:
+        # Steps take turns: k moved-word steps in every 10 for a share of k / 10.
+        share = recipe.moved_share[cycle] if lines is not None and masked else 0.0
+        if lines is not None and step % 10 < round(10 * share):
             # Lines are shorter than windows: twice as many make a batch of about the same size.
             shape = (2 * count, min(length, MAX_LINE))
             loss, used = moved_word_loss(model, data, lines, shape, generator)
@@ -326,7 +328,7 @@ def train_model(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, peak in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = peak * rate_factor(progress)
+                group["lr"] = peak * rate_factor(progress) * (1.0 if cycle == 0 else 0.5)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         step, seen = step + 1, seen + used

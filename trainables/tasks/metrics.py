@@ -140,7 +140,7 @@ _BINARY_ONLY = frozenset({"accuracy_f1_mean"})
 
 
 def _scorer(metric: str, num_classes: int) -> Score:
-    kind, colon, which = metric.partition(":")
+    kind, _, which = metric.partition(":")
     if kind == "f1" and which.isdecimal() and int(which) < num_classes:
         return _f1_of(int(which))
     if metric not in METRICS:

@@ -180,7 +180,18 @@ class TaskFile(_Fields):
         for index, words in enumerate(self.label_words_alternatives):
             _check_words(f"label_words_alternatives.{index}", words, len(self.classes))
         resolve_metric(self.metric, self.classes)
+        if self.data.files is not None:
+            self._check_origins(tuple(self.data.files))
         return self
+
+    def _check_origins(self, files: tuple[str, ...]) -> None:
+        for role, part in self.splits:
+            if part.origin not in files:
+                raise ValueError(
+                    f"splits.{role} is {part.origin!r}, but must be one of data.files "
+                    f"({', '.join(files)}) or a held-out part of one: "
+                    f"{{from: {files[0]}, share: 0.1}}"
+                )
 
 
 def columns_of(text: str) -> tuple[str, ...]:
@@ -211,14 +222,16 @@ def read(file: Path) -> TaskFile:
     """
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), _Loader)
+    except UnicodeDecodeError as error:
+        raise InputError(f"the task file {file} is not UTF-8 text: {error.reason}") from None
     except FileNotFoundError:
         raise InputError(f"the task file {file} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the task file {file} cannot be read: {error}") from None
+    except OSError as error:
+        raise InputError(f"the task file {file} cannot be read: {error.strerror}") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise InputError(f"{file}, line {line} is not valid YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise InputError(
@@ -287,11 +300,6 @@ def _check_words(name: str, words: tuple[str, ...], num_classes: int) -> None:
 class _Loader(yaml.SafeLoader):
     """YAML without its two traps: ``no`` and ``yes`` stay words, no key may come twice."""
 
-    yaml_implicit_resolvers = {
-        first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:bool"]
-        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
@@ -302,3 +310,9 @@ class _Loader(yaml.SafeLoader):
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in pairs if tag != "tag:yaml.org,2002:bool"]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}

@@ -30,7 +30,7 @@ class Source(ABC):
         """(number, row) of the table ``name``, in order; numbers count from 1.
 
         Raises:
-            InputError: no such table, or it cannot be read.
+            InputError: it cannot be read; on the Hub also: there is no such table.
         """
 
     @abstractmethod
@@ -51,12 +51,7 @@ class FileSource(Source):
 
     def rows(self, name: str) -> Iterator[tuple[int, Row]]:
         """Numbers are line numbers (of a row's last line where a CSV value has line breaks)."""
-        path = self._files.get(name)
-        if path is None:
-            raise InputError(
-                f"there is no split {name!r} in the data, only {', '.join(self._files)}; "
-                f"to hold out a part of one write {{from: {next(iter(self._files))}, share: 0.1}}"
-            )
+        path = self._files[name]
         try:
             with path.open(encoding="utf-8-sig", newline="") as stream:
                 yield from READERS[path.suffix](stream, path)
@@ -126,7 +121,7 @@ def _read_jsonl(stream: TextIO, path: Path) -> Iterator[tuple[int, Row]]:
         if not isinstance(row, dict):
             raise InputError(
                 f"{path}, line {number} holds a JSON {type(row).__name__}, "
-                'but must hold an object such as {{"text": "fine", "label": 0}}'
+                'but must hold an object such as {"text": "fine", "label": 0}'
             )
         yield number, row
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ class Task:
         version: raised by hand when the task changes in a way that its file does not show.
         description: one line for people.
         text: format string over the data's columns.
+        label: the column that holds the class, as an index or by name.
         classes: class names in label order, [C].
         label_words: the word that stands for each class, [C].
         label_words_alternatives: further choices of label words, each [C].
@@ -40,6 +41,7 @@ class Task:
     version: int
     description: str
     text: str
+    label: str
     classes: tuple[str, ...]
     label_words: tuple[str, ...]
     label_words_alternatives: tuple[tuple[str, ...], ...]
@@ -81,6 +83,7 @@ class Task:
             version=content.version,
             description=content.description,
             text=content.text,
+            label=content.label,
             classes=content.classes,
             label_words=content.label_words,
             label_words_alternatives=content.label_words_alternatives,
@@ -161,57 +164,55 @@ class Task:
         from trainables.tasks.schema import columns_of
 
         columns = columns_of(self.text)
-        label_of = self._label_reader()
-        examples: list[Example] = []
-        hidden: InputError | None = None
+        found: list[tuple[int, str, Any]] = []
         for number, row in self._rows_of(origin):
             where = functools.partial(self._source.where, origin, number)
             values = {column: self._text(row, column, where) for column in columns}
             text = self.text.format_map(values).strip()
             if not text:
                 raise InputError(f"{where()} has an empty text")
-            value = self._value(row, self._content.label, "label", where)
-            label = label_of(value)
-            if label is None:
-                outside = InputError(
-                    f"{where()} has the label {value!r}, but allowed are "
-                    f"0 to {self.num_classes - 1} or {', '.join(self.classes)}"
-                )
-                # Hidden labels deserve their own message, once it is sure that all are hidden.
-                if str(value) != "-1" or (examples and hidden is None):
-                    raise hidden or outside
-                hidden = hidden or outside
-            elif hidden is not None:
-                raise hidden
-            examples.append(Example(text, -1 if label is None else label))
-        if hidden is not None:
+            found.append((number, text, self._value(row, self.label, "label", where)))
+        index_of = self._class_indices()
+        if found and "-1" not in index_of and all(str(value) == "-1" for *_, value in found):
             raise InputError(
                 f"all labels of {self._source.where(origin)} are -1, which means that they are "
                 "not public; let the task file's splits name another one, such as validation"
             )
+        examples = []
+        for number, text, value in found:
+            # True is an int and 1.0 equals one, but neither is a label.
+            index = index_of.get(str(value)) if type(value) in (int, str) else None
+            if index is None:
+                raise InputError(
+                    f"{self._source.where(origin, number)} has the label {value!r}, "
+                    f"but must have {self._allowed_labels()}"
+                )
+            examples.append(Example(text, index))
         return examples
 
-    def _rows_of(self, origin: str) -> Any:
+    def _rows_of(self, origin: str) -> Iterator[tuple[int, Row]]:
+        """The source's rows; its errors get the task file's name."""
         try:
             yield from self._source.rows(origin)
         except InputError as error:
             raise InputError(f"{self.file}: {error}") from error.__cause__
 
-    def _label_reader(self) -> Callable[[Any], int | None]:
-        """Class index of a value in the label column; None if it is none.
+    def _class_indices(self) -> dict[str, int]:
+        """Class index by what may stand in the label column."""
+        known = (
+            {}
+            if self._numeric_names()
+            else {str(index): index for index in range(self.num_classes)}
+        )
+        return known | {name: index for index, name in enumerate(self.classes)}
 
-        Names come before numbers, so that classes named 1 to 5 are not taken for indices.
-        """
-        known: dict[str, int] = {str(index): index for index in range(self.num_classes)}
-        if any(name.lstrip("-").isdecimal() for name in self.classes):
-            known = {}
-        known |= {name: index for index, name in enumerate(self.classes)}
+    def _numeric_names(self) -> bool:
+        """Whether a class is named by a number: classes 1 to 5 must not be taken for indices."""
+        return any(name.lstrip("-").isdecimal() for name in self.classes)
 
-        def label_of(value: Any) -> int | None:
-            # True is an int, 1.0 equals one: neither is a label.
-            return known.get(str(value)) if type(value) in (int, str) else None
-
-        return label_of
+    def _allowed_labels(self) -> str:
+        names = f"one of {', '.join(self.classes)}"
+        return names if self._numeric_names() else f"0 to {self.num_classes - 1} or {names}"
 
     def _value(self, row: Row, column: str, wanted_by: str, where: Callable[[], str]) -> Any:
         if column not in row:

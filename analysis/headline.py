@@ -1,0 +1,296 @@
+"""The findings of a sweep in plain sentences, computed from its table and honest where weak."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import pandas as pd
+
+from analysis.layout import points, span
+from analysis.results import Sweep, finished_between, weight_rank
+from analysis.selection import Choices, at_choices, choose, complete, oracle
+from analysis.statistics import LEVEL, Interval, t_interval
+from analysis.tables import (
+    overall_difference,
+    paired_differences,
+    row_label,
+    source_models,
+    sources_name,
+    targets,
+    tasks,
+)
+
+_PERCENT = f"{100 * LEVEL:.0f} %"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One statement: a few words or a number that stand out, and the sentences that say it."""
+
+    title: str
+    text: str
+
+
+def findings(sweep: Sweep) -> list[Finding]:
+    """What was run and, per target, what transferred and whether joint tuning paid."""
+    frame = sweep.frame
+    found = [Finding("What was run", f"{_design(frame)} {progress(sweep)} {_time(sweep)}".strip())]
+    names = targets(frame)
+    if not names:
+        text = "No transferred prompt has been evaluated yet, so there is nothing to compare."
+        return [*found, Finding("Transfer", text)]
+    choices = choose(frame)
+    for target in names:
+        suffix = f" to {target}" if len(names) > 1 else ""
+        found.append(Finding(f"Best transfer{suffix}", best_transfer(frame, target, choices)))
+        found.append(Finding(f"Joint tuning{suffix}", joint_tuning(frame, target, choices)))
+    caution = _caution(frame)
+    return [*found, Finding("Read with care", caution)] if caution else found
+
+
+def progress(sweep: Sweep) -> str:
+    """How many of the planned cells are finished."""
+    done = len(sweep.frame)
+    failed = len(sweep.failures)
+    tail = f"; {_count(failed, 'cell')} failed" if failed else ""
+    if sweep.planned is None:
+        return f"{_count(done, 'cell')} finished{tail}."
+    if done >= sweep.planned:
+        return f"All {_count(sweep.planned, 'planned cell')} are finished."
+    return (
+        f"{done:,} of {_count(sweep.planned, 'planned cell')} are finished{tail}; "
+        "everything below rests on those alone."
+    )
+
+
+def best_transfer(frame: pd.DataFrame, target: str, choices: Choices) -> str:
+    """The row with the best mean validation score on a target, and what it gains on test.
+
+    Rows compared are Single, Baseline and Ours at the chosen weights, all with every task and seed.
+    """
+    here = frame[frame["target"] == target]
+    rows = pd.concat([here[here["row"].isin(("single", "baseline"))], at_choices(here, choices)])
+    means, _ = complete(rows, ["row", "sources", "weight_label"], "validation_score")
+    if means.empty:
+        return f"No row has every task and seed on {target} yet, so no best one can be named."
+    row, sources, label = means.index[int(means.to_numpy().argmax())]
+    mine = rows[
+        (rows["row"] == row) & (rows["sources"] == sources) & (rows["weight_label"] == label)
+    ]
+    score = 100 * mine["score"].mean()
+    count = mine["task"].nunique()
+    over = f"on average over {count} tasks" if count > 1 else f"on {mine['task'].iloc[0]}"
+    name = f"{row_label(row, label)} from {sources_name(sources)}"
+    start = f"By validation the best way to {target} is {name}: {points(score)} on test {over}"
+    if mine["gain_over_empty"].isna().any():
+        return f"{start}. Empty is not finished for every task, so the gain is not known yet."
+    gain = t_interval(100 * mine.groupby("seed")["gain_over_empty"].mean())
+    return f"{start}, {_against(gain, score - gain.mean)} {_cases(frame, target, choices)}".strip()
+
+
+def joint_tuning(frame: pd.DataFrame, target: str, choices: Choices) -> str:
+    """In how many cases Ours beat Baseline, by how much, and what that shows."""
+    pairs = paired_differences(frame, target, choices)
+    if pairs.empty:
+        return (
+            "No source set has both a Baseline and an Ours result yet, so joint tuning "
+            "cannot be judged."
+        )
+    cases = pairs.groupby(["sources", "task"])["difference"]
+    means = cases.mean().round(9)
+    up, down, equal = int((means > 0).sum()), int((means < 0).sum()), int((means == 0).sum())
+    total = len(means)
+    text = (
+        f"At the weight chosen on validation, Ours beats Baseline on test in {up} of {total} "
+        f"source set × task cases ({down} lower, {equal} equal). "
+    )
+    overall, balanced = overall_difference(pairs)
+    if overall.n == 0:
+        return text + "No case has every seed, so no overall interval can be given."
+    part = "" if balanced == total else f" (over the {balanced} cases that have every seed)"
+    text += f"The mean difference{part} is {points(overall.mean, signed=True)} points"
+    if overall.n < 2:
+        return text + ", from a single seed: without more seeds this shows nothing either way."
+    seeds = f"{_PERCENT} interval {span(overall.low, overall.high)} over {overall.n} seeds"
+    text += f", {seeds}: {_VERDICTS[overall.direction]}"
+    directions = [t_interval(values).direction for _, values in cases]
+    clear_up, clear_down = directions.count(1), directions.count(-1)
+    return (
+        f"{text} Case by case the interval lies above 0 in {clear_up} and below 0 in "
+        f"{clear_down} of {total}; about {_about((1 - LEVEL) * total)} would miss 0 by chance "
+        "alone, as nothing is corrected for their number."
+    )
+
+
+_VERDICTS: Mapping[int, str] = {
+    1: "joint tuning helped on these models and tasks.",
+    -1: "joint tuning hurt on these models and tasks.",
+    0: "this sweep does not show that joint tuning helps or hurts.",
+}
+
+
+def oracle_note(frame: pd.DataFrame, target: str, choices: Choices) -> str:
+    """How much the choice of λ on validation leaves on the table; clearly marked as oracle."""
+    best = {key: value for key, value in oracle(frame).items() if key[0] == target}
+    here = at_choices(frame, {key: value for key, value in choices.items() if key[0] == target})
+    means = here.groupby("sources")["score"].mean()
+    lost = [
+        100 * (choice.mean - float(means[choice.sources]))
+        for choice in best.values()
+        if choice.sources in means.index
+    ]
+    if not lost:
+        return ""
+    mean = sum(lost) / len(lost)
+    found = f"gain {points(mean)} points" if points(mean) != "0.0" else "gain nothing"
+    return (
+        f"Oracle, not a result: choosing λ on the test split itself would {found} on average over "
+        "the source sets."
+    )
+
+
+def similarity_note(means: pd.DataFrame) -> str:
+    """Rank correlation of similarity and gain within tasks, as a description."""
+    values = []
+    for _, part in means.groupby("task"):
+        ranks = part[["similarity", "gain_over_empty"]].rank()
+        if len(part) >= 3 and (ranks.nunique() > 1).all():
+            values.append(float(ranks.corr().to_numpy()[0, 1]))
+    if not values:
+        return ""
+    inside = f"{min(values):+.2f} to {max(values):+.2f}" if len(values) > 1 else f"{values[0]:+.2f}"
+    text = inside.replace("-", "−")
+    return (
+        f"Spearman's rank correlation within a task: {text}. The points share sources and seeds, "
+        "so this describes the cloud and is no test."
+    )
+
+
+def _design(frame: pd.DataFrame) -> str:
+    sources = source_models(frame)
+    sets = sorted(set(frame.loc[frame["row"].isin(("baseline", "ours", "joint")), "sources"]))
+    seeds = frame["seed"].nunique()
+    weights = sorted({label for label in frame["weight_label"] if label}, key=weight_rank)
+    names = tasks(frame)
+    lengths = sorted({int(value) for value in frame["prompt_length"].dropna()})
+    of = f" of {' and '.join(str(value) for value in lengths)} vectors" if lengths else ""
+    ends = targets(frame)
+    if not sources:
+        return f"So far only reference rows for {_listed('task', names)}."
+    text = f"Prompts{of} were tuned on {_listed('source model', sources)}"
+    if sets:
+        text += f", alone and jointly in {_count(len(sets), 'source set')}"
+    text += f", for {_listed('task', names)}"
+    if ends:
+        text += f", and carried over to {_listed('target', ends)}"
+    text += f", with {_count(seeds, 'seed')}"
+    return text + (f" and λ from {{{', '.join(weights)}}}." if len(weights) > 1 else ".")
+
+
+def _time(sweep: Sweep) -> str:
+    seconds = [float(cost["seconds"]) for cost in sweep.costs.values() if "seconds" in cost]
+    text = ""
+    if seconds:
+        text = f"{_count(len(seconds), 'pack')} took {duration(sum(seconds))} of computing"
+    moments = finished_between(sweep.frame)
+    if moments is None:
+        return f"{text}." if text else ""
+    first, last = moments
+    end = f"the last cell was finished on {moment(last)}"
+    span_text = duration((last - first).total_seconds())
+    end += f", {span_text} after the first" if last > first else ""
+    return f"{text}; {end}." if text else f"{end[0].upper()}{end[1:]}."
+
+
+def _against(gain: Interval, empty: float) -> str:
+    """A gain over Empty in words."""
+    size = f"{points(abs(gain.mean))} points {'above' if gain.mean >= 0 else 'below'} Empty"
+    text = f"{size} ({points(empty)})"
+    if gain.n < 2:
+        return f"{text}, from a single seed."
+    if gain.high > gain.low:
+        text += f", {_PERCENT} interval of the gain {span(gain.low, gain.high)} over {gain.n} seeds"
+    if gain.mean <= 0:
+        return f"{text}. No tuned prompt was of use on this target."
+    if gain.direction == 0 and gain.high > gain.low:
+        return f"{text}, which includes 0: no clear gain."
+    return f"{text}."
+
+
+def _cases(frame: pd.DataFrame, target: str, choices: Choices) -> str:
+    """In how many cases the transferred prompts of Ours, or else of Single, beat the references."""
+    here = frame[frame["target"] == target]
+    rows, name = at_choices(here, choices), "Ours"
+    if rows.empty:
+        rows, name = here[here["row"] == "single"], "Single"
+    means = rows.groupby(["sources", "task"], as_index=False)["score"].mean()
+    if means.empty:
+        return ""
+    parts = []
+    for row, words in (("empty", "Empty"), ("constant", "the constant predictor")):
+        level = here[here["row"] == row].groupby("task")["score"].mean()
+        known = means[means["task"].isin(level.index)]
+        if not known.empty:
+            above = int((known["score"] > known["task"].map(level)).sum())
+            parts.append(f"{words} in {above} of {len(known)}")
+    kind = "source set × task" if name == "Ours" else "source × task"
+    return f"{name} beats {' and '.join(parts)} {kind} cases." if parts else ""
+
+
+def _caution(frame: pd.DataFrame) -> str:
+    """What weakens the numbers."""
+    notes = []
+    moved = frame[frame["kind"] == "transfer"]
+    flat = int(moved["degenerate"].sum())
+    if flat:
+        notes.append(
+            f"{flat:,} of {_count(len(moved), 'transferred result')} predict one class for every "
+            "test example (marked † where more than half of the seeds do): their scores are those "
+            "of a constant."
+        )
+    seeds = moved["seed"].nunique()
+    if seeds == 1:
+        notes.append("One seed gives no spread: no standard deviation and no interval is shown.")
+    elif seeds < 5:
+        notes.append(
+            f"{seeds} seeds give wide intervals: the t-quantile alone is "
+            f"{'12.7' if seeds == 2 else '4.3' if seeds == 3 else '3.2'} standard errors."
+        )
+    smallest = moved["n_test"].min()
+    if pd.notna(smallest):
+        error = 50 / math.sqrt(float(smallest))
+        notes.append(
+            f"The smallest test split has {int(smallest):,} examples: chance in its drawing alone "
+            f"gives a score a standard error of up to {error:.1f} points, which the spread over "
+            "seeds does not include."
+        )
+    return " ".join(notes)
+
+
+def moment(time: datetime) -> str:
+    """Date and time to the minute, with its zone where it has one."""
+    return f"{time:%Y-%m-%d %H:%M} {time.tzname() or ''}".strip()
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: ``42 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _listed(noun: str, names: list[str]) -> str:
+    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    return f"{_count(len(names), noun)} ({shown})"
+
+
+def _about(number: float) -> str:
+    return f"{number:.0f}" if number >= 1.5 else f"{number:.1f}"

@@ -1,0 +1,299 @@
+"""``report.html``: one self-contained page a sweep is read from, beside its tidy tables."""
+
+import base64
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from analysis.best_prompts import best_prompts
+from analysis.figures import gain_heatmap, similarity_points, similarity_scatter, weight_curves
+from analysis.headline import findings, moment, oracle_note, progress, similarity_note
+from analysis.layout import difference_grid, points, score_grid, to_html
+from analysis.results import (
+    COLUMNS,
+    Failure,
+    Sweep,
+    export,
+    finished_between,
+    read,
+    replace_file,
+)
+from analysis.selection import Choice, Choices, choose
+from analysis.tables import (
+    REFERENCES,
+    ROW_NAMES,
+    averaged_joint,
+    difference_table,
+    metrics,
+    paired_differences,
+    source_models,
+    source_table,
+    sources_name,
+    targets,
+    tasks,
+    transfer_table,
+    weight_name,
+)
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_SHOWN_CELLS = 6
+_SHOWN_REASONS = 30
+
+GLOSSARY = {
+    "Empty": "the model on the task's text alone, without any prompt.",
+    "Manual": "the model on the text with the task's hand-written template, no tuned prompt.",
+    "Constant": "always the most frequent class of the training split: the score that needs no "
+    "model.",
+    "Single": "a prompt tuned on one source model, carried over.",
+    "Baseline": "prompts tuned on each model of the source set independently (λ = 0), carried over "
+    "together.",
+    "Ours": "prompts tuned jointly on the source set with the alignment loss at weight λ (constant "
+    "or annealing), carried over together. λ is chosen per target and source set by the mean "
+    "validation score of the transferred prompts; the test split chooses nothing.",
+    "Independent, Joint": "the same tuned prompts, evaluated on the source models themselves.",
+    "Mean ± sd, n": "mean and sample standard deviation over n seeds, in points (100 times the "
+    "metric); – where there is one seed. References need no seed.",
+    "Bold": "in score tables the better of Baseline and Ours, nothing else; among differences, "
+    "intervals that exclude 0.",
+    "†": "more than half of the seeds predict a single class for the whole test split.",
+    "Similarity": "how well the carried-over prompt keeps its relative position among the common "
+    "words of both models (1 is perfect).",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An embedded figure: its data URI, what it shows for those who cannot see it, its caption."""
+
+    uri: str
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class TargetSection:
+    """All that is shown for one target."""
+
+    name: str
+    anchor: str
+    scores: Markup
+    differences: Markup | None
+    choices: tuple[Choice, ...]
+    oracle: str
+    heatmap: Picture | None
+    curves: Picture | None
+    scatter: Picture | None
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """Failed cells with one reason; some of them by name."""
+
+    reason: str
+    count: int
+    examples: tuple[str, ...]
+
+
+def write_report(folder: Path | str) -> Path:
+    """Write ``results.csv``, ``results.parquet`` and ``report.html`` into a sweep's folder.
+
+    Works at any moment of a sweep: rows that are not finished show as dashes and are named.
+
+    Args:
+        folder: a sweep's folder.
+
+    Returns:
+        Path of the report.
+
+    Raises:
+        InputError: the folder is no sweep's folder, or no cell has finished.
+    """
+    sweep = read(folder)
+    export(sweep.folder, sweep.frame)
+    path = sweep.folder / "report.html"
+    text = render(sweep)
+    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return path
+
+
+def render(sweep: Sweep) -> str:
+    """The report's HTML; equal folders give equal text."""
+    frame = sweep.frame
+    choices = choose(frame)
+    names, units = tasks(frame), metrics(frame)
+    on_sources = source_table(frame, choices)
+    averaged = averaged_joint(on_sources, frame, choices)
+    models = source_models(frame)
+    moments = finished_between(frame)
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"points": _points, "weight": weight_name, "sources": sources_name}
+    return environment.get_template("report.html.j2").render(
+        title=str(sweep.meta.get("name") or sweep.folder.resolve().name),
+        description=str(sweep.meta.get("description") or ""),
+        state=progress(sweep),
+        finished=moment(moments[1]) if moments else "",
+        facts=_facts(sweep),
+        findings=findings(sweep),
+        targets=[_target(sweep, name, place, choices) for place, name in enumerate(targets(frame))],
+        sources_average=to_html(score_grid(averaged, names, units, "Model")) if models else None,
+        sources_detail=to_html(score_grid(on_sources, names, units, "Model")) if models else None,
+        prompts=best_prompts(frame),
+        missing=_missing(sweep, choices),
+        failures=_failure_groups(sweep.failures),
+        spec_text=sweep.spec_text,
+        spec_hash=str(sweep.meta.get("spec_hash") or ""),
+        program=str(sweep.meta.get("version") or ""),
+        versions=sweep.versions,
+        glossary=GLOSSARY,
+        columns={name: COLUMNS.get(name, "further source") for name in frame.columns},
+    )
+
+
+def _target(sweep: Sweep, target: str, place: int, choices: Choices) -> TargetSection:
+    frame = sweep.frame
+    names, units = tasks(frame), metrics(frame)
+    pairs = paired_differences(frame, target, choices)
+    differences = difference_grid(difference_table(pairs), names, units)
+    similar = similarity_note(similarity_points(frame, target))
+    return TargetSection(
+        name=target,
+        anchor=f"target-{place + 1}",
+        scores=to_html(score_grid(transfer_table(frame, target, choices), names, units)),
+        differences=None if pairs.empty else to_html(differences),
+        choices=tuple(choice for key, choice in sorted(choices.items()) if key[0] == target),
+        oracle=oracle_note(frame, target, choices),
+        heatmap=_picture(
+            gain_heatmap(frame, target, choices),
+            f"Heatmap of the gain over Empty on {target} by source set and task.",
+            "Points gained over Empty on test, mean over seeds. Blue is better than no prompt, red "
+            "worse; all panels share one scale. † more than half of the seeds predict one class.",
+        ),
+        curves=_picture(
+            weight_curves(frame, target, choices),
+            f"Transferred score on {target} against λ for every source set.",
+            "Mean score of the transferred prompts over tasks against the weight λ of the alignment"
+            " loss; bars are ± one standard deviation over seeds. The ring marks the weight that "
+            "the tables call Ours, chosen on validation (dashed); test (solid) chooses nothing.",
+        ),
+        scatter=_picture(
+            similarity_scatter(frame, target),
+            f"Achieved similarity against gain over Empty on {target}.",
+            f"Each point: one source set, weight and task, averaged over seeds. {similar}".strip(),
+        ),
+    )
+
+
+def _picture(image: bytes | None, alt: str, caption: str) -> Picture | None:
+    if image is None:
+        return None
+    uri = f"data:image/svg+xml;base64,{base64.b64encode(image).decode()}"
+    return Picture(uri, alt, caption)
+
+
+def _facts(sweep: Sweep) -> list[tuple[str, str]]:
+    """The few numbers at the top."""
+    frame = sweep.frame
+    planned = f" of {sweep.planned:,}" if sweep.planned and sweep.planned > len(frame) else ""
+    sets = frame.loc[frame["row"].isin(("baseline", "ours", "joint")), "sources"].nunique()
+    counts = [
+        (f"{len(frame):,}{planned}", "cells finished"),
+        (str(len(source_models(frame))), "source models"),
+        (str(sets), "source sets"),
+        (str(len(targets(frame))), "targets"),
+        (str(len(tasks(frame))), "tasks"),
+        (str(frame["seed"].nunique()), "seeds"),
+    ]
+    return [(number, name[:-1] if number == "1" else name) for number, name in counts]
+
+
+def _missing(sweep: Sweep, choices: Choices) -> list[str]:
+    """Sentences on everything that is not there."""
+    frame, notes = sweep.frame, []
+    if sweep.planned is not None:
+        waiting = sweep.planned - len(frame) - len(sweep.failures)
+        if waiting > 0:
+            notes.append(
+                f"{waiting:,} of {sweep.planned:,} planned cells have not been run yet"
+                f"{_by_row(sweep)}."
+            )
+    for row in REFERENCES:
+        have = set(map(tuple, frame.loc[frame["row"] == row, ["target", "task"]].to_numpy()))
+        want = {(target, task) for target in targets(frame) for task in tasks(frame)}
+        if lacking := sorted(want - have):
+            where = ", ".join(f"{task} on {target}" for target, task in lacking[:_SHOWN_CELLS])
+            more = ", …" if len(lacking) > _SHOWN_CELLS else ""
+            notes.append(f"The reference row {row.capitalize()} is missing for {where}{more}.")
+    every = tasks(frame)
+    for choice in choices.values():
+        if len(choice.tasks) < len(every):
+            notes.append(
+                f"{sources_name(choice.sources)} to {choice.target}: only {len(choice.tasks)} of "
+                f"{len(every)} tasks are finished, and {weight_name(choice.weight_label)} is "
+                "chosen on those."
+            )
+        if choice.incomplete:
+            labels = ", ".join(weight_name(label) for label in choice.incomplete)
+            notes.append(
+                f"{sources_name(choice.sources)} to {choice.target}: {labels} lacks a task or seed "
+                "and was left out when the weight was chosen."
+            )
+    ours = frame[frame["row"] == "ours"]
+    for target, sources in sorted(set(zip(ours["target"], ours["sources"], strict=True))):
+        if (target, sources) not in choices:
+            notes.append(
+                f"{sources_name(sources)} to {target}: no weight has every task and seed yet, so "
+                "none is chosen and Ours is not shown."
+            )
+    if sweep.unreadable:
+        shown = ", ".join(sweep.unreadable[:_SHOWN_CELLS])
+        more = ", …" if len(sweep.unreadable) > _SHOWN_CELLS else ""
+        notes.append(
+            f"{len(sweep.unreadable):,} record files could not be read and were left out: "
+            f"{shown}{more}."
+        )
+    return notes
+
+
+def _by_row(sweep: Sweep) -> str:
+    """Finished of planned by row, where ``sweep.json`` says what is planned."""
+    done = sweep.frame["row"].value_counts()
+    parts = [
+        f"{ROW_NAMES.get(row, row)} {int(done.get(row, 0)):,} of {planned:,}"
+        for row, planned in sweep.planned_rows.items()
+        if done.get(row, 0) < planned
+    ]
+    return f" (finished so far: {', '.join(parts)})" if parts else ""
+
+
+def _failure_groups(failures: tuple[Failure, ...]) -> list[FailureGroup]:
+    """Failures by reason, the most frequent first."""
+    groups: Mapping[str, list[Failure]] = defaultdict(list)
+    for failure in failures:
+        groups[failure.reason].append(failure)
+    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    return [
+        FailureGroup(
+            reason,
+            len(group),
+            tuple(
+                f"{item.row} {sources_name(item.sources)} {item.task} ({item.cell})"
+                for item in group[:_SHOWN_CELLS]
+            ),
+        )
+        for reason, group in ordered[:_SHOWN_REASONS]
+    ]
+
+
+def _points(value: Any, signed: bool = False) -> str:
+    return points(100 * float(value), signed)

@@ -1,0 +1,410 @@
+"""The records of a sweep's folder as one tidy table: one row a cell.
+
+The folder's layout is the ledger's (``sweep.json``, ``ledger/<2 hex>/<cell>.json``,
+``ledger/failed/<cell>.json``); this reader needs nothing but the files.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trainables.errors import InputError
+
+COLUMNS: dict[str, str] = {
+    "cell": "content hash of the cell; names its record and its prompt file",
+    "kind": "source (on one of its own sources), transfer (on a target) or reference (no prompt)",
+    "row": "empty, manual, constant, independent, joint, single, baseline or ours",
+    "method": "how the prompt was found; none for references",
+    "task": "task name",
+    "target": "model it was evaluated on",
+    "sources": "models it was tuned on, joined by +",
+    "source_1": "first source (further sources in source_2, source_3, …)",
+    "source_2": "second source",
+    "seed": "seed of initialisation and data order; empty for references",
+    "lambda": "weight λ of the alignment loss; 0 for independent tuning; empty under annealing",
+    "schedule": "constant, annealing or none",
+    "weight_label": "λ as text, or annealing; empty for references",
+    "prompt_length": "number of prompt vectors",
+    "solver": "solver of the transfer",
+    "metric": "name of the task's metric",
+    "score": "metric on the test split, 0 to 1",
+    "validation_score": "metric on the validation split, 0 to 1; all choices rest on it",
+    "gain_over_empty": "score minus the Empty score of the same target and task",
+    "similarity": "mean achieved similarity of the transfer",
+    "alignment": "alignment loss at the checkpoint (joint tuning only)",
+    "degenerate": "whether every test example was given the same class",
+    "histogram": "JSON: how often each class was predicted on the test split",
+    "n_test": "test examples",
+    "n_validation": "validation examples",
+    "loss": "cross-entropy on the test split, in nats",
+    "best_step": "step of the checkpoint kept",
+    "steps": "steps trained",
+    "train_seconds": "this cell's share of the training time, in seconds",
+    "nearest": "JSON: per prompt vector, the nearest words of the model's vocabulary",
+    "prompt_file": "prompt file, relative to the sweep's folder",
+    "pack": "pack (trial) that computed the cell",
+    "finished": "when it was finished, ISO 8601",
+    "inputs": "JSON: the source cells whose prompts were carried over",
+}
+"""The column dictionary of ``results.csv``, ``results.parquet`` and :func:`load`."""
+
+ROWS = ("empty", "manual", "constant", "independent", "joint", "single", "baseline", "ours")
+"""Every row name, in the order of the tables."""
+
+_KINDS = ("reference", "source", "transfer")
+_INTEGERS = ("seed", "prompt_length", "n_test", "n_validation", "best_step", "steps")
+_FLOATS = (
+    "lambda",
+    "score",
+    "validation_score",
+    "similarity",
+    "alignment",
+    "loss",
+    "train_seconds",
+)
+_JSON = ("histogram", "nearest")
+_TEXT = pd.StringDtype(na_value=np.nan)
+# Keys of a record's result that become columns unchanged.
+_MEASURED = (
+    "metric",
+    "score",
+    "validation_score",
+    "similarity",
+    "alignment",
+    "n_test",
+    "n_validation",
+    "loss",
+    "best_step",
+    "steps",
+    "train_seconds",
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell without a result.
+
+    Attributes:
+        cell: its id.
+        reason: one sentence.
+        row: table row, ``?`` where the record does not say; likewise ``task``.
+        task: task name.
+        sources: source aliases joined by ``+``.
+    """
+
+    cell: str
+    reason: str
+    row: str
+    task: str
+    sources: str
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All that a sweep's folder says.
+
+    Attributes:
+        folder: the folder.
+        frame: one row a finished cell, columns as in :data:`COLUMNS`.
+        meta: the content of ``sweep.json``.
+        spec_text: ``spec.yaml`` verbatim; empty where there is none.
+        planned: cells planned; None where ``sweep.json`` does not say.
+        planned_rows: cells planned by row; empty where ``sweep.json`` does not say.
+        failures: cells that failed and have not been finished since.
+        unreadable: record files that are no valid record, relative to the folder.
+        costs: per pack, its measured seconds by part.
+        versions: per package, the versions that computed the records.
+    """
+
+    folder: Path
+    frame: pd.DataFrame
+    meta: Mapping[str, Any]
+    spec_text: str
+    planned: int | None
+    planned_rows: Mapping[str, int]
+    failures: tuple[Failure, ...]
+    unreadable: tuple[str, ...]
+    costs: Mapping[str, Mapping[str, float]]
+    versions: Mapping[str, str]
+
+
+def load(folder: Path | str) -> pd.DataFrame:
+    """Finished cells of a sweep, one row a cell, in an order that depends on the content only.
+
+    Args:
+        folder: a sweep's folder.
+
+    Returns:
+        Table with the columns of :data:`COLUMNS`; scores between 0 and 1.
+
+    Raises:
+        InputError: the folder is no sweep's folder, or no cell has finished.
+    """
+    return read(folder).frame
+
+
+def read(folder: Path | str) -> Sweep:
+    """Everything in a sweep's folder that the analysis needs.
+
+    Raises:
+        InputError: the folder is no sweep's folder, or no cell has finished.
+    """
+    folder = Path(folder)
+    meta = _meta(folder)
+    rows: list[dict[str, Any]] = []
+    unreadable: list[str] = []
+    costs: dict[str, Mapping[str, float]] = {}
+    versions: dict[str, set[str]] = {}
+    for path in _record_files(folder / "ledger"):
+        try:
+            record = _record(path)
+            rows.append(_row(path.stem, record))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            unreadable.append(path.relative_to(folder).as_posix())
+            continue
+        costs[str(record.get("pack"))] = record.get("cost") or {}
+        for name, version in (record.get("versions") or {}).items():
+            versions.setdefault(name, set()).add(str(version))
+    if not rows:
+        raise InputError(
+            f"Folder {folder} holds no finished cell yet; run the sweep into it first."
+        )
+    spec = folder / "spec.yaml"
+    return Sweep(
+        folder=folder,
+        frame=_frame(rows),
+        meta=meta,
+        spec_text=spec.read_text(encoding="utf-8", errors="replace") if spec.is_file() else "",
+        planned=_count(meta.get("planned_cells")),
+        planned_rows={row: int(count) for row, count in (meta.get("rows") or {}).items()},
+        failures=_failures(folder / "ledger" / "failed", {row["cell"] for row in rows}),
+        unreadable=tuple(unreadable),
+        costs=costs,
+        versions={name: ", ".join(sorted(found)) for name, found in sorted(versions.items())},
+    )
+
+
+def export(folder: Path | str, frame: pd.DataFrame | None = None) -> tuple[Path, Path]:
+    """Write ``results.csv`` and ``results.parquet`` into the sweep's folder, each atomically.
+
+    Args:
+        folder: a sweep's folder.
+        frame: its table where it is already loaded.
+
+    Returns:
+        Paths of the two files.
+
+    Raises:
+        InputError: as :func:`load`.
+    """
+    folder = Path(folder)
+    table = load(folder) if frame is None else frame
+    csv, parquet = folder / "results.csv", folder / "results.parquet"
+    replace_file(csv, lambda path: table.to_csv(path, index=False))
+    replace_file(parquet, lambda path: table.to_parquet(path, index=False))
+    return csv, parquet
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Have ``write`` make a temporary file beside ``path`` and put it in its place at once."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def weight_label(weight: float | None, schedule: str) -> str:
+    """How a weight is called in tables: ``0.3``, ``annealing``, or empty where there is none."""
+    if schedule == "annealing":
+        return "annealing"
+    return "" if weight is None else f"{weight:g}"
+
+
+def weight_rank(label: str) -> float:
+    """Order of weight labels: by number, annealing after all numbers."""
+    try:
+        return float(label)
+    except ValueError:
+        return float("inf")
+
+
+def source_columns(frame: pd.DataFrame) -> list[str]:
+    """Names of the columns ``source_1``, ``source_2``, … of a table."""
+    return [name for name in frame.columns if name.startswith("source_")]
+
+
+def _meta(folder: Path) -> dict[str, Any]:
+    path = folder / "sweep.json"
+    if not path.is_file():
+        raise InputError(
+            f"Folder {folder} is no sweep's folder: it has no sweep.json; "
+            "give the folder that was the --out of a sweep."
+        )
+    try:
+        meta = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"File {path} is no valid JSON ({error}).") from None
+    if not isinstance(meta, dict):
+        raise InputError(f"File {path} holds no mapping; it should be as the sweep wrote it.")
+    return meta
+
+
+def _record_files(ledger: Path) -> Iterator[Path]:
+    # Two hexadecimal digits name a shard, so `failed/` and `damaged/` stay out.
+    if not ledger.is_dir():
+        return
+    for shard in sorted(item.name for item in os.scandir(ledger) if len(item.name) == 2):
+        for name in sorted(item.name for item in os.scandir(ledger / shard)):
+            # A name that starts with a dot is a record half-written.
+            if name.endswith(".json") and not name.startswith("."):
+                yield ledger / shard / name
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """One record, checked against the digest it carries.
+
+    Raises:
+        ValueError: it is no JSON, no mapping, or not what was written.
+    """
+    record = json.loads(path.read_bytes())
+    if not isinstance(record, dict):
+        raise ValueError("it is no mapping")
+    digest = record.pop("digest", None)
+    if digest is not None:
+        text = json.dumps(record, sort_keys=True, separators=(",", ":"))
+        if hashlib.sha256(text.encode()).hexdigest() != digest:
+            raise ValueError("its digest does not fit its content")
+    return record
+
+
+def _row(cell_id: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    cell, result = record["cell"], record["result"]
+    sources = list(cell.get("sources") or ())
+    settings = cell.get("settings") or {}
+    prompt = record.get("prompt") or {}
+    row: dict[str, Any] = {name: result.get(name) for name in _MEASURED}
+    row["score"] = float(result["score"])
+    row |= {f"source_{number}": name for number, name in enumerate(sources, 1)}
+    row |= {
+        name: None if result.get(name) is None else json.dumps(result[name], ensure_ascii=False)
+        for name in _JSON
+    }
+    return row | {
+        "cell": cell_id,
+        "kind": cell["kind"],
+        "row": cell["row"],
+        "method": cell.get("method"),
+        "task": cell["task"],
+        "target": cell["target"],
+        "sources": "+".join(sources),
+        "seed": cell.get("seed"),
+        "lambda": cell.get("weight"),
+        "schedule": cell.get("schedule", "none"),
+        "weight_label": weight_label(cell.get("weight"), cell.get("schedule", "none")),
+        "prompt_length": _setting(settings, "prompt_length"),
+        "solver": _setting(settings, "solver"),
+        "degenerate": bool(result.get("degenerate", False)),
+        "prompt_file": prompt.get("file"),
+        "pack": record.get("pack"),
+        "finished": record.get("finished"),
+        "inputs": json.dumps(list(cell.get("inputs") or ())),
+    }
+
+
+def _setting(settings: Mapping[str, Any], name: str) -> Any:
+    """A setting by name, at the top or in one of the groups below it."""
+    if name in settings:
+        return settings[name]
+    groups = (group for group in settings.values() if isinstance(group, Mapping))
+    return next((group[name] for group in groups if name in group), None)
+
+
+def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    widest = max(sum(1 for name in row if name.startswith("source_")) for row in rows)
+    columns = list(COLUMNS)
+    further = [f"source_{number}" for number in range(3, widest + 1)]
+    place = columns.index("source_2") + 1
+    columns[place:place] = further
+    frame = pd.DataFrame(list(rows), columns=columns)
+    for name in _INTEGERS:
+        frame[name] = pd.to_numeric(frame[name]).astype("Int64")
+    for name in _FLOATS:
+        frame[name] = pd.to_numeric(frame[name]).astype("float64")
+    frame["degenerate"] = frame["degenerate"].astype(bool)
+    frame["gain_over_empty"] = frame["score"] - _empty_score(frame)
+    for name in columns:
+        if frame[name].dtype == object:
+            frame[name] = frame[name].astype(_TEXT)
+    return _ordered(frame)
+
+
+def _empty_score(frame: pd.DataFrame) -> pd.Series:
+    """Per row, the Empty score of its target and task; NaN where it is missing."""
+    empty = frame[frame["row"] == "empty"].groupby(["target", "task"])["score"].mean()
+    keys = pd.MultiIndex.from_frame(frame[["target", "task"]])
+    return pd.Series(empty.reindex(keys).to_numpy(dtype="float64"), index=frame.index)
+
+
+def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
+    ranks = pd.DataFrame(
+        {
+            "kind": frame["kind"].map({name: rank for rank, name in enumerate(_KINDS)}),
+            "row": frame["row"].map({name: rank for rank, name in enumerate(ROWS)}),
+            "target": frame["target"],
+            "task": frame["task"],
+            "size": frame[source_columns(frame)].notna().sum(axis=1),
+            "sources": frame["sources"],
+            "weight": frame["weight_label"].map(weight_rank),
+            "seed": frame["seed"].astype("float64"),
+            "cell": frame["cell"],
+        }
+    )
+    order = ranks.sort_values(list(ranks.columns), na_position="first", kind="stable").index
+    return frame.loc[order].reset_index(drop=True)
+
+
+def _failures(folder: Path, finished: set[str]) -> tuple[Failure, ...]:
+    """Failed cells; one that a later run finished is not failed any more."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        if path.stem in finished:
+            continue
+        try:
+            record = json.loads(path.read_bytes())
+            cell = record.get("cell") or {}
+            failure = Failure(
+                cell=path.stem,
+                reason=str(record.get("reason") or "no reason recorded"),
+                row=str(cell.get("row", "?")),
+                task=str(cell.get("task", "?")),
+                sources="+".join(cell.get("sources") or ()),
+            )
+        except (ValueError, AttributeError, TypeError):
+            failure = Failure(path.stem, "its failure record cannot be read", "?", "?", "")
+        found.append(failure)
+    return tuple(found)
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def finished_between(frame: pd.DataFrame) -> tuple[datetime, datetime] | None:
+    """First and last moment at which a cell was finished; None where no record says."""
+    moments = []
+    for text in frame["finished"].dropna():
+        try:
+            moments.append(datetime.fromisoformat(text))
+        except ValueError:
+            continue
+    return (min(moments), max(moments)) if moments else None

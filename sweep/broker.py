@@ -1,0 +1,68 @@
+"""Where packs and their outcomes change hands between the driver and the workers.
+
+One actor beside the driver holds, per pack, what a worker needs and what it gave back. Ray Tune
+sees nothing but names, so that its state stays small, and workers need no shared disk.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+NAMESPACE = "promptsweep"
+
+
+@dataclass
+class Broker:
+    """Holds inputs and outcomes by pack id; all methods are quick.
+
+    A pack's *inputs* are ``{"pack": JSON, "prompts": {cell id: array}}``, its *outcome* is what
+    :func:`trainables.tune.run_once` returns.
+    """
+
+    _inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _progress: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+
+    def offer(self, pack_id: str, inputs: dict[str, Any]) -> None:
+        """The driver lays down a pack; it stays, for a worker may die and another take over."""
+        self._inputs[pack_id] = inputs
+
+    def inputs(self, pack_id: str) -> dict[str, Any]:
+        """A worker fetches a pack."""
+        return self._inputs[pack_id]
+
+    def tell(self, pack_id: str, phase: str, done: int, total: int) -> None:
+        """A worker says how far it is."""
+        self._progress[pack_id] = (phase, done, total)
+
+    def progress(self) -> dict[str, tuple[str, int, int]]:
+        """Phase, done and total of each pack under way."""
+        return dict(self._progress)
+
+    def deliver(self, pack_id: str, outcome: dict[str, Any]) -> None:
+        """A worker hands in an outcome."""
+        self._outcomes[pack_id] = outcome
+
+    def take(self, pack_id: str) -> dict[str, Any] | None:
+        """The driver fetches an outcome, if there is one; all of the pack is forgotten here."""
+        self._inputs.pop(pack_id, None)
+        self._progress.pop(pack_id, None)
+        return self._outcomes.pop(pack_id, None)
+
+
+def start_broker(name: str) -> Any:
+    """A broker actor on the driver's node, found by ``name`` in :data:`NAMESPACE`."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = ray.get_runtime_context().get_node_id()
+    return (
+        ray.remote(Broker)
+        .options(
+            name=name,
+            namespace=NAMESPACE,
+            num_cpus=0,
+            max_restarts=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=True),
+        )
+        .remote()
+    )

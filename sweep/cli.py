@@ -1,0 +1,146 @@
+"""The command line. Heavy imports wait inside the commands, so that help answers at once."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from trainables.errors import InputError
+
+MISTAKE = 2
+
+app = typer.Typer(
+    name="sweep",
+    help="Tune prompts on source models, carry them to target models, see what survived.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or a preset's name.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The --out of a sweep.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+@app.command()
+def presets() -> None:
+    """List the specs that come with the package."""
+    from sweep.spec import preset_description, preset_names
+
+    names = preset_names()
+    width = max(map(len, names))
+    for name in names:
+        print(f"{name.ljust(width)}  {preset_description(name)}")
+
+
+@app.command()
+def plan(
+    spec: Spec,
+    as_json: Json = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Count what this sweep's folder has already.")
+    ] = None,
+) -> None:
+    """Show what a spec stands for: cells, tunings and packs. Runs nothing."""
+    from sweep.folder import check_binding
+    from sweep.ledger import Ledger
+    from sweep.plan import make_plan
+    from sweep.spec import load_spec
+    from sweep.tell import plan_text
+
+    made = make_plan(load_spec(spec))
+    done: set[str] = set()
+    if out is not None:
+        check_binding(out, made)
+        done = Ledger(out).done_ids()
+    counts = made.counts(done)
+    print(json.dumps(counts) if as_json else plan_text(counts))
+
+
+@app.command()
+def run(
+    spec: Spec,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for all results: new, or to be continued.")
+    ],
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="A Ray cluster (host:port, or auto). Default: start Ray on this machine."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Packs at once at most. Default: as many as there are resources for."),
+    ] = None,
+) -> None:
+    """Run what is missing of a sweep; the same command continues one that was stopped."""
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers: found {workers}; allowed: a whole number of at least 1")
+    from sweep.plan import make_plan
+    from sweep.runner import Options
+    from sweep.runner import run as run_plan
+    from sweep.spec import load_spec
+
+    code = run_plan(make_plan(load_spec(spec)), out, Options(address=address, workers=workers))
+    raise typer.Exit(code)
+
+
+@app.command()
+def status(folder: Folder, as_json: Json = False) -> None:
+    """Show how far a sweep is and what failed."""
+    from sweep.tell import folder_status, status_text
+
+    found = folder_status(folder)
+    print(json.dumps(found) if as_json else status_text(found))
+
+
+@app.command()
+def report(folder: Folder) -> None:
+    """Write results.csv, results.parquet and report.html anew."""
+    from sweep.folder import read_meta
+
+    read_meta(folder)
+    from analysis.report import write_report
+
+    print(write_report(folder))
+
+
+@app.command()
+def ui(
+    folder: Folder,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port; default 5000, or a free one if that is taken."),
+    ] = None,
+) -> None:
+    """Show a sweep in MLflow's web view, on this machine only."""
+    from sweep.ui import serve
+
+    raise typer.Exit(serve(folder, port))
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Entry point of the ``sweep`` command.
+
+    Exit codes: 0 done; 1 a sweep has failed cells; 2 a mistake in what was asked for; 130 stopped.
+    """
+    try:
+        app(args=arguments)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(MISTAKE)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # `sweep plan … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""A local Ray of our own, or somebody's cluster. Nothing here is imported before a sweep runs."""
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sweep.spec import Resources
+from trainables.errors import InputError
+
+_KEEP_BYTES = str(1 << 30)
+_OBJECT_STORE_BYTES = 256 << 20  # packs and prompts are small; Ray's default is 30 % of the memory
+_LONGEST_TEMPORARY = 40  # Ray puts socket files below, whose paths may have 107 characters
+
+
+class RayLostError(Exception):
+    """Ray did not start or has given up; what is finished is kept."""
+
+
+def prepare_environment(local: bool) -> None:
+    """Set what Ray reads when it is imported; what the user has set stays.
+
+    A local Ray talks on the loopback interface only and asks for a token that lives in this
+    process and its children, so that no file appears in the home folder and no other user of the
+    machine can run code in it. Usage reports are off.
+    """
+    defaults = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DEDUP_LOGS": "0",
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        # The old console output is silent at verbosity 0, the new one is not.
+        "RAY_AIR_NEW_OUTPUT": "0",
+        # Ctrl-C is the runner's: Tune's own handler would wait for the packs under way.
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    }
+    if local:
+        # Despite its name it decides on every system whether nodes talk on the loopback interface.
+        defaults["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        if "RAY_AUTH_MODE" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
+            defaults |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def worker_environment(resources: Resources) -> dict[str, str]:
+    """Environment variables of the workers: their share of the cores, and a heap that keeps."""
+    threads = str(threads_of(resources))
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+    return {
+        **dict.fromkeys(names, threads),
+        "MALLOC_TRIM_THRESHOLD_": _KEEP_BYTES,
+        "MALLOC_MMAP_THRESHOLD_": _KEEP_BYTES,
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+def threads_of(resources: Resources) -> int:
+    """Whole CPU threads of one pack."""
+    return max(1, int(resources.cpu))
+
+
+@contextmanager
+def ray_session(address: str | None, resources: Resources) -> Iterator[Path]:
+    """Ray for the time of the ``with``; gives a folder for Tune's files, removed afterwards.
+
+    Args:
+        address: a cluster's address or ``auto``; None starts a local Ray.
+        resources: what one pack takes.
+
+    Raises:
+        InputError: the cluster does not answer, or this machine has less than a pack takes.
+        RayLostError: the local Ray does not start.
+    """
+    prepare_environment(local=address is None)
+    import ray
+
+    # The runner tells what matters; Ray's own lines would tear the progress line.
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    folder = Path(tempfile.mkdtemp(prefix="promptsweep-", dir=_temporary_root()))
+    environment = {"env_vars": worker_environment(resources)}
+    common: dict[str, Any] = {
+        "runtime_env": environment,
+        "configure_logging": False,
+        "log_to_driver": False,
+    }
+    try:
+        if address is None:
+            try:
+                ray.init(
+                    address="local",
+                    include_dashboard=False,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    _temp_dir=str(folder / "ray"),
+                    **common,
+                )
+            except (RuntimeError, TimeoutError, ConnectionError) as error:
+                raise RayLostError(f"Ray does not start: {_first_line(error)}") from error
+            check_resources(resources, ray.cluster_resources())
+        else:
+            try:
+                ray.init(address=address, **common)
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise InputError(
+                    f"--address: no Ray cluster at {address} ({_first_line(error)});"
+                    " allowed: host:port of a cluster's head, or auto on one of its nodes"
+                ) from None
+        yield folder
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_resources(resources: Resources, here: Mapping[str, float]) -> None:
+    """See that one pack fits.
+
+    Args:
+        resources: what one pack takes.
+        here: what Ray found (``CPU``, ``GPU``).
+
+    Raises:
+        InputError: it does not.
+    """
+    for name, wanted, key in (("cpu", resources.cpu, "CPU"), ("gpu", resources.gpu, "GPU")):
+        if wanted > here.get(key, 0):
+            raise InputError(
+                f"resources.{name}: found {wanted:g}; allowed: at most {here.get(key, 0):g},"
+                " which is what this machine has"
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _temporary_root() -> str:
+    usual = tempfile.gettempdir()
+    return usual if len(usual) <= _LONGEST_TEMPORARY else "/tmp"

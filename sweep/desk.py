@@ -1,0 +1,111 @@
+"""The driver's side of a pack: what goes out, and what is made of what comes back."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweep.ledger import Ledger, Record
+from trainables.cells import Cell, Pack
+
+
+@dataclass
+class Closed:
+    """What became of a pack.
+
+    Attributes:
+        done: ids of its cells that have a record now.
+        failed: ids of the others, each with the reason.
+    """
+
+    done: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Desk:
+    """Turns packs into messages for workers, and outcomes into records.
+
+    The only writer of the ledger while packs run.
+
+    Attributes:
+        failures: per cell that failed in this run, the reason.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        on_record: Callable[[Record], None] = lambda record: None,
+        on_close: Callable[[Pack, Closed], None] = lambda pack, closed: None,
+    ) -> None:
+        """Work for one ledger.
+
+        Args:
+            ledger: where results and failures go.
+            on_record: sees each new record.
+            on_close: sees each pack that is over.
+        """
+        self._ledger = ledger
+        self._on_record = on_record
+        self._on_close = on_close
+        self.failures: dict[str, str] = {}
+
+    def inputs(self, pack: Pack) -> dict[str, Any]:
+        """What a worker needs for ``pack``.
+
+        Raises:
+            KeyError: a needed prompt is not in the ledger any more.
+        """
+        return {
+            "pack": pack.to_json(),
+            "prompts": {name: self._ledger.prompt(name) for name in pack.needs},
+        }
+
+    def close(self, pack: Pack, outcome: Mapping[str, Any] | None, reason: str = "") -> Closed:
+        """Write what a pack gave back.
+
+        Args:
+            pack: the pack.
+            outcome: what the worker delivered; None where it died.
+            reason: why there is no outcome.
+
+        Raises:
+            OSError: the ledger cannot be written.
+        """
+        if outcome is None:
+            outcome = {"error": reason, "traceback": ""}
+        closed = Closed()
+        for cell in pack.cells:
+            why = self._write(cell, pack, outcome)
+            if why is None:
+                closed.done.append(cell.id)
+            else:
+                closed.failed.append((cell.id, why))
+                self.refuse(cell, why, pack.id, str(outcome.get("traceback", "")))
+        self._on_close(pack, closed)
+        return closed
+
+    def refuse(self, cell: Cell, reason: str, pack_id: str, trace: str = "") -> None:
+        """Record that a cell cannot be had; one that has a record keeps it."""
+        if cell.id not in self._ledger.done_ids():
+            self.failures[cell.id] = reason
+            self._ledger.fail(cell, reason, pack_id, trace)
+
+    def _write(self, cell: Cell, pack: Pack, outcome: Mapping[str, Any]) -> str | None:
+        """Write one cell; the reason where that is not possible."""
+        if "error" in outcome:
+            return str(outcome["error"])
+        if cell.id not in outcome["results"]:
+            told = outcome["failures"].get(cell.id)
+            return str(told or f"pack {pack.id} gave no result for it")
+        try:
+            record = self._ledger.write(
+                cell,
+                outcome["results"][cell.id],
+                pack.id,
+                outcome["cost"],
+                outcome["prompts"].get(cell.id),
+            )
+        except (ValueError, TypeError) as error:
+            return str(error)
+        if record is not None:
+            self._on_record(record)
+        return None

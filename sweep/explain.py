@@ -1,0 +1,86 @@
+"""From a pydantic error to one sentence: field path, value found, what is allowed."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+_LONGEST = 80
+
+
+def show(value: Any) -> str:
+    """``repr`` that is never long and never fails."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # numbers of thousands of digits, self-nested lists
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def nearest(name: Any, allowed: Iterable[str]) -> str:
+    """`` (did you mean x?)`` where some allowed name is near, else nothing."""
+    found = difflib.get_close_matches(str(name)[:_LONGEST], list(allowed), n=1)
+    return f" (did you mean {found[0]}?)" if found else ""
+
+
+def field_path(location: Sequence[int | str]) -> str:
+    """``('pairs', 2, 0)`` as ``pairs[2][0]``."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """One sentence on the first mistake of ``error``, misspelt keys before all others.
+
+    The allowed values are the ``description`` of the field, looked up in ``model``.
+    """
+    problems = error.errors(include_url=False)
+    problem = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
+    location = [part for part in problem["loc"] if part != "[key]"]
+    if problem["type"] == "extra_forbidden":
+        allowed = list(_model_at(model, location[:-1]).model_fields)
+        where = field_path(location[:-1])
+        return (
+            f"{where + ': ' if where else ''}unknown key {show(location[-1])}"
+            f"{nearest(location[-1], allowed)}; allowed: {', '.join(allowed)}"
+        )
+    path, allowed_text = field_path(location), _description(model, location)
+    if problem["type"] == "missing":
+        return f"{path}: missing; allowed: {allowed_text}"
+    # A validator that says what is wrong does so in the text of its ValueError.
+    found = str(problem.get("ctx", {}).get("error", "")) or f"found {show(problem['input'])}"
+    return f"{path}: {found}; allowed: {allowed_text}"
+
+
+def _description(model: type[BaseModel], location: Sequence[int | str]) -> str:
+    """The description of the innermost described field on the way to ``location``."""
+    text, here = "a mapping", model
+    for index, part in enumerate(location):
+        field = here.model_fields.get(str(part))
+        if field is not None:
+            text = field.description or text
+        here = _model_at(model, location[: index + 1])
+    return text
+
+
+def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel]:
+    """The model class that checks what stands at ``location``; the last one passed if none does."""
+    here = model
+    for part in location:
+        field = here.model_fields.get(str(part))
+        if field is not None:
+            here = _inner_model(field.annotation) or here
+    return here
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (dict, tuple, list, Union, UnionType):
+        found = (_inner_model(item) for item in get_args(annotation))
+        return next((item for item in found if item is not None), None)
+    return None

@@ -1,0 +1,92 @@
+"""A sweep's folder: which spec it belongs to."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sweep.files import replace_file
+from sweep.lock import LOCK_FILE
+from sweep.plan import Plan
+from trainables.cells import CODE_VERSION
+from trainables.errors import InputError
+
+META_FILE = "sweep.json"
+SPEC_FILE = "spec.yaml"
+FORMAT = 1
+
+
+def check_binding(folder: Path, plan: Plan) -> None:
+    """See that ``folder`` is new, empty or this plan's; writes nothing.
+
+    Raises:
+        InputError: it is a file, holds other things, or belongs to another spec.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"--out: {folder} is a file; allowed: a new, empty or sweep's folder")
+    if not (folder / META_FILE).exists():
+        # A driver that is killed at once leaves only its lock behind.
+        others = sorted(item.name for item in folder.iterdir() if item.name != LOCK_FILE)
+        if others:
+            raise InputError(
+                f"--out: {folder} is not empty and no sweep's folder (it holds {others[0]!r});"
+                " allowed: a new, empty or sweep's folder"
+            )
+        return
+    meta = read_meta(folder)
+    if meta.get("spec_hash") != plan.hash:
+        raise InputError(
+            f"--out: {folder} belongs to another spec: {meta.get('name')} {meta.get('spec_hash')},"
+            f" and this one is {plan.resolved.spec.name} {plan.hash}; allowed: a new folder, or the"
+            " spec, models, tasks and program version it was made with"
+        )
+
+
+def bind(folder: Path, plan: Plan, versions: Mapping[str, str]) -> None:
+    """Make ``folder`` the plan's: write ``sweep.json`` and a copy of the spec, once.
+
+    Raises:
+        InputError: as :func:`check_binding`.
+    """
+    check_binding(folder, plan)
+    if (folder / META_FILE).exists():
+        return
+    counts = plan.counts()
+    meta = {
+        "format": FORMAT,
+        "name": plan.resolved.spec.name,
+        "description": plan.resolved.spec.description,
+        "spec_hash": plan.hash,
+        "code": CODE_VERSION,
+        "versions": dict(versions),
+        "planned_cells": counts["cells"],
+        "kinds": counts["kinds"],
+        "rows": counts["rows"],
+        "tunings": counts["tunings"],
+        "packs": counts["packs"],
+        "spec": plan.resolved.to_json(),
+    }
+    replace_file(folder / SPEC_FILE, plan.resolved.spec.text.encode())
+    replace_file(folder / META_FILE, json.dumps(meta, indent=2, ensure_ascii=False).encode())
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """The content of ``sweep.json``.
+
+    Raises:
+        InputError: ``folder`` is no sweep's folder.
+    """
+    path = folder / META_FILE
+    try:
+        meta = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder}: no sweep's folder (it has no {META_FILE}); allowed: the --out of a sweep"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(meta, dict):
+        raise InputError(f"{path}: found no mapping; allowed: the file as the sweep wrote it")
+    return meta

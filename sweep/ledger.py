@@ -1,0 +1,249 @@
+"""The ledger: one file a finished cell, written once and only by the driver.
+
+``ledger/<2 hex>/<cell>.json`` is a record, ``prompts/<2 hex>/<cell>.safetensors`` the prompt it
+names, ``ledger/failed/<cell>.json`` why a cell has no record. The presence of a record that passes
+its digest means *done*; everything else (MLflow, tables, report) is a view.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sweep.files import TEMPORARY, canonical, replace_file, seal, unseal
+from sweep.plain import plain_result
+from trainables.cells import Cell
+
+Record = dict[str, Any]
+
+
+class Ledger:
+    """Finished and failed cells of one folder.
+
+    Reading checks every digest. With ``repair``, which only the holder of the driver's lock may
+    ask for, what fails is moved to ``ledger/damaged/`` and half-written files are removed; either
+    way it counts as missing.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        versions: Mapping[str, str] | None = None,
+        repair: bool = False,
+        warn: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """Open the ledger of a sweep's folder; reads nothing yet.
+
+        Args:
+            folder: the sweep's folder.
+            versions: versions of packages, put into new records.
+            repair: see the class.
+            warn: takes one line for each record set aside.
+        """
+        self.folder = folder
+        self._versions = dict(versions or {})
+        self._repair = repair
+        self._warn = warn
+        self._done: set[str] | None = None
+
+    def done_ids(self) -> set[str]:
+        """Ids of finished cells whose record and prompt are intact."""
+        if self._done is None:
+            if self._repair:
+                for half_written in self.folder.rglob(f".*{TEMPORARY}"):
+                    half_written.unlink(missing_ok=True)
+            self._done = {record["id"] for record in self.records()}
+        return self._done
+
+    def records(self) -> Iterator[Record]:
+        """Every intact record, in the order of the ids."""
+        for path in self._files():
+            record = self._read(path)
+            if record is not None:
+                yield record
+
+    def record(self, cell_id: str) -> Record:
+        """The record of one cell.
+
+        Raises:
+            KeyError: the cell has no intact record.
+        """
+        record = self._read(self._record_path(cell_id))
+        if record is None:
+            raise KeyError(cell_id)
+        return record
+
+    def prompt(self, cell_id: str) -> Any:
+        """The prompt of a finished cell: float32 array [m, d].
+
+        Raises:
+            KeyError: the cell has no intact record or no prompt.
+        """
+        from safetensors.numpy import load
+
+        named = self.record(cell_id)["prompt"]
+        if named is None:
+            raise KeyError(cell_id)
+        return load((self.folder / named["file"]).read_bytes())["prompt"]
+
+    def write(
+        self,
+        cell: Cell,
+        result: Mapping[str, Any],
+        pack: str,
+        cost: Mapping[str, float],
+        prompt: Any = None,
+    ) -> Record | None:
+        """Make a cell finished: first its prompt, then its record; a failure of it is forgotten.
+
+        Args:
+            cell: the cell.
+            result: its numbers; those that are not finite become null.
+            pack: id of the pack that computed it.
+            cost: seconds of the whole pack.
+            prompt: float32 array [m, d], or None.
+
+        Returns:
+            The record; None where the cell was finished already, which then stays as it is.
+
+        Raises:
+            ValueError: the result has no finite ``score``.
+            OSError: the record could not be written.
+        """
+        if cell.id in self.done_ids():
+            return None
+        record = {
+            "id": cell.id,
+            "cell": cell.to_json(),
+            "result": plain_result(result),
+            "pack": pack,
+            "cost": plain_result(cost, score=False),
+            "finished": _now(),
+            "versions": self._versions,
+            "prompt": None if prompt is None else self._write_prompt(cell, prompt),
+        }
+        replace_file(self._record_path(cell.id), seal(record))
+        self.done_ids().add(cell.id)
+        self._failed_path(cell.id).unlink(missing_ok=True)
+        return record
+
+    def fail(self, cell: Cell, reason: str, pack: str, trace: str = "") -> None:
+        """Record why a cell has no result.
+
+        Args:
+            cell: the cell.
+            reason: one sentence.
+            pack: id of the pack it was computed in.
+            trace: the traceback, where there is one.
+        """
+        failure = {
+            "id": cell.id,
+            "cell": cell.to_json(),
+            "reason": reason,
+            "traceback": trace,
+            "pack": pack,
+            "finished": _now(),
+        }
+        replace_file(self._failed_path(cell.id), canonical(failure))
+
+    def failures(self) -> Iterator[Record]:
+        """Records of cells that failed and have not been finished since."""
+        for path in sorted((self.folder / "ledger" / "failed").glob("*.json")):
+            try:
+                failure = json.loads(path.read_bytes())
+            except (OSError, ValueError):
+                continue
+            if isinstance(failure, dict) and failure.get("id") not in self.done_ids():
+                yield failure
+
+    def _record_path(self, cell_id: str) -> Path:
+        return self.folder / "ledger" / cell_id[:2] / f"{cell_id}.json"
+
+    def _prompt_path(self, cell_id: str) -> Path:
+        return self.folder / "prompts" / cell_id[:2] / f"{cell_id}.safetensors"
+
+    def _failed_path(self, cell_id: str) -> Path:
+        return self.folder / "ledger" / "failed" / f"{cell_id}.json"
+
+    def _write_prompt(self, cell: Cell, prompt: Any) -> dict[str, str]:
+        import numpy as np
+        from safetensors.numpy import save
+
+        array = np.ascontiguousarray(prompt, dtype=np.float32)
+        if array.ndim != 2 or not np.isfinite(array).all():
+            raise ValueError(f"its prompt is no matrix of finite numbers (shape {array.shape})")
+        # Strings only: that is all that safetensors metadata holds.
+        about = {
+            "cell": cell.id,
+            "kind": cell.kind,
+            "row": cell.row,
+            "task": cell.task,
+            "model": cell.target,
+            "model_digest": cell.digests.get(cell.target, ""),
+            "sources": "+".join(cell.sources),
+        }
+        content = save({"prompt": array}, about)
+        path = self._prompt_path(cell.id)
+        replace_file(path, content)
+        return {
+            "file": path.relative_to(self.folder).as_posix(),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+
+    def _files(self) -> Iterator[Path]:
+        ledger = self.folder / "ledger"
+        if not ledger.is_dir():
+            return
+        for shard in sorted(entry.name for entry in os.scandir(ledger) if len(entry.name) == 2):
+            folder = ledger / shard
+            for name in sorted(entry.name for entry in os.scandir(folder)):
+                if name.endswith(".json") and not name.startswith("."):
+                    yield folder / name
+
+    def _read(self, path: Path) -> Record | None:
+        """The record at ``path`` if it and its prompt are intact, else None."""
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            record = unseal(content)
+            if record["id"] != path.stem:
+                raise ValueError("it holds another cell")
+            self._check_prompt(record["prompt"])
+        except (ValueError, KeyError, TypeError) as error:
+            self._set_aside(path, error)
+            return None
+        return record
+
+    def _check_prompt(self, named: Mapping[str, str] | None) -> None:
+        if named is None:
+            return
+        try:
+            # Plain open: pathlib and hashlib.file_digest cost more than reading these few bytes.
+            with open(os.path.join(self.folder, named["file"]), "rb") as file:  # noqa: PTH118,PTH123
+                content = file.read()
+        except OSError:
+            raise ValueError(f"its prompt {named['file']} cannot be read") from None
+        if hashlib.sha256(content).hexdigest() != named["sha256"]:
+            raise ValueError(f"its prompt {named['file']} is damaged")
+
+    def _set_aside(self, path: Path, error: Exception) -> None:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        shown = path.relative_to(self.folder).as_posix()
+        self._warn(f"{shown} is damaged ({reason}) and counts as missing")
+        if not self._repair:
+            return
+        damaged = self.folder / "ledger" / "damaged"
+        damaged.mkdir(parents=True, exist_ok=True)
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        for item in (path, self._prompt_path(path.stem)):
+            if item.exists():
+                item.replace(damaged / f"{stamp}-{item.name}")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,161 @@
+"""The ``methods`` section: per method its weights λ and its settings.
+
+Settings are checked against the fields of the method's dataclass in
+:data:`trainables.settings.METHOD_SETTINGS`: a new method needs no change here.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from sweep.explain import nearest, show
+from trainables.errors import InputError
+from trainables.settings import METHOD_SETTINGS
+
+LAMBDA = "lambda"
+ANNEALING = "annealing"
+_LAMBDA_ALLOWED = f"a list of numbers in [0, 1] and the word {ANNEALING}, none twice"
+_TYPE_NAMES: dict[Any, str] = {
+    int: "a whole number",
+    float: "a finite number",
+    str: "text",
+    bool: "true or false",
+    int | None: "a whole number, or null",
+    float | None: "a finite number, or null",
+    str | None: "text, or null",
+}
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One entry of ``lambda``.
+
+    Attributes:
+        value: λ; None under annealing.
+        schedule: ``none`` (λ = 0: sources tuned independently), ``constant`` or ``annealing``.
+    """
+
+    value: float | None
+    schedule: str
+
+    @property
+    def joint(self) -> bool:
+        """Whether it asks for a joint tuning of a pair."""
+        return self.schedule != "none"
+
+
+INDEPENDENT = Weight(0.0, "none")
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """One entry of ``methods``.
+
+    Attributes:
+        name: key of ``METHOD_SETTINGS``.
+        weights: the entries of ``lambda`` in the order written; [0] by default.
+        settings: an instance of the method's settings dataclass.
+    """
+
+    name: str
+    weights: tuple[Weight, ...]
+    settings: Any
+
+
+def parse_method(name: Any, section: Any) -> MethodSpec:
+    """Check one entry of ``methods``.
+
+    Raises:
+        InputError: unknown method, misspelt key or a value that is not allowed; the sentence starts
+            with the field's path.
+    """
+    where = f"methods.{name}"
+    if name not in METHOD_SETTINGS:
+        raise InputError(
+            f"unknown method {show(name)}{nearest(name, METHOD_SETTINGS)};"
+            f" allowed: {', '.join(METHOD_SETTINGS)}"
+        )
+    if section is None:  # `soft:` with nothing below it means all defaults
+        section = {}
+    if not isinstance(section, Mapping):
+        raise InputError(f"{where}: found {show(section)}; allowed: a mapping of settings")
+    settings = dict(section)
+    weights = _weights(settings.pop(LAMBDA, [0]), f"{where}.{LAMBDA}")
+    return MethodSpec(
+        str(name), weights, check_settings(METHOD_SETTINGS[name], settings, where, (LAMBDA,))
+    )
+
+
+def check_settings(
+    cls: type[Any], values: Mapping[Any, Any], where: str = "", further: tuple[str, ...] = ()
+) -> Any:
+    """An instance of a settings dataclass from a spec's mapping.
+
+    Args:
+        cls: the dataclass; its annotations give the types, its ``__post_init__`` the ranges.
+        values: setting to value.
+        where: path of the section, put before each message.
+        further: keys of the section that are no settings, named among the allowed ones.
+
+    Raises:
+        InputError: misspelt key, wrong type or value out of range.
+    """
+    hints = get_type_hints(cls)
+    known = [item.name for item in fields(cls)]
+    prefix = f"{where}." if where else ""
+    checked = {}
+    for key, value in values.items():
+        if key not in known:
+            raise InputError(
+                f"{where + ': ' if where else ''}unknown key {show(key)}"
+                f"{nearest(key, [*further, *known])}; allowed: {', '.join([*further, *known])}"
+            )
+        checked[key] = _typed(hints[key], value, f"{prefix}{key}")
+    try:
+        return cls(**checked)
+    except InputError as error:
+        raise InputError(f"{prefix}{error}") from None
+
+
+def _typed(hint: Any, value: Any, path: str) -> Any:
+    allowed = _TYPE_NAMES.get(hint, str(hint))
+    try:
+        typed = TypeAdapter(hint, config=ConfigDict(strict=True)).validate_python(value)
+        # 1 and 1.0 must hash alike, and no hash takes NaN.
+        if hint in (float, float | None) and typed is not None:
+            typed = float(typed)
+    except (ValidationError, OverflowError):
+        raise InputError(f"{path}: found {show(value)}; allowed: {allowed}") from None
+    if isinstance(typed, float) and not math.isfinite(typed):
+        raise InputError(f"{path}: found {show(value)}; allowed: {allowed}")
+    return typed
+
+
+def _weights(value: Any, path: str) -> tuple[Weight, ...]:
+    if not isinstance(value, list) or not value:
+        raise InputError(f"{path}: found {show(value)}; allowed: {_LAMBDA_ALLOWED}")
+    found: list[Weight] = []
+    for index, item in enumerate(value):
+        weight = _weight(item)
+        if weight is None:
+            raise InputError(
+                f"{path}[{index}]: found {show(item)};"
+                f" allowed: a number in [0, 1], or the word {ANNEALING}"
+            )
+        if weight in found:
+            raise InputError(
+                f"{path}[{index}]: {show(item)} stands there twice; allowed: {_LAMBDA_ALLOWED}"
+            )
+        found.append(weight)
+    return tuple(found)
+
+
+def _weight(item: Any) -> Weight | None:
+    if item == ANNEALING:
+        return Weight(None, ANNEALING)
+    if isinstance(item, bool) or not isinstance(item, int | float) or not 0 <= item <= 1:
+        return None
+    return Weight(float(item), "constant") if item > 0 else INDEPENDENT

@@ -1,0 +1,320 @@
+"""MLflow as a view of the ledger: one run a transfer result, under one parent run a sweep.
+
+Only the driver writes, in a thread of its own, from ledger records; what a crash or a dead server
+left out is caught up by the next run of the same command. Every run has the same parameters, so
+that no chart drops it. ``lambda`` is a number in every run: -1 stands for annealing (``schedule``
+says so in words), since an axis that mixes numbers and words loses the words.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from sweep.ledger import Record
+
+ANNEALING_LAMBDA = -1.0
+NO_SOURCE = "none"
+GAIN = "transfer/gain_over_empty"
+DATABASE = "mlflow.db"
+ARTIFACTS = "mlartifacts"
+
+
+def default_tracking_uri(folder: Path) -> str:
+    """The SQLite database in a sweep's folder, as an absolute URI."""
+    return f"sqlite:///{folder.resolve() / DATABASE}"
+
+
+@dataclass(frozen=True)
+class SinkTarget:
+    """Where the runs go.
+
+    Attributes:
+        uri: tracking URI.
+        experiment: name of the experiment (the sweep's name).
+        spec_hash: identifies the parent run.
+        artifacts: artifact folder for an experiment that is new; None leaves it to the server.
+    """
+
+    uri: str
+    experiment: str
+    spec_hash: str
+    artifacts: str | None
+
+
+class MlflowSink:
+    """Writes transfer records to MLflow in the background; never raises into the sweep.
+
+    A transfer record waits for the Empty score of its target and task, which its gain needs;
+    :meth:`close` writes what still waits without a gain, which a later run of the command adds.
+    """
+
+    def __init__(self, target: SinkTarget, sources: int, ids: Mapping[str, Mapping[str, Any]]):
+        """Prepare; nothing is written before :meth:`start`.
+
+        Args:
+            target: where the runs go.
+            sources: most sources a transfer of this sweep has: parameters source_1 … source_n.
+            ids: settings of every cell by id, to look up those of a transfer's inputs.
+        """
+        self._target = target
+        self._sources = max(sources, 2)
+        self._settings = ids
+        self._queue: SimpleQueue[Record | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._state = _State()
+        self._status = "FINISHED"
+
+    def start(self, records: Iterable[Record]) -> None:
+        """Start the thread with the ledger's records; later ones come through :meth:`add`."""
+        for record in records:
+            self._queue.put(record)
+        self._thread = threading.Thread(target=self._work, name="mlflow-sink", daemon=True)
+        self._thread.start()
+
+    def add(self, record: Record) -> None:
+        """Take a new record of the ledger."""
+        self._queue.put(record)
+
+    def close(self, status: str = "FINISHED") -> str | None:
+        """Write what waits and end the parent run.
+
+        Args:
+            status: MLflow status of the parent run: FINISHED, FAILED or KILLED.
+
+        Returns:
+            None, or one sentence on what could not be written and why.
+        """
+        self._status = status
+        self._queue.put(None)
+        if self._thread is not None:
+            self._thread.join()
+        state = self._state
+        if state.error is None:
+            return None
+        missing = state.lost + sum(map(len, state.waiting.values()))
+        reason = (str(state.error).strip() or type(state.error).__name__).splitlines()[0]
+        return (
+            f"MLflow ({self._target.uri}) could not be written ({reason}); the ledger is complete"
+            f" and the next run of the same command catches up ({missing} runs behind)"
+        )
+
+    def _work(self) -> None:
+        state = self._state
+        try:
+            writer = RunWriter(self._target)
+        except Exception as error:
+            state.error, writer = error, None
+        while (record := self._queue.get()) is not None:
+            self._sort(record, writer)
+        for waiting in list(state.waiting.values()):
+            for record in waiting:
+                self._put(record, None, writer)
+        state.waiting.clear()
+        try:
+            if writer is not None and state.error is None:
+                writer.end_parent(self._status)
+        except Exception as error:
+            state.error = error
+
+    def _sort(self, record: Record, writer: "RunWriter | None") -> None:
+        cell, state = record["cell"], self._state
+        place = (cell["target"], cell["task"])
+        if cell["kind"] == "reference" and cell["row"] == "empty":
+            state.empty[place] = record["result"]["score"]
+            for waiting in state.waiting.pop(place, []):
+                self._put(waiting, state.empty[place], writer)
+        elif cell["kind"] == "transfer":
+            if place in state.empty:
+                self._put(record, state.empty[place], writer)
+            else:
+                state.waiting.setdefault(place, []).append(record)
+
+    def _put(self, record: Record, empty: float | None, writer: "RunWriter | None") -> None:
+        state = self._state
+        # After the first error the rest is left to the next run: a dead server costs its timeout
+        # once, not once a run.
+        if state.error is not None or writer is None:
+            state.lost += 1
+            return
+        try:
+            writer.write(record, run_params(record, self._settings, self._sources), empty)
+        except Exception as error:
+            state.error = error
+            state.lost += 1
+
+
+@dataclass
+class _State:
+    empty: dict[tuple[str, str], float] = field(default_factory=dict)
+    waiting: dict[tuple[str, str], list[Record]] = field(default_factory=dict)
+    error: Exception | None = None
+    lost: int = 0
+
+
+@dataclass(frozen=True)
+class _Run:
+    id: str
+    finished: bool
+    has_gain: bool
+
+
+def run_params(
+    record: Record, settings: Mapping[str, Mapping[str, Any]], sources: int
+) -> dict[str, str]:
+    """Parameters of a transfer's run: the same keys for every run, each with a value."""
+    cell = record["cell"]
+    tuned = settings.get(cell["inputs"][0], {}) if cell["inputs"] else {}
+    weight = ANNEALING_LAMBDA if cell["weight"] is None else cell["weight"]
+    names = [*cell["sources"], *[NO_SOURCE] * sources][:sources]
+    return {
+        "method": cell["method"],
+        "row": cell["row"],
+        "task": cell["task"],
+        "target": cell["target"],
+        **{f"source_{number}": name for number, name in enumerate(names, 1)},
+        "seed": str(cell["seed"]),
+        "lambda": f"{weight:g}",
+        "schedule": cell["schedule"],
+        "prompt_length": str(tuned.get("prompt_length", 0)),
+        "solver": str(cell["settings"].get("solver", NO_SOURCE)),
+    }
+
+
+def run_metrics(record: Record, empty: float | None) -> dict[str, float]:
+    """Metrics of a transfer's run; those that are not known are left out."""
+    result = record["result"]
+    found = {
+        "transfer/score": result.get("score"),
+        "transfer/validation_score": result.get("validation_score"),
+        "transfer/similarity": result.get("similarity"),
+        GAIN: None if empty is None else result["score"] - empty,
+    }
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+class RunWriter:
+    """Writes runs of one sweep, each cell at most once.
+
+    A run is known by its tag ``cell``. A run that a killed driver left RUNNING, or that was written
+    before its gain was known, is written again in full: same parameters, same metrics at the same
+    time stamps, which MLflow takes as no change.
+    """
+
+    def __init__(self, target: SinkTarget) -> None:
+        """Create or find the experiment and the parent run, and list the cells that are there."""
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow.tracking import MlflowClient
+
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+        self._client = MlflowClient(tracking_uri=target.uri)
+        self._experiment = self._find_experiment(target)
+        self._parent = self._find_parent(target)
+        self._runs = self._existing()
+
+    def write(self, record: Record, params: Mapping[str, str], empty: float | None) -> None:
+        """Make sure that the record's cell has one finished run."""
+        from mlflow.entities import Metric, Param
+
+        cell_id = record["id"]
+        known = self._runs.get(cell_id)
+        if known is not None and known.finished and (known.has_gain or empty is None):
+            return
+        stamp = _milliseconds(record["finished"])
+        run_id = self._create(record, stamp) if known is None else known.id
+        metrics = [
+            Metric(name, value, stamp, 0) for name, value in run_metrics(record, empty).items()
+        ]
+        self._client.log_batch(
+            run_id, metrics=metrics, params=[Param(name, text) for name, text in params.items()]
+        )
+        self._client.set_terminated(run_id, "FINISHED", end_time=stamp)
+        self._runs[cell_id] = _Run(run_id, finished=True, has_gain=empty is not None)
+
+    def end_parent(self, status: str) -> None:
+        """End the parent run."""
+        self._client.set_terminated(self._parent, status)
+
+    def _create(self, record: Record, stamp: int) -> str:
+        cell = record["cell"]
+        label = cell["schedule"] if cell["weight"] is None else f"{cell['weight']:g}"
+        tags = {
+            "mlflow.parentRunId": self._parent,
+            "cell": record["id"],
+            "pack": record["pack"],
+            "prompt_file": (record["prompt"] or {}).get("file", ""),
+            "nearest_words": str(record["result"].get("nearest", ""))[:5000],
+        }
+        name = f"{'+'.join(cell['sources'])} to {cell['target']} {cell['task']} {label}"
+        seconds = float(record["result"].get("transfer_seconds") or 0.0)
+        run = self._client.create_run(
+            self._experiment,
+            start_time=stamp - int(1000 * seconds),
+            tags=tags,
+            run_name=f"{name} s{cell['seed']}",
+        )
+        return str(run.info.run_id)
+
+    def _find_experiment(self, target: SinkTarget) -> str:
+        known = self._client.get_experiment_by_name(target.experiment)
+        if known is None:
+            return str(
+                self._client.create_experiment(
+                    target.experiment, artifact_location=target.artifacts
+                )
+            )
+        if known.lifecycle_stage == "deleted":
+            self._client.restore_experiment(known.experiment_id)
+        return str(known.experiment_id)
+
+    def _find_parent(self, target: SinkTarget) -> str:
+        found = self._client.search_runs(
+            [self._experiment],
+            filter_string=f"tags.spec_hash = '{target.spec_hash}' and tags.kind = 'sweep'",
+            max_results=1,
+        )
+        if found:
+            run_id = str(found[0].info.run_id)
+            self._client.update_run(run_id, status="RUNNING")
+            return run_id
+        run = self._client.create_run(
+            self._experiment,
+            tags={"spec_hash": target.spec_hash, "kind": "sweep"},
+            run_name=target.experiment,
+        )
+        return str(run.info.run_id)
+
+    def _existing(self) -> dict[str, "_Run"]:
+        """Per cell, its run."""
+        found: dict[str, _Run] = {}
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment],
+                filter_string=f"tags.mlflow.parentRunId = '{self._parent}'",
+                max_results=1000,
+                page_token=token,
+            )
+            for run in page:
+                cell_id = run.data.tags.get("cell")
+                if cell_id:
+                    found[cell_id] = _Run(
+                        id=run.info.run_id,
+                        finished=run.info.status == "FINISHED",
+                        has_gain=GAIN in run.data.metrics,
+                    )
+            token = page.token
+            if not token:
+                return found
+
+
+def _milliseconds(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp() * 1000)

@@ -1,0 +1,92 @@
+"""The agenda as Ray Tune's search algorithm: Tune asks for a pack, and tells when it is over."""
+
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray.tune.search import Searcher
+
+from sweep.agenda import Agenda
+from sweep.desk import Desk
+
+
+class PackQueue(Searcher):
+    """Hands out ready packs; ``None`` while all wait for others, ``FINISHED`` at the end.
+
+    Tune would turn an error in here into a traceback of its own loop. It is kept in ``error``
+    instead, no further pack is handed out, and the runner tells.
+    """
+
+    def __init__(
+        self,
+        agenda: Agenda,
+        desk: Desk,
+        broker: Any,
+        config: dict[str, Any],
+        most: int | None = None,
+    ) -> None:
+        """Put an agenda before Tune.
+
+        Args:
+            agenda: what is to run.
+            desk: makes messages of packs and records of outcomes.
+            broker: handle of the :class:`sweep.broker.Broker` actor.
+            config: what every trial's config holds beside the pack's id.
+            most: packs that may run at once; None leaves it to the resources.
+        """
+        super().__init__()
+        self.error: Exception | None = None
+        self._agenda = agenda
+        self._desk = desk
+        self._broker = broker
+        self._config = config
+        self._most = most
+        self._trials: dict[str, Any] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The config of the next trial."""
+        found: dict[str, Any] | str | None = self._guarded(self._suggest, trial_id)
+        return found
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Fetch the outcome and write it, whatever became of the trial."""
+        self._guarded(self._close, trial_id)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the ledger is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its searcher for ``Tuner.restore``, which nobody calls."""
+        return {}
+
+    def _guarded(self, action: Callable[[str], Any], trial_id: str) -> Any:
+        if self.error is not None:
+            return Searcher.FINISHED
+        try:
+            return action(trial_id)
+        except Exception as error:
+            self.error = error
+            return Searcher.FINISHED
+
+    def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if self._most is not None and len(self._trials) >= self._most:
+            return None
+        pack = self._agenda.next_pack()
+        if pack is None:
+            return Searcher.FINISHED if self._agenda.finished else None
+        ray.get(self._broker.offer.remote(pack.id, self._desk.inputs(pack)))
+        self._trials[trial_id] = pack
+        return {**self._config, "pack": pack.id}
+
+    def _close(self, trial_id: str) -> None:
+        pack = self._trials.pop(trial_id, None)
+        if pack is None:
+            return
+        outcome = ray.get(self._broker.take.remote(pack.id))
+        closed = self._desk.close(pack, outcome, "its worker process died")
+        self._agenda.close(pack.id, closed.done, closed.failed)

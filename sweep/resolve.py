@@ -1,0 +1,182 @@
+"""A spec with every name looked up: what the models and tasks it names are, bit for bit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Protocol
+
+from sweep.spec import SweepSpec
+from trainables.cells import CODE_VERSION, ModelRef, TaskRef, content_hash
+from trainables.errors import InputError
+
+
+class ModelResolver(Protocol):
+    """Finds the model a spec names; see :func:`trainables.models.resolve_model`."""
+
+    def __call__(
+        self, name: str, aliases: Mapping[str, Mapping[str, Any]] | None, base: Path | None
+    ) -> ModelRef:
+        """The model, or InputError."""
+
+
+class TaskResolver(Protocol):
+    """Finds the task a spec names; see :func:`trainables.tasks.resolve_task`."""
+
+    def __call__(self, name: str, base: Path | None) -> TaskRef:
+        """The task, or InputError."""
+
+
+@dataclass(frozen=True)
+class ResolvedSpec:
+    """A spec whose models and tasks exist.
+
+    Attributes:
+        spec: the spec as written.
+        models: every model by alias.
+        tasks: the tasks in the order written.
+        sources: aliases of the sources.
+        targets: aliases of the targets.
+        pairs: aliases of each pair (two or more), ``all`` written out.
+    """
+
+    spec: SweepSpec
+    models: Mapping[str, ModelRef]
+    tasks: tuple[TaskRef, ...]
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    pairs: tuple[tuple[str, ...], ...]
+
+    @cached_property
+    def hash(self) -> str:
+        """Content hash of all that can change a result.
+
+        Resources, the MLflow address and the description are left out; the contents of models and
+        tasks and the code version are in. A folder holds the results of one such hash.
+        """
+        settings = self.settings_json()
+        digests = {
+            "models": {alias: model.digest for alias, model in self.models.items()},
+            "tasks": {task.name: task.digest for task in self.tasks},
+        }
+        return content_hash({"code": CODE_VERSION, **settings, "digests": digests})
+
+    def settings_json(self) -> dict[str, Any]:
+        """JSON-able: the spec with ``all`` and seed counts written out, without places."""
+        spec = self.spec
+        return {
+            "name": spec.name,
+            "sources": list(self.sources),
+            "pairs": [list(pair) for pair in self.pairs],
+            "targets": list(self.targets),
+            "tasks": [task.name for task in self.tasks],
+            "seeds": list(spec.seeds),
+            "methods": {
+                name: {
+                    "lambda": [weight.value or weight.schedule for weight in method.weights],
+                    **asdict(method.settings),
+                }
+                for name, method in spec.methods.items()
+            },
+            "transfer": asdict(spec.transfer),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able: everything, for ``sweep.json``."""
+        return {
+            **self.settings_json(),
+            "description": self.spec.description,
+            "models": {alias: asdict(model) for alias, model in self.models.items()},
+            "task_files": {task.name: asdict(task) for task in self.tasks},
+            "resources": self.spec.resources.model_dump(),
+            "mlflow": self.spec.mlflow.model_dump(),
+        }
+
+
+def resolve(
+    spec: SweepSpec,
+    find_model: ModelResolver | None = None,
+    find_task: TaskResolver | None = None,
+) -> ResolvedSpec:
+    """Look up every name of ``spec`` once, before anything runs.
+
+    Args:
+        spec: a checked spec.
+        find_model: stands in for :func:`trainables.models.resolve_model` (tests, benchmarks).
+        find_task: stands in for :func:`trainables.tasks.resolve_task`.
+
+    Raises:
+        InputError: a name that is no model or task, or two of them that share one short name.
+    """
+    models: dict[str, ModelRef] = {}
+    aliases = {alias: entry.model_dump() for alias, entry in spec.models.items()}
+    finder = find_model or _default_model_resolver()
+    named: dict[str, str] = {}
+    for section, names in (("sources", spec.sources), ("targets", spec.targets)):
+        seen: dict[str, str] = {}
+        for name in names:
+            if name not in named:
+                model = finder(name, aliases, spec.base)
+                _claim(models, model, name, section)
+                named[name] = model.alias
+            alias = named[name]
+            if alias in seen:
+                raise InputError(f"{section}: {seen[alias]!r} and {name!r} are the same model")
+            seen[alias] = name
+    tasks = _tasks(spec, find_task or _default_task_resolver())
+    for task in tasks:
+        if task.name in models:
+            raise InputError(f"tasks: {task.name!r} is a model's name too; give one another name")
+    sources = tuple(named[name] for name in spec.sources)
+    pairs: Sequence[Sequence[str]] = (
+        tuple(combinations(sources, 2))
+        if spec.pairs == "all"
+        else [[named[name] for name in pair] for pair in spec.pairs]
+    )
+    return ResolvedSpec(
+        spec=spec,
+        models=models,
+        tasks=tasks,
+        sources=sources,
+        targets=tuple(named[name] for name in spec.targets),
+        pairs=tuple(tuple(pair) for pair in pairs),
+    )
+
+
+def _claim(models: dict[str, ModelRef], model: ModelRef, name: str, section: str) -> None:
+    if "+" in model.alias:  # joins the sources in tables
+        raise InputError(
+            f"{section}: the short name {model.alias!r} of {name!r} has a + in it;"
+            " give the model another one under models"
+        )
+    known = models.setdefault(model.alias, model)
+    if known != model:
+        raise InputError(
+            f"{section}: {name!r} and {known.location!r} share the short name {model.alias!r};"
+            " give one of them another one under models"
+        )
+
+
+def _tasks(spec: SweepSpec, find_task: TaskResolver) -> tuple[TaskRef, ...]:
+    found: dict[str, TaskRef] = {}
+    for name in spec.tasks:
+        task = find_task(name, spec.base)
+        if task.name in found:
+            raise InputError(
+                f"tasks: {name!r} and {found[task.name].file!r} share the name {task.name!r}"
+            )
+        found[task.name] = task
+    return tuple(found.values())
+
+
+def _default_model_resolver() -> ModelResolver:
+    from trainables.models import resolve_model
+
+    return resolve_model
+
+
+def _default_task_resolver() -> TaskResolver:
+    from trainables.tasks import resolve_task
+
+    return resolve_task

@@ -1,0 +1,283 @@
+"""The spec: the YAML file a user writes, checked down to the last key.
+
+Every mistake is one sentence: where it is, what was found and what is allowed. The "allowed" half
+is the ``description`` of the field it concerns, so a new field documents its own error.
+"""
+
+import re
+from collections.abc import Hashable, Mapping
+from importlib import resources as package_files
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
+
+from sweep.explain import explain, nearest, show
+from sweep.methods import MethodSpec, check_settings, parse_method
+from trainables.errors import InputError
+from trainables.settings import METHOD_SETTINGS, TransferSettings
+
+MOST_SEEDS = 10_000
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MODEL_NAMES = "a list of at least one model name: text, none twice"
+
+
+def _matching(pattern: re.Pattern[str]) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise ValueError
+        return value
+
+    return BeforeValidator(check)
+
+
+def _unique_names(value: Any) -> Any:
+    if not isinstance(value, list) or not value:
+        raise ValueError
+    if not all(isinstance(item, str) and item.strip() for item in value):
+        raise ValueError
+    for index, item in enumerate(value):
+        if item in value[:index]:
+            raise ValueError(f"{show(item)} stands there twice")
+    return tuple(value)
+
+
+def _seeds(value: Any) -> Any:
+    def whole(item: Any) -> bool:
+        return isinstance(item, int) and not isinstance(item, bool)
+
+    if whole(value) and 1 <= value <= MOST_SEEDS:
+        return tuple(range(value))
+    if not isinstance(value, list) or not 1 <= len(value) <= MOST_SEEDS:
+        raise ValueError
+    if not all(whole(item) and 0 <= item < 2**32 for item in value):
+        raise ValueError
+    if len(set(value)) < len(value):
+        raise ValueError("a seed stands there twice")
+    return tuple(value)
+
+
+def _pairs(value: Any) -> Any:
+    if value == "all":
+        return value
+    if not isinstance(value, list):
+        raise ValueError
+    pairs: list[tuple[str, ...]] = []
+    for pair in value:
+        if not isinstance(pair, list) or not all(isinstance(item, str) for item in pair):
+            raise ValueError
+        if len(pair) < 2 or len(set(pair)) < len(pair):
+            raise ValueError
+        if set(pair) in [set(other) for other in pairs]:
+            raise ValueError(f"the pair {' + '.join(pair)} stands there twice")
+        pairs.append(tuple(pair))
+    return tuple(pairs)
+
+
+def _methods(value: Any) -> Any:
+    if not isinstance(value, dict) or not value:
+        raise ValueError
+    return {name: parse_method(name, section) for name, section in value.items()}
+
+
+def _transfer(value: Any) -> Any:
+    if isinstance(value, TransferSettings):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError
+    return check_settings(TransferSettings, value, "transfer")
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_unique_names)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, allow_inf_nan=False
+    )
+
+
+class ModelEntry(_Section):
+    """One entry of ``models``: what an alias stands for."""
+
+    path: str = Field(min_length=1, description="a model folder or a Hub name owner/name")
+    revision: str | None = Field(
+        default=None, description="a Hub revision (commit, tag or branch) as text, or null"
+    )
+
+
+class Resources(_Section):
+    """What one pack occupies while it runs."""
+
+    cpu: float = Field(default=1.0, gt=0, description="a number of CPU cores above 0")
+    gpu: float = Field(default=0.0, ge=0, description="a number of GPUs of at least 0")
+
+
+class MlflowEntry(_Section):
+    """Where the MLflow view goes."""
+
+    tracking_uri: str | None = Field(
+        default=None,
+        min_length=1,
+        description="an MLflow tracking URI as text, or null for a database in the sweep's folder",
+    )
+
+
+Models = Annotated[
+    dict[Annotated[str, _matching(_NAME)], ModelEntry],
+    Field(description="a mapping of short names (letters, digits, . _ -) to {path, revision}"),
+]
+
+
+class SweepSpec(_Section):
+    """A checked spec, as written: names are not looked up yet (see :mod:`sweep.resolve`)."""
+
+    name: Annotated[str, _matching(_NAME)] = Field(
+        description="a name of 1 to 64 letters, digits, dots, dashes and underscores"
+    )
+    description: str = Field(default="", description="text")
+    models: Models = Field(default_factory=dict)
+    sources: Names = Field(description=_MODEL_NAMES)
+    pairs: Annotated[Any, BeforeValidator(_pairs)] = Field(
+        default="all",
+        description="all, or a list of lists of at least two different sources",
+    )
+    targets: Names = Field(description=_MODEL_NAMES)
+    tasks: Names = Field(description="a list of at least one task name or file: text, none twice")
+    seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = Field(
+        default=(0,),
+        description=f"a whole number from 1 to {MOST_SEEDS} (how many) or a list of seeds from 0"
+        " to 4294967295, none twice",
+    )
+    methods: Annotated[dict[str, MethodSpec], BeforeValidator(_methods)] = Field(
+        description=f"a mapping of method names ({', '.join(METHOD_SETTINGS)}) to their settings"
+    )
+    transfer: Annotated[TransferSettings, BeforeValidator(_transfer)] = Field(
+        default=TransferSettings(), description="a mapping of transfer settings"
+    )
+    resources: Resources = Field(
+        default=Resources(), description="a mapping with the keys cpu and gpu"
+    )
+    mlflow: MlflowEntry = Field(
+        default=MlflowEntry(), description="a mapping with the key tracking_uri"
+    )
+    _base: Path = PrivateAttr(default_factory=Path.cwd)
+    _text: str = PrivateAttr(default="")
+
+    @property
+    def base(self) -> Path:
+        """Folder that the spec's relative paths start from."""
+        return self._base
+
+    @property
+    def text(self) -> str:
+        """The YAML text the spec was read from."""
+        return self._text
+
+
+def parse_spec(
+    content: Any, where: str = "spec", base: Path | None = None, text: str | None = None
+) -> SweepSpec:
+    """Check the content of a spec file.
+
+    Args:
+        content: what the YAML holds.
+        where: how messages name the spec.
+        base: folder that relative paths start from (default: the working directory).
+        text: the YAML text itself; written anew from ``content`` where not given.
+
+    Raises:
+        InputError: one sentence on the first mistake.
+    """
+    if not isinstance(content, Mapping):
+        raise InputError(
+            f"{where}: found {show(content)}; allowed: a mapping with the keys"
+            f" {', '.join(SweepSpec.model_fields)}"
+        )
+    try:
+        spec = SweepSpec.model_validate(dict(content))
+    except ValidationError as error:
+        raise InputError(f"{where}: {explain(error, SweepSpec)}") from None
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    for index, pair in enumerate(() if spec.pairs == "all" else spec.pairs):
+        for name in pair:
+            if name not in spec.sources:
+                raise InputError(
+                    f"{where}: pairs[{index}]: found {show(name)}{nearest(name, spec.sources)};"
+                    f" allowed: the sources {', '.join(spec.sources)}"
+                )
+    spec._base = (base or Path.cwd()).resolve()
+    spec._text = yaml.safe_dump(dict(content), sort_keys=False) if text is None else text
+    return spec
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of the presets that come with the package, sorted."""
+    folder = package_files.files("sweep") / "presets"
+    names = (Path(item.name) for item in folder.iterdir())
+    return tuple(sorted(name.stem for name in names if name.suffix == ".yaml"))
+
+
+def preset_description(name: str) -> str:
+    """The one-line description of a preset."""
+    return load_spec(name).description
+
+
+def load_spec(name_or_path: str) -> SweepSpec:
+    """Read and check a spec.
+
+    Args:
+        name_or_path: a YAML file, or the name of a preset. A file wins over a preset.
+
+    Raises:
+        InputError: there is no such file or preset, or it is no valid spec.
+    """
+    try:
+        path = Path(name_or_path).expanduser()
+        base = path.parent
+        if not path.is_file():
+            path, base = _preset(name_or_path), Path.cwd()
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, RuntimeError) as error:
+        raise InputError(f"{name_or_path}: cannot be read as UTF-8 text ({error})") from None
+    return parse_spec(_load_yaml(text, name_or_path), name_or_path, base, text)
+
+
+def _preset(name: str) -> Path:
+    names = preset_names()
+    if name in names:
+        return Path(str(package_files.files("sweep") / "presets" / f"{name}.yaml"))
+    kind = "is a folder" if Path(name).is_dir() else "no such file or preset"
+    raise InputError(
+        f"spec {show(name)}: {kind}{nearest(name, names)};"
+        f" allowed: a YAML file or one of the presets {', '.join(names)}"
+    )
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe loader that takes a key written twice for the mistake it is."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key is not None and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key} stands there twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _load_yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise InputError(f"{where}: {line}invalid YAML ({error.problem})") from None
+    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{where}: invalid YAML ({first})") from None

@@ -1,0 +1,121 @@
+"""What `sweep plan` and `sweep status` say, as data and as text."""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sweep.folder import read_meta
+from sweep.ledger import Ledger
+from sweep.lock import running_driver
+from sweep.progress import duration
+
+_SHOWN_FAILURES = 10
+
+
+def plan_text(counts: Mapping[str, Any]) -> str:
+    """The counts of a plan for people."""
+    rows = counts["rows"]
+    tunings = counts["tunings"]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in counts["kinds"].items())
+    width = max(map(len, rows))
+    lines = [
+        f"sweep {counts['name']} (spec {counts['spec_hash']})",
+        f"  {counts['cells']} cells: {kinds}",
+        *[f"    {name.ljust(width)}  {count}" for name, count in rows.items()],
+        f"  {tunings['independent']} independent and {tunings['joint']} joint tunings"
+        f" in {counts['packs']} packs",
+        f"  {counts['done']} done, {counts['to_run']} to run",
+    ]
+    return "\n".join(lines)
+
+
+def folder_status(folder: Path) -> dict[str, Any]:
+    """How far a sweep is, from its folder alone.
+
+    Returns:
+        ``name``, ``spec_hash``, ``state`` (``running``, ``done`` or ``stopped``), ``driver`` (pid
+        or None), ``cells``, ``done``, ``failed``, ``missing``, ``kinds`` (done and planned per
+        kind), ``cells_per_minute`` and ``eta_seconds`` (of a running sweep, else None),
+        ``damaged`` (lines on records that count as missing) and ``failures`` (cell, row, task,
+        target, sources, reason).
+
+    Raises:
+        InputError: the folder is no sweep's folder.
+    """
+    meta = read_meta(folder)
+    damaged: list[str] = []
+    ledger = Ledger(folder, warn=damaged.append)
+    kinds: Counter[str] = Counter()
+    moments = []
+    for record in ledger.records():
+        kinds[record["cell"]["kind"]] += 1
+        moments.append(record["finished"])
+    done, planned = kinds.total(), int(meta["planned_cells"])
+    driver = running_driver(folder)
+    failures = [
+        {
+            "cell": failure["id"],
+            "row": failure["cell"]["row"],
+            "task": failure["cell"]["task"],
+            "target": failure["cell"]["target"],
+            "sources": failure["cell"]["sources"],
+            "reason": failure["reason"],
+        }
+        for failure in ledger.failures()
+    ]
+    rate = _rate(moments) if driver is not None else None
+    return {
+        "name": meta["name"],
+        "spec_hash": meta["spec_hash"],
+        "state": "running" if driver is not None else "done" if done >= planned else "stopped",
+        "driver": driver,
+        "cells": planned,
+        "done": done,
+        "failed": len(failures),
+        "missing": planned - done,
+        "kinds": {
+            kind: {"done": kinds[kind], "planned": count} for kind, count in meta["kinds"].items()
+        },
+        "cells_per_minute": rate,
+        "eta_seconds": (planned - done) / rate * 60 if rate else None,
+        "damaged": damaged,
+        "failures": failures,
+    }
+
+
+def status_text(status: Mapping[str, Any]) -> str:
+    """The status for people."""
+    state = status["state"] + (f" (process {status['driver']})" if status["driver"] else "")
+    lines = [
+        f"sweep {status['name']} (spec {status['spec_hash']}): {state}",
+        f"  {status['done']} of {status['cells']} cells done, {status['failed']} failed",
+        *[
+            f"    {kind}: {count['done']} of {count['planned']}"
+            for kind, count in status["kinds"].items()
+        ],
+    ]
+    if status["cells_per_minute"]:
+        lines.append(
+            f"  {status['cells_per_minute']:.0f} cells/min, about"
+            f" {duration(status['eta_seconds'])} left"
+        )
+    lines += [f"  warning: {line}" for line in status["damaged"]]
+    for failure in status["failures"][:_SHOWN_FAILURES]:
+        sources = "+".join(failure["sources"]) or failure["row"]
+        lines.append(
+            f"  failed: {sources} on {failure['target']}, {failure['task']}"
+            f" ({failure['cell']}): {failure['reason']}"
+        )
+    if len(status["failures"]) > _SHOWN_FAILURES:
+        lines.append(f"  and {len(status['failures']) - _SHOWN_FAILURES} further failed cells")
+    return "\n".join(lines)
+
+
+def _rate(moments: list[str]) -> float | None:
+    """Cells a minute over the last half of the cells that are there."""
+    times = sorted(datetime.fromisoformat(moment) for moment in moments)[len(moments) // 2 :]
+    if len(times) < 2 or times[-1] <= times[0]:
+        return None
+    return 60 * len(times) / (datetime.now(times[0].tzinfo) - times[0]).total_seconds()

@@ -1,0 +1,130 @@
+"""A method that computes nothing: its results are a fixed function of the cell.
+
+With it the whole engine (plan, Ray Tune, ledger, MLflow, report) runs in milliseconds a pack, and
+an undisturbed run and one that was killed and continued must agree to the last bit.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainables.cells import Cell, ModelRef, Pack, PackOutcome, TaskRef, content_hash
+
+EXECUTOR = f"{__name__}:run_tabulated"
+SECONDS = "PROMPTSWEEP_TABULATED_SECONDS"
+"""Environment variable: how long a pack takes, in seconds (default 0)."""
+FAULTS = "PROMPTSWEEP_TABULATED_FAULTS"
+"""Environment variable: a folder; see :func:`run_tabulated`."""
+
+_WIDTH = 8
+
+
+def find_model(
+    name: str, aliases: Mapping[str, Mapping[str, Any]] | None = None, base: Path | None = None
+) -> ModelRef:
+    """Any name is a model."""
+    return ModelRef(name, f"/tabulated/{name}", None, content_hash(name))
+
+
+def find_task(name: str, base: Path | None = None) -> TaskRef:
+    """Any name is a task."""
+    return TaskRef(name, f"/tabulated/{name}.yaml", content_hash(["task", name]))
+
+
+def tabulated_result(cell: Cell) -> dict[str, Any]:
+    """The result of a cell, with the keys of a real one."""
+    score = _fraction(cell.id, "score")
+    result: dict[str, Any] = {
+        "score": score,
+        "metric": "accuracy",
+        "validation_score": _fraction(cell.id, "validation"),
+        "n_test": 200,
+        "n_validation": 80,
+        "histogram": [100, 100],
+        "degenerate": False,
+        "loss": 1.0 - score,
+    }
+    if cell.kind == "source":
+        result |= {
+            "best_step": 3,
+            "steps": 4,
+            "alignment": None if cell.row == "independent" else 0.5,
+            "nearest": [["a", "b"]],
+            "train_seconds": 0.001,
+        }
+    if cell.kind == "transfer":
+        result |= {
+            "similarity": 0.5,
+            "similarity_per_token": [0.5],
+            "nearest": [["a", "b"]],
+            "transfer_seconds": 0.001,
+        }
+    return result
+
+
+def tabulated_prompt(cell: Cell) -> np.ndarray | None:
+    """The prompt of a cell [5, 8]; None for references."""
+    if cell.kind == "reference":
+        return None
+    seed = int(cell.id[:8], 16)
+    return np.random.default_rng(seed).standard_normal((5, _WIDTH)).astype(np.float32)
+
+
+def run_tabulated(
+    pack: Pack,
+    prompts: Mapping[str, np.ndarray],
+    device: str = "cpu",
+    progress: Callable[[str, int, int], None] | None = None,
+) -> PackOutcome:
+    """Stands in for :func:`trainables.packs.run_pack`.
+
+    In the folder that the variable :data:`FAULTS` names, a file ``error-TASK`` makes the packs that
+    train on that task (its slashes written as dashes) raise, ``die-TASK`` ends their process the
+    first time, and every pack run appends its id to ``packs.log``.
+
+    Raises:
+        RuntimeError: asked for, or an input is missing or not the prompt that was tuned.
+    """
+    began = time.perf_counter()
+    _cause_faults(pack)
+    time.sleep(float(os.environ.get(SECONDS, "0")))
+    if progress:
+        progress("train", 1, 2)
+    outcome = PackOutcome(results={}, prompts={}, failures={}, cost={})
+    here = {cell.id for cell in pack.cells}
+    if set(prompts) != set(pack.needs):
+        raise RuntimeError("the prompts handed in are not those the pack needs")
+    for cell in pack.cells:
+        missing = [name for name in cell.inputs if name not in prompts and name not in here]
+        if missing:
+            raise RuntimeError(f"cell {cell.id} misses its input {missing[0]}")
+        outcome.results[cell.id] = tabulated_result(cell)
+        prompt = tabulated_prompt(cell)
+        if prompt is not None:
+            outcome.prompts[cell.id] = prompt
+    outcome.cost["seconds"] = time.perf_counter() - began
+    return outcome
+
+
+def _cause_faults(pack: Pack) -> None:
+    place = os.environ.get(FAULTS)
+    if not place:
+        return
+    folder, task = Path(place), pack.task.name.replace("/", "-")
+    with (folder / "packs.log").open("a", encoding="utf-8") as log:
+        log.write(f"{pack.id}\n")
+    if pack.kind == "tune" and (folder / f"error-{task}").exists():
+        raise RuntimeError(f"no luck with {pack.task.name}")
+    if (folder / f"die-{task}").exists():
+        (folder / f"die-{task}").unlink()
+        os._exit(1)
+
+
+def _fraction(*parts: str) -> float:
+    digest = hashlib.sha256("/".join(parts).encode()).digest()
+    return int.from_bytes(digest[:4]) / 2**32

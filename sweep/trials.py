@@ -1,0 +1,127 @@
+"""Packs as Ray Tune trials. Imported only when there is something to run."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from sweep.agenda import Agenda
+from sweep.broker import NAMESPACE, start_broker
+from sweep.cluster import RayLostError, threads_of
+from sweep.desk import Desk
+from sweep.progress import ProgressLine
+from sweep.queue import PackQueue
+from sweep.spec import Resources
+from trainables.tune import PackTrainable
+
+WORKER_DEATHS = 2
+"""How often a pack whose worker process died is started anew."""
+
+_PROGRESS_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where and how packs run.
+
+    Attributes:
+        resources: what one pack takes.
+        executor: import string of what computes a pack.
+        most: packs at once at most; None leaves it to the resources.
+        folder: for Tune's own files, of no use afterwards.
+    """
+
+    resources: Resources
+    executor: str
+    most: int | None
+    folder: Path
+
+
+def run_packs(
+    agenda: Agenda,
+    desk: Desk,
+    line: ProgressLine,
+    workshop: Workshop,
+    stopping: Callable[[], bool] = lambda: False,
+) -> None:
+    """Run the packs of an agenda to the end, in the Ray that is up.
+
+    Args:
+        agenda: what is to run.
+        desk: gives out packs and writes what comes back.
+        line: shows how far it is.
+        workshop: where and how.
+        stopping: whether the user has asked to stop.
+
+    Raises:
+        OSError: the ledger cannot be written.
+        RayLostError: Ray has given up.
+        KeyboardInterrupt: the user has asked to stop.
+    """
+    name = f"broker-{os.getpid()}"
+    broker = start_broker(name)
+    resources = workshop.resources
+    queue = PackQueue(
+        agenda,
+        desk,
+        broker,
+        {
+            "broker": name,
+            "namespace": NAMESPACE,
+            "executor": workshop.executor,
+            "device": "cuda" if resources.gpu else "cpu",
+            "threads": threads_of(resources),
+        },
+        workshop.most,
+    )
+    tuner = tune.Tuner(
+        tune.with_resources(PackTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
+        tune_config=tune.TuneConfig(search_alg=queue, num_samples=-1, reuse_actors=True),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(workshop.folder),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            callbacks=[_Pulse(agenda, desk, line, broker, stopping)],
+        ),
+    )
+    try:
+        tuner.fit()
+    except Exception as error:
+        # Ray Tune nests tracebacks in messages: the last line says what happened.
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise RayLostError(f"Ray Tune gave up: {reason[-1].strip()}") from error
+    if queue.error is not None:
+        raise queue.error
+
+
+class _Pulse(tune.Callback):
+    """Shows the progress line and sees to it that Ctrl-C is never lost in Tune's loop."""
+
+    def __init__(
+        self,
+        agenda: Agenda,
+        desk: Desk,
+        line: ProgressLine,
+        broker: Any,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._agenda, self._desk, self._line = agenda, desk, line
+        self._broker, self._stopping = broker, stopping
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Called by Tune several times a second."""
+        if self._stopping():
+            raise KeyboardInterrupt
+        if self._line.due():
+            phases = ray.get(self._broker.progress.remote(), timeout=_PROGRESS_TIMEOUT)
+            self._line.show(self._agenda.running, phases, len(self._desk.failures))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks for ``Tuner.restore``, which nobody calls."""
+        return {}

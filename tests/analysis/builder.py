@@ -1,0 +1,214 @@
+"""A made-up sweep's folder in the ledger's layout, with an effect that is known.
+
+The score of every cell is a plain formula of what it is (:func:`score_of`) plus a small noise drawn
+from its name, so that a test can recompute any number of the report by slow loops.
+"""
+
+import hashlib
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainables.cells import Cell
+
+EMPTY = 0.40
+MANUAL = 0.45
+CONSTANT = 0.35
+SINGLE = 0.55
+BASELINE = 0.60
+TUNED = 0.80
+EFFECT = {0.1: 0.01, 0.3: 0.05, 0.5: 0.03, 0.7: 0.0, 0.9: -0.04, None: 0.02}
+"""What joint tuning adds to the transferred score by weight (None: annealing)."""
+TASK_SHIFT = 0.05
+NOISE = 0.01
+N_TEST = 200
+N_VALIDATION = 80
+
+
+@dataclass(frozen=True)
+class Design:
+    """What the sweep varies."""
+
+    sources: Sequence[str] = ("ant", "bee", "cat", "dog")
+    targets: Sequence[str] = ("elk",)
+    tasks: Sequence[str] = ("mini/a", "mini/b", "mini/c")
+    weights: Sequence[float | None] = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, None)
+    seeds: Sequence[int] = (0, 1, 2)
+    pair_size: int = 2
+
+    @property
+    def pairs(self) -> list[tuple[str, ...]]:
+        """Every source set."""
+        return list(itertools.combinations(self.sources, self.pair_size))
+
+
+def noise(*parts: object) -> float:
+    """Between -NOISE and NOISE, by name."""
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return NOISE * (2 * int.from_bytes(digest[:4], "big") / 2**32 - 1)
+
+
+def score_of(cell: Cell, design: Design, split: str) -> float:
+    """The planted score of a cell on ``test`` or ``validation``."""
+    shift = TASK_SHIFT * design.tasks.index(cell.task)
+    flat = {"empty": EMPTY, "manual": MANUAL, "constant": CONSTANT}
+    if cell.row in flat:
+        return flat[cell.row] + shift
+    level = {"single": SINGLE, "independent": TUNED}.get(cell.row, BASELINE)
+    if cell.row == "joint":
+        level = TUNED - 0.01
+    if cell.row == "ours":
+        level += EFFECT[cell.weight]
+    return level + shift + noise(split, cell.row, cell.sources, cell.task, cell.seed, cell.weight)
+
+
+def cells_of(design: Design) -> Iterator[Cell]:
+    """Every cell of the sweep, inputs first."""
+    models = [*design.sources, *(name for name in design.targets if name not in design.sources)]
+    for model, task, row in itertools.product(
+        models, design.tasks, ("empty", "manual", "constant")
+    ):
+        yield Cell("reference", row, "none", task, model)
+    for task, seed in itertools.product(design.tasks, design.seeds):
+        yield from _cells_of_seed(design, task, seed)
+
+
+def _cells_of_seed(design: Design, task: str, seed: int) -> Iterator[Cell]:
+    soft = {"prompt_length": 5}
+    move = {"solver": "closed_form"}
+    alone = {
+        name: Cell("source", "independent", "soft", task, name, (name,), seed, 0.0, settings=soft)
+        for name in design.sources
+    }
+    yield from alone.values()
+    for target in design.targets:
+        for name in design.sources:
+            if name != target:
+                yield _transfer("single", task, target, (name,), seed, 0.0, "none",
+                                [alone[name]], soft | move)  # fmt: skip
+    for pair, weight in itertools.product(design.pairs, design.weights):
+        schedule = "annealing" if weight is None else "constant"
+        if weight == 0.0:
+            inputs, row, schedule = [alone[name] for name in pair], "baseline", "none"
+        else:
+            inputs = [
+                Cell("source", "joint", "soft", task, name, pair, seed, weight, schedule,
+                     settings=soft)
+                for name in pair
+            ]  # fmt: skip
+            row = "ours"
+            yield from inputs
+        for target in design.targets:
+            if target not in pair:
+                yield _transfer(row, task, target, pair, seed, weight, schedule, inputs,
+                                soft | move)  # fmt: skip
+
+
+def _transfer(
+    row: str,
+    task: str,
+    target: str,
+    sources: tuple[str, ...],
+    seed: int,
+    weight: float | None,
+    schedule: str,
+    inputs: Sequence[Cell],
+    settings: dict[str, Any],
+) -> Cell:
+    return Cell("transfer", row, "soft", task, target, sources, seed, weight, schedule,
+                tuple(cell.id for cell in inputs), settings)  # fmt: skip
+
+
+def record_of(cell: Cell, design: Design) -> dict[str, Any]:
+    """The record of a finished cell."""
+    result: dict[str, Any] = {
+        "score": score_of(cell, design, "test"),
+        "metric": "accuracy",
+        "validation_score": score_of(cell, design, "validation"),
+        "n_test": N_TEST,
+        "n_validation": N_VALIDATION,
+        "histogram": [N_TEST, 0] if cell.row == "constant" else [120, 80],
+        "degenerate": cell.row == "constant",
+        "loss": 0.6,
+    }
+    words = [[f"word{place}", f"near{place}", f"far{place}"] for place in range(5)]
+    if cell.kind == "source":
+        alignment = 0.1 if cell.row == "joint" else None
+        result |= {"best_step": 40, "steps": 60, "alignment": alignment, "nearest": words,
+                   "train_seconds": 0.5}  # fmt: skip
+    if cell.kind == "transfer":
+        similarity = 0.8 + 4 * noise("similarity", cell.id)
+        result |= {"similarity": similarity, "similarity_per_token": [similarity] * 5,
+                   "nearest": words, "transfer_seconds": 0.01}  # fmt: skip
+    pack = hashlib.sha256(repr((cell.sources, cell.task, cell.kind)).encode()).hexdigest()[:16]
+    record: dict[str, Any] = {
+        "id": cell.id,
+        "cell": cell.to_json(),
+        "result": result,
+        "pack": pack,
+        "cost": {"seconds": 2.0, "train_seconds": 1.5},
+        "finished": f"2031-05-04T10:{cell.seed or 0:02d}:00+00:00",
+        "versions": {"torch": "9.9.9", "transformers": "8.8"},
+        "prompt": None,
+    }
+    if cell.kind != "reference":
+        file = f"prompts/{cell.id[:2]}/{cell.id}.safetensors"
+        record["prompt"] = {"file": file, "sha256": "0" * 64}
+    return record
+
+
+def build(
+    folder: Path,
+    design: Design | None = None,
+    keep: Callable[[Cell], bool] = lambda cell: True,
+    alter: Callable[[Cell, dict[str, Any]], None] = lambda cell, record: None,
+) -> list[Cell]:
+    """Write a sweep's folder.
+
+    Args:
+        folder: made where it does not exist.
+        design: what it varies.
+        keep: cells that are finished; the others are only planned.
+        alter: changes a record in place before it is written.
+
+    Returns:
+        The finished cells.
+    """
+    design = design or Design()
+    cells = list(cells_of(design))
+    kept = [cell for cell in cells if keep(cell)]
+    folder.mkdir(parents=True, exist_ok=True)
+    meta = {
+        "name": "made up",
+        "description": "A sweep whose effect is known.",
+        "spec_hash": "abcdef0123456789",
+        "planned_cells": len(cells),
+        "rows": dict(Counter(cell.row for cell in cells)),
+    }
+    (folder / "sweep.json").write_text(json.dumps(meta))
+    (folder / "spec.yaml").write_text("name: made up\nlambda: [0, 0.3]  # <as written>\n")
+    for cell in kept:
+        record = record_of(cell, design)
+        alter(cell, record)
+        write_record(folder, cell.id, record)
+    return kept
+
+
+def write_record(folder: Path, cell: str, record: dict[str, Any]) -> None:
+    """Write one record where the ledger would."""
+    path = folder / "ledger" / cell[:2] / f"{cell}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    path.write_text(json.dumps(record | {"digest": digest}))
+
+
+def fail(folder: Path, cell: Cell, reason: str) -> None:
+    """Write the record of a failure."""
+    path = folder / "ledger" / "failed" / f"{cell.id}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"cell": cell.to_json(), "reason": reason}))

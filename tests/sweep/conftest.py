@@ -1,0 +1,39 @@
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers and other drivers find the packages, installed or not."""
+    if importlib.util.find_spec("sweep") is not None:
+        path = os.environ.get("PYTHONPATH")
+        monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{path}" if path else str(ROOT))
+
+
+@pytest.fixture
+def faults(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which files ask the tabulated method for faults."""
+    from sweep.testing.tabulated import FAULTS
+
+    folder = tmp_path_factory.mktemp("faults")
+    monkeypatch.setenv(FAULTS, str(folder))
+    return folder
+
+
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Any start of Ray is an error."""
+    import ray
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    yield
+    assert not ray.is_initialized()

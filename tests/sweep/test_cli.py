@@ -1,0 +1,253 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sweep import cli
+from sweep.folder import bind
+from sweep.ledger import Ledger
+from sweep.lock import DriverLock
+from sweep.progress import ProgressLine, duration
+from sweep.tell import folder_status, plan_text, status_text
+from sweep.ui import free_port, is_free, server_command
+from tests.sweep.samples import content, plan_of
+from tests.sweep.test_ledger import fill, record_file
+
+HEAVY = ("torch", "transformers", "ray", "mlflow", "pandas", "numpy", "pydantic", "matplotlib")
+
+
+def sweep(*arguments: str) -> int:
+    """Exit code of the command, run in this process."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(list(arguments))
+    code = ended.value.code
+    assert isinstance(code, int)
+    return code
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, sweep.cli\n"
+        "try: sweep.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        f"print(sorted(set(sys.modules) & set({HEAVY!r})))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_answers_at_once() -> None:
+    """Below 0.3 s: the best of some tries, for a machine that does other things too."""
+    best = float("inf")
+    for _ in range(8):
+        began = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "sweep.cli", "--help"], capture_output=True, check=True
+        )
+        best = min(best, time.perf_counter() - began)
+        if best < 0.3:
+            return
+    pytest.fail(f"help took {best:.2f} s")
+
+
+def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command line is frozen: users' scripts rest on it."""
+    assert sweep("--help") == 0
+    text = capsys.readouterr().out
+    names = [line.split()[0] for line in text.partition("Commands:")[2].strip().splitlines()]
+    assert names == ["presets", "plan", "run", "status", "report", "ui"]
+    options = {
+        name: {word for word in _help(name, capsys).split() if word.startswith("--")}
+        for name in names
+    }
+    assert options == {
+        "presets": {"--help"},
+        "plan": {"--json", "--out", "--help"},
+        "run": {"--out", "--address", "--workers", "--help"},
+        "status": {"--json", "--help"},
+        "report": {"--help"},
+        "ui": {"--port", "--help"},
+    }
+
+
+def _help(name: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert sweep(name, "--help") == 0
+    text = capsys.readouterr().out
+    return text.partition("Options:")[2]
+
+
+def test_presets_are_listed_with_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep("presets") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["quickstart", "smoke"]
+    assert all(len(line.split()) > 5 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["plan", "quickstrt"], "did you mean quickstart"),
+        (["plan", "{folder}/missing.yaml"], "no such file or preset"),
+        (["plan", "{folder}/bad.yaml"], "'souces'"),
+        (["plan", "{folder}/model.yaml"], "nomodel"),
+        (["run", "{folder}/lambda.yaml", "--out", "{folder}/out"], "methods.soft.lambda[0]"),
+        (["run", "smoke", "--out", "{folder}"], "no sweep's folder"),
+        (["run", "smoke", "--out", "{folder}/bad.yaml"], "is a file"),
+        (["run", "smoke", "--out", "{folder}/out", "--workers", "0"], "--workers: found 0"),
+        (["status", "{folder}"], "no sweep's folder"),
+        (["report", "{folder}"], "no sweep's folder"),
+        (["ui", "{folder}"], "no sweep's folder"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_code_2(
+    arguments: list[str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    specs: dict[str, dict[str, Any]] = {
+        "bad": {"souces": ["A"]},
+        "model": {"sources": ["nomodel"], "tasks": ["mini/topics"]},
+        "lambda": {"methods": {"soft": {"lambda": [2]}}},
+    }
+    for name, changes in specs.items():
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content(**changes)))
+    assert sweep(*(text.format(folder=tmp_path) for text in arguments)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert named in err
+    assert len(err.splitlines()) == 1
+    assert err.startswith("error: ")
+
+
+def test_a_folder_of_another_spec_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bind(tmp_path, plan_of(), {})
+    assert sweep("run", "smoke", "--out", str(tmp_path)) == 2
+    assert "belongs to another spec" in capsys.readouterr().err
+    assert sweep("plan", "smoke", "--out", str(tmp_path)) == 2
+
+
+def test_a_plan_as_json_and_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep("plan", "smoke", "--json") == 0
+    counts = json.loads(capsys.readouterr().out)
+    assert counts["kinds"] == {"source": 4, "reference": 9, "transfer": 4}
+    assert counts["rows"]["ours"] == 1
+    assert (counts["done"], counts["to_run"]) == (0, 17)
+    assert sweep("plan", "smoke", "--out", str(tmp_path / "new")) == 0
+    text = capsys.readouterr().out
+    assert text.strip() == plan_text(counts)
+    assert "17 cells" in text
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_status_of_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = plan_of(seeds=3)
+    bind(tmp_path, plan, {})
+    ledger = Ledger(tmp_path)
+    fill(ledger, plan.cells[:10])
+    ledger.fail(plan.cells[10], "no luck", "p")
+    record_file(tmp_path, plan.cells[0]).write_text("{")
+    with DriverLock(tmp_path):
+        running = folder_status(tmp_path)
+    assert running["state"] == "running"
+    assert running["driver"] == os.getpid()
+    assert running["cells_per_minute"] is None or running["cells_per_minute"] > 0
+    assert sweep("status", str(tmp_path), "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["state"] == "stopped"
+    assert (found["cells"], found["done"], found["failed"]) == (len(plan.cells), 9, 1)
+    assert found["missing"] == len(plan.cells) - 9
+    assert sum(kind["done"] for kind in found["kinds"].values()) == 9
+    assert found["failures"][0]["reason"] == "no luck"
+    assert "damaged" in found["damaged"][0]
+    text = status_text(found)
+    assert "no luck" in text
+    assert "9 of" in text
+    # Looking changes nothing.
+    assert record_file(tmp_path, plan.cells[0]).read_text() == "{"
+    fill(Ledger(tmp_path, repair=True), plan.cells)
+    assert folder_status(tmp_path)["state"] == "done"
+
+
+class Terminal(list[str]):
+    """Collects what is written, as a terminal or as a pipe."""
+
+    def __init__(self, tty: bool) -> None:
+        super().__init__()
+        self._tty = tty
+
+    def isatty(self) -> bool:
+        return self._tty
+
+    def write(self, text: str) -> int:
+        self.append(text)
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("tty", [True, False])
+def test_the_progress_line(tty: bool) -> None:
+    now = [0.0]
+    stream = Terminal(tty)
+    packs = plan_of().packs
+    first, second = packs[:2]
+    work = 2 * sum(len(pack.cells) for pack in packs)
+    line = ProgressLine(100, 20, work, stream, lambda: now[0])  # type: ignore[arg-type]
+    assert not line.due()
+    now[0] = 60.0
+    assert line.due()
+    assert line.text([], {}) == "20/100 cells"
+    line.close_pack(first, 4)
+    text = line.text([second], {second.id: ("train", 1, 2)}, failed=3)
+    assert text.startswith("24/100 cells | 3 failed | 6 cells/min | ")
+    assert text.endswith("left | B on x/one 48%")
+    line.show([second], {})
+    line.show([], {})
+    line.end()
+    written = "".join(stream)
+    if tty:
+        assert written.count("\r") == 2
+        assert written.count("\n") == 1
+        # The shorter line covers the longer one.
+        assert len(stream[1]) == len(stream[0])
+    else:
+        assert "\r" not in written
+        assert written.count("\n") == 2
+
+
+def test_durations() -> None:
+    assert duration(45.4) == "45 s"
+    assert duration(200) == "3 min 20 s"
+    assert duration(7500) == "2 h 5 min"
+
+
+def test_the_server_is_for_this_machine_only(tmp_path: Path) -> None:
+    command = server_command(tmp_path, 5123)
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert command[command.index("--workers") + 1] == "1"
+    uri = command[command.index("--backend-store-uri") + 1]
+    assert uri == f"sqlite:////{str(tmp_path.resolve() / 'mlflow.db')[1:]}"
+
+
+def test_a_taken_port(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import socket
+
+    bind(tmp_path, plan_of(), {})
+    assert sweep("ui", str(tmp_path)) == 2
+    assert "mlflow.db" in capsys.readouterr().err
+    (tmp_path / "mlflow.db").touch()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        assert not is_free(port)
+        assert sweep("ui", str(tmp_path), "--port", str(port)) == 2
+        assert f"--port: {port} is taken" in capsys.readouterr().err
+    assert is_free(free_port())

@@ -1,0 +1,70 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweep.interrupts import interruptible
+from sweep.lock import LOCK_FILE, DriverLock, running_driver
+from trainables.errors import InputError
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from sweep.lock import DriverLock
+with DriverLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def _other_driver(folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", HOLD, str(folder)]
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert driver.stdout is not None
+    assert driver.stdout.readline() == "held\n"
+    return driver
+
+
+def test_the_second_driver_is_refused_by_pid_until_the_first_dies(tmp_path: Path) -> None:
+    driver = _other_driver(tmp_path)
+    try:
+        assert running_driver(tmp_path) == driver.pid
+        with pytest.raises(InputError, match=f"process {driver.pid}"), DriverLock(tmp_path):
+            pass
+    finally:
+        driver.kill()
+        driver.wait()
+    assert driver.stdout is not None
+    driver.stdout.close()
+    # What it left behind is no obstacle.
+    assert (tmp_path / LOCK_FILE).read_text() == f"{driver.pid}\n"
+    assert running_driver(tmp_path) is None
+    with DriverLock(tmp_path):
+        assert running_driver(tmp_path) == os.getpid()
+        assert (tmp_path / LOCK_FILE).read_text() == f"{os.getpid()}\n"
+    assert running_driver(tmp_path) is None
+
+
+def test_looking_does_not_keep_a_driver_out(tmp_path: Path) -> None:
+    assert running_driver(tmp_path) is None
+    with DriverLock(tmp_path):
+        pass
+    for _ in range(20):
+        assert running_driver(tmp_path) is None
+        with DriverLock(tmp_path):
+            pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_stops_in_order_and_handlers_come_back(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with interruptible() as interrupts:
+        assert not interrupts.seen
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+        assert interrupts.seen
+        assert signal.getsignal(number) is signal.SIG_DFL
+    assert signal.getsignal(number) is before

@@ -1,0 +1,223 @@
+"""The engine on a real Ray, with a method that computes nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sweep.cluster import check_resources
+from sweep.ledger import Ledger
+from sweep.plan import Plan
+from sweep.runner import Options, run
+from sweep.spec import Resources
+from sweep.testing.tabulated import EXECUTOR, SECONDS
+from tests.sweep.drive import no_check, no_report, the_plan
+from tests.sweep.folders import check_complete, check_mlflow, mlflow_runs
+from tests.sweep.samples import plan_of
+from trainables.errors import InputError
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(autouse=True)
+def ray_is_put_away() -> Iterator[None]:
+    yield
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        ray.shutdown()
+
+
+def options(lines: list[str], **more: object) -> Options:
+    chosen = {"executor": EXECUTOR, "preflight": no_check, "report": no_report, "say": lines.append}
+    return Options(**{**chosen, **more})  # type: ignore[arg-type]
+
+
+def test_a_sweep_runs_and_then_has_nothing_left(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
+    plan = plan_of()
+    folder = tmp_path / "deep" / "out"
+    reports: list[Path] = []
+    lines: list[str] = []
+    assert run(plan, folder, options(lines, report=reports.append)) == 0
+    check_complete(folder, plan)
+    check_mlflow(folder, plan)
+    assert reports == [folder]
+    assert f"{len(plan.cells)} of {len(plan.cells)} cells are there" in " ".join(lines)
+    meta = json.loads((folder / "sweep.json").read_text())
+    assert meta["spec_hash"] == plan.hash
+    # Ray and MLflow keep quiet.
+    noise = capfd.readouterr()
+    assert noise.out == ""
+    assert all("cells" in line for line in noise.err.splitlines()), noise.err
+    # Nothing is left in the home folder, nothing of Tune's in the sweep's.
+    assert not (Path.home() / ".ray").exists()
+    assert not (Path.home() / "ray_results").exists()
+    expected = ["driver.lock", "ledger", "mlflow.db", "prompts", "spec.yaml", "sweep.json"]
+    assert {path.name for path in folder.iterdir()} - {"mlartifacts"} == set(expected)
+
+    request.getfixturevalue("no_ray")
+    before = {path: path.stat().st_mtime_ns for path in (folder / "ledger").rglob("*.json")}
+    lines.clear()
+    assert run(plan, folder, options(lines)) == 0
+    assert "nothing left to do" in lines[0]
+    assert before == {path: path.stat().st_mtime_ns for path in (folder / "ledger").rglob("*.json")}
+    check_mlflow(folder, plan)
+
+
+def test_a_failing_pack_stops_nothing_else(
+    tmp_path: Path, faults: Path, request: pytest.FixtureRequest
+) -> None:
+    plan = plan_of(tasks=["x", "y"])
+    (faults / "error-x").touch()
+    (faults / "die-y").touch()
+    lines: list[str] = []
+    assert run(plan, tmp_path, options(lines)) == 1
+    ledger = Ledger(tmp_path)
+    # Nothing of task y is missing, although a worker died on it: another one took over.
+    done = [plan.by_id[name] for name in ledger.done_ids()]
+    assert {cell.id for cell in done if cell.task == "y"} == {
+        cell.id for cell in plan.cells if cell.task == "y"
+    }
+    assert {(cell.target, cell.kind) for cell in done if cell.task == "x"} == {("T", "reference")}
+    failures = list(ledger.failures())
+    assert len(failures) + len(done) == len(plan.cells)
+    assert any("RuntimeError: no luck with x" in item["traceback"] for item in failures)
+    assert any("no luck with x" in line for line in lines)
+    refused = [item for item in failures if item["cell"]["row"] == "single"]
+    assert all("its input" in item["reason"] for item in refused)
+    (parent,), children = mlflow_runs(tmp_path)
+    assert parent.info.status == "FAILED"
+    assert {run.data.params["task"] for run in children} == {"y"}
+
+    # The same command tries again what failed, and only that.
+    (faults / "error-x").unlink()
+    (faults / "packs.log").unlink()
+    lines.clear()
+    assert run(plan, tmp_path, options(lines)) == 0
+    check_complete(tmp_path, plan)
+    check_mlflow(tmp_path, plan)
+    packs = (faults / "packs.log").read_text().split()
+    assert len(packs) == len(set(packs)) == 4
+
+
+def test_a_mistake_found_by_the_preflight_leaves_the_folder_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_ray: None
+) -> None:
+    @contextmanager
+    def instead_of_ray(address: str | None, resources: Resources) -> Iterator[Path]:
+        yield tmp_path
+
+    def complain(plan: Plan) -> None:
+        raise InputError("task x: the label word 'great' is two tokens of A")
+
+    monkeypatch.setattr("sweep.runner.ray_session", instead_of_ray)
+    folder = tmp_path / "out"
+    with pytest.raises(InputError, match="two tokens"):
+        run(plan_of(), folder, options([], preflight=complain))
+    assert [path.name for path in folder.iterdir()] == ["driver.lock"]
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_more_than_the_machine_has_is_refused(name: str) -> None:
+    wanted = Resources(**{name: 3})
+    check_resources(wanted, {"CPU": 4, "GPU": 3})
+    with pytest.raises(InputError, match=rf"resources\.{name}: found 3; allowed: at most 2"):
+        check_resources(wanted, {"CPU": 2, "GPU": 2})
+    with pytest.raises(InputError, match="allowed: at most 0"):
+        check_resources(Resources(gpu=0.5), {"CPU": 2})
+
+
+def test_mlflow_that_is_down_delays_only_the_view(tmp_path: Path, no_ray: None) -> None:
+    """The cells are there; MLflow is told by a later run of the same command."""
+    from tests.sweep.test_ledger import fill
+
+    plan = plan_of(mlflow={"tracking_uri": "http://127.0.0.1:9"})
+    from sweep.folder import bind
+
+    bind(tmp_path, plan, {})
+    fill(Ledger(tmp_path), plan.cells)
+    lines: list[str] = []
+    began = time.monotonic()
+    assert run(plan, tmp_path, options(lines)) == 0
+    assert time.monotonic() - began < 60
+    assert any("the next run of the same command catches up" in line for line in lines)
+    # Where MLflow lives is no part of the spec's hash: the same folder, now with a view.
+    later = plan_of()
+    assert run(later, tmp_path, options(lines)) == 0
+    check_mlflow(tmp_path, later)
+
+
+def _driver(folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.sweep.drive", str(folder)],
+        stderr=log.open("ab"),
+        cwd=Path(__file__).resolve().parents[2],
+    )
+
+
+def _wait_for_records(folder: Path, driver: subprocess.Popen[bytes], least: int, log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("ledger/??/*.json"))) < least:
+        assert driver.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_killed_twice_and_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: Path
+) -> None:
+    """SIGKILL of the driver, twice: every cell once in the ledger and once in MLflow."""
+    plan, folder, log = the_plan(), tmp_path / "out", tmp_path / "log"
+    monkeypatch.setenv(SECONDS, "0.3")
+    for least in (len(plan.cells) // 4, len(plan.cells) // 2):
+        driver = _driver(folder, log)
+        try:
+            _wait_for_records(folder, driver, least, log)
+        finally:
+            driver.kill()
+            driver.wait()
+        kept = Ledger(folder).done_ids()
+        assert least <= len(kept) < len(plan.cells)
+    monkeypatch.setenv(SECONDS, "0")
+    (faults / "packs.log").unlink()
+    assert _driver(folder, log).wait(200) == 0, log.read_text()
+    check_complete(folder, plan)
+    check_mlflow(folder, plan)
+    # What was finished was not run again.
+    left = {pack.id for pack in plan.remaining(kept)}
+    assert set((faults / "packs.log").read_text().split()) == left
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_and_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    plan, folder, log = the_plan(), tmp_path / "out", tmp_path / "log"
+    monkeypatch.setenv(SECONDS, "0.5")
+    driver = _driver(folder, log)
+    try:
+        _wait_for_records(folder, driver, 10, log)
+        os.kill(driver.pid, number)
+        assert driver.wait(60) == 130, log.read_text()
+    finally:
+        driver.kill()
+        driver.wait()
+    text = log.read_text()
+    assert "the same command continues" in text
+    assert "Traceback" not in text
+    (parent,), _ = mlflow_runs(folder)
+    assert parent.info.status == "KILLED"
+    monkeypatch.setenv(SECONDS, "0")
+    assert _driver(folder, log).wait(200) == 0, log.read_text()
+    check_complete(folder, plan)
+    check_mlflow(folder, plan)

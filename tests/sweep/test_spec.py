@@ -1,0 +1,226 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweep.methods import Weight
+from sweep.spec import SweepSpec, load_spec, parse_spec, preset_names
+from tests.sweep.samples import content, relaxed
+from trainables.errors import InputError
+
+# Per bad spec: the changes, and what the one sentence must name: the place, what was found (or the
+# nearest good key), and what is allowed.
+BAD: list[tuple[dict[str, Any], list[str]]] = [
+    ({"souces": ["A"]}, ["'souces'", "did you mean sources", "allowed: name"]),
+    ({"sources": None}, ["sources: missing"]),
+    ({"sources": []}, ["sources: found []", "at least one"]),
+    ({"sources": "A"}, ["sources: found 'A'", "a list"]),
+    ({"sources": ["A", "A"]}, ["sources: 'A'", "twice"]),
+    ({"sources": ["A", 3]}, ["sources: found ['A', 3]"]),
+    ({"targets": []}, ["targets: found []"]),
+    ({"tasks": []}, ["tasks: found []"]),
+    ({"tasks": ["x", "x"]}, ["tasks: 'x'", "twice"]),
+    ({"name": "two words"}, ["name: found 'two words'", "letters"]),
+    ({"name": None}, ["name: missing"]),
+    ({"description": 3}, ["description: found 3", "text"]),
+    ({"pairs": "some"}, ["pairs: found 'some'", "all, or a list"]),
+    ({"pairs": [["A"]]}, ["pairs: found [['A']]", "at least two"]),
+    ({"pairs": [["A", "A"]]}, ["pairs: found", "different"]),
+    ({"pairs": [["A", "B"], ["B", "A"]]}, ["pairs: the pair B + A", "twice"]),
+    ({"pairs": [["A", "Bee"]]}, ["pairs[0]: found 'Bee'", "allowed: the sources A, B"]),
+    ({"seeds": 0}, ["seeds: found 0"]),
+    ({"seeds": -3}, ["seeds: found -3", "from 1"]),
+    ({"seeds": True}, ["seeds: found True"]),
+    ({"seeds": [0, -1]}, ["seeds: found [0, -1]"]),
+    ({"seeds": [1, 1]}, ["seeds: a seed", "twice"]),
+    ({"seeds": []}, ["seeds: found []"]),
+    ({"seeds": 1.5}, ["seeds: found 1.5"]),
+    ({"methods": {}}, ["methods: found {}", "soft"]),
+    ({"methods": {"sotf": {}}}, ["'sotf'", "did you mean soft", "allowed: soft"]),
+    ({"methods": {"soft": 3}}, ["methods.soft: found 3", "a mapping"]),
+    ({"methods": {"soft": {"lamda": [0]}}}, ["methods.soft", "'lamda'", "did you mean lambda"]),
+    ({"methods": {"soft": {"lambda": [0, 1.5]}}}, ["methods.soft.lambda[1]: found 1.5", "[0, 1]"]),
+    ({"methods": {"soft": {"lambda": [-0.1]}}}, ["methods.soft.lambda[0]: found -0.1", "[0, 1]"]),
+    ({"methods": {"soft": {"lambda": ["anealing"]}}}, ["lambda[0]: found 'anealing'", "annealing"]),
+    ({"methods": {"soft": {"lambda": [float("nan")]}}}, ["lambda[0]: found nan"]),
+    ({"methods": {"soft": {"lambda": []}}}, ["methods.soft.lambda: found []"]),
+    ({"methods": {"soft": {"lambda": 0.5}}}, ["methods.soft.lambda: found 0.5", "a list"]),
+    ({"methods": {"soft": {"lambda": [0, 0.0]}}}, ["methods.soft.lambda[1]", "twice"]),
+    (
+        {"methods": {"soft": {"steps": "many"}}},
+        ["methods.soft.steps: found 'many'", "whole number"],
+    ),
+    ({"methods": {"soft": {"steps": 4.0}}}, ["methods.soft.steps: found 4.0"]),
+    ({"methods": {"soft": {"steps": 0}}}, ["methods.soft.steps: found 0"]),
+    ({"methods": {"soft": {"learning_rate": float("inf")}}}, ["methods.soft.learning_rate: found"]),
+    ({"methods": {"soft": {"position": "middle"}}}, ["methods.soft.position", "prefix or infix"]),
+    ({"transfer": {"slover": "x"}}, ["transfer", "'slover'", "did you mean solver"]),
+    ({"transfer": {"solver": "x"}}, ["transfer.solver: found 'x'", "closed_form"]),
+    ({"transfer": 3}, ["transfer: found 3"]),
+    ({"resources": {"cpu": 0}}, ["resources.cpu: found 0", "above 0"]),
+    ({"resources": {"gpu": -1}}, ["resources.gpu: found -1", "at least 0"]),
+    ({"resources": {"gpu": float("nan")}}, ["resources.gpu: found nan"]),
+    ({"resources": {"cpus": 1}}, ["resources", "'cpus'", "did you mean cpu"]),
+    ({"resources": []}, ["resources: found []", "a mapping"]),
+    ({"mlflow": {"tracking_uri": 5}}, ["mlflow.tracking_uri: found 5"]),
+    ({"mlflow": {"uri": "x"}}, ["mlflow", "'uri'", "allowed: tracking_uri"]),
+    ({"models": {"a b": {"path": "x"}}}, ["models.a b", "short names"]),
+    ({"models": {"a": {}}}, ["models.a.path: missing"]),
+    ({"models": {"a": {"path": 3}}}, ["models.a.path: found 3"]),
+    ({"models": {"a": {"path": "x", "revison": "y"}}}, ["models.a", "did you mean revision"]),
+    ({"models": ["a"]}, ["models: found ['a']"]),
+]
+
+
+@pytest.mark.parametrize(("changes", "named"), BAD, ids=lambda value: str(value)[:60])
+def test_each_mistake_is_one_sentence(changes: dict[str, Any], named: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_spec(content(**changes), "my.yaml")
+    message = str(caught.value)
+    assert message.startswith("my.yaml: ")
+    assert "\n" not in message
+    for part in named:
+        assert part in message
+    assert "allowed:" in message
+
+
+BAD_FILES = {
+    "unclosed list": ("a: [", "line 1: invalid YAML"),
+    "tab": ("name: x\n\tsources: y", "line 2: invalid YAML"),
+    "key twice": ("name: x\nname: y", "line 2: invalid YAML (the key name stands there twice)"),
+    "object": ("a: !!python/object:os.system {}", "line 1: invalid YAML"),
+    "list as key": ("{[a]: 3}", "line 1: invalid YAML"),
+    "no mapping": ("- a\n- b", "allowed: a mapping"),
+    "empty": ("", "found None"),
+    "impossible date": ("a: 2001-99-99", "invalid YAML"),
+    "endless number": (f"a: {'9' * 5000}", "invalid YAML"),
+    "list in itself": ("name: &x [*x]", "name: found [[...]]"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_bad_files(case: str, tmp_path: Path) -> None:
+    text, expected = BAD_FILES[case]
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_spec(str(file))
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_bytes(b"\xff\xfe\x00name")
+    with pytest.raises(InputError, match="UTF-8"):
+        load_spec(str(file))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("quickstrt", "did you mean quickstart"),
+        ("nowhere.yaml", "no such file or preset"),
+        ("~nobody-here/x.yaml", "nobody-here"),
+        ("x" * 5000, "spec|long"),
+        ("\0", "spec"),
+    ],
+)
+def test_unknown_presets_and_files(name: str, expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        load_spec(name)
+
+
+def test_a_folder_is_no_spec(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder"):
+        load_spec(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_are_valid(name: str) -> None:
+    spec = load_spec(name)
+    assert spec.name == name
+    assert spec.description
+    assert "\n" not in spec.description
+
+
+def test_the_quickstart_is_what_the_readme_promises() -> None:
+    spec = load_spec("quickstart")
+    assert len(spec.sources) == 4
+    assert spec.pairs == "all"
+    assert len(spec.tasks) == 3
+    assert spec.seeds == (0, 1, 2)
+    assert [weight.value for weight in spec.methods["soft"].weights] == [
+        *(0.0, 0.1, 0.3, 0.5, 0.7, 0.9),
+        None,
+    ]
+
+
+def test_defaults_and_forms() -> None:
+    spec = parse_spec(content(seeds=[3, 5], methods={"soft": None}))
+    assert spec.seeds == (3, 5)
+    assert spec.methods["soft"].weights == (Weight(0.0, "none"),)
+    assert spec.resources.cpu == 1
+    whole = parse_spec(content(methods={"soft": {"lambda": [1], "learning_rate": 1}}))
+    # A whole number where a fraction is meant must give the same hashes as the fraction.
+    assert isinstance(whole.methods["soft"].settings.learning_rate, float)
+    assert whole.methods["soft"].weights == (Weight(1.0, "constant"),)
+
+
+def test_relative_paths_start_from_the_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(load_spec("smoke").text)
+    assert load_spec(str(tmp_path / "mine.yaml")).base == tmp_path.resolve()
+
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["all", "annealing", "A", "B", "soft", "lambda", "cpu", "path"])
+)
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=8) | st.sampled_from(["soft", "lambda", "cpu"]), inner)
+    ),
+    max_leaves=8,
+)
+keys = st.sampled_from([*SweepSpec.model_fields, "lamda", "souces"]) | st.text(max_size=6)
+
+
+@settings(relaxed, max_examples=200)
+@given(
+    changes=st.dictionaries(keys, values, min_size=1, max_size=3), top=values, whole=st.booleans()
+)
+def test_nothing_but_input_errors(changes: dict[str, Any], top: Any, whole: bool) -> None:
+    """Whatever the YAML holds, the answer is a spec or one sentence."""
+    try:
+        spec = parse_spec(top if whole else {**content(), **changes})
+    except InputError as error:
+        assert str(error)
+        assert "\n" not in str(error).replace("\\n", "")
+    else:
+        assert isinstance(spec, SweepSpec)
+
+
+@settings(relaxed, max_examples=200)
+@given(
+    section=st.dictionaries(
+        st.sampled_from(
+            ["lambda", "steps", "learning_rate", "warmup", "position", "text_tokens", "evaluations"]
+        ),
+        values,
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_nothing_but_input_errors_in_a_method(section: dict[str, Any]) -> None:
+    try:
+        parse_spec(content(methods={"soft": section}))
+    except InputError as error:
+        assert "methods.soft" in str(error)

@@ -1,0 +1,86 @@
+"""The packaged tasks: contract, size, balance, and nothing alike across splits."""
+
+import itertools
+import re
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from trainables.tasks import SPLITS, TASK_NAMES, load_task
+from trainables.testing.task_contract import TaskContract
+
+
+class TestReviews(TaskContract):
+    task = "mini/reviews"
+
+
+class TestTopics(TaskContract):
+    task = "mini/topics"
+
+
+class TestParaphrase(TaskContract):
+    task = "mini/paraphrase"
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", text.lower())
+
+
+def five_grams(text: str) -> set[tuple[str, ...]]:
+    found = words(text)
+    return {tuple(found[start : start + 5]) for start in range(len(found) - 4)}
+
+
+def test_the_packaged_tasks() -> None:
+    assert {"mini/reviews", "mini/topics", "mini/paraphrase"} <= set(TASK_NAMES)
+
+
+@pytest.mark.parametrize("name", ["mini/reviews", "mini/topics", "mini/paraphrase"])
+def test_size_and_balance(name: str) -> None:
+    task = load_task(name)
+    part = 2 if name == "mini/paraphrase" else 1
+    for split, least in zip(SPLITS, (200, 80, 200), strict=True):
+        counts = Counter(example.label for example in task.rows(split))
+        assert sum(counts.values()) >= least // part
+        assert max(counts.values()) - min(counts.values()) <= 1, f"{split}: {counts}"
+
+
+@pytest.mark.parametrize("name", ["mini/reviews", "mini/topics", "mini/paraphrase"])
+def test_no_near_duplicates_across_splits(name: str) -> None:
+    task = load_task(name)
+    texts = {split: [example.text for example in task.rows(split)] for split in SPLITS}
+    for left, right in itertools.combinations(SPLITS, 2):
+        bags = [(text, set(words(text))) for text in texts[right]]
+        for text in texts[left]:
+            bag = set(words(text))
+            for other, other_bag in bags:
+                jaccard = len(bag & other_bag) / len(bag | other_bag)
+                assert jaccard < 0.5, f"{left} / {right}: {text!r} and {other!r}"
+        grams = (set().union(*map(five_grams, texts[split])) for split in (left, right))
+        assert not set.intersection(*grams)
+
+
+@pytest.mark.parametrize("name", ["mini/reviews", "mini/topics", "mini/paraphrase"])
+def test_no_text_twice_within_a_split(name: str) -> None:
+    task = load_task(name)
+    for split in SPLITS:
+        counts = Counter(example.text.lower() for example in task.rows(split))
+        assert max(counts.values()) == 1, counts.most_common(1)
+
+
+def test_label_words_of_the_papers() -> None:
+    assert load_task("mini/reviews").label_words == ("bad", "good")
+    assert load_task("mini/paraphrase").label_words == ("no", "yes")
+    assert load_task("mini/paraphrase").manual == "Are the sentences equivalent?"
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import sys, trainables.tasks; "
+        "print([name for name in ('torch', 'transformers', 'datasets', 'sklearn', 'pandas', 'ray')"
+        " if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,62 @@
+"""What can be known to fail before anything is trained: tokenizers and data, no weights."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainables.backbones.loading import load_reader
+from trainables.backbones.reader import Layout
+from trainables.cells import ModelRef, TaskRef
+from trainables.errors import InputError
+from trainables.tasks import load_task
+from trainables.vocabulary import FEW_ANCHORS, common_vocabulary
+
+
+def preflight(
+    models: Sequence[ModelRef],
+    tasks: Sequence[TaskRef],
+    settings: Sequence[Mapping[str, Any]],
+    together: Sequence[Sequence[str]] = (),
+) -> list[str]:
+    """Check models, tasks and prompt lengths against one another.
+
+    Every label word must be one token on every model, every split must hold rows, prompts must fit
+    the positions, and models that are tuned or transferred together must share words.
+
+    Args:
+        models: every model of the sweep.
+        tasks: every task.
+        settings: the methods' parameters; ``prompt_length`` and ``text_tokens`` are read.
+        together: groups of aliases that need a common vocabulary.
+
+    Returns:
+        Warnings, one sentence each (few shared words).
+
+    Raises:
+        InputError: the first thing that does not fit.
+    """
+    readers = {model.alias: load_reader(model) for model in models}
+    for ref in tasks:
+        task = load_task(ref)
+        for split in ("train", "validation", "test"):
+            task.rows(split)
+        for reader in readers.values():
+            reader.label_ids(task.label_words, task.name)
+            for chosen in settings:
+                length = int(chosen.get("prompt_length", 0))
+                reader.room(Layout(prompt_length=length, template=""), task.name)
+            reader.room(Layout(template=task.manual), task.name)
+    warnings = []
+    for group in sorted({tuple(sorted(aliases)) for aliases in together}):
+        count = len(common_vocabulary([readers[alias] for alias in group]))
+        names = ", ".join(group)
+        if count == 0:
+            raise InputError(
+                f"models {names}: no word is a single token in all of them;"
+                " allowed: models with a common vocabulary"
+            )
+        if count < FEW_ANCHORS:
+            warnings.append(
+                f"models {names} share only {count} single-token words; relative representations"
+                f" rest on few anchors (fewer than {FEW_ANCHORS})"
+            )
+    return warnings
