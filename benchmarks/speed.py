@@ -60,7 +60,13 @@ def stacking(rounds: int) -> dict[str, Any]:
     backbones = [load_backbone(resolve_model(name)) for name in SOURCES]
     words = load_task(TASK).label_words
     sources = [
-        Source(b, b.alias, b.labels(words, TASK), read(b, "train", layout), read(b, "validation", layout))
+        Source(
+            b,
+            b.alias,
+            b.labels(words, TASK),
+            read(b, "train", layout),
+            read(b, "validation", layout),
+        )
         for b in backbones
     ]
     grams = gram_matrices(normalised_anchors(backbones, common_vocabulary(backbones)))
@@ -179,7 +185,7 @@ def main() -> None:
     keep_freed_memory()
     figures = {
         "stacking": stacking(options.rounds),
-        "label_head": label_head(replace_rounds(options.rounds)),
+        "label_head": label_head(4 * options.rounds),
         "transfer": transfer_search(options.rounds, options.adam_steps),
     }
     record = {
@@ -198,11 +204,6 @@ def main() -> None:
             if key not in ("what", "ratio"):
                 print(f"    {key} {value:.4f}")
     print(f"written to {options.json}")
-
-
-def replace_rounds(rounds: int) -> int:
-    """Short contests are run more often."""
-    return 4 * rounds
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ class Broker:
         self._inputs[pack_id] = inputs
 
     def inputs(self, pack_id: str) -> dict[str, Any]:
-        """A worker fetches a pack."""
+        """A worker fetches a pack, which is under way from now on."""
+        self._progress[pack_id] = ("start", 0, 1)
         return self._inputs[pack_id]
 
     def tell(self, pack_id: str, phase: str, done: int, total: int) -> None:

@@ -1,23 +1,79 @@
-"""What can go wrong with models and tasks, found before anything is trained."""
+"""What can go wrong with models and tasks, found before anything is trained.
+
+``python -m sweep.preflight`` checks what its standard input names. A process of its own keeps torch
+and transformers out of the driver, which lives as long as the sweep.
+"""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from typing import Any, NoReturn
 
 from sweep.plan import Plan
+from trainables.cells import ModelRef, TaskRef
+from trainables.errors import InputError
+
+_MISTAKE = 2
 
 
-def check_plan(plan: Plan) -> None:
-    """Read every split and every label word on every model that meets the task.
+def check_plan(plan: Plan) -> list[str]:
+    """Have :func:`trainables.preflight.preflight` check a plan, in another process.
 
-    Imports torch and transformers, but loads no weights.
+    Returns:
+        Warnings, one sentence each.
 
     Raises:
-        InputError: an empty split, a label outside the classes, or a label word that is not one
-            token of a model; names model, task and word.
+        InputError: models, tasks and prompts do not fit one another.
+        RuntimeError: the other process did not end as it should.
     """
-    from trainables.backbones import load_reader
-    from trainables.tasks import load_task
+    found = subprocess.run(
+        [sys.executable, "-m", "sweep.preflight"],
+        input=json.dumps(_question(plan)),
+        capture_output=True,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for the driver
+        check=False,
+    )
+    if found.returncode not in (0, _MISTAKE):
+        raise RuntimeError(f"the check of models and tasks broke off:\n{found.stderr}")
+    # Libraries may print too; the answer is the last line.
+    answer = json.loads(found.stdout.splitlines()[-1])
+    if found.returncode == _MISTAKE:
+        raise InputError(answer)
+    return [str(warning) for warning in answer]
 
-    readers = {alias: load_reader(model) for alias, model in plan.resolved.models.items()}
-    for reference in plan.resolved.tasks:
-        task = load_task(reference)
-        for reader in readers.values():
-            reader.label_ids(task.label_words, task.name)
-        task.check()
+
+def _question(plan: Plan) -> dict[str, Any]:
+    together = {cell.sources for cell in plan.cells if cell.row == "joint"} | {
+        (*cell.sources, cell.target) for cell in plan.cells if cell.kind == "transfer"
+    }
+    return {
+        "models": [asdict(model) for model in plan.resolved.models.values()],
+        "tasks": [asdict(task) for task in plan.resolved.tasks],
+        "settings": [asdict(method.settings) for method in plan.resolved.spec.methods.values()],
+        "together": sorted(together),
+    }
+
+
+def main() -> NoReturn:
+    """Answer the question on standard input with one line of JSON; exit code 2 on a mistake."""
+    from trainables.preflight import preflight
+
+    question = json.load(sys.stdin)
+    try:
+        warnings = preflight(
+            [ModelRef(**model) for model in question["models"]],
+            [TaskRef(**task) for task in question["tasks"]],
+            question["settings"],
+            question["together"],
+        )
+    except InputError as error:
+        print(json.dumps(str(error)))
+        sys.exit(_MISTAKE)
+    print(json.dumps(warnings))
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,7 @@ from trainables.cells import Pack
 Phases = Mapping[str, tuple[str, int, int]]
 PLAIN_EVERY = 10.0
 LIVE_EVERY = 0.5
+_TRAINING = 0.9
 
 
 class ProgressLine:
@@ -81,8 +82,9 @@ class ProgressLine:
 
     def text(self, running: Iterable[Pack], phases: Phases, failed: int = 0) -> str:
         """The line that :meth:`show` writes."""
-        packs = list(running)
-        share = {pack.id: _share(phases.get(pack.id)) for pack in packs}
+        # A pack that Tune has queued has no phase yet.
+        packs = [pack for pack in running if pack.id in phases]
+        share = {pack.id: _share(pack, *phases[pack.id]) for pack in packs}
         elapsed = max(self._clock() - self._began, 1e-9)
         worked = self._worked + sum(cost(pack) * share[pack.id] for pack in packs)
         cells = self._done + sum(len(pack.cells) * share[pack.id] for pack in packs)
@@ -109,11 +111,12 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _share(phase: tuple[str, int, int] | None) -> float:
-    if phase is None or phase[0] != "train":
-        return 0.0 if phase is None else 0.95
-    # Evaluation and transfer follow training and take a small part.
-    return 0.95 * phase[1] / max(phase[2], 1)
+def _share(pack: Pack, phase: str, done: int, total: int) -> float:
+    """How much of a pack is done, judged by its phase; training is most of a ``tune`` pack."""
+    part = done / max(total, 1)
+    if pack.kind != "tune":
+        return part
+    return {"train": _TRAINING * part, "transfer": _TRAINING + (1 - _TRAINING) * part}.get(phase, 0)
 
 
 def _label(pack: Pack) -> str:

@@ -57,7 +57,7 @@ class Options:
     address: str | None = None
     workers: int | None = None
     executor: str = EXECUTOR
-    preflight: Callable[[Plan], None] = check_plan
+    preflight: Callable[[Plan], list[str]] = check_plan
     report: Callable[[Path], None] = write_report
     say: Callable[[str], None] = say_to_stderr
 
@@ -188,7 +188,8 @@ class _Run:
                 from sweep.trials import Workshop, run_packs
 
                 self.interrupts.install()  # Ray takes SIGTERM for itself
-                checked.result()
+                for warning in checked.result():
+                    self._say(f"warning: {warning}")
                 self._open()
                 line = ProgressLine(len(self.plan.cells), self._done(), sum(map(cost, packs)))
                 known = self._done()

@@ -49,8 +49,8 @@ def measure(
         metric: the task's.
 
     Returns:
-        R dictionaries with score, validation_score, metric, loss, histogram (predictions per class),
-        degenerate (one class predicted throughout), n_test, n_validation.
+        R dictionaries with score, validation_score, metric, loss, histogram (predictions per
+        class), degenerate (one class predicted throughout), n_test, n_validation.
     """
     classes = test.shape[-1]
     on_test = scores(test, test_gold, metric)

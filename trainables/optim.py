@@ -9,8 +9,9 @@ class ElementwiseAdamW:
     """AdamW without weight decay, with or without bias correction.
 
     Every operation is element-wise, so that replicas stacked in one tensor never meet.
-    ``bias_correction=False`` is the AdamW of transformers 3 (``correct_bias=False``) that OptiPrompt
-    used and that torch does not have: its first steps are (1-β₁)/√(1-β₂) ≈ 3.2 times larger.
+    ``bias_correction=False`` is the AdamW of transformers 3 (``correct_bias=False``) that
+    OptiPrompt used and that torch does not have: its first steps are (1-β₁)/√(1-β₂) ≈ 3.2 times
+    larger.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from trainables.backbones import Backbone
 
 
 def seeded(*parts: object) -> torch.Generator:
-    """A generator whose state depends on ``parts`` alone, in every process and version of Python."""
+    """A generator whose state depends on ``parts`` alone, in every process."""
     text = "|".join(str(part) for part in parts)
     number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
     return torch.Generator().manual_seed(number)

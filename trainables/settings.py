@@ -22,7 +22,7 @@ class SoftSettings:
         learning_rate: peak rate of AdamW; 3e-3 is OptiPrompt's, for thousands of steps. With tens
             of steps (the quickstart) a prompt needs some 0.05 to leave where it started.
         warmup: share of ``steps`` with a linearly rising rate; a linear decay to 0 follows.
-        bias_correction: False reproduces the AdamW of OptiPrompt (about 3 times larger first steps).
+        bias_correction: False is the AdamW of OptiPrompt (about 3 times larger first steps).
         init_std: standard deviation of the initial normal prompt; 0.02 is what
             ``resize_token_embeddings`` drew in OptiPrompt's time.
         position: ``prefix`` (paper A, table 6: prompt, then text), or ``infix`` (text, prompt,

@@ -7,7 +7,7 @@ one row of an uncased model with several of a cased one and count them twice.
 """
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,6 +21,11 @@ class Vocabulary(Protocol):
     tokenizer: Any
     lead: str
     rows: int
+
+    @property
+    def words(self) -> Mapping[str, int]:
+        """:func:`word_table` of the model."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,8 @@ def _surface_rule(tokens: Sequence[str]) -> Callable[[str, Any], str | None]:
 def word_table(model: Vocabulary) -> dict[str, int]:
     """Surfaces of the word-start tokens of one model, with their ids.
 
-    Special and added tokens, bytes that are no text, and rows beyond the embedding table are left
-    out. Not yet checked to encode back: :func:`common_vocabulary` does that for what is shared.
+    Left out are special and added tokens, bytes that are no text, rows beyond the embedding table,
+    and whatever does not encode back to exactly its own id.
     """
     tokenizer = model.tokenizer
     vocabulary = tokenizer.get_vocab()
@@ -85,7 +90,15 @@ def word_table(model: Vocabulary) -> dict[str, int]:
         if not surface or "\ufffd" in surface or any(char.isspace() for char in surface):
             continue
         table.setdefault(unicodedata.normalize("NFC", surface), number)
-    return table
+    if not table:
+        return table
+    texts = [model.lead + word for word in table]
+    encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return {
+        word: number
+        for (word, number), ids in zip(table.items(), encoded, strict=True)
+        if list(ids) == [number]
+    }
 
 
 def common_vocabulary(models: Sequence[Vocabulary]) -> CommonVocabulary:
@@ -98,16 +111,6 @@ def common_vocabulary(models: Sequence[Vocabulary]) -> CommonVocabulary:
         The shared words in sorted order: the same whatever the order of ``models`` but for the
         order of ``ids``.
     """
-    tables = [word_table(model) for model in models]
-    shared = sorted(set.intersection(*(set(table) for table in tables)))
-    kept = set(shared)
-    for model, table in zip(models, tables, strict=True):
-        if not shared:
-            break
-        texts = [model.lead + word for word in shared]
-        encoded = model.tokenizer(texts, add_special_tokens=False)["input_ids"]
-        kept &= {
-            word for word, ids in zip(shared, encoded, strict=True) if list(ids) == [table[word]]
-        }
-    words = tuple(word for word in shared if word in kept)
+    tables = [model.words for model in models]
+    words = tuple(sorted(set.intersection(*(set(table) for table in tables))))
     return CommonVocabulary(words, tuple(tuple(table[w] for w in words) for table in tables))

@@ -330,9 +330,9 @@ def test_hundreds_of_records_are_read_quickly(tmp_path: Path) -> None:
     cells = plan.cells[:400]
     ledger = Ledger(tmp_path)
     fill(ledger, cells)
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(Ledger(tmp_path).done_ids()) == len(cells)
-    assert time.perf_counter() - began < 0.8
+    assert time.process_time() - began < 0.4
 
 
 # The folder.

@@ -115,17 +115,20 @@ def test_too_many_cells_are_refused_at_once() -> None:
 
 
 def test_ten_thousand_cells_in_two_seconds() -> None:
-    began = time.perf_counter()
-    plan = plan_of(
-        sources=["A", "B", "C", "D", "E", "F"],
-        tasks=[f"task{number}" for number in range(8)],
-        seeds=5,
-        methods={"soft": {"lambda": [0, 0.1, 0.3, 0.5, 0.7, 0.9, "annealing"]}},
-    )
-    plan.counts()
-    packs = plan.remaining(set())
-    assert sum(len(pack.cells) for pack in packs) == len(plan.cells) >= 10_000
-    assert time.perf_counter() - began < 2
+    def seconds() -> float:
+        began = time.process_time()  # not the clock: the machine may do other things too
+        plan = plan_of(
+            sources=["A", "B", "C", "D", "E", "F"],
+            tasks=[f"task{number}" for number in range(8)],
+            seeds=5,
+            methods={"soft": {"lambda": [0, 0.1, 0.3, 0.5, 0.7, 0.9, "annealing"]}},
+        )
+        plan.counts()
+        packs = plan.remaining(set())
+        assert sum(len(pack.cells) for pack in packs) == len(plan.cells) >= 10_000
+        return time.process_time() - began
+
+    assert min(seconds() for _ in range(3)) < 2
 
 
 # What may and may not change the hashes.

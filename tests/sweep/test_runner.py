@@ -115,7 +115,7 @@ def test_a_mistake_found_by_the_preflight_leaves_the_folder_free(
     def instead_of_ray(address: str | None, resources: Resources) -> Iterator[Path]:
         yield tmp_path
 
-    def complain(plan: Plan) -> None:
+    def complain(plan: Plan) -> list[str]:
         raise InputError("task x: the label word 'great' is two tokens of A")
 
     monkeypatch.setattr("sweep.runner.ray_session", instead_of_ray)

@@ -23,7 +23,7 @@ NAMES = ("pocket-bert", "pocket-gpt2", "pocket-llama")
 TASK = "mini/topics"
 
 
-def models(*names: str):  # noqa: ANN201
+def models(*names: str):
     return {name: resolve_model(name) for name in names}
 
 
@@ -34,8 +34,17 @@ def joint_pack() -> Pack:
         for alias in pair
     ]
     carried = Cell(
-        "transfer", "ours", "soft", TASK, target, pair, 0, 0.5, "constant",
-        tuple(cell.id for cell in sources), CARRY,
+        "transfer",
+        "ours",
+        "soft",
+        TASK,
+        target,
+        pair,
+        0,
+        0.5,
+        "constant",
+        tuple(cell.id for cell in sources),
+        CARRY,
     )
     references = [
         Cell("reference", row, "none", TASK, target) for row in ("empty", "manual", "constant")
@@ -45,12 +54,12 @@ def joint_pack() -> Pack:
 
 
 @pytest.fixture(scope="module")
-def joint():  # noqa: ANN201
+def joint():
     pack = joint_pack()
     return pack, run_pack(pack, {})
 
 
-def test_every_cell_comes_back(joint) -> None:  # noqa: ANN001
+def test_every_cell_comes_back(joint) -> None:
     pack, outcome = joint
     assert outcome.failures == {}
     assert set(outcome.results) == {cell.id for cell in pack.cells}
@@ -66,7 +75,7 @@ def test_every_cell_comes_back(joint) -> None:  # noqa: ANN001
     assert len(outcome.results[carried.id]["similarity_per_token"]) == 3
 
 
-def test_scores_can_be_had_again_from_the_prompts(joint) -> None:  # noqa: ANN001
+def test_scores_can_be_had_again_from_the_prompts(joint) -> None:
     pack, outcome = joint
     task = load_task(TASK)
     rows = task.rows("test")
@@ -89,7 +98,7 @@ def test_scores_can_be_had_again_from_the_prompts(joint) -> None:  # noqa: ANN00
         assert outcome.results[cell.id]["score"] == pytest.approx(score, abs=0.005)
 
 
-def test_transferred_prompt_is_the_pure_function_of_its_inputs(joint) -> None:  # noqa: ANN001
+def test_transferred_prompt_is_the_pure_function_of_its_inputs(joint) -> None:
     pack, outcome = joint
     cell = next(cell for cell in pack.cells if cell.kind == "transfer")
     backbones = [load_backbone(pack.models[name]) for name in NAMES]
@@ -104,7 +113,7 @@ def test_transferred_prompt_is_the_pure_function_of_its_inputs(joint) -> None:  
     torch.testing.assert_close(got, expected.prompt, atol=1e-3, rtol=1e-3)
 
 
-def test_transfer_pack_uses_prompts_handed_in(joint) -> None:  # noqa: ANN001
+def test_transfer_pack_uses_prompts_handed_in(joint) -> None:
     pack, outcome = joint
     cell = next(cell for cell in pack.cells if cell.kind == "transfer")
     later = Pack("transfer", "soft", pack.task, pack.models, (), (cell,), cell.inputs)
@@ -116,7 +125,7 @@ def test_transfer_pack_uses_prompts_handed_in(joint) -> None:  # noqa: ANN001
     assert cell.inputs[0] in missing.failures[cell.id]
 
 
-def test_references(joint) -> None:  # noqa: ANN001
+def test_references(joint) -> None:
     pack, outcome = joint
     rows = {cell.row: outcome.results[cell.id] for cell in pack.cells if cell.kind == "reference"}
     assert rows["constant"]["score"] == pytest.approx(0.25)
@@ -124,7 +133,7 @@ def test_references(joint) -> None:  # noqa: ANN001
     assert rows["empty"]["score"] != rows["manual"]["score"]
 
 
-def test_preflight_accepts_the_embedded_zoo_and_names_what_does_not_fit(tmp_path) -> None:  # noqa: ANN001
+def test_preflight_accepts_the_embedded_zoo_and_names_what_does_not_fit(tmp_path) -> None:
     refs = list(models(*NAMES).values())
     tasks = [resolve_task(f"mini/{name}") for name in ("topics", "reviews", "paraphrase")]
     assert preflight(refs, tasks, [SETTINGS], [NAMES]) == []

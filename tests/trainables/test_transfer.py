@@ -13,7 +13,7 @@ def setting(sources: int, seed: int, anchors: int = 300) -> tuple[list[torch.Ten
     """Random anchors with some common structure, and source prompts [2, 3, d]."""
     torch.manual_seed(seed)
     latent = torch.randn(anchors, 6).double()
-    widths = [8, 10, 7][:sources] + [9]
+    widths = [*[8, 10, 7][:sources], 9]
     tables = [
         latent @ torch.randn(6, width).double() + 0.7 * torch.randn(anchors, width).double()
         for width in widths
@@ -41,9 +41,7 @@ def adam_search(
     """Wu et al.'s search without masks: Adam on the target vector, learning rate 5e-3."""
     torch.manual_seed(0)
     unit = torch.nn.functional.normalize(tables[-1], dim=1)
-    wanted = [
-        relative_representation(p.double(), t) for p, t in zip(prompts, tables, strict=False)
-    ]
+    wanted = [relative_representation(p.double(), t) for p, t in zip(prompts, tables, strict=False)]
     variable = torch.nn.init.xavier_normal_(
         torch.empty(prompts[0].shape[0] * prompts[0].shape[1], unit.shape[1]).double()
     ).requires_grad_()
@@ -59,7 +57,7 @@ def adam_search(
     return variable.detach().view(*prompts[0].shape[:2], -1)
 
 
-def carry(prompts: list[torch.Tensor], tables: list[torch.Tensor], **options: str):  # noqa: ANN201
+def carry(prompts: list[torch.Tensor], tables: list[torch.Tensor], **options: str):
     unit = [torch.nn.functional.normalize(table, dim=1) for table in tables]
     scales = [float(table.norm(dim=1).mean()) for table in tables]
     grams = gram_matrices(unit, torch.float64)

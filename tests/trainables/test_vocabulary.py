@@ -42,9 +42,9 @@ class Toy:
     """A whitespace tokenizer in WordPiece's notation."""
 
     all_special_ids = (0,)
-    added_tokens_decoder: dict[int, Any] = {}
 
     def __init__(self, words: list[str]) -> None:
+        self.added_tokens_decoder: dict[int, Any] = {}
         self.vocabulary = {word: number for number, word in enumerate(words)}
 
     def get_vocab(self) -> dict[str, int]:
@@ -56,7 +56,9 @@ class Toy:
 
 
 def toy(words: list[str], rows: int = 99) -> Any:
-    return SimpleNamespace(alias="toy", tokenizer=Toy(words), lead=" ", rows=rows)
+    model: Any = SimpleNamespace(alias="toy", tokenizer=Toy(words), lead=" ", rows=rows)
+    model.words = word_table(model)
+    return model
 
 
 def test_continuations_specials_and_spare_rows_are_no_anchors() -> None:

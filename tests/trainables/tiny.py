@@ -22,31 +22,49 @@ def _tokenizer(name: str) -> Any:
 
 def _bert(rows: int) -> Any:
     config = transformers.BertConfig(
-        vocab_size=rows, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=32, max_position_embeddings=64,
+        vocab_size=rows,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
     )
     return transformers.BertForMaskedLM(config)
 
 
 def _roberta(rows: int) -> Any:
     config = transformers.RobertaConfig(
-        vocab_size=rows, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=32, max_position_embeddings=66, pad_token_id=1,
+        vocab_size=rows,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=66,
+        pad_token_id=1,
     )
     return transformers.RobertaForMaskedLM(config)
 
 
 def _mpnet(rows: int) -> Any:
     config = transformers.MPNetConfig(
-        vocab_size=rows, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=32, max_position_embeddings=66,
+        vocab_size=rows,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=66,
     )
     return transformers.MPNetForMaskedLM(config)
 
 
 def _gpt2(rows: int) -> Any:
     config = transformers.GPT2Config(
-        vocab_size=rows, n_embd=16, n_layer=2, n_head=2, n_positions=64, bos_token_id=0,
+        vocab_size=rows,
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        n_positions=64,
+        bos_token_id=0,
         eos_token_id=0,
     )
     return transformers.GPT2LMHeadModel(config)
@@ -54,8 +72,13 @@ def _gpt2(rows: int) -> Any:
 
 def _opt(rows: int, **more: Any) -> Any:
     config = transformers.OPTConfig(
-        vocab_size=rows, num_hidden_layers=2, num_attention_heads=2, ffn_dim=32, hidden_size=16,
-        max_position_embeddings=64, **{"word_embed_proj_dim": 16, **more},
+        vocab_size=rows,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        ffn_dim=32,
+        hidden_size=16,
+        max_position_embeddings=64,
+        **{"word_embed_proj_dim": 16, **more},
     )
     return transformers.OPTForCausalLM(config)
 
@@ -66,8 +89,13 @@ def _opt_projected(rows: int) -> Any:
 
 def _llama(rows: int) -> Any:
     config = transformers.LlamaConfig(
-        vocab_size=rows, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, intermediate_size=32, max_position_embeddings=64,
+        vocab_size=rows,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        intermediate_size=32,
+        max_position_embeddings=64,
         tie_word_embeddings=True,
     )
     return transformers.LlamaForCausalLM(config)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from trainables.backbones.family import Family
 from trainables.errors import InputError
+from trainables.vocabulary import word_table
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,11 @@ class Reader:
         self._mask_id = tokenizer.mask_token_id
         if family.masked and self._mask_id is None:
             raise InputError(f"model {alias!r}: its tokenizer has no mask token")
+
+    @cached_property
+    def words(self) -> dict[str, int]:
+        """Words that are one token of this model, with their ids."""
+        return word_table(self)
 
     def _special_frame(self) -> tuple[list[int], list[int]]:
         """Special tokens that the tokenizer itself puts before and after a text."""

@@ -117,9 +117,10 @@ def hidden_states(
     causal: bool,
     attention: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Last hidden states [B, L, d] of windows ``ids`` [B, L]; ``attention`` marks what is no padding.
+    """Last hidden states [B, L, d] of windows ``ids`` [B, L].
 
-    A masked model under ``causal`` gets an explicit lower-triangular mask: the warm-up phase.
+    ``attention`` [B, L] is 0 on padding. A masked model under ``causal`` gets an explicit
+    lower-triangular mask: the warm-up phase.
     """
     extra: dict[str, Any] = {}
     if causal and model.config.model_type in ("bert", "roberta"):

@@ -23,6 +23,15 @@ def model_card(record: Mapping[str, Any]) -> str:
             " In its last part each row was one line, one of whose rarer words was taken out and"
             " asked for at a mask behind the line."
         )
+    shape = f"{record['layers']} layers, width {record['width']}, {record['heads']} heads"
+    corpus = (
+        f"{record['corpus']}: English reviews, news, tweets, speeches, fiction and web text,"
+        f" {record['corpus_tokens']:,} tokens (sha256 {record['corpus_sha256'][:12]}…)"
+    )
+    loss = (
+        f"{record['held_out_loss']:.3f} nats a token"
+        f" (perplexity {record['held_out_perplexity']:.1f})"
+    )
     return f"""# {record["name"]}
 
 A small English {objective} language model ({record["family"]} architecture) that ships with
@@ -31,15 +40,16 @@ model, and a weak one: use it to try prompt tuning and transfer, not to generate
 
 | | |
 |---|---|
-| architecture | {record["family"]}, {record["layers"]} layers, width {record["width"]}, {record["heads"]} heads |
+| architecture | {record["family"]}, {shape} |
 | parameters | {record["parameters"]:,} (embeddings tied), stored in float16 |
 | tokenizer | {record["tokenizer"]}, {record["vocab_size"]:,} entries, lower-cased |
-| corpus | {record["corpus"]}: English reviews, news, tweets, speeches, fiction and web text, {record["corpus_tokens"]:,} tokens (sha256 {record["corpus_sha256"][:12]}…) |
+| corpus | {corpus} |
 | tokens seen | {record["tokens_seen"]:,} |
-| held-out loss | {record["held_out_loss"]:.3f} nats a token (perplexity {record["held_out_perplexity"]:.1f}) |
+| held-out loss | {loss} |
 | held-out top-1 | {record["held_out_top1"]:.3f} |
 
-Held-out figures: every 200th line of the corpus, never trained on, {protocol}, windows of 64 tokens.
+Held-out figures: every 200th line of the corpus, never trained on, {protocol}; windows of 64
+tokens.
 
 Training: embeddings started from a truncated SVD of the corpus's PPMI counts; Muon for matrices,
 AdamW for the rest; windows of 32, then 64, then 128 tokens.{start} Texts longer than 128 tokens are

@@ -6,8 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
-from tokenizers import processors, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 HELD_OUT_EVERY = 200
 """Every 200th line is never trained on; held-out figures are measured on these lines."""
@@ -98,7 +106,7 @@ def _gpt_bytelevel(lines: Iterator[str], vocab_size: int) -> tuple[Tokenizer, di
     tokenizer.train_from_iterator((" " + line for line in lines), trainer)
     # Every training window opens with the end-of-text token; a text does so too.
     _wrap(tokenizer, "<|endoftext|>", "")
-    return tokenizer, {name: "<|endoftext|>" for name in ("bos_token", "eos_token", "unk_token")}
+    return tokenizer, dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
 
 
 def _metaspace(lines: Iterator[str], vocab_size: int) -> tuple[Tokenizer, dict[str, str]]:

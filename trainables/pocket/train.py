@@ -33,7 +33,7 @@ from trainables.pocket.zoo import POCKET_NAMES, pocket_path
 
 SEED = 20
 LENGTHS = ((0.0, 32), (0.4, 64), (0.85, 128))
-"""(share of training done, window length): short windows first, they are cheaper and learn faster."""
+"""(share of a cycle done, window length): short windows first, they cost less and teach faster."""
 MASK_RATE = 0.25
 MOVED_MASK_RATE = 0.15
 MOVED_WEIGHT = 0.5
@@ -337,9 +337,10 @@ def train_model(
         )
         if step % 50 == 0:
             speed = (seen - seen_before) / (time.monotonic() - began)
+            left = (total - seen) / speed / 60
             line = (
                 f"{name} step {step} {seen / 1e6:.2f}/{total / 1e6:.1f} M tokens"
-                f" loss {average:.3f} {speed:,.0f} tokens/s ETA {(total - seen) / speed / 60:.1f} min"
+                f" loss {average:.3f} {speed:,.0f} tokens/s ETA {left:.1f} min"
             )
             if step % 500 == 0:
                 figures = held_out(model, data, masked, 200)

@@ -5,12 +5,16 @@ classes of the task: a class that is neither present nor predicted counts as 0.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trainables.errors import InputError
 
-Labels = Sequence[int]
-"""Class indices; NumPy arrays do as well."""
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Labels: TypeAlias = "Sequence[int] | npt.NDArray[np.integer[Any]]"
+"""Class indices, [n]."""
 
 
 def compute(metric: str, gold: Labels, predicted: Labels, num_classes: int) -> float:

@@ -18,7 +18,8 @@ class Example:
     """One classified text.
 
     Attributes:
-        text: the task's text format filled in, without surrounding white space.
+        text: the task's text format filled in, without surrounding white space; may be
+            empty (TweetEval has such rows).
         label: class index, 0 to C - 1.
     """
 

@@ -169,8 +169,6 @@ class Task:
             where = functools.partial(self._source.where, origin, number)
             values = {column: self._text(row, column, where) for column in columns}
             text = self.text.format_map(values).strip()
-            if not text:
-                raise InputError(f"{where()} has an empty text")
             found.append((number, text, self._value(row, self.label, "label", where)))
         index_of = self._class_indices()
         if found and "-1" not in index_of and all(str(value) == "-1" for *_, value in found):

@@ -26,7 +26,9 @@ def literal_logits(
     tokenizer = backbone.tokenizer
     body = tokenizer(backbone.lead + text, add_special_tokens=False)["input_ids"]
     if layout.template:
-        body = body + tokenizer(backbone.lead + layout.template, add_special_tokens=False)["input_ids"]
+        body = (
+            body + tokenizer(backbone.lead + layout.template, add_special_tokens=False)["input_ids"]
+        )
     framed = tokenizer("a")["input_ids"]
     begin = framed[: framed.index(tokenizer("a", add_special_tokens=False)["input_ids"][0])]
     tail = [tokenizer.mask_token_id, framed[-1]] if family.masked else []

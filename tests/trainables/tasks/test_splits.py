@@ -59,7 +59,4 @@ def test_order_of_the_rows_does_not_matter() -> None:
 def test_the_choice_never_changes() -> None:
     """Frozen: another choice here means other validation rows in every held-out task."""
     examples = examples_of([index % 2 for index in range(20)])
-    assert choose(examples, 6) == FROZEN
-
-
-FROZEN = [0]
+    assert choose(examples, 6) == [0, 6, 7, 13, 17, 18]
