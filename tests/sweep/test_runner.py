@@ -221,3 +221,24 @@ def test_stopped_and_continued(
     assert _driver(folder, log).wait(200) == 0, log.read_text()
     check_complete(folder, plan)
     check_mlflow(folder, plan)
+
+
+@pytest.mark.slow
+def test_somebody_elses_cluster(tmp_path: Path) -> None:
+    """Two nodes, and a head without processors."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        for _ in range(2):
+            cluster.add_node(num_cpus=1)
+        plan = plan_of()
+        assert run(plan, tmp_path, options([], address=cluster.address)) == 0
+        check_complete(tmp_path, plan)
+    finally:
+        cluster.shutdown()
+
+
+def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--address: no Ray cluster at 127.0.0.1:9"):
+        run(plan_of(), tmp_path / "out", options([], address="127.0.0.1:9"))

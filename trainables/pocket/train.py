@@ -116,7 +116,7 @@ class Lines:
         ends = np.flatnonzero(data.train[:-MAX_TOKENS] == end)
         order = np.argsort(-np.bincount(data.train, minlength=vocab_size), kind="stable")
         rare = np.ones(vocab_size, dtype=bool)
-        rare[order[:FREQUENT]] = False
+        rare[order[: min(FREQUENT, vocab_size // 40)]] = False
         return cls(ends + 1, end, data.special_ids["pad_token"], rare)
 
 

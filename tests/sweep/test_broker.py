@@ -1,0 +1,81 @@
+"""Broker and worker side of a pack, without processes."""
+
+from typing import Any
+
+import numpy as np
+
+from sweep.broker import Broker
+from sweep.testing.tabulated import EXECUTOR, FAULTS, tabulated_prompt, tabulated_result
+from tests.sweep.samples import plan_of
+from trainables.cells import Pack, PackOutcome
+from trainables.errors import InputError
+from trainables.tune import run_once
+
+
+def _inputs(pack: Pack) -> dict[str, Any]:
+    plan = plan_of()
+    prompts = {name: tabulated_prompt(plan.by_id[name]) for name in pack.needs}
+    return {"pack": pack.to_json(), "prompts": prompts}
+
+
+def complain(pack: Pack, prompts: Any, **options: Any) -> PackOutcome:
+    raise InputError("task x: the label word 'great' is two tokens of A")
+
+
+def crash(pack: Pack, prompts: Any, **options: Any) -> PackOutcome:
+    raise ZeroDivisionError
+
+
+def write_into(pack: Pack, prompts: Any, **options: Any) -> PackOutcome:
+    for array in prompts.values():
+        array[0, 0] = 1.0
+    return PackOutcome(results={}, prompts={}, failures={}, cost={"threads": options["device"]})
+
+
+def test_an_outcome_is_what_the_executor_gave() -> None:
+    for pack in plan_of().packs:
+        phases: list[tuple[str, int, int]] = []
+        outcome = run_once(_inputs(pack), EXECUTOR, "cpu", 1, lambda *phase: phases.append(phase))
+        assert outcome["results"] == {cell.id: tabulated_result(cell) for cell in pack.cells}
+        assert outcome["failures"] == {}
+        assert phases
+
+
+def test_a_crash_is_an_outcome_too(monkeypatch: Any, tmp_path: Any) -> None:
+    inputs = _inputs(plan_of().packs[0])
+    for name, error in (
+        ("complain", "task x: the label word 'great' is two tokens of A"),
+        ("crash", "ZeroDivisionError"),
+        ("missing", "AttributeError: module 'tests.sweep.test_broker' has no attribute 'missing'"),
+    ):
+        outcome = run_once(inputs, f"{__name__}:{name}", "cpu", 1)
+        assert outcome["error"] == error
+        assert outcome["traceback"].startswith("Traceback")
+    monkeypatch.setenv(FAULTS, str(tmp_path))
+    (tmp_path / "error-x-one").touch()
+    assert run_once(inputs, EXECUTOR, "cpu", 1)["error"] == "RuntimeError: no luck with x/one"
+
+
+def test_prompts_may_be_written_to() -> None:
+    """Arrays from the object store may not; those an executor gets may."""
+    pack = next(pack for pack in plan_of().packs if pack.needs)
+    inputs = _inputs(pack)
+    for array in inputs["prompts"].values():
+        array.flags.writeable = False
+    assert "error" not in run_once(inputs, f"{__name__}:write_into", "cpu", 1)
+
+
+def test_the_broker_keeps_a_pack_until_its_outcome_is_taken() -> None:
+    broker = Broker()
+    inputs = {"pack": {}, "prompts": {"a": np.zeros((1, 1))}}
+    broker.offer("p", inputs)
+    assert broker.progress() == {}
+    for _ in range(2):  # a worker may die and another one take over
+        assert broker.inputs("p") is inputs
+        assert broker.progress() == {"p": ("start", 0, 1)}
+    broker.tell("p", "train", 3, 4)
+    assert broker.progress() == {"p": ("train", 3, 4)}
+    broker.deliver("p", {"results": {}})
+    assert broker.take("p") == {"results": {}}
+    assert broker.take("p") is None
+    assert broker == Broker()
