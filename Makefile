@@ -29,6 +29,7 @@ types: install
 	$(BIN)/mypy
 
 bench: install
+	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.quickstart
 
 clean:
