@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from trainables.errors import InputError
 
 _KEEP_BYTES = str(1 << 30)
 _OBJECT_STORE_BYTES = 256 << 20  # packs and prompts are small; Ray's default is 30 % of the memory
+_PATIENCE = 10.0  # seconds for a cluster's head to answer
 _LONGEST_TEMPORARY = 40  # Ray puts socket files below, whose paths may have 107 characters
 
 
@@ -104,8 +106,9 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Path]:
             check_resources(resources, ray.cluster_resources())
         else:
             try:
+                _knock(address)
                 ray.init(address=address, **common)
-            except (ConnectionError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError, OverflowError, RuntimeError) as error:
                 raise InputError(
                     f"--address: no Ray cluster at {address} ({_first_line(error)});"
                     " allowed: host:port of a cluster's head, or auto on one of its nodes"
@@ -132,6 +135,21 @@ def check_resources(resources: Resources, here: Mapping[str, float]) -> None:
                 f"resources.{name}: found {wanted:g}; allowed: at most {here.get(key, 0):g},"
                 " which is what this machine has"
             )
+
+
+def _knock(address: str) -> None:
+    """See that somebody listens: Ray itself would wait for minutes, deaf to signals.
+
+    Raises:
+        OSError: nobody does.
+        ValueError: ``address`` is neither ``auto`` nor ``host:port``.
+    """
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdigit():
+        raise ValueError("that is no host:port")
+    socket.create_connection((host, int(port)), _PATIENCE).close()
 
 
 def _first_line(error: Exception) -> str:

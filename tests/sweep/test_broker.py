@@ -34,8 +34,12 @@ def write_into(pack: Pack, prompts: Any, **options: Any) -> PackOutcome:
 
 def test_an_outcome_is_what_the_executor_gave() -> None:
     for pack in plan_of().packs:
-        phases: list[tuple[str, int, int]] = []
-        outcome = run_once(_inputs(pack), EXECUTOR, "cpu", 1, lambda *phase: phases.append(phase))
+        phases: list[str] = []
+
+        def progress(phase: str, done: int, total: int, phases: list[str] = phases) -> None:
+            phases.append(phase)
+
+        outcome = run_once(_inputs(pack), EXECUTOR, "cpu", 1, progress)
         assert outcome["results"] == {cell.id: tabulated_result(cell) for cell in pack.cells}
         assert outcome["failures"] == {}
         assert phases

@@ -239,6 +239,9 @@ def test_somebody_elses_cluster(tmp_path: Path) -> None:
         cluster.shutdown()
 
 
-def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--address: no Ray cluster at 127.0.0.1:9"):
-        run(plan_of(), tmp_path / "out", options([], address="127.0.0.1:9"))
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:9", "ray://127.0.0.1:9", "somewhere", ":1", "127.0.0.1:99999"]
+)
+def test_a_cluster_that_is_not_there(tmp_path: Path, address: str, no_ray: None) -> None:
+    with pytest.raises(InputError, match=f"--address: no Ray cluster at {address} "):
+        run(plan_of(), tmp_path / "out", options([], address=address))
