@@ -3,21 +3,19 @@
 import logging
 import os
 import secrets
-import shutil
 import socket
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sweep.scratch import scratch_folder
 from sweep.spec import Resources
 from trainables.errors import InputError
 
 _KEEP_BYTES = str(1 << 30)
 _OBJECT_STORE_BYTES = 256 << 20  # packs and prompts are small; Ray's default is 30 % of the memory
 _PATIENCE = 10.0  # seconds for a cluster's head to answer
-_LONGEST_TEMPORARY = 40  # Ray puts socket files below, whose paths may have 107 characters
 
 
 class RayLostError(Exception):
@@ -84,39 +82,50 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Path]:
 
     # The runner tells what matters; Ray's own lines would tear the progress line.
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    folder = Path(tempfile.mkdtemp(prefix="promptsweep-", dir=_temporary_root()))
     environment = {"env_vars": worker_environment(resources)}
     common: dict[str, Any] = {
         "runtime_env": environment,
         "configure_logging": False,
         "log_to_driver": False,
     }
+    with scratch_folder() as folder:
+        try:
+            if address is None:
+                _start_local(common, folder)
+                check_resources(resources, ray.cluster_resources())
+            else:
+                _connect(common, address)
+            yield folder
+        finally:
+            ray.shutdown()
+
+
+def _start_local(common: Mapping[str, Any], folder: Path) -> None:
+    import ray
+
     try:
-        if address is None:
-            try:
-                ray.init(
-                    address="local",
-                    include_dashboard=False,
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                    _temp_dir=str(folder / "ray"),
-                    **common,
-                )
-            except (RuntimeError, TimeoutError, ConnectionError) as error:
-                raise RayLostError(f"Ray does not start: {_first_line(error)}") from error
-            check_resources(resources, ray.cluster_resources())
-        else:
-            try:
-                _knock(address)
-                ray.init(address=address, **common)
-            except (OSError, ValueError, OverflowError, RuntimeError) as error:
-                raise InputError(
-                    f"--address: no Ray cluster at {address} ({_first_line(error)});"
-                    " allowed: host:port of a cluster's head, or auto on one of its nodes"
-                ) from None
-        yield folder
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _temp_dir=str(folder / "ray"),
+            **common,
+        )
+    except (RuntimeError, TimeoutError, ConnectionError) as error:
+        raise RayLostError(f"Ray does not start: {_first_line(error)}") from error
+
+
+def _connect(common: Mapping[str, Any], address: str) -> None:
+    import ray
+
+    try:
+        _knock(address)
+        ray.init(address=address, **common)
+    except (OSError, ValueError, OverflowError, RuntimeError) as error:
+        raise InputError(
+            f"--address: no Ray cluster at {address} ({_first_line(error)});"
+            " allowed: host:port of a cluster's head, or auto on one of its nodes"
+        ) from None
 
 
 def check_resources(resources: Resources, here: Mapping[str, float]) -> None:
@@ -154,8 +163,3 @@ def _knock(address: str) -> None:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _temporary_root() -> str:
-    usual = tempfile.gettempdir()
-    return usual if len(usual) <= _LONGEST_TEMPORARY else "/tmp"
