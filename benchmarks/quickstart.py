@@ -1,7 +1,7 @@
 """Wall time and memory of the quickstart sweep: ``python -m benchmarks.quickstart``.
 
 Runs the preset in a folder of its own, as a user would, and adds up the resident memory of the
-driver and all its children (Ray's processes and workers among them) twice a second. Shared pages
+driver and all its children (Ray's processes and workers among them) every two seconds. Shared pages
 count in every process that maps them, so that the peak printed is an upper bound.
 """
 
@@ -52,7 +52,7 @@ def main() -> None:
         while running.poll() is None:
             total, proportional = resident(watched)
             peak, peak_proportional = max(peak, total), max(peak_proportional, proportional)
-            time.sleep(0.5)
+            time.sleep(2.0)
         seconds = time.monotonic() - began
         cells = sum(1 for _ in (out / "ledger").glob("??/*.json"))
     if running.returncode:
