@@ -25,6 +25,8 @@ LAYOUT_SETTINGS = ("prompt_length", "position", "text_tokens")
 """Settings of a method that say how an input is put together, on whatever model."""
 
 MOST_CELLS = 1_000_000
+_EVALUATION = 10
+"""Steps that evaluating one cell is worth: some 300 texts forwards against 8 forwards and back."""
 
 
 @dataclass(frozen=True)
@@ -324,17 +326,18 @@ def running_order(packs: Iterable[Pack]) -> list[Pack]:
 
     Single sources first, since transfer packs wait for them; then transfer packs, so that the
     reference rows, against which everything is measured, are there early; then the joint tunings,
-    the costly ones first and those of the same models side by side (they are in memory then).
+    the costly ones first and those of the same models side by side (they are in memory then),
+    in the spec's order of tasks.
     """
 
     def rank(pack: Pack) -> tuple[Any, ...]:
         stage = 1 if pack.kind == "transfer" else 0 if len(pack.sources) == 1 else 2
-        return (stage, -cost(pack), pack.sources, pack.task.name)
+        return (stage, -cost(pack), pack.sources)
 
     return sorted(packs, key=rank)
 
 
 def cost(pack: Pack) -> int:
-    """Work in a pack, in training steps of one replica on one backbone and evaluations."""
+    """Work in a pack, in training steps of one replica on one backbone."""
     steps = sum(int(cell.settings.get("steps", 1)) for cell in pack.cells if cell.kind == "source")
-    return steps + len(pack.cells)
+    return steps + _EVALUATION * len(pack.cells)

@@ -12,6 +12,7 @@ Phases = Mapping[str, tuple[str, int, int]]
 PLAIN_EVERY = 10.0
 LIVE_EVERY = 0.5
 _TRAINING = 0.9
+_TELLING = 0.02  # share of the work after which the time left can be told
 
 
 class ProgressLine:
@@ -92,8 +93,10 @@ class ProgressLine:
         if failed:
             parts.append(f"{failed} failed")
         if worked > 0:
+            parts.append(f"{cells * 60 / elapsed:.0f} cells/min")
+        if worked > _TELLING * self._work:
             left = max(self._work - worked, 0) * elapsed / worked
-            parts += [f"{cells * 60 / elapsed:.0f} cells/min", f"{duration(left)} left"]
+            parts.append(f"{duration(left)} left")
         if packs:
             parts.append(", ".join(f"{_label(pack)} {share[pack.id]:.0%}" for pack in packs[:3]))
         if len(packs) > 3:

@@ -67,17 +67,26 @@ class _Run:
         return seconds
 
     def evaluate(
-        self, alias: str, layout: Layout, prompts: torch.Tensor | None
+        self,
+        alias: str,
+        layout: Layout,
+        prompts: torch.Tensor | None,
+        on_validation: torch.Tensor | None = None,
     ) -> list[dict[str, Any]]:
-        """Numbers of each prompt [R, m, d] (or of no prompt) on one model."""
+        """Numbers of each prompt [R, m, d] (or of no prompt) on one model.
+
+        ``on_validation``: its validation logits [R, v, C], where tuning has them already.
+        """
         began = time.perf_counter()
         backbone, labels = self.backbone(alias), self.labels(alias)
         test = self.split(alias, "test", layout)
         validation = self.split(alias, "validation", layout)
+        if on_validation is None:
+            on_validation = backbone.split_logits(validation, labels, prompts)
         found = measure(
             backbone.split_logits(test, labels, prompts),
             test.gold,
-            backbone.split_logits(validation, labels, prompts),
+            on_validation,
             validation.gold,
             self.task.metric,
         )
@@ -220,11 +229,11 @@ def _tune_sources(
         (lambda step, steps: progress("train", step, steps)) if progress else None,
     )
     share = run.spend("train_seconds", began) / len(replicas)
-    for alias, found in zip(pack.sources, tuned.prompts, strict=True):
+    for alias, found, logits in zip(pack.sources, tuned.prompts, tuned.validation, strict=True):
         wanted = [cell for cell in cells if cell.target == alias]
         index = [replicas.index(_replica(cell)) for cell in wanted]
         chosen = found[index]
-        measured = run.evaluate(alias, layout, chosen)
+        measured = run.evaluate(alias, layout, chosen, logits[index])
         words = nearest_words(run.backbone(alias), chosen)
         for place, cell in enumerate(wanted):
             replica = index[place]

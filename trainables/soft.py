@@ -62,6 +62,7 @@ class Tuned:
         prompts: per source, [R, m, d_j] at each replica's best common step.
         best_step: R steps, counted from 1.
         alignment: R values of L_ra there (0 for a single source).
+        validation: per source, validation logits [R, v, C] there.
         failed: replica to the step at which its loss was no longer finite.
         curve: one entry an evaluation: step and R values each of loss, alignment, validation.
     """
@@ -69,6 +70,7 @@ class Tuned:
     prompts: list[torch.Tensor]
     best_step: list[int]
     alignment: list[float]
+    validation: list[torch.Tensor]
     failed: dict[int, int]
     curve: list[dict[str, object]]
 
@@ -184,7 +186,7 @@ def tune(
                 keeper.offer(step, sources, prompts, alignment_loss(prompts, grams), metric)
         if progress:
             progress(step, settings.steps)
-    return Tuned(keeper.prompts, keeper.step, keeper.alignment, failed, keeper.curve)
+    return Tuned(keeper.prompts, keeper.step, keeper.alignment, keeper.logits, failed, keeper.curve)
 
 
 class _Keeper:
@@ -195,6 +197,7 @@ class _Keeper:
         self.prompts = [prompt.detach().clone() for prompt in prompts]
         self.step = [0] * replicas
         self.alignment = [0.0] * replicas
+        self.logits: list[torch.Tensor] = []
         self.best = [(-math.inf, -math.inf)] * replicas
         self.curve: list[dict[str, object]] = []
 
@@ -209,9 +212,11 @@ class _Keeper:
         """Evaluate on validation and keep what is better than before, replica by replica."""
         value = torch.zeros(len(self.step))
         loss = torch.zeros(len(self.step))
+        found: list[torch.Tensor] = []
         for source, prompt in zip(sources, prompts, strict=True):
             data = source.validation
             logits = source.backbone.split_logits(data, source.label_ids, prompt)
+            found.append(logits)
             value += torch.tensor(scores(logits, data.gold, metric)) / len(sources)
             loss += mean_loss(logits, data.gold).cpu() / len(sources)
         self.curve.append(
@@ -222,11 +227,15 @@ class _Keeper:
                 "alignment": aligned.tolist(),
             }
         )
+        if not self.logits:
+            self.logits = [logits.clone() for logits in found]
         for replica in range(len(self.step)):
-            found = (round(float(value[replica]), 6), -float(loss[replica]))
-            if found > self.best[replica]:
-                self.best[replica] = found
+            rank = (round(float(value[replica]), 6), -float(loss[replica]))
+            if rank > self.best[replica]:
+                self.best[replica] = rank
                 self.step[replica] = step
                 self.alignment[replica] = float(aligned[replica])
                 for kept, prompt in zip(self.prompts, prompts, strict=True):
                     kept[replica] = prompt[replica].detach()
+                for best, logits in zip(self.logits, found, strict=True):
+                    best[replica] = logits[replica]

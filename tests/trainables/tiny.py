@@ -1,5 +1,6 @@
 """Tiny random models of every supported architecture, with real tokenizers."""
 
+import copy
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -113,12 +114,14 @@ ARCHITECTURES: dict[str, tuple[str, Callable[[int], Any]]] = {
 
 
 @cache
-def tiny(name: str, seed: int = 0) -> Backbone:
-    """A random backbone; weights are large enough for visible differences."""
+def pristine(name: str, seed: int = 0) -> Any:
+    """The random model as the library makes it; weights are large enough for visible differences.
+
+    It has more embedding rows than the tokenizer has tokens.
+    """
     tokenizer_name, build = ARCHITECTURES[name]
-    tokenizer = _tokenizer(tokenizer_name)
     torch.manual_seed(seed)
-    model = build(len(tokenizer) + SPARE_ROWS)
+    model = build(len(_tokenizer(tokenizer_name)) + SPARE_ROWS)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
@@ -126,5 +129,13 @@ def tiny(name: str, seed: int = 0) -> Backbone:
             else:
                 parameter.add_(0.3 * torch.randn_like(parameter))
     model.tie_weights()
+    return model.eval()
+
+
+@cache
+def tiny(name: str, seed: int = 0) -> Backbone:
+    """A backbone around a copy of :func:`pristine`."""
+    model = copy.deepcopy(pristine(name, seed))
+    model.tie_weights()
     family = families()[model.config.model_type]
-    return Backbone(name, family(model.config, model.eval()), tokenizer)
+    return Backbone(name, family(model.config, model), _tokenizer(ARCHITECTURES[name][0]))

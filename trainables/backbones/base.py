@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from trainables.backbones.family import Family
+from trainables.backbones.family import CausalFamily, Family
 from trainables.backbones.reader import Encoded, Layout, Reader
 
 TOKEN_BUDGET = 8192
@@ -65,27 +65,38 @@ class Backbone(Reader):
         Returns:
             [N, C].
         """
-        count, length = batch.ids.shape
-        every = torch.arange(count, device=self.device)
-        embeds = self._table[batch.ids]
-        if prompts is not None and owner is not None:
-            m = prompts.shape[1]
-            columns = batch.slots[:, None] + torch.arange(m, device=self.device)
-            places = (every[:, None].expand(count, m), columns)
-            embeds = embeds.index_put(places, prompts[owner].to(embeds.dtype))
-        index = torch.arange(length, device=self.device)
-        mask: torch.Tensor | None = None
-        if self.family.masked and int(batch.lengths.min()) < length:
-            # Under a causal mask, padding on the right is never seen.
-            mask = (index[None, :] < batch.lengths[:, None]).long()
-        positions = (index + self.family.first_position).expand(count, length)
-        states = self.family.answer_states(embeds, mask, positions, batch.answers)
+        if prompts is None or owner is None:
+            states = self._states(batch)
+        elif isinstance(self.family, CausalFamily) and batch.begin is not None:
+            begin = self._table[batch.ids[:1, : batch.begin]].expand(len(prompts), -1, -1)
+            prefix = torch.cat([begin, prompts.to(begin.dtype)], dim=1)
+            start = prefix.shape[1]
+            rest = self._table[batch.ids[:, start:]]
+            states = self.family.answer_states_behind(prefix, owner, rest, batch.answers - start)
+        else:
+            states = self._states(batch, prompts[owner])
         features = self.family.head_features(states)
         output = self.family.head_output()
         logits = features @ output.weight[label_ids].T
         if output.bias is not None:
             logits = logits + output.bias[label_ids]
         return logits.float()
+
+    def _states(self, batch: Encoded, prompts: torch.Tensor | None = None) -> torch.Tensor:
+        """Last hidden states [N, h] at the answers, with a prompt [N, m, d] of its own in each."""
+        count, length = batch.ids.shape
+        embeds = self._table[batch.ids]
+        if prompts is not None:
+            every = torch.arange(count, device=self.device)[:, None]
+            columns = batch.slots[:, None] + torch.arange(prompts.shape[1], device=self.device)
+            embeds = embeds.index_put((every, columns), prompts.to(embeds.dtype))
+        index = torch.arange(length, device=self.device)
+        mask: torch.Tensor | None = None
+        if self.family.masked and int(batch.lengths.min()) < length:
+            # Under a causal mask, padding on the right is never seen.
+            mask = (index[None, :] < batch.lengths[:, None]).long()
+        positions = (index + self.family.first_position)[None, :]
+        return self.family.answer_states(embeds, mask, positions, batch.answers)
 
     def label_logits(
         self, prompts: torch.Tensor, batch: Encoded, label_ids: torch.Tensor

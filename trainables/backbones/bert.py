@@ -1,8 +1,11 @@
 """BERT: a dense-GELU-norm transform before the vocabulary matrix."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
+from trainables.backbones.answer import Focus
 from trainables.backbones.family import Family
 
 
@@ -22,7 +25,25 @@ class Bert(Family):
         output: nn.Linear = self.model.cls.predictions.decoder
         return output
 
-    def last_feed_forward(self) -> nn.Module:
-        """The last layer's first feed-forward half."""
-        module: nn.Module = self.model.bert.encoder.layer[-1].intermediate
-        return module
+    def layers(self) -> nn.ModuleList:
+        """The encoder's layers."""
+        layers: nn.ModuleList = self.model.base_model.encoder.layer
+        return layers
+
+    def answer_layer(
+        self, layer: Any, states: torch.Tensor, focus: Focus, *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Attention, norm, feed-forward, norm."""
+        return bert_answer_layer(layer, states, focus)
+
+
+def bert_answer_layer(layer: Any, states: torch.Tensor, focus: Focus) -> torch.Tensor:
+    """The last layer of BERT and its kin at the answer positions, [N, 1, h]."""
+    inner = layer.attention.self
+    here = focus.of(states)
+    mixed = focus.attend(
+        inner.query(here), inner.key(states), inner.value(states), inner.attention_head_size
+    )
+    attended = layer.attention.output(mixed, here)
+    out: torch.Tensor = layer.output(layer.intermediate(attended), attended)
+    return out

@@ -5,6 +5,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
+from transformers import DynamicCache
+
+from trainables.backbones.answer import AnswerLayer, Focus
 
 
 class Family(ABC):
@@ -15,10 +18,13 @@ class Family(ABC):
     Attributes:
         model_type: the ``model_type`` of the Hugging Face config.
         masked: the answer is read at a mask (else: predicted after the last token).
+        layers_return_tuples: the body expects a tuple of each of its layers.
+        focus: where answers are read in the forward pass under way, None outside of one.
     """
 
     model_type: ClassVar[str]
     masked: ClassVar[bool]
+    layers_return_tuples: ClassVar[bool] = False
     registry: ClassVar[dict[str, type["Family"]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -31,19 +37,10 @@ class Family(ABC):
         """Conventions of ``config``; with ``model`` (body and head), its computations too."""
         self.config = config
         self.model = model
-        self._answers: torch.Tensor | None = None
-        feed_forward = None if model is None else self.last_feed_forward()
-        if feed_forward is not None:
-            feed_forward.register_forward_pre_hook(self._keep_answers)
-
-    def _keep_answers(self, module: nn.Module, inputs: tuple[torch.Tensor]) -> Any:
-        """Cut the last feed-forward's input [N, L, h] to the answer positions [N, 1, h]."""
-        del module
-        if self._answers is None:
-            return None
-        (states,) = inputs
-        index = self._answers[:, None, None].expand(-1, 1, states.shape[-1])
-        return (states.gather(1, index),)
+        self.focus: Focus | None = None
+        layers = None if model is None else self.layers()
+        if layers is not None:
+            layers[-1] = AnswerLayer(layers[-1], self)
 
     @property
     def first_position(self) -> int:
@@ -67,10 +64,10 @@ class Family(ABC):
         Args:
             embeds: input embeddings [N, L, d].
             attention_mask: [N, L], or None where nothing is padded.
-            positions: position ids [N, L].
+            positions: position ids [1, L].
             answers: index of the wanted position [N].
         """
-        self._answers = answers
+        self.focus = Focus(answers, self._visible(embeds.shape[1], attention_mask, answers))
         try:
             states: torch.Tensor = self.model.base_model(
                 inputs_embeds=embeds,
@@ -79,17 +76,36 @@ class Family(ABC):
                 **self.body_arguments(),
             ).last_hidden_state
         finally:
-            self._answers = None
+            self.focus = None
         return states[torch.arange(len(answers), device=states.device), answers]
 
-    def last_feed_forward(self) -> nn.Module | None:
-        """Module whose input may be cut to the answer position in the last layer, or None.
+    def _visible(
+        self, length: int, attention_mask: torch.Tensor | None, answers: torch.Tensor
+    ) -> torch.Tensor | None:
+        """Positions an answer may look at, [N, 1, 1, L], or None for all."""
+        del length, answers
+        return None if attention_mask is None else attention_mask.bool()[:, None, None, :]
 
-        What it returns is added to a residual [N, L, h] by broadcasting, so that the sum is right
-        at the answer and meaningless elsewhere, where nobody looks. It saves two thirds of the last
-        layer; a family for which that does not hold returns None.
-        """
+    def layers(self) -> nn.ModuleList | None:
+        """The body's layers, if :meth:`answer_layer` is there for the last of them, else None."""
         return None
+
+    def answer_layer(
+        self, layer: Any, states: torch.Tensor, focus: Focus, *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """The last layer's output at the answer positions alone.
+
+        Args:
+            layer: the original layer.
+            states: its input [N, L, h].
+            focus: where the answers are.
+            *args: what the body hands to a layer besides.
+            **kwargs: likewise.
+
+        Returns:
+            [N, 1, h].
+        """
+        raise NotImplementedError
 
     def body_arguments(self) -> dict[str, Any]:
         """Further arguments of the body's forward."""
@@ -109,9 +125,65 @@ class CausalFamily(Family):
 
     masked = False
 
+    def _visible(
+        self, length: int, attention_mask: torch.Tensor | None, answers: torch.Tensor
+    ) -> torch.Tensor:
+        """What stands up to the answer."""
+        del attention_mask
+        index = torch.arange(length, device=answers.device)
+        return (index[None, :] <= answers[:, None])[:, None, None, :]
+
     def body_arguments(self) -> dict[str, Any]:
         """No key-value cache: nothing is generated."""
         return {"use_cache": False}
+
+    def answer_states_behind(
+        self,
+        prefix: torch.Tensor,
+        owner: torch.Tensor,
+        embeds: torch.Tensor,
+        answers: torch.Tensor,
+    ) -> torch.Tensor:
+        """As :meth:`answer_states`, for rows that begin alike: each prefix is read only once.
+
+        A causal model's states of a prefix do not depend on what follows, so rows of the same
+        prompt share its keys and values.
+
+        Args:
+            prefix: what rows begin with [R, P, d].
+            owner: index of each row's prefix [N].
+            embeds: the rest of each row [N, L, d], at least one token.
+            answers: index of the wanted position, counted from the start of the rest [N].
+
+        Returns:
+            [N, h].
+        """
+        start = prefix.shape[1]
+        positions = torch.arange(start + embeds.shape[1], device=embeds.device)[None, :]
+        cache = DynamicCache(config=self.config)
+        self.model.base_model(
+            inputs_embeds=prefix,
+            position_ids=positions[:, :start],
+            past_key_values=cache,
+            use_cache=True,
+        )
+        for layer in cache.layers:
+            layer.keys = layer.keys.index_select(0, owner)
+            layer.values = layer.values.index_select(0, owner)
+        last = cache.layers[-1]
+        if self.layers() is not None:
+            keys = self._visible(positions.shape[1], None, answers + start)
+            self.focus = Focus(answers, keys, (last.keys, last.values))
+        try:
+            states: torch.Tensor = self.model.base_model(
+                inputs_embeds=embeds,
+                position_ids=positions[:, start:],
+                past_key_values=cache,
+                use_cache=True,
+            ).last_hidden_state
+        finally:
+            self.focus = None
+        return states[torch.arange(len(answers), device=states.device), answers]
 
     def head_features(self, states: torch.Tensor) -> torch.Tensor:
         """The body ends in its own norm: nothing to do."""

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers.activations import NewGELUActivation
 
+from trainables.backbones.answer import Focus
 from trainables.backbones.family import CausalFamily
 
 
@@ -15,12 +18,27 @@ class GPT2(CausalFamily):
 
     def __init__(self, config: Any, model: Any = None) -> None:
         """Exchange the activation, eight separate tensor operations, for torch's fused equal."""
-        super().__init__(config, model)
         for block in () if model is None else model.transformer.h:
             if isinstance(block.mlp.act, NewGELUActivation):
                 block.mlp.act = nn.GELU(approximate="tanh")
+        super().__init__(config, model)
 
-    def last_feed_forward(self) -> nn.Module:
-        """The last layer's feed-forward block."""
-        module: nn.Module = self.model.transformer.h[-1].mlp
-        return module
+    def layers(self) -> nn.ModuleList:
+        """The blocks."""
+        layers: nn.ModuleList = self.model.transformer.h
+        return layers
+
+    def answer_layer(
+        self, layer: Any, states: torch.Tensor, focus: Focus, *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Norm, attention, norm, feed-forward; queries, keys and values share one matrix."""
+        inner = layer.attn
+        normed = layer.ln_1(states)
+        weight, offset = inner.c_attn.weight.T, inner.c_attn.bias
+        width = inner.embed_dim
+        query = F.linear(focus.of(normed), weight[:width], offset[:width])
+        key, value = F.linear(normed, weight[width:], offset[width:]).split(width, dim=-1)
+        mixed = focus.attend(query, key, value, inner.head_dim, scale=inner.scaling)
+        attended = focus.of(states) + inner.c_proj(mixed)
+        out: torch.Tensor = attended + layer.mlp(layer.ln_2(attended))
+        return out

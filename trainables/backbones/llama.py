@@ -1,7 +1,11 @@
 """LLaMA."""
 
+from typing import Any
+
+import torch
 from torch import nn
 
+from trainables.backbones.answer import Focus
 from trainables.backbones.family import CausalFamily
 
 
@@ -10,7 +14,31 @@ class Llama(CausalFamily):
 
     model_type = "llama"
 
-    def last_feed_forward(self) -> nn.Module:
-        """The last layer's feed-forward block."""
-        module: nn.Module = self.model.model.layers[-1].mlp
-        return module
+    def layers(self) -> nn.ModuleList:
+        """The decoder's layers."""
+        layers: nn.ModuleList = self.model.model.layers
+        return layers
+
+    def answer_layer(
+        self, layer: Any, states: torch.Tensor, focus: Focus, *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Norm, attention with rotated queries and keys, norm, gated feed-forward."""
+        inner = layer.self_attn
+        cos, sin = kwargs["position_embeddings"]
+        normed = layer.input_layernorm(states)
+        query = _rotated(inner.q_proj(focus.of(normed)), focus.of(cos), focus.of(sin))
+        key = _rotated(inner.k_proj(normed), cos, sin)
+        value = inner.v_proj(normed)
+        mixed = focus.attend(query, key, value, inner.head_dim, scale=inner.scaling)
+        attended = focus.of(states) + inner.o_proj(mixed)
+        out: torch.Tensor = attended + layer.mlp(layer.post_attention_layernorm(attended))
+        return out
+
+
+def _rotated(values: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotary position embedding of values [N, L, H·w] by angles [N or 1, L, w]."""
+    heads = values.unflatten(-1, (-1, cos.shape[-1]))
+    low, high = heads.chunk(2, dim=-1)
+    turned = torch.cat([-high, low], dim=-1)
+    rotated: torch.Tensor = heads * cos[:, :, None] + turned * sin[:, :, None]
+    return rotated.flatten(-2)

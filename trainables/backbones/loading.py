@@ -18,7 +18,7 @@ from trainables.backbones.reader import Reader
 from trainables.cells import ModelRef
 from trainables.errors import InputError
 
-_NOT_FAMILIES = {"base", "family", "loading", "reader"}
+_NOT_FAMILIES = {"answer", "base", "family", "loading", "reader"}
 _RESIDENT = 8
 _cache: OrderedDict[tuple[str, str, str], Backbone] = OrderedDict()
 

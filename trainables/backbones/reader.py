@@ -1,7 +1,7 @@
 """The tokenizer's side of a backbone: texts, label words and layouts turned into token ids."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -41,6 +41,8 @@ class Encoded:
         slots: index of each row's first prompt slot [n].
         answers: index of the position where each row's answer is read [n].
         gold: label of each row [n].
+        begin: tokens before the prompt where all rows begin alike and go on behind the prompt
+            (None: they do not).
     """
 
     ids: torch.Tensor
@@ -48,6 +50,7 @@ class Encoded:
     slots: torch.Tensor
     answers: torch.Tensor
     gold: torch.Tensor
+    begin: int | None = None
 
     def __len__(self) -> int:
         """Number of rows n."""
@@ -62,6 +65,7 @@ class Encoded:
             slots=self.slots[index],
             answers=self.answers[index],
             gold=self.gold[index],
+            begin=self.begin,
         )
 
     def repeat(self, times: int) -> "Encoded":
@@ -72,12 +76,19 @@ class Encoded:
             slots=self.slots.repeat(times),
             answers=self.answers.repeat(times),
             gold=self.gold.repeat(times),
+            begin=self.begin,
         )
 
     def to(self, device: str) -> "Encoded":
         """The same on another device."""
-        parts = (self.ids, self.lengths, self.slots, self.answers, self.gold)
-        return Encoded(*(part.to(device) for part in parts))
+        return replace(
+            self,
+            ids=self.ids.to(device),
+            lengths=self.lengths.to(device),
+            slots=self.slots.to(device),
+            answers=self.answers.to(device),
+            gold=self.gold.to(device),
+        )
 
 
 class Reader:
@@ -216,10 +227,13 @@ class Reader:
         padded = np.zeros((len(rows), max(lengths)), dtype=np.int64)
         for place, row in enumerate(rows):
             padded[place, : len(row)] = row
+        behind = len(self.begin) + layout.prompt_length
+        alike = layout.position == "prefix" and min(answers) >= behind
         return Encoded(
             ids=torch.from_numpy(padded),
             lengths=torch.tensor(lengths),
             slots=torch.tensor(slots),
             answers=torch.tensor(answers),
             gold=torch.tensor(list(gold)),
+            begin=len(self.begin) if alike else None,
         )

@@ -1,9 +1,13 @@
 """RoBERTa: positions count from ``padding_idx + 1``."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from trainables.backbones.answer import Focus
+from trainables.backbones.bert import bert_answer_layer
 from trainables.backbones.family import Family
 
 
@@ -29,7 +33,13 @@ class Roberta(Family):
         output: nn.Linear = self.model.lm_head.decoder
         return output
 
-    def last_feed_forward(self) -> nn.Module:
-        """The last layer's first feed-forward half."""
-        module: nn.Module = self.model.base_model.encoder.layer[-1].intermediate
-        return module
+    def layers(self) -> nn.ModuleList:
+        """The encoder's layers."""
+        layers: nn.ModuleList = self.model.base_model.encoder.layer
+        return layers
+
+    def answer_layer(
+        self, layer: Any, states: torch.Tensor, focus: Focus, *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """As BERT's."""
+        return bert_answer_layer(layer, states, focus)

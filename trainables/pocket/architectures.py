@@ -66,6 +66,8 @@ def _gpt2(recipe: PocketRecipe, ids: dict[str, int]) -> PreTrainedModel:
             n_layer=recipe.layers,
             n_head=recipe.heads,
             n_positions=MAX_TOKENS,
+            # The exact GELU: on a CPU the tanh form costs five times as much, a third of a forward.
+            activation_function="gelu",
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,

@@ -13,8 +13,8 @@ def model_card(record: Mapping[str, Any]) -> str:
         else "next token at every position"
     )
     start = (
-        f" The first {record['causal_share']:.0%} of training predicted the next token under a"
-        " causal mask, the rest filled masks."
+        f" The first {record['causal_share']:.0%} of the first cycle predicted the next token"
+        " under a causal mask, the rest filled masks."
         if record["masked"]
         else ""
     )
@@ -23,6 +23,8 @@ def model_card(record: Mapping[str, Any]) -> str:
             " In its last part each row was one line, one of whose rarer words was taken out and"
             " asked for at a mask behind the line."
         )
+    note = f" {record['note']}" if record.get("note") else ""
+    cycles = " + ".join(f"{tokens / 1e6:g}" for tokens in record["cycles"])
     shape = f"{record['layers']} layers, width {record['width']}, {record['heads']} heads"
     corpus = (
         f"{record['corpus']}: English reviews, news, tweets, speeches, fiction and web text,"
@@ -44,7 +46,7 @@ model, and a weak one: use it to try prompt tuning and transfer, not to generate
 | parameters | {record["parameters"]:,} (embeddings tied), stored in float16 |
 | tokenizer | {record["tokenizer"]}, {record["vocab_size"]:,} entries, lower-cased |
 | corpus | {corpus} |
-| tokens seen | {record["tokens_seen"]:,} |
+| tokens seen | {record["tokens_seen"]:,} (cycles of {cycles} million) |
 | held-out loss | {loss} |
 | held-out top-1 | {record["held_out_top1"]:.3f} |
 
@@ -53,5 +55,7 @@ tokens.
 
 Training: embeddings started from a truncated SVD of the corpus's PPMI counts; Muon for matrices,
 AdamW for the rest; windows of 32, then 64, then 128 tokens.{start} Texts longer than 128 tokens are
-outside its positions. Made by `python -m trainables.pocket.train --corpus FILE {record["name"]}`.
+outside its positions.{note}
+
+Made by `python -m trainables.pocket.train --corpus FILE {record["name"]}`.
 """

@@ -268,7 +268,7 @@ def make_optimizers(
 
 
 def train_model(
-    name: str, recipe: PocketRecipe, corpus: Path, work: Path, save_every: float
+    name: str, recipe: PocketRecipe, corpus: Path, work: Path, save_every: float, note: str = ""
 ) -> None:
     """Train one model from its last checkpoint on, then export it into the package."""
     folder = work / name
@@ -351,7 +351,7 @@ def train_model(
             saved_at = time.monotonic()
     save()
     figures = held_out(model, data, recipe.masked, 10**9)
-    export(name, recipe, model, folder, figures, seen, corpus, len(data.train))
+    export(name, recipe, model, folder, figures, seen, corpus, len(data.train), note)
     print(f"{name}: held-out loss {figures['loss']:.3f}, top-1 {figures['top1']:.3f}", flush=True)
 
 
@@ -364,6 +364,7 @@ def export(
     seen: int,
     corpus: Path,
     corpus_tokens: int,
+    note: str,
 ) -> None:
     """Write the half-precision Hugging Face folder with its card into the package."""
     target = pocket_path(name)
@@ -378,7 +379,8 @@ def export(
     parameters = sum(parameter.numel() for parameter in half.parameters())
     record = {
         "name": name,
-        **{key: value for key, value in asdict(recipe).items() if key != "cycles"},
+        **asdict(recipe),
+        "note": note,
         "parameters": parameters,
         "tokens_seen": seen,
         "corpus": corpus.name,
@@ -402,6 +404,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--save-every", type=float, default=60.0, help="seconds between checkpoints"
     )
+    parser.add_argument("--note", default="", help="a sentence for the model card")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's)")
     options = parser.parse_args(arguments)
     names = options.names or list(POCKET_NAMES)
@@ -418,7 +421,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.tokens:
             recipe = replace(recipe, cycles=(int(options.tokens),))
         try:
-            train_model(name, recipe, options.corpus, options.work, options.save_every)
+            train_model(
+                name, recipe, options.corpus, options.work, options.save_every, options.note
+            )
         except KeyboardInterrupt:
             print(f"\nstopped; the same command continues {name} from its last checkpoint")
             return 130

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.trainables.tiny import ARCHITECTURES, tiny
+from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
 from trainables.backbones import Backbone, Layout
 from trainables.backbones.loading import families
 from trainables.errors import InputError
@@ -20,9 +20,9 @@ WORDS = ["bad", "good", "yes"]
 def literal_logits(
     backbone: Backbone, text: str, prompt: torch.Tensor, layout: Layout
 ) -> torch.Tensor:
-    """One row, no padding, full vocabulary logits of the unmodified forward, then gather."""
+    """One row, no padding, full vocabulary logits of the library's own model, then gather."""
     family = backbone.family
-    model = family.model
+    model = pristine(backbone.alias)
     tokenizer = backbone.tokenizer
     body = tokenizer(backbone.lead + text, add_special_tokens=False)["input_ids"]
     if layout.template:
@@ -65,6 +65,21 @@ def test_label_logits_equal_the_gathered_full_logits(name: str, position: str) -
     assert got.std() > 0.05, "a constant would pass any comparison"
 
 
+@pytest.mark.parametrize("texts", [["", "no"], ["good"]], ids=["empty", "one word"])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_short_texts_behind_a_prompt(name: str, texts: list[str]) -> None:
+    backbone = tiny(name)
+    torch.manual_seed(4)
+    prompts = torch.randn(2, 3, backbone.width)
+    data = backbone.read(texts, [0] * len(texts), Layout(3))
+    with torch.no_grad():
+        got = backbone.label_logits(prompts, data, backbone.labels(WORDS, "t"))
+        for replica in range(2):
+            for row, text in enumerate(texts):
+                expected = literal_logits(backbone, text, prompts[replica], Layout(3))
+                torch.testing.assert_close(got[replica, row], expected, atol=2e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_prompt_gradient_is_that_of_the_whole_model(name: str) -> None:
     backbone = tiny(name)
@@ -82,6 +97,15 @@ def test_prompt_gradient_is_that_of_the_whole_model(name: str) -> None:
     assert slow.grad is not None
     torch.testing.assert_close(fast.grad, slow.grad, atol=1e-5, rtol=1e-3)
     assert slow.grad.abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_whole_model_still_answers_at_every_position(name: str) -> None:
+    backbone = tiny(name)
+    ids = torch.tensor([backbone.tokenizer(TEXTS[1])["input_ids"]])
+    with torch.no_grad():
+        got = backbone.family.model(ids).logits
+        torch.testing.assert_close(got, pristine(name)(ids).logits, atol=2e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
