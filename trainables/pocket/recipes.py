@@ -60,11 +60,13 @@ RECIPES: dict[str, PocketRecipe] = {
         160,
         3,
         4,
-        cycles=(8_400_000,),
+        cycles=(8_400_000, 13_000_000),
         causal_share=0.51,
-        moved_share=(0.5,),
+        moved_share=(0.5, 0.4),
     ),
-    "pocket-llama": PocketRecipe("llama", "metaspace", False, 5120, 96, 4, 4, (3_000_000,)),
+    "pocket-llama": PocketRecipe(
+        "llama", "metaspace", False, 5120, 96, 4, 4, (3_000_000, 9_000_000)
+    ),
     "pocket-gpt2-large": PocketRecipe(
         "gpt2", "gpt-bytelevel", False, 6144, 192, 4, 6, (7_600_000,)
     ),
