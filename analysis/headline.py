@@ -7,6 +7,7 @@ from datetime import datetime
 
 import pandas as pd
 
+from analysis.durations import duration
 from analysis.layout import points, span
 from analysis.results import Sweep, finished_between, weight_rank
 from analysis.selection import Choices, at_choices, choose, complete, oracle
@@ -271,16 +272,6 @@ def _caution(frame: pd.DataFrame) -> str:
 def moment(time: datetime) -> str:
     """Date and time to the minute, with its zone where it has one."""
     return f"{time:%Y-%m-%d %H:%M} {time.tzname() or ''}".strip()
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: ``42 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
 
 
 def _count(number: int, noun: str) -> str:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TextIO
 
+from analysis.durations import duration
 from sweep.plan import cost
 from trainables.cells import Pack
 
@@ -102,16 +103,6 @@ class ProgressLine:
         if len(packs) > 3:
             parts[-1] += f" and {len(packs) - 3} more"
         return " | ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """``45 s``, ``3 min 20 s`` or ``2 h 5 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _share(pack: Pack, phase: str, done: int, total: int) -> float:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.durations import duration
 from sweep.agenda import Agenda
 from sweep.cluster import RayLostError, ray_session
 from sweep.desk import Closed, Desk
@@ -18,7 +19,7 @@ from sweep.lock import DriverLock
 from sweep.mlflow_sink import ARTIFACTS, MlflowSink, SinkTarget, default_tracking_uri
 from sweep.plan import Plan, cost
 from sweep.preflight import check_plan
-from sweep.progress import ProgressLine, duration
+from sweep.progress import ProgressLine
 from trainables.cells import Cell, Pack
 from trainables.errors import InputError
 

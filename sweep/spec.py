@@ -5,7 +5,7 @@ is the ``description`` of the field it concerns, so a new field documents its ow
 """
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from importlib import resources as package_files
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +17,7 @@ from sweep.explain import explain, nearest, show
 from sweep.methods import MethodSpec, check_settings, parse_method
 from trainables.errors import InputError
 from trainables.settings import METHOD_SETTINGS, TransferSettings
+from trainables.strict_yaml import UniqueKeyLoader
 
 MOST_SEEDS = 10_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -256,24 +257,9 @@ def _preset(name: str) -> Path:
     )
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe loader that takes a key written twice for the mistake it is."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
-            if key is not None and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key} stands there twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def _load_yaml(text: str, where: str) -> Any:
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, UniqueKeyLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f"line {mark.line + 1}: " if mark else ""

@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from analysis.durations import duration
 from sweep.folder import read_meta
 from sweep.ledger import Ledger
 from sweep.lock import running_driver
-from sweep.progress import duration
 
 _SHOWN_FAILURES = 10
 

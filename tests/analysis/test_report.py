@@ -8,7 +8,8 @@ import pytest
 
 from analysis import write_report
 from analysis.best_prompts import best_prompts
-from analysis.headline import best_transfer, duration, joint_tuning
+from analysis.durations import duration
+from analysis.headline import best_transfer, joint_tuning
 from analysis.results import load
 from analysis.selection import choose
 from tests.analysis.builder import Design, build, cells_of, fail, write_record

@@ -13,7 +13,7 @@ from sweep import cli
 from sweep.folder import bind
 from sweep.ledger import Ledger
 from sweep.lock import DriverLock
-from sweep.progress import ProgressLine, duration
+from sweep.progress import ProgressLine
 from sweep.tell import folder_status, plan_text, status_text
 from sweep.ui import free_port, is_free, server_command
 from tests.sweep.samples import content, plan_of
@@ -221,12 +221,6 @@ def test_the_progress_line(tty: bool) -> None:
     else:
         assert "\r" not in written
         assert written.count("\n") == 2
-
-
-def test_durations() -> None:
-    assert duration(45.4) == "45 s"
-    assert duration(200) == "3 min 20 s"
-    assert duration(7500) == "2 h 5 min"
 
 
 def test_the_server_is_for_this_machine_only(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The task file: its fields, their checks, and one-sentence messages for what is wrong."""
 
 import string
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -18,6 +17,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from trainables.errors import InputError
+from trainables.strict_yaml import UniqueKeyLoader
 from trainables.tasks.metrics import resolve_metric
 from trainables.tasks.sources import READERS
 
@@ -297,19 +297,8 @@ def _check_words(name: str, words: tuple[str, ...], num_classes: int) -> None:
             raise ValueError(f"{name} holds {word!r}, but must hold words without white space")
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without its two traps: ``no`` and ``yes`` stay words, no key may come twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
-            if key is not None and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the field {key} comes twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+class _Loader(UniqueKeyLoader):
+    """``no`` and ``yes`` stay words."""
 
 
 _Loader.yaml_implicit_resolvers = {

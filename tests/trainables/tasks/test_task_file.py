@@ -285,7 +285,7 @@ def test_wrong_fields(tmp_path: Path, fields: dict[str, Any], message: str) -> N
     ("content", "message"),
     [
         ("name: [", "task.yaml, line 1 is not valid YAML"),
-        ("name: a\nname: b\n", "line 2 is not valid YAML: the field name comes twice"),
+        ("name: a\nname: b\n", "line 2 is not valid YAML: the key name stands there twice"),
         ("- name\n", "holds a list, but must hold fields: name, version"),
         ("", "holds a NoneType, but must hold fields"),
         ("name: !!python/object:os.system {}", "is not valid YAML"),
