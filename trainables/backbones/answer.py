@@ -6,14 +6,11 @@ norms are needed once a row instead of once a token.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-if TYPE_CHECKING:
-    from trainables.backbones.family import Family
 
 
 @dataclass(frozen=True)
@@ -80,10 +77,25 @@ class Focus:
         return mixed.transpose(1, 2).flatten(2)
 
 
+class Focused(Protocol):
+    """What a family offers to :class:`AnswerLayer`."""
+
+    focus: Focus | None
+
+    @property
+    def layers_return_tuples(self) -> bool:
+        """Whether the body expects a tuple of a layer."""
+
+    def answer_layer(
+        self, layer: Any, states: torch.Tensor, focus: Focus, *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """A layer's output [N, 1, h] at the answers."""
+
+
 class AnswerLayer(nn.Module):
     """Stands in for a body's last layer; without a focus it is that layer."""
 
-    def __init__(self, layer: nn.Module, family: "Family") -> None:
+    def __init__(self, layer: nn.Module, family: Focused) -> None:
         """Wrap ``layer``; ``family`` says where answers are and how its layers work."""
         super().__init__()
         self.layer = layer
