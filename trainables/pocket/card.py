@@ -19,9 +19,10 @@ def model_card(record: Mapping[str, Any]) -> str:
         else ""
     )
     if record["masked"]:
+        shares = ", ".join(f"{share:.0%}" for share in record["moved_share"])
         start += (
-            " In its last part each row was one line, one of whose rarer words was taken out and"
-            " asked for at a mask behind the line."
+            f" Of the masked steps, {shares} (cycle by cycle) took one line a row, removed one of"
+            " its rarer words and asked for it at a mask behind the line."
         )
     note = f" {record['note']}" if record.get("note") else ""
     cycles = " + ".join(f"{tokens / 1e6:g}" for tokens in record["cycles"])
