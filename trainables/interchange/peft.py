@@ -94,9 +94,9 @@ def _readme(tuned: TunedPrompt, rows: int) -> str:
         vectors=len(tuned.prompt),
         rows=rows,
         begin=(
-            f"The {rows} virtual tokens here are the embedding of {' '.join(start)}, with which this"
-            " model's\ntexts begin, and then the prompt: PEFT puts virtual tokens before everything,"
-            " whereas the\nprompt was tuned to stand behind that token."
+            f"The {rows} virtual tokens here are the embedding of {' '.join(start)}, which this"
+            " model's\ntexts begin with, and then the prompt: PEFT puts virtual tokens before"
+            " everything,\nwhereas the prompt was tuned to stand behind that token."
             if begin
             else "This model's texts begin with no special token, so the prompt comes first."
         ),
