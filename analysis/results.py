@@ -48,7 +48,10 @@ COLUMNS: dict[str, str] = {
     "best_step": "step of the checkpoint kept",
     "steps": "steps trained",
     "train_seconds": "this cell's share of the training time, in seconds",
-    "nearest": "JSON: per prompt vector, the nearest words of the model's vocabulary",
+    "nearest": "JSON: per prompt vector, the nearest tokens of the model's vocabulary",
+    "nearest_cosine": "JSON: their cosines with the vector",
+    "nearest_words": "JSON: per prompt vector, the nearest whole words of the vocabulary",
+    "nearest_words_cosine": "JSON: their cosines with the vector",
     "prompt_file": "prompt file, relative to the sweep's folder",
     "pack": "pack (trial) that computed the cell",
     "finished": "when it was finished, ISO 8601",
@@ -70,7 +73,13 @@ _FLOATS = (
     "loss",
     "train_seconds",
 )
-_JSON = ("histogram", "nearest")
+_JSON = (
+    "histogram",
+    "nearest",
+    "nearest_cosine",
+    "nearest_words",
+    "nearest_words_cosine",
+)
 _TEXT = pd.StringDtype(na_value=np.nan)
 # Keys of a record's result that become columns unchanged.
 _MEASURED = (

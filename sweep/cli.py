@@ -111,6 +111,42 @@ def report(folder: Folder) -> None:
 
 
 @app.command()
+def export(
+    folder: Folder,
+    cell: Annotated[
+        str | None, typer.Option(metavar="ID", help="One cell, by its id or the start of it.")
+    ] = None,
+    best: Annotated[
+        bool,
+        typer.Option(
+            "--best", help="The best prompt of each target and task by validation (default)."
+        ),
+    ] = False,
+    top: Annotated[
+        int | None, typer.Option(metavar="N", help="The N best of each target and task.")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="peft, or npy (OptiPrompt, PTfer).")
+    ] = "peft",
+    to: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where to. Default: DIR/exports.")
+    ] = None,
+) -> None:
+    """Write prompts for other programs: a folder for each backbone, and a manifest."""
+    if sum((cell is not None, best, top is not None)) > 1:
+        raise InputError("--cell, --best, --top: found more than one; allowed: one of them")
+    if top is not None and top < 1:
+        raise InputError(f"--top: found {top}; allowed: a whole number of at least 1")
+    from sweep.export import Wanted, export_prompts, export_text
+
+    notes: list[str] = []
+    written, found = export_prompts(folder, Wanted(cell, top or 1, kind, to), notes)
+    for note in notes:
+        print(f"warning: {note}", file=sys.stderr)
+    print(export_text(written, found))
+
+
+@app.command()
 def ui(
     folder: Folder,
     port: Annotated[

@@ -11,7 +11,7 @@ from trainables.backbones import Backbone, Encoded, Layout, load_backbone
 from trainables.cells import Cell, Pack, PackOutcome
 from trainables.errors import InputError
 from trainables.evaluate import measure
-from trainables.prompts import nearest_words
+from trainables.reading import read_prompts
 from trainables.relative import Grams, gram_matrices, normalised_anchors
 from trainables.settings import METHOD_SETTINGS, from_mapping
 from trainables.soft import Replica, Source, tune
@@ -234,7 +234,7 @@ def _tune_sources(
         index = [replicas.index(_replica(cell)) for cell in wanted]
         chosen = found[index]
         measured = run.evaluate(alias, layout, chosen, logits[index])
-        words = nearest_words(run.backbone(alias), chosen)
+        readings = read_prompts(run.backbone(alias), chosen)
         for place, cell in enumerate(wanted):
             replica = index[place]
             if replica in tuned.failed:
@@ -249,7 +249,7 @@ def _tune_sources(
                 "best_step": tuned.best_step[replica],
                 "steps": settings.steps,
                 "alignment": tuned.alignment[replica] if len(sources) > 1 else None,
-                "nearest": words[place],
+                **readings[place],
                 "train_seconds": share,
             }
 
@@ -301,13 +301,13 @@ def _carry_group(run: _Run, cells: Sequence[Cell], known: Mapping[str, torch.Ten
     share = run.spend("transfer_seconds", began) / len(cells)
     layout = layout_of({**cells[0].settings, "prompt_length": carried.prompt.shape[1]})
     measured = run.evaluate(target, layout, carried.prompt)
-    words = nearest_words(backbone, carried.prompt)
+    readings = read_prompts(backbone, carried.prompt)
     for place, cell in enumerate(cells):
         run.outcome.prompts[cell.id] = carried.prompt[place].cpu().numpy()
         run.outcome.results[cell.id] = {
             **measured[place],
             "similarity": float(carried.similarity[place].mean()),
             "similarity_per_token": carried.similarity[place].tolist(),
-            "nearest": words[place],
+            **readings[place],
             "transfer_seconds": share,
         }

@@ -22,6 +22,12 @@ FAULTS = "PROMPTSWEEP_TABULATED_FAULTS"
 """Environment variable: a folder; see :func:`run_tabulated`."""
 
 _WIDTH = 8
+_READING = {
+    "nearest": [["a", "b"]],
+    "nearest_cosine": [[0.5, 0.25]],
+    "nearest_words": [["a", "b"]],
+    "nearest_words_cosine": [[0.5, 0.25]],
+}
 
 
 def find_model(
@@ -54,14 +60,14 @@ def tabulated_result(cell: Cell) -> dict[str, Any]:
             "best_step": 3,
             "steps": 4,
             "alignment": None if cell.row == "independent" else 0.5,
-            "nearest": [["a", "b"]],
+            **_READING,
             "train_seconds": 0.001,
         }
     if cell.kind == "transfer":
         result |= {
             "similarity": 0.5,
             "similarity_per_token": [0.5],
-            "nearest": [["a", "b"]],
+            **_READING,
             "transfer_seconds": 0.001,
         }
     return result

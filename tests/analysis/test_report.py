@@ -162,6 +162,32 @@ def test_the_best_prompt_is_chosen_on_validation_and_names_its_inputs(full_frame
         assert target.words[0] == ("word0", "near0", "far0")
 
 
+def test_words_are_read_on_the_target_and_on_every_source(tmp_path):
+    def alter(cell, record):
+        if cell.kind == "reference":
+            return
+        record["result"] |= {
+            "nearest": [[f"##{cell.target}", "b", "c"], ["The", "the", " "]],
+            "nearest_cosine": [[0.912, 0.8, 0.7], [0.61, 0.6, None]],
+            "nearest_words": [[f"{cell.target}word", "other", "third", "fourth"], []],
+            "nearest_words_cosine": [[0.551, 0.5, 0.449, 0.4], []],
+        }
+
+    build(tmp_path, Design(TWO, tasks=("mini/a",), weights=(0.0, 0.3)), alter=alter)
+    text = write_report(tmp_path).read_text(encoding="utf-8")
+    page = Page(text)
+    (prompt,) = best_prompts(load(tmp_path))
+    assert [reading.role for reading in prompt.readings] == ["target", "source", "source"]
+    for reading in prompt.readings:
+        name = reading.model
+        assert reading.words == ((f"{name}word", "other", "third"), ("The",))
+        assert reading.cosines == ((0.551, 0.5, 0.449), (0.61,))
+        assert reading.tokens == (f"##{name} 0.91, b 0.80, c 0.70", "The 0.61, the 0.60")
+        assert f"{name}word 0.55" in page.text
+        assert f'title="##{name} 0.91, b 0.80, c 0.70"' in text
+    assert "fourth" not in page.text
+
+
 def test_a_prompt_file_elsewhere_is_not_linked(tmp_path):
     def alter(cell, record):
         if cell.kind == "transfer":

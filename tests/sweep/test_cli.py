@@ -61,7 +61,7 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     assert sweep("--help") == 0
     text = capsys.readouterr().out
     names = [line.split()[0] for line in text.partition("Commands:")[2].strip().splitlines()]
-    assert names == ["presets", "plan", "run", "status", "report", "ui"]
+    assert names == ["presets", "plan", "run", "status", "report", "export", "ui"]
     options = {
         name: {word for word in _help(name, capsys).split() if word.startswith("--")}
         for name in names
@@ -72,6 +72,7 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         "run": {"--out", "--address", "--workers", "--help"},
         "status": {"--json", "--help"},
         "report": {"--help"},
+        "export": {"--cell", "--best", "--top", "--format", "--to", "--help"},
         "ui": {"--port", "--help"},
     }
 

@@ -5,9 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.trainables.tiny import tiny
 from trainables.evaluate import mean_loss, measure
-from trainables.prompts import nearest_words
 
 
 def test_measure_counts_by_hand() -> None:
@@ -34,13 +32,3 @@ def test_mean_loss_is_per_replica() -> None:
     for replica in range(3):
         literal = -sum(float(torch.log_softmax(logits[replica, i], 0)[gold[i]]) for i in range(5))
         assert float(mean_loss(logits, gold)[replica]) == pytest.approx(literal / 5, rel=1e-5)
-
-
-@pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])
-def test_nearest_words_of_an_embedding_row_are_its_own(name: str) -> None:
-    backbone = tiny(name)
-    ids = [backbone.word_id(word) for word in ("film", "good", "city")]
-    prompts = 3.0 * backbone.embeddings[torch.tensor(ids)][None]
-    (words,) = nearest_words(backbone, prompts, count=2)
-    assert [row[0] for row in words] == ["film", "good", "city"]
-    assert all(len(row) == 2 for row in words)

@@ -1,0 +1,158 @@
+"""A prompt as a folder of Hugging Face PEFT's prompt tuning, written without PEFT.
+
+PEFT puts its virtual tokens before everything else, the beginning-of-sequence token included, and
+has no position for them to choose. Here a prompt stands *after* that token. The two agree when the
+token's own embedding is the first of the virtual tokens and the text is tokenised without special
+tokens. Neither embedding tables nor position ids differ then, and scores are equal.
+
+PEFT has no task type for masked language models. Its ``FEATURE_EXTRACTION`` hands on whatever the
+model it wraps returns, for a masked model its logits, and so serves.
+"""
+
+import json
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+
+from trainables.errors import InputError
+from trainables.interchange.tuned import MANIFEST, README, TunedPrompt
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+
+
+def peft_files(tuned: TunedPrompt) -> dict[str, bytes]:
+    """Files of a folder that ``PeftModel.from_pretrained(model, folder)`` loads.
+
+    Raises:
+        InputError: a layout that PEFT cannot express, a prompt or label words that do not fit.
+    """
+    if tuned.layout.position != "prefix":
+        raise InputError(
+            f"position: found {tuned.layout.position!r}; allowed in the format peft: prefix,"
+            " because PEFT puts every prompt before the text (the format npy takes any)"
+        )
+    rows = peft_rows(tuned)
+    return {
+        CONFIG: (json.dumps(_config(tuned, len(rows)), indent=2) + "\n").encode(),
+        WEIGHTS: save({"prompt_embeddings": rows}, {"format": "pt"}),
+        MANIFEST: tuned.manifest("peft", peft=_usage(tuned, len(rows))),
+        README: _readme(tuned, len(rows)).encode(),
+    }
+
+
+def peft_rows(tuned: TunedPrompt) -> np.ndarray:
+    """Virtual tokens [b + m, d]: embeddings of the b tokens a text begins with, then the prompt."""
+    backbone = tuned.backbone
+    begin = backbone.embeddings[backbone.begin].float().cpu().numpy()
+    return np.ascontiguousarray(np.concatenate([begin, tuned.prompt]), dtype=np.float32)
+
+
+def _config(tuned: TunedPrompt, rows: int) -> dict[str, Any]:
+    backbone = tuned.backbone
+    config = backbone.family.config
+    return {
+        "auto_mapping": None,
+        "base_model_name_or_path": tuned.model.location,
+        "inference_mode": True,
+        "num_attention_heads": config.num_attention_heads,
+        "num_layers": config.num_hidden_layers,
+        "num_transformer_submodules": 1,
+        "num_virtual_tokens": rows,
+        "peft_type": "PROMPT_TUNING",
+        "prompt_tuning_init": "RANDOM",
+        "prompt_tuning_init_text": None,
+        "revision": tuned.model.revision,
+        "task_type": "FEATURE_EXTRACTION" if backbone.family.masked else "CAUSAL_LM",
+        # Not always the hidden size, which PEFT would take: OPT-350M projects its embeddings.
+        "token_dim": backbone.width,
+        "tokenizer_kwargs": None,
+        "tokenizer_name_or_path": None,
+    }
+
+
+def _usage(tuned: TunedPrompt, rows: int) -> dict[str, Any]:
+    return {
+        "virtual_tokens": rows,
+        "of_which_begin": rows - len(tuned.prompt),
+        "add_special_tokens": False,
+        "ids_after_text": tuned.ids_after_text,
+        "answer_index": -1 - len(tuned.backbone.end),
+        "padding": "right",
+        "position_ids": "left out: PEFT drops them",
+        "dtype": "float32",
+    }
+
+
+def _readme(tuned: TunedPrompt, rows: int) -> str:
+    masked, begin = tuned.backbone.family.masked, rows - len(tuned.prompt)
+    start = tuned.backbone.tokenizer.convert_ids_to_tokens(tuned.backbone.begin)
+    return _README.format(
+        model=tuned.model.alias,
+        task=tuned.task.name,
+        vectors=len(tuned.prompt),
+        rows=rows,
+        begin=(
+            f"The {rows} virtual tokens here are the embedding of {' '.join(start)}, which this"
+            " model's\ntexts begin with, and then the prompt: PEFT puts virtual tokens before"
+            " everything,\nwhereas the prompt was tuned to stand behind that token."
+            if begin
+            else "This model's texts begin with no special token, so the prompt comes first."
+        ),
+        answer=(
+            "After the text come the mask, at which the answer is read, and the end token;"
+            f" `{MANIFEST}` has their ids."
+            if masked
+            else "The answer is what the model predicts after the last token."
+        ),
+        auto="AutoModelForMaskedLM" if masked else "AutoModelForCausalLM",
+        masked=_MASKED if masked else "",
+        manifest=MANIFEST,
+    )
+
+
+_MASKED = """
+PEFT has no task type for masked models. The folder says `FEATURE_EXTRACTION`, under which PEFT
+hands on what the model returns, here logits. Load the model with its masked head, as above;
+`AutoPeftModel` would load it without.
+"""
+
+_README = """# Soft prompt for {model}, task {task}
+
+{vectors} prompt vectors as a PEFT prompt-tuning folder. What they were tuned on and what they
+scored is in `{manifest}`.
+
+**Tokenise texts without special tokens.** {begin}
+{answer}
+Pad on the right, if at all, and with an attention mask; give no position ids (PEFT drops them).
+Texts longer than `most_text_tokens` are cut. Scores agree in float32 and evaluation mode.
+
+```python
+import json
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import {auto}, AutoTokenizer
+
+folder = Path(".")  # this folder
+about = json.loads((folder / "{manifest}").read_text())
+base, layout, usage = about["base_model"], about["layout"], about["peft"]
+labels = [label["token_id"] for label in about["task"]["labels"]]
+tokenizer = AutoTokenizer.from_pretrained(base["location"], revision=base["revision"])
+model = {auto}.from_pretrained(
+    base["location"], revision=base["revision"], dtype=torch.float32
+)
+model = PeftModel.from_pretrained(model, str(folder)).eval()
+
+
+@torch.no_grad()
+def scores(text):
+    \"\"\"One number for each class: the logit of its label word.\"\"\"
+    ids = tokenizer(layout["text_prefix"] + text, add_special_tokens=False)["input_ids"]
+    ids = ids[: layout["most_text_tokens"]] + usage["ids_after_text"]
+    logits = model(input_ids=torch.tensor([ids], dtype=torch.long)).logits
+    return logits[0, usage["answer_index"], labels]
+```
+{masked}"""

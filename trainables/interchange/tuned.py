@@ -1,0 +1,113 @@
+"""A prompt with all that its scores rest on, and what a folder says about it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainables.backbones import Backbone, Layout
+from trainables.cells import ModelRef
+from trainables.errors import InputError
+from trainables.tasks import Task
+
+MANIFEST = "promptsweep.json"
+README = "README.md"
+
+
+@dataclass(frozen=True, eq=False)
+class TunedPrompt:
+    """A tuned or carried prompt on the model it is meant for.
+
+    Attributes:
+        prompt: float32 [m, d].
+        backbone: the model.
+        model: where that model is to be had.
+        layout: how inputs were put together when the prompt was scored.
+        task: what it was scored on.
+        about: further facts for the manifest: cell, sources, seed, λ, scores.
+    """
+
+    prompt: np.ndarray
+    backbone: Backbone
+    model: ModelRef
+    layout: Layout
+    task: Task
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise InputError for a prompt that does not fit the model or the layout."""
+        expected = (self.layout.prompt_length, self.backbone.width)
+        if self.prompt.shape != expected:
+            raise InputError(
+                f"model {self.model.alias!r}: found a prompt of shape {list(self.prompt.shape)};"
+                f" allowed: {list(expected)} (prompt length, width of the model's embeddings)"
+            )
+
+    @cached_property
+    def label_ids(self) -> list[int]:
+        """Token ids of the label words [C]; InputError where one is no single token."""
+        return self.backbone.label_ids(self.task.label_words, self.task.name)
+
+    @property
+    def ids_after_text(self) -> list[int]:
+        """Ids of what follows a text in the layout ``prefix``: template, mask, end."""
+        backbone, template = self.backbone, self.layout.template
+        after = backbone.tokens(backbone.lead + template) if template else []
+        mask = [backbone.tokenizer.mask_token_id] if backbone.family.masked else []
+        return [*after, *mask, *backbone.end]
+
+    def manifest(self, kind: str, **more: Any) -> bytes:
+        """JSON that says what the prompt is and how to read with it.
+
+        Args:
+            kind: the format of the vectors beside it.
+            **more: entries that only this format has.
+        """
+        backbone, task = self.backbone, self.task
+        content = {
+            "format": f"promptsweep-{kind}",
+            "version": 1,
+            **self.about,
+            "base_model": {
+                **asdict(self.model),
+                "head": "masked" if backbone.family.masked else "causal",
+            },
+            "task": {
+                "name": task.name,
+                "digest": task.digest,
+                "metric": task.metric,
+                "labels": [
+                    {"class": name, "word": word, "token_id": number}
+                    for name, word, number in zip(
+                        task.classes, task.label_words, self.label_ids, strict=True
+                    )
+                ],
+            },
+            "prompt": {"vectors": len(self.prompt), "width": backbone.width},
+            "layout": {
+                "position": self.layout.position,
+                "template": self.layout.template,
+                "text_prefix": backbone.lead,
+                "most_text_tokens": backbone.room(self.layout, task.name),
+                "begin_ids": list(backbone.begin),
+                "mask_id": backbone.tokenizer.mask_token_id if backbone.family.masked else None,
+                "end_ids": list(backbone.end),
+            },
+            **more,
+        }
+        return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files (name to content) into ``folder``, which is made where it does not exist.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
