@@ -116,7 +116,7 @@ def _line(item: Mapping[str, Any], width: int) -> str:
         line += f"  {_points(item[row]['score']):>6}{mark}"
         if item["off"]:
             line += f"  {100 * item['off'][row]:>+6.1f}"
-    return line + ("  nearest" if item["nearest"] else "")
+    return (line + ("  nearest" if item["nearest"] else "")).rstrip()
 
 
 def _points(score: float) -> str:

@@ -150,7 +150,6 @@ class TaskFile(_Fields):
     own is ``extends`` and ``data``.
     """
 
-    extends: Name | None = None
     name: Name
     version: Annotated[StrictInt, Field(ge=1)]
     description: str = ""
@@ -164,6 +163,7 @@ class TaskFile(_Fields):
     metric: Name = "accuracy"
     splits: Splits = Field(default_factory=Splits)
     limit: Limit = Field(default_factory=Limit)
+    extends: Name | None = None
 
     @field_validator("text", "manual")
     @classmethod
