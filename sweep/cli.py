@@ -27,10 +27,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 @app.command()
-def presets() -> None:
-    """List the specs that come with the package."""
-    from sweep.spec import preset_description, preset_names
+def presets(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Print this preset's YAML instead.")
+    ] = None,
+) -> None:
+    """List the specs that come with the package; with a name, print that one to start from."""
+    from sweep.spec import preset_description, preset_names, preset_text
 
+    if name is not None:
+        print(preset_text(name), end="")
+        return
     names = preset_names()
     width = max(map(len, names))
     for name in names:
@@ -59,6 +66,34 @@ def plan(
         done = Ledger(out).done_ids()
     counts = made.counts(done)
     print(json.dumps(counts) if as_json else plan_text(counts))
+
+
+@app.command()
+def calibrate(
+    spec: Spec,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model (repeatable). Default: the spec's targets.")
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help="A task of the spec (repeatable). Default: all.")
+    ] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Option(metavar="A,B", help="Further label words, one a class (repeatable)."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score choices of label words with the Empty and Manual prompts, beside paper A's rows."""
+    from sweep.calibrate import Choice, table
+    from sweep.calibrate import calibrate as score
+    from sweep.spec import load_spec
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
+
+    further = [[word.strip() for word in item.split(",")] for item in words or ()]
+    found = score(load_spec(spec), Choice(model or (), task or (), further), say)
+    print(json.dumps(found) if as_json else table(found))
 
 
 @app.command()

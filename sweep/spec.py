@@ -226,6 +226,15 @@ def preset_description(name: str) -> str:
     return load_spec(name).description
 
 
+def preset_text(name: str) -> str:
+    """The YAML of a preset, to start a spec of one's own from.
+
+    Raises:
+        InputError: there is no such preset.
+    """
+    return _preset(name).read_text(encoding="utf-8")
+
+
 def load_spec(name_or_path: str) -> SweepSpec:
     """Read and check a spec.
 

@@ -61,7 +61,7 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     assert sweep("--help") == 0
     text = capsys.readouterr().out
     names = [line.split()[0] for line in text.partition("Commands:")[2].strip().splitlines()]
-    assert names == ["presets", "plan", "run", "status", "report", "export", "ui"]
+    assert names == ["presets", "plan", "calibrate", "run", "status", "report", "export", "ui"]
     options = {
         name: {word for word in _help(name, capsys).split() if word.startswith("--")}
         for name in names
@@ -69,6 +69,7 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     assert options == {
         "presets": {"--help"},
         "plan": {"--json", "--out", "--help"},
+        "calibrate": {"--model", "--task", "--words", "--json", "--help"},
         "run": {"--out", "--address", "--workers", "--help"},
         "status": {"--json", "--help"},
         "report": {"--help"},
@@ -86,8 +87,21 @@ def _help(name: str, capsys: pytest.CaptureFixture[str]) -> str:
 def test_presets_are_listed_with_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert sweep("presets") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["quickstart", "smoke"]
+    assert [line.split()[0] for line in lines] == ["paper_a", "quickstart", "smoke"]
     assert all(len(line.split()) > 5 for line in lines)
+
+
+def test_a_preset_is_printed_to_start_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep("presets", "smoke") == 0
+    own = tmp_path / "own.yaml"
+    own.write_text(capsys.readouterr().out)
+    assert sweep("plan", "smoke", "--json") == sweep("plan", str(own), "--json") == 0
+    one, other = capsys.readouterr().out.splitlines()
+    assert one == other
+    assert sweep("presets", "smok") == 2
+    assert "did you mean smoke" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

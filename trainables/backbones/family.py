@@ -18,12 +18,14 @@ class Family(ABC):
     Attributes:
         model_type: the ``model_type`` of the Hugging Face config.
         masked: the answer is read at a mask (else: predicted after the last token).
+        heads: how the names of the family's classes with a vocabulary head end.
         layers_return_tuples: the body expects a tuple of each of its layers.
         focus: where answers are read in the forward pass under way, None outside of one.
     """
 
     model_type: ClassVar[str]
     masked: ClassVar[bool]
+    heads: ClassVar[tuple[str, ...]] = ("ForMaskedLM", "ForPreTraining")
     layers_return_tuples: ClassVar[bool] = False
     registry: ClassVar[dict[str, type["Family"]]] = {}
 
@@ -124,6 +126,7 @@ class CausalFamily(Family):
     """Families that predict the next token and whose head is one matrix."""
 
     masked = False
+    heads = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
 
     def _visible(
         self, length: int, attention_mask: torch.Tensor | None, answers: torch.Tensor

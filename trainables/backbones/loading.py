@@ -4,6 +4,7 @@ import importlib
 import logging
 import pkgutil
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,24 @@ def load_reader(ref: ModelRef) -> Reader:
     if family is None:
         raise InputError(
             f"model {ref.alias!r}: architecture {config.model_type!r} is not supported;"
-            f" allowed: {', '.join(sorted(known))}"
+            " allowed: masked and causal language models of the architectures"
+            f" {', '.join(sorted(known))}"
         )
+    _check_head(ref, family, getattr(config, "architectures", None))
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(f"model {ref.alias!r}: no fast tokenizer (tokenizer.json) in its folder")
     return Reader(ref.alias, family(config), tokenizer)
+
+
+def _check_head(ref: ModelRef, family: type[Family], architectures: Sequence[str] | None) -> None:
+    """Refuse encoders and classifiers: the library would give them a random vocabulary head."""
+    if architectures and not any(name.endswith(family.heads) for name in architectures):
+        kind = "masked" if family.masked else "causal"
+        raise InputError(
+            f"model {ref.alias!r}: its config.json says {', '.join(architectures)}, which has no"
+            f" vocabulary head; allowed: a {kind} language model (a class named"
+            f" …{', …'.join(family.heads)})"
+        )
 
 
 def _load(ref: ModelRef, device: str) -> Backbone:
@@ -75,11 +89,22 @@ def _load(ref: ModelRef, device: str) -> Backbone:
     transformers.utils.logging.disable_progress_bar()
     auto = AutoModelForMaskedLM if reader.family.masked else AutoModelForCausalLM
     try:
-        model = auto.from_pretrained(
-            ref.location, dtype=torch.float32, use_safetensors=True, **_where(ref)
+        model, found = auto.from_pretrained(
+            ref.location,
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
+            **_where(ref),
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(_cannot_load(ref, error)) from error
+    missing = sorted(found["missing_keys"])
+    if missing:
+        # What is not in the file would be random numbers, and no error would say so.
+        raise InputError(
+            f"model {ref.alias!r}: {len(missing)} of its weights are not in {ref.location!r}"
+            f" ({', '.join(missing[:3])}); allowed: a complete masked or causal language model"
+        )
     family = type(reader.family)(model.config, model.to(device))
     return Backbone(ref.alias, family, reader.tokenizer, device)
 
@@ -92,7 +117,9 @@ def _where(ref: ModelRef) -> dict[str, Any]:
 def _cannot_load(ref: ModelRef, error: Exception) -> str:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     kind = "folder" if Path(ref.location).is_dir() else "Hub model"
+    pinned = f" at revision {ref.revision}" if ref.revision else ""
     return (
-        f"model {ref.alias!r}: {kind} {ref.location!r} cannot be loaded ({reason});"
-        " allowed: a Hugging Face masked or causal language model with safetensors weights"
+        f"model {ref.alias!r}: {kind} {ref.location!r}{pinned} cannot be loaded"
+        f" ({reason.rstrip('.')}); allowed: a Hugging Face masked or causal language model with"
+        " safetensors weights, or a folder that holds one"
     )

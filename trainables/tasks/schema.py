@@ -24,6 +24,9 @@ from trainables.tasks.sources import READERS
 Name = Annotated[str, Field(min_length=1)]
 Rows = Annotated[StrictInt, Field(ge=1)]
 
+PACKAGED = Path(__file__).parent
+"""Folder of the packaged tasks."""
+
 _MASKS = ("[MASK]", "<mask>", "[mask]")
 
 
@@ -139,7 +142,13 @@ class Limit(_Fields):
 
 
 class TaskFile(_Fields):
-    """All a task file may hold; README.md in this folder explains each field."""
+    """All a task file may hold; README.md in this folder explains each field.
+
+    ``extends`` names another task, a packaged one (``sst2``) or a file ending in .yaml (relative to
+    this file). Every field given here replaces that task's field as a whole, every other one is
+    taken over; its local data files stay where they are. So the same task over a folder of one's
+    own is ``extends`` and ``data``.
+    """
 
     name: Name
     version: Annotated[StrictInt, Field(ge=1)]
@@ -154,6 +163,7 @@ class TaskFile(_Fields):
     metric: Name = "accuracy"
     splits: Splits = Field(default_factory=Splits)
     limit: Limit = Field(default_factory=Limit)
+    extends: Name | None = None
 
     @field_validator("text", "manual")
     @classmethod
@@ -215,11 +225,60 @@ def columns_of(text: str) -> tuple[str, ...]:
 
 
 def read(file: Path) -> TaskFile:
-    """The checked content of a task file.
+    """The checked content of a task file and of what it extends.
 
     Raises:
         InputError: naming the file, the field, what was found and what is allowed.
     """
+    fields = _fields(file)
+    try:
+        return TaskFile.model_validate(fields)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    except ValidationError as error:
+        raise InputError(f"{file}: {_sentence(error.errors()[0])}") from None
+
+
+def _fields(file: Path, below: tuple[Path, ...] = ()) -> dict[Any, Any]:
+    """The fields of a task file on top of those of the task it extends.
+
+    Args:
+        file: the task file.
+        below: files that extend it, none of which it may extend.
+    """
+    content = _content(file)
+    extended = content.get("extends")
+    if not isinstance(extended, str) or not extended:
+        return content
+    parent = PACKAGED / f"{extended}.yaml"
+    if not parent.is_file():
+        parent = file.parent / Path(extended).expanduser()
+        if parent.suffix not in (".yaml", ".yml"):
+            raise InputError(
+                f"{file}: extends is {extended!r}, but must be a packaged task"
+                " or the path of a task file ending in .yaml"
+            )
+    chain = (*below, file.resolve())
+    if parent.resolve() in chain:
+        raise InputError(f"{file}: extends is {extended!r}, which leads back to {parent.name}")
+    inherited = _fields(parent, chain)
+    if "data" not in content:
+        _fix_paths(inherited.get("data"), parent.absolute().parent)
+    return {**inherited, **content}
+
+
+def _fix_paths(data: Any, folder: Path) -> None:
+    """Let paths of local data files start from the folder of the task file that names them."""
+    files = data.get("files") if isinstance(data, dict) else None
+    if isinstance(files, dict):
+        data["files"] = {
+            name: str(folder / path) if isinstance(path, str) else path
+            for name, path in files.items()
+        }
+
+
+def _content(file: Path) -> dict[Any, Any]:
+    """What the YAML of one task file holds."""
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), _Loader)
     except UnicodeDecodeError as error:
@@ -238,12 +297,7 @@ def read(file: Path) -> TaskFile:
             f"the task file {file} holds a {type(content).__name__}, but must hold fields: "
             f"{', '.join(_allowed(TaskFile))}"
         )
-    try:
-        return TaskFile.model_validate(content)
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from None
-    except ValidationError as error:
-        raise InputError(f"{file}: {_sentence(error.errors()[0])}") from None
+    return content
 
 
 _ALLOWED: dict[str, type[BaseModel]] = {

@@ -77,7 +77,9 @@ class Task:
             fingerprint = source.fingerprint()
         except InputError as error:
             raise InputError(f"{file}: {error}") from None
-        fields = content.model_dump(mode="json", by_alias=True, exclude={"description", "data"})
+        # A task that extends another is what its fields say, however they came together.
+        unhashed = {"description", "data", "extends"}
+        fields = content.model_dump(mode="json", by_alias=True, exclude=unhashed)
         return cls(
             name=content.name,
             version=content.version,

@@ -1,0 +1,93 @@
+"""Mistakes found before training: one sentence each, or a warning with the count."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+import yaml
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
+
+from trainables.cells import ModelRef
+from trainables.errors import InputError
+from trainables.models import resolve_model
+from trainables.preflight import preflight
+from trainables.tasks import resolve_task
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def model_of(folder: Path, words: list[str], positions: int = 64) -> ModelRef:
+    """A tiny BERT (no weights: a preflight needs none) that knows just these words."""
+    vocabulary = {word: place for place, word in enumerate([*SPECIAL, "##a", *words])}
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))  # type: ignore[arg-type]
+    tokenizer.pre_tokenizer = Whitespace()  # type: ignore[assignment]
+    tokenizer.post_processor = TemplateProcessing(  # type: ignore[assignment]
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = dict(zip(("pad", "unk", "cls", "sep", "mask"), SPECIAL, strict=True))
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, **{f"{name}_token": token for name, token in names.items()}
+    ).save_pretrained(folder)
+    transformers.BertConfig(
+        vocab_size=len(vocabulary), max_position_embeddings=positions
+    ).save_pretrained(folder)
+    return ModelRef(folder.name, str(folder), None, folder.name)
+
+
+def words(count: int) -> list[str]:
+    """Words that the embedded BERT has as one token."""
+    known = transformers.AutoTokenizer.from_pretrained(resolve_model("pocket-bert").location)
+    table = [word for word in sorted(known.get_vocab()) if word.isalpha() and word.islower()]
+    return list(dict.fromkeys(["bad", "good", "a", "the", *table]))[:count]
+
+
+def test_few_common_words_are_a_warning_with_their_number(tmp_path: Path) -> None:
+    small, pocket = model_of(tmp_path / "small", words(60)), resolve_model("pocket-bert")
+    task = resolve_task("mini/reviews")
+    found = preflight([small, pocket], [task], [{"prompt_length": 5}], [("small", "pocket-bert")])
+    assert found == [
+        "models pocket-bert, small share only 60 single-token words; relative representations rest"
+        " on few anchors (fewer than 500)"
+    ]
+
+
+def test_no_common_word_is_an_error(tmp_path: Path) -> None:
+    small = model_of(tmp_path / "small", ["zzyzx", "qwrtp", "a" * 9])
+    pocket = resolve_model("pocket-bert")
+    with pytest.raises(InputError, match="models pocket-bert, small: no word is a single token"):
+        preflight([small, pocket], [], [], [("small", "pocket-bert")])
+
+
+@pytest.mark.parametrize("length", [61, 64, 1000])
+def test_a_prompt_longer_than_the_positions(tmp_path: Path, length: int) -> None:
+    small = model_of(tmp_path / "small", words(60))
+    task = resolve_task("mini/reviews")
+    assert preflight([small], [task], [{"prompt_length": 60}]) == []
+    with pytest.raises(InputError, match=f"prompt_length {length} .*; allowed: fewer than 64"):
+        preflight([small], [task], [{"prompt_length": length}])
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('{"text": "fine"}', "line 1 has no column 'label'"),
+        ('{"text": "fine", "label": -1}', "all labels of .* are -1, .*not public"),
+        ('{"text": "fine", "label": null}', "line 1 has the label None"),
+    ],
+)
+def test_a_test_split_without_labels(tmp_path: Path, row: str, message: str) -> None:
+    for split in ("train", "validation"):
+        lines = [f'{{"text": "{split} {label}", "label": {label}}}' for label in (0, 1)]
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(lines))
+    (tmp_path / "test.jsonl").write_text(row)
+    files = {split: f"{split}.jsonl" for split in ("train", "validation", "test")}
+    content: dict[str, Any] = {"extends": "mini/reviews", "name": "own", "data": {"files": files}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(content))
+    task = resolve_task(str(tmp_path / "own.yaml"))
+    with pytest.raises(InputError, match=message) as caught:
+        preflight([resolve_model("pocket-bert")], [task], [])
+    assert "\n" not in str(caught.value)
