@@ -58,7 +58,8 @@ class Beginning:
 
     def rows(self, ids: list[int]) -> torch.Tensor:
         """Embeddings of tokens, float32 on the CPU."""
-        return self.backbone.embeddings[ids].float().cpu()
+        found: torch.Tensor = self.backbone.embeddings[ids].float().cpu()
+        return found
 
 
 def _normal(start: Beginning) -> torch.Tensor:
@@ -117,15 +118,57 @@ def begin(start: Beginning) -> torch.Tensor:
     return INITIALISERS[start.settings.init](start)
 
 
+def _check_words(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
+    del settings, file
+    frequent_words(reader)
+
+
+def _check_text(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
+    del file
+    text_tokens(reader, settings)
+
+
+def _check_file(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
+    if file is None:
+        raise InputError(f"init_file: found no file for model {reader.alias!r}")
+    read_prompt(file, reader.alias, settings.prompt_length, reader.family.width)
+
+
+CHECKS: dict[str, Callable[[Reader, SoftSettings, Path | None], None]] = {
+    "vocabulary": _check_words,
+    "label_words": _check_words,
+    "text": _check_text,
+    "file": _check_file,
+}
+"""What can be found wrong with a way before any weights are loaded."""
+
+
+def check_beginning(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
+    """Refuse what :func:`begin` would refuse, with no weights at hand.
+
+    Args:
+        reader: the model.
+        settings: the way and its parameters.
+        file: path of ``init: file`` for this model.
+
+    Raises:
+        InputError: as :func:`begin`.
+    """
+    check = CHECKS.get(settings.init)
+    if check is not None:
+        check(reader, settings, file)
+
+
 def frequent_words(reader: Reader) -> list[int]:
     """Ids of the some 5,000 most frequent words, as far as a tokenizer tells.
 
-    Tokenizers hold no counts; their ids are taken for the order of frequency. That is what RoBERTa's
-    dictionary is sorted by and, but for rounding, SentencePiece's unigrams (by log probability).
-    WordPiece vocabularies follow it closely. In byte-level and SentencePiece BPE the order is that
-    of the merges: a word comes when its last pair was the most frequent one, which favours words
-    that other words contain. Before their words, WordPiece and BPE list their characters; so words
-    are whole, word-initial tokens of two letters and more, without digits and punctuation.
+    Tokenizers hold no counts, so the order of their ids stands in for frequency. In WordPiece
+    vocabularies, RoBERTa's dictionary and SentencePiece's unigrams (by log probability) words are
+    sorted by it, or nearly so. In byte-level and SentencePiece BPE ids follow the merges: a word
+    comes once its last pair is the most frequent one left, its pieces before it, so that the start
+    of longer words may stand among the words. WordPiece and BPE list their characters first; words
+    are therefore whole, word-initial tokens of two letters and more, no digits, no punctuation.
+    Where a tokenizer has fewer than 5,000 of them, all are taken.
 
     Returns:
         At most :data:`FREQUENT` ids, the most frequent first.
@@ -155,12 +198,6 @@ def text_tokens(reader: Reader, settings: SoftSettings) -> list[int]:
             f" {reader.alias!r}; allowed: a text with at least one token"
         )
     return ids
-
-
-def file_for(pattern: str, alias: str, base: Path | None = None) -> Path:
-    """The file that ``init_file`` names for a model; relative paths start from ``base``."""
-    path = Path(pattern.replace("{model}", alias)).expanduser()
-    return path if base is None else base / path
 
 
 def read_prompt(path: Path, alias: str, length: int, width: int) -> np.ndarray:

@@ -40,53 +40,67 @@ LOSSES: dict[str, RowLoss] = {"label_words": _label_words, "vocabulary": _vocabu
 """Loss [N] of a batch of N rows, label ids [C], prompts [R, m, d] and each row's prompt [N]."""
 
 
-def dropped(
-    loss: RowLoss, weights: Sequence[object], seeds: Sequence[int]
-) -> Callable[[Backbone, str, int], RowLoss]:
-    """``loss`` with dropout in the model, its masks paired between replicas of one seed.
+class StackLoss:
+    """The task's loss of every row of a stack of R replicas, with dropout if asked for.
 
-    The replicas of one weight λ pass the model together, one pass a weight, and before each pass
-    the generator is set anew from the seeds in it, the model and the step. So rows of the same
-    seed and example meet the same masks under every λ, and under λ = 0 in a stack of that source
-    alone, wherever the passes hold the same seeds. Runs of a seed beside other seeds have other
-    masks: with dropout a replica does not get bit by bit what it would get alone.
-
-    Args:
-        loss: an entry of :data:`LOSSES`.
-        weights: λ of each of the R replicas.
-        seeds: their seeds.
-
-    Returns:
-        From a model, its key in what is random and the step, the loss; its batches hold the rows
-        of replica 0, then of replica 1, and so on, as many of each.
+    Dropout masks are paired between replicas of one seed. The replicas of one weight λ pass the
+    model together, one pass a weight, and before each pass the generator is set anew from the seeds
+    in it, the model and the step. So rows of one seed and example meet the same masks under every
+    λ, and under λ = 0 in a stack of that source alone, wherever the passes hold the same seeds.
+    Beside other seeds a replica has other masks: with dropout it does not get bit by bit what it
+    would get alone.
     """
-    passes: dict[object, list[int]] = {}
-    for place in sorted(range(len(seeds)), key=lambda place: seeds[place]):
-        passes.setdefault(weights[place], []).append(place)
 
-    def at(backbone: Backbone, key: str, step: int) -> RowLoss:
-        def rows_loss(
-            model: Backbone,
-            batch: Encoded,
-            label_ids: torch.Tensor,
-            prompts: torch.Tensor,
-            owner: torch.Tensor,
-        ) -> torch.Tensor:
-            found = prompts.new_zeros(len(seeds), len(owner) // len(seeds))
-            every = torch.arange(len(owner), device=owner.device).view(len(seeds), -1)
-            parts = {}
-            for places in passes.values():
-                number = seeded("dropout", key, step, *(seeds[place] for place in places))
-                rows = every[places].flatten()
-                with _randomness(backbone.device, number.initial_seed()), model.dropout():
-                    part = loss(model, batch.take(rows), label_ids, prompts, owner[rows])
-                parts.update(zip(places, part.view(len(places), -1), strict=True))
-            del found
-            return torch.cat([parts[place] for place in range(len(seeds))])
+    def __init__(
+        self, loss: str, dropout: bool, seeds: Sequence[int], weights: Sequence[float | None]
+    ) -> None:
+        """Prepare for a stack.
 
-        return rows_loss
+        Args:
+            loss: a name in :data:`LOSSES`.
+            dropout: whether the models drop out.
+            seeds: seed of each replica.
+            weights: λ of each replica (None: annealing).
+        """
+        self._loss = LOSSES[loss]
+        self._seeds = tuple(seeds)
+        self._passes: dict[float | None, list[int]] = {}
+        if dropout:
+            for place in sorted(range(len(seeds)), key=lambda place: seeds[place]):
+                self._passes.setdefault(weights[place], []).append(place)
 
-    return at
+    def __call__(
+        self,
+        backbone: Backbone,
+        batch: Encoded,
+        label_ids: torch.Tensor,
+        prompts: torch.Tensor,
+        moment: tuple[object, ...],
+    ) -> torch.Tensor:
+        """Loss [R, B].
+
+        Args:
+            backbone: the model.
+            batch: R · B rows: those of replica 0, then those of replica 1, and so on.
+            label_ids: [C].
+            prompts: [R, m, d].
+            moment: what dropout masks depend on besides the seeds: the model's key and the step.
+        """
+        replicas = len(self._seeds)
+        index = torch.arange(replicas, device=prompts.device)
+        owner = index.repeat_interleave(len(batch) // replicas)
+        if not self._passes:
+            return self._loss(backbone, batch, label_ids, prompts, owner).view(replicas, -1)
+        every = torch.arange(len(batch), device=prompts.device).view(replicas, -1)
+        found: dict[int, torch.Tensor] = {}
+        for places in self._passes.values():
+            rows = every[places].flatten()
+            seeds = (self._seeds[place] for place in places)
+            number = seeded("dropout", *moment, *seeds).initial_seed()
+            with _randomness(backbone.device, number), backbone.dropout():
+                part = self._loss(backbone, batch.take(rows), label_ids, prompts, owner[rows])
+            found.update(zip(places, part.view(len(places), -1), strict=True))
+        return torch.stack([found[place] for place in range(replicas)])
 
 
 @contextmanager

@@ -8,7 +8,8 @@ import torch
 class ElementwiseAdamW:
     """AdamW, with or without bias correction.
 
-    Weight decay is decoupled and comes before the update, as in ``torch.optim.AdamW``. Every operation is element-wise, so that replicas stacked in one tensor never meet.
+    Every operation is element-wise, so that replicas stacked in one tensor never meet. Weight decay
+    is decoupled and comes before the update, as in ``torch.optim.AdamW``.
     ``bias_correction=False`` is the AdamW of transformers 3 (``correct_bias=False``) that
     OptiPrompt used and that torch does not have: its first steps are (1-β₁)/√(1-β₂) ≈ 3.2 times
     larger.

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 from trainables.errors import InputError
 
-
 STEPS = 1000
 """Optimiser steps where neither steps nor epochs are given."""
 
@@ -20,9 +19,13 @@ CHECKPOINTS = ("best", "last")
 INITS = ("normal", "uniform", "vocabulary", "label_words", "text", "file")
 
 
-def _later(default: Any, axis: bool = False) -> Any:
-    """A field that is younger than the first cells: :func:`stored` leaves it out at its default."""
-    return field(default=default, metadata={"later": True, "axis": axis})
+def _later(default: Any, axis: bool = False, only_with: str | None = None) -> Any:
+    """A field that is younger than the first cells: :func:`stored` leaves it out at its default.
+
+    ``only_with``: the one value of ``init`` that takes it.
+    """
+    marks = {"later": True, "axis": axis, "only_with": only_with}
+    return field(default=default, metadata=marks)
 
 
 def _axis(default: Any) -> Any:
@@ -83,8 +86,8 @@ class SoftSettings:
     loss: str = _later("label_words")
     checkpoint: str = _later("best")
     init: str = _later("normal", axis=True)
-    init_text: str | None = _later(None)
-    init_file: str | None = _later(None)
+    init_text: str | None = _later(None, only_with="text")
+    init_file: str | None = _later(None, only_with="file")
 
     def __post_init__(self) -> None:
         """Raise InputError for the first value out of its range."""
@@ -202,6 +205,16 @@ def stored(settings: Any) -> dict[str, Any]:
 def axes(cls: type[Any]) -> tuple[str, ...]:
     """Names of the settings for which a spec may list several values."""
     return tuple(item.name for item in fields(cls) if item.metadata.get("axis"))
+
+
+def fitting(cls: type[Any], values: Mapping[Any, Any]) -> dict[Any, Any]:
+    """``values`` of one combination, without what belongs to other values of ``init``."""
+    unfit = {
+        item.name
+        for item in fields(cls)
+        if item.metadata.get("only_with") not in (None, values.get("init"))
+    }
+    return {key: value for key, value in values.items() if key not in unfit}
 
 
 def default_of(method: str, name: str) -> Any:
