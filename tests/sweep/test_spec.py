@@ -55,7 +55,10 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"methods": {"soft": {"steps": 4.0}}}, ["methods.soft.steps: found 4.0"]),
     ({"methods": {"soft": {"steps": 0}}}, ["methods.soft.steps: found 0"]),
     ({"methods": {"soft": {"learning_rate": float("inf")}}}, ["methods.soft.learning_rate: found"]),
-    ({"methods": {"soft": {"position": "middle"}}}, ["methods.soft.position", "prefix, infix or suffix"]),
+    (
+        {"methods": {"soft": {"position": "middle"}}},
+        ["methods.soft.position", "prefix, infix or suffix"],
+    ),
     ({"transfer": {"slover": "x"}}, ["transfer", "'slover'", "did you mean solver"]),
     ({"transfer": {"solver": "x"}}, ["transfer.solver: found 'x'", "closed_form"]),
     ({"transfer": 3}, ["transfer: found 3"]),
@@ -181,6 +184,7 @@ scalars = (
     | st.floats()
     | st.text(max_size=8)
     | st.sampled_from(["all", "annealing", "A", "B", "soft", "lambda", "cpu", "path"])
+    | st.sampled_from(["optiprompt", "fast", "normal", "text", "file", "infix"])
 )
 values = st.recursive(
     scalars,
@@ -213,6 +217,7 @@ def test_nothing_but_input_errors(changes: dict[str, Any], top: Any, whole: bool
     section=st.dictionaries(
         st.sampled_from(
             ["lambda", "steps", "learning_rate", "warmup", "position", "text_tokens", "evaluations"]
+            + ["recipe", "epochs", "init", "init_text", "init_file", "dropout", "prompt_length"]
         ),
         values,
         min_size=1,
