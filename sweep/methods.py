@@ -120,7 +120,7 @@ def _combinations(
     }
     for values in product(*listed.values()):
         chosen = {**settings, **dict(zip(listed, values, strict=True))}
-        yield fitting(cls, chosen) if "init" in listed else chosen
+        yield fitting(cls, chosen, listed.get("init", ()))
 
 
 def _listed(hint: Any, values: list[Any], path: str) -> list[Any]:

@@ -4,7 +4,7 @@ Torch-free, so that a spec is checked without loading anything heavy. A new meth
 dataclass here and one entry in :data:`METHOD_SETTINGS`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -207,12 +207,13 @@ def axes(cls: type[Any]) -> tuple[str, ...]:
     return tuple(item.name for item in fields(cls) if item.metadata.get("axis"))
 
 
-def fitting(cls: type[Any], values: Mapping[Any, Any]) -> dict[Any, Any]:
-    """``values`` of one combination, without what belongs to other values of ``init``."""
+def fitting(cls: type[Any], values: Mapping[Any, Any], listed: Collection[Any]) -> dict[Any, Any]:
+    """``values`` of one combination, without what belongs to the other ``listed`` inits."""
     unfit = {
         item.name
         for item in fields(cls)
-        if item.metadata.get("only_with") not in (None, values.get("init"))
+        if item.metadata.get("only_with") in listed
+        and item.metadata["only_with"] != values.get("init")
     }
     return {key: value for key, value in values.items() if key not in unfit}
 

@@ -216,8 +216,11 @@ def test_nothing_but_input_errors(changes: dict[str, Any], top: Any, whole: bool
 @given(
     section=st.dictionaries(
         st.sampled_from(
-            ["lambda", "steps", "learning_rate", "warmup", "position", "text_tokens", "evaluations"]
-            + ["recipe", "epochs", "init", "init_text", "init_file", "dropout", "prompt_length"]
+            [
+                *("lambda", "steps", "learning_rate", "warmup", "position", "text_tokens"),
+                *("evaluations", "recipe", "epochs", "init", "init_text", "init_file", "dropout"),
+                "prompt_length",
+            ]
         ),
         values,
         min_size=1,
