@@ -55,8 +55,9 @@ class SoftSettings:
         text_tokens: texts are cut to this many tokens (None: to what the model's positions allow).
         epochs: passes over the training split, instead of ``steps``; steps an epoch are rounded up.
         weight_decay: AdamW's decoupled weight decay; 0 is OptiPrompt's.
-        dropout: whether the frozen model drops out, at its own config's rates, in training steps.
-            Off, since all randomness then is that of start and data order; OptiPrompt has it on.
+        dropout: whether the frozen model drops out in training steps, at the rates of its own
+            config (0 in the embedded models and in LLaMA). Off by default, since a replica then
+            gets exactly what it would get alone; OptiPrompt has it on.
         loss: cross-entropy over the ``label_words`` (paper A, equation 1) or of the label word
             over the whole ``vocabulary`` (OptiPrompt's code).
         checkpoint: ``best`` keeps the common step with the best mean validation metric, ``last``
