@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from analysis.combinations import titled
 from analysis.tables import row_label, sources_name, targets, tasks
 
 WORDS = 3
@@ -104,7 +105,7 @@ def _best(row: pd.Series, candidates: int, cells: pd.DataFrame) -> BestPrompt:
         target=row["target"],
         task=row["task"],
         metric=_text(row["metric"]),
-        label=row_label(row["row"], row["weight_label"]),
+        label=titled(row_label(row["row"], row["weight_label"]), _text(row["combination"])),
         sources=sources_name(row["sources"]),
         seed=_text(row["seed"]),
         validation=float(row["validation_score"]),

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import pandas as pd
 
+from analysis.combinations import parts, titled
 from analysis.durations import duration
 from analysis.layout import points, span
 from analysis.results import Sweep, finished_between, weight_rank
@@ -41,11 +42,12 @@ def findings(sweep: Sweep) -> list[Finding]:
     if not names:
         text = "No transferred prompt has been evaluated yet, so there is nothing to compare."
         return [*found, Finding("Transfer", text)]
-    choices = choose(frame)
-    for target in names:
-        suffix = f" to {target}" if len(names) > 1 else ""
-        found.append(Finding(f"Best transfer{suffix}", best_transfer(frame, target, choices)))
-        found.append(Finding(f"Joint tuning{suffix}", joint_tuning(frame, target, choices)))
+    for label, part in parts(frame):
+        choices = choose(part)
+        for target in targets(part):
+            suffix = titled(f" to {target}" if len(names) > 1 else "", label)
+            found.append(Finding(f"Best transfer{suffix}", best_transfer(part, target, choices)))
+            found.append(Finding(f"Joint tuning{suffix}", joint_tuning(part, target, choices)))
     caution = _caution(frame)
     return [*found, Finding("Read with care", caution)] if caution else found
 
@@ -186,6 +188,9 @@ def _design(frame: pd.DataFrame) -> str:
     if ends:
         text += f", and carried over to {_listed('target', ends)}"
     text += f", with {_count(seeds, 'seed')}"
+    combinations = sum(1 for _ in parts(frame))
+    if combinations > 1:
+        text += f", {combinations} combinations of settings (each reported by itself)"
     return text + (f" and λ from {{{', '.join(weights)}}}." if len(weights) > 1 else ".")
 
 

@@ -2,15 +2,17 @@
 
 import base64
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.best_prompts import best_prompts
+from analysis.combinations import parts, titled
 from analysis.figures import gain_heatmap, similarity_points, similarity_scatter, weight_curves
 from analysis.headline import findings, moment, oracle_note, progress, similarity_note
 from analysis.layout import difference_grid, points, score_grid, to_html
@@ -77,7 +79,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class TargetSection:
-    """All that is shown for one target."""
+    """All that is shown for one target (and one of several combinations of settings)."""
 
     name: str
     anchor: str
@@ -88,6 +90,15 @@ class TargetSection:
     heatmap: Picture | None
     curves: Picture | None
     scatter: Picture | None
+
+
+@dataclass(frozen=True)
+class SourceSection:
+    """Tables of the source models: joint rows averaged, and one by one; a label if several."""
+
+    label: str
+    average: Markup
+    detail: Markup
 
 
 @dataclass(frozen=True)
@@ -124,11 +135,10 @@ def write_report(folder: Path | str) -> Path:
 def render(sweep: Sweep) -> str:
     """The report's HTML; equal folders give equal text."""
     frame = sweep.frame
-    choices = choose(frame)
-    names, units = tasks(frame), metrics(frame)
-    on_sources = source_table(frame, choices)
-    averaged = averaged_joint(on_sources, frame, choices)
-    models = source_models(frame)
+    split = [(label, part, choose(part)) for label, part in parts(frame)]
+    places = [
+        (label, part, choices, target) for label, part, choices in split for target in targets(part)
+    ]
     moments = finished_between(frame)
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -145,11 +155,13 @@ def render(sweep: Sweep) -> str:
         finished=moment(moments[1]) if moments else "",
         facts=_facts(sweep),
         findings=findings(sweep),
-        targets=[_target(sweep, name, place, choices) for place, name in enumerate(targets(frame))],
-        sources_average=to_html(score_grid(averaged, names, units, "Model")) if models else None,
-        sources_detail=to_html(score_grid(on_sources, names, units, "Model")) if models else None,
+        targets=[
+            _target(replace(sweep, frame=part), target, place, choices, label)
+            for place, (label, part, choices, target) in enumerate(places)
+        ],
+        sources=[_sources(*item) for item in split if source_models(item[1])],
         prompts=best_prompts(frame),
-        missing=_missing(sweep, choices),
+        missing=_missing(sweep, split),
         failures=_failure_groups(sweep.failures),
         spec_text=sweep.spec_text,
         spec_hash=str(sweep.meta.get("spec_hash") or ""),
@@ -160,14 +172,27 @@ def render(sweep: Sweep) -> str:
     )
 
 
-def _target(sweep: Sweep, target: str, place: int, choices: Choices) -> TargetSection:
+def _sources(label: str, frame: pd.DataFrame, choices: Choices) -> SourceSection:
+    names, units = tasks(frame), metrics(frame)
+    detail = source_table(frame, choices)
+    average = averaged_joint(detail, frame, choices)
+    return SourceSection(
+        label,
+        to_html(score_grid(average, names, units, "Model")),
+        to_html(score_grid(detail, names, units, "Model")),
+    )
+
+
+def _target(
+    sweep: Sweep, target: str, place: int, choices: Choices, label: str = ""
+) -> TargetSection:
     frame = sweep.frame
     names, units = tasks(frame), metrics(frame)
     pairs = paired_differences(frame, target, choices)
     differences = difference_grid(difference_table(pairs), names, units)
     similar = similarity_note(similarity_points(frame, target))
     return TargetSection(
-        name=target,
+        name=titled(target, label),
         anchor=f"target-{place + 1}",
         scores=to_html(score_grid(transfer_table(frame, target, choices), names, units)),
         differences=None if pairs.empty else to_html(differences),
@@ -217,7 +242,7 @@ def _facts(sweep: Sweep) -> list[tuple[str, str]]:
     return [(number, name[:-1] if number == "1" else name) for number, name in counts]
 
 
-def _missing(sweep: Sweep, choices: Choices) -> list[str]:
+def _missing(sweep: Sweep, split: Sequence[tuple[str, pd.DataFrame, Choices]]) -> list[str]:
     """Sentences on everything that is not there."""
     frame, notes = sweep.frame, []
     if sweep.planned is not None:
@@ -234,27 +259,8 @@ def _missing(sweep: Sweep, choices: Choices) -> list[str]:
             where = ", ".join(f"{task} on {target}" for target, task in lacking[:_SHOWN_CELLS])
             more = ", …" if len(lacking) > _SHOWN_CELLS else ""
             notes.append(f"The reference row {row.capitalize()} is missing for {where}{more}.")
-    every = tasks(frame)
-    for choice in choices.values():
-        if len(choice.tasks) < len(every):
-            notes.append(
-                f"{sources_name(choice.sources)} to {choice.target}: only {len(choice.tasks)} of "
-                f"{len(every)} tasks are finished, and {weight_name(choice.weight_label)} is "
-                "chosen on those."
-            )
-        if choice.incomplete:
-            labels = ", ".join(weight_name(label) for label in choice.incomplete)
-            notes.append(
-                f"{sources_name(choice.sources)} to {choice.target}: {labels} lacks a task or seed "
-                "and was left out when the weight was chosen."
-            )
-    ours = frame[frame["row"] == "ours"]
-    for target, sources in sorted(set(zip(ours["target"], ours["sources"], strict=True))):
-        if (target, sources) not in choices:
-            notes.append(
-                f"{sources_name(sources)} to {target}: no weight has every task and seed yet, so "
-                "none is chosen and Ours is not shown."
-            )
+    for label, part, choices in split:
+        notes += _unchosen(part, choices, tasks(frame), label)
     if sweep.unreadable:
         shown = ", ".join(sweep.unreadable[:_SHOWN_CELLS])
         more = ", …" if len(sweep.unreadable) > _SHOWN_CELLS else ""
@@ -262,6 +268,33 @@ def _missing(sweep: Sweep, choices: Choices) -> list[str]:
             f"{len(sweep.unreadable):,} record files could not be read and were left out: "
             f"{shown}{more}."
         )
+    return notes
+
+
+def _unchosen(frame: pd.DataFrame, choices: Choices, every: Sequence[str], label: str) -> list[str]:
+    """Sentences on weights that could not be chosen, or not from everything."""
+    notes = []
+    for choice in choices.values():
+        name = titled(f"{sources_name(choice.sources)} to {choice.target}", label)
+        if len(choice.tasks) < len(every):
+            notes.append(
+                f"{name}: only {len(choice.tasks)} of {len(every)} tasks are finished, and "
+                f"{weight_name(choice.weight_label)} is chosen on those."
+            )
+        if choice.incomplete:
+            weights = ", ".join(weight_name(weight) for weight in choice.incomplete)
+            notes.append(
+                f"{name}: {weights} lacks a task or seed and was left out when the weight was "
+                "chosen."
+            )
+    ours = frame[frame["row"] == "ours"]
+    for target, sources in sorted(set(zip(ours["target"], ours["sources"], strict=True))):
+        if (target, sources) not in choices:
+            name = titled(f"{sources_name(sources)} to {target}", label)
+            notes.append(
+                f"{name}: no weight has every task and seed yet, so none is chosen and Ours is not "
+                "shown."
+            )
     return notes
 
 

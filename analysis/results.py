@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.combinations import labels
 from trainables.errors import InputError
+from trainables.settings import default_of
 
 COLUMNS: dict[str, str] = {
     "cell": "content hash of the cell; names its record and its prompt file",
@@ -33,6 +35,9 @@ COLUMNS: dict[str, str] = {
     "schedule": "constant, annealing or none",
     "weight_label": "λ as text, or annealing; empty for references",
     "prompt_length": "number of prompt vectors",
+    "position": "where the prompt stands: prefix, infix or suffix",
+    "init": "how the tuned prompt started (of a carried one: its first source's)",
+    "combination": "settings in which this sweep's tuned prompts differ; empty if in none",
     "solver": "solver of the transfer",
     "metric": "name of the task's metric",
     "score": "metric on the test split, 0 to 1",
@@ -321,6 +326,8 @@ def _row(cell_id: str, record: Mapping[str, Any]) -> dict[str, Any]:
         "schedule": cell.get("schedule", "none"),
         "weight_label": weight_label(cell.get("weight"), cell.get("schedule", "none")),
         "prompt_length": _setting(settings, "prompt_length"),
+        "position": _tuned_setting(cell, "position"),
+        "init": _tuned_setting(cell, "init") if cell["kind"] == "source" else None,
         "solver": _setting(settings, "solver"),
         "degenerate": bool(result.get("degenerate", False)),
         "prompt_file": prompt.get("file"),
@@ -338,6 +345,14 @@ def _setting(settings: Mapping[str, Any], name: str) -> Any:
     return next((group[name] for group in groups if name in group), None)
 
 
+def _tuned_setting(cell: Mapping[str, Any], name: str) -> Any:
+    """A setting of a tuned cell; younger settings are not stored while at their default."""
+    found = _setting(cell.get("settings") or {}, name)
+    if found is not None or cell["kind"] == "reference":
+        return found
+    return default_of(str(cell.get("method")), name)
+
+
 def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     widest = max(sum(1 for name in row if name.startswith("source_")) for row in rows)
     columns = list(COLUMNS)
@@ -350,6 +365,11 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     for name in _FLOATS:
         frame[name] = pd.to_numeric(frame[name]).astype("float64")
     frame["degenerate"] = frame["degenerate"].astype(bool)
+    # A carried prompt started where its source did; its own settings are those of the transfer.
+    starts = dict(zip(frame["cell"], frame["init"], strict=True))
+    first = [next(iter(json.loads(text)), None) for text in frame["inputs"]]
+    frame["init"] = [starts.get(name, own) for name, own in zip(first, frame["init"], strict=True)]
+    frame["combination"] = labels(frame)
     frame["gain_over_empty"] = frame["score"] - _empty_score(frame)
     for name in columns:
         if frame[name].dtype == object:
@@ -373,6 +393,7 @@ def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
             "task": frame["task"],
             "size": frame[source_columns(frame)].notna().sum(axis=1),
             "sources": frame["sources"],
+            "combination": frame["combination"],
             "weight": frame["weight_label"].map(weight_rank),
             "seed": frame["seed"].astype("float64"),
             "cell": frame["cell"],

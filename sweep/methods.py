@@ -1,21 +1,25 @@
-"""The ``methods`` section: per method its weights λ and its settings.
+"""The ``methods`` section: per method its weights λ, its recipe and its settings.
 
+Some settings are axes: a list of values in the spec stands for one combination of settings each.
 Settings are checked against the fields of the method's dataclass in
 :data:`trainables.settings.METHOD_SETTINGS`: a new method needs no change here.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from itertools import product
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sweep.explain import nearest, show
 from trainables.errors import InputError
-from trainables.settings import METHOD_SETTINGS
+from trainables.recipes import recipe_names, with_recipe
+from trainables.settings import METHOD_SETTINGS, axes, fitting
 
 LAMBDA = "lambda"
+RECIPE = "recipe"
 ANNEALING = "annealing"
 _LAMBDA_ALLOWED = f"a list of numbers in [0, 1] and the word {ANNEALING}, none twice"
 _TYPE_NAMES: dict[Any, str] = {
@@ -57,12 +61,13 @@ class MethodSpec:
     Attributes:
         name: key of ``METHOD_SETTINGS``.
         weights: the entries of ``lambda`` in the order written; [0] by default.
-        settings: an instance of the method's settings dataclass.
+        variants: instances of the method's settings dataclass, one for each combination of the
+            axes that the spec lists values for; mostly one.
     """
 
     name: str
     weights: tuple[Weight, ...]
-    settings: Any
+    variants: tuple[Any, ...]
 
 
 def parse_method(name: Any, section: Any) -> MethodSpec:
@@ -84,9 +89,52 @@ def parse_method(name: Any, section: Any) -> MethodSpec:
         raise InputError(f"{where}: found {show(section)}; allowed: a mapping of settings")
     settings = dict(section)
     weights = _weights(settings.pop(LAMBDA, [0]), f"{where}.{LAMBDA}")
-    return MethodSpec(
-        str(name), weights, check_settings(METHOD_SETTINGS[name], settings, where, (LAMBDA,))
+    settings = _with_recipe(name, settings.pop(RECIPE, None), settings, where)
+    cls = METHOD_SETTINGS[name]
+    variants = tuple(
+        check_settings(cls, values, where, (LAMBDA, RECIPE))
+        for values in _combinations(cls, settings, where)
     )
+    return MethodSpec(str(name), weights, variants)
+
+
+def _with_recipe(method: str, name: Any, settings: Mapping[Any, Any], where: str) -> dict[Any, Any]:
+    names = recipe_names(method)
+    if name is not None and name not in names:
+        raise InputError(
+            f"{where}.{RECIPE}: found {show(name)}{nearest(name, names)};"
+            f" allowed: {', '.join(names)}, or null"
+        )
+    return with_recipe(method, name, settings)
+
+
+def _combinations(
+    cls: type[Any], settings: Mapping[Any, Any], where: str
+) -> Iterator[dict[Any, Any]]:
+    """One mapping for each combination of the values listed for axes, in the order written."""
+    hints = get_type_hints(cls)
+    listed = {
+        name: _listed(hints[name], settings[name], f"{where}.{name}")
+        for name in axes(cls)
+        if isinstance(settings.get(name), list)
+    }
+    for values in product(*listed.values()):
+        chosen = {**settings, **dict(zip(listed, values, strict=True))}
+        yield fitting(cls, chosen, listed.get("init", ()))
+
+
+def _listed(hint: Any, values: list[Any], path: str) -> list[Any]:
+    if not values:
+        raise InputError(f"{path}: found []; allowed: {_TYPE_NAMES[hint]}, or a list of them")
+    found: list[Any] = []
+    for index, value in enumerate(values):
+        typed = _typed(hint, value, f"{path}[{index}]")
+        if typed in found:
+            raise InputError(
+                f"{path}[{index}]: {show(value)} stands there twice; allowed: each value once"
+            )
+        found.append(typed)
+    return found
 
 
 def check_settings(

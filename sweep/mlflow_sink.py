@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from sweep.ledger import Record
+from trainables.settings import default_of
 
 ANNEALING_LAMBDA = -1.0
 NO_SOURCE = "none"
@@ -182,6 +183,8 @@ def run_params(
         "lambda": f"{weight:g}",
         "schedule": cell["schedule"],
         "prompt_length": str(tuned.get("prompt_length", 0)),
+        "position": str(tuned.get("position", default_of(cell["method"], "position"))),
+        "init": str(tuned.get("init", default_of(cell["method"], "init"))),
         "solver": str(cell["settings"].get("solver", NO_SOURCE)),
     }
 

@@ -1,6 +1,6 @@
 """The plan: the cells a spec stands for, grouped into packs.
 
-Per method and task there are three kinds of packs:
+Per method, combination of its settings and task there are three kinds of packs:
 
 * ``tune`` of one source: its prompts over all seeds, tuned independently, and its reference rows;
 * ``tune`` of a pair: its jointly tuned prompts over all λ > 0 and seeds, carried to every target;
@@ -9,22 +9,26 @@ Per method and task there are three kinds of packs:
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 from sweep.methods import INDEPENDENT, MethodSpec, Weight
-from sweep.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve
+from sweep.resolve import ModelResolver, ResolvedSpec, StartFile, TaskResolver, resolve
 from sweep.spec import SweepSpec
 from trainables.cells import Cell, Pack, TaskRef
 from trainables.errors import InputError
+from trainables.settings import stored
 
 REFERENCES = ("empty", "manual", "constant")
 LAYOUT_SETTINGS = ("prompt_length", "position", "text_tokens")
 """Settings of a method that say how an input is put together, on whatever model."""
 
 MOST_CELLS = 1_000_000
+_TRAINING_ROWS = 8000
+"""Training examples of a task whose size is not known: between MRPC's 3,700 and SST-2's 67,000."""
 _EVALUATION = 10
 """Steps that evaluating one cell is worth: some 300 texts forwards against 8 forwards and back."""
 
@@ -62,11 +66,9 @@ class Plan:
         Args:
             done: ids of cells that need not run.
         """
-        joint = {
-            (cell.method, cell.task, *cell.tuning)
-            for cell in self.cells
-            if cell.kind == "source" and cell.row == "joint"
-        }
+        joint = sum(
+            len({cell.tuning for cell in pack.cells if cell.row == "joint"}) for pack in self.packs
+        )
         rows = Counter(cell.row for cell in self.cells)
         finished = sum(cell.id in done for cell in self.cells)
         return {
@@ -75,8 +77,13 @@ class Plan:
             "cells": len(self.cells),
             "kinds": dict(Counter(cell.kind for cell in self.cells)),
             "rows": dict(rows),
-            "tunings": {"independent": rows["independent"], "joint": len(joint)},
+            "tunings": {"independent": rows["independent"], "joint": joint},
             "packs": len(self.packs),
+            "combinations": [
+                {"method": method.name, **values}
+                for method in self.resolved.spec.methods.values()
+                for values in _differing(method.variants)
+            ],
             "done": finished,
             "to_run": len(self.cells) - finished,
         }
@@ -116,8 +123,8 @@ def make_plan(
     packs: list[Pack] = []
     referred: set[tuple[str, str]] = set()
     for method in spec.methods.values():
-        for task in resolved.tasks:
-            packs += _MethodOnTask(resolved, method, task, referred).packs()
+        for settings, task in product(method.variants, resolved.tasks):
+            packs += _MethodOnTask(resolved, method, settings, task, referred).packs()
     if not any(cell.kind == "transfer" for pack in packs for cell in pack.cells):
         raise InputError(
             f"targets: found {', '.join(resolved.targets)}; allowed: at least one model that is"
@@ -128,7 +135,7 @@ def make_plan(
 
 @dataclass
 class _MethodOnTask:
-    """Packs of one method on one task.
+    """Packs of one method, with one combination of its settings, on one task.
 
     Attributes:
         referred: (model, task) whose reference cells some pack already holds; shared.
@@ -136,6 +143,7 @@ class _MethodOnTask:
 
     resolved: ResolvedSpec
     method: MethodSpec
+    settings: Any
     task: TaskRef
     referred: set[tuple[str, str]]
     independent: dict[tuple[str, int], Cell] = field(default_factory=dict)
@@ -221,7 +229,8 @@ class _MethodOnTask:
             schedule=weight.schedule,
             inputs=tuple(cell.id for cell in inputs),
             settings=self._settings[kind],
-            digests=self._digests({*sources, target}),
+            digests=self._digests({*sources, target})
+            | (self._start_digests(sources) if kind == "source" else {}),
         )
 
     def _reference_cells(self, model: str) -> Iterator[Cell]:
@@ -248,14 +257,24 @@ class _MethodOnTask:
             sources=sources,
             cells=cells,
             needs=_needs(cells) if kind == "transfer" else (),
+            files={name: file.path for name, file in self._starts(sources)},
         )
+
+    def _starts(self, sources: Iterable[str]) -> Iterator[tuple[str, StartFile]]:
+        for name in sources:
+            file = self.resolved.start(self.settings, name)
+            if file is not None:
+                yield name, file
+
+    def _start_digests(self, sources: Iterable[str]) -> dict[str, str]:
+        return {f"init {name}": file.digest for name, file in self._starts(sources)}
 
     def _pairs_without(self, target: str) -> Iterator[tuple[str, ...]]:
         return (pair for pair in self.resolved.pairs if target not in pair)
 
     @cached_property
     def _settings(self) -> dict[str, dict[str, Any]]:
-        tuned = asdict(self.method.settings)
+        tuned = stored(self.settings)
         cut = tuned.get("text_tokens")
         return {
             "source": tuned,
@@ -315,7 +334,8 @@ def _upper_bound(resolved: ResolvedSpec) -> int:
     )
     widest = max((len(pair) for pair in resolved.pairs), default=0)
     per_seed = sum(
-        sources * (1 + targets) + pairs * len(method.weights) * (widest + targets)
+        len(method.variants)
+        * (sources * (1 + targets) + pairs * len(method.weights) * (widest + targets))
         for method in spec.methods.values()
     )
     return len(resolved.tasks) * (per_seed * len(spec.seeds) + 3 * (sources + targets))
@@ -338,6 +358,24 @@ def running_order(packs: Iterable[Pack]) -> list[Pack]:
 
 
 def cost(pack: Pack) -> int:
-    """Work in a pack, in training steps of one replica on one backbone."""
-    steps = sum(int(cell.settings.get("steps", 1)) for cell in pack.cells if cell.kind == "source")
+    """Work in a pack, in training steps of one replica on one backbone.
+
+    Exact where steps are given; under epochs an estimate, as nobody has read the task yet.
+    """
+    steps = sum(_steps(cell.settings) for cell in pack.cells if cell.kind == "source")
     return steps + _EVALUATION * len(pack.cells)
+
+
+def _steps(settings: Mapping[str, Any]) -> int:
+    if settings.get("steps"):
+        return int(settings["steps"])
+    if not settings.get("epochs"):
+        return 1
+    return int(settings["epochs"]) * -(-_TRAINING_ROWS // int(settings["batch_size"]))
+
+
+def _differing(variants: Iterable[Any]) -> list[dict[str, Any]]:
+    """Of several combinations of settings, in what each differs; of one, nothing."""
+    values = [asdict(settings) for settings in variants]
+    names = [name for name in values[0] if any(item[name] != values[0][name] for item in values)]
+    return [{name: item[name] for name in names} for item in values] if names else []

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict
+from itertools import product
 from typing import Any, NoReturn
 
 from sweep.plan import Plan
@@ -48,11 +49,23 @@ def _question(plan: Plan) -> dict[str, Any]:
     together = {cell.sources for cell in plan.cells if cell.row == "joint"} | {
         (*cell.sources, cell.target) for cell in plan.cells if cell.kind == "transfer"
     }
+    methods = plan.resolved.spec.methods.values()
+    variants = [(method.name, settings) for method in methods for settings in method.variants]
     return {
         "models": [asdict(model) for model in plan.resolved.models.values()],
         "tasks": [asdict(task) for task in plan.resolved.tasks],
-        "settings": [asdict(method.settings) for method in plan.resolved.spec.methods.values()],
+        "settings": [asdict(settings) for _, settings in variants],
         "together": sorted(together),
+        "starts": [
+            {
+                "model": source,
+                "method": method,
+                "settings": asdict(settings),
+                "file": file and file.path,
+            }
+            for (method, settings), source in product(variants, plan.resolved.sources)
+            for file in [plan.resolved.start(settings, source)]
+        ],
     }
 
 
@@ -67,6 +80,7 @@ def main() -> NoReturn:
             [TaskRef(**task) for task in question["tasks"]],
             question["settings"],
             question["together"],
+            question["starts"],
         )
     except InputError as error:
         print(json.dumps(str(error)))

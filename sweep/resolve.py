@@ -1,15 +1,18 @@
 """A spec with every name looked up: what the models and tasks it names are, bit for bit."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any, Protocol
 
+from sweep.methods import MethodSpec
 from sweep.spec import SweepSpec
 from trainables.cells import CODE_VERSION, ModelRef, TaskRef, content_hash
 from trainables.errors import InputError
+from trainables.settings import stored
 
 
 class ModelResolver(Protocol):
@@ -29,6 +32,14 @@ class TaskResolver(Protocol):
 
 
 @dataclass(frozen=True)
+class StartFile:
+    """A file that a source's prompts start from: where it is and the digest of what it holds."""
+
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class ResolvedSpec:
     """A spec whose models and tasks exist.
 
@@ -39,6 +50,7 @@ class ResolvedSpec:
         sources: aliases of the sources.
         targets: aliases of the targets.
         pairs: aliases of each pair (two or more), ``all`` written out.
+        starts: by ``init_file`` and source, the file that prompts of that source start from.
     """
 
     spec: SweepSpec
@@ -47,6 +59,11 @@ class ResolvedSpec:
     sources: tuple[str, ...]
     targets: tuple[str, ...]
     pairs: tuple[tuple[str, ...], ...]
+    starts: Mapping[tuple[str, str], StartFile] = field(default_factory=dict)
+
+    def start(self, settings: Any, source: str) -> StartFile | None:
+        """The file that prompts of ``source`` start from; None where they start from none."""
+        return self.starts.get((getattr(settings, "init_file", None) or "", source))
 
     @cached_property
     def hash(self) -> str:
@@ -60,6 +77,8 @@ class ResolvedSpec:
             "models": {alias: model.digest for alias, model in self.models.items()},
             "tasks": {task.name: task.digest for task in self.tasks},
         }
+        if self.starts:
+            digests["starts"] = {" ".join(key): file.digest for key, file in self.starts.items()}
         return content_hash({"code": CODE_VERSION, **settings, "digests": digests})
 
     def settings_json(self) -> dict[str, Any]:
@@ -75,7 +94,7 @@ class ResolvedSpec:
             "methods": {
                 name: {
                     "lambda": [weight.value or weight.schedule for weight in method.weights],
-                    **asdict(method.settings),
+                    **_settings_json(method),
                 }
                 for name, method in spec.methods.items()
             },
@@ -92,6 +111,12 @@ class ResolvedSpec:
             "resources": self.spec.resources.model_dump(),
             "mlflow": self.spec.mlflow.model_dump(),
         }
+
+
+def _settings_json(method: MethodSpec) -> dict[str, Any]:
+    """The settings themselves, or a list of them under ``variants`` where there are several."""
+    variants = [stored(settings) for settings in method.variants]
+    return variants[0] if len(variants) == 1 else {"variants": variants}
 
 
 def resolve(
@@ -141,7 +166,29 @@ def resolve(
         sources=sources,
         targets=tuple(named[name] for name in spec.targets),
         pairs=tuple(tuple(pair) for pair in pairs),
+        starts=dict(_starts(spec, sources)),
     )
+
+
+def _starts(spec: SweepSpec, sources: Sequence[str]) -> Iterator[tuple[tuple[str, str], StartFile]]:
+    patterns = {
+        (f"methods.{name}", settings.init_file)
+        for name, method in spec.methods.items()
+        for settings in method.variants
+        if getattr(settings, "init_file", None)
+    }
+    for (where, pattern), source in product(sorted(patterns), sources):
+        path = spec.base / Path(pattern.replace("{model}", source))
+        try:
+            content = path.read_bytes()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(
+                f"{where}.init_file: found {pattern!r}, for source {source} {str(path)!r}"
+                f" ({reason}); allowed: a .npy or .safetensors file for every source"
+            ) from None
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        yield (pattern, source), StartFile(str(path.resolve()), digest)
 
 
 def _claim(models: dict[str, ModelRef], model: ModelRef, name: str, section: str) -> None:

@@ -1,7 +1,7 @@
 """What `sweep plan` and `sweep status` say, as data and as text."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,21 @@ def plan_text(counts: Mapping[str, Any]) -> str:
         *[f"    {name.ljust(width)}  {count}" for name, count in rows.items()],
         f"  {tunings['independent']} independent and {tunings['joint']} joint tunings"
         f" in {counts['packs']} packs",
+        *_combinations(counts["combinations"]),
         f"  {counts['done']} done, {counts['to_run']} to run",
     ]
     return "\n".join(lines)
+
+
+def _combinations(combinations: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines on combinations of settings, each tuned by itself; none where there is one."""
+    if not combinations:
+        return []
+    texts = [
+        ", ".join(f"{name} {value}" for name, value in item.items() if value is not None)
+        for item in combinations
+    ]
+    return [f"  {len(texts)} combinations of settings:", *(f"    {text}" for text in texts)]
 
 
 def folder_status(folder: Path) -> dict[str, Any]:

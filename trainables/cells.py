@@ -81,7 +81,8 @@ class Cell:
         inputs: ids of the ``source`` cells whose prompts are carried over (``transfer`` only), in
             the order of ``sources``.
         settings: the method's, the transfer's or the evaluation's parameters.
-        digests: digests of the models and of the task involved, by name.
+        digests: digests of the models and of the task involved, by name; of the file that the
+            prompt of source ALIAS starts from, by ``init ALIAS``.
     """
 
     kind: str
@@ -138,6 +139,8 @@ class Pack:
         cells: what to return. ``tune`` packs hold all the ``source`` cells that their ``transfer``
             cells take as inputs.
         needs: ids of ``source`` cells of other packs whose prompts must be handed in.
+        files: by source, absolute path of the file its prompts start from; where it is does not
+            matter to a result, what it holds is in its cells' digests.
     """
 
     kind: str
@@ -147,6 +150,7 @@ class Pack:
     sources: tuple[str, ...]
     cells: tuple[Cell, ...]
     needs: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -163,6 +167,7 @@ class Pack:
             "sources": list(self.sources),
             "cells": [cell.to_json() for cell in self.cells],
             "needs": list(self.needs),
+            "files": dict(self.files),
         }
 
     @classmethod
@@ -176,6 +181,7 @@ class Pack:
             sources=tuple(value["sources"]),
             cells=tuple(Cell.from_json(cell) for cell in value["cells"]),
             needs=tuple(value["needs"]),
+            files=dict(value["files"]),
         )
 
 

@@ -6,9 +6,10 @@ import torch
 
 
 class ElementwiseAdamW:
-    """AdamW without weight decay, with or without bias correction.
+    """AdamW, with or without bias correction.
 
-    Every operation is element-wise, so that replicas stacked in one tensor never meet.
+    Every operation is element-wise, so that replicas stacked in one tensor never meet. Weight decay
+    is decoupled and comes before the update, as in ``torch.optim.AdamW``.
     ``bias_correction=False`` is the AdamW of transformers 3 (``correct_bias=False``) that
     OptiPrompt used and that torch does not have: its first steps are (1-β₁)/√(1-β₂) ≈ 3.2 times
     larger.
@@ -18,6 +19,7 @@ class ElementwiseAdamW:
         self,
         parameters: Sequence[torch.Tensor],
         bias_correction: bool = True,
+        weight_decay: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
@@ -26,6 +28,7 @@ class ElementwiseAdamW:
         self.betas = betas
         self.eps = eps
         self.bias_correction = bias_correction
+        self.weight_decay = weight_decay
         self.count = 0
         self.first = [torch.zeros_like(item) for item in self.parameters]
         self.second = [torch.zeros_like(item) for item in self.parameters]
@@ -45,6 +48,8 @@ class ElementwiseAdamW:
                 continue
             first.mul_(low).add_(gradient, alpha=1.0 - low)
             second.mul_(high).addcmul_(gradient, gradient, value=1.0 - high)
+            if self.weight_decay:
+                parameter.mul_(1.0 - rate * self.weight_decay)
             parameter.addcdiv_(first, second.sqrt().div_(floor).add_(self.eps), value=-size)
             parameter.grad = None
 

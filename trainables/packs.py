@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -215,6 +216,7 @@ def _tune_sources(
             label_ids=run.labels(alias),
             train=run.split(alias, "train", layout),
             validation=run.split(alias, "validation", layout),
+            init_file=Path(pack.files[alias]) if alias in pack.files else None,
         )
         for alias in pack.sources
     ]
@@ -247,7 +249,7 @@ def _tune_sources(
             run.outcome.results[cell.id] = {
                 **measured[place],
                 "best_step": tuned.best_step[replica],
-                "steps": settings.steps,
+                "steps": tuned.steps,
                 "alignment": tuned.alignment[replica] if len(sources) > 1 else None,
                 **readings[place],
                 "train_seconds": share,

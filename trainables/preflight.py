@@ -1,12 +1,15 @@
 """What can be known to fail before anything is trained: tokenizers and data, no weights."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from trainables.backbones.loading import load_reader
 from trainables.backbones.reader import Layout
 from trainables.cells import ModelRef, TaskRef
 from trainables.errors import InputError
+from trainables.initialisation import check_beginning
+from trainables.settings import METHOD_SETTINGS, from_mapping
 from trainables.tasks import load_task
 from trainables.vocabulary import FEW_ANCHORS, common_vocabulary
 
@@ -16,17 +19,21 @@ def preflight(
     tasks: Sequence[TaskRef],
     settings: Sequence[Mapping[str, Any]],
     together: Sequence[Sequence[str]] = (),
+    starts: Sequence[Mapping[str, Any]] = (),
 ) -> list[str]:
     """Check models, tasks and prompt lengths against one another.
 
     Every label word must be one token on every model, every split must hold rows, prompts must fit
-    the positions, and models that are tuned or transferred together must share words.
+    the positions and be able to start as asked for, and models that are tuned or transferred
+    together must share words.
 
     Args:
         models: every model of the sweep.
         tasks: every task.
         settings: the methods' parameters; ``prompt_length`` and ``text_tokens`` are read.
         together: groups of aliases that need a common vocabulary.
+        starts: per source and combination of settings: ``model``, ``method``, ``settings`` and
+            ``file`` (of ``init: file``, else None).
 
     Returns:
         Warnings, one sentence each (few shared words).
@@ -45,6 +52,10 @@ def preflight(
                 length = int(chosen.get("prompt_length", 0))
                 reader.room(Layout(prompt_length=length, template=""), task.name)
             reader.room(Layout(template=task.manual), task.name)
+    for start in starts:
+        chosen = from_mapping(METHOD_SETTINGS[start["method"]], start["settings"])
+        file = Path(start["file"]) if start["file"] else None
+        check_beginning(readers[start["model"]], chosen, file)
     warnings = []
     for group in sorted({tuple(sorted(aliases)) for aliases in together}):
         count = len(common_vocabulary([readers[alias] for alias in group]))

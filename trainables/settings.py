@@ -4,11 +4,33 @@ Torch-free, so that a spec is checked without loading anything heavy. A new meth
 dataclass here and one entry in :data:`METHOD_SETTINGS`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, ClassVar
 
 from trainables.errors import InputError
+
+STEPS = 1000
+"""Optimiser steps where neither steps nor epochs are given."""
+
+POSITIONS = ("prefix", "infix", "suffix")
+LOSSES = ("label_words", "vocabulary")
+CHECKPOINTS = ("best", "last")
+INITS = ("normal", "uniform", "vocabulary", "label_words", "text", "file")
+
+
+def _later(default: Any, axis: bool = False, only_with: str | None = None) -> Any:
+    """A field that is younger than the first cells: :func:`stored` leaves it out at its default.
+
+    ``only_with``: the one value of ``init`` that takes it.
+    """
+    marks = {"later": True, "axis": axis, "only_with": only_with}
+    return field(default=default, metadata=marks)
+
+
+def _axis(default: Any) -> Any:
+    """A field for which a spec may list several values; each combination is tuned by itself."""
+    return field(default=default, metadata={"axis": True})
 
 
 @dataclass(frozen=True)
@@ -17,38 +39,74 @@ class SoftSettings:
 
     Attributes:
         prompt_length: prompt vectors m; paper A uses 5.
-        steps: optimiser steps T.
+        steps: optimiser steps T; 1000 where neither ``steps`` nor ``epochs`` is given.
         batch_size: examples a step, shared by all sources of a joint tuning.
         learning_rate: peak rate of AdamW; 3e-3 is OptiPrompt's, for thousands of steps. With tens
             of steps (the quickstart) a prompt needs some 0.05 to leave where it started.
-        warmup: share of ``steps`` with a linearly rising rate; a linear decay to 0 follows.
+        warmup: share of the steps with a linearly rising rate; a linear decay to 0 follows.
         bias_correction: False is the AdamW of OptiPrompt (about 3 times larger first steps).
-        init_std: standard deviation of the initial normal prompt; 0.02 is what
+        init_std: standard deviation of the initial ``normal`` prompt; 0.02 is what
             ``resize_token_embeddings`` drew in OptiPrompt's time.
-        position: ``prefix`` (paper A, table 6: prompt, then text), or ``infix`` (text, prompt,
-            then the answer).
-        evaluations: validation passes in a run, evenly spaced, the last at the end; the best common
-            step is kept.
+        position: ``prefix`` (paper A, table 6: prompt, text, answer), ``infix`` (text, prompt,
+            answer: OptiPrompt's template) or ``suffix`` (the prompt ends the input: text, answer,
+            prompt; a causal model answers after its last token, so that there it is ``infix``).
+        evaluations: validation passes in a run, evenly spaced, the last at the end; with
+            ``epochs`` never more than steps.
         text_tokens: texts are cut to this many tokens (None: to what the model's positions allow).
+        epochs: passes over the training split, instead of ``steps``; steps an epoch are rounded up.
+        weight_decay: AdamW's decoupled weight decay; 0 is OptiPrompt's.
+        dropout: whether the frozen model drops out in training steps, at the rates of its own
+            config (0 in the embedded models and in LLaMA). Off by default, since a replica then
+            gets exactly what it would get alone; OptiPrompt has it on.
+        loss: cross-entropy over the ``label_words`` (paper A, equation 1) or of the label word
+            over the whole ``vocabulary`` (OptiPrompt's code).
+        checkpoint: ``best`` keeps the common step with the best mean validation metric, ``last``
+            the last step.
+        init: how prompts start, see :mod:`trainables.initialisation`.
+        init_text: the text of ``init: text``.
+        init_file: the .npy or .safetensors file of ``init: file``, [m, d]; ``{model}`` in it stands
+            for the model's short name.
     """
 
-    prompt_length: int = 5
-    steps: int = 1000
+    INSTEAD: ClassVar[Mapping[str, str]] = {"steps": "epochs", "epochs": "steps"}
+    """Of a setting and its alternative, the one a spec names replaces the other in its recipe."""
+
+    prompt_length: int = _axis(5)
+    steps: int | None = None
     batch_size: int = 16
     learning_rate: float = 3e-3
     warmup: float = 0.1
     bias_correction: bool = True
     init_std: float = 0.02
-    position: str = "prefix"
+    position: str = _axis("prefix")
     evaluations: int = 10
     text_tokens: int | None = None
+    epochs: int | None = _later(None)
+    weight_decay: float = _later(0.0)
+    dropout: bool = _later(False)
+    loss: str = _later("label_words")
+    checkpoint: str = _later("best")
+    init: str = _later("normal", axis=True)
+    init_text: str | None = _later(None, only_with="text")
+    init_file: str | None = _later(None, only_with="file")
 
     def __post_init__(self) -> None:
         """Raise InputError for the first value out of its range."""
-        _at_least(self, 1, "prompt_length", "steps", "batch_size", "evaluations")
+        if self.steps is not None and self.epochs is not None:
+            raise InputError(
+                f"steps: found {self.steps} beside epochs {self.epochs}; allowed: one of the two"
+            )
+        if self.epochs is None and self.steps is None:
+            object.__setattr__(self, "steps", STEPS)
+        length = "steps" if self.epochs is None else "epochs"
+        _at_least(self, 1, "prompt_length", length, "batch_size", "evaluations")
         _positive(self, "learning_rate", "init_std")
         _check(self, "warmup", 0.0 <= self.warmup < 1.0, "a number in [0, 1)")
-        _check(self, "position", self.position in ("prefix", "infix"), "prefix or infix")
+        _check(self, "weight_decay", 0.0 <= self.weight_decay < float("inf"), "a number from 0")
+        _one_of(self, "position", POSITIONS)
+        _one_of(self, "loss", LOSSES)
+        _one_of(self, "checkpoint", CHECKPOINTS)
+        _one_of(self, "init", INITS)
         _check(
             self,
             "text_tokens",
@@ -58,9 +116,24 @@ class SoftSettings:
         _check(
             self,
             "evaluations",
-            self.evaluations <= self.steps,
+            self.steps is None or self.evaluations <= self.steps,
             f"at most the number of steps ({self.steps})",
         )
+        _only_with(self, "init_text", "text", "a text that is not empty")
+        _only_with(self, "init_file", "file", "the path of a .npy or .safetensors file")
+        if self.init_file is not None:
+            good = self.init_file.endswith((".npy", ".safetensors"))
+            _check(self, "init_file", good, "the path of a .npy or .safetensors file")
+
+    def steps_for(self, rows: int) -> int:
+        """Optimiser steps T on a training split of ``rows`` examples.
+
+        Epochs are chained passes (:func:`trainables.soft.batch_order`): rounding each of them up
+        makes a run at most ``epochs`` steps longer than its passes.
+        """
+        if self.steps is not None:
+            return self.steps
+        return (self.epochs or 1) * -(-rows // self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -98,9 +171,60 @@ def _at_least(settings: Any, least: int, *names: str) -> None:
         _check(settings, name, getattr(settings, name) >= least, allowed)
 
 
+def _one_of(settings: Any, name: str, allowed: tuple[str, ...]) -> None:
+    good = getattr(settings, name) in allowed
+    _check(settings, name, good, f"{', '.join(allowed[:-1])} or {allowed[-1]}")
+
+
+def _only_with(settings: Any, name: str, init: str, what: str) -> None:
+    """A setting that belongs to one way of initialisation: there with it and only with it."""
+    value = getattr(settings, name)
+    if settings.init == init:
+        _check(settings, name, bool(value and value.strip()), f"{what}, as init is {init}")
+    else:
+        _check(settings, name, value is None, f"null, as init is {settings.init} and not {init}")
+
+
 def _positive(settings: Any, *names: str) -> None:
     for name in names:
         _check(settings, name, getattr(settings, name) > 0, "a number above 0")
+
+
+def stored(settings: Any) -> dict[str, Any]:
+    """Mapping of a settings object as cells keep and hash it; :func:`from_mapping` inverts it.
+
+    Fields that came later are left out while they have their default, so that cells from before
+    them keep their ids.
+    """
+    values = {item.name: getattr(settings, item.name) for item in fields(settings)}
+    for item in fields(settings):
+        if item.metadata.get("later") and values[item.name] == item.default:
+            del values[item.name]
+    return values
+
+
+def axes(cls: type[Any]) -> tuple[str, ...]:
+    """Names of the settings for which a spec may list several values."""
+    return tuple(item.name for item in fields(cls) if item.metadata.get("axis"))
+
+
+def fitting(cls: type[Any], values: Mapping[Any, Any], listed: Collection[Any]) -> dict[Any, Any]:
+    """``values`` of one combination, without what belongs to the other ``listed`` inits."""
+    unfit = {
+        item.name
+        for item in fields(cls)
+        if item.metadata.get("only_with") in listed
+        and item.metadata["only_with"] != values.get("init")
+    }
+    return {key: value for key, value in values.items() if key not in unfit}
+
+
+def default_of(method: str, name: str) -> Any:
+    """Default of a method's setting; None where there is no such method or setting."""
+    cls = METHOD_SETTINGS.get(method)
+    found = () if cls is None else fields(cls)
+    defaults = (item.default for item in found if item.name == name)
+    return next((value for value in defaults if value is not MISSING), None)
 
 
 def from_mapping(cls: type[Any], values: Mapping[str, Any]) -> Any:

@@ -8,7 +8,8 @@ S frozen backbones are tuned together, one prompt each:
 
 Many *replicas* (seed x λ) are trained as one batch over the same backbones: their rows lie beside
 each other in every forward pass, the losses are summed, and the optimiser works element by element,
-so that each replica gets exactly the gradient it would get alone.
+so that each replica gets exactly the gradient it would get alone. (With dropout the masks depend on
+the seeds that are stacked, see :class:`trainables.losses.StackLoss`.)
 
 Shapes: R replicas, m prompt tokens, d_j width of source j, B examples a step, C classes.
 """
@@ -16,14 +17,16 @@ Shapes: R replicas, m prompt tokens, d_j width of source j, B examples a step, C
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
 from trainables.backbones import Backbone, Encoded
 from trainables.evaluate import mean_loss, scores
+from trainables.initialisation import Beginning, begin
+from trainables.losses import StackLoss
 from trainables.optim import ElementwiseAdamW, linear_schedule
-from trainables.prompts import initial_prompt, seeded
+from trainables.prompts import seeded
 from trainables.relative import Grams, alignment_loss
 from trainables.settings import SoftSettings
 
@@ -45,6 +48,7 @@ class Source:
         label_ids: [C].
         train: training split; the same examples in the same order for every source.
         validation: validation split.
+        init_file: the file its prompts start from, with ``init: file``.
     """
 
     backbone: Backbone
@@ -52,6 +56,7 @@ class Source:
     label_ids: torch.Tensor
     train: Encoded
     validation: Encoded
+    init_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,9 @@ class Tuned:
     """What tuning gives back.
 
     Attributes:
-        prompts: per source, [R, m, d_j] at each replica's best common step.
+        prompts: per source, [R, m, d_j] at each replica's best common step (or the last step).
         best_step: R steps, counted from 1.
+        steps: steps trained, T.
         alignment: R values of L_ra there (0 for a single source).
         validation: per source, validation logits [R, v, C] there.
         failed: replica to the step at which its loss was no longer finite.
@@ -69,6 +75,7 @@ class Tuned:
 
     prompts: list[torch.Tensor]
     best_step: list[int]
+    steps: int
     alignment: list[float]
     validation: list[torch.Tensor]
     failed: dict[int, int]
@@ -83,9 +90,10 @@ def annealing(step: int, steps: int) -> float:
 def batch_order(rows: int, settings: SoftSettings, seed: int) -> torch.Tensor:
     """Examples of every step, [T, B]: whole shuffled passes over the training split, chained."""
     generator = seeded("order", seed)
-    needed = settings.steps * settings.batch_size
+    steps = settings.steps_for(rows)
+    needed = steps * settings.batch_size
     passes = [torch.randperm(rows, generator=generator) for _ in range(-(-needed // rows))]
-    return torch.cat(passes)[:needed].view(settings.steps, settings.batch_size)
+    return torch.cat(passes)[:needed].view(steps, settings.batch_size)
 
 
 def combined_loss(
@@ -102,17 +110,42 @@ def _step_loss(
     sources: Sequence[Source],
     prompts: Sequence[torch.Tensor],
     rows: torch.Tensor,
-    owner: torch.Tensor,
+    loss: StackLoss,
+    step: int,
 ) -> torch.Tensor:
     """L_pt [R] on training examples ``rows`` [R·B], each behind the prompt of its owner."""
-    replicas = prompts[0].shape[0]
     losses = []
     for source, prompt in zip(sources, prompts, strict=True):
         batch = source.train.take(rows)
-        logits = source.backbone.row_logits(batch, source.label_ids, prompt, owner)
-        loss = F.cross_entropy(logits, batch.gold, reduction="none")
-        losses.append(loss.view(replicas, -1).mean(1))
+        found = loss(source.backbone, batch, source.label_ids, prompt, (source.key, step))
+        losses.append(found.mean(1))
     return torch.stack(losses).mean(0)
+
+
+def _start(
+    sources: Sequence[Source], replicas: Sequence[Replica], settings: SoftSettings
+) -> list[torch.Tensor]:
+    """Initial prompts, per source [R, m, d_j], with gradient."""
+    return [
+        torch.stack(
+            [
+                begin(
+                    Beginning(
+                        source.backbone,
+                        source.label_ids,
+                        settings,
+                        replica.seed,
+                        source.key,
+                        source.init_file,
+                    )
+                )
+                for replica in replicas
+            ]
+        )
+        .to(source.backbone.device)
+        .requires_grad_()
+        for source in sources
+    ]
 
 
 def tune(
@@ -126,8 +159,9 @@ def tune(
     """Tune the prompts of one or more sources together, all replicas in one stack.
 
     The checkpoint kept for a replica is the evaluation step with the best mean validation metric
-    over its sources (ties: the lower mean validation loss), the same step for all of them: choosing
-    per model would take apart what L_ra has aligned.
+    over its sources (ties: the lower mean validation loss over label words), the same step for all
+    of them: choosing per model would take apart what L_ra has aligned. ``checkpoint: last`` keeps
+    the last step instead.
 
     Args:
         sources: S ≥ 1 frozen backbones with the task.
@@ -140,59 +174,70 @@ def tune(
     Returns:
         Prompts at the best step, and how it went. A replica whose loss is no longer finite is
         reported in ``failed``; the others go on undisturbed.
+
+    Raises:
+        InputError: a prompt cannot start as asked for (:mod:`trainables.initialisation`).
     """
     device = sources[0].backbone.device
-    prompts = [
-        torch.stack(
-            [
-                initial_prompt(
-                    settings.prompt_length,
-                    source.backbone.width,
-                    settings.init_std,
-                    replica.seed,
-                    source.key,
-                )
-                for replica in replicas
-            ]
-        )
-        .to(device)
-        .requires_grad_()
-        for source in sources
-    ]
+    prompts = _start(sources, replicas, settings)
     orders = {
         seed: batch_order(len(sources[0].train), settings, seed)
         for seed in {replica.seed for replica in replicas}
     }
     order = torch.stack([orders[replica.seed] for replica in replicas], dim=1).to(device)
-    owner = torch.arange(len(replicas), device=device).repeat_interleave(settings.batch_size)
-    optimiser = ElementwiseAdamW(prompts, settings.bias_correction)
-    evaluated = {
-        round((number + 1) * settings.steps / settings.evaluations)
-        for number in range(settings.evaluations)
-    }
-    keeper = _Keeper(prompts)
+    steps = len(order)
+    stack_loss = StackLoss(
+        settings.loss,
+        settings.dropout,
+        [replica.seed for replica in replicas],
+        [replica.weight for replica in replicas],
+    )
+    optimiser = ElementwiseAdamW(prompts, settings.bias_correction, settings.weight_decay)
+    evaluations = min(settings.evaluations, steps)
+    evaluated = {round((number + 1) * steps / evaluations) for number in range(evaluations)}
+    keeper = _Keeper(prompts, CHECKPOINTS[settings.checkpoint])
     failed: dict[int, int] = {}
-    for step in range(1, settings.steps + 1):
-        task = _step_loss(sources, prompts, order[step - 1].flatten(), owner)
+    for step in range(1, steps + 1):
+        task = _step_loss(sources, prompts, order[step - 1].flatten(), stack_loss, step)
         aligned = alignment_loss(prompts, grams)
-        loss = combined_loss(task, aligned, replicas, step, settings.steps)
+        loss = combined_loss(task, aligned, replicas, step, steps)
         for broken in (~torch.isfinite(loss)).nonzero().flatten().tolist():
             failed.setdefault(broken, step)
         loss.sum().backward()
-        factor = linear_schedule(step - 1, settings.steps, settings.warmup)
+        factor = linear_schedule(step - 1, steps, settings.warmup)
         optimiser.step(settings.learning_rate * factor)
         if step in evaluated:
             with torch.no_grad():
                 keeper.offer(step, sources, prompts, alignment_loss(prompts, grams), metric)
         if progress:
-            progress(step, settings.steps)
-    return Tuned(keeper.prompts, keeper.step, keeper.alignment, keeper.logits, failed, keeper.curve)
+            progress(step, steps)
+    return Tuned(
+        keeper.prompts, keeper.step, steps, keeper.alignment, keeper.logits, failed, keeper.curve
+    )
+
+
+Rank = Callable[[int, float, float], tuple[float, float]]
+
+
+def _best(step: int, value: float, loss: float) -> tuple[float, float]:
+    del step
+    return (round(value, 6), -loss)
+
+
+def _last(step: int, value: float, loss: float) -> tuple[float, float]:
+    del value, loss
+    return (float(step), 0.0)
+
+
+CHECKPOINTS: dict[str, Rank] = {"best": _best, "last": _last}
+"""Rank of an evaluation by its step, mean validation metric and loss; the highest is kept."""
 
 
 class _Keeper:
     """Best common checkpoint of every replica so far."""
 
-    def __init__(self, prompts: Sequence[torch.Tensor]) -> None:
+    def __init__(self, prompts: Sequence[torch.Tensor], rank: Rank) -> None:
+        self.rank = rank
         replicas = prompts[0].shape[0]
         self.prompts = [prompt.detach().clone() for prompt in prompts]
         self.step = [0] * replicas
@@ -230,7 +275,7 @@ class _Keeper:
         if not self.logits:
             self.logits = [logits.clone() for logits in found]
         for replica in range(len(self.step)):
-            rank = (round(float(value[replica]), 6), -float(loss[replica]))
+            rank = self.rank(step, float(value[replica]), float(loss[replica]))
             if rank > self.best[replica]:
                 self.best[replica] = rank
                 self.step[replica] = step

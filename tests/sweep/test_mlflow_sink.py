@@ -162,7 +162,7 @@ def test_every_run_has_every_parameter(filled: tuple[Plan, Path, list[Record]]) 
     assert {tuple(params) for params in found} == {
         (
             *("method", "row", "task", "target", "source_1", "source_2", "source_3", "seed"),
-            *("lambda", "schedule", "prompt_length", "solver"),
+            *("lambda", "schedule", "prompt_length", "position", "init", "solver"),
         )
     }
     for name in ("seed", "lambda", "prompt_length"):

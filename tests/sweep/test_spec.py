@@ -55,7 +55,10 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"methods": {"soft": {"steps": 4.0}}}, ["methods.soft.steps: found 4.0"]),
     ({"methods": {"soft": {"steps": 0}}}, ["methods.soft.steps: found 0"]),
     ({"methods": {"soft": {"learning_rate": float("inf")}}}, ["methods.soft.learning_rate: found"]),
-    ({"methods": {"soft": {"position": "middle"}}}, ["methods.soft.position", "prefix or infix"]),
+    (
+        {"methods": {"soft": {"position": "middle"}}},
+        ["methods.soft.position", "prefix, infix or suffix"],
+    ),
     ({"transfer": {"slover": "x"}}, ["transfer", "'slover'", "did you mean solver"]),
     ({"transfer": {"solver": "x"}}, ["transfer.solver: found 'x'", "closed_form"]),
     ({"transfer": 3}, ["transfer: found 3"]),
@@ -165,7 +168,7 @@ def test_defaults_and_forms() -> None:
     assert spec.resources.cpu == 1
     whole = parse_spec(content(methods={"soft": {"lambda": [1], "learning_rate": 1}}))
     # A whole number where a fraction is meant must give the same hashes as the fraction.
-    assert isinstance(whole.methods["soft"].settings.learning_rate, float)
+    assert isinstance(whole.methods["soft"].variants[0].learning_rate, float)
     assert whole.methods["soft"].weights == (Weight(1.0, "constant"),)
 
 
@@ -181,6 +184,7 @@ scalars = (
     | st.floats()
     | st.text(max_size=8)
     | st.sampled_from(["all", "annealing", "A", "B", "soft", "lambda", "cpu", "path"])
+    | st.sampled_from(["optiprompt", "fast", "normal", "text", "file", "infix"])
 )
 values = st.recursive(
     scalars,
@@ -212,7 +216,11 @@ def test_nothing_but_input_errors(changes: dict[str, Any], top: Any, whole: bool
 @given(
     section=st.dictionaries(
         st.sampled_from(
-            ["lambda", "steps", "learning_rate", "warmup", "position", "text_tokens", "evaluations"]
+            [
+                *("lambda", "steps", "learning_rate", "warmup", "position", "text_tokens"),
+                *("evaluations", "recipe", "epochs", "init", "init_text", "init_file", "dropout"),
+                "prompt_length",
+            ]
         ),
         values,
         min_size=1,

@@ -25,6 +25,26 @@ def test_corrected_equals_torch() -> None:
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
 
 
+def test_weight_decay_equals_torch() -> None:
+    start = torch.randn(4, 3, 5)
+    ours, theirs = start.clone().requires_grad_(), start.clone().requires_grad_()
+    mine = ElementwiseAdamW([ours], weight_decay=0.3)
+    reference = torch.optim.AdamW([theirs], weight_decay=0.3)
+    for step, gradient in enumerate(gradients(20)):
+        rate = 0.01 * (step + 1)
+        ours.grad, theirs.grad = gradient.clone(), gradient.clone()
+        mine.step(rate)
+        reference.param_groups[0]["lr"] = rate
+        reference.step()
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+    plain = start.clone().requires_grad_()
+    without = ElementwiseAdamW([plain])
+    for step, gradient in enumerate(gradients(20)):
+        plain.grad = gradient.clone()
+        without.step(0.01 * (step + 1))
+    assert (plain - ours).abs().max() > 0.1
+
+
 def test_uncorrected_is_the_literal_recurrence() -> None:
     value = torch.tensor([0.5], requires_grad=True)
     optimiser = ElementwiseAdamW([value], bias_correction=False)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -197,10 +198,62 @@ def test_batches_are_whole_shuffled_passes() -> None:
     assert not torch.equal(order, batch_order(20, settings, 1).flatten())
 
 
-def test_a_broken_replica_leaves_the_others_alone() -> None:
+def test_epochs_become_steps_rounded_up() -> None:
+    sources = [source("bert")]
+    settings = replace(SETTINGS, steps=None, epochs=2, evaluations=50)
+    steps: list[tuple[int, int]] = []
+    tuned = tune(
+        sources, [Replica(0, 0.0)], settings, {}, "accuracy", lambda *now: steps.append(now)
+    )
+    assert len(sources[0].train) == 7
+    assert tuned.steps == 6 == settings.steps_for(7), "7 rows in threes: 3 steps an epoch"
+    assert steps == [(step, 6) for step in range(1, 7)]
+    assert [entry["step"] for entry in tuned.curve] == list(range(1, 7)), "never more than steps"
+    same = tune(sources, [Replica(0, 0.0)], replace(SETTINGS, evaluations=6), {}, "accuracy")
+    assert torch.equal(same.prompts[0], tuned.prompts[0])
+    assert len(batch_order(7, settings, 0)) == 6
+
+
+def test_the_last_checkpoint_is_the_last_step() -> None:
     sources = [source("bert"), source("gpt2")]
     grams, _ = grams_of(sources)
-    broken = replace(SETTINGS, evaluations=1)
+    settings = replace(SETTINGS, steps=12, evaluations=12, learning_rate=0.3)
+    stack = [Replica(seed, 0.2) for seed in range(3)]
+    best = tune(sources, stack, settings, grams, "accuracy")
+    last = tune(sources, stack, replace(settings, checkpoint="last"), grams, "accuracy")
+    once = tune(sources, stack, replace(settings, evaluations=1), grams, "accuracy")
+    assert last.best_step == [12, 12, 12] != best.best_step
+    for place in range(2):
+        assert torch.equal(last.prompts[place], once.prompts[place])
+        assert torch.equal(last.validation[place], once.validation[place])
+    assert last.alignment == once.alignment
+
+
+def test_weight_decay_shortens_prompts() -> None:
+    item = source("bert")
+    plain, decayed = (
+        tune([item], [Replica(0, 0.0)], replace(LAST_ONLY, weight_decay=decay), {}, "accuracy")
+        for decay in (0.0, 5.0)
+    )
+    assert decayed.prompts[0].norm() < 0.9 * plain.prompts[0].norm()
+
+
+def test_prompts_start_where_they_are_told_to() -> None:
+    item = source("gpt2")
+    frozen = replace(LAST_ONLY, learning_rate=1e-12, init="label_words")
+    tuned = tune([item], [Replica(0, 0.0), Replica(1, 0.0)], frozen, {}, "accuracy")
+    for prompt in tuned.prompts[0]:
+        torch.testing.assert_close(prompt, item.backbone.embeddings[item.label_ids])
+
+
+NEW = {"dropout": True, "loss": "vocabulary", "checkpoint": "last", "weight_decay": 0.1}
+
+
+@pytest.mark.parametrize("more", [{}, NEW, {"init": "uniform"}], ids=["plain", "new", "uniform"])
+def test_a_broken_replica_leaves_the_others_alone(more: dict[str, Any]) -> None:
+    sources = [source("bert"), source("gpt2")]
+    grams, _ = grams_of(sources)
+    broken = replace(SETTINGS, evaluations=1, **more)
     healthy = tune(sources, [Replica(0, 0.5)], broken, grams, "accuracy")
     both = tune(sources, [Replica(0, 0.5), Replica(0, math.nan)], broken, grams, "accuracy")
     assert both.failed == {1: 1}

@@ -3,7 +3,8 @@
 Shapes: R prompts (replicas), m prompt tokens, d embedding width, N rows, L tokens, C classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -45,10 +46,23 @@ class Backbone(Reader):
         """:meth:`Reader.encode` on the device."""
         return self.encode(texts, gold, layout, task).to(self.device)
 
+    @contextmanager
+    def dropout(self) -> Iterator[None]:
+        """Within it the model drops out, at its config's rates; its weights stay frozen.
+
+        Every row is then read by itself and through the library's own layers: what is shared
+        between rows or worked out by :class:`Focus` would miss masks.
+        """
+        self.family.model.train()
+        try:
+            yield
+        finally:
+            self.family.model.eval()
+
     def row_logits(
         self,
         batch: Encoded,
-        label_ids: torch.Tensor,
+        label_ids: torch.Tensor | None,
         prompts: torch.Tensor | None = None,
         owner: torch.Tensor | None = None,
     ) -> torch.Tensor:
@@ -58,16 +72,17 @@ class Backbone(Reader):
 
         Args:
             batch: N rows.
-            label_ids: [C].
+            label_ids: [C], or None for the V usable rows of the vocabulary.
             prompts: [R, m, d], or None for rows without prompt.
             owner: [N], index into ``prompts`` of each row's prompt.
 
         Returns:
-            [N, C].
+            [N, C], or [N, V].
         """
+        shared = batch.begin is not None and not self.family.model.training
         if prompts is None or owner is None:
             states = self._states(batch)
-        elif isinstance(self.family, CausalFamily) and batch.begin is not None:
+        elif shared and isinstance(self.family, CausalFamily):
             begin = self._table[batch.ids[:1, : batch.begin]].expand(len(prompts), -1, -1)
             prefix = torch.cat([begin, prompts.to(begin.dtype)], dim=1)
             start = prefix.shape[1]
@@ -77,9 +92,10 @@ class Backbone(Reader):
             states = self._states(batch, prompts[owner])
         features = self.family.head_features(states)
         output = self.family.head_output()
-        logits = features @ output.weight[label_ids].T
+        chosen = slice(self.rows) if label_ids is None else label_ids
+        logits = features @ output.weight[chosen].T
         if output.bias is not None:
-            logits = logits + output.bias[label_ids]
+            logits = logits + output.bias[chosen]
         return logits.float()
 
     def _states(self, batch: Encoded, prompts: torch.Tensor | None = None) -> torch.Tensor:

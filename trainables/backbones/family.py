@@ -54,6 +54,11 @@ class Family(ABC):
         """Longest sequence the positions allow, in tokens, prompt included."""
         return int(self.config.max_position_embeddings) - self.first_position
 
+    @property
+    def width(self) -> int:
+        """Width d of the word embeddings, in which prompts live."""
+        return int(self.config.hidden_size)
+
     def answer_states(
         self,
         embeds: torch.Tensor,
@@ -69,7 +74,8 @@ class Family(ABC):
             positions: position ids [1, L].
             answers: index of the wanted position [N].
         """
-        self.focus = Focus(answers, self._visible(embeds.shape[1], attention_mask, answers))
+        if not self.model.training:  # dropout is the library's, layer by layer
+            self.focus = Focus(answers, self._visible(embeds.shape[1], attention_mask, answers))
         try:
             states: torch.Tensor = self.model.base_model(
                 inputs_embeds=embeds,

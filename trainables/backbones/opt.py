@@ -17,6 +17,11 @@ class OPT(CausalFamily):
 
     model_type = "opt"
 
+    @property
+    def width(self) -> int:
+        """OPT-350M's word embeddings are narrower than its layers."""
+        return int(self.config.word_embed_proj_dim)
+
     def layers(self) -> nn.ModuleList:
         """The decoder's layers."""
         layers: nn.ModuleList = self.model.model.decoder.layers

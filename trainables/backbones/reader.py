@@ -12,6 +12,16 @@ from trainables.backbones.family import Family
 from trainables.errors import InputError
 from trainables.vocabulary import word_table
 
+ARRANGEMENTS: dict[str, tuple[str, str, str]] = {
+    "prefix": ("prompt", "text", "answer"),
+    "infix": ("text", "prompt", "answer"),
+    "suffix": ("text", "answer", "prompt"),
+}
+"""Per position, what follows what between the special tokens; the template is part of the text.
+
+A causal model has no answer token, it predicts after the last one: there, ``suffix`` is ``infix``.
+"""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -20,7 +30,8 @@ class Layout:
     Attributes:
         prompt_length: prompt vectors m (0: none, the Empty and Manual rows).
         position: ``prefix``: begin, prompt, text, template, answer; ``infix``: begin, text,
-            template, prompt, answer.
+            template, prompt, answer; ``suffix``: begin, text, template, answer, prompt, for causal
+            models the same as ``infix``, as nothing may stand behind their answer.
         template: words after the text (the Manual row), may be empty.
         text_tokens: texts are cut to this many tokens (None: to what positions allow).
     """
@@ -214,15 +225,16 @@ class Reader:
         answers: list[int] = []
         led = [self.lead + text for text in texts]
         for ids in self.tokenizer(led, add_special_tokens=False)["input_ids"]:
-            text = [*ids[:room], *template]
-            before = [*self.begin] if layout.position == "prefix" else [*self.begin, *text]
-            after = text if layout.position == "prefix" else []
-            body = [*before, *filler, *after]
-            if not body and not answer:
+            parts = {"prompt": filler, "text": [*ids[:room], *template], "answer": answer}
+            row, starts = [*self.begin], {}
+            for part in ARRANGEMENTS[layout.position]:
+                starts[part] = len(row)
+                row += parts[part]
+            if not row:
                 raise InputError(f"task {task!r}: an empty text cannot be scored without a prompt")
-            rows.append([*body, *answer, *self.end])
-            slots.append(len(before))
-            answers.append(len(body) if self.family.masked else len(body) - 1)
+            slots.append(starts["prompt"])
+            answers.append(starts["answer"] if answer else len(row) - 1)
+            rows.append([*row, *self.end])
         lengths = [len(row) for row in rows]
         padded = np.zeros((len(rows), max(lengths)), dtype=np.int64)
         for place, row in enumerate(rows):

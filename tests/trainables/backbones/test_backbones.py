@@ -39,15 +39,18 @@ def literal_logits(
 
     if layout.position == "prefix":
         parts = [vectors(begin), prompt, vectors(body), vectors(tail)]
+    elif layout.position == "suffix" and family.masked:
+        parts = [vectors(begin), vectors(body), vectors(tail[:1]), prompt, vectors(tail[1:])]
     else:
         parts = [vectors(begin), vectors(body), prompt, vectors(tail)]
     embeds = torch.cat(parts)[None]
     logits = model(inputs_embeds=embeds).logits[0]
-    answer = logits[-2] if family.masked else logits[-1]
+    last = -2 - (len(prompt) if layout.position == "suffix" else 0)
+    answer = logits[last] if family.masked else logits[-1]
     return answer[[backbone.word_id(word) for word in WORDS]]
 
 
-@pytest.mark.parametrize("position", ["prefix", "infix"])
+@pytest.mark.parametrize("position", ["prefix", "infix", "suffix"])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_label_logits_equal_the_gathered_full_logits(name: str, position: str) -> None:
     backbone = tiny(name)
@@ -149,6 +152,24 @@ def test_prompt_stands_after_the_first_token(name: str) -> None:
         assert ids[int(data.answers[0])] == backbone.tokenizer.mask_token_id
     else:
         assert int(data.answers[0]) == len(ids) - 1
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_suffix_ends_the_input_and_stands_behind_no_causal_answer(name: str) -> None:
+    backbone = tiny(name)
+    data, infix = (
+        backbone.read(["good film", "no"], [0, 1], Layout(4, position, template="It was"))
+        for position in ("suffix", "infix")
+    )
+    if backbone.family.masked:
+        assert torch.equal(data.answers + 1, data.slots)
+        assert torch.equal(data.slots + 4 + len(backbone.end), data.lengths)
+        masks = data.ids[torch.arange(2), data.answers]
+        assert masks.tolist() == [backbone.tokenizer.mask_token_id] * 2
+    else:
+        assert torch.equal(data.answers + 1, data.lengths)
+        assert torch.equal(data.ids, infix.ids)
+        assert torch.equal(data.slots, infix.slots)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -1,0 +1,125 @@
+"""Recipes are settings written down once: valid, overridden by a spec, and nothing else."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweep.methods import parse_method
+from tests.sweep.samples import plan_of, relaxed
+from trainables.errors import InputError
+from trainables.recipes import recipe, recipe_names, with_recipe
+from trainables.settings import SoftSettings
+
+
+def settings_of(section: dict[str, Any]) -> SoftSettings:
+    (settings,) = parse_method("soft", section).variants
+    return settings
+
+
+def test_optiprompt_is_its_published_recipe() -> None:
+    assert settings_of({"recipe": "optiprompt"}) == SoftSettings(
+        epochs=10,
+        batch_size=16,
+        learning_rate=3e-3,
+        bias_correction=False,
+        weight_decay=0.0,
+        warmup=0.1,
+        dropout=True,
+        init="normal",
+        init_std=0.02,
+        evaluations=30,
+    )
+
+
+def test_fast_is_a_few_hundred_steps_without_dropout() -> None:
+    fast = settings_of({"recipe": "fast"})
+    assert fast.steps is not None
+    assert 100 <= fast.steps < 1000
+    assert not fast.dropout
+
+
+@pytest.mark.parametrize("name", recipe_names("soft"))
+def test_every_recipe_is_valid_and_says_each_setting_by_name(name: str) -> None:
+    assert settings_of({"recipe": name}) == SoftSettings(**recipe("soft", name))
+
+
+def test_unknown_recipes_are_refused() -> None:
+    with pytest.raises(InputError, match=r"recipe: found 'slow'; allowed: fast, optiprompt"):
+        recipe("soft", "slow")
+    with pytest.raises(InputError, match=r"methods.soft.recipe: found 'fst' \(did you mean fast"):
+        settings_of({"recipe": "fst"})
+
+
+def test_the_specs_own_keys_override() -> None:
+    own = settings_of({"recipe": "optiprompt", "dropout": False, "learning_rate": 0.01})
+    assert (own.dropout, own.learning_rate, own.epochs) == (False, 0.01, 10)
+    steps = settings_of({"recipe": "optiprompt", "steps": 40})
+    assert (steps.steps, steps.epochs, steps.evaluations) == (40, None, 30)
+    short = settings_of({"recipe": "optiprompt", "steps": 4})
+    assert (short.steps, short.evaluations) == (4, 4)
+    epochs = settings_of({"recipe": "fast", "epochs": 2})
+    assert (epochs.steps, epochs.epochs) == (None, 2)
+    with pytest.raises(InputError, match="steps: found 5 beside epochs 2"):
+        settings_of({"recipe": "fast", "epochs": 2, "steps": 5})
+    with pytest.raises(InputError, match=r"evaluations: found 9; allowed: at most .* \(4\)"):
+        settings_of({"recipe": "fast", "steps": 4, "evaluations": 9})
+
+
+def test_reading_a_recipe_leaves_it_as_it_is() -> None:
+    recipe("soft", "fast")["steps"] = 1
+    assert recipe("soft", "fast")["steps"] == 300
+
+
+def test_a_recipe_is_hashed_by_its_values_alone() -> None:
+    named = plan_of(methods={"soft": {"lambda": [0, 0.5], "recipe": "fast"}})
+    written = plan_of(methods={"soft": {"lambda": [0, 0.5], **recipe("soft", "fast")}})
+    assert named.hash == written.hash
+    assert named.by_id.keys() == written.by_id.keys()
+    other = plan_of(methods={"soft": {"lambda": [0, 0.5], "recipe": "optiprompt"}})
+    assert not {c.id for c in other.cells if c.sources} & named.by_id.keys()
+
+
+values = {
+    "steps": st.none() | st.integers(30, 500),
+    "epochs": st.none() | st.integers(1, 20),
+    "batch_size": st.integers(1, 64),
+    "learning_rate": st.floats(1e-4, 1.0),
+    "bias_correction": st.booleans(),
+    "dropout": st.booleans(),
+    "weight_decay": st.floats(0, 1),
+    "checkpoint": st.sampled_from(["best", "last"]),
+    "loss": st.sampled_from(["label_words", "vocabulary"]),
+    "evaluations": st.integers(1, 30),
+    "prompt_length": st.integers(1, 20),
+}
+
+
+@relaxed
+@given(
+    name=st.none() | st.sampled_from(recipe_names("soft")),
+    own=st.fixed_dictionaries({}, optional=values),
+    data=st.data(),
+)
+def test_recipe_and_overrides_resolve_alike_in_any_order(
+    name: str | None, own: dict[str, Any], data: st.DataObject
+) -> None:
+    section = {**own, "recipe": name, "lambda": [0, 0.5]}
+    shuffled = {key: section[key] for key in data.draw(st.permutations(list(section)))}
+    try:
+        first = settings_of(section)
+    except InputError as error:
+        assert own.get("steps") is not None  # beside epochs, or fewer than the evaluations
+        with pytest.raises(InputError) as caught:
+            settings_of(shuffled)
+        assert str(caught.value) == str(error)
+        return
+    assert settings_of(shuffled) == first
+    # Every key that is given wins; every other one is the recipe's, or else the default's.
+    merged = with_recipe("soft", name, own)
+    assert SoftSettings(**merged) == first
+    for key, value in own.items():
+        if value is not None:
+            assert getattr(first, key) == value
+    assert with_recipe("soft", name, merged) == {**merged, **with_recipe("soft", None, merged)}

@@ -1,0 +1,112 @@
+"""What a prompt is trained on: the task's loss of every row, with and without dropout."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+
+from trainables.backbones import Backbone, Encoded
+from trainables.prompts import seeded
+
+
+def _label_words(
+    backbone: Backbone,
+    batch: Encoded,
+    label_ids: torch.Tensor,
+    prompts: torch.Tensor,
+    owner: torch.Tensor,
+) -> torch.Tensor:
+    """Cross-entropy over the label words (paper A, equation 1)."""
+    logits = backbone.row_logits(batch, label_ids, prompts, owner)
+    return F.cross_entropy(logits, batch.gold, reduction="none")
+
+
+def _vocabulary(
+    backbone: Backbone,
+    batch: Encoded,
+    label_ids: torch.Tensor,
+    prompts: torch.Tensor,
+    owner: torch.Tensor,
+) -> torch.Tensor:
+    """Cross-entropy of the label word over every row of the vocabulary that a token uses."""
+    logits = backbone.row_logits(batch, None, prompts, owner)
+    return F.cross_entropy(logits, label_ids[batch.gold], reduction="none")
+
+
+RowLoss = Callable[[Backbone, Encoded, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+LOSSES: dict[str, RowLoss] = {"label_words": _label_words, "vocabulary": _vocabulary}
+"""Loss [N] of a batch of N rows, label ids [C], prompts [R, m, d] and each row's prompt [N]."""
+
+
+class StackLoss:
+    """The task's loss of every row of a stack of R replicas, with dropout if asked for.
+
+    Dropout masks are paired between replicas of one seed. The replicas of one weight λ pass the
+    model together, one pass a weight, and before each pass the generator is set anew from the seeds
+    in it, the model and the step. So rows of one seed and example meet the same masks under every
+    λ, and under λ = 0 in a stack of that source alone, wherever the passes hold the same seeds.
+    Beside other seeds a replica has other masks: with dropout it does not get bit by bit what it
+    would get alone.
+    """
+
+    def __init__(
+        self, loss: str, dropout: bool, seeds: Sequence[int], weights: Sequence[float | None]
+    ) -> None:
+        """Prepare for a stack.
+
+        Args:
+            loss: a name in :data:`LOSSES`.
+            dropout: whether the models drop out.
+            seeds: seed of each replica.
+            weights: λ of each replica (None: annealing).
+        """
+        self._loss = LOSSES[loss]
+        self._seeds = tuple(seeds)
+        self._passes: dict[float | None, list[int]] = {}
+        if dropout:
+            for place in sorted(range(len(seeds)), key=lambda place: seeds[place]):
+                self._passes.setdefault(weights[place], []).append(place)
+
+    def __call__(
+        self,
+        backbone: Backbone,
+        batch: Encoded,
+        label_ids: torch.Tensor,
+        prompts: torch.Tensor,
+        moment: tuple[object, ...],
+    ) -> torch.Tensor:
+        """Loss [R, B].
+
+        Args:
+            backbone: the model.
+            batch: R · B rows: those of replica 0, then those of replica 1, and so on.
+            label_ids: [C].
+            prompts: [R, m, d].
+            moment: what dropout masks depend on besides the seeds: the model's key and the step.
+        """
+        replicas = len(self._seeds)
+        index = torch.arange(replicas, device=prompts.device)
+        owner = index.repeat_interleave(len(batch) // replicas)
+        if not self._passes:
+            return self._loss(backbone, batch, label_ids, prompts, owner).view(replicas, -1)
+        every = torch.arange(len(batch), device=prompts.device).view(replicas, -1)
+        found: dict[int, torch.Tensor] = {}
+        for places in self._passes.values():
+            rows = every[places].flatten()
+            seeds = (self._seeds[place] for place in places)
+            number = seeded("dropout", *moment, *seeds).initial_seed()
+            with _randomness(backbone.device, number), backbone.dropout():
+                part = self._loss(backbone, batch.take(rows), label_ids, prompts, owner[rows])
+            found.update(zip(places, part.view(len(places), -1), strict=True))
+        return torch.stack([found[place] for place in range(replicas)])
+
+
+@contextmanager
+def _randomness(device: str, number: int) -> Iterator[None]:
+    """Within it torch draws from ``number`` on; afterwards from where it was."""
+    place = torch.device(device)
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+        torch.manual_seed(number)
+        yield
