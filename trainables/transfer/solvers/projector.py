@@ -1,6 +1,7 @@
 """A projector trained through the target (Su et al., NAACL 2022): the costly reference."""
 
 import itertools
+import math
 
 import torch
 import torch.nn.functional as F
@@ -77,7 +78,7 @@ class Projector(Solver):
             drawn.append([])
             for rows, columns in itertools.pairwise(sizes):
                 for shape in ((rows, columns), (1, columns)):
-                    drawn[-1].append((2 * torch.rand(shape, generator=generator) - 1) / rows**0.5)
+                    drawn[-1].append((2 * torch.rand(shape, generator=generator) - 1) / math.sqrt(rows))
         device = problem.prompts[source].device
         return [torch.stack(part).to(device).requires_grad_() for part in zip(*drawn, strict=True)]
 

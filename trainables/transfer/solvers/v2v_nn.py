@@ -1,5 +1,8 @@
 """A small network between the vocabularies of two models (Recycling: ``v2v-nn``)."""
 
+import hashlib
+import math
+
 import torch
 
 from trainables.prompts import seeded
@@ -14,6 +17,10 @@ BATCH = 50
 
 Network = list[torch.Tensor]
 """Q networks side by side: W₁ [Q, d_s, h], b₁ [Q, 1, h], W₂ [Q, h, d_t], b₂ [Q, 1, d_t]."""
+MOST_RESIDENT = 2**26
+_resident: dict[tuple[object, ...], Network] = {}
+"""Trained networks, kept for the next packs of this process: they depend on models and seeds
+alone, and the same ones carry the prompts of every task. Up to MOST_RESIDENT numbers."""
 
 
 class V2vNn(Solver):
@@ -33,7 +40,7 @@ class V2vNn(Solver):
         places = torch.tensor([seeds.index(seed) for seed in problem.seeds])
         images = []
         for prompt, space in zip(problem.prompts, problem.spaces, strict=False):
-            network = train(space, problem.target, seeds)
+            network = _trained(space, problem.target, seeds)
             image = prompt.new_empty(problem.shape, dtype=torch.float32)
             for q in range(len(seeds)):
                 mine = (places == q).nonzero().flatten().to(prompt.device)
@@ -43,6 +50,22 @@ class V2vNn(Solver):
                 )
             images.append(image)
         return Found(torch.stack(images).mean(0)[None])
+
+
+def _trained(source: Space, target: Space, seeds: list[int]) -> Network:
+    content = (_digest(space.words) for space in (source, target))
+    key = (*content, source.key, *seeds, str(source.words.device))
+    if key not in _resident:
+        network = train(source, target, seeds)
+        held = sum(weight.numel() for one in (*_resident.values(), network) for weight in one)
+        if held > MOST_RESIDENT:
+            _resident.clear()
+        _resident[key] = network
+    return _resident[key]
+
+
+def _digest(words: torch.Tensor) -> str:
+    return hashlib.sha256(words.cpu().numpy().tobytes()).hexdigest()
 
 
 def train(source: Space, target: Space, seeds: list[int]) -> Network:
@@ -75,7 +98,7 @@ def _initial(inputs: int, outputs: int, generators: list[torch.Generator]) -> Ne
 
     def layer(rows: int, columns: int) -> torch.Tensor:
         drawn = [torch.randn(rows, columns, generator=one) for one in generators]
-        return torch.stack(drawn) / rows**0.5
+        return torch.stack(drawn) / math.sqrt(rows)
 
     count = len(generators)
     first, second = layer(inputs, hidden), layer(hidden, outputs)
