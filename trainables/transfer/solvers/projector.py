@@ -78,7 +78,9 @@ class Projector(Solver):
             drawn.append([])
             for rows, columns in itertools.pairwise(sizes):
                 for shape in ((rows, columns), (1, columns)):
-                    drawn[-1].append((2 * torch.rand(shape, generator=generator) - 1) / math.sqrt(rows))
+                    drawn[-1].append(
+                        (2 * torch.rand(shape, generator=generator) - 1) / math.sqrt(rows)
+                    )
         device = problem.prompts[source].device
         return [torch.stack(part).to(device).requires_grad_() for part in zip(*drawn, strict=True)]
 
