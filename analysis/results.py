@@ -39,6 +39,10 @@ COLUMNS: dict[str, str] = {
     "init": "how the tuned prompt started (of a carried one: its first source's)",
     "combination": "settings in which this sweep's tuned prompts differ; empty if in none",
     "solver": "solver of the transfer",
+    "selection": "how one of the solver's candidates was chosen: none, source_validation or"
+    " target_validation",
+    "candidates": "candidates the solver offered",
+    "chosen": "γ or step of the chosen candidate; empty where the solver has neither",
     "metric": "name of the task's metric",
     "score": "metric on the test split, 0 to 1",
     "validation_score": "metric on the validation split, 0 to 1; all choices rest on it",
@@ -68,12 +72,13 @@ ROWS = ("empty", "manual", "constant", "independent", "joint", "single", "baseli
 """Every row name, in the order of the tables."""
 
 _KINDS = ("reference", "source", "transfer")
-_INTEGERS = ("seed", "prompt_length", "n_test", "n_validation", "best_step", "steps")
+_INTEGERS = ("seed", "prompt_length", "candidates", "n_test", "n_validation", "best_step", "steps")
 _FLOATS = (
     "lambda",
     "score",
     "validation_score",
     "similarity",
+    "chosen",
     "alignment",
     "loss",
     "train_seconds",
@@ -88,6 +93,9 @@ _JSON = (
 _TEXT = pd.StringDtype(na_value=np.nan)
 # Keys of a record's result that become columns unchanged.
 _MEASURED = (
+    "selection",
+    "candidates",
+    "chosen",
     "metric",
     "score",
     "validation_score",

@@ -191,6 +191,6 @@ def _candidates(task: Task, further: Sequence[Sequence[str]]) -> list[tuple[str,
 
 def _text_tokens(spec: SweepSpec) -> int | None:
     """Where the reference rows of the sweep cut texts: as its first method does."""
-    settings = next(iter(spec.methods.values())).settings
+    settings = next(iter(spec.methods.values())).variants[0]
     found: int | None = getattr(settings, "text_tokens", None)
     return found

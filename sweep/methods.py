@@ -30,6 +30,7 @@ _TYPE_NAMES: dict[Any, str] = {
     int | None: "a whole number, or null",
     float | None: "a finite number, or null",
     str | None: "text, or null",
+    tuple[float, ...] | None: "a list of finite numbers, or null",
 }
 
 
@@ -171,7 +172,9 @@ def check_settings(
 def _typed(hint: Any, value: Any, path: str) -> Any:
     allowed = _TYPE_NAMES.get(hint, str(hint))
     try:
-        typed = TypeAdapter(hint, config=ConfigDict(strict=True)).validate_python(value)
+        # YAML knows lists; settings are frozen.
+        given = tuple(value) if isinstance(value, list) else value
+        typed = TypeAdapter(hint, config=ConfigDict(strict=True)).validate_python(given)
         # 1 and 1.0 must hash alike, and no hash takes NaN.
         if hint in (float, float | None) and typed is not None:
             typed = float(typed)

@@ -279,7 +279,7 @@ class _MethodOnTask:
         return {
             "source": tuned,
             # A carried prompt is read in the layout it was tuned in.
-            "transfer": asdict(self.resolved.spec.transfer)
+            "transfer": self.resolved.spec.transfer.stored()
             | {name: tuned[name] for name in LAYOUT_SETTINGS if name in tuned},
             "reference": {} if cut is None else {"text_tokens": cut},
         }

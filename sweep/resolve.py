@@ -98,7 +98,7 @@ class ResolvedSpec:
                 }
                 for name, method in spec.methods.items()
             },
-            "transfer": asdict(spec.transfer),
+            "transfer": spec.transfer.stored(),
         }
 
     def to_json(self) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +11,15 @@ import numpy as np
 import torch
 
 from trainables.backbones import Backbone, Encoded, Layout, load_backbone
-from trainables.cells import Cell, Pack, PackOutcome
+from trainables.cells import Cell, Pack, PackOutcome, content_hash
 from trainables.errors import InputError
-from trainables.evaluate import measure
+from trainables.evaluate import mean_loss, measure, scores
 from trainables.reading import read_prompts
 from trainables.relative import Grams, gram_matrices, normalised_anchors
-from trainables.settings import METHOD_SETTINGS, from_mapping
+from trainables.settings import METHOD_SETTINGS, from_mapping, transfer_settings
 from trainables.soft import Replica, Source, tune
 from trainables.tasks import Task, load_task, metrics
-from trainables.transfer import transfer
+from trainables.transfer import Judgement, Judges, Problem, Space, TargetTask, carry
 from trainables.vocabulary import common_vocabulary
 
 Progress = Callable[[str, int, int], None]
@@ -275,7 +277,7 @@ def _carry_over(
             )
             continue
         shape = known[cell.inputs[0]].shape[0]
-        key = (cell.target, cell.sources, shape, tuple(sorted(cell.settings.items())))
+        key = (cell.target, cell.sources, shape, content_hash(dict(cell.settings)))
         groups.setdefault(key, []).append(cell)
     done = 0
     for group in groups.values():
@@ -286,30 +288,82 @@ def _carry_over(
 
 
 def _carry_group(run: _Run, cells: Sequence[Cell], known: Mapping[str, torch.Tensor]) -> None:
-    target, sources = cells[0].target, cells[0].sources
+    target = cells[0].target
     began = time.perf_counter()
-    backbone = run.backbone(target)
-    stacked = [
-        torch.stack([known[cell.inputs[place]].to(run.device) for cell in cells])
-        for place in range(len(sources))
-    ]
-    carried = transfer(
-        stacked,
-        run.grams((*sources, target)),
-        [run.backbone(alias).scale for alias in sources],
-        backbone.scale,
-        norm=str(cells[0].settings.get("norm", "match")),
-    )
+    settings = transfer_settings(cells[0].settings)
+    problem = _problem(run, cells, known)
+    layout = _carried_layout(cells[0], problem)
+    carried = carry(problem, settings, _judges(run, cells[0], layout))
     share = run.spend("transfer_seconds", began) / len(cells)
-    layout = layout_of({**cells[0].settings, "prompt_length": carried.prompt.shape[1]})
-    measured = run.evaluate(target, layout, carried.prompt)
-    readings = read_prompts(backbone, carried.prompt)
+    measured = run.evaluate(target, layout, carried.prompt, carried.logits)
+    readings = read_prompts(run.backbone(target), carried.prompt)
     for place, cell in enumerate(cells):
+        if not bool(carried.prompt[place].isfinite().all()):
+            run.outcome.failures[cell.id] = (
+                f"the solver {settings.solver} found no finite prompt for {target}"
+            )
+            continue
         run.outcome.prompts[cell.id] = carried.prompt[place].cpu().numpy()
         run.outcome.results[cell.id] = {
             **measured[place],
+            "solver": settings.solver,
+            "selection": settings.selection,
+            "candidates": carried.candidates,
+            "chosen": carried.chosen[place],
             "similarity": float(carried.similarity[place].mean()),
             "similarity_per_token": carried.similarity[place].tolist(),
             **readings[place],
             "transfer_seconds": share,
         }
+
+
+def _problem(run: _Run, cells: Sequence[Cell], known: Mapping[str, torch.Tensor]) -> Problem:
+    """What is to be carried for cells with the same sources, target and settings."""
+    target, sources = cells[0].target, cells[0].sources
+    aliases = (*sources, target)
+    backbones = [run.backbone(alias) for alias in aliases]
+    shared = cache(lambda: common_vocabulary(backbones))
+    problem = Problem(
+        prompts=tuple(
+            torch.stack([known[cell.inputs[place]].to(run.device) for cell in cells])
+            for place in range(len(sources))
+        ),
+        spaces=tuple(
+            Space(
+                scale=backbone.scale,
+                key=run.pack.models[alias].digest,
+                table=backbone.embeddings,
+                shared=lambda place=place: shared().ids[place],  # type: ignore[misc]
+            )
+            for place, (alias, backbone) in enumerate(zip(aliases, backbones, strict=True))
+        ),
+        grams=run.grams(aliases),
+        seeds=tuple(cell.seed or 0 for cell in cells),
+        norm=transfer_settings(cells[0].settings).norm,
+    )
+    layout = _carried_layout(cells[0], problem)
+
+    def target_task() -> TargetTask:
+        train = run.split(target, "train", layout)
+        return TargetTask(run.backbone(target), run.labels(target), train)
+
+    return replace(problem, target_task=target_task)
+
+
+def _carried_layout(cell: Cell, problem: Problem) -> Layout:
+    return layout_of({**cell.settings, "prompt_length": problem.shape[1]})
+
+
+def _judges(run: _Run, cell: Cell, layout: Layout) -> Judges:
+    """Validation on the target and on each source, for the choice among candidates."""
+
+    def judge(alias: str) -> Callable[[torch.Tensor], Judgement]:
+        def scored(prompts: torch.Tensor) -> Judgement:
+            data = run.split(alias, "validation", layout)
+            logits = run.backbone(alias).split_logits(data, run.labels(alias), prompts)
+            on_validation = scores(logits, data.gold, run.task.metric)
+            return Judgement(on_validation, mean_loss(logits, data.gold).tolist(), logits)
+
+        return scored
+
+    return Judges(judge(cell.target), [judge(alias) for alias in cell.sources])

@@ -62,6 +62,25 @@ def test_types_and_missing_values(full_frame):
     assert full_frame["solver"].dropna().unique().tolist() == ["closed_form"]
 
 
+def test_how_a_candidate_was_chosen(tmp_path):
+    def alter(cell, record):
+        if cell.kind == "transfer" and cell.seed == 0:
+            gamma = None if cell.row == "single" else 0.01
+            record["result"] |= {
+                "selection": "target_validation", "candidates": 6, "chosen": gamma
+            }  # fmt: skip
+
+    build(tmp_path, SMALL, alter=alter)
+    frame = load(tmp_path)
+    moved = frame[(frame["kind"] == "transfer") & (frame["seed"] == 0)]
+    assert set(moved["selection"]) == {"target_validation"}
+    assert moved["candidates"].unique().tolist() == [6]
+    assert moved.loc[moved["row"] == "single", "chosen"].isna().all()
+    assert set(moved.loc[moved["row"] != "single", "chosen"]) == {0.01}
+    others = frame[~frame.index.isin(moved.index)]
+    assert others[["selection", "candidates", "chosen"]].isna().all(axis=None)
+
+
 def test_export_can_be_read_back(full_folder, full_frame):
     csv, parquet = export(full_folder)
     pd.testing.assert_frame_equal(pd.read_parquet(parquet), full_frame, check_dtype=False)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ from hypothesis import strategies as st
 
 from sweep.methods import Weight
 from sweep.spec import SweepSpec, load_spec, parse_spec, preset_names
-from tests.sweep.samples import content, relaxed
+from tests.sweep.samples import content, plan_of, relaxed
+from trainables.cells import Cell
 from trainables.errors import InputError
 
 # Per bad spec: the changes, and what the one sentence must name: the place, what was found (or the
@@ -61,6 +63,17 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ),
     ({"transfer": {"slover": "x"}}, ["transfer", "'slover'", "did you mean solver"]),
     ({"transfer": {"solver": "x"}}, ["transfer.solver: found 'x'", "closed_form"]),
+    ({"transfer": {"selection": "x"}}, ["transfer.selection: found 'x'", "target_validation"]),
+    ({"transfer": {"gammas": 3}}, ["transfer.gammas: found 3", "a list of finite numbers"]),
+    (
+        {"transfer": {"solver": "ridge", "gammas": [0.1, "b"]}},
+        ["transfer.gammas: found [0.1, 'b']", "a list of finite numbers"],
+    ),
+    ({"transfer": {"solver": "ridge", "gammas": [-1]}}, ["transfer.gammas: found", "at least 0"]),
+    ({"transfer": {"solver": "ridge", "gammas": [10**400]}}, ["transfer.gammas: found"]),
+    ({"transfer": {"solver": "adam", "steps": 0}}, ["transfer.steps: found 0", "at least 1"]),
+    ({"transfer": {"steps": 9}}, ["transfer.steps: found 9", "read by adam, projector"]),
+    ({"transfer": {"top_k": 2.5}}, ["transfer.top_k: found 2.5", "a whole number, or null"]),
     ({"transfer": 3}, ["transfer: found 3"]),
     ({"resources": {"cpu": 0}}, ["resources.cpu: found 0", "above 0"]),
     ({"resources": {"gpu": -1}}, ["resources.gpu: found -1", "at least 0"]),
@@ -87,6 +100,26 @@ def test_each_mistake_is_one_sentence(changes: dict[str, Any], named: list[str])
     for part in named:
         assert part in message
     assert "allowed:" in message
+
+
+def test_transfer_settings_reach_the_cells() -> None:
+    """Written as YAML lists and whole numbers, hashed as the same numbers with a point."""
+    sections = [
+        {"solver": "ridge", "selection": "target_validation", "gammas": [0, 1]},
+        {"solver": "ridge", "selection": "target_validation", "gammas": [0.0, 1.0], "top_k": None},
+    ]
+    plans = [plan_of(transfer=section) for section in sections]
+    assert plans[0].hash == plans[1].hash
+    assert plans[0].hash != plan_of().hash
+    for plan in plans:
+        cells = [cell for cell in plan.cells if cell.kind == "transfer"]
+        assert cells
+        for cell in cells:
+            assert cell.settings["gammas"] == [0.0, 1.0]
+            assert cell.settings["selection"] == "target_validation"
+            assert Cell.from_json(json.loads(json.dumps(cell.to_json()))) == cell
+    sources = [{c.id for c in plan.cells if c.kind == "source"} for plan in (plans[0], plan_of())]
+    assert sources[0] == sources[1], "a tuned prompt does not depend on how it is carried"
 
 
 BAD_FILES = {

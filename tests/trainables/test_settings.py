@@ -1,5 +1,6 @@
 """Parameters out of their range are refused by name."""
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -14,10 +15,12 @@ from trainables.settings import (
     INITS,
     LOSSES,
     POSITIONS,
+    SOLVER_SETTINGS,
     SoftSettings,
     TransferSettings,
     from_mapping,
     stored,
+    transfer_settings,
 )
 from trainables.soft import CHECKPOINTS as KNOWN_CHECKPOINTS
 
@@ -51,10 +54,69 @@ def test_soft_settings_refuse(field: str, value: Any) -> None:
         SoftSettings(**{field: value})
 
 
-@pytest.mark.parametrize(("field", "value"), [("solver", "adams"), ("norm", "none")])
-def test_transfer_settings_refuse(field: str, value: str) -> None:
-    with pytest.raises(InputError, match=rf"^{field}: found '{value}'; allowed: "):
-        TransferSettings(**{field: value})
+REFUSED = [
+    ("solver", "adams", {}),
+    ("norm", "none", {}),
+    ("selection", "validation", {}),
+    ("gammas", (), {"solver": "ridge"}),
+    ("gammas", (0.1, -1.0), {"solver": "ridge"}),
+    ("gammas", (0.1, 0.1), {"solver": "ridge"}),
+    ("gammas", (float("inf"),), {"solver": "ridge"}),
+    ("gammas", (float("nan"),), {"solver": "ridge"}),
+    ("gammas", (10**400,), {"solver": "ridge"}),
+    ("gammas", (0.1,), {}),
+    ("steps", 0, {"solver": "adam"}),
+    ("steps", 100, {}),
+    ("steps", 100, {"solver": "v2v_nn"}),
+    ("learning_rate", 0.0, {"solver": "adam"}),
+    ("learning_rate", float("nan"), {"solver": "projector"}),
+    ("top_k", 0, {}),
+    ("top_k", 8192, {"solver": "v2v_lin"}),
+    ("mask", "first", {"top_k": 5}),
+    ("mask", "ptfer_release", {}),
+    ("mask", "union", {"solver": "lin_comb"}),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "others"), REFUSED)
+def test_transfer_settings_refuse(field: str, value: Any, others: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=rf"^{field}: found .*; allowed: ") as caught:
+        TransferSettings(**{field: value, **others})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_setting_of_another_solver_says_whose_it_is() -> None:
+    with pytest.raises(InputError, match=r"solver ridge \(it is read by adam, projector\)"):
+        TransferSettings(solver="ridge", steps=5)
+
+
+@pytest.mark.parametrize("solver", SOLVER_SETTINGS)
+def test_what_a_solver_reads_has_its_default_and_nothing_else_a_value(solver: str) -> None:
+    settings = asdict(TransferSettings(solver=solver))
+    read = SOLVER_SETTINGS[solver]
+    for name, value in settings.items():
+        if name not in ("solver", "norm", "selection"):
+            assert value == read.get(name)
+
+
+def test_defaults_are_stored_as_before_there_was_a_choice() -> None:
+    """Cells of sweeps made earlier keep their ids."""
+    assert TransferSettings().stored() == {"solver": "closed_form", "norm": "match"}
+
+
+def test_stored_transfer_settings_hold_what_matters_and_come_back() -> None:
+    settings = TransferSettings(solver="ridge", selection="target_validation", gammas=(1, 0))
+    stored = settings.stored()
+    assert stored == {
+        "solver": "ridge",
+        "norm": "match",
+        "selection": "target_validation",
+        "gammas": [1.0, 0.0],
+    }
+    assert transfer_settings({**json.loads(json.dumps(stored)), "position": "prefix"}) == settings
+    masked = TransferSettings(solver="adam", top_k=8192, mask="ptfer_release")
+    assert masked.stored()["mask"] == "ptfer_release"
+    assert transfer_settings(masked.stored()) == masked
 
 
 def test_one_of_steps_and_epochs_counts() -> None:

@@ -1,0 +1,49 @@
+"""Every solver of the registry against the contract."""
+
+from trainables.settings import SOLVER_SETTINGS, TransferSettings
+from trainables.testing.solver_contract import SolverContract
+from trainables.transfer import SOLVERS
+
+
+def test_registry_and_settings_name_the_same_solvers() -> None:
+    assert set(SOLVERS) == set(SOLVER_SETTINGS)
+
+
+class TestClosedForm(SolverContract):
+    settings = TransferSettings()
+
+
+class TestClosedFormMasked(SolverContract):
+    settings = TransferSettings(top_k=40)
+
+
+class TestRidge(SolverContract):
+    settings = TransferSettings(solver="ridge", selection="target_validation")
+
+
+class TestRidgeOfLastMask(SolverContract):
+    settings = TransferSettings(solver="ridge", gammas=(0.1, 0.0), top_k=40, mask="ptfer_release")
+    order_free = False
+
+
+class TestAdam(SolverContract):
+    settings = TransferSettings(solver="adam", steps=120)
+    stochastic = True
+
+
+class TestAdamMasked(SolverContract):
+    settings = TransferSettings(solver="adam", steps=60, top_k=40, learning_rate=1e-2)
+    stochastic = True
+
+
+class TestV2vLin(SolverContract):
+    settings = TransferSettings(solver="v2v_lin")
+
+
+class TestLinComb(SolverContract):
+    settings = TransferSettings(solver="lin_comb", norm="mean")
+
+
+class TestV2vNn(SolverContract):
+    settings = TransferSettings(solver="v2v_nn")
+    stochastic = True

@@ -1,0 +1,32 @@
+"""Transfer of soft prompts from source models to a target model.
+
+``problem`` says what is asked, ``solvers`` holds one file a way of answering, ``norms`` the length
+of what was found, ``selection`` the choice among a solver's candidates; ``solving`` puts them
+together.
+"""
+
+from trainables.transfer.norms import NORMS
+from trainables.transfer.problem import Candidates, Problem, Space, TargetTask
+from trainables.transfer.selection import SELECTIONS, Judgement, Judges
+from trainables.transfer.solver import Found, Solver
+from trainables.transfer.solvers import SOLVERS
+from trainables.transfer.solving import Carried, Transferred, carry, solve, transfer
+
+__all__ = [
+    "NORMS",
+    "SELECTIONS",
+    "SOLVERS",
+    "Candidates",
+    "Carried",
+    "Found",
+    "Judgement",
+    "Judges",
+    "Problem",
+    "Solver",
+    "Space",
+    "TargetTask",
+    "Transferred",
+    "carry",
+    "solve",
+    "transfer",
+]

@@ -1,0 +1,208 @@
+"""What a solver is asked: the sources' prompts, the models as they see words, the target.
+
+Shapes: S sources, R replicas, m prompt tokens, d_s / d_t widths of a source and of the target,
+k common words, C candidates.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+
+from trainables.backbones import Backbone, Encoded
+from trainables.relative import Grams, relative_cosine
+from trainables.transfer.norms import NORMS, Lengths
+
+
+@dataclass(frozen=True)
+class Space:
+    """One model's embedding space.
+
+    Attributes:
+        scale: mean length of its embedding rows.
+        key: names the model; the order of the sources' keys is the order solvers see them in, and
+            it enters the random start of what is trained per source.
+        table: the usable rows of its embedding table [V, d]; only some solvers and norms need it.
+        shared: gives the ids of the k common words; only some solvers need it.
+    """
+
+    scale: float
+    key: str = ""
+    table: torch.Tensor | None = None
+    shared: Callable[[], Sequence[int]] | None = None
+
+    @cached_property
+    def words(self) -> torch.Tensor:
+        """Embedding rows of the common words as they are, float64 [k, d]."""
+        if self.shared is None:
+            raise ValueError("the common words of this model were not handed in")
+        return self._rows[torch.tensor(list(self.shared()), device=self._rows.device)].double()
+
+    @property
+    def anchors(self) -> torch.Tensor:
+        """The same rows with unit length: Â of equation 4."""
+        return F.normalize(self.words, dim=1)
+
+    @cached_property
+    def moments(self) -> tuple[float, float]:
+        """Mean and standard deviation over all entries of the table."""
+        table = self._rows.double()
+        return float(table.mean()), float(table.std())
+
+    @property
+    def _rows(self) -> torch.Tensor:
+        if self.table is None:
+            raise ValueError("the embedding table of this model was not handed in")
+        return self.table
+
+
+@dataclass(frozen=True)
+class TargetTask:
+    """The target with the task's labelled training split, for solvers that train through it.
+
+    Attributes:
+        backbone: the target, frozen.
+        label_ids: [C].
+        train: training split under the layout the prompt is used in.
+    """
+
+    backbone: Backbone
+    label_ids: torch.Tensor
+    train: Encoded
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Prompts of S sources to be carried to one target.
+
+    Attributes:
+        prompts: per source, [R, m, d_s].
+        spaces: per source, then of the target.
+        grams: Gram matrices over the same models in the same order.
+        seeds: R seeds; the only source of randomness.
+        norm: a name of :data:`NORMS`.
+        last: index of the source that masks of ``ptfer_release`` are taken from.
+        target_task: gives the target with its data; None where no solver may train through it.
+    """
+
+    prompts: tuple[torch.Tensor, ...]
+    spaces: tuple[Space, ...]
+    grams: Grams
+    seeds: tuple[int, ...]
+    norm: str = "match"
+    last: int = -1
+    target_task: Callable[[], TargetTask] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where the parts do not fit together."""
+        if not self.prompts:
+            raise ValueError("transfer needs at least one source prompt")
+        if len(self.spaces) != len(self.prompts) + 1:
+            raise ValueError(f"{len(self.prompts)} prompts and {len(self.spaces)} models")
+        if any(len(prompt) != len(self.seeds) for prompt in self.prompts):
+            raise ValueError(f"{len(self.seeds)} seeds for {len(self.prompts[0])} replicas")
+
+    @property
+    def count(self) -> int:
+        """Number of sources S, and the index of the target."""
+        return len(self.prompts)
+
+    @property
+    def target(self) -> Space:
+        """The target's space."""
+        return self.spaces[-1]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """R, m and d_t: shape of what is looked for."""
+        width = self.grams[self.count, self.count].shape[0]
+        return (*self.prompts[0].shape[:2], width)
+
+    @cached_property
+    def lengths(self) -> Lengths:
+        """What the norms go by."""
+        relative = torch.stack(
+            [
+                prompt.double().norm(dim=-1) / space.scale
+                for prompt, space in zip(self.prompts, self.spaces, strict=False)
+            ]
+        )
+        return Lengths(relative.mean(0), self.target.scale, lambda: self.target.moments)
+
+    def finish(self, found: torch.Tensor) -> torch.Tensor:
+        """Give vectors [..., R, m, d_t] the length that ``norm`` asks for."""
+        return NORMS[self.norm](found, self.lengths)
+
+    def similarity(self, found: torch.Tensor) -> torch.Tensor:
+        """Cosine of relative representations over all anchors, mean over sources.
+
+        Args:
+            found: [..., R, m, d_t].
+
+        Returns:
+            [..., R, m].
+        """
+        wide, target = found.double(), self.count
+        grams = self.exact_grams
+        return torch.stack(
+            [
+                relative_cosine(prompt.double(), wide, grams, s, target)
+                for s, prompt in enumerate(self.prompts)
+            ]
+        ).mean(0)
+
+    @cached_property
+    def exact_grams(self) -> Grams:
+        """The Gram matrices in float64."""
+        return {key: value.double() for key, value in self.grams.items()}
+
+    def take(self, part: slice) -> "Problem":
+        """The same for some of the replicas."""
+        return replace(
+            self,
+            prompts=tuple(prompt[part] for prompt in self.prompts),
+            seeds=self.seeds[part],
+        )
+
+    def in_key_order(self) -> "Problem":
+        """The same with the sources sorted by key, so that their order cannot matter.
+
+        Sums of floating-point numbers depend on the order of summation, and a search of thousands
+        of steps carries that on.
+        """
+        order = sorted(range(self.count), key=lambda s: self.spaces[s].key)
+        moved = [*order, self.count]
+        return replace(
+            self,
+            prompts=tuple(self.prompts[s] for s in order),
+            spaces=tuple(self.spaces[s] for s in moved),
+            grams={
+                (a, b): self.grams[moved[a], moved[b]]
+                for a in range(len(moved))
+                for b in range(len(moved))
+            },
+            last=order.index(self.last % self.count),
+        )
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What a solver offers, with the lengths of the norm.
+
+    Attributes:
+        prompts: [C, R, m, d_t], float32.
+        labels: per candidate its γ or step; None where the solver has no such thing.
+        own: index of the candidate the solver takes by itself.
+        similarity: [C, R, m], float32, see :meth:`Problem.similarity`.
+    """
+
+    prompts: torch.Tensor
+    labels: tuple[float | None, ...]
+    own: int
+    similarity: torch.Tensor
+
+    def __len__(self) -> int:
+        """Number of candidates C."""
+        return len(self.labels)

@@ -1,0 +1,161 @@
+"""The choice among a solver's candidates, replica by replica.
+
+``none``
+    The solver's own: the smallest γ of ``ridge`` (the best by the objective), the last step of
+    ``adam`` and ``projector``. Nothing is evaluated.
+``source_validation``
+    No label is ever read through the target. Each candidate is carried *back* to every source by
+    the closed form (``norm: match``) and scored there on the task's validation split; the candidate
+    with the best mean over sources is kept. It asks how much of what the sources know about the
+    task survives the way there and back. It is blind to what only the target does to a prompt: a
+    candidate that the way back undoes exactly (same width, a bijection) is as good as any other.
+``target_validation``
+    Each candidate is scored on the target with the task's validation split and the best is kept, as
+    in the released code of Wu et al. (which calls itself zero-shot because it needs no target
+    gradients; it does use target labels).
+
+Scores are the task's metric; ties go to the lower loss, then to the solver's own candidate, then to
+the earlier one. The test split plays no part.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from trainables.relative import Grams
+from trainables.settings import TransferSettings
+from trainables.transfer.problem import Candidates, Problem, Space
+from trainables.transfer.solvers.closed_form import ClosedForm
+
+# Means over sources of equal scores may differ in the last bits.
+_DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """R prompts scored on a validation split.
+
+    Attributes:
+        scores: R values of the task's metric.
+        losses: R values of cross-entropy.
+        logits: label-word logits [R, v, C].
+    """
+
+    scores: Sequence[float]
+    losses: Sequence[float]
+    logits: torch.Tensor
+
+
+Judge = Callable[[torch.Tensor], Judgement]
+
+
+@dataclass(frozen=True)
+class Judges:
+    """How prompts are scored on validation.
+
+    Attributes:
+        target: takes prompts [R, m, d_t].
+        sources: per source in the order of the problem, takes prompts [R, m, d_s].
+    """
+
+    target: Judge
+    sources: Sequence[Judge]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen candidates.
+
+    Attributes:
+        index: per replica.
+        logits: validation logits of the chosen prompts on the target [R, v, C], where known.
+    """
+
+    index: list[int]
+    logits: torch.Tensor | None = None
+
+
+def _own(candidates: Candidates, problem: Problem, judges: Judges) -> Choice:
+    del judges
+    return Choice([candidates.own] * len(problem.seeds))
+
+
+def _on_target(candidates: Candidates, problem: Problem, judges: Judges) -> Choice:
+    best = _Best(len(problem.seeds), candidates.own)
+    logits: torch.Tensor | None = None
+    for number in _own_first(candidates):
+        judged = judges.target(candidates.prompts[number])
+        better = best.offer(number, judged.scores, judged.losses)
+        if logits is None:
+            logits = judged.logits.clone()
+        logits[better] = judged.logits[better]
+    return Choice(best.index, logits)
+
+
+def _on_sources(candidates: Candidates, problem: Problem, judges: Judges) -> Choice:
+    best = _Best(len(problem.seeds), candidates.own)
+    for number in _own_first(candidates):
+        judged = [
+            judge(way_back(candidates.prompts[number], problem, source))
+            for source, judge in enumerate(judges.sources)
+        ]
+        scores = torch.tensor([one.scores for one in judged], dtype=torch.float64).mean(0)
+        losses = torch.tensor([one.losses for one in judged], dtype=torch.float64).mean(0)
+        best.offer(number, scores.tolist(), losses.tolist())
+    return Choice(best.index)
+
+
+SELECTIONS: dict[str, Callable[[Candidates, Problem, Judges], Choice]] = {
+    "none": _own,
+    "source_validation": _on_sources,
+    "target_validation": _on_target,
+}
+"""Per value of the setting ``selection``, how a candidate is chosen."""
+
+
+def choose(selection: str, candidates: Candidates, problem: Problem, judges: Judges) -> Choice:
+    """Choose by a name of :data:`SELECTIONS`; a single candidate needs no evaluation."""
+    if len(candidates) == 1:
+        return _own(candidates, problem, judges)
+    return SELECTIONS[selection](candidates, problem, judges)
+
+
+def way_back(prompts: torch.Tensor, problem: Problem, source: int) -> torch.Tensor:
+    """Target prompts [R, m, d_t] carried back to one source in closed form, [R, m, d_s]."""
+    target = problem.count
+    pair = (target, source)
+    grams: Grams = {(a, b): problem.grams[pair[a], pair[b]] for a in (0, 1) for b in (0, 1)}
+    back = Problem(
+        prompts=(prompts,),
+        spaces=(Space(problem.target.scale), Space(problem.spaces[source].scale)),
+        grams=grams,
+        seeds=problem.seeds,
+    )
+    found = ClosedForm().solve(back, TransferSettings())
+    return back.finish(found.prompts[0]).float()
+
+
+def _own_first(candidates: Candidates) -> list[int]:
+    others = (number for number in range(len(candidates)) if number != candidates.own)
+    return [candidates.own, *others]
+
+
+class _Best:
+    """Best candidate of every replica so far."""
+
+    def __init__(self, replicas: int, own: int) -> None:
+        self.index = [own] * replicas
+        self._rank = [(-math.inf, -math.inf)] * replicas
+
+    def offer(self, number: int, scores: Sequence[float], losses: Sequence[float]) -> list[int]:
+        """Take a candidate where it is better; which replicas these are."""
+        better = []
+        for replica, (score, loss) in enumerate(zip(scores, losses, strict=True)):
+            rank = (round(score, _DECIMALS), -loss)
+            # Predictions of a prompt that is no longer finite mean nothing.
+            if math.isfinite(loss) and rank > self._rank[replica]:
+                self._rank[replica], self.index[replica] = rank, number
+                better.append(replica)
+        return better
