@@ -138,6 +138,8 @@ class Pack:
         cells: what to return. ``tune`` packs hold all the ``source`` cells that their ``transfer``
             cells take as inputs.
         needs: ids of ``source`` cells of other packs whose prompts must be handed in.
+        calibration: calibrations to evaluate besides (:mod:`trainables.calibration`). They add
+            numbers to results and change none, so that no id depends on them.
     """
 
     kind: str
@@ -147,6 +149,7 @@ class Pack:
     sources: tuple[str, ...]
     cells: tuple[Cell, ...]
     needs: tuple[str, ...] = ()
+    calibration: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -163,6 +166,7 @@ class Pack:
             "sources": list(self.sources),
             "cells": [cell.to_json() for cell in self.cells],
             "needs": list(self.needs),
+            "calibration": list(self.calibration),
         }
 
     @classmethod
@@ -176,6 +180,7 @@ class Pack:
             sources=tuple(value["sources"]),
             cells=tuple(Cell.from_json(cell) for cell in value["cells"]),
             needs=tuple(value["needs"]),
+            calibration=tuple(value.get("calibration", ())),
         )
 
 
