@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trainables.calibration import CALIBRATIONS
+from trainables.ceiling import LEAST_GAP, gap_recovered
 from trainables.errors import InputError
 
 COLUMNS: dict[str, str] = {
@@ -38,6 +40,17 @@ COLUMNS: dict[str, str] = {
     "score": "metric on the test split, 0 to 1",
     "validation_score": "metric on the validation split, 0 to 1; all choices rest on it",
     "gain_over_empty": "score minus the Empty score of the same target and task",
+    "gap_recovered": "transfer rows: (score − Empty) / (Direct − Empty) on the same target and "
+    "task, Direct being the mean over seeds; empty where Direct is not at least "
+    f"{100 * LEAST_GAP:g} points above Empty",
+    "direct": "whether the prompt was tuned on this target of the sweep itself (the report's row "
+    "Direct; its cell is an ordinary independent one)",
+    **{
+        f"{split}_{name}": f"{split} after {item.title} calibration, which subtracts {item.meaning}"
+        "; empty where it was not computed"
+        for name, item in CALIBRATIONS.items()
+        for split in ("score", "validation_score")
+    },
     "similarity": "mean achieved similarity of the transfer",
     "alignment": "alignment loss at the checkpoint (joint tuning only)",
     "degenerate": "whether every test example was given the same class",
@@ -69,6 +82,7 @@ _FLOATS = (
     "alignment",
     "loss",
     "train_seconds",
+    *(f"{split}_{name}" for name in CALIBRATIONS for split in ("score", "validation_score")),
 )
 _JSON = ("histogram", "nearest")
 _TEXT = pd.StringDtype(na_value=np.nan)
@@ -85,6 +99,7 @@ _MEASURED = (
     "best_step",
     "steps",
     "train_seconds",
+    *(f"{split}_{name}" for name in CALIBRATIONS for split in ("score", "validation_score")),
 )
 
 
@@ -180,7 +195,7 @@ def read(folder: Path | str) -> Sweep:
     spec = folder / "spec.yaml"
     return Sweep(
         folder=folder,
-        frame=_frame(rows),
+        frame=_frame(rows, _planned_targets(meta)),
         meta=meta,
         spec_text=spec.read_text(encoding="utf-8", errors="replace") if spec.is_file() else "",
         planned=_count(meta.get("planned_cells")),
@@ -329,7 +344,13 @@ def _setting(settings: Mapping[str, Any], name: str) -> Any:
     return next((group[name] for group in groups if name in group), None)
 
 
-def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def _planned_targets(meta: Mapping[str, Any]) -> tuple[str, ...]:
+    spec = meta.get("spec")
+    return tuple(spec.get("targets") or ()) if isinstance(spec, Mapping) else ()
+
+
+def _frame(rows: Sequence[Mapping[str, Any]], targets: Sequence[str] = ()) -> pd.DataFrame:
+    """The table of all records; ``targets`` are those planned, beside those already reached."""
     widest = max(sum(1 for name in row if name.startswith("source_")) for row in rows)
     columns = list(COLUMNS)
     further = [f"source_{number}" for number in range(3, widest + 1)]
@@ -341,7 +362,11 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     for name in _FLOATS:
         frame[name] = pd.to_numeric(frame[name]).astype("float64")
     frame["degenerate"] = frame["degenerate"].astype(bool)
-    frame["gain_over_empty"] = frame["score"] - _empty_score(frame)
+    reached = {*targets, *frame.loc[frame["kind"] == "transfer", "target"]}
+    frame["direct"] = (frame["row"] == "independent") & frame["target"].isin(reached)
+    empty = _empty_score(frame)
+    frame["gain_over_empty"] = frame["score"] - empty
+    frame["gap_recovered"] = _gap_recovered(frame, empty)
     for name in columns:
         if frame[name].dtype == object:
             frame[name] = frame[name].astype(_TEXT)
@@ -353,6 +378,20 @@ def _empty_score(frame: pd.DataFrame) -> pd.Series:
     empty = frame[frame["row"] == "empty"].groupby(["target", "task"])["score"].mean()
     keys = pd.MultiIndex.from_frame(frame[["target", "task"]])
     return pd.Series(empty.reindex(keys).to_numpy(dtype="float64"), index=frame.index)
+
+
+def _gap_recovered(frame: pd.DataFrame, empty: pd.Series) -> pd.Series:
+    """Per transfer row, its share of the gap between Empty and the mean of Direct."""
+    key = ["method", "target", "task"]
+    level = frame[frame["direct"]].groupby(key)["score"].mean().to_dict()
+    columns = (frame["kind"], *(frame[name] for name in key), frame["score"], empty)
+    shares = [
+        gap_recovered(score, below, level.get((method, target, task), np.nan))
+        if kind == "transfer"
+        else None
+        for kind, method, target, task, score, below in zip(*columns, strict=True)
+    ]
+    return pd.Series(shares, index=frame.index, dtype="float64")
 
 
 def _ordered(frame: pd.DataFrame) -> pd.DataFrame:

@@ -96,7 +96,8 @@ def content_free_texts(reader: "Reader", layout: "Layout") -> list[str]:
     """Inputs without content for a model: ``N/A``, its mask token and the empty text.
 
     These are the three of Zhao et al. (2021). A model without a mask token reads the word
-    ``[MASK]``, as theirs did. The empty text is left out where nothing at all would stand before
+    ``[MASK]``, as theirs did. Texts are read as any other, so that a byte-level tokenizer makes the
+    empty one a lone space. It is left out where nothing at all would stand before
     the answer (a causal model without begin token, prompt and template).
     """
     texts = ["N/A", str(reader.tokenizer.mask_token or "[MASK]")]
