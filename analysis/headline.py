@@ -7,11 +7,13 @@ from datetime import datetime
 
 import pandas as pd
 
+from analysis.calibrated import calibration_finding
+from analysis.ceiling import gap_finding
 from analysis.combinations import parts, titled
 from analysis.durations import duration
 from analysis.layout import points, span
 from analysis.results import Sweep, finished_between, weight_rank
-from analysis.selection import Choices, at_choices, choose, complete, oracle
+from analysis.selection import PER_TASK, Choices, at_choices, choose, complete, oracle
 from analysis.statistics import LEVEL, Interval, t_interval
 from analysis.tables import (
     overall_difference,
@@ -34,7 +36,7 @@ class Finding:
     text: str
 
 
-def findings(sweep: Sweep) -> list[Finding]:
+def findings(sweep: Sweep, select_lambda: str = "pair") -> list[Finding]:
     """What was run and, per target, what transferred and whether joint tuning paid."""
     frame = sweep.frame
     found = [Finding("What was run", f"{_design(frame)} {progress(sweep)} {_time(sweep)}".strip())]
@@ -43,11 +45,15 @@ def findings(sweep: Sweep) -> list[Finding]:
         text = "No transferred prompt has been evaluated yet, so there is nothing to compare."
         return [*found, Finding("Transfer", text)]
     for label, part in parts(frame):
-        choices = choose(part)
+        choices = choose(part, select_lambda)
         for target in targets(part):
             suffix = titled(f" to {target}" if len(names) > 1 else "", label)
             found.append(Finding(f"Best transfer{suffix}", best_transfer(part, target, choices)))
             found.append(Finding(f"Joint tuning{suffix}", joint_tuning(part, target, choices)))
+            if text := gap_finding(part, target, choices):
+                found.append(Finding(f"Ceiling{suffix}", text))
+            if text := calibration_finding(part, target, choices):
+                found.append(Finding(f"Calibration{suffix}", text))
     caution = _caution(frame)
     return [*found, Finding("Read with care", caution)] if caution else found
 
@@ -135,7 +141,8 @@ _VERDICTS: Mapping[int, str] = {
 
 def oracle_note(frame: pd.DataFrame, target: str, choices: Choices) -> str:
     """How much the choice of λ on validation leaves on the table; clearly marked as oracle."""
-    best = {key: value for key, value in oracle(frame).items() if key[0] == target}
+    by = "task" if any(item.weight_label == PER_TASK for item in choices.values()) else "pair"
+    best = {key: value for key, value in oracle(frame, by).items() if key[0] == target}
     here = at_choices(frame, {key: value for key, value in choices.items() if key[0] == target})
     means = here.groupby("sources")["score"].mean()
     lost = [

@@ -90,21 +90,7 @@ def score_grid(
         metrics: metric name by task.
         head: name of the column of groups.
     """
-
-    def group(line: Mapping[str, Any]) -> str:
-        return "no tuned prompt" if line["group"] == "references" else sources_name(line["group"])
-
-    def label(line: Mapping[str, Any]) -> str:
-        text = row_label(line["row"], line["weight_label"])
-        partners = [name for name in line["sources"].split("+") if name != line["group"]]
-        if line["row"] != "joint":
-            return text
-        return f"{text} with {' + '.join(partners)}" if line["sources"] else text
-
-    def block(line: Mapping[str, Any]) -> str:
-        return str(line["row"] if line["row"] == "single" else line["group"])
-
-    return _grid(table, (head, "Row"), names, metrics, (block, group, label), _score_entry)
+    return _grid(table, (head, "Row"), names, metrics, _SCORES, _score_entry)
 
 
 def difference_grid(table: pd.DataFrame, names: Sequence[str], metrics: Mapping[str, str]) -> Grid:
@@ -130,6 +116,30 @@ def difference_grid(table: pd.DataFrame, names: Sequence[str], metrics: Mapping[
     )
 
 
+def share_grid(table: pd.DataFrame, names: Sequence[str], metrics: Mapping[str, str]) -> Grid:
+    """Share of the gap between Empty and Direct that is recovered, in percent, with n.
+
+    Args:
+        table: of :func:`analysis.ceiling.gap_table`.
+        names: tasks in the order of the columns.
+        metrics: metric name by task.
+    """
+    pooled = ("pooled", "over these tasks")
+    return _grid(table, ("Tuned on", "Row"), names, metrics, _SCORES, _share_entry, pooled)
+
+
+def calibration_grid(table: pd.DataFrame, names: Sequence[str], unit: str) -> Grid:
+    """Mean ± sd per row before and after each calibration, with n.
+
+    Args:
+        table: of :func:`analysis.calibrated.calibration_table`.
+        names: its columns (tasks, as the table has it), in order.
+        unit: what the means run over.
+    """
+    units = dict.fromkeys(names, unit)
+    return _grid(table, ("Tuned on", "Row"), names, units, _SCORES, _score_entry, None)
+
+
 def points(value: float, signed: bool = False) -> str:
     """One decimal with a true minus sign; a dash for NaN; never ``-0.0``."""
     if value is None or math.isnan(value):
@@ -137,6 +147,14 @@ def points(value: float, signed: bool = False) -> str:
     value = round(float(value), 1) or 0.0
     sign = MINUS if value < 0 else "+" if signed else ""
     return f"{sign}{abs(value):.1f}"
+
+
+def percent(value: float) -> str:
+    """A whole percentage with a true minus sign; a dash for NaN."""
+    if math.isnan(value):
+        return DASH
+    whole = round(float(value))
+    return f"{MINUS if whole < 0 else ''}{abs(whole)} %"
 
 
 def span(low: float, high: float) -> str:
@@ -186,6 +204,25 @@ def to_frame(grid: Grid) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*grid.heads, *(title for title, _ in grid.columns)])
 
 
+def _score_block(line: Mapping[str, Any]) -> str:
+    return str(line["row"] if line["row"] in ("single", "direct") else line["group"])
+
+
+def _score_group(line: Mapping[str, Any]) -> str:
+    return "no tuned prompt" if line["group"] == "references" else sources_name(line["group"])
+
+
+def _score_label(line: Mapping[str, Any]) -> str:
+    text = row_label(line["row"], line["weight_label"])
+    partners = [name for name in line["sources"].split("+") if name != line["group"]]
+    if line["row"] != "joint":
+        return text
+    return f"{text} with {' + '.join(partners)}" if line["sources"] else text
+
+
+_SCORES: tuple[_Name, _Name, _Name] = (_score_block, _score_group, _score_label)
+
+
 def _grid(
     table: pd.DataFrame,
     heads: tuple[str, str],
@@ -193,8 +230,10 @@ def _grid(
     metrics: Mapping[str, str],
     heading: tuple[_Name, _Name, _Name],
     entry: Callable[[Mapping[str, Any]], Entry],
+    mean: tuple[str, str] | None = ("mean", "over tasks"),
 ) -> Grid:
-    shown = [*names, ALL_TASKS] if len(names) > 1 else list(names)
+    """The grid of a table; ``mean`` heads the column of :data:`ALL_TASKS` (None: there is none)."""
+    shown = [*names, ALL_TASKS] if len(names) > 1 and mean else list(names)
     lines = []
     keys = ["group", "row", "sources", "weight_label"]
     for _, part in table.groupby(keys, sort=False):
@@ -213,7 +252,7 @@ def _grid(
         ]
         block, group, label = (name(first) for name in heading)
         lines.append(Line(block, group, label, (*entries, Entry(str(most)))))
-    columns = [("mean", "over tasks") if task == ALL_TASKS else (task, metrics.get(task, ""))
+    columns = [mean if mean and task == ALL_TASKS else (task, metrics.get(task, ""))
                for task in shown]  # fmt: skip
     return Grid(heads, (*columns, ("n", "seeds")), tuple(lines))
 
@@ -230,6 +269,10 @@ def _score_entry(line: Mapping[str, Any]) -> Entry:
     if line["row"] in ("empty", "manual", "constant"):
         text = points(line["mean"])
     return Entry(text + (FLAG if line["flagged"] else ""), bool(line["better"]), line["hint"])
+
+
+def _share_entry(line: Mapping[str, Any]) -> Entry:
+    return Entry(f"{percent(line['mean'])} ± {percent(line['sd'])}", hint=line["hint"])
 
 
 def _difference_entry(line: Mapping[str, Any]) -> Entry:

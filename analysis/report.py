@@ -12,10 +12,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.best_prompts import best_prompts
+from analysis.calibrated import calibration_table, missing_note
+from analysis.ceiling import gap_note, gap_table
 from analysis.combinations import parts, titled
 from analysis.figures import gain_heatmap, similarity_points, similarity_scatter, weight_curves
 from analysis.headline import findings, moment, oracle_note, progress, similarity_note
-from analysis.layout import difference_grid, points, score_grid, to_html
+from analysis.layout import (
+    calibration_grid,
+    difference_grid,
+    points,
+    score_grid,
+    share_grid,
+    to_html,
+)
 from analysis.results import (
     COLUMNS,
     Failure,
@@ -25,7 +34,7 @@ from analysis.results import (
     read,
     replace_file,
 )
-from analysis.selection import Choice, Choices, choose
+from analysis.selection import CRITERIA, Choice, Choices, choose
 from analysis.tables import (
     REFERENCES,
     ROW_NAMES,
@@ -41,6 +50,8 @@ from analysis.tables import (
     transfer_table,
     weight_name,
 )
+from trainables.calibration import CALIBRATIONS
+from trainables.ceiling import LEAST_GAP
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SHOWN_CELLS = 6
@@ -51,13 +62,21 @@ GLOSSARY = {
     "Manual": "the model on the text with the task's hand-written template, no tuned prompt.",
     "Constant": "always the most frequent class of the training split: the score that needs no "
     "model.",
+    "Direct": "a prompt tuned on the target itself with the same settings and seeds: the ceiling "
+    "that a transfer is measured against, not a transfer.",
     "Single": "a prompt tuned on one source model, carried over.",
     "Baseline": "prompts tuned on each model of the source set independently (λ = 0), carried over "
     "together.",
     "Ours": "prompts tuned jointly on the source set with the alignment loss at weight λ (constant "
-    "or annealing), carried over together. λ is chosen per target and source set by the mean "
-    "validation score of the transferred prompts; the test split chooses nothing.",
+    "or annealing), carried over together. λ is chosen per target and source set by the "
+    "{criterion}; the test split chooses nothing.",
     "Independent, Joint": "the same tuned prompts, evaluated on the source models themselves.",
+    "Gap recovered": "(score − Empty) / (Direct − Empty) on the same task: 100 % is the ceiling, "
+    "0 % no better than Empty. Only where Direct is at least "
+    f"{100 * LEAST_GAP:g} points above Empty; a share of a smaller gap would be a share of noise.",
+    "Calibration": "a correction that needs no labels, the same for every row: "
+    + "; ".join(f"{item.title} subtracts {item.meaning}" for item in CALIBRATIONS.values())
+    + ". All other numbers of this report are uncalibrated, and so is the choice of λ.",
     "Mean ± sd, n": "mean and sample standard deviation over n seeds, in points (100 times the "
     "metric); – where there is one seed. References need no seed.",
     "Bold": "in score tables the better of Baseline and Ours, nothing else; among differences, "
@@ -85,6 +104,9 @@ class TargetSection:
     anchor: str
     scores: Markup
     differences: Markup | None
+    shares: Markup | None
+    shares_note: str
+    calibrated: Markup | None
     choices: tuple[Choice, ...]
     oracle: str
     heatmap: Picture | None
@@ -110,13 +132,14 @@ class FailureGroup:
     examples: tuple[str, ...]
 
 
-def write_report(folder: Path | str) -> Path:
+def write_report(folder: Path | str, select_lambda: str = "pair") -> Path:
     """Write ``results.csv``, ``results.parquet`` and ``report.html`` into a sweep's folder.
 
     Works at any moment of a sweep: rows that are not finished show as dashes and are named.
 
     Args:
         folder: a sweep's folder.
+        select_lambda: by what Ours chooses its weight, see :func:`analysis.selection.choose`.
 
     Returns:
         Path of the report.
@@ -127,18 +150,19 @@ def write_report(folder: Path | str) -> Path:
     sweep = read(folder)
     export(sweep.folder, sweep.frame)
     path = sweep.folder / "report.html"
-    text = render(sweep)
+    text = render(sweep, select_lambda)
     replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return path
 
 
-def render(sweep: Sweep) -> str:
+def render(sweep: Sweep, select_lambda: str = "pair") -> str:
     """The report's HTML; equal folders give equal text."""
     frame = sweep.frame
-    split = [(label, part, choose(part)) for label, part in parts(frame)]
+    split = [(label, part, choose(part, select_lambda)) for label, part in parts(frame)]
     places = [
         (label, part, choices, target) for label, part, choices in split for target in targets(part)
     ]
+    criterion = CRITERIA[select_lambda]
     moments = finished_between(frame)
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -147,14 +171,14 @@ def render(sweep: Sweep) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"points": _points, "weight": weight_name, "sources": sources_name}
+    environment.filters |= {"points": _points, "weight": _weights, "sources": sources_name}
     return environment.get_template("report.html.j2").render(
         title=str(sweep.meta.get("name") or sweep.folder.resolve().name),
         description=str(sweep.meta.get("description") or ""),
         state=progress(sweep),
         finished=moment(moments[1]) if moments else "",
         facts=_facts(sweep),
-        findings=findings(sweep),
+        findings=findings(sweep, select_lambda),
         targets=[
             _target(replace(sweep, frame=part), target, place, choices, label)
             for place, (label, part, choices, target) in enumerate(places)
@@ -167,7 +191,8 @@ def render(sweep: Sweep) -> str:
         spec_hash=str(sweep.meta.get("spec_hash") or ""),
         program=str(sweep.meta.get("version") or ""),
         versions=sweep.versions,
-        glossary=GLOSSARY,
+        glossary={name: text.format(criterion=criterion) for name, text in GLOSSARY.items()},
+        criterion=criterion,
         columns={name: COLUMNS.get(name, "further source") for name in frame.columns},
     )
 
@@ -190,12 +215,23 @@ def _target(
     names, units = tasks(frame), metrics(frame)
     pairs = paired_differences(frame, target, choices)
     differences = difference_grid(difference_table(pairs), names, units)
+    shares = gap_table(frame, target, choices)
+    with_share = [name for name in names if name in set(shares["task"])]
+    after = calibration_table(frame, target, choices)
+    columns, unit = list(dict.fromkeys(after["task"])), "mean over tasks"
     similar = similarity_note(similarity_points(frame, target))
     return TargetSection(
         name=titled(target, label),
         anchor=f"target-{place + 1}",
         scores=to_html(score_grid(transfer_table(frame, target, choices), names, units)),
         differences=None if pairs.empty else to_html(differences),
+        shares=to_html(share_grid(shares, with_share, units)) if with_share else None,
+        shares_note=gap_note(frame, target),
+        calibrated=to_html(
+            calibration_grid(after, columns, unit if len(names) > 1 else units.get(names[0], ""))
+        )
+        if columns
+        else None,
         choices=tuple(choice for key, choice in sorted(choices.items()) if key[0] == target),
         oracle=oracle_note(frame, target, choices),
         heatmap=_picture(
@@ -259,6 +295,8 @@ def _missing(sweep: Sweep, split: Sequence[tuple[str, pd.DataFrame, Choices]]) -
             where = ", ".join(f"{task} on {target}" for target, task in lacking[:_SHOWN_CELLS])
             more = ", …" if len(lacking) > _SHOWN_CELLS else ""
             notes.append(f"The reference row {row.capitalize()} is missing for {where}{more}.")
+    if note := missing_note(frame):
+        notes.append(note)
     for label, part, choices in split:
         notes += _unchosen(part, choices, tasks(frame), label)
     if sweep.unreadable:
@@ -279,7 +317,7 @@ def _unchosen(frame: pd.DataFrame, choices: Choices, every: Sequence[str], label
         if len(choice.tasks) < len(every):
             notes.append(
                 f"{name}: only {len(choice.tasks)} of {len(every)} tasks are finished, and "
-                f"{weight_name(choice.weight_label)} is chosen on those."
+                f"{_weights(choice)} is chosen on those."
             )
         if choice.incomplete:
             weights = ", ".join(weight_name(weight) for weight in choice.incomplete)
@@ -326,6 +364,12 @@ def _failure_groups(failures: tuple[Failure, ...]) -> list[FailureGroup]:
         )
         for reason, group in ordered[:_SHOWN_REASONS]
     ]
+
+
+def _weights(choice: Choice) -> str:
+    """The chosen weight, or the one of each task."""
+    each = [f"{task} {weight_name(label)}" for task, label in choice.by_task.items()]
+    return ", ".join(each) or weight_name(choice.weight_label)
 
 
 def _points(value: Any, signed: bool = False) -> str:

@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.combinations import labels
+from trainables.calibration import CALIBRATIONS
+from trainables.ceiling import LEAST_GAP, gap_recovered
 from trainables.errors import InputError
 from trainables.settings import default_of
 
@@ -47,6 +49,17 @@ COLUMNS: dict[str, str] = {
     "score": "metric on the test split, 0 to 1",
     "validation_score": "metric on the validation split, 0 to 1; all choices rest on it",
     "gain_over_empty": "score minus the Empty score of the same target and task",
+    "gap_recovered": "transfer rows: (score − Empty) / (Direct − Empty) on the same target and "
+    "task, Direct being the mean over seeds; empty where Direct is not at least "
+    f"{100 * LEAST_GAP:g} points above Empty",
+    "direct": "whether the prompt was tuned on this target of the sweep itself (the report's row "
+    "Direct; its cell is an ordinary independent one)",
+    **{
+        f"{split}_{name}": f"{split} after {item.title} calibration, which subtracts {item.meaning}"
+        "; empty where it was not computed"
+        for name, item in CALIBRATIONS.items()
+        for split in ("score", "validation_score")
+    },
     "similarity": "mean achieved similarity of the transfer",
     "alignment": "alignment loss at the checkpoint (joint tuning only)",
     "degenerate": "whether every test example was given the same class",
@@ -82,6 +95,7 @@ _FLOATS = (
     "alignment",
     "loss",
     "train_seconds",
+    *(f"{split}_{name}" for name in CALIBRATIONS for split in ("score", "validation_score")),
 )
 _JSON = (
     "histogram",
@@ -107,6 +121,7 @@ _MEASURED = (
     "best_step",
     "steps",
     "train_seconds",
+    *(f"{split}_{name}" for name in CALIBRATIONS for split in ("score", "validation_score")),
 )
 
 
@@ -202,7 +217,7 @@ def read(folder: Path | str) -> Sweep:
     spec = folder / "spec.yaml"
     return Sweep(
         folder=folder,
-        frame=_frame(rows),
+        frame=_frame(rows, _planned_targets(meta)),
         meta=meta,
         spec_text=spec.read_text(encoding="utf-8", errors="replace") if spec.is_file() else "",
         planned=_count(meta.get("planned_cells")),
@@ -361,7 +376,13 @@ def _tuned_setting(cell: Mapping[str, Any], name: str) -> Any:
     return default_of(str(cell.get("method")), name)
 
 
-def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def _planned_targets(meta: Mapping[str, Any]) -> tuple[str, ...]:
+    spec = meta.get("spec")
+    return tuple(spec.get("targets") or ()) if isinstance(spec, Mapping) else ()
+
+
+def _frame(rows: Sequence[Mapping[str, Any]], targets: Sequence[str] = ()) -> pd.DataFrame:
+    """The table of all records; ``targets`` are those planned, beside those already reached."""
     widest = max(sum(1 for name in row if name.startswith("source_")) for row in rows)
     columns = list(COLUMNS)
     further = [f"source_{number}" for number in range(3, widest + 1)]
@@ -378,7 +399,11 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     first = [next(iter(json.loads(text)), None) for text in frame["inputs"]]
     frame["init"] = [starts.get(name, own) for name, own in zip(first, frame["init"], strict=True)]
     frame["combination"] = labels(frame)
-    frame["gain_over_empty"] = frame["score"] - _empty_score(frame)
+    reached = {*targets, *frame.loc[frame["kind"] == "transfer", "target"]}
+    frame["direct"] = (frame["row"] == "independent") & frame["target"].isin(reached)
+    empty = _empty_score(frame)
+    frame["gain_over_empty"] = frame["score"] - empty
+    frame["gap_recovered"] = _gap_recovered(frame, empty)
     for name in columns:
         if frame[name].dtype == object:
             frame[name] = frame[name].astype(_TEXT)
@@ -390,6 +415,18 @@ def _empty_score(frame: pd.DataFrame) -> pd.Series:
     empty = frame[frame["row"] == "empty"].groupby(["target", "task"])["score"].mean()
     keys = pd.MultiIndex.from_frame(frame[["target", "task"]])
     return pd.Series(empty.reindex(keys).to_numpy(dtype="float64"), index=frame.index)
+
+
+def _gap_recovered(frame: pd.DataFrame, empty: pd.Series) -> pd.Series:
+    """Per transfer row, its share of the gap between Empty and the mean of Direct."""
+    key = ["method", "combination", "target", "task"]
+    level = frame[frame["direct"]].groupby(key)["score"].mean().to_dict()
+    columns = (frame["kind"], *(frame[name] for name in key), frame["score"], empty)
+    shares = [
+        gap_recovered(score, below, level.get(tuple(place), np.nan)) if kind == "transfer" else None
+        for kind, *place, score, below in zip(*columns, strict=True)
+    ]
+    return pd.Series(shares, index=frame.index, dtype="float64")
 
 
 def _ordered(frame: pd.DataFrame) -> pd.DataFrame:

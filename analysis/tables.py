@@ -7,17 +7,17 @@ deviations are sample deviations over seeds (ddof=1), NaN where there is one see
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from analysis.results import source_columns, weight_rank
-from analysis.selection import Choices, at_choices
+from analysis.selection import PER_TASK, Choices, at_choices, joint_at_choices
 from analysis.statistics import Interval, t_interval
 
 ROW_NAMES = {
     "empty": "Empty",
     "manual": "Manual",
     "constant": "Constant",
+    "direct": "Direct",
     "independent": "Independent",
     "joint": "Joint",
     "single": "Single",
@@ -28,7 +28,8 @@ REFERENCES = ("empty", "manual", "constant")
 ALL_TASKS = "all tasks"
 """Task name of a row's mean over its tasks; no task has a space in its name."""
 
-_LINE = ["group", "sources", "row", "weight_label"]
+LINE = ["group", "sources", "row", "weight_label"]
+"""What makes a line of a table."""
 
 
 def row_label(row: str, weight_label: str = "") -> str:
@@ -40,7 +41,9 @@ def row_label(row: str, weight_label: str = "") -> str:
 
 
 def weight_name(weight_label: str) -> str:
-    """``λ=0.3``, or ``annealing``."""
+    """``λ=0.3``, ``annealing``, or ``λ per task``."""
+    if weight_label == PER_TASK:
+        return f"λ {PER_TASK}"
     return weight_label if weight_label == "annealing" else f"λ={weight_label}"
 
 
@@ -60,8 +63,12 @@ def tasks(frame: pd.DataFrame) -> list[str]:
 
 
 def source_models(frame: pd.DataFrame) -> list[str]:
-    """Aliases of every model a prompt was tuned on, sorted."""
+    """Aliases of every model a prompt was tuned on to be carried over, sorted.
+
+    A target that was tuned for its ceiling alone (row Direct) is none.
+    """
     columns = source_columns(frame)
+    frame = frame[~frame["direct"]]
     return sorted({name for column in columns for name in frame[column].dropna().unique()})
 
 
@@ -74,7 +81,8 @@ def metrics(frame: pd.DataFrame) -> dict[str, str]:
 def transfer_table(frame: pd.DataFrame, target: str, choices: Choices) -> pd.DataFrame:
     """Rows Empty to Ours on one target, one line of the result per row and task.
 
-    Ours appears at the weight chosen for its source set. A further line per row with the task
+    Direct (the independent tunings on the target itself) stands by its seeds' scores. Ours appears
+    at the weight chosen for its source set. A further line per row with the task
     :data:`ALL_TASKS` averages over the tasks, seed by seed, where the row has them all.
 
     Args:
@@ -83,20 +91,27 @@ def transfer_table(frame: pd.DataFrame, target: str, choices: Choices) -> pd.Dat
         choices: of :func:`analysis.selection.choose`.
 
     Returns:
-        Columns group (``references``, or the source set), sources, row, weight_label, task,
+        Columns group (``references``, or the models tuned on), sources, row, weight_label, task,
         metric, mean, sd (points), n (seeds), degenerate (share of seeds that predict one class),
         flagged (more than half of them do), better (of Baseline and Ours) and hint.
     """
+    return mark_better(summary(target_rows(frame, target, choices), tasks(frame)))
+
+
+def target_rows(frame: pd.DataFrame, target: str, choices: Choices) -> pd.DataFrame:
+    """The cells behind :func:`transfer_table`: those of ``frame``, with their group.
+
+    Direct is called so in the column ``row``.
+    """
     here = frame[frame["target"] == target]
-    rows = pd.concat(
-        [
-            here[here["row"].isin(REFERENCES)],
-            here[here["row"].isin(("single", "baseline"))],
-            at_choices(here, choices),
-        ]
-    )
-    rows = rows.assign(group=rows["sources"].where(rows["kind"] == "transfer", "references"))
-    return _mark_better(_summary(rows, tasks(frame)))
+    parts = [
+        here[here["row"].isin(REFERENCES)],
+        here[here["direct"]].assign(row="direct"),
+        here[here["row"].isin(("single", "baseline"))],
+        at_choices(here, choices),
+    ]
+    rows = pd.concat([part for part in parts if not part.empty] or [here[:0]])
+    return rows.assign(group=rows["sources"].where(rows["kind"] != "reference", "references"))
 
 
 def source_table(frame: pd.DataFrame, choices: Choices) -> pd.DataFrame:
@@ -109,17 +124,14 @@ def source_table(frame: pd.DataFrame, choices: Choices) -> pd.DataFrame:
     Returns:
         Columns as :func:`transfer_table`, with the source model as group.
     """
-    weights = {(choice.sources, choice.weight_label) for choice in choices.values()}
-    models = set(source_models(frame))
-    keys = zip(frame["row"], frame["target"], frame["sources"], frame["weight_label"], strict=True)
-    kept = [
-        (row in REFERENCES and target in models)
-        or row == "independent"
-        or (row == "joint" and (sources, label) in weights)
-        for row, target, sources, label in keys
+    models = source_models(frame)
+    here = frame[frame["target"].isin(models)]
+    parts = [
+        here[here["row"].isin((*REFERENCES, "independent"))],
+        joint_at_choices(here, choices),
     ]
-    rows = frame[np.array(kept, dtype=bool)]
-    return _summary(rows.assign(group=rows["target"]), tasks(frame)).assign(better=False)
+    rows = pd.concat(parts)
+    return summary(rows.assign(group=rows["target"]), tasks(frame)).assign(better=False)
 
 
 def paired_differences(frame: pd.DataFrame, target: str, choices: Choices) -> pd.DataFrame:
@@ -196,10 +208,7 @@ def averaged_joint(table: pd.DataFrame, frame: pd.DataFrame, choices: Choices) -
         frame: table it was made from.
         choices: of :func:`analysis.selection.choose`.
     """
-    weights = {(choice.sources, choice.weight_label) for choice in choices.values()}
-    joint = frame[frame["row"] == "joint"]
-    keys = zip(joint["sources"], joint["weight_label"], strict=True)
-    joint = joint[np.array([key in weights for key in keys], dtype=bool)]
+    joint = joint_at_choices(frame, choices)
     by = ["target", "task", "metric", "seed"]
     mean = joint.groupby(by, as_index=False).agg(
         score=("score", "mean"), degenerate=("degenerate", "mean")
@@ -207,17 +216,22 @@ def averaged_joint(table: pd.DataFrame, frame: pd.DataFrame, choices: Choices) -
     mean = mean.assign(
         group=mean["target"], row="joint", sources="", weight_label="", histogram=None
     )
-    parts = [table[table["row"] != "joint"], _summary(mean, tasks(frame)).assign(better=False)]
+    parts = [table[table["row"] != "joint"], summary(mean, tasks(frame)).assign(better=False)]
     filled = [part for part in parts if not part.empty]
     if not filled:
         return table
     return pd.concat(filled).sort_values("group", kind="stable", ignore_index=True)
 
 
-def _summary(rows: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
-    """Mean, sd and n per line and task, in the order of the rows within their group."""
+def summary(rows: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
+    """Mean, sd and n per line and task, in the order of the rows within their group.
+
+    Args:
+        rows: cells with their group, score (0 to 1) and the columns of the results.
+        wanted: tasks that the line over all tasks (:data:`ALL_TASKS`) needs.
+    """
     rows = rows.dropna(subset=["score"])
-    by = [*_LINE, "task", "metric"]
+    by = [*LINE, "task", "metric"]
     columns = [*by, "mean", "sd", "n", "degenerate", "flagged", "hint"]
     if rows.empty:
         return pd.DataFrame(columns=columns)
@@ -225,7 +239,7 @@ def _summary(rows: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
     seeds = rows["seed"].astype("float64").fillna(-1)
     per_task = rows.assign(seed=seeds)
     if len(wanted) > 1:
-        mean = _over_tasks(per_task, [*_LINE, "seed"], len(wanted), "points")
+        mean = _over_tasks(per_task, [*LINE, "seed"], len(wanted), "points")
         per_task = pd.concat(
             [per_task, mean.assign(task=ALL_TASKS, metric="mean", degenerate=False)],
             ignore_index=True,
@@ -244,6 +258,7 @@ def _summary(rows: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
     ranks = pd.DataFrame(
         {
             "references": table["group"] != "references",
+            "carried": table["row"] != "direct",
             "size": table["group"].str.count(r"\+"),
             "group": table["group"],
             "row": table["row"].map({name: rank for rank, name in enumerate(ROW_NAMES)}),
@@ -281,7 +296,7 @@ def _column(part: pd.DataFrame, name: str) -> Iterable[Any]:
     return part[name] if name in part else [None] * len(part)
 
 
-def _mark_better(table: pd.DataFrame) -> pd.DataFrame:
+def mark_better(table: pd.DataFrame) -> pd.DataFrame:
     """Flag the better of Baseline and Ours per source set and task, as the table shows them.
 
     Equal to the decimal that is printed is equal: neither is flagged.

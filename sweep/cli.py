@@ -135,14 +135,29 @@ def status(folder: Folder, as_json: Json = False) -> None:
 
 
 @app.command()
-def report(folder: Folder) -> None:
+def report(
+    folder: Folder,
+    select_lambda: Annotated[
+        str,
+        typer.Option(
+            metavar="pair|task|source",
+            help="What Ours chooses λ by, per target and source set: validation of the transferred"
+            " prompt over tasks, on each task alone, or validation on the sources.",
+        ),
+    ] = "pair",
+) -> None:
     """Write results.csv, results.parquet and report.html anew."""
     from sweep.folder import read_meta
 
     read_meta(folder)
     from analysis.report import write_report
+    from analysis.selection import CRITERIA
 
-    print(write_report(folder))
+    if select_lambda not in CRITERIA:
+        raise InputError(
+            f"--select-lambda: found {select_lambda!r}; allowed: {', '.join(CRITERIA)}"
+        )
+    print(write_report(folder, select_lambda))
 
 
 @app.command()

@@ -17,11 +17,14 @@ from queue import SimpleQueue
 from typing import Any
 
 from sweep.ledger import Record
+from trainables.ceiling import gap_recovered
+from trainables.cells import Cell
 from trainables.settings import default_of
 
 ANNEALING_LAMBDA = -1.0
 NO_SOURCE = "none"
 GAIN = "transfer/gain_over_empty"
+GAP = "transfer/gap_recovered"
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
 
@@ -53,17 +56,30 @@ class MlflowSink:
 
     A transfer record waits for the Empty score of its target and task, which its gain needs;
     :meth:`close` writes what still waits without a gain, which a later run of the command adds.
+    It does not wait for row Direct, whose tunings may take long: the share of the gap recovered is
+    added to its run once they are all there.
     """
 
-    def __init__(self, target: SinkTarget, sources: int, ids: Mapping[str, Mapping[str, Any]]):
+    def __init__(
+        self,
+        target: SinkTarget,
+        sources: int,
+        ids: Mapping[str, Mapping[str, Any]],
+        direct: Iterable[Cell] = (),
+    ):
         """Prepare; nothing is written before :meth:`start`.
 
         Args:
             target: where the runs go.
             sources: most sources a transfer of this sweep has: parameters source_1 … source_n.
             ids: settings of every cell by id, to look up those of a transfer's inputs.
+            direct: the planned independent tunings on targets.
         """
         self._target = target
+        self._ceilings: dict[_Place, _Ceiling] = {}
+        for cell in direct:
+            place = (cell.method, cell.target, cell.task)
+            self._ceilings.setdefault(place, _Ceiling()).planned.add(cell.id)
         self._sources = max(sources, 2)
         self._settings = ids
         self._queue: SimpleQueue[Record | None] = SimpleQueue()
@@ -135,19 +151,50 @@ class MlflowSink:
                 self._put(record, state.empty[place], writer)
             else:
                 state.waiting.setdefault(place, []).append(record)
+        elif record["id"] in (ceiling := self._ceiling(record)).planned:
+            ceiling.scores[record["id"]] = record["result"]["score"]
+            while ceiling.level is not None and ceiling.late and state.error is None:
+                self._put(ceiling.late.pop(), state.empty[place], writer)
+
+    def _ceiling(self, record: Record) -> "_Ceiling":
+        cell = record["cell"]
+        return self._ceilings.get((cell["method"], cell["target"], cell["task"]), _Ceiling())
 
     def _put(self, record: Record, empty: float | None, writer: "RunWriter | None") -> None:
-        state = self._state
+        state, ceiling = self._state, self._ceiling(record)
         # After the first error the rest is left to the next run: a dead server costs its timeout
         # once, not once a run.
         if state.error is not None or writer is None:
             state.lost += 1
             return
         try:
-            writer.write(record, run_params(record, self._settings, self._sources), empty)
+            params = run_params(record, self._settings, self._sources)
+            writer.write(record, params, run_metrics(record, empty, ceiling.level))
+            if empty is not None and ceiling.level is None and ceiling.planned:
+                ceiling.late.append(record)
         except Exception as error:
             state.error = error
             state.lost += 1
+
+
+_Place = tuple[str, str, str]
+"""Method, target and task."""
+
+
+@dataclass
+class _Ceiling:
+    """Row Direct of one place: planned cells, scores so far, runs that lack their share."""
+
+    planned: set[str] = field(default_factory=set)
+    scores: dict[str, float] = field(default_factory=dict)
+    late: list[Record] = field(default_factory=list)
+
+    @property
+    def level(self) -> float | None:
+        """Mean score once every planned cell is there: with fewer seeds it would still move."""
+        if not self.planned or self.planned - self.scores.keys():
+            return None
+        return sum(self.scores[name] for name in sorted(self.scores)) / len(self.scores)
 
 
 @dataclass
@@ -162,7 +209,7 @@ class _State:
 class _Run:
     id: str
     finished: bool
-    has_gain: bool
+    metrics: frozenset[str]
 
 
 def run_params(
@@ -189,14 +236,26 @@ def run_params(
     }
 
 
-def run_metrics(record: Record, empty: float | None) -> dict[str, float]:
-    """Metrics of a transfer's run; those that are not known are left out."""
+def run_metrics(
+    record: Record, empty: float | None, direct: float | None = None
+) -> dict[str, float]:
+    """Metrics of a transfer's run; those that are not known are left out.
+
+    Args:
+        record: of a transfer cell.
+        empty: Empty score on its target and task.
+        direct: mean Direct score there.
+    """
     result = record["result"]
+    gap = None
+    if empty is not None and direct is not None:
+        gap = gap_recovered(result["score"], empty, direct)
     found = {
         "transfer/score": result.get("score"),
         "transfer/validation_score": result.get("validation_score"),
         "transfer/similarity": result.get("similarity"),
         GAIN: None if empty is None else result["score"] - empty,
+        GAP: gap,
     }
     return {name: float(value) for name, value in found.items() if value is not None}
 
@@ -205,8 +264,8 @@ class RunWriter:
     """Writes runs of one sweep, each cell at most once.
 
     A run is known by its tag ``cell``. A run that a killed driver left RUNNING, or that was written
-    before its gain was known, is written again in full: same parameters, same metrics at the same
-    time stamps, which MLflow takes as no change.
+    before all its metrics were known, is written again in full: same parameters, same metrics at
+    the same time stamps, which MLflow takes as no change.
     """
 
     def __init__(self, target: SinkTarget) -> None:
@@ -223,24 +282,25 @@ class RunWriter:
         self._parent = self._find_parent(target)
         self._runs = self._existing()
 
-    def write(self, record: Record, params: Mapping[str, str], empty: float | None) -> None:
+    def write(
+        self, record: Record, params: Mapping[str, str], metrics: Mapping[str, float]
+    ) -> None:
         """Make sure that the record's cell has one finished run."""
         from mlflow.entities import Metric, Param
 
         cell_id = record["id"]
         known = self._runs.get(cell_id)
-        if known is not None and known.finished and (known.has_gain or empty is None):
+        if known is not None and known.finished and metrics.keys() <= known.metrics:
             return
         stamp = _milliseconds(record["finished"])
         run_id = self._create(record, stamp) if known is None else known.id
-        metrics = [
-            Metric(name, value, stamp, 0) for name, value in run_metrics(record, empty).items()
-        ]
         self._client.log_batch(
-            run_id, metrics=metrics, params=[Param(name, text) for name, text in params.items()]
+            run_id,
+            metrics=[Metric(name, value, stamp, 0) for name, value in metrics.items()],
+            params=[Param(name, text) for name, text in params.items()],
         )
         self._client.set_terminated(run_id, "FINISHED", end_time=stamp)
-        self._runs[cell_id] = _Run(run_id, finished=True, has_gain=empty is not None)
+        self._runs[cell_id] = _Run(run_id, finished=True, metrics=frozenset(metrics))
 
     def end_parent(self, status: str) -> None:
         """End the parent run."""
@@ -312,7 +372,7 @@ class RunWriter:
                     found[cell_id] = _Run(
                         id=run.info.run_id,
                         finished=run.info.status == "FINISHED",
-                        has_gain=GAIN in run.data.metrics,
+                        metrics=frozenset(run.data.metrics),
                     )
             token = page.token
             if not token:

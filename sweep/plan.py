@@ -2,7 +2,9 @@
 
 Per method, combination of its settings and task there are three kinds of packs:
 
-* ``tune`` of one source: its prompts over all seeds, tuned independently, and its reference rows;
+* ``tune`` of one model: its prompts over all seeds, tuned independently; with a source's reference
+  rows. With ``direct`` each target is tuned like this too: row Direct of the report is nothing but
+  the ``independent`` cells of a target, and a target that is also a source is tuned once;
 * ``tune`` of a pair: its jointly tuned prompts over all λ > 0 and seeds, carried to every target;
 * ``transfer`` to one target: what single sources and independently tuned pairs (λ = 0) bring
   there, and the target's reference rows. It ``needs`` the prompts of the first kind.
@@ -55,6 +57,14 @@ class Plan:
         """Every cell by its id."""
         return {cell.id: cell for cell in self.cells}
 
+    @cached_property
+    def direct(self) -> tuple[Cell, ...]:
+        """The independent tunings on targets (row Direct), asked for or there anyway."""
+        targets = set(self.resolved.targets)
+        return tuple(
+            cell for cell in self.cells if cell.row == "independent" and cell.target in targets
+        )
+
     @property
     def hash(self) -> str:
         """The spec's hash."""
@@ -78,6 +88,7 @@ class Plan:
             "kinds": dict(Counter(cell.kind for cell in self.cells)),
             "rows": dict(rows),
             "tunings": {"independent": rows["independent"], "joint": joint},
+            "direct": len(self.direct),
             "packs": len(self.packs),
             "combinations": [
                 {"method": method.name, **values}
@@ -151,6 +162,10 @@ class _MethodOnTask:
     def packs(self) -> Iterator[Pack]:
         # Transfers come first because they say which independent tunings are needed at all.
         carried = [(target, tuple(self._carried_cells(target))) for target in self.resolved.targets]
+        if self.resolved.spec.direct:
+            for target in self.resolved.targets:
+                for seed in self.resolved.spec.seeds:
+                    self._alone(target, seed)
         yield from self._independent_packs()
         for pair in self.resolved.pairs:
             cells = tuple(self._joint_cells(pair))
@@ -173,10 +188,14 @@ class _MethodOnTask:
                     yield self._transfer("baseline", target, INDEPENDENT, seed, pair)
 
     def _independent_packs(self) -> Iterator[Pack]:
-        for source in self.resolved.sources:
-            cells = tuple(cell for (name, _), cell in self.independent.items() if name == source)
+        for model in dict.fromkeys((*self.resolved.sources, *self.resolved.targets)):
+            cells = tuple(cell for (name, _), cell in self.independent.items() if name == model)
             if cells:
-                yield self._pack("tune", (source,), cells + tuple(self._reference_cells(source)))
+                # A target keeps its reference rows in its transfer pack: where the tuning on it
+                # fails, what all is measured against is still there.
+                if model in self.resolved.sources:
+                    cells += tuple(self._reference_cells(model))
+                yield self._pack("tune", (model,), cells)
 
     def _joint_cells(self, pair: tuple[str, ...]) -> Iterator[Cell]:
         targets = [target for target in self.resolved.targets if target not in pair]
@@ -193,14 +212,16 @@ class _MethodOnTask:
         self, row: str, target: str, weight: Weight, seed: int, sources: Iterable[str]
     ) -> Cell:
         names = tuple(sources)
-        inputs = []
-        for name in names:
-            if (name, seed) not in self.independent:
-                self.independent[name, seed] = self._source(
-                    "independent", name, (name,), weight, seed
-                )
-            inputs.append(self.independent[name, seed])
+        inputs = [self._alone(name, seed) for name in names]
         return self._cell("transfer", row, target, names, weight, seed, inputs)
+
+    def _alone(self, name: str, seed: int) -> Cell:
+        """The prompt tuned on one model alone, planned once for all that ask for it."""
+        if (name, seed) not in self.independent:
+            self.independent[name, seed] = self._source(
+                "independent", name, (name,), INDEPENDENT, seed
+            )
+        return self.independent[name, seed]
 
     def _source(
         self, row: str, name: str, sources: tuple[str, ...], weight: Weight, seed: int
@@ -258,6 +279,7 @@ class _MethodOnTask:
             cells=cells,
             needs=_needs(cells) if kind == "transfer" else (),
             files={name: file.path for name, file in self._starts(sources)},
+            calibration=self.resolved.spec.calibration,
         )
 
     def _starts(self, sources: Iterable[str]) -> Iterator[tuple[str, StartFile]]:
@@ -335,7 +357,7 @@ def _upper_bound(resolved: ResolvedSpec) -> int:
     widest = max((len(pair) for pair in resolved.pairs), default=0)
     per_seed = sum(
         len(method.variants)
-        * (sources * (1 + targets) + pairs * len(method.weights) * (widest + targets))
+        * (sources * (1 + targets) + targets + pairs * len(method.weights) * (widest + targets))
         for method in spec.methods.values()
     )
     return len(resolved.tasks) * (per_seed * len(spec.seeds) + 3 * (sources + targets))

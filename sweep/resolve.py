@@ -69,7 +69,8 @@ class ResolvedSpec:
     def hash(self) -> str:
         """Content hash of all that can change a result.
 
-        Resources, the MLflow address and the description are left out; the contents of models and
+        Resources, calibrations (they add numbers and change none), the MLflow address and the
+        description are left out; the contents of models and
         tasks and the code version are in. A folder holds the results of one such hash.
         """
         settings = self.settings_json()
@@ -99,6 +100,7 @@ class ResolvedSpec:
                 for name, method in spec.methods.items()
             },
             "transfer": spec.transfer.stored(),
+            "direct": spec.direct,
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -108,6 +110,7 @@ class ResolvedSpec:
             "description": self.spec.description,
             "models": {alias: asdict(model) for alias, model in self.models.items()},
             "task_files": {task.name: asdict(task) for task in self.tasks},
+            "calibration": list(self.spec.calibration),
             "resources": self.spec.resources.model_dump(),
             "mlflow": self.spec.mlflow.model_dump(),
         }

@@ -112,6 +112,7 @@ def make_sink(plan: Plan, folder: Path) -> MlflowSink:
         target,
         max((len(cell.sources) for cell in transfers), default=0),
         {cell.id: cell.settings for cell in plan.cells if cell.kind == "source"},
+        plan.direct,
     )
 
 

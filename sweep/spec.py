@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 
 from sweep.explain import explain, nearest, show
 from sweep.methods import MethodSpec, check_settings, parse_method
+from trainables.calibration import CALIBRATIONS
 from trainables.errors import InputError
 from trainables.settings import METHOD_SETTINGS, TransferSettings
 from trainables.strict_yaml import UniqueKeyLoader
@@ -80,6 +81,17 @@ def _methods(value: Any) -> Any:
     if not isinstance(value, dict) or not value:
         raise ValueError
     return {name: parse_method(name, section) for name, section in value.items()}
+
+
+def _calibration(value: Any) -> Any:
+    if not isinstance(value, list):
+        raise ValueError
+    for index, name in enumerate(value):
+        if name not in tuple(CALIBRATIONS):
+            raise ValueError(f"found {show(name)}{nearest(name, CALIBRATIONS)}")
+        if name in value[:index]:
+            raise ValueError(f"{show(name)} stands there twice")
+    return tuple(value)
 
 
 def _transfer(value: Any) -> Any:
@@ -156,6 +168,15 @@ class SweepSpec(_Section):
     )
     transfer: Annotated[TransferSettings, BeforeValidator(_transfer)] = Field(
         default=TransferSettings(), description="a mapping of transfer settings"
+    )
+    direct: bool = Field(
+        default=True,
+        description="true or false (whether to tune on each target itself too: row Direct)",
+    )
+    calibration: Annotated[tuple[str, ...], BeforeValidator(_calibration)] = Field(
+        default=("batch",),
+        description=f"a list of calibrations ({', '.join(CALIBRATIONS)}) to evaluate besides, none"
+        " twice, or [] for none",
     )
     resources: Resources = Field(
         default=Resources(), description="a mapping with the keys cpu and gpu"

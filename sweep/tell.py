@@ -18,13 +18,14 @@ def plan_text(counts: Mapping[str, Any]) -> str:
     """The counts of a plan for people."""
     rows = counts["rows"]
     tunings = counts["tunings"]
+    direct = f" ({counts['direct']} on a target: row Direct)" if counts["direct"] else ""
     kinds = ", ".join(f"{count} {kind}" for kind, count in counts["kinds"].items())
     width = max(map(len, rows))
     lines = [
         f"sweep {counts['name']} (spec {counts['spec_hash']})",
         f"  {counts['cells']} cells: {kinds}",
         *[f"    {name.ljust(width)}  {count}" for name, count in rows.items()],
-        f"  {tunings['independent']} independent and {tunings['joint']} joint tunings"
+        f"  {tunings['independent']} independent{direct} and {tunings['joint']} joint tunings"
         f" in {counts['packs']} packs",
         *_combinations(counts["combinations"]),
         f"  {counts['done']} done, {counts['to_run']} to run",

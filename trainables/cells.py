@@ -141,6 +141,8 @@ class Pack:
         needs: ids of ``source`` cells of other packs whose prompts must be handed in.
         files: by source, absolute path of the file its prompts start from; where it is does not
             matter to a result, what it holds is in its cells' digests.
+        calibration: calibrations to evaluate besides (:mod:`trainables.calibration`). They add
+            numbers to results and change none, so that no id depends on them.
     """
 
     kind: str
@@ -151,6 +153,7 @@ class Pack:
     cells: tuple[Cell, ...]
     needs: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    calibration: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -168,6 +171,7 @@ class Pack:
             "cells": [cell.to_json() for cell in self.cells],
             "needs": list(self.needs),
             "files": dict(self.files),
+            "calibration": list(self.calibration),
         }
 
     @classmethod
@@ -182,6 +186,7 @@ class Pack:
             cells=tuple(Cell.from_json(cell) for cell in value["cells"]),
             needs=tuple(value["needs"]),
             files=dict(value["files"]),
+            calibration=tuple(value.get("calibration", ())),
         )
 
 

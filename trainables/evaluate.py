@@ -1,10 +1,12 @@
 """From label-word logits to the numbers of a result."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
+from trainables.calibration import calibrate
 from trainables.tasks import metrics
 
 
@@ -38,6 +40,8 @@ def measure(
     validation: torch.Tensor,
     validation_gold: torch.Tensor,
     metric: str,
+    calibrations: Sequence[str] = (),
+    free: torch.Tensor | None = None,
 ) -> list[dict[str, Any]]:
     """What every evaluated prompt reports.
 
@@ -47,15 +51,26 @@ def measure(
         validation: logits [R, v, C] on the validation split.
         validation_gold: [v].
         metric: the task's.
+        calibrations: names of :data:`trainables.calibration.CALIBRATIONS`.
+        free: logits [R, k, C] on content-free inputs, where a calibration reads them.
 
     Returns:
         R dictionaries with score, validation_score, metric, loss, histogram (predictions per
-        class), degenerate (one class predicted throughout), n_test, n_validation.
+        class), degenerate (one class predicted throughout), n_test, n_validation, and per
+        calibration ``score_NAME`` and ``validation_score_NAME``. All but those are uncalibrated.
     """
     classes = test.shape[-1]
     on_test = scores(test, test_gold, metric)
     on_validation = scores(validation, validation_gold, metric)
     losses = mean_loss(test, test_gold).tolist()
+    calibrated = {
+        f"{split}_{name}": scores(calibrate(name, logits, free), gold, metric)
+        for name in calibrations
+        for split, logits, gold in (
+            ("score", test, test_gold),
+            ("validation_score", validation, validation_gold),
+        )
+    }
     results = []
     for replica, predicted in enumerate(test.argmax(-1)):
         histogram = torch.bincount(predicted, minlength=classes).tolist()
@@ -69,6 +84,7 @@ def measure(
                 "degenerate": metrics.is_degenerate(histogram),
                 "n_test": len(test_gold),
                 "n_validation": len(validation_gold),
+                **{name: values[replica] for name, values in calibrated.items()},
             }
         )
     return results

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from trainables.backbones import Backbone, Encoded, Layout, load_backbone
+from trainables.calibration import CALIBRATIONS, content_free_texts
 from trainables.cells import Cell, Pack, PackOutcome, content_hash
 from trainables.errors import InputError
 from trainables.evaluate import mean_loss, measure, scores
@@ -26,6 +27,9 @@ Progress = Callable[[str, int, int], None]
 RESIDENT_GRAMS = 64
 _resident_grams: dict[tuple[str, ...], Grams] = {}
 """Gram matrices by device and model digests, kept for the next packs of this process."""
+
+_CONTENT_FREE = "content-free inputs"
+"""Stands where the name of a split stands; no split is called so."""
 
 LAYOUT_KEYS = ("prompt_length", "position", "text_tokens")
 
@@ -53,6 +57,15 @@ class _Run:
             self._splits[key] = self.backbone(alias).read(
                 [row.text for row in rows], [row.label for row in rows], layout, self.task.name
             )
+        return self._splits[key]
+
+    def content_free(self, alias: str, layout: Layout) -> Encoded:
+        """The content-free inputs of a model, their labels mean nothing."""
+        key = (alias, _CONTENT_FREE, layout)
+        if key not in self._splits:
+            backbone = self.backbone(alias)
+            texts = content_free_texts(backbone, layout)
+            self._splits[key] = backbone.read(texts, [0] * len(texts), layout, self.task.name)
         return self._splits[key]
 
     def grams(self, aliases: Sequence[str]) -> Grams:
@@ -86,12 +99,17 @@ class _Run:
         validation = self.split(alias, "validation", layout)
         if on_validation is None:
             on_validation = backbone.split_logits(validation, labels, prompts)
+        free = None
+        if any(CALIBRATIONS[name].content_free for name in self.pack.calibration):
+            free = backbone.split_logits(self.content_free(alias, layout), labels, prompts)
         found = measure(
             backbone.split_logits(test, labels, prompts),
             test.gold,
             on_validation,
             validation.gold,
             self.task.metric,
+            self.pack.calibration,
+            free,
         )
         self.spend("evaluate_seconds", began)
         return found
@@ -167,7 +185,10 @@ def _manual(run: _Run, cell: Cell) -> dict[str, Any]:
 
 
 def _constant(run: _Run, cell: Cell) -> dict[str, Any]:
-    """The training split's most frequent class, whatever the text says."""
+    """The training split's most frequent class, whatever the text says.
+
+    It has no label probabilities: a calibration leaves it as it is.
+    """
     del cell
     golds = {
         name: [row.label for row in run.task.rows(name)] for name in ("train", "validation", "test")
@@ -182,15 +203,16 @@ def _constant(run: _Run, cell: Cell) -> dict[str, Any]:
 
     histogram = [0] * classes
     histogram[choice] = len(golds["test"])
+    found = {"score": score(golds["test"]), "validation_score": score(golds["validation"])}
     return {
-        "score": score(golds["test"]),
-        "validation_score": score(golds["validation"]),
+        **found,
         "metric": metric,
         "loss": None,
         "histogram": histogram,
         "degenerate": True,
         "n_test": len(golds["test"]),
         "n_validation": len(golds["validation"]),
+        **{f"{key}_{name}": value for key, value in found.items() for name in run.pack.calibration},
     }
 
 

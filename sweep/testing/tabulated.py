@@ -7,7 +7,7 @@ an undisturbed run and one that was killed and continued must agree to the last 
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,8 @@ def find_task(name: str, base: Path | None = None) -> TaskRef:
     return TaskRef(name, f"/tabulated/{name}.yaml", content_hash(["task", name]))
 
 
-def tabulated_result(cell: Cell) -> dict[str, Any]:
-    """The result of a cell, with the keys of a real one."""
+def tabulated_result(cell: Cell, calibration: Sequence[str] = ("batch",)) -> dict[str, Any]:
+    """The result of a cell, with the keys of a real one; by default those of a default spec."""
     score = _fraction(cell.id, "score")
     result: dict[str, Any] = {
         "score": score,
@@ -55,6 +55,9 @@ def tabulated_result(cell: Cell) -> dict[str, Any]:
         "degenerate": False,
         "loss": 1.0 - score,
     }
+    for name in calibration:
+        result[f"score_{name}"] = _fraction(cell.id, "score", name)
+        result[f"validation_score_{name}"] = _fraction(cell.id, "validation", name)
     if cell.kind == "source":
         result |= {
             "best_step": 3,
@@ -109,7 +112,7 @@ def run_tabulated(
         missing = [name for name in cell.inputs if name not in prompts and name not in here]
         if missing:
             raise RuntimeError(f"cell {cell.id} misses its input {missing[0]}")
-        outcome.results[cell.id] = tabulated_result(cell)
+        outcome.results[cell.id] = tabulated_result(cell, pack.calibration)
         prompt = tabulated_prompt(cell)
         if prompt is not None:
             outcome.prompts[cell.id] = prompt

@@ -21,6 +21,7 @@ CONSTANT = 0.35
 SINGLE = 0.55
 BASELINE = 0.60
 TUNED = 0.80
+DIRECT = 0.90
 EFFECT = {0.1: 0.01, 0.3: 0.05, 0.5: 0.03, 0.7: 0.0, 0.9: -0.04, None: 0.02}
 """What joint tuning adds to the transferred score by weight (None: annealing)."""
 TASK_SHIFT = 0.05
@@ -39,6 +40,7 @@ class Design:
     weights: Sequence[float | None] = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, None)
     seeds: Sequence[int] = (0, 1, 2)
     pair_size: int = 2
+    direct: bool = False
 
     @property
     def pairs(self) -> list[tuple[str, ...]]:
@@ -59,6 +61,8 @@ def score_of(cell: Cell, design: Design, split: str) -> float:
     if cell.row in flat:
         return flat[cell.row] + shift
     level = {"single": SINGLE, "independent": TUNED}.get(cell.row, BASELINE)
+    if cell.row == "independent" and cell.target in design.targets:
+        level = DIRECT
     if cell.row == "joint":
         level = TUNED - 0.01
     if cell.row == "ours":
@@ -82,7 +86,7 @@ def _cells_of_seed(design: Design, task: str, seed: int) -> Iterator[Cell]:
     move = {"solver": "closed_form"}
     alone = {
         name: Cell("source", "independent", "soft", task, name, (name,), seed, 0.0, settings=soft)
-        for name in design.sources
+        for name in (*design.sources, *(design.targets if design.direct else ()))
     }
     yield from alone.values()
     for target in design.targets:

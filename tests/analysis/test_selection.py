@@ -2,8 +2,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.results import load
-from analysis.selection import at_choices, choose, oracle
+from analysis.headline import oracle_note
+from analysis.report import render
+from analysis.results import load, read
+from analysis.selection import (
+    CRITERIA,
+    PER_TASK,
+    at_choices,
+    choose,
+    joint_at_choices,
+    oracle,
+)
+from analysis.tables import ALL_TASKS, paired_differences, transfer_table
 from tests.analysis.builder import Design, build, cells_of, score_of
 
 LABELS = ["0.1", "0.3", "0.5", "0.7", "0.9", "annealing"]
@@ -119,3 +129,110 @@ def test_the_rule_holds_for_any_scores(full_frame, scores):
     frame.loc[ours, "validation_score"] = frame.loc[ours, "weight_label"].map(given_scores)
     best = LABELS[scores.index(max(scores))]
     assert {choice.weight_label for choice in choose(frame).values()} == {best}
+
+
+# The alternatives: a weight for each task, and validation on the sources.
+
+
+def slow_source_means() -> dict[tuple[str, str], float]:
+    """Mean validation score of the joint prompts on their sources, by loops over the plan."""
+    sums: dict[tuple[str, str], list[float]] = {}
+    for cell in cells_of(Design()):
+        if cell.row == "joint":
+            label = "annealing" if cell.weight is None else str(cell.weight)
+            score = score_of(cell, Design(), "validation")
+            sums.setdefault(("+".join(cell.sources), label), []).append(score)
+    return {key: sum(values) / len(values) for key, values in sums.items()}
+
+
+def test_by_source_validation(full_frame):
+    means = slow_source_means()
+    for (_, sources), choice in choose(full_frame, "source").items():
+        best = max(LABELS, key=lambda label: means[sources, label])
+        assert (choice.weight_label, choice.criterion) == (best, "source validation")
+        assert choice.mean == pytest.approx(means[sources, best], abs=1e-12)
+        assert list(choice.compared) == LABELS
+    spoiled = full_frame.copy()
+    ours = spoiled["row"] == "ours"
+    spoiled.loc[ours, ["score", "validation_score"]] = 0.123
+    assert choose(spoiled, "source") == choose(full_frame, "source")
+
+
+def test_by_source_validation_needs_every_source_and_the_transfer(full_frame):
+    best = choose(full_frame, "source")["elk", "ant+bee"].weight_label
+    here = (full_frame["sources"] == "ant+bee") & (full_frame["weight_label"] == best)
+    here &= (full_frame["task"] == "mini/a") & (full_frame["seed"] == 1)
+    for lost in (
+        here & (full_frame["row"] == "joint") & (full_frame["target"] == "bee"),
+        here & (full_frame["row"] == "ours"),
+    ):
+        assert lost.sum() == 1
+        choice = choose(full_frame[~lost], "source")["elk", "ant+bee"]
+        assert choice.incomplete == (best,)
+        assert best not in choice.compared
+        assert choice.weight_label != best
+
+
+def test_each_task_for_itself(full_frame):
+    frame = full_frame.copy()
+    best = {"mini/a": "0.9", "mini/b": "0.1", "mini/c": "annealing"}
+    ours = frame["row"] == "ours"
+    for task, label in best.items():
+        mine = ours & (frame["task"] == task) & (frame["weight_label"] == label)
+        frame.loc[mine, "validation_score"] = 0.99
+    choices = choose(frame, "task")
+    for choice in choices.values():
+        assert choice.weight_label == PER_TASK
+        assert choice.by_task == best
+        assert choice.mean == pytest.approx(0.99)
+        assert choice.criterion == "validation"
+    rows = at_choices(frame, choices)
+    assert len(rows) == 6 * 3 * 3
+    assert set(rows["weight_label"]) == {PER_TASK}
+    for task, label in best.items():
+        cells = set(rows.loc[rows["task"] == task, "cell"])
+        assert set(frame.loc[frame["cell"].isin(cells), "weight_label"]) == {label}
+    # One line a source set in the tables, its mean over tasks included.
+    table = transfer_table(frame, "elk", choices)
+    lines = table[table["row"] == "ours"]
+    assert lines.groupby("sources")["task"].agg(set).map(lambda names: ALL_TASKS in names).all()
+    assert len(lines) == 6 * 4
+    assert len(paired_differences(frame, "elk", choices)) == 6 * 3 * 3
+    joint = joint_at_choices(frame, choices)
+    assert set(zip(joint["task"], joint["weight_label"], strict=True)) == set(best.items())
+
+
+def test_a_task_without_a_complete_weight_is_left_out(full_frame):
+    ours = (full_frame["row"] == "ours") & (full_frame["task"] == "mini/b")
+    drop = ours & (full_frame["seed"] == 0) & (full_frame["lambda"] < 0.4)
+    drop |= ours & (full_frame["seed"] == 1) & ~(full_frame["lambda"] < 0.4)
+    frame = full_frame[~drop]
+    choices = choose(frame, "task")
+    assert {choice.tasks for choice in choices.values()} == {("mini/a", "mini/c")}
+    assert set(at_choices(frame, choices)["task"]) == {"mini/a", "mini/c"}
+
+
+def test_the_oracle_of_each_task_is_no_worse_than_any_choice(full_frame):
+    means = {
+        by: {key: choice.mean for key, choice in oracle(full_frame, by).items()} for by in CRITERIA
+    }
+    assert all(means["task"][key] >= means["pair"][key] - 1e-12 for key in means["pair"])
+    assert means["source"] == means["pair"]
+    for by in CRITERIA:
+        note = oracle_note(full_frame, "elk", choose(full_frame, by))
+        assert note.startswith("Oracle, not a result:")
+        assert "−" not in note
+
+
+def test_an_unknown_criterion(full_frame):
+    with pytest.raises(ValueError, match="allowed: pair, task, source"):
+        choose(full_frame, "test")
+
+
+@pytest.mark.parametrize("by", list(CRITERIA))
+def test_the_report_says_how_the_weight_was_chosen(full_folder, full_report, by):
+    text = render(read(full_folder), by)
+    assert CRITERIA[by] in text
+    assert (text == full_report) == (by == "pair")
+    assert ("Ours λ per task" in text) == (by == "task")
+    assert "Oracle, not a result" in text

@@ -16,6 +16,7 @@ def the_plan() -> Plan:
         seeds=2,
         methods={"soft": {"lambda": [0, 0.5, "annealing"]}},
         pairs=[["A", "B"], ["A", "C"], ["B", "C"], ["A", "B", "C"]],
+        direct=True,
     )
 
 

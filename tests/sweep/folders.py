@@ -54,6 +54,10 @@ def check_mlflow(folder: Path, plan: Plan) -> None:
         for cell in plan.cells
         if cell.row == "empty"
     }
+    ceilings: dict[tuple[str, str], list[float]] = {}
+    for cell in plan.direct:
+        scores = ceilings.setdefault((cell.target, cell.task), [])
+        scores.append(tabulated_result(cell)["score"])
     keys = {frozenset(run.data.params) for run in children}
     assert len(keys) == 1
     for run in children:
@@ -64,6 +68,12 @@ def check_mlflow(folder: Path, plan: Plan) -> None:
         assert run.data.metrics["transfer/score"] == result["score"]
         gain = result["score"] - empty[cell.target, cell.task]
         assert abs(run.data.metrics["transfer/gain_over_empty"] - gain) < 1e-12
+        scores = ceilings.get((cell.target, cell.task), [])
+        gap = sum(scores) / len(scores) - empty[cell.target, cell.task] if scores else 0.0
+        if gap >= 0.05:
+            assert abs(run.data.metrics["transfer/gap_recovered"] - gain / gap) < 1e-9
+        else:
+            assert "transfer/gap_recovered" not in run.data.metrics
         assert float(run.data.params["lambda"]) == (-1 if cell.weight is None else cell.weight)
         assert run.data.params["schedule"] == cell.schedule
         assert run.data.params["source_1"] == cell.sources[0]

@@ -26,6 +26,7 @@ def content(**changes: Any) -> dict[str, Any]:
         "tasks": ["x/one"],
         "seeds": 1,
         "methods": {"soft": {"lambda": [0, 0.5], "steps": 4, "evaluations": 2}},
+        "direct": False,
     }
     return {key: value for key, value in {**base, **changes}.items() if value is not None}
 

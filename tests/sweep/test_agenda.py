@@ -31,6 +31,7 @@ def _plan() -> Plan:
         tasks=["x", "y"],
         seeds=2,
         methods={"soft": {"lambda": [0, 0.5, "annealing"]}},
+        direct=True,
     )
 
 

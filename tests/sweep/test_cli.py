@@ -72,7 +72,7 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         "calibrate": {"--model", "--task", "--words", "--json", "--help"},
         "run": {"--out", "--address", "--workers", "--help"},
         "status": {"--json", "--help"},
-        "report": {"--help"},
+        "report": {"--select-lambda", "--help"},
         "export": {"--cell", "--best", "--top", "--format", "--to", "--help"},
         "ui": {"--port", "--help"},
     }
@@ -118,6 +118,7 @@ def test_a_preset_is_printed_to_start_from(
         (["status", "{folder}"], "no sweep's folder"),
         (["report", "{folder}"], "no sweep's folder"),
         (["ui", "{folder}"], "no sweep's folder"),
+        (["report", "{folder}/sweep", "--select-lambda", "test"], "allowed: pair, task, source"),
     ],
 )
 def test_mistakes_are_one_sentence_and_exit_code_2(
@@ -130,6 +131,7 @@ def test_mistakes_are_one_sentence_and_exit_code_2(
     }
     for name, changes in specs.items():
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content(**changes)))
+    bind(tmp_path / "sweep", plan_of(), {})
     assert sweep(*(text.format(folder=tmp_path) for text in arguments)) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -150,13 +152,16 @@ def test_a_folder_of_another_spec_is_refused(
 def test_a_plan_as_json_and_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sweep("plan", "smoke", "--json") == 0
     counts = json.loads(capsys.readouterr().out)
-    assert counts["kinds"] == {"source": 4, "reference": 9, "transfer": 4}
+    # Two sources, the target itself, and the pair's two prompts.
+    assert counts["kinds"] == {"source": 5, "reference": 9, "transfer": 4}
+    assert counts["direct"] == 1
     assert counts["rows"]["ours"] == 1
-    assert (counts["done"], counts["to_run"]) == (0, 17)
+    assert (counts["done"], counts["to_run"]) == (0, 18)
     assert sweep("plan", "smoke", "--out", str(tmp_path / "new")) == 0
     text = capsys.readouterr().out
     assert text.strip() == plan_text(counts)
-    assert "17 cells" in text
+    assert "18 cells" in text
+    assert "3 independent (1 on a target: row Direct) and 1 joint tunings" in text
     assert not (tmp_path / "new").exists()
 
 

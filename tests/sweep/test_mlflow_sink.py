@@ -19,6 +19,7 @@ from sweep.mlflow_sink import (
 )
 from sweep.plan import Plan
 from sweep.runner import make_sink
+from sweep.testing.tabulated import tabulated_result
 from tests.sweep.folders import check_mlflow, mlflow_runs
 from tests.sweep.samples import plan_of
 from tests.sweep.test_ledger import fill
@@ -104,6 +105,51 @@ def test_without_an_empty_row_the_gain_is_left_out(
     # It is added once the row is there.
     assert _sync(plan, folder, records) is None
     check_mlflow(folder, plan)
+
+
+def _with_ceiling(folder: Path) -> tuple[Plan, list[Record]]:
+    """A sweep of several targets with row Direct, clearly above Empty on some of them only."""
+    plan = plan_of(targets=["T", "U", "V", "A"], sources=["A", "B"], seeds=2, direct=True)
+    fill(Ledger(folder), plan.cells)
+    records = list(Ledger(folder).records())
+    shares = _shares(plan)
+    assert 0 < sum(shares.values()) < len(shares)
+    return plan, records
+
+
+def _shares(plan: Plan) -> dict[str, bool]:
+    """Per target, whether there is a gap of which a share can be told."""
+    found = {}
+    for target in plan.resolved.targets:
+        direct = [tabulated_result(cell)["score"] for cell in plan.direct if cell.target == target]
+        (empty,) = [cell for cell in plan.cells if (cell.row, cell.target) == ("empty", target)]
+        found[target] = sum(direct) / len(direct) - tabulated_result(empty)["score"] >= 0.05
+    return found
+
+
+@pytest.mark.parametrize("direct_last", [False, True])
+def test_the_share_of_the_gap_is_there_whichever_record_comes_first(
+    tmp_path: Path, empty_database: Path, direct_last: bool
+) -> None:
+    shutil.copy(empty_database, tmp_path / DATABASE)
+    plan, records = _with_ceiling(tmp_path)
+    records.sort(key=lambda record: (record["cell"]["row"] == "independent") == direct_last)
+    assert _sync(plan, tmp_path, records) is None
+    check_mlflow(tmp_path, plan)
+
+
+def test_half_a_ceiling_is_none_and_a_later_run_adds_the_share(
+    tmp_path: Path, empty_database: Path
+) -> None:
+    shutil.copy(empty_database, tmp_path / DATABASE)
+    plan, records = _with_ceiling(tmp_path)
+    kept = [r for r in records if r["cell"]["row"] != "independent" or r["cell"]["seed"] == 0]
+    assert _sync(plan, tmp_path, kept) is None
+    _, children = mlflow_runs(tmp_path)
+    assert len(children) == sum(cell.kind == "transfer" for cell in plan.cells)
+    assert all("transfer/gap_recovered" not in run.data.metrics for run in children)
+    assert _sync(plan, tmp_path, records) is None
+    check_mlflow(tmp_path, plan)
 
 
 def test_errors_are_told_at_the_end_and_never_raised(

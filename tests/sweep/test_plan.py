@@ -11,7 +11,7 @@ from sweep.plan import Plan, cost, make_plan, running_order
 from sweep.spec import load_spec, parse_spec
 from sweep.testing.tabulated import find_model, find_task
 from tests.sweep.samples import content, paper_shaped, plan_of, relaxed
-from trainables.cells import Cell, ModelRef
+from trainables.cells import Cell, ModelRef, Pack
 from trainables.errors import InputError
 
 
@@ -89,6 +89,87 @@ def test_nothing_is_tuned_that_nothing_uses() -> None:
     assert {cell.sources for cell in plan.cells if cell.kind == "source"} == {("B",)}
 
 
+# Row Direct.
+
+
+def test_direct_tunes_each_target_once_a_task_and_seed() -> None:
+    without, plan = plan_of(seeds=2), plan_of(seeds=2, direct=True)
+    added = [cell for cell in plan.cells if cell.id not in without.by_id]
+    assert without.by_id.keys() < plan.by_id.keys()
+    assert {(c.kind, c.row, c.target, c.sources, c.seed, c.weight) for c in added} == {
+        ("source", "independent", "T", ("T",), seed, 0.0) for seed in (0, 1)
+    }
+    other = next(cell for cell in without.cells if cell.row == "independent")
+    assert {str(cell.settings) for cell in added} == {str(other.settings)}
+    counts, before = plan.counts(), without.counts()
+    assert (counts["direct"], before["direct"]) == (2, 0)
+    assert counts["kinds"] == before["kinds"] | {"source": before["kinds"]["source"] + 2}
+    assert counts["tunings"]["independent"] == before["tunings"]["independent"] + 2
+    assert counts["packs"] == before["packs"] + 1
+    assert counts["cells"] == len(plan.cells)
+    assert plan.direct == tuple(added)
+
+
+def test_direct_stands_alone_so_that_its_failure_costs_nothing_else() -> None:
+    plan = plan_of(direct=True)
+    (pack,) = [pack for pack in plan.packs if pack.sources == ("T",)]
+    assert {cell.kind for cell in pack.cells} == {"source"}
+    assert list(pack.models) == ["T"]
+    direct = {cell.id for cell in plan.direct}
+    assert not any(direct & set(other.needs) for other in plan.packs)
+    references = [cell for cell in plan.cells if cell.kind == "reference"]
+    assert {(cell.target, cell.row) for cell in references} == {
+        (model, row) for model in "ABT" for row in ("empty", "manual", "constant")
+    }
+    assert len(references) == 9
+
+
+def test_a_target_that_is_also_a_source_is_tuned_once() -> None:
+    shape = {"sources": ["A", "B", "C"], "targets": ["A", "T"], "seeds": 2}
+    without, plan = plan_of(**shape), plan_of(**shape, direct=True)
+    assert len({cell.id for cell in plan.cells}) == len(plan.cells)
+    alone = [cell for cell in plan.cells if cell.row == "independent"]
+    assert sorted((cell.target, cell.seed) for cell in alone) == [
+        (name, seed) for name in "ABCT" for seed in (0, 1)
+    ]
+    # That of A is the very cell that is carried over to T.
+    assert {cell.target for cell in alone if cell.id not in without.by_id} == {"T"}
+    carried = {name for cell in plan.cells if cell.row == "single" for name in cell.inputs}
+    assert {cell.id for cell in plan.direct if cell.target == "A"} <= carried
+    # Without the switch it is there all the same, and counts as what it is.
+    assert {cell.target for cell in without.direct} == {"A"}
+    assert [pack.sources for pack in plan.packs].count(("A",)) == 1
+
+
+def test_direct_tunes_a_source_that_is_carried_nowhere_else() -> None:
+    plan = plan_of(sources=["A", "B"], targets=["A"], direct=True)
+    assert {cell.sources for cell in plan.cells if cell.kind == "source"} == {("A",), ("B",)}
+
+
+def test_a_lost_ceiling_is_tuned_again_alone() -> None:
+    plan = plan_of(direct=True, seeds=2)
+    lost = plan.direct[1]
+    (pack,) = plan.remaining(set(plan.by_id) - {lost.id})
+    assert [cell.id for cell in pack.cells] == [lost.id]
+    assert (pack.kind, pack.sources) == ("tune", ("T",))
+
+
+# Calibration.
+
+
+def test_calibrations_are_in_every_pack_and_in_no_id() -> None:
+    plain, more = plan_of(), plan_of(calibration=["batch", "content_free"])
+    assert {pack.calibration for pack in plain.packs} == {("batch",)}
+    assert {pack.calibration for pack in more.packs} == {("batch", "content_free")}
+    assert plain.by_id.keys() == more.by_id.keys()
+    assert plain.hash == more.hash
+    left = more.remaining(set(list(more.by_id)[:5]))
+    assert {pack.calibration for pack in left} == {("batch", "content_free")}
+    assert all(Pack.from_json(pack.to_json()) == pack for pack in left)
+    assert [pack.id for pack in plain.packs] == [pack.id for pack in more.packs]
+    assert more.resolved.to_json()["calibration"] == ["batch", "content_free"]
+
+
 def test_one_source_alone() -> None:
     plan = plan_of(sources=["A"])
     assert plan.counts()["rows"]["single"] == 1
@@ -143,6 +224,7 @@ def test_the_spec_hash_stays_where_results_stay() -> None:
         {"pairs": [["A", "B"]]},
         {"seeds": [0]},
         {"transfer": {"norm": "match"}},
+        {"calibration": []},
     ):
         assert plan_of(**same).hash == plain.hash
         assert plan_of(**same).by_id.keys() == plain.by_id.keys()
@@ -157,6 +239,7 @@ def test_the_spec_hash_changes_with_the_results() -> None:
             {"seeds": 2},
             {"tasks": ["x/two"]},
             {"targets": ["U"]},
+            {"direct": True},
             {"transfer": {"norm": "mean"}},
             {"methods": {"soft": {"lambda": [0, 0.5], "steps": 5, "evaluations": 2}}},
             {"methods": {"soft": {"lambda": [0, 0.5, "annealing"], "steps": 4, "evaluations": 2}}},
@@ -206,6 +289,7 @@ def test_what_remains_is_what_is_missing_and_what_that_takes(seed: int) -> None:
         tasks=["x", "y"],
         seeds=2,
         methods={"soft": {"lambda": [0, 0.5, "annealing"]}},
+        direct=True,
     )
     done = _some(plan, seed)
     packs = plan.remaining(done)

@@ -75,6 +75,12 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"transfer": {"steps": 9}}, ["transfer.steps: found 9", "read by adam, projector"]),
     ({"transfer": {"top_k": 2.5}}, ["transfer.top_k: found 2.5", "a whole number, or null"]),
     ({"transfer": 3}, ["transfer: found 3"]),
+    ({"direct": "yes"}, ["direct: found 'yes'", "true or false"]),
+    ({"direct": 1}, ["direct: found 1", "true or false"]),
+    ({"calibration": "batch"}, ["calibration: found 'batch'", "a list"]),
+    ({"calibration": ["bach"]}, ["'bach'", "did you mean batch", "batch, content_free"]),
+    ({"calibration": ["batch", "batch"]}, ["calibration: 'batch'", "twice"]),
+    ({"calibration": [["batch"]]}, ["calibration: found ['batch']"]),
     ({"resources": {"cpu": 0}}, ["resources.cpu: found 0", "above 0"]),
     ({"resources": {"gpu": -1}}, ["resources.gpu: found -1", "at least 0"]),
     ({"resources": {"gpu": float("nan")}}, ["resources.gpu: found nan"]),
@@ -203,6 +209,20 @@ def test_defaults_and_forms() -> None:
     # A whole number where a fraction is meant must give the same hashes as the fraction.
     assert isinstance(whole.methods["soft"].variants[0].learning_rate, float)
     assert whole.methods["soft"].weights == (Weight(1.0, "constant"),)
+
+
+def test_the_ceiling_and_batch_calibration_are_on_unless_switched_off() -> None:
+    spec = parse_spec(content(direct=None))
+    assert spec.direct is True
+    assert spec.calibration == ("batch",)
+    assert parse_spec(content(calibration=[])).calibration == ()
+    both = parse_spec(content(calibration=["content_free", "batch"]))
+    assert both.calibration == ("content_free", "batch")
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_say_whether_the_target_is_tuned(name: str) -> None:
+    assert "\ndirect: " in load_spec(name).text
 
 
 def test_relative_paths_start_from_the_file(tmp_path: Path) -> None:

@@ -133,6 +133,51 @@ def test_references(joint) -> None:
     assert rows["empty"]["score"] != rows["manual"]["score"]
 
 
+def test_calibrated_scores_are_had_again_by_hand(joint) -> None:
+    """Both calibrations of one carried prompt and of Empty, from the model's own logits."""
+    pack, outcome = joint
+    carried = next(cell for cell in pack.cells if cell.kind == "transfer")
+    references = [cell for cell in pack.cells if cell.kind == "reference"]
+    asked = Pack(
+        *("transfer", "soft", pack.task, pack.models, (), (carried, *references)),
+        needs=carried.inputs,
+        calibration=("batch", "content_free"),
+    )
+    found = run_pack(asked, {item: outcome.prompts[item] for item in carried.inputs})
+    task, backbone = load_task(TASK), load_backbone(pack.models[carried.target])
+    labels = backbone.labels(task.label_words, "t")
+    empty = next(cell for cell in references if cell.row == "empty")
+    prompt = torch.from_numpy(found.prompts[carried.id])[None]
+    for cell, layout, prompts in ((carried, Layout(3), prompt), (empty, Layout(), None)):
+        result = found.results[cell.id]
+        # What was there before is as it was.
+        for name, value in outcome.results[cell.id].items():
+            if name in ("score", "validation_score", "histogram", "degenerate"):
+                assert result[name] == value
+        free = []
+        for text in ("N/A", "[MASK]", ""):
+            data = backbone.read([text], [0], layout)
+            logits = backbone.split_logits(data, labels, prompts)[0, 0]
+            free.append(logits.softmax(-1))
+        for split, key in (("test", "score"), ("validation", "validation_score")):
+            rows = task.rows(split)
+            gold = [row.label for row in rows]
+            data = backbone.read([row.text for row in rows], gold, layout)
+            scores = backbone.split_logits(data, labels, prompts)[0].log_softmax(-1)
+            for name, bias in (
+                ("batch", sum(scores) / len(scores)),
+                ("content_free", (sum(free) / 3).log()),
+            ):
+                predicted = (scores - bias).argmax(-1).tolist()
+                right = sum(a == b for a, b in zip(predicted, gold, strict=True)) / len(gold)
+                assert result[f"{key}_{name}"] == pytest.approx(right, abs=0.005)
+    constant = found.results[references[2].id]
+    assert references[2].row == "constant"
+    for name in ("batch", "content_free"):
+        assert constant[f"score_{name}"] == constant["score"]
+        assert constant[f"validation_score_{name}"] == constant["validation_score"]
+
+
 def test_preflight_accepts_the_embedded_zoo_and_names_what_does_not_fit(tmp_path) -> None:
     refs = list(models(*NAMES).values())
     tasks = [resolve_task(f"mini/{name}") for name in ("topics", "reviews", "paraphrase")]
