@@ -1,7 +1,5 @@
 """Scores after label-free calibration, beside those without."""
 
-import math
-
 import pandas as pd
 
 from analysis.layout import points
@@ -59,19 +57,21 @@ def calibration_finding(frame: pd.DataFrame, target: str, choices: Choices) -> s
     row = "ours" if (rows["row"] == "ours").any() else "single"
     sentences = []
     for name in computed(rows):
-        column = f"score_{name}"
-        empty, moved = (
-            rows[rows["row"] == kind].dropna(subset=[column]) for kind in ("empty", row)
-        )
-        common = set(empty["task"]) & set(moved["task"])
-        empty, moved = (part[part["task"].isin(common)] for part in (empty, moved))
-        levels = [
-            100 * float(part.groupby("task")[score].mean().mean())
-            for part in (empty, moved)
-            for score in ("score", column)
-        ]
-        sentences.append(_sentence(CALIBRATIONS[name].title, ROW_NAMES[row], *levels))
+        known = rows.dropna(subset=[f"score_{name}"])
+        common = set(known.loc[known["row"] == "empty", "task"])
+        common &= set(known.loc[known["row"] == row, "task"])
+        known = known[known["task"].isin(common)]
+        before, after = (_levels(known, column) for column in ("score", f"score_{name}"))
+        over = f"on average over {len(common)} tasks" if len(common) > 1 else "on the one task"
+        if common:
+            sentences.append(_sentence(CALIBRATIONS[name].title, over, row, before, after))
     return " ".join(filter(None, sentences))
+
+
+def _levels(rows: pd.DataFrame, column: str) -> dict[str, float]:
+    """Per row its mean over tasks in points, each task's mean over sources and seeds first."""
+    means = rows.groupby(["row", "task"])[column].mean().groupby("row").mean()
+    return {str(name): 100 * float(value) for name, value in means.items()}
 
 
 def missing_note(frame: pd.DataFrame) -> str:
@@ -88,21 +88,27 @@ def missing_note(frame: pd.DataFrame) -> str:
 
 
 def _sentence(
-    title: str, row: str, empty: float, empty_after: float, moved: float, moved_after: float
+    title: str, over: str, row: str, before: dict[str, float], after: dict[str, float]
 ) -> str:
-    """Levels in points before and after; empty where both stay within :data:`LEAST_SHIFT`."""
-    shift = max(abs(empty_after - empty), abs(moved_after - moved))
-    if math.isnan(shift) or shift < LEAST_SHIFT:
+    """Levels before and after; empty where both stay within :data:`LEAST_SHIFT`."""
+    shifts = [abs(after[name] - before[name]) for name in ("empty", row)]
+    if max(shifts) < LEAST_SHIFT:
         return ""
+    name = ROW_NAMES[row]
     text = (
-        f"With {title} calibration, which needs neither labels nor a prompt, Empty goes from "
-        f"{points(empty)} to {points(empty_after)} and {row} from {points(moved)} to "
-        f"{points(moved_after)} on average."
+        f"With {title} calibration, which needs no labels, Empty goes from "
+        f"{points(before['empty'])} to {points(after['empty'])} and {name} from "
+        f"{points(before[row])} to {points(after[row])} {over}."
     )
-    gain, after = moved - empty, moved_after - empty_after
-    if empty < moved <= empty_after:
-        text += f" Calibrating Empty alone does as much as {row} does without calibration."
+    reached = [
+        f"{ROW_NAMES[other]} ({points(before[other])})"
+        for other in (row, "direct")
+        if other in before and before["empty"] + LEAST_SHIFT <= after["empty"] >= before[other]
+    ]
+    if reached:
+        text += f" Calibrating Empty alone does as much as {' and '.join(reached)} without it."
+    gains = [points(level[row] - level["empty"], signed=True) for level in (after, before)]
     return (
-        f"{text} The gain of {row} over Empty is {points(after, signed=True)} points after it on "
-        f"both sides, {points(gain, signed=True)} without."
+        f"{text} The gain of {name} over Empty is {gains[0]} points with it on both sides, "
+        f"{gains[1]} without."
     )

@@ -81,10 +81,12 @@ def test_the_sentence_says_when_calibration_does_what_a_prompt_does(frame):
     lower.loc[ours, "score"] = 0.55
     lower.loc[ours, "score_batch"] = 0.60
     text = calibration_finding(lower, "elk", choose(frame))
-    assert "Calibrating Empty alone does as much as Ours does without calibration." in text
-    assert (
-        "The gain of Ours over Empty is −5.0 points after it on both sides, +10.0 without" in text
-    )
+    assert "on average over 3 tasks." in text
+    assert "Calibrating Empty alone does as much as Ours (55.0) without it." in text
+    assert "The gain of Ours over Empty is −5.0 points with it on both sides, +10.0 without" in text
+    lower.loc[lower["row"] == "empty", "score_batch"] = 0.99
+    text = calibration_finding(lower, "elk", choose(frame))
+    assert "does as much as Ours (55.0) and Direct (9" in text
 
 
 def test_no_sentence_where_nothing_moves(frame):
