@@ -141,7 +141,7 @@ def test_the_small_example(shared: Path) -> None:
     counts = plan.counts()
     per_target = 4 + 6 + 6 * 6
     assert counts["kinds"]["transfer"] == 2 * 5 * 5 * per_target
-    assert counts["tunings"] == {"independent": 100, "joint": 900}
+    assert counts["tunings"] == {"independent": 150, "joint": 900}
     assert {task.name for task in plan.resolved.tasks} == {
         "hate",
         "offensive",

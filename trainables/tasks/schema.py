@@ -248,8 +248,10 @@ def _fields(file: Path, below: tuple[Path, ...] = ()) -> dict[Any, Any]:
     """
     content = _content(file)
     extended = content.get("extends")
-    if not isinstance(extended, str) or not extended:
+    if extended is None:
         return content
+    if not isinstance(extended, str) or not extended:
+        raise InputError(f"{file}: extends is {extended!r}, but it must be a task's name or path")
     parent = PACKAGED / f"{extended}.yaml"
     if not parent.is_file():
         parent = file.parent / Path(extended).expanduser()
