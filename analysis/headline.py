@@ -1,7 +1,7 @@
 """The findings of a sweep in plain sentences, computed from its table and honest where weak."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from analysis.combinations import parts, titled
 from analysis.durations import duration
 from analysis.layout import points, span
 from analysis.results import Sweep, finished_between, weight_rank
-from analysis.selection import PER_TASK, Choices, at_choices, choose, complete, oracle
+from analysis.selection import PER_TASK, Choices, at_choices, complete, oracle
 from analysis.statistics import LEVEL, Interval, t_interval
 from analysis.tables import (
     overall_difference,
@@ -36,16 +36,20 @@ class Finding:
     text: str
 
 
-def findings(sweep: Sweep, select_lambda: str = "pair") -> list[Finding]:
-    """What was run and, per target, what transferred and whether joint tuning paid."""
+def findings(sweep: Sweep, split: Sequence[tuple[str, pd.DataFrame, Choices]]) -> list[Finding]:
+    """What was run and, per target, what transferred and whether joint tuning paid.
+
+    Args:
+        sweep: the whole sweep.
+        split: label, rows and chosen weights of each combination of settings.
+    """
     frame = sweep.frame
     found = [Finding("What was run", f"{_design(frame)} {progress(sweep)} {_time(sweep)}".strip())]
     names = targets(frame)
     if not names:
         text = "No transferred prompt has been evaluated yet, so there is nothing to compare."
         return [*found, Finding("Transfer", text)]
-    for label, part in parts(frame):
-        choices = choose(part, select_lambda)
+    for label, part, choices in split:
         for target in targets(part):
             suffix = titled(f" to {target}" if len(names) > 1 else "", label)
             found.append(Finding(f"Best transfer{suffix}", best_transfer(part, target, choices)))

@@ -178,7 +178,7 @@ def render(sweep: Sweep, select_lambda: str = "pair") -> str:
         state=progress(sweep),
         finished=moment(moments[1]) if moments else "",
         facts=_facts(sweep),
-        findings=findings(sweep, select_lambda),
+        findings=findings(sweep, split),
         targets=[
             _target(replace(sweep, frame=part), target, place, choices, label)
             for place, (label, part, choices, target) in enumerate(places)

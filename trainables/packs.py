@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -193,22 +192,18 @@ def _constant(run: _Run, cell: Cell) -> dict[str, Any]:
     golds = {
         name: [row.label for row in run.task.rows(name)] for name in ("train", "validation", "test")
     }
-    classes = len(run.task.classes)
-    counts = np.bincount(golds["train"], minlength=classes)
-    choice = int(counts.argmax())
-    metric = run.task.metric
+    metric, classes = run.task.metric, run.task.num_classes
 
     def score(gold: list[int]) -> float:
-        return metrics.compute(metric, gold, [choice] * len(gold), classes)
+        return metrics.constant_score(metric, gold, classes, golds["train"])[0]
 
-    histogram = [0] * classes
-    histogram[choice] = len(golds["test"])
+    choice = metrics.majority_class(golds["train"], classes)
     found = {"score": score(golds["test"]), "validation_score": score(golds["validation"])}
     return {
         **found,
         "metric": metric,
         "loss": None,
-        "histogram": histogram,
+        "histogram": metrics.histogram([choice] * len(golds["test"]), classes),
         "degenerate": True,
         "n_test": len(golds["test"]),
         "n_validation": len(golds["validation"]),
@@ -313,8 +308,9 @@ def _carry_group(run: _Run, cells: Sequence[Cell], known: Mapping[str, torch.Ten
     target = cells[0].target
     began = time.perf_counter()
     settings = transfer_settings(cells[0].settings)
-    problem = _problem(run, cells, known)
-    layout = _carried_layout(cells[0], problem)
+    length = known[cells[0].inputs[0]].shape[0]
+    layout = layout_of({**cells[0].settings, "prompt_length": length})
+    problem = _problem(run, cells, known, layout, settings.norm)
     carried = carry(problem, settings, _judges(run, cells[0], layout))
     share = run.spend("transfer_seconds", began) / len(cells)
     measured = run.evaluate(target, layout, carried.prompt, carried.logits)
@@ -339,13 +335,24 @@ def _carry_group(run: _Run, cells: Sequence[Cell], known: Mapping[str, torch.Ten
         }
 
 
-def _problem(run: _Run, cells: Sequence[Cell], known: Mapping[str, torch.Tensor]) -> Problem:
+def _problem(
+    run: _Run,
+    cells: Sequence[Cell],
+    known: Mapping[str, torch.Tensor],
+    layout: Layout,
+    norm: str,
+) -> Problem:
     """What is to be carried for cells with the same sources, target and settings."""
     target, sources = cells[0].target, cells[0].sources
     aliases = (*sources, target)
     backbones = [run.backbone(alias) for alias in aliases]
     shared = cache(lambda: common_vocabulary(backbones))
-    problem = Problem(
+
+    def target_task() -> TargetTask:
+        train = run.split(target, "train", layout)
+        return TargetTask(run.backbone(target), run.labels(target), train)
+
+    return Problem(
         prompts=tuple(
             torch.stack([known[cell.inputs[place]].to(run.device) for cell in cells])
             for place in range(len(sources))
@@ -361,19 +368,9 @@ def _problem(run: _Run, cells: Sequence[Cell], known: Mapping[str, torch.Tensor]
         ),
         grams=run.grams(aliases),
         seeds=tuple(cell.seed or 0 for cell in cells),
-        norm=transfer_settings(cells[0].settings).norm,
+        norm=norm,
+        target_task=target_task,
     )
-    layout = _carried_layout(cells[0], problem)
-
-    def target_task() -> TargetTask:
-        train = run.split(target, "train", layout)
-        return TargetTask(run.backbone(target), run.labels(target), train)
-
-    return replace(problem, target_task=target_task)
-
-
-def _carried_layout(cell: Cell, problem: Problem) -> Layout:
-    return layout_of({**cell.settings, "prompt_length": problem.shape[1]})
 
 
 def _judges(run: _Run, cell: Cell, layout: Layout) -> Judges:

@@ -17,6 +17,14 @@ SPARE_ROWS = 8
 """Rows of the embedding table beyond the tokenizer, as published models have them."""
 
 
+_SIZES = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
+
+
 def _tokenizer(name: str) -> Any:
     return AutoTokenizer.from_pretrained(pocket_path(name))
 
@@ -24,10 +32,7 @@ def _tokenizer(name: str) -> Any:
 def _bert(rows: int) -> Any:
     config = transformers.BertConfig(
         vocab_size=rows,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
+        **_SIZES,
         max_position_embeddings=64,
     )
     return transformers.BertForMaskedLM(config)
@@ -36,10 +41,7 @@ def _bert(rows: int) -> Any:
 def _roberta(rows: int) -> Any:
     config = transformers.RobertaConfig(
         vocab_size=rows,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
+        **_SIZES,
         max_position_embeddings=66,
         pad_token_id=1,
     )
@@ -49,10 +51,7 @@ def _roberta(rows: int) -> Any:
 def _mpnet(rows: int) -> Any:
     config = transformers.MPNetConfig(
         vocab_size=rows,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
+        **_SIZES,
         max_position_embeddings=66,
     )
     return transformers.MPNetForMaskedLM(config)

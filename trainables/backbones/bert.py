@@ -9,21 +9,10 @@ from trainables.backbones.answer import Focus
 from trainables.backbones.family import Family
 
 
-class Bert(Family):
-    """``BertForMaskedLM``."""
+class BertLayers(Family):
+    """Encoders with BERT's layers: attention, norm, feed-forward, norm."""
 
-    model_type = "bert"
     masked = True
-
-    def head_features(self, states: torch.Tensor) -> torch.Tensor:
-        """The prediction head's transform."""
-        features: torch.Tensor = self.model.cls.predictions.transform(states)
-        return features
-
-    def head_output(self) -> nn.Linear:
-        """The prediction head's decoder."""
-        output: nn.Linear = self.model.cls.predictions.decoder
-        return output
 
     def layers(self) -> nn.ModuleList:
         """The encoder's layers."""
@@ -34,16 +23,27 @@ class Bert(Family):
         self, layer: Any, states: torch.Tensor, focus: Focus, *args: Any, **kwargs: Any
     ) -> torch.Tensor:
         """Attention, norm, feed-forward, norm."""
-        return bert_answer_layer(layer, states, focus)
+        inner = layer.attention.self
+        here = focus.of(states)
+        mixed = focus.attend(
+            inner.query(here), inner.key(states), inner.value(states), inner.attention_head_size
+        )
+        attended = layer.attention.output(mixed, here)
+        out: torch.Tensor = layer.output(layer.intermediate(attended), attended)
+        return out
 
 
-def bert_answer_layer(layer: Any, states: torch.Tensor, focus: Focus) -> torch.Tensor:
-    """The last layer of BERT and its kin at the answer positions, [N, 1, h]."""
-    inner = layer.attention.self
-    here = focus.of(states)
-    mixed = focus.attend(
-        inner.query(here), inner.key(states), inner.value(states), inner.attention_head_size
-    )
-    attended = layer.attention.output(mixed, here)
-    out: torch.Tensor = layer.output(layer.intermediate(attended), attended)
-    return out
+class Bert(BertLayers):
+    """``BertForMaskedLM``."""
+
+    model_type = "bert"
+
+    def head_features(self, states: torch.Tensor) -> torch.Tensor:
+        """The prediction head's transform."""
+        features: torch.Tensor = self.model.cls.predictions.transform(states)
+        return features
+
+    def head_output(self) -> nn.Linear:
+        """The prediction head's decoder."""
+        output: nn.Linear = self.model.cls.predictions.decoder
+        return output

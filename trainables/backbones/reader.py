@@ -188,7 +188,7 @@ class Reader:
         Raises:
             InputError: prompt and template leave no room for a text.
         """
-        fixed = len(self.begin) + layout.prompt_length + len(self._template(layout))
+        fixed = len(self.begin) + layout.prompt_length + len(self.template_ids(layout))
         fixed += len(self.end) + (1 if self.family.masked else 0)
         room = self.family.max_tokens - fixed
         if room < 1:
@@ -199,7 +199,8 @@ class Reader:
             )
         return room if layout.text_tokens is None else min(room, layout.text_tokens)
 
-    def _template(self, layout: Layout) -> list[int]:
+    def template_ids(self, layout: Layout) -> list[int]:
+        """Token ids of the words that a layout puts after the text."""
         return self.tokens(self.lead + layout.template) if layout.template else []
 
     def encode(
@@ -217,7 +218,7 @@ class Reader:
             InputError: no room for a text, or nothing at all to read before the answer.
         """
         room = self.room(layout, task)
-        template = self._template(layout)
+        template = self.template_ids(layout)
         answer = [self._mask_id] if self.family.masked else []
         filler = [0] * layout.prompt_length
         rows: list[list[int]] = []

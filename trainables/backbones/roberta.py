@@ -1,21 +1,16 @@
 """RoBERTa: positions count from ``padding_idx + 1``."""
 
-from typing import Any
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from trainables.backbones.answer import Focus
-from trainables.backbones.bert import bert_answer_layer
-from trainables.backbones.family import Family
+from trainables.backbones.bert import BertLayers
 
 
-class Roberta(Family):
+class Roberta(BertLayers):
     """``RobertaForMaskedLM``."""
 
     model_type = "roberta"
-    masked = True
 
     @property
     def first_position(self) -> int:
@@ -32,14 +27,3 @@ class Roberta(Family):
         """The head's decoder."""
         output: nn.Linear = self.model.lm_head.decoder
         return output
-
-    def layers(self) -> nn.ModuleList:
-        """The encoder's layers."""
-        layers: nn.ModuleList = self.model.base_model.encoder.layer
-        return layers
-
-    def answer_layer(
-        self, layer: Any, states: torch.Tensor, focus: Focus, *args: Any, **kwargs: Any
-    ) -> torch.Tensor:
-        """As BERT's."""
-        return bert_answer_layer(layer, states, focus)

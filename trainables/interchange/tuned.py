@@ -55,10 +55,9 @@ class TunedPrompt:
     @property
     def ids_after_text(self) -> list[int]:
         """Ids of what follows a text in the layout ``prefix``: template, mask, end."""
-        backbone, template = self.backbone, self.layout.template
-        after = backbone.tokens(backbone.lead + template) if template else []
+        backbone = self.backbone
         mask = [backbone.tokenizer.mask_token_id] if backbone.family.masked else []
-        return [*after, *mask, *backbone.end]
+        return [*backbone.template_ids(self.layout), *mask, *backbone.end]
 
     def manifest(self, kind: str, **more: Any) -> bytes:
         """JSON that says what the prompt is and how to read with it.
