@@ -1,0 +1,110 @@
+"""What a search for hard prompts is asked and what it answers.
+
+Shapes: R replicas, m prompt tokens, d embedding width, V vocabulary, C classes, v validation rows.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+from trainables.backbones import Backbone, Encoded
+
+Progress = Callable[[int, int], None]
+"""Called with (step, steps)."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A model with the task as it reads it, prompt slots of m tokens included.
+
+    Attributes:
+        backbone: the frozen model.
+        label_ids: [C].
+        train: training split, for gradients and for candidates.
+        validation: validation split (paper B's holdout), for the choice of the prompt.
+    """
+
+    backbone: Backbone
+    label_ids: torch.Tensor
+    train: Encoded
+    validation: Encoded
+
+
+@dataclass(frozen=True)
+class HardProblem:
+    """One task on one source model.
+
+    Attributes:
+        source: the model whose gradients propose prompts; ids are those of its tokenizer.
+        class_ids: token ids of the class words on the source, for initialisation.
+        metric: the task's, a name :mod:`trainables.tasks.metrics` knows.
+        evaluators: models that judge candidates instead of the source (mixed training), by alias;
+            empty for most methods.
+    """
+
+    source: Reading
+    class_ids: tuple[int, ...]
+    metric: str
+    evaluators: dict[str, Reading] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HardReplica:
+    """One search of a stack.
+
+    Attributes:
+        seed: of data order and of the random start; replicas of one seed see the same batches.
+        allowed: sorted token ids [s] a prompt may use; never special or undecodable ones.
+        evaluator: alias in ``HardProblem.evaluators``, where the method judges elsewhere.
+    """
+
+    seed: int
+    allowed: torch.Tensor
+    evaluator: str | None = None
+
+
+@dataclass
+class HardFound:
+    """The prompt a search ends with.
+
+    Attributes:
+        ids: m token ids on the source.
+        step: the step it comes from.
+        steps: all steps.
+        validation: its metric on the validation split, in 0..1.
+        logits: its validation logits [v, C], where they are there anyway.
+        failed: step at which the loss was no longer finite, or None.
+        evaluated: validation rows that were read to choose it.
+        saved: validation rows that needed not be read (known before, or out of the race).
+        curve: per evaluation step, validation, loss and the like; plain numbers.
+    """
+
+    ids: tuple[int, ...]
+    step: int
+    steps: int
+    validation: float
+    logits: torch.Tensor | None = None
+    failed: int | None = None
+    evaluated: int = 0
+    saved: int = 0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+
+class HardSearch(Protocol):
+    """A method: from a problem to one prompt a replica.
+
+    A new method is one file with such a function, one dataclass of settings and one entry each in
+    ``METHOD_SETTINGS`` and ``SEARCHES``; its test inherits the contract in
+    ``trainables.testing.hard_contract``.
+    """
+
+    def __call__(
+        self,
+        problem: HardProblem,
+        replicas: Sequence[HardReplica],
+        settings: Any,
+        progress: Progress | None = None,
+    ) -> list[HardFound]:
+        """Search all replicas as one stack; each gets what it would get alone."""

@@ -1,0 +1,59 @@
+"""Parameters of methods and of the transfer: plain data, each with the reason for its default.
+
+Torch-free, so that a spec is checked without loading anything heavy. A new method adds one
+dataclass in a file of its own here and one entry in :data:`METHOD_SETTINGS`.
+"""
+
+from dataclasses import MISSING, fields
+from typing import Any
+
+from trainables.settings.base import axes, fitting, from_mapping, stored
+from trainables.settings.soft import (
+    CHECKPOINTS,
+    INITS,
+    LOSSES,
+    POSITIONS,
+    STEPS,
+    SoftSettings,
+)
+from trainables.settings.transfer import (
+    MASK_NAMES,
+    NORM_NAMES,
+    SELECTION_NAMES,
+    SOLVER_SETTINGS,
+    TransferSettings,
+    transfer_settings,
+)
+
+METHOD_SETTINGS: dict[str, type[Any]] = {"soft": SoftSettings}
+"""Per method name, the dataclass of its parameters."""
+
+
+def default_of(method: str, name: str) -> Any:
+    """Default of a method's setting; None where there is no such method or setting."""
+    cls = METHOD_SETTINGS.get(method)
+    found = () if cls is None else fields(cls)
+    defaults = (item.default for item in found if item.name == name)
+    return next((value for value in defaults if value is not MISSING), None)
+
+
+__all__ = [
+    "CHECKPOINTS",
+    "INITS",
+    "LOSSES",
+    "MASK_NAMES",
+    "METHOD_SETTINGS",
+    "NORM_NAMES",
+    "POSITIONS",
+    "SELECTION_NAMES",
+    "SOLVER_SETTINGS",
+    "STEPS",
+    "SoftSettings",
+    "TransferSettings",
+    "axes",
+    "default_of",
+    "fitting",
+    "from_mapping",
+    "stored",
+    "transfer_settings",
+]

@@ -1,0 +1,102 @@
+"""What every settings dataclass is made of: marks of its fields, checks, and its stored form."""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import field, fields
+from typing import Any
+
+from trainables.errors import InputError
+
+
+def later(default: Any, axis: bool = False, only_with: str | None = None) -> Any:
+    """A field that is younger than the first cells: :func:`stored` leaves it out at its default.
+
+    ``only_with``: the one value of ``init`` that takes it.
+    """
+    marks = {"later": True, "axis": axis, "only_with": only_with}
+    return field(default=default, metadata=marks)
+
+
+def axis(default: Any) -> Any:
+    """A field for which a spec may list several values; each combination is tuned by itself."""
+    return field(default=default, metadata={"axis": True})
+
+
+def check(settings: Any, name: str, good: bool, allowed: str) -> None:
+    """Raise InputError with what was found and what is allowed, unless ``good``."""
+    if not good:
+        raise InputError(f"{name}: found {getattr(settings, name)!r}; allowed: {allowed}")
+
+
+def finite_number(value: Any) -> bool:
+    """Whether ``value`` is a number, neither infinite nor NaN."""
+    try:
+        return math.isfinite(value)
+    except (TypeError, OverflowError):
+        return False
+
+
+def at_least(settings: Any, least: int, *names: str) -> None:
+    """Raise InputError for the first setting of these below ``least``."""
+    for name in names:
+        allowed = f"a whole number of at least {least}"
+        check(settings, name, getattr(settings, name) >= least, allowed)
+
+
+def one_of(settings: Any, name: str, allowed: tuple[str, ...]) -> None:
+    """Raise InputError unless the setting is one of the words ``allowed``."""
+    good = getattr(settings, name) in allowed
+    check(settings, name, good, f"{', '.join(allowed[:-1])} or {allowed[-1]}")
+
+
+def only_with(settings: Any, name: str, init: str, what: str) -> None:
+    """A setting that belongs to one way of initialisation: there with it and only with it."""
+    value = getattr(settings, name)
+    if settings.init == init:
+        check(settings, name, bool(value and value.strip()), f"{what}, as init is {init}")
+    else:
+        check(settings, name, value is None, f"null, as init is {settings.init} and not {init}")
+
+
+def positive(settings: Any, *names: str) -> None:
+    """Raise InputError for the first setting of these that is not above 0."""
+    for name in names:
+        check(settings, name, getattr(settings, name) > 0, "a number above 0")
+
+
+def stored(settings: Any) -> dict[str, Any]:
+    """Mapping of a settings object as cells keep and hash it; :func:`from_mapping` inverts it.
+
+    Fields that came later are left out while they have their default, so that cells from before
+    them keep their ids.
+    """
+    values = {item.name: getattr(settings, item.name) for item in fields(settings)}
+    for item in fields(settings):
+        if item.metadata.get("later") and values[item.name] == item.default:
+            del values[item.name]
+    return values
+
+
+def axes(cls: type[Any]) -> tuple[str, ...]:
+    """Names of the settings for which a spec may list several values."""
+    return tuple(item.name for item in fields(cls) if item.metadata.get("axis"))
+
+
+def fitting(cls: type[Any], values: Mapping[Any, Any], listed: Collection[Any]) -> dict[Any, Any]:
+    """``values`` of one combination, without what belongs to the other ``listed`` inits."""
+    unfit = {
+        item.name
+        for item in fields(cls)
+        if item.metadata.get("only_with") in listed
+        and item.metadata["only_with"] != values.get("init")
+    }
+    return {key: value for key, value in values.items() if key not in unfit}
+
+
+def from_mapping(cls: type[Any], values: Mapping[str, Any]) -> Any:
+    """Settings object from the stored mapping of a cell; unknown keys are an InputError."""
+    known = {item.name for item in fields(cls)}
+    for key in values:
+        if key not in known:
+            raise InputError(f"{key}: unknown setting; allowed: {', '.join(sorted(known))}")
+    return cls(**values)

@@ -1,0 +1,84 @@
+"""Parameters that every method of hard prompts shares (paper B), and which words they may use."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from trainables.settings.base import at_least, axis, check, one_of
+
+VOCABULARIES = ("all", "random", "common", "agreement")
+AGREEMENTS = ("exact", "sampled")
+SCALES = ("paper", "literal")
+CENTERS = ("none", "mean")
+SEAMS = ("space", "glued")
+
+
+@dataclass(frozen=True)
+class HardSettings:
+    """What methods of hard prompts have in common; each of them adds its own fields.
+
+    Attributes:
+        prompt_length: prompt tokens m; paper B uses 10.
+        vocabulary: the words a prompt may use. ``all`` of the source (PEZ), ``random``: s of them
+            (PEZ-pruned), ``common``: s of those it shares with the counterparts
+            (CommonVocab-pruned), ``agreement``: the s of those whose neighbours agree best (Ours).
+            The draws of ``random`` and ``common`` are new ones for each seed.
+        s: how many words are kept; more than there are means all, with a warning. Paper B: 8192.
+        k: neighbours K compared per word. Paper B: 64.
+        agreement: ``exact`` compares with the whole common vocabulary, ``sampled`` with
+            ``samples`` random parts of ``sample_size`` words (paper B, equation 4).
+        sample_size: h of paper B; in ``exact`` mode the size that ``k`` refers to.
+        samples: L of paper B.
+        sample_seed: of the sampled parts; has nothing to do with the runs' seeds.
+        k_scale: in ``exact`` mode, ``paper`` takes K·c/h neighbours among all c common words, the
+            share of K among h, ``literal`` takes K.
+        include_self: whether a word counts among its own neighbours.
+        center: ``mean`` takes the mean embedding of the common words away first.
+        word_start: only tokens that start a word and encode back to themselves. Such a prompt is
+            the same text on every model; without it, about a quarter of random prompts of 10
+            tokens is not read back as it was.
+        exclude_labels: whether label words are taken out of the vocabulary.
+        template: whether the task's manual template stands after the text, as in paper B.
+        seam: ``space`` between prompt and text, or ``glued`` as in the released code of PEZ.
+        text_tokens: texts are cut to this many tokens (None: to what the model's positions allow).
+    """
+
+    family: ClassVar[str] = "hard"
+
+    prompt_length: int = axis(10)
+    vocabulary: str = axis("agreement")
+    s: int = axis(8192)
+    k: int = axis(64)
+    agreement: str = "exact"
+    sample_size: int = 8192
+    samples: int = 5
+    sample_seed: int = 0
+    k_scale: str = "paper"
+    include_self: bool = False
+    center: str = "none"
+    word_start: bool = True
+    exclude_labels: bool = False
+    template: bool = True
+    seam: str = "space"
+    text_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise InputError for the first value out of its range."""
+        at_least(self, 1, "prompt_length", "s", "k", "sample_size", "samples")
+        at_least(self, 0, "sample_seed")
+        one_of(self, "vocabulary", VOCABULARIES)
+        one_of(self, "agreement", AGREEMENTS)
+        one_of(self, "k_scale", SCALES)
+        one_of(self, "center", CENTERS)
+        one_of(self, "seam", SEAMS)
+        check(
+            self,
+            "k",
+            self.k < self.sample_size,
+            f"fewer than sample_size ({self.sample_size})",
+        )
+        check(
+            self,
+            "text_tokens",
+            self.text_tokens is None or self.text_tokens >= 1,
+            "a whole number of at least 1, or null",
+        )

@@ -1,0 +1,119 @@
+"""Parameters of joint soft-prompt tuning, each with the reason for its default."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from trainables.errors import InputError
+from trainables.settings.base import at_least, axis, check, later, one_of, only_with, positive
+
+STEPS = 1000
+"""Optimiser steps where neither steps nor epochs are given."""
+
+POSITIONS = ("prefix", "infix", "suffix")
+LOSSES = ("label_words", "vocabulary")
+CHECKPOINTS = ("best", "last")
+INITS = ("normal", "uniform", "vocabulary", "label_words", "text", "file")
+
+
+@dataclass(frozen=True)
+class SoftSettings:
+    """Joint soft-prompt tuning (paper A, section 3).
+
+    Attributes:
+        prompt_length: prompt vectors m; paper A uses 5.
+        steps: optimiser steps T; 1000 where neither ``steps`` nor ``epochs`` is given.
+        batch_size: examples a step, shared by all sources of a joint tuning.
+        learning_rate: peak rate of AdamW; 3e-3 is OptiPrompt's, for thousands of steps. With tens
+            of steps (the quickstart) a prompt needs some 0.05 to leave where it started.
+        warmup: share of the steps with a linearly rising rate; a linear decay to 0 follows.
+        bias_correction: False is the AdamW of OptiPrompt (about 3 times larger first steps).
+        init_std: standard deviation of the initial ``normal`` prompt; 0.02 is what
+            ``resize_token_embeddings`` drew in OptiPrompt's time.
+        position: ``prefix`` (paper A, table 6: prompt, text, answer), ``infix`` (text, prompt,
+            answer: OptiPrompt's template) or ``suffix`` (the prompt ends the input: text, answer,
+            prompt; a causal model answers after its last token, so that there it is ``infix``).
+        evaluations: validation passes in a run, evenly spaced, the last at the end; with
+            ``epochs`` never more than steps.
+        text_tokens: texts are cut to this many tokens (None: to what the model's positions allow).
+        epochs: passes over the training split, instead of ``steps``; steps an epoch are rounded up.
+        weight_decay: AdamW's decoupled weight decay; 0 is OptiPrompt's.
+        dropout: whether the frozen model drops out in training steps, at the rates of its own
+            config (0 in the embedded models and in LLaMA). Off by default, since a replica then
+            gets exactly what it would get alone; OptiPrompt has it on.
+        loss: cross-entropy over the ``label_words`` (paper A, equation 1) or of the label word
+            over the whole ``vocabulary`` (OptiPrompt's code).
+        checkpoint: ``best`` keeps the common step with the best mean validation metric, ``last``
+            the last step.
+        init: how prompts start, see :mod:`trainables.initialisation`.
+        init_text: the text of ``init: text``.
+        init_file: the .npy or .safetensors file of ``init: file``, [m, d]; ``{model}`` in it stands
+            for the model's short name.
+    """
+
+    INSTEAD: ClassVar[Mapping[str, str]] = {"steps": "epochs", "epochs": "steps"}
+    """Of a setting and its alternative, the one a spec names replaces the other in its recipe."""
+
+    prompt_length: int = axis(5)
+    steps: int | None = None
+    batch_size: int = 16
+    learning_rate: float = 3e-3
+    warmup: float = 0.1
+    bias_correction: bool = True
+    init_std: float = 0.02
+    position: str = axis("prefix")
+    evaluations: int = 10
+    text_tokens: int | None = None
+    epochs: int | None = later(None)
+    weight_decay: float = later(0.0)
+    dropout: bool = later(False)
+    loss: str = later("label_words")
+    checkpoint: str = later("best")
+    init: str = later("normal", axis=True)
+    init_text: str | None = later(None, only_with="text")
+    init_file: str | None = later(None, only_with="file")
+
+    def __post_init__(self) -> None:
+        """Raise InputError for the first value out of its range."""
+        if self.steps is not None and self.epochs is not None:
+            raise InputError(
+                f"steps: found {self.steps} beside epochs {self.epochs}; allowed: one of the two"
+            )
+        if self.epochs is None and self.steps is None:
+            object.__setattr__(self, "steps", STEPS)
+        length = "steps" if self.epochs is None else "epochs"
+        at_least(self, 1, "prompt_length", length, "batch_size", "evaluations")
+        positive(self, "learning_rate", "init_std")
+        check(self, "warmup", 0.0 <= self.warmup < 1.0, "a number in [0, 1)")
+        check(self, "weight_decay", 0.0 <= self.weight_decay < float("inf"), "a number from 0")
+        one_of(self, "position", POSITIONS)
+        one_of(self, "loss", LOSSES)
+        one_of(self, "checkpoint", CHECKPOINTS)
+        one_of(self, "init", INITS)
+        check(
+            self,
+            "text_tokens",
+            self.text_tokens is None or self.text_tokens >= 1,
+            "a whole number of at least 1, or null",
+        )
+        check(
+            self,
+            "evaluations",
+            self.steps is None or self.evaluations <= self.steps,
+            f"at most the number of steps ({self.steps})",
+        )
+        only_with(self, "init_text", "text", "a text that is not empty")
+        only_with(self, "init_file", "file", "the path of a .npy or .safetensors file")
+        if self.init_file is not None:
+            good = self.init_file.endswith((".npy", ".safetensors"))
+            check(self, "init_file", good, "the path of a .npy or .safetensors file")
+
+    def steps_for(self, rows: int) -> int:
+        """Optimiser steps T on a training split of ``rows`` examples.
+
+        Epochs are chained passes (:func:`trainables.soft.batch_order`): rounding each of them up
+        makes a run at most ``epochs`` steps longer than its passes.
+        """
+        if self.steps is not None:
+            return self.steps
+        return (self.epochs or 1) * -(-rows // self.batch_size)
