@@ -130,7 +130,7 @@ class _Exporter:
     def _files(self, record: Record, role: str) -> Mapping[str, bytes]:
         from trainables.backbones import load_backbone
         from trainables.interchange import FORMATS, TunedPrompt
-        from trainables.packs import layout_of
+        from trainables.run import layout_of
         from trainables.tasks import load_task
 
         cell = record["cell"]

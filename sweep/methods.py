@@ -1,4 +1,6 @@
-"""The ``methods`` section: per method its weights λ, its recipe and its settings.
+"""The ``methods`` section: per method its recipe, its settings and what its family adds.
+
+Soft methods have weights λ, hard ones counterparts.
 
 Some settings are axes: a list of values in the spec stands for one combination of settings each.
 Settings are checked against the fields of the method's dataclass in
@@ -13,12 +15,16 @@ from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from sweep.counterparts import Wish, parse_counterparts
 from sweep.explain import nearest, show
 from trainables.errors import InputError
 from trainables.recipes import recipe_names, with_recipe
-from trainables.settings import METHOD_SETTINGS, axes, fitting
+from trainables.settings import METHOD_SETTINGS, axes, family_of, fitting
 
 LAMBDA = "lambda"
+COUNTERPARTS = "counterparts"
+FAMILY_KEYS = {"soft": LAMBDA, "hard": COUNTERPARTS}
+"""The key that a family adds to the settings of its methods."""
 RECIPE = "recipe"
 ANNEALING = "annealing"
 _LAMBDA_ALLOWED = f"a list of numbers in [0, 1] and the word {ANNEALING}, none twice"
@@ -61,14 +67,16 @@ class MethodSpec:
 
     Attributes:
         name: key of ``METHOD_SETTINGS``.
-        weights: the entries of ``lambda`` in the order written; [0] by default.
+        weights: of a soft method, the entries of ``lambda`` in the order written; [0] by default.
         variants: instances of the method's settings dataclass, one for each combination of the
             axes that the spec lists values for; mostly one.
+        counterparts: of a hard method, see :mod:`sweep.counterparts`.
     """
 
     name: str
     weights: tuple[Weight, ...]
     variants: tuple[Any, ...]
+    counterparts: Wish = "others"
 
 
 def parse_method(name: Any, section: Any) -> MethodSpec:
@@ -89,14 +97,21 @@ def parse_method(name: Any, section: Any) -> MethodSpec:
     if not isinstance(section, Mapping):
         raise InputError(f"{where}: found {show(section)}; allowed: a mapping of settings")
     settings = dict(section)
-    weights = _weights(settings.pop(LAMBDA, [0]), f"{where}.{LAMBDA}")
+    weights: tuple[Weight, ...] = (INDEPENDENT,)
+    counterparts: Wish = "others"
+    own = FAMILY_KEYS[family_of(str(name))]
+    if own == LAMBDA:
+        weights = _weights(settings.pop(LAMBDA, [0]), f"{where}.{LAMBDA}")
+    else:
+        wish = settings.pop(COUNTERPARTS, "others")
+        counterparts = parse_counterparts(wish, f"{where}.{COUNTERPARTS}")
     settings = _with_recipe(name, settings.pop(RECIPE, None), settings, where)
     cls = METHOD_SETTINGS[name]
     variants = tuple(
-        check_settings(cls, values, where, (LAMBDA, RECIPE))
+        check_settings(cls, values, where, (own, RECIPE))
         for values in _combinations(cls, settings, where)
     )
-    return MethodSpec(str(name), weights, variants)
+    return MethodSpec(str(name), weights, variants, counterparts)
 
 
 def _with_recipe(method: str, name: Any, settings: Mapping[Any, Any], where: str) -> dict[Any, Any]:

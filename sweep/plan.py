@@ -1,32 +1,23 @@
-"""The plan: the cells a spec stands for, grouped into packs.
-
-Per method, combination of its settings and task there are three kinds of packs:
-
-* ``tune`` of one model: its prompts over all seeds, tuned independently; with a source's reference
-  rows. With ``direct`` each target is tuned like this too: row Direct of the report is nothing but
-  the ``independent`` cells of a target, and a target that is also a source is tuned once;
-* ``tune`` of a pair: its jointly tuned prompts over all λ > 0 and seeds, carried to every target;
-* ``transfer`` to one target: what single sources and independently tuned pairs (λ = 0) bring
-  there, and the target's reference rows. It ``needs`` the prompts of the first kind.
-"""
+"""The plan: the cells a spec stands for, grouped into packs by the planner of each family."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
 
-from sweep.methods import INDEPENDENT, MethodSpec, Weight
-from sweep.resolve import ModelResolver, ResolvedSpec, StartFile, TaskResolver, resolve
+from sweep.plan_hard import HardPlanner
+from sweep.plan_soft import SoftPlanner
+from sweep.planner import REFERENCES, Planner, models_of, needs_of
+from sweep.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve
 from sweep.spec import SweepSpec
-from trainables.cells import Cell, Pack, TaskRef
+from trainables.cells import Cell, Pack
 from trainables.errors import InputError
-from trainables.settings import stored
+from trainables.settings import family_of
 
-REFERENCES = ("empty", "manual", "constant")
-LAYOUT_SETTINGS = ("prompt_length", "position", "text_tokens")
-"""Settings of a method that say how an input is put together, on whatever model."""
+PLANNERS: dict[str, type[Planner]] = {"soft": SoftPlanner, "hard": HardPlanner}
+"""Per family of methods what turns them into packs."""
 
 MOST_CELLS = 1_000_000
 _TRAINING_ROWS = 8000
@@ -134,181 +125,15 @@ def make_plan(
     packs: list[Pack] = []
     referred: set[tuple[str, str]] = set()
     for method in spec.methods.values():
-        for settings, task in product(method.variants, resolved.tasks):
-            packs += _MethodOnTask(resolved, method, settings, task, referred).packs()
+        planner = PLANNERS[family_of(method.name)]
+        for variants, task in product(planner.groups(method.variants), resolved.tasks):
+            packs += planner(resolved, method, variants, task, referred).packs()
     if not any(cell.kind == "transfer" for pack in packs for cell in pack.cells):
         raise InputError(
             f"targets: found {', '.join(resolved.targets)}; allowed: at least one model that is"
             " not the only source"
         )
     return Plan(resolved, tuple(packs))
-
-
-@dataclass
-class _MethodOnTask:
-    """Packs of one method, with one combination of its settings, on one task.
-
-    Attributes:
-        referred: (model, task) whose reference cells some pack already holds; shared.
-    """
-
-    resolved: ResolvedSpec
-    method: MethodSpec
-    settings: Any
-    task: TaskRef
-    referred: set[tuple[str, str]]
-    independent: dict[tuple[str, int], Cell] = field(default_factory=dict)
-
-    def packs(self) -> Iterator[Pack]:
-        # Transfers come first because they say which independent tunings are needed at all.
-        carried = [(target, tuple(self._carried_cells(target))) for target in self.resolved.targets]
-        if self.resolved.spec.direct:
-            for target in self.resolved.targets:
-                for seed in self.resolved.spec.seeds:
-                    self._alone(target, seed)
-        yield from self._independent_packs()
-        for pair in self.resolved.pairs:
-            cells = tuple(self._joint_cells(pair))
-            if cells:
-                yield self._pack("tune", pair, cells)
-        for target, cells in carried:
-            cells += tuple(self._reference_cells(target))
-            if cells:
-                yield self._pack("transfer", (), cells)
-
-    def _carried_cells(self, target: str) -> Iterator[Cell]:
-        seeds = self.resolved.spec.seeds
-        for source in self.resolved.sources:
-            if source != target:
-                for seed in seeds:
-                    yield self._transfer("single", target, INDEPENDENT, seed, [source])
-        if INDEPENDENT in self.method.weights:
-            for pair in self._pairs_without(target):
-                for seed in seeds:
-                    yield self._transfer("baseline", target, INDEPENDENT, seed, pair)
-
-    def _independent_packs(self) -> Iterator[Pack]:
-        for model in dict.fromkeys((*self.resolved.sources, *self.resolved.targets)):
-            cells = tuple(cell for (name, _), cell in self.independent.items() if name == model)
-            if cells:
-                # A target keeps its reference rows in its transfer pack: where the tuning on it
-                # fails, what all is measured against is still there.
-                if model in self.resolved.sources:
-                    cells += tuple(self._reference_cells(model))
-                yield self._pack("tune", (model,), cells)
-
-    def _joint_cells(self, pair: tuple[str, ...]) -> Iterator[Cell]:
-        targets = [target for target in self.resolved.targets if target not in pair]
-        if not targets:
-            return
-        for weight in self.method.weights:
-            for seed in self.resolved.spec.seeds if weight.joint else ():
-                tuned = [self._source("joint", name, pair, weight, seed) for name in pair]
-                yield from tuned
-                for target in targets:
-                    yield self._cell("transfer", "ours", target, pair, weight, seed, tuned)
-
-    def _transfer(
-        self, row: str, target: str, weight: Weight, seed: int, sources: Iterable[str]
-    ) -> Cell:
-        names = tuple(sources)
-        inputs = [self._alone(name, seed) for name in names]
-        return self._cell("transfer", row, target, names, weight, seed, inputs)
-
-    def _alone(self, name: str, seed: int) -> Cell:
-        """The prompt tuned on one model alone, planned once for all that ask for it."""
-        if (name, seed) not in self.independent:
-            self.independent[name, seed] = self._source(
-                "independent", name, (name,), INDEPENDENT, seed
-            )
-        return self.independent[name, seed]
-
-    def _source(
-        self, row: str, name: str, sources: tuple[str, ...], weight: Weight, seed: int
-    ) -> Cell:
-        return self._cell("source", row, name, sources, weight, seed, [])
-
-    def _cell(
-        self,
-        kind: str,
-        row: str,
-        target: str,
-        sources: tuple[str, ...],
-        weight: Weight,
-        seed: int,
-        inputs: list[Cell],
-    ) -> Cell:
-        return Cell(
-            kind=kind,
-            row=row,
-            method=self.method.name,
-            task=self.task.name,
-            target=target,
-            sources=sources,
-            seed=seed,
-            weight=weight.value,
-            schedule=weight.schedule,
-            inputs=tuple(cell.id for cell in inputs),
-            settings=self._settings[kind],
-            digests=self._digests({*sources, target})
-            | (self._start_digests(sources) if kind == "source" else {}),
-        )
-
-    def _reference_cells(self, model: str) -> Iterator[Cell]:
-        if (model, self.task.name) in self.referred:
-            return
-        self.referred.add((model, self.task.name))
-        for row in REFERENCES:
-            yield Cell(
-                kind="reference",
-                row=row,
-                method="none",
-                task=self.task.name,
-                target=model,
-                settings=self._settings["reference"],
-                digests=self._digests({model}),
-            )
-
-    def _pack(self, kind: str, sources: tuple[str, ...], cells: tuple[Cell, ...]) -> Pack:
-        return Pack(
-            kind=kind,
-            method=self.method.name,
-            task=self.task,
-            models={name: self.resolved.models[name] for name in _models_of(sources, cells)},
-            sources=sources,
-            cells=cells,
-            needs=_needs(cells) if kind == "transfer" else (),
-            files={name: file.path for name, file in self._starts(sources)},
-            calibration=self.resolved.spec.calibration,
-        )
-
-    def _starts(self, sources: Iterable[str]) -> Iterator[tuple[str, StartFile]]:
-        for name in sources:
-            file = self.resolved.start(self.settings, name)
-            if file is not None:
-                yield name, file
-
-    def _start_digests(self, sources: Iterable[str]) -> dict[str, str]:
-        return {f"init {name}": file.digest for name, file in self._starts(sources)}
-
-    def _pairs_without(self, target: str) -> Iterator[tuple[str, ...]]:
-        return (pair for pair in self.resolved.pairs if target not in pair)
-
-    @cached_property
-    def _settings(self) -> dict[str, dict[str, Any]]:
-        tuned = stored(self.settings)
-        cut = tuned.get("text_tokens")
-        return {
-            "source": tuned,
-            # A carried prompt is read in the layout it was tuned in.
-            "transfer": self.resolved.spec.transfer.stored()
-            | {name: tuned[name] for name in LAYOUT_SETTINGS if name in tuned},
-            "reference": {} if cut is None else {"text_tokens": cut},
-        }
-
-    def _digests(self, models: set[str]) -> dict[str, str]:
-        found = {name: self.resolved.models[name].digest for name in sorted(models)}
-        return {**found, self.task.name: self.task.digest}
 
 
 def _shrunk(pack: Pack, done: Collection[str]) -> Pack:
@@ -320,7 +145,9 @@ def _shrunk(pack: Pack, done: Collection[str]) -> Pack:
     cells = tuple(
         cell
         for cell in pack.cells
-        if cell.id in wanted or (cell.kind == "source" and cell.tuning in again)
+        if cell.id in wanted
+        # A tuning on one model has one source cell: nothing comes along with it.
+        or (cell.kind == "source" and len(cell.sources) > 1 and cell.tuning in again)
     )
     # A tune pack of which only reference rows are missing has nothing to train.
     kind, sources = (pack.kind, pack.sources) if again else ("transfer", ())
@@ -329,38 +156,18 @@ def _shrunk(pack: Pack, done: Collection[str]) -> Pack:
         kind=kind,
         sources=sources,
         cells=cells,
-        models={name: pack.models[name] for name in _models_of(sources, cells)},
-        needs=_needs(cells) if kind == "transfer" else (),
+        models={name: pack.models[name] for name in models_of(sources, cells)},
+        needs=needs_of(cells) if kind == "transfer" else (),
     )
-
-
-def _models_of(sources: tuple[str, ...], cells: Iterable[Cell]) -> tuple[str, ...]:
-    """Aliases to load: sources first, in the order of the tuning.
-
-    A transfer needs the vocabulary and embeddings of its sources too.
-    """
-    names = dict.fromkeys(sources)
-    for cell in cells:
-        names |= dict.fromkeys((*cell.sources, cell.target))
-    return tuple(names)
-
-
-def _needs(cells: Iterable[Cell]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for cell in cells for name in cell.inputs))
 
 
 def _upper_bound(resolved: ResolvedSpec) -> int:
-    spec = resolved.spec
-    sources, targets, pairs = (
-        len(names) for names in (resolved.sources, resolved.targets, resolved.pairs)
+    tuned = sum(
+        PLANNERS[family_of(method.name)].most_cells(resolved, method)
+        for method in resolved.spec.methods.values()
     )
-    widest = max((len(pair) for pair in resolved.pairs), default=0)
-    per_seed = sum(
-        len(method.variants)
-        * (sources * (1 + targets) + targets + pairs * len(method.weights) * (widest + targets))
-        for method in spec.methods.values()
-    )
-    return len(resolved.tasks) * (per_seed * len(spec.seeds) + 3 * (sources + targets))
+    references = len(REFERENCES) * (len(resolved.sources) + len(resolved.targets))
+    return len(resolved.tasks) * (tuned + references)
 
 
 def running_order(packs: Iterable[Pack]) -> list[Pack]:

@@ -8,11 +8,12 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Any, Protocol
 
-from sweep.methods import MethodSpec
+from sweep.counterparts import Group, groups_by_source, names_of
+from sweep.methods import COUNTERPARTS, LAMBDA, MethodSpec
 from sweep.spec import SweepSpec
-from trainables.cells import CODE_VERSION, ModelRef, TaskRef, content_hash
+from trainables.cells import CODE_VERSION, ModelRef, TaskRef, code_version, content_hash
 from trainables.errors import InputError
-from trainables.settings import stored
+from trainables.settings import family_of, stored
 
 
 class ModelResolver(Protocol):
@@ -50,6 +51,7 @@ class ResolvedSpec:
         sources: aliases of the sources.
         targets: aliases of the targets.
         pairs: aliases of each pair (two or more), ``all`` written out.
+        counterparts: per method of hard prompts that needs them, each source's groups.
         starts: by ``init_file`` and source, the file that prompts of that source start from.
     """
 
@@ -60,6 +62,7 @@ class ResolvedSpec:
     targets: tuple[str, ...]
     pairs: tuple[tuple[str, ...], ...]
     starts: Mapping[tuple[str, str], StartFile] = field(default_factory=dict)
+    counterparts: Mapping[str, Mapping[str, tuple[Group, ...]]] = field(default_factory=dict)
 
     def start(self, settings: Any, source: str) -> StartFile | None:
         """The file that prompts of ``source`` start from; None where they start from none."""
@@ -80,7 +83,10 @@ class ResolvedSpec:
         }
         if self.starts:
             digests["starts"] = {" ".join(key): file.digest for key, file in self.starts.items()}
-        return content_hash({"code": CODE_VERSION, **settings, "digests": digests})
+        versions = {name: code_version(name) for name in self.spec.methods}
+        own = {name: version for name, version in versions.items() if version != CODE_VERSION}
+        code = {"codes": own} if own else {}
+        return content_hash({"code": CODE_VERSION, **code, **settings, "digests": digests})
 
     def settings_json(self) -> dict[str, Any]:
         """JSON-able: the spec with ``all`` and seed counts written out, without places."""
@@ -93,14 +99,21 @@ class ResolvedSpec:
             "tasks": [task.name for task in self.tasks],
             "seeds": list(spec.seeds),
             "methods": {
-                name: {
-                    "lambda": [weight.value or weight.schedule for weight in method.weights],
-                    **_settings_json(method),
-                }
+                name: {**self._family_json(method), **_settings_json(method)}
                 for name, method in spec.methods.items()
             },
             "transfer": spec.transfer.stored(),
             "direct": spec.direct,
+        }
+
+    def _family_json(self, method: MethodSpec) -> dict[str, Any]:
+        if family_of(method.name) == "soft":
+            return {LAMBDA: [weight.value or weight.schedule for weight in method.weights]}
+        if method.name not in self.counterparts:
+            return {}
+        groups = self.counterparts[method.name].items()
+        return {
+            COUNTERPARTS: {source: [list(group) for group in items] for source, items in groups}
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -141,7 +154,13 @@ def resolve(
     aliases = {alias: entry.model_dump() for alias, entry in spec.models.items()}
     finder = find_model or _default_model_resolver()
     named: dict[str, str] = {}
-    for section, names in (("sources", spec.sources), ("targets", spec.targets)):
+    judging = {
+        f"methods.{method.name}.{COUNTERPARTS}": tuple(dict.fromkeys(names_of(method.counterparts)))
+        for method in spec.methods.values()
+        if _needs_counterparts(method)
+    }
+    places = {"sources": spec.sources, "targets": spec.targets, **judging}
+    for section, names in places.items():
         seen: dict[str, str] = {}
         for name in names:
             if name not in named:
@@ -170,7 +189,21 @@ def resolve(
         targets=tuple(named[name] for name in spec.targets),
         pairs=tuple(tuple(pair) for pair in pairs),
         starts=dict(_starts(spec, sources)),
+        counterparts={
+            method.name: groups_by_source(
+                method.counterparts,
+                sources,
+                lambda name: named.get(name, name),
+                f"methods.{method.name}.{COUNTERPARTS}",
+            )
+            for method in spec.methods.values()
+            if _needs_counterparts(method)
+        },
     )
+
+
+def _needs_counterparts(method: MethodSpec) -> bool:
+    return any(getattr(settings, "counterparts_needed", False) for settings in method.variants)
 
 
 def _starts(spec: SweepSpec, sources: Sequence[str]) -> Iterator[tuple[tuple[str, str], StartFile]]:

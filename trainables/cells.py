@@ -11,8 +11,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
+from trainables.settings import METHOD_SETTINGS
+
 CODE_VERSION = "soft-1"
-"""Raised whenever a change alters results: it enters every cell's hash."""
+"""Raised whenever a change alters results: it enters every cell's hash, unless the settings of its
+method have a ``code_version`` of their own."""
+
+
+def code_version(method: str) -> str:
+    """Version of the code that computes a method's cells."""
+    return str(getattr(METHOD_SETTINGS.get(method), "code_version", CODE_VERSION))
 
 
 def content_hash(value: Any) -> str:
@@ -80,6 +88,8 @@ class Cell:
         schedule: ``constant``, ``annealing`` or ``none`` (independent tuning, references).
         inputs: ids of the ``source`` cells whose prompts are carried over (``transfer`` only), in
             the order of ``sources``.
+        counterparts: aliases of further models that decided over words or candidates of a hard
+            prompt, without being trained on.
         settings: the method's, the transfer's or the evaluation's parameters.
         digests: digests of the models and of the task involved, by name; of the file that the
             prompt of source ALIAS starts from, by ``init ALIAS``.
@@ -97,25 +107,29 @@ class Cell:
     inputs: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
+    counterparts: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
         """Content hash of everything above and of the code version."""
         cached = self.__dict__.get("_id")
         if cached is None:
-            cached = content_hash({"code": CODE_VERSION, **self.to_json()})
+            cached = content_hash({"code": code_version(self.method), **self.to_json()})
             object.__setattr__(self, "_id", cached)
         return str(cached)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able dictionary; :meth:`from_json` is its inverse."""
-        return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
+        values = {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
+        if not self.counterparts:  # cells from before it keep their ids
+            del values["counterparts"]
+        return values
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Inverse of :meth:`to_json`."""
         known = dict(value)
-        for name in ("sources", "inputs"):
+        for name in ("sources", "inputs", "counterparts"):
             known[name] = tuple(known.get(name, ()))
         return cls(**known)
 

@@ -34,12 +34,16 @@ class Layout:
             models the same as ``infix``, as nothing may stand behind their answer.
         template: words after the text (the Manual row), may be empty.
         text_tokens: texts are cut to this many tokens (None: to what positions allow).
+        seam: ``space`` before the text, or ``glued`` to what stands before it, as it is.
+        bos: whether what the tokenizer puts before a text stands there.
     """
 
     prompt_length: int = 0
     position: str = "prefix"
     template: str = ""
     text_tokens: int | None = None
+    seam: str = "space"
+    bos: bool = True
 
 
 @dataclass(frozen=True)
@@ -188,7 +192,7 @@ class Reader:
         Raises:
             InputError: prompt and template leave no room for a text.
         """
-        fixed = len(self.begin) + layout.prompt_length + len(self.template_ids(layout))
+        fixed = len(self.frame(layout)) + layout.prompt_length + len(self.template_ids(layout))
         fixed += len(self.end) + (1 if self.family.masked else 0)
         room = self.family.max_tokens - fixed
         if room < 1:
@@ -201,7 +205,15 @@ class Reader:
 
     def template_ids(self, layout: Layout) -> list[int]:
         """Token ids of the words that a layout puts after the text."""
-        return self.tokens(self.lead + layout.template) if layout.template else []
+        if not layout.template:
+            return []
+        # ". It was" goes on where the text ends, "It was" is a word of its own.
+        own_word = layout.template[0].isalnum()
+        return self.tokens((self.lead if own_word else "") + layout.template)
+
+    def frame(self, layout: Layout) -> list[int]:
+        """Special token ids before everything else."""
+        return self.begin if layout.bos else []
 
     def encode(
         self, texts: Sequence[str], gold: Sequence[int], layout: Layout, task: str = ""
@@ -224,10 +236,12 @@ class Reader:
         rows: list[list[int]] = []
         slots: list[int] = []
         answers: list[int] = []
-        led = [self.lead + text for text in texts]
+        begin = self.frame(layout)
+        lead = self.lead if layout.seam == "space" else ""
+        led = [lead + text for text in texts]
         for ids in self.tokenizer(led, add_special_tokens=False)["input_ids"]:
             parts = {"prompt": filler, "text": [*ids[:room], *template], "answer": answer}
-            row, starts = [*self.begin], {}
+            row, starts = [*begin], {}
             for part in ARRANGEMENTS[layout.position]:
                 starts[part] = len(row)
                 row += parts[part]
@@ -240,7 +254,7 @@ class Reader:
         padded = np.zeros((len(rows), max(lengths)), dtype=np.int64)
         for place, row in enumerate(rows):
             padded[place, : len(row)] = row
-        behind = len(self.begin) + layout.prompt_length
+        behind = len(begin) + layout.prompt_length
         alike = layout.position == "prefix" and min(answers) >= behind
         return Encoded(
             ids=torch.from_numpy(padded),
@@ -248,5 +262,5 @@ class Reader:
             slots=torch.tensor(slots),
             answers=torch.tensor(answers),
             gold=torch.tensor(list(gold)),
-            begin=len(self.begin) if alike else None,
+            begin=len(begin) if alike else None,
         )

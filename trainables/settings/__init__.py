@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from trainables.settings.base import axes, fitting, from_mapping, stored
+from trainables.settings.hard import HardSettings
 from trainables.settings.soft import (
     CHECKPOINTS,
     INITS,
@@ -29,6 +30,14 @@ METHOD_SETTINGS: dict[str, type[Any]] = {"soft": SoftSettings}
 """Per method name, the dataclass of its parameters."""
 
 
+def family_of(method: str) -> str:
+    """``soft`` (vectors, carried by a solver) or ``hard`` (tokens, carried as text).
+
+    Methods that are not known, ``none`` of reference rows among them, count as soft.
+    """
+    return str(getattr(METHOD_SETTINGS.get(method), "family", "soft"))
+
+
 def default_of(method: str, name: str) -> Any:
     """Default of a method's setting; None where there is no such method or setting."""
     cls = METHOD_SETTINGS.get(method)
@@ -48,10 +57,12 @@ __all__ = [
     "SELECTION_NAMES",
     "SOLVER_SETTINGS",
     "STEPS",
+    "HardSettings",
     "SoftSettings",
     "TransferSettings",
     "axes",
     "default_of",
+    "family_of",
     "fitting",
     "from_mapping",
     "stored",

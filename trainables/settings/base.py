@@ -67,12 +67,15 @@ def positive(settings: Any, *names: str) -> None:
 def stored(settings: Any) -> dict[str, Any]:
     """Mapping of a settings object as cells keep and hash it; :func:`from_mapping` inverts it.
 
-    Fields that came later are left out while they have their default, so that cells from before
-    them keep their ids.
+    Left out is what ``unread()`` names, where a dataclass has it: settings that make no difference
+    beside the others. Fields that came later are left out while they have their default, so that
+    cells from before them keep their ids.
     """
     values = {item.name: getattr(settings, item.name) for item in fields(settings)}
+    for name in getattr(settings, "unread", frozenset)():
+        del values[name]
     for item in fields(settings):
-        if item.metadata.get("later") and values[item.name] == item.default:
+        if item.name in values and item.metadata.get("later") and values[item.name] == item.default:
             del values[item.name]
     return values
 

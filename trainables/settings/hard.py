@@ -1,5 +1,6 @@
 """Parameters that every method of hard prompts shares (paper B), and which words they may use."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,6 +11,29 @@ AGREEMENTS = ("exact", "sampled")
 SCALES = ("paper", "literal")
 CENTERS = ("none", "mean")
 SEAMS = ("space", "glued")
+
+_READ: dict[str, tuple[str, ...]] = {
+    "all": (),
+    "random": ("s",),
+    "common": ("s",),
+    "agreement": ("s", "k", "agreement", "include_self", "center"),
+}
+_READ_BY_AGREEMENT: dict[str, tuple[str, ...]] = {
+    "exact": ("k_scale",),
+    "sampled": ("sample_size", "samples", "sample_seed"),
+}
+_OPTIONAL = {name for names in _READ.values() for name in names} | {
+    name for names in _READ_BY_AGREEMENT.values() for name in names
+}
+
+WORDS = frozenset({"vocabulary", "word_start", "exclude_labels"} | _OPTIONAL)
+"""Settings that say which words a prompt may use; searches that differ in nothing else share a
+stack."""
+
+CARRIED = frozenset(
+    {"prompt_length", "vocabulary", "s", "k", "state", "template", "seam", "bos", "text_tokens"}
+)
+"""Settings that a transferred prompt's cell repeats: its layout, and what tables tell it by."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +63,14 @@ class HardSettings:
         exclude_labels: whether label words are taken out of the vocabulary.
         template: whether the task's manual template stands after the text, as in paper B.
         seam: ``space`` between prompt and text, or ``glued`` as in the released code of PEZ.
+        bos: whether models whose tokenizer puts a token before a text (OPT, LLaMA) get it before
+            the prompt; the released code of PEZ has none.
         text_tokens: texts are cut to this many tokens (None: to what the model's positions allow).
     """
 
     family: ClassVar[str] = "hard"
+    code_version: ClassVar[str] = "hard-1"
+    INSTEAD: ClassVar[Mapping[str, str]] = {}
 
     prompt_length: int = axis(10)
     vocabulary: str = axis("agreement")
@@ -59,7 +87,27 @@ class HardSettings:
     exclude_labels: bool = False
     template: bool = True
     seam: str = "space"
+    bos: bool = True
     text_tokens: int | None = None
+
+    @property
+    def row(self) -> str:
+        """The table row of its results."""
+        return self.vocabulary
+
+    @property
+    def counterparts_needed(self) -> bool:
+        """Whether a search reads models beside its source."""
+        return self.vocabulary in ("common", "agreement")
+
+    def unread(self) -> frozenset[str]:
+        """Settings that can make no difference beside the others: no cell records them."""
+        read = {*_READ[self.vocabulary]}
+        if self.vocabulary == "agreement":
+            read |= {*_READ_BY_AGREEMENT[self.agreement]}
+            if self.k_scale == "paper" and self.agreement == "exact":
+                read.add("sample_size")
+        return frozenset(_OPTIONAL - read)
 
     def __post_init__(self) -> None:
         """Raise InputError for the first value out of its range."""

@@ -51,6 +51,7 @@ class SoftSettings:
             for the model's short name.
     """
 
+    family: ClassVar[str] = "soft"
     INSTEAD: ClassVar[Mapping[str, str]] = {"steps": "epochs", "epochs": "steps"}
     """Of a setting and its alternative, the one a spec names replaces the other in its recipe."""
 

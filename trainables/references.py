@@ -1,0 +1,60 @@
+"""The rows without a tuned prompt: Empty, Manual and the constant predictor."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from trainables.cells import Cell
+from trainables.run import Run, layout_of
+from trainables.tasks import metrics
+
+
+def evaluate_references(run: Run, cells: Sequence[Cell]) -> None:
+    """Put the result of every reference cell into the run's outcome."""
+    for cell in cells:
+        run.outcome.results[cell.id] = REFERENCES[cell.row](run, cell)
+
+
+def _empty(run: Run, cell: Cell) -> dict[str, Any]:
+    layout = layout_of({"text_tokens": cell.settings.get("text_tokens")})
+    return run.evaluate(cell.target, layout, None)[0]
+
+
+def _manual(run: Run, cell: Cell) -> dict[str, Any]:
+    text_tokens = cell.settings.get("text_tokens")
+    layout = layout_of({"text_tokens": text_tokens}, template=run.task.manual)
+    return run.evaluate(cell.target, layout, None)[0]
+
+
+def _constant(run: Run, cell: Cell) -> dict[str, Any]:
+    """The training split's most frequent class, whatever the text says.
+
+    It has no label probabilities: a calibration leaves it as it is.
+    """
+    del cell
+    golds = {
+        name: [row.label for row in run.task.rows(name)] for name in ("train", "validation", "test")
+    }
+    metric, classes = run.task.metric, run.task.num_classes
+
+    def score(gold: list[int]) -> float:
+        return metrics.constant_score(metric, gold, classes, golds["train"])[0]
+
+    choice = metrics.majority_class(golds["train"], classes)
+    found = {"score": score(golds["test"]), "validation_score": score(golds["validation"])}
+    return {
+        **found,
+        "metric": metric,
+        "loss": None,
+        "histogram": metrics.histogram([choice] * len(golds["test"]), classes),
+        "degenerate": True,
+        "n_test": len(golds["test"]),
+        "n_validation": len(golds["validation"]),
+        **{f"{key}_{name}": value for key, value in found.items() for name in run.pack.calibration},
+    }
+
+
+REFERENCES: dict[str, Callable[[Run, Cell], dict[str, Any]]] = {
+    "empty": _empty,
+    "manual": _manual,
+    "constant": _constant,
+}

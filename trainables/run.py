@@ -1,0 +1,130 @@
+"""One pack on its way: what is loaded, what is found, what it cost."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from trainables.backbones import Backbone, Encoded, Layout, load_backbone
+from trainables.calibration import CALIBRATIONS, content_free_texts
+from trainables.cells import Pack, PackOutcome
+from trainables.errors import InputError
+from trainables.evaluate import measure
+from trainables.relative import Grams, gram_matrices, normalised_anchors
+from trainables.tasks import Task, load_task
+from trainables.vocabulary import common_vocabulary
+
+Progress = Callable[[str, int, int], None]
+"""Called with (phase, done, total)."""
+
+RESIDENT_GRAMS = 64
+_resident_grams: dict[tuple[str, ...], Grams] = {}
+"""Gram matrices by device and model digests, kept for the next packs of this process."""
+
+_CONTENT_FREE = "content-free inputs"
+"""Stands where the name of a split stands; no split is called so."""
+
+LAYOUT_KEYS = ("prompt_length", "position", "text_tokens")
+
+
+class Run:
+    """One pack on its way: what is loaded, what is found, what it cost."""
+
+    def __init__(self, pack: Pack, device: str) -> None:
+        """Read the task; models are loaded when they are asked for."""
+        self.pack = pack
+        self.device = device
+        self.task: Task = load_task(pack.task)
+        self.outcome = PackOutcome(results={}, prompts={}, failures={}, cost={})
+        self._splits: dict[tuple[str, str, Layout], Encoded] = {}
+
+    def backbone(self, alias: str) -> Backbone:
+        """The model, loaded once a process."""
+        return load_backbone(self.pack.models[alias], self.device)
+
+    def labels(self, alias: str) -> torch.Tensor:
+        """Ids [C] of the task's label words on a model."""
+        return self.backbone(alias).labels(self.task.label_words, self.task.name)
+
+    def split(self, alias: str, name: str, layout: Layout) -> Encoded:
+        """A split as a model reads it under a layout, read once a pack."""
+        key = (alias, name, layout)
+        if key not in self._splits:
+            rows = self.task.rows(name)
+            self._splits[key] = self.backbone(alias).read(
+                [row.text for row in rows], [row.label for row in rows], layout, self.task.name
+            )
+        return self._splits[key]
+
+    def content_free(self, alias: str, layout: Layout) -> Encoded:
+        """The content-free inputs of a model, their labels mean nothing."""
+        key = (alias, _CONTENT_FREE, layout)
+        if key not in self._splits:
+            backbone = self.backbone(alias)
+            texts = content_free_texts(backbone, layout)
+            self._splits[key] = backbone.read(texts, [0] * len(texts), layout, self.task.name)
+        return self._splits[key]
+
+    def grams(self, aliases: Sequence[str]) -> Grams:
+        """Gram matrices over the common vocabulary of these models, in their order."""
+        key = (self.device, *(self.pack.models[alias].digest for alias in aliases))
+        if key not in _resident_grams:
+            if len(_resident_grams) >= RESIDENT_GRAMS:
+                _resident_grams.clear()
+            _resident_grams[key] = _gram_table([self.backbone(alias) for alias in aliases])
+        return _resident_grams[key]
+
+    def spend(self, name: str, since: float) -> float:
+        """Add the seconds since a moment to the pack's costs; how many they were."""
+        seconds = time.perf_counter() - since
+        self.outcome.cost[name] = self.outcome.cost.get(name, 0.0) + seconds
+        return seconds
+
+    def evaluate(
+        self,
+        alias: str,
+        layout: Layout,
+        prompts: torch.Tensor | None,
+        on_validation: torch.Tensor | None = None,
+    ) -> list[dict[str, Any]]:
+        """Numbers of each prompt [R, m, d] (or of no prompt) on one model.
+
+        ``on_validation``: its validation logits [R, v, C], where tuning has them already.
+        """
+        began = time.perf_counter()
+        backbone, labels = self.backbone(alias), self.labels(alias)
+        test = self.split(alias, "test", layout)
+        validation = self.split(alias, "validation", layout)
+        if on_validation is None:
+            on_validation = backbone.split_logits(validation, labels, prompts)
+        free = None
+        if any(CALIBRATIONS[name].content_free for name in self.pack.calibration):
+            free = backbone.split_logits(self.content_free(alias, layout), labels, prompts)
+        found = measure(
+            backbone.split_logits(test, labels, prompts),
+            test.gold,
+            on_validation,
+            validation.gold,
+            self.task.metric,
+            self.pack.calibration,
+            free,
+        )
+        self.spend("evaluate_seconds", began)
+        return found
+
+
+def _gram_table(models: Sequence[Backbone]) -> Grams:
+    shared = common_vocabulary(models)
+    if not len(shared):
+        names = ", ".join(model.alias for model in models)
+        raise InputError(
+            f"models {names}: no word is a single token in all of them;"
+            " allowed: models with a common vocabulary"
+        )
+    return gram_matrices(normalised_anchors(models, shared), torch.float64)
+
+
+def layout_of(settings: Mapping[str, Any], **more: Any) -> Layout:
+    """The input layout a cell's settings ask for."""
+    return Layout(**{key: settings[key] for key in LAYOUT_KEYS if key in settings}, **more)
