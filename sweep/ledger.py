@@ -77,7 +77,7 @@ class Ledger:
         return record
 
     def prompt(self, cell_id: str) -> Any:
-        """The prompt of a finished cell: float32 array [m, d].
+        """The prompt of a finished cell: float32 array [m, d], or uint8 [n], a text's UTF-8.
 
         Raises:
             KeyError: the cell has no intact record or no prompt.
@@ -104,7 +104,7 @@ class Ledger:
             result: its numbers; those that are not finite become null.
             pack: id of the pack that computed it.
             cost: seconds of the whole pack.
-            prompt: float32 array [m, d], or None.
+            prompt: float32 array [m, d], uint8 array [n] of a text in UTF-8, or None.
 
         Returns:
             The record; None where the cell was finished already, which then stays as it is.
@@ -172,8 +172,9 @@ class Ledger:
         import numpy as np
         from safetensors.numpy import save
 
-        array = np.ascontiguousarray(prompt, dtype=np.float32)
-        if array.ndim != 2 or not np.isfinite(array).all():
+        is_text = getattr(prompt, "dtype", None) == np.uint8
+        array = np.ascontiguousarray(prompt, dtype=np.uint8 if is_text else np.float32)
+        if not is_text and (array.ndim != 2 or not np.isfinite(array).all()):
             raise ValueError(f"its prompt is no matrix of finite numbers (shape {array.shape})")
         # Strings only: that is all that safetensors metadata holds.
         about = {
@@ -185,6 +186,8 @@ class Ledger:
             "model_digest": cell.digests.get(cell.target, ""),
             "sources": "+".join(cell.sources),
         }
+        if is_text:
+            about["text"] = array.tobytes().decode()
         content = save({"prompt": array}, about)
         path = self._prompt_path(cell.id)
         replace_file(path, content)

@@ -26,6 +26,10 @@ _EVALUATION = 10
 """Steps that evaluating one cell is worth: some 300 texts forwards against 8 forwards and back."""
 
 
+DIRECT_ROWS = ("independent", "all")
+"""Rows of prompts tuned on one model alone, without restriction."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a spec stands for.
@@ -50,10 +54,12 @@ class Plan:
 
     @cached_property
     def direct(self) -> tuple[Cell, ...]:
-        """The independent tunings on targets (row Direct), asked for or there anyway."""
+        """Prompts tuned on targets themselves (row Direct), asked for or there anyway."""
         targets = set(self.resolved.targets)
         return tuple(
-            cell for cell in self.cells if cell.row == "independent" and cell.target in targets
+            cell
+            for cell in self.cells
+            if cell.row in DIRECT_ROWS and cell.kind == "source" and cell.target in targets
         )
 
     @property
@@ -79,6 +85,9 @@ class Plan:
             "kinds": dict(Counter(cell.kind for cell in self.cells)),
             "rows": dict(rows),
             "tunings": {"independent": rows["independent"], "joint": joint},
+            "searches": sum(
+                cell.kind == "source" and family_of(cell.method) == "hard" for cell in self.cells
+            ),
             "direct": len(self.direct),
             "packs": len(self.packs),
             "combinations": [

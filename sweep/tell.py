@@ -17,20 +17,26 @@ _SHOWN_FAILURES = 10
 def plan_text(counts: Mapping[str, Any]) -> str:
     """The counts of a plan for people."""
     rows = counts["rows"]
-    tunings = counts["tunings"]
-    direct = f" ({counts['direct']} on a target: row Direct)" if counts["direct"] else ""
     kinds = ", ".join(f"{count} {kind}" for kind, count in counts["kinds"].items())
     width = max(map(len, rows))
     lines = [
         f"sweep {counts['name']} (spec {counts['spec_hash']})",
         f"  {counts['cells']} cells: {kinds}",
         *[f"    {name.ljust(width)}  {count}" for name, count in rows.items()],
-        f"  {tunings['independent']} independent{direct} and {tunings['joint']} joint tunings"
-        f" in {counts['packs']} packs",
+        f"  {_tunings(counts)} in {counts['packs']} packs",
         *_combinations(counts["combinations"]),
         f"  {counts['done']} done, {counts['to_run']} to run",
     ]
     return "\n".join(lines)
+
+
+def _tunings(counts: Mapping[str, Any]) -> str:
+    tunings, searches = counts["tunings"], counts["searches"]
+    direct = f" ({counts['direct']} on a target: row Direct)" if counts["direct"] else ""
+    if not sum(tunings.values()):
+        return f"{searches} searches of hard prompts{direct}"
+    text = f"{tunings['independent']} independent{direct} and {tunings['joint']} joint tunings"
+    return f"{text}, {searches} searches of hard prompts" if searches else text
 
 
 def _combinations(combinations: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -13,8 +13,8 @@ CENTERS = ("none", "mean")
 SEAMS = ("space", "glued")
 
 _READ: dict[str, tuple[str, ...]] = {
-    "all": (),
-    "random": ("s",),
+    "all": ("word_start",),
+    "random": ("s", "word_start"),
     "common": ("s",),
     "agreement": ("s", "k", "agreement", "include_self", "center"),
 }
@@ -26,7 +26,7 @@ _OPTIONAL = {name for names in _READ.values() for name in names} | {
     name for names in _READ_BY_AGREEMENT.values() for name in names
 }
 
-WORDS = frozenset({"vocabulary", "word_start", "exclude_labels"} | _OPTIONAL)
+WORDS = frozenset({"vocabulary", "exclude_labels"} | _OPTIONAL)
 """Settings that say which words a prompt may use; searches that differ in nothing else share a
 stack."""
 
@@ -41,6 +41,9 @@ class HardSettings:
     """What methods of hard prompts have in common; each of them adds its own fields.
 
     Attributes:
+        family: ``hard``.
+        judged: whether the first counterpart scores candidates (mixed training).
+        code_version: raised whenever a change alters results of the family.
         prompt_length: prompt tokens m; paper B uses 10.
         vocabulary: the words a prompt may use. ``all`` of the source (PEZ), ``random``: s of them
             (PEZ-pruned), ``common``: s of those it shares with the counterparts
@@ -57,9 +60,10 @@ class HardSettings:
             share of K among h, ``literal`` takes K.
         include_self: whether a word counts among its own neighbours.
         center: ``mean`` takes the mean embedding of the common words away first.
-        word_start: only tokens that start a word and encode back to themselves. Such a prompt is
-            the same text on every model; without it, about a quarter of random prompts of 10
-            tokens is not read back as it was.
+        word_start: of ``all`` and ``random``, only tokens that start a word and encode back to
+            themselves (those of ``common`` and ``agreement`` always do). Such a prompt is the same
+            text on every model; without it, about a quarter of random prompts of 10 tokens is not
+            read back as it was.
         exclude_labels: whether label words are taken out of the vocabulary.
         template: whether the task's manual template stands after the text, as in paper B.
         seam: ``space`` between prompt and text, or ``glued`` as in the released code of PEZ.
@@ -69,6 +73,7 @@ class HardSettings:
     """
 
     family: ClassVar[str] = "hard"
+    judged: ClassVar[bool] = False
     code_version: ClassVar[str] = "hard-1"
     INSTEAD: ClassVar[Mapping[str, str]] = {}
 
@@ -98,7 +103,7 @@ class HardSettings:
     @property
     def counterparts_needed(self) -> bool:
         """Whether a search reads models beside its source."""
-        return self.vocabulary in ("common", "agreement")
+        return self.judged or self.vocabulary in ("common", "agreement")
 
     def unread(self) -> frozenset[str]:
         """Settings that can make no difference beside the others: no cell records them."""

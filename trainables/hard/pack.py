@@ -1,0 +1,279 @@
+"""Packs of the hard family: search prompts on a source as one stack, evaluate their texts anywhere.
+
+A prompt is scored as text on every model, its source included: the text is what users copy. The
+source also scores the very tokens that the search found; the two differ where the text does not
+encode back to them.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from trainables.backbones import Layout
+from trainables.cache import cache_folder
+from trainables.cells import Cell, content_hash
+from trainables.errors import InputError
+from trainables.hard.allowed import Allowed, allowed_tokens
+from trainables.hard.problem import HardFound, HardProblem, HardReplica, Reading
+from trainables.hard.readability import dictionary_share, log_perplexity
+from trainables.hard.searches import SEARCHES
+from trainables.hard.text import decode, encode, from_bytes, to_bytes
+from trainables.run import Progress, Run
+from trainables.settings import METHOD_SETTINGS, from_mapping
+from trainables.settings.hard import WORDS, HardSettings
+
+Ids = tuple[int, ...]
+
+SEEDED = ("random", "common")
+"""Vocabularies that are drawn anew for each seed."""
+
+
+def hard_layout(settings: Mapping[str, Any], manual: str, length: int) -> Layout:
+    """How a prompt of ``length`` tokens is read: prompt, text, template, answer (paper B).
+
+    Args:
+        settings: of a cell of the hard family.
+        manual: the task's manual template.
+        length: tokens of the prompt on the model that reads it.
+    """
+    return Layout(
+        prompt_length=length,
+        template=manual if settings["template"] else "",
+        text_tokens=settings["text_tokens"],
+        seam=settings["seam"],
+        bos=settings["bos"],
+    )
+
+
+def tune_sources(
+    run: Run, cells: Sequence[Cell], known: dict[str, torch.Tensor], progress: Progress | None
+) -> None:
+    """Search all prompts of the pack, those that differ only in words and seed as one stack."""
+    stacks: dict[str, list[Cell]] = {}
+    for cell in cells:
+        way = {key: value for key, value in cell.settings.items() if key not in WORDS}
+        stacks.setdefault(content_hash(way), []).append(cell)
+    for stack in stacks.values():
+        _Search(run, stack).run(known, progress)
+
+
+class _Search:
+    """One stack of searches on one source."""
+
+    def __init__(self, run: Run, cells: Sequence[Cell]) -> None:
+        self.pack = run
+        self.cells = cells
+        self.alias = cells[0].sources[0]
+        self.settings: Any = from_mapping(METHOD_SETTINGS[cells[0].method], cells[0].settings)
+        self.layout = self._layout(self.settings.prompt_length)
+        self._ks = {cell.settings["k"] for cell in cells if "k" in cell.settings}
+        self._known_words: dict[tuple[Any, ...], Allowed] = {}
+
+    def _layout(self, length: int) -> Layout:
+        return hard_layout(self.cells[0].settings, self.pack.task.manual, length)
+
+    def run(self, known: dict[str, torch.Tensor], progress: Progress | None) -> None:
+        """Search, and put results, texts and failures into the run's outcome."""
+        began = time.perf_counter()
+        words = [self._allowed(cell) for cell in self.cells]
+        self.pack.spend("vocabulary_seconds", began)
+        began = time.perf_counter()
+        found = SEARCHES[self.cells[0].method](
+            self.problem,
+            [
+                HardReplica(
+                    cell.seed or 0,
+                    allowed.ids,
+                    cell.counterparts[0] if self.settings.judged else None,
+                )
+                for cell, allowed in zip(self.cells, words, strict=True)
+            ],
+            self.settings,
+            (lambda step, steps: progress("search", step, steps)) if progress else None,
+        )
+        share = self.pack.spend("train_seconds", began) / len(self.cells)
+        for cell, result, allowed, prompt in self._measured(found, words):
+            self.pack.outcome.results[cell.id] = {**result, **_told(allowed), "train_seconds": share}
+            self.pack.outcome.prompts[cell.id] = to_bytes(prompt)
+            known[cell.id] = torch.from_numpy(to_bytes(prompt))
+
+    def _allowed(self, cell: Cell) -> Allowed:
+        settings: HardSettings = from_mapping(METHOD_SETTINGS[cell.method], cell.settings)
+        asked: tuple[Any, ...] = (settings.vocabulary, settings.s, settings.k, cell.counterparts)
+        if settings.vocabulary in SEEDED:
+            asked += (cell.seed,)
+        if asked not in self._known_words:
+            models = [self.pack.backbone(alias) for alias in (self.alias, *cell.counterparts)]
+            labels = self.pack.labels(self.alias).tolist()
+            self._known_words[asked] = allowed_tokens(
+                models, settings, cell.seed or 0, labels, cache_folder() / "agreement", self._ks
+            )
+        return self._known_words[asked]
+
+    @cached_property
+    def problem(self) -> HardProblem:
+        """The task on the source, and on the models that judge."""
+        judges = {cell.counterparts[0] for cell in self.cells} if self.settings.judged else set()
+        return HardProblem(
+            source=self._reading(self.alias),
+            class_ids=tuple(self.pack.labels(self.alias).tolist()),
+            metric=self.pack.task.metric,
+            evaluators={alias: self._reading(alias) for alias in sorted(judges)},
+        )
+
+    def _reading(self, alias: str) -> Reading:
+        return Reading(
+            self.pack.backbone(alias),
+            self.pack.labels(alias),
+            self.pack.split(alias, "train", self.layout),
+            self.pack.split(alias, "validation", self.layout),
+        )
+
+    def _measured(
+        self, found: Sequence[HardFound], words: Sequence[Allowed]
+    ) -> list[tuple[Cell, dict[str, Any], Allowed, str]]:
+        """Every search that did not fail, with its numbers and its text."""
+        backbone = self.pack.backbone(self.alias)
+        kept = []
+        for cell, prompt, allowed in zip(self.cells, found, words, strict=True):
+            if prompt.failed is None:
+                kept.append((cell, prompt, allowed, decode(backbone, prompt.ids)))
+            else:
+                self.pack.outcome.failures[cell.id] = (
+                    f"the loss was no longer a finite number at step {prompt.failed}"
+                )
+        as_ids = [prompt.ids for _, prompt, _, _ in kept]
+        as_text = [tuple(encode(backbone, text)) for *_, text in kept]
+        texts = [text for *_, text in kept]
+        numbers = _evaluate(self.pack, self.alias, self._layout, [*as_ids, *as_text])
+        read = _read(self.pack, self.alias, texts, as_text)
+        measured = []
+        for place, (cell, prompt, allowed, text) in enumerate(kept):
+            result = numbers[len(kept) + place]
+            if isinstance(result, str):
+                self.pack.outcome.failures[cell.id] = result
+                continue
+            exact = numbers[place]
+            row = {
+                **result,
+                **read[place],
+                "roundtrip_exact": as_text[place] == prompt.ids,
+                "tuned_ids": list(prompt.ids),
+                "score_as_ids": None if isinstance(exact, str) else exact["score"],
+                "best_step": prompt.step,
+                "steps": prompt.steps,
+                "search_validation": prompt.validation,
+                "rows_read": prompt.evaluated,
+                "rows_saved": prompt.saved,
+            }
+            measured.append((cell, row, allowed, text))
+        return measured
+
+
+def carry_over(
+    run: Run, cells: Sequence[Cell], known: Mapping[str, torch.Tensor], progress: Progress | None
+) -> None:
+    """Evaluate texts on targets, those with the same target and layout at a time."""
+    groups: dict[tuple[str, Layout], list[Cell]] = {}
+    for cell in cells:
+        if cell.inputs[0] not in known:
+            run.outcome.failures[cell.id] = (
+                f"the prompt it carries over ({cell.inputs[0]}) is not available"
+            )
+            continue
+        layout = hard_layout(cell.settings, run.task.manual, 0)
+        groups.setdefault((cell.target, layout), []).append(cell)
+    done = 0
+    for (target, _), group in groups.items():
+        _carry_group(run, target, group, known)
+        done += len(group)
+        if progress:
+            progress("transfer", done, len(cells))
+
+
+def _carry_group(
+    run: Run, target: str, cells: Sequence[Cell], known: Mapping[str, torch.Tensor]
+) -> None:
+    began = time.perf_counter()
+    backbone = run.backbone(target)
+    texts = [from_bytes(known[cell.inputs[0]].numpy()) for cell in cells]
+    ids = [tuple(encode(backbone, text)) for text in texts]
+    settings = cells[0].settings
+    numbers = _evaluate(
+        run, target, lambda length: hard_layout(settings, run.task.manual, length), ids
+    )
+    read = _read(run, target, texts, ids)
+    share = run.spend("transfer_seconds", began) / len(cells)
+    for place, cell in enumerate(cells):
+        result = numbers[place]
+        if isinstance(result, str):
+            run.outcome.failures[cell.id] = result
+            continue
+        run.outcome.results[cell.id] = {
+            **result,
+            **read[place],
+            "roundtrip_exact": decode(backbone, ids[place]) == texts[place],
+            "transfer_seconds": share,
+        }
+
+
+def _evaluate(
+    run: Run, alias: str, layout: Any, prompts: Sequence[Ids]
+) -> list[dict[str, Any] | str]:
+    """Numbers of every token sequence on a model; each different one is read once.
+
+    Args:
+        run: the pack.
+        alias: the model.
+        layout: from a prompt's length to its layout.
+        prompts: token ids, of any lengths.
+
+    Returns:
+        Per prompt its numbers, or one sentence why it cannot be read there.
+    """
+    by_length: dict[int, list[Ids]] = {}
+    for ids in dict.fromkeys(prompts):
+        by_length.setdefault(len(ids), []).append(ids)
+    known: dict[Ids, dict[str, Any] | str] = {}
+    backbone = run.backbone(alias)
+    for length, same in by_length.items():
+        vectors = backbone.embeddings[torch.tensor(same, device=run.device)] if length else None
+        try:
+            found: Sequence[dict[str, Any] | str] = run.evaluate(alias, layout(length), vectors)
+        except InputError as error:  # no room: some other prompt may still fit
+            found = [str(error)] * len(same)
+        known |= dict(zip(same, found, strict=True))
+    return [known[ids] for ids in prompts]
+
+
+def _read(run: Run, alias: str, texts: Sequence[str], ids: Sequence[Ids]) -> list[dict[str, Any]]:
+    """What a prompt looks like on a model: its text and tokens, and how well they read."""
+    backbone = run.backbone(alias)
+    perplexities: dict[Ids, float] = {}
+    for length in sorted({len(item) for item in ids if item}):
+        same = list(dict.fromkeys(item for item in ids if len(item) == length))
+        values = log_perplexity(backbone, torch.tensor(same, device=run.device)).tolist()
+        perplexities |= dict(zip(same, values, strict=True))
+    return [
+        {
+            "text": text,
+            "ids": list(item),
+            "n_tokens": len(item),
+            "log_perplexity": perplexities.get(item),
+            "dictionary_share": dictionary_share(text),
+        }
+        for text, item in zip(texts, ids, strict=True)
+    ]
+
+
+def _told(allowed: Allowed) -> dict[str, Any]:
+    """What a search says of the words it was given."""
+    return {
+        "words_common": allowed.common,
+        "words_available": allowed.available,
+        "words_used": allowed.used,
+        "effective_k": None if allowed.agreement is None else allowed.agreement.effective_k,
+    }
