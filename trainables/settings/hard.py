@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from trainables.settings.base import at_least, axis, check, one_of
+from trainables.settings.base import at_least, axis, check, finite_number, one_of
 
 VOCABULARIES = ("all", "random", "common", "agreement")
 AGREEMENTS = ("exact", "sampled")
 SCALES = ("paper", "literal")
 CENTERS = ("none", "mean")
 SEAMS = ("space", "glued")
+TIES = ("loss", "latest")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ class HardSettings:
         template: whether the task's manual template stands after the text, as in paper B.
         seam: ``space`` between prompt and text, or ``glued`` as in the released code of PEZ.
         text_tokens: texts are cut to this many tokens (None: to what the model's positions allow).
+        ties: of prompts with the same validation metric, ``loss`` keeps the one with the lower
+            validation loss, then the earlier; ``latest`` the later, as the released code of PEZ.
+        race_margin: None stops a prompt's validation once it cannot win, whatever the rows left
+            say; a number also when it trails by that many standard errors (3 is careful).
     """
 
     family: ClassVar[str] = "hard"
@@ -60,6 +65,8 @@ class HardSettings:
     template: bool = True
     seam: str = "space"
     text_tokens: int | None = None
+    ties: str = "loss"
+    race_margin: float | None = None
 
     def __post_init__(self) -> None:
         """Raise InputError for the first value out of its range."""
@@ -70,6 +77,7 @@ class HardSettings:
         one_of(self, "k_scale", SCALES)
         one_of(self, "center", CENTERS)
         one_of(self, "seam", SEAMS)
+        one_of(self, "ties", TIES)
         check(
             self,
             "k",
@@ -81,4 +89,10 @@ class HardSettings:
             "text_tokens",
             self.text_tokens is None or self.text_tokens >= 1,
             "a whole number of at least 1, or null",
+        )
+        check(
+            self,
+            "race_margin",
+            self.race_margin is None or (finite_number(self.race_margin) and self.race_margin > 0),
+            "a number above 0, or null",
         )
