@@ -54,6 +54,59 @@ class ElementwiseAdamW:
             parameter.grad = None
 
 
+class ReplicaAdafactor:
+    """Adafactor (Shazeer & Stern 2018) at a given rate, for stacks of replicas.
+
+    It is that of transformers with ``scale_parameter=False``, ``relative_step=False`` and no first
+    moment, which PEZ's released code uses. torch's own scales the rate by the parameter's size and
+    caps it by 1/√t. The second moment of a replica's gradient [m, d] is kept as its means over rows
+    and columns; an update with a root mean square above 1 is scaled down to it. Both are taken for
+    each replica by itself.
+    """
+
+    EPS = 1e-30
+    CLIP = 1.0
+    DECAY = 0.8
+
+    def __init__(self, parameters: Sequence[torch.Tensor], weight_decay: float = 0.0) -> None:
+        """State for ``parameters`` [R, m, d], whose ``.grad`` each step reads."""
+        self.parameters = list(parameters)
+        self.weight_decay = weight_decay
+        self.count = 0
+        self.rows = [torch.zeros_like(item[..., 0]) for item in self.parameters]
+        self.columns = [torch.zeros_like(item[:, 0]) for item in self.parameters]
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        """One update with learning rate ``rate``; gradients are cleared afterwards."""
+        self.count += 1
+        fresh = self.count**-self.DECAY
+        for parameter, row, column in zip(self.parameters, self.rows, self.columns, strict=True):
+            gradient = parameter.grad
+            if gradient is None:
+                continue
+            square = gradient.square() + self.EPS
+            row.lerp_(square.mean(2), fresh)
+            column.lerp_(square.mean(1), fresh)
+            by_row = (row / row.mean(1, keepdim=True)).rsqrt()
+            update = gradient * by_row[:, :, None] * column.rsqrt()[:, None, :]
+            size = update.square().mean((1, 2), keepdim=True).sqrt()
+            update = update / (size / self.CLIP).clamp(min=1.0)
+            if self.weight_decay:
+                parameter.mul_(1.0 - rate * self.weight_decay)
+            parameter.sub_(update, alpha=rate)
+            parameter.grad = None
+
+
+def clip_replicas(gradient: torch.Tensor, limit: float) -> torch.Tensor:
+    """Gradient [R, m, d], each replica's scaled down to norm ``limit`` if it is longer.
+
+    For each replica as ``torch.nn.utils.clip_grad_norm_``, with its small number in the divisor.
+    """
+    norm: torch.Tensor = gradient.flatten(1).norm(dim=1)[:, None, None]
+    return gradient * (limit / (norm + 1e-6)).clamp(max=1.0)
+
+
 def linear_schedule(step: int, steps: int, warmup: float) -> float:
     """Factor of the learning rate before update ``step`` (0-based): linear up, linear down to 0."""
     rising = max(1, round(steps * warmup)) if warmup > 0 else 0

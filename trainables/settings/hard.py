@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from trainables.settings.base import at_least, axis, check, one_of
+from trainables.settings.base import at_least, axis, check, finite_number, one_of
 
 VOCABULARIES = ("all", "random", "common", "agreement")
 AGREEMENTS = ("exact", "sampled")
 SCALES = ("paper", "literal")
 CENTERS = ("none", "mean")
 SEAMS = ("space", "glued")
+TIES = ("loss", "latest")
 
 _READ: dict[str, tuple[str, ...]] = {
     "all": ("word_start",),
@@ -70,6 +71,10 @@ class HardSettings:
         bos: whether models whose tokenizer puts a token before a text (OPT, LLaMA) get it before
             the prompt; the released code of PEZ has none.
         text_tokens: texts are cut to this many tokens (None: to what the model's positions allow).
+        ties: of prompts with the same validation metric, ``loss`` keeps the one with the lower
+            validation loss, then the earlier; ``latest`` the later, as the released code of PEZ.
+        race_margin: None stops a prompt's validation once it cannot win, whatever the rows left
+            say; a number also when it trails by that many standard errors (3 is careful).
     """
 
     family: ClassVar[str] = "hard"
@@ -94,6 +99,8 @@ class HardSettings:
     seam: str = "space"
     bos: bool = True
     text_tokens: int | None = None
+    ties: str = "loss"
+    race_margin: float | None = None
 
     @property
     def row(self) -> str:
@@ -123,6 +130,7 @@ class HardSettings:
         one_of(self, "k_scale", SCALES)
         one_of(self, "center", CENTERS)
         one_of(self, "seam", SEAMS)
+        one_of(self, "ties", TIES)
         check(
             self,
             "k",
@@ -134,4 +142,10 @@ class HardSettings:
             "text_tokens",
             self.text_tokens is None or self.text_tokens >= 1,
             "a whole number of at least 1, or null",
+        )
+        check(
+            self,
+            "race_margin",
+            self.race_margin is None or (finite_number(self.race_margin) and self.race_margin > 0),
+            "a number above 0, or null",
         )

@@ -1,0 +1,42 @@
+"""A model of one-token prompts whose answers are a table, and which counts what it reads."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from trainables.backbones import Encoded
+from trainables.hard.problem import Reading
+
+
+class TableModel:
+    """Logits looked up in a table [prompts, rows, classes]; a prompt is one token, its number."""
+
+    def __init__(self, table: torch.Tensor) -> None:
+        self.table = table
+        self.embeddings = torch.arange(len(table), dtype=torch.float64)[:, None]
+        self.family = SimpleNamespace(max_tokens=64)
+        self.rows_read = 0
+
+    def split_logits(
+        self, data: Encoded, label_ids: torch.Tensor, prompts: torch.Tensor
+    ) -> torch.Tensor:
+        assert prompts.shape[1:] == (1, 1)
+        self.rows_read += len(prompts) * len(data)
+        number = prompts[:, 0, 0].long()
+        return self.table[number][:, data.ids[:, 1]][..., : len(label_ids)]
+
+
+def table_reading(table: torch.Tensor, gold: torch.Tensor) -> Reading:
+    """A reading whose validation rows hold a prompt slot and their own number."""
+    rows = len(gold)
+    data = Encoded(
+        ids=torch.stack([torch.zeros(rows, dtype=torch.long), torch.arange(rows)], 1),
+        lengths=torch.full((rows,), 2),
+        slots=torch.zeros(rows, dtype=torch.long),
+        answers=torch.ones(rows, dtype=torch.long),
+        gold=gold,
+        begin=0,
+    )
+    model: Any = TableModel(table)
+    return Reading(model, torch.arange(table.shape[-1]), data, data)

@@ -1,0 +1,238 @@
+"""Hard prompts by gradient: vectors are moved by the gradient at the words nearest to them.
+
+All replicas are one stack: their rows lie beside each other in a forward pass, their losses are
+summed, and whatever moves them works on each by itself, so that each gets what it would get alone
+(up to rounding). What methods differ in is how they move, a :class:`Mover`.
+
+Shapes: R replicas, m prompt tokens, d embedding width, B examples a step, T steps, L tokens a row.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+
+from trainables.errors import InputError
+from trainables.hard.fluency import check_fluency, fluency_loss
+from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Reading
+from trainables.hard.projection import Projection
+from trainables.hard.referee import source_referee
+from trainables.losses import LOSSES
+from trainables.prompts import seeded
+from trainables.settings.descent import DescentSettings
+from trainables.soft import batch_order
+
+STACK_TOKENS = 8192
+"""Tokens of a forward pass with gradient. Replicas beyond them take the next pass: what autograd
+keeps grows with the rows (some 3 MB a token on GPT-2-large in float32), and larger passes are no
+faster."""
+
+
+class Mover(Protocol):
+    """How a method moves the vectors of all replicas."""
+
+    def move(self, state: torch.Tensor, gradient: torch.Tensor, step: int) -> None:
+        """Change ``state`` [R, m, d] in place, each replica by its own ``gradient`` alone."""
+
+    def puts_back(self, step: int) -> bool:
+        """Whether after this step the vectors are replaced by the words nearest to them."""
+
+
+def descend(
+    problem: HardProblem,
+    replicas: Sequence[HardReplica],
+    settings: DescentSettings,
+    mover: Callable[[torch.Tensor], Mover],
+    progress: Progress | None = None,
+) -> list[HardFound]:
+    """Search all replicas as one stack.
+
+    The gradient is taken at the words and applied to the vectors (the straight-through estimator of
+    the projection): the words' rows are the leaf of the graph, so that nothing is lost to rounding
+    where the vectors have grown long. Nothing is read back from the device between evaluations.
+
+    Args:
+        problem: the task on its source.
+        replicas: seeds and allowed words; replicas of one seed see the same batches.
+        settings: those all such methods share.
+        mover: makes the method's mover for the initial vectors [R, m, d].
+        progress: called with (step, steps) after each step.
+
+    Returns:
+        Per replica, the prompt that did best on validation among those offered. One whose loss or
+        gradient is no longer finite stops there and is marked; the others go on undisturbed.
+
+    Raises:
+        InputError: ``fluency`` on a masked model, or no class words to start from.
+    """
+    source = problem.source
+    check_fluency(source.backbone, settings.fluency)
+    allowed = [replica.allowed for replica in replicas]
+    projection = Projection(source.backbone.embeddings, allowed, settings.projection)
+    ids = START[settings.init](problem, replicas, settings, projection)
+    state = projection.rows(ids)
+    moving = mover(state)
+    batches = _Batches(source, replicas, settings)
+    referee = source_referee(problem, len(replicas), settings)
+    record = _Record(len(replicas), source.backbone.scale, state.device)
+    evaluated = evaluation_steps(settings)
+    for step in range(1, settings.steps + 1):
+        loss, gradient = batches.gradient(step, projection.rows(ids), ids)
+        alive = record.check(step, loss, gradient)
+        moving.move(state, torch.where(alive[:, None, None], gradient, 0.0), step)
+        nearest = projection(state)
+        if moving.puts_back(step):
+            state.copy_(projection.rows(nearest))
+        nearest = torch.where(alive[:, None], nearest, ids)
+        record.add(loss, nearest != ids)
+        ids = nearest
+        if step in evaluated:
+            referee.offer(step, ids)
+            record.note(state)
+        if progress:
+            progress(step, settings.steps)
+    found = [referee.found(replica, settings.steps) for replica in range(len(replicas))]
+    return record.complete(found)
+
+
+def evaluation_steps(settings: DescentSettings) -> set[int]:
+    """Steps, counted from 1, after which prompts are offered: evenly spaced, with the last."""
+    count = settings.evaluations
+    return {round((number + 1) * settings.steps / count) for number in range(count)}
+
+
+def _class_words(
+    problem: HardProblem,
+    replicas: Sequence[HardReplica],
+    settings: DescentSettings,
+    projection: Projection,
+) -> torch.Tensor:
+    """The class words over and over, each the allowed word nearest to it."""
+    if not problem.class_ids:
+        raise InputError(
+            "init: found 'class_words' for a task without class words; allowed: random for it"
+        )
+    device = problem.source.backbone.device
+    words = torch.tensor(problem.class_ids, device=device)
+    index = torch.arange(settings.prompt_length, device=device) % len(words)
+    return projection(projection.rows(words[index].repeat(len(replicas), 1)))
+
+
+def _random(
+    problem: HardProblem,
+    replicas: Sequence[HardReplica],
+    settings: DescentSettings,
+    projection: Projection,
+) -> torch.Tensor:
+    """Allowed words drawn with replacement; the draw depends on seed and allowed words alone."""
+    del projection
+    chosen = []
+    for replica in replicas:
+        shape = (settings.prompt_length,)
+        generator = seeded("hard-init", replica.seed)
+        index = torch.randint(len(replica.allowed), shape, generator=generator)
+        chosen.append(replica.allowed.cpu()[index])
+    return torch.stack(chosen).to(problem.source.backbone.device)
+
+
+Start = Callable[
+    [HardProblem, Sequence[HardReplica], DescentSettings, Projection],
+    torch.Tensor,
+]
+
+START: dict[str, Start] = {"class_words": _class_words, "random": _random}
+"""Initial words [R, m] by the name of the way, always allowed ones."""
+
+
+class _Batches:
+    """The loss of every step and its gradient at the words."""
+
+    def __init__(
+        self, source: Reading, replicas: Sequence[HardReplica], settings: DescentSettings
+    ) -> None:
+        self.source = source
+        self.weight = settings.fluency
+        # On the CPU, where the length of a batch is known without waiting for a GPU.
+        self.train = source.train.to("cpu")
+        seeds = [replica.seed for replica in replicas]
+        orders = {seed: batch_order(len(self.train), settings, seed) for seed in set(seeds)}
+        self.order = torch.stack([orders[seed] for seed in seeds], dim=1)
+
+    def gradient(
+        self, step: int, rows: torch.Tensor, ids: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss [R] of step 1..T with words ``ids`` [R, m], and its gradient at ``rows`` [R, m, d].
+
+        The losses of a pass are summed: each replica gets its own gradient.
+        """
+        losses, gradients = [], []
+        for part in self._passes(step):
+            point = rows[part].requires_grad_()
+            loss = self._loss(self.order[step - 1, part], point, ids[part])
+            gradients.append(torch.autograd.grad(loss.sum(), point)[0])
+            losses.append(loss.detach())
+        return torch.cat(losses), torch.cat(gradients)
+
+    def _passes(self, step: int) -> Iterator[slice]:
+        examples = self.order[step - 1]
+        tokens = examples.shape[1] * int(self.train.lengths[examples].max())
+        size = max(1, STACK_TOKENS // tokens)
+        return (slice(start, start + size) for start in range(0, len(examples), size))
+
+    def _loss(
+        self, examples: torch.Tensor, prompts: torch.Tensor, ids: torch.Tensor
+    ) -> torch.Tensor:
+        """Loss [r] of r replicas on their examples [r, B]."""
+        backbone = self.source.backbone
+        count, size = examples.shape
+        batch = self.train.take(examples.flatten()).to(backbone.device)
+        owner = torch.arange(count, device=backbone.device).repeat_interleave(size)
+        each = LOSSES["label_words"](backbone, batch, self.source.label_ids, prompts, owner)
+        loss = each.view(count, size).mean(1)
+        if self.weight:
+            fluency = fluency_loss(backbone, prompts, ids)
+            loss = self.weight * fluency + (1.0 - self.weight) * loss
+        return loss
+
+
+class _Record:
+    """What happened to each replica, kept on the device until an evaluation reads it."""
+
+    def __init__(self, replicas: int, scale: float, device: torch.device) -> None:
+        self.scale = scale
+        self.failed = torch.zeros(replicas, dtype=torch.long, device=device)
+        self.loss = torch.zeros(replicas, device=device)
+        self.swaps = torch.zeros(replicas, dtype=torch.long, device=device)
+        self.steps = 0
+        self.lines: list[list[dict[str, Any]]] = [[] for _ in range(replicas)]
+
+    def check(self, step: int, loss: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        """Which replicas [R] have had finite losses and gradients so far."""
+        good = torch.isfinite(loss) & torch.isfinite(gradient).flatten(1).all(1)
+        self.failed = torch.where(good | (self.failed > 0), self.failed, step)
+        return self.failed == 0
+
+    def add(self, loss: torch.Tensor, swapped: torch.Tensor) -> None:
+        """Count a step's loss [R] and which words it exchanged [R, m]."""
+        self.loss += loss
+        self.swaps += swapped.sum(1)
+        self.steps += 1
+
+    def note(self, state: torch.Tensor) -> None:
+        """Close a line of the curve: mean training loss, words exchanged, mean vector length."""
+        losses = (self.loss / self.steps).tolist()
+        lengths = (state.norm(dim=-1).mean(1) / self.scale).tolist()
+        for line, loss, swaps, length in zip(
+            self.lines, losses, self.swaps.tolist(), lengths, strict=True
+        ):
+            line.append({"train_loss": loss, "swaps": swaps, "length": length})
+        self.loss.zero_()
+        self.swaps.zero_()
+        self.steps = 0
+
+    def complete(self, found: list[HardFound]) -> list[HardFound]:
+        """Add failures and the lines to what the referee found."""
+        for item, step, lines in zip(found, self.failed.tolist(), self.lines, strict=True):
+            item.failed = step or None
+            item.curve = [{**line, **more} for line, more in zip(item.curve, lines, strict=True)]
+        return found

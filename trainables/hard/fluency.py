@@ -1,0 +1,50 @@
+"""How well a prompt reads to the model itself, as a loss.
+
+Shapes: R replicas, m prompt tokens, d embedding width, P tokens with those before the prompt.
+"""
+
+import torch
+import torch.nn.functional as F
+
+from trainables.backbones import Backbone
+from trainables.errors import InputError
+
+
+def check_fluency(backbone: Backbone, weight: float) -> None:
+    """Refuse a weight above 0 on a model that predicts no next token.
+
+    Raises:
+        InputError: the model is a masked one.
+    """
+    if weight > 0 and backbone.family.masked:
+        raise InputError(
+            f"fluency: found {weight} on model {backbone.alias!r}, a masked one, which predicts no"
+            " next token; allowed: 0 on masked models"
+        )
+
+
+def fluency_loss(backbone: Backbone, prompts: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy of each prompt token but the first behind the ones before it, [R].
+
+    A causal model's states of a prompt at the start of its input do not depend on what follows:
+    they are read once a prompt and not once a row.
+
+    Args:
+        backbone: a causal model.
+        prompts: [R, m, d], m > 1; gradient flows into them as inputs.
+        ids: the words they stand for [R, m], to be predicted.
+    """
+    family, start = backbone.family, len(backbone.begin)
+    table = backbone.embeddings
+    begin = table[torch.tensor(backbone.begin, dtype=torch.long, device=backbone.device)]
+    embeds = torch.cat([begin.expand(len(prompts), -1, -1), prompts[:, :-1].to(table.dtype)], dim=1)
+    positions = torch.arange(embeds.shape[1], device=embeds.device) + family.first_position
+    states = family.model.base_model(
+        inputs_embeds=embeds, position_ids=positions[None, :], **family.body_arguments()
+    ).last_hidden_state[:, start:]
+    output = family.head_output()
+    logits = family.head_features(states) @ output.weight[: backbone.rows].T
+    if output.bias is not None:
+        logits = logits + output.bias[: backbone.rows]
+    each = F.cross_entropy(logits.float().transpose(1, 2), ids[:, 1:], reduction="none")
+    return each.mean(1)

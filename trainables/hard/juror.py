@@ -1,0 +1,101 @@
+"""A model that scores prompts given as token ids, each on the rows it is asked for.
+
+Shapes: P prompts, m tokens of a prompt, d embedding width, n rows, L tokens of a row, C classes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+
+from trainables.backbones import Encoded
+from trainables.hard.problem import Reading
+
+Ids = tuple[int, ...]
+"""Token ids of a prompt."""
+
+PROMPTS_AT_ONCE = 32
+"""Prompts that share a forward pass; more gain nothing and only take memory."""
+
+ROWS_AT_ONCE = 512
+"""Rows a forward pass where each prompt is read with rows of its own."""
+
+
+def same_ids(ids: Ids) -> Ids:
+    """The ids as they are: of a juror that has the tokenizer the prompts come from."""
+    return ids
+
+
+def with_slots(data: Encoded, old: int, new: int) -> Encoded:
+    """Rows with ``old`` prompt slots, given ``new`` of them; text and template stay as they are."""
+    grown = new - old
+    if not grown:
+        return data
+    columns = torch.arange(data.ids.shape[1] + grown, device=data.ids.device)
+    slots = data.slots[:, None]
+    behind = columns >= slots + new
+    origin = torch.where(behind, columns - grown, columns).clamp(0, data.ids.shape[1] - 1)
+    ids = data.ids.gather(1, origin)
+    ids = ids.masked_fill((columns >= slots) & ~behind, 0)
+    return replace(
+        data,
+        ids=ids,
+        lengths=data.lengths + grown,
+        answers=data.answers + grown * (data.answers >= data.slots),
+    )
+
+
+@dataclass(frozen=True)
+class Juror:
+    """A model with its reading of the task.
+
+    Attributes:
+        reading: the model, and the task with prompt slots.
+        slots: prompt slots m that the rows of ``reading`` hold.
+        tokens: turns ids of the tokenizer that prompts come from into ids of this model; the
+            number of tokens may change.
+    """
+
+    reading: Reading
+    slots: int
+    tokens: Callable[[Ids], Ids] = same_ids
+
+    @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest row without its prompt."""
+        reading = self.reading
+        splits = (reading.train, reading.validation)
+        return max(int(data.lengths.max()) for data in splits) - self.slots
+
+    def fits(self, ids: Ids) -> bool:
+        """Whether the prompt has any tokens here and leaves room for the longest row."""
+        count = len(self.tokens(ids))
+        return count > 0 and count + self.longest <= self.reading.backbone.family.max_tokens
+
+    def logits(self, data: Encoded, prompts: Sequence[Ids]) -> torch.Tensor:
+        """Label-word logits [P, n, C] of every prompt on the same rows of one of the splits."""
+        reading = self.reading
+        out = torch.empty(len(prompts), len(data), len(reading.label_ids), device=data.ids.device)
+        for places, ids in self._alike(prompts):
+            rows = with_slots(data, self.slots, ids.shape[1])
+            vectors = reading.backbone.embeddings[ids]
+            out[places] = reading.backbone.split_logits(rows, reading.label_ids, vectors)
+        return out
+
+    def _alike(self, prompts: Sequence[Ids]) -> list[tuple[list[int], torch.Tensor]]:
+        """Prompts of one length together: their places and ids, PROMPTS_AT_ONCE at most."""
+        by_length: dict[int, list[int]] = {}
+        tokens = [self.tokens(ids) for ids in prompts]
+        for place, ids in enumerate(tokens):
+            by_length.setdefault(len(ids), []).append(place)
+        device = self.reading.label_ids.device
+        return [
+            (chosen, torch.tensor([tokens[place] for place in chosen], device=device))
+            for places in by_length.values()
+            for chosen in _chunks(places, PROMPTS_AT_ONCE)
+        ]
+
+
+def _chunks(items: list[int], size: int) -> list[list[int]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]

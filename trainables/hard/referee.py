@@ -1,0 +1,332 @@
+"""The choice of a search's prompt: candidates scored on the validation split, the best one kept.
+
+Three things are not read twice or not at all. A prompt that was scored before, by whichever
+replica, is known (model and task are the same). One that has not changed is such a prompt. And a
+candidate is *raced*: it reads nested parts of the split first and stops when it can no longer win.
+
+The bound is exact: whatever it would answer on the rows left, it cannot score higher than with all
+of them right. That holds for every metric of :mod:`trainables.tasks.metrics`, not for accuracy
+alone: a right answer adds a true positive of its class, a wrong one instead takes it away and adds
+a false negative there and a false positive elsewhere, so that no class's recall or F1 can gain by
+it. Nor can the mean loss fall below that of the rows read plus zero for the rest. So the prompt
+kept is the one that would be kept without racing.
+
+Shapes: R replicas, K candidates a replica, m tokens, v validation rows, C classes.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from trainables.hard.juror import Ids, Juror
+from trainables.hard.problem import HardFound, HardProblem
+from trainables.prompts import seeded
+from trainables.settings.hard import HardSettings
+from trainables.tasks import metrics
+
+STAGES = (64, 256)
+"""Rows after which a candidate may leave the race; in the end all are read."""
+
+_DECIMALS = 6
+_ROUNDING = 1e-12
+
+Rank = Callable[[float, float, int, int], tuple[float, ...]]
+
+
+def _by_loss(score: float, loss: float, step: int, place: int) -> tuple[float, ...]:
+    return (round(score, _DECIMALS), -loss, -step, -place)
+
+
+def _latest(score: float, loss: float, step: int, place: int) -> tuple[float, ...]:
+    del loss
+    return (round(score, _DECIMALS), step, place)
+
+
+_Candidates = dict[Ids, int]
+"""Candidates of a replica, each with its place among those of the step."""
+
+TIES: dict[str, Rank] = {"loss": _by_loss, "latest": _latest}
+"""Rank by score, loss, step and place among the candidates of a step; the highest is kept."""
+
+
+def race_order(gold: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    """An order of all rows [v] whose every beginning has the classes in their proportions.
+
+    Args:
+        gold: class of each row [v].
+        seed: another seed is another order.
+    """
+    generator = seeded("race", seed)
+    labels = gold.cpu()
+    place = torch.empty(len(labels), dtype=torch.float64)
+    for label in labels.unique().tolist():
+        rows = (labels == label).nonzero().flatten()
+        rows = rows[torch.randperm(len(rows), generator=generator)]
+        place[rows] = (torch.arange(len(rows), dtype=torch.float64) + 0.5) / len(rows)
+    return torch.argsort(place, stable=True)
+
+
+class _Court:
+    """One juror with the validation rows in the order of the race."""
+
+    def __init__(self, juror: Juror, seed: int) -> None:
+        self.juror = juror
+        data = juror.reading.validation
+        self.order = race_order(data.gold, seed)
+        self.data = data.take(self.order.to(data.ids.device))
+        self.gold = self.data.gold.cpu()
+
+    def __len__(self) -> int:
+        return len(self.gold)
+
+    def read(self, prompts: Sequence[Ids], start: int, stop: int) -> torch.Tensor:
+        """Logits [P, stop - start, C] on rows of the race."""
+        rows = torch.arange(start, stop, device=self.data.ids.device)
+        return self.juror.logits(self.data.take(rows), prompts).cpu()
+
+    def upper_score(self, metric: str, logits: torch.Tensor) -> float:
+        """The metric if all rows not read were right; exact once all are read."""
+        predicted = np.concatenate([logits.argmax(-1).numpy(), self.gold[len(logits) :].numpy()])
+        return metrics.compute(metric, self.gold.numpy(), predicted, logits.shape[-1])
+
+    def lower_loss(self, logits: torch.Tensor) -> float:
+        """The mean loss if it were 0 on all rows not read; exact once all are read."""
+        gold = self.gold[: len(logits)]
+        return float(F.cross_entropy(logits.double(), gold, reduction="sum")) / len(self)
+
+    def right(self, logits: torch.Tensor) -> torch.Tensor:
+        """Which of the rows read are right [n], as 0 and 1."""
+        return (logits.argmax(-1) == self.gold[: len(logits)]).double()
+
+    def in_order(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits [v, C] in the order of the split."""
+        out = torch.empty_like(logits)
+        out[self.order] = logits
+        return out
+
+
+@dataclass
+class _Best:
+    """What a replica has found so far, and what that took."""
+
+    rank: tuple[float, ...] = (-math.inf,)
+    ids: Ids | None = None
+    step: int = 0
+    evaluated: int = 0
+    saved: int = 0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Referee:
+    """Keeps the best prompt of every replica.
+
+    Best is the highest validation metric (mean over the jurors); ties go to the lower validation
+    loss and then to the earlier step, or with ``ties="latest"`` to the later step at once. A prompt
+    whose loss is not finite loses to any other.
+    """
+
+    def __init__(
+        self,
+        jurors: Sequence[Juror],
+        metric: str,
+        replicas: int,
+        *,
+        ties: str = "loss",
+        margin: float | None = None,
+        stages: Sequence[int] = STAGES,
+        seed: int = 0,
+    ) -> None:
+        """A referee that has seen nothing yet.
+
+        Args:
+            jurors: the models that score; more than one where the choice is made by their mean.
+            metric: the task's.
+            replicas: R.
+            ties: a name of :data:`TIES`.
+            margin: if given, a candidate also leaves the race when, on the rows both have read, it
+                is right less often than the best so far by more than this many standard errors of
+                the paired difference. Then the choice is no longer exact; 3 is careful.
+            stages: rows of the nested parts, rising; () reads everything.
+            seed: of the order in which rows are read.
+        """
+        self._courts = [_Court(juror, seed) for juror in jurors]
+        self._metric = metric
+        self._rank = TIES[ties]
+        self._margin = margin
+        self._size = sum(len(court) for court in self._courts)
+        longest = max(len(court) for court in self._courts)
+        self._stages = [*(stage for stage in stages if stage < longest), longest]
+        self._known: dict[Ids, list[torch.Tensor]] = {}
+        self._best = [_Best() for _ in range(replicas)]
+
+    def offer(self, step: int, prompts: torch.Tensor) -> list[bool]:
+        """Score candidates and keep those that are better than what there was.
+
+        Args:
+            step: where they come from.
+            prompts: ids [R, m], or [R, K, m] for several candidates a replica.
+
+        Returns:
+            Per replica, whether its best prompt is a new one (or the same from a later step).
+        """
+        listed = prompts[:, None] if prompts.ndim == 2 else prompts
+        count = listed.shape[1]
+        asked = [_places(mine) for mine in listed.tolist()]
+        before = [best.rank for best in self._best]
+        read = [best.evaluated for best in self._best]
+        if count > 1:
+            # One of several goes ahead: the others then race against it.
+            self._race(step, asked, self._stages[:1])
+            self._race(step, [self._leader(mine) for mine in asked], self._stages)
+        self._race(step, asked, self._stages)
+        whole = count * self._size
+        for best, mine, known in zip(self._best, asked, read, strict=True):
+            best.saved += whole - (best.evaluated - known)
+            best.curve.append(self._entry(step, mine))
+        return [best.rank != rank for best, rank in zip(self._best, before, strict=True)]
+
+    def found(self, replica: int, steps: int) -> HardFound:
+        """What a replica ends with.
+
+        ``validation`` is the mean over the jurors, ``logits`` are those of the first juror.
+
+        Args:
+            replica: its place.
+            steps: all steps of the search.
+        """
+        best = self._best[replica]
+        if best.ids is None:
+            raise ValueError("no prompt was offered")
+        return HardFound(
+            ids=best.ids,
+            step=best.step,
+            steps=steps,
+            validation=self._score(best.ids),
+            logits=self._courts[0].in_order(self._known[best.ids][0]),
+            evaluated=best.evaluated,
+            saved=best.saved,
+            curve=best.curve,
+        )
+
+    def _race(self, step: int, asked: Sequence[_Candidates], stages: Sequence[int]) -> None:
+        """Let candidates read up to each stage as long as they may win; take those that end."""
+        racing = list(asked)
+        for stage in stages:
+            racing = [
+                {ids: at for ids, at in mine.items() if self._may_win(replica, ids, step, at)}
+                for replica, mine in enumerate(racing)
+            ]
+            self._read(racing, stage)
+        for replica, mine in enumerate(racing):
+            for ids, place in mine.items():
+                if self._rows(ids) == self._size:
+                    self._take(replica, ids, step, place)
+
+    def _read(self, racing: Sequence[_Candidates], stage: int) -> None:
+        """Read what is not known of the first ``stage`` rows; each prompt once for all replicas."""
+        askers: dict[Ids, int] = {}
+        for replica, mine in enumerate(racing):
+            for ids in mine:
+                askers.setdefault(ids, replica)
+                self._known.setdefault(ids, [torch.empty(0) for _ in self._courts])
+        for number, court in enumerate(self._courts):
+            stop = min(stage, len(court))
+            by_start: dict[int, list[Ids]] = {}
+            for ids in askers:
+                by_start.setdefault(len(self._known[ids][number]), []).append(ids)
+            for start, prompts in by_start.items():
+                if start >= stop:
+                    continue
+                logits = court.read(prompts, start, stop)
+                for ids, new in zip(prompts, logits, strict=True):
+                    old = self._known[ids][number]
+                    self._known[ids][number] = torch.cat([old, new]) if start else new.clone()
+                    self._best[askers[ids]].evaluated += stop - start
+
+    def _rows(self, ids: Ids) -> int:
+        """Rows of all jurors that a prompt has read."""
+        return sum(len(logits) for logits in self._known.get(ids, ()))
+
+    def _score(self, ids: Ids) -> float:
+        """The highest metric a prompt can still reach; its own once it has read all rows."""
+        pairs = zip(self._courts, self._known[ids], strict=True)
+        return _mean([court.upper_score(self._metric, logits) for court, logits in pairs])
+
+    def _loss(self, ids: Ids) -> float:
+        """The lowest loss a prompt can still reach; its own once it has read all rows."""
+        pairs = zip(self._courts, self._known[ids], strict=True)
+        return _mean([court.lower_loss(logits) for court, logits in pairs])
+
+    def _ranked(self, ids: Ids, step: int, place: int, slack: float = 0.0) -> tuple[float, ...]:
+        loss = self._loss(ids)
+        if not math.isfinite(loss):
+            return (-1.0, -step, -place)
+        return self._rank(self._score(ids), loss - slack, step, place)
+
+    def _may_win(self, replica: int, ids: Ids, step: int, place: int) -> bool:
+        best = self._best[replica]
+        if best.ids is None or not self._rows(ids):
+            return True
+        if self._ranked(ids, step, place, _ROUNDING) <= best.rank:
+            return False
+        return self._margin is None or ids == best.ids or self._near(ids, best.ids, self._margin)
+
+    def _near(self, ids: Ids, best: Ids, margin: float) -> bool:
+        """Whether a candidate is not clearly worse on the rows it has read."""
+        gained = torch.cat(
+            [
+                court.right(mine) - court.right(its)[: len(mine)]
+                for court, mine, its in zip(
+                    self._courts, self._known[ids], self._known[best], strict=True
+                )
+            ]
+        )
+        error = float(gained.std(correction=0)) / math.sqrt(len(gained))
+        return float(gained.mean()) + margin * error >= 0.0
+
+    def _leader(self, mine: _Candidates) -> _Candidates:
+        """The candidate that looks best on what has been read."""
+        best = max(mine, key=lambda ids: (self._score(ids), -self._loss(ids)))
+        return {best: mine[best]}
+
+    def _take(self, replica: int, ids: Ids, step: int, place: int) -> None:
+        best = self._best[replica]
+        rank = self._ranked(ids, step, place)
+        if rank > best.rank:
+            best.rank, best.ids, best.step = rank, ids, step
+
+    def _entry(self, step: int, mine: _Candidates) -> dict[str, Any]:
+        """A line of the curve: rows known of the candidates; score and loss of the best whole."""
+        whole = {ids: place for ids, place in mine.items() if self._rows(ids) == self._size}
+        entry: dict[str, Any] = {"step": step, "rows": max(self._rows(ids) for ids in mine)}
+        if whole:
+            (best,) = self._leader(whole)
+            entry |= {"validation": self._score(best), "loss": self._loss(best)}
+        return entry
+
+
+def source_referee(problem: HardProblem, replicas: int, settings: HardSettings) -> Referee:
+    """The referee of a search that is judged on its own source."""
+    return Referee(
+        [Juror(problem.source, settings.prompt_length)],
+        problem.metric,
+        replicas,
+        ties=settings.ties,
+        margin=settings.race_margin,
+    )
+
+
+def _places(prompts: list[list[int]]) -> _Candidates:
+    found: _Candidates = {}
+    for place, ids in enumerate(prompts):
+        found.setdefault(tuple(ids), place)
+    return found
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
