@@ -1,0 +1,161 @@
+"""How much a hard prompt reads like language: its log-perplexity, and its share of real words.
+
+Paper B, section 6, after Rakotonirina et al. 2023: prompts of real English words carry over better.
+
+Shapes: R prompts, m prompt tokens, N rows, V usable rows of the vocabulary.
+"""
+
+import math
+import unicodedata
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+
+from trainables.backbones import Backbone, Encoded
+from trainables.errors import InputError
+
+LOGITS_AT_ONCE = 2**25
+"""Numbers in a batch of logits [N, V]: 128 MB in float32."""
+TOKENS_AT_ONCE = 8192
+SHORT = 2
+"""Letters up to which a word has to be frequent to count."""
+FREQUENT = 100_000
+
+
+@torch.no_grad()
+def log_perplexity(backbone: Backbone, ids: torch.Tensor) -> torch.Tensor:
+    """Mean negative log-likelihood per token of each prompt alone, in nats.
+
+    Probabilities are over the V usable rows of the vocabulary, special tokens among them.
+
+    A causal model predicts every token from those before it. The first one is predicted from the
+    special tokens that the tokenizer puts before a text; where it puts none (GPT-2) from its
+    beginning-of-sequence token; where it has none either, the first token is not scored, and the
+    mean runs over the m - 1 others.
+
+    A masked model gives the pseudo-log-likelihood of Salazar et al. 2020: every token is masked in
+    turn and predicted from all others, between the special tokens of the tokenizer. It is no
+    probability of the text: compare values of one model only.
+
+    Args:
+        backbone: the model.
+        ids: [R, m], at least one token, tokens of this model.
+
+    Returns:
+        [R], float32. NaN for prompts of one token where the first is not scored.
+
+    Raises:
+        InputError: the prompt with its special tokens is longer than the model's positions.
+    """
+    replicas, length = ids.shape
+    ids = ids.to(backbone.device)
+    read = _masked_row if backbone.family.masked else _causal_row
+    scored = []
+    for place in range(length if replicas else 0):
+        row, answer = read(backbone, ids, place)
+        if not row.shape[1]:
+            continue
+        if row.shape[1] > backbone.family.max_tokens:
+            raise InputError(
+                f"model {backbone.alias!r}: a prompt of {length} tokens takes {row.shape[1]}"
+                f" positions with its special tokens; allowed: {backbone.family.max_tokens}"
+            )
+        scored.append(_surprise(backbone, row, answer, ids[:, place]))
+    if not scored:
+        return torch.full((replicas,), math.nan, device=backbone.device)
+    return torch.stack(scored).mean(dim=0)
+
+
+def _causal_row(backbone: Backbone, ids: torch.Tensor, place: int) -> tuple[torch.Tensor, int]:
+    """What token ``place`` is predicted from [R, L], and where; L = 0 if there is nothing."""
+    start = backbone.begin or _first_token(backbone)
+    row = torch.cat([_repeated(start, ids), ids[:, :place]], dim=1)
+    return row, row.shape[1] - 1
+
+
+def _masked_row(backbone: Backbone, ids: torch.Tensor, place: int) -> tuple[torch.Tensor, int]:
+    """The framed prompt [R, L] with token ``place`` masked, and where that is."""
+    hidden = ids.clone()
+    hidden[:, place] = backbone.tokenizer.mask_token_id
+    begin, end = _repeated(backbone.begin, ids), _repeated(backbone.end, ids)
+    return torch.cat([begin, hidden, end], dim=1), len(backbone.begin) + place
+
+
+def _first_token(backbone: Backbone) -> list[int]:
+    first = backbone.tokenizer.bos_token_id
+    return [first] if first is not None and first < backbone.rows else []
+
+
+def _repeated(tokens: Sequence[int], ids: torch.Tensor) -> torch.Tensor:
+    """The same tokens [R, n] for each of R prompts."""
+    return torch.tensor(tokens, dtype=ids.dtype, device=ids.device).expand(len(ids), -1)
+
+
+def _surprise(
+    backbone: Backbone, rows: torch.Tensor, answer: int, wanted: torch.Tensor
+) -> torch.Tensor:
+    """Negative log-probability [N] of ``wanted`` [N] at one position of rows [N, L]."""
+    at_once = min(LOGITS_AT_ONCE // backbone.rows, TOKENS_AT_ONCE // rows.shape[1])
+    found = [
+        F.cross_entropy(backbone.row_logits(_batch(part, answer), None), gold, reduction="none")
+        for part, gold in zip(
+            rows.split(max(1, at_once)), wanted.split(max(1, at_once)), strict=True
+        )
+    ]
+    return torch.cat(found)
+
+
+def _batch(rows: torch.Tensor, answer: int) -> Encoded:
+    """Rows [N, L] without padding and without prompt slots, read at one position."""
+    every = torch.full((len(rows),), answer, device=rows.device)
+    lengths = torch.full_like(every, rows.shape[1])
+    nothing = torch.zeros_like(every)
+    return Encoded(ids=rows, lengths=lengths, slots=nothing, answers=every, gold=nothing)
+
+
+def dictionary_share(text: str | Sequence[str]) -> float:
+    """Share of a prompt's words that are English words, 0 to 1; NaN where there is no word.
+
+    A word is what stands between spaces, so that a glued ``LucMor`` is one word and none of the
+    dictionary. Punctuation around it does not matter, nor does case (names and abbreviations of the
+    dictionary count). Of a word with hyphens or slashes every part must be in the dictionary. What
+    holds a digit, a sign or a character that is no text is no dictionary word, and neither is
+    punctuation alone; all of them count among the words. Of words of one or two letters only the
+    frequent ones count (a, I, of, we, …): the dictionary holds every letter and many abbreviations.
+
+    The dictionary is the English one of the package ``pyspellchecker``, some 160,000 word forms,
+    inflected ones and genitives included; nothing is downloaded.
+
+    Args:
+        text: a text, or its words.
+    """
+    words = (text if isinstance(text, str) else " ".join(text)).split()
+    if not words:
+        return math.nan
+    return sum(map(is_dictionary_word, words)) / len(words)
+
+
+def is_dictionary_word(word: str) -> bool:
+    """Whether ``word`` is an English word under the rules of :func:`dictionary_share`."""
+    plain = unicodedata.normalize("NFC", word).replace("’", "'").lower()
+    parts = _stripped(plain).replace("/", "-").split("-")
+    known = _dictionary()
+    return all(part in known for part in parts)
+
+
+def _stripped(word: str) -> str:
+    """The word without punctuation and signs at its ends."""
+    kept = [place for place, char in enumerate(word) if unicodedata.category(char)[0] not in "PS"]
+    return word[kept[0] : kept[-1] + 1] if kept else ""
+
+
+@cache
+def _dictionary() -> frozenset[str]:
+    from spellchecker import SpellChecker  # imported late: it reads its list, a third of a second
+
+    counts = SpellChecker(language="en").word_frequency.dictionary
+    return frozenset(
+        word for word, count in counts.items() if len(word) > SHORT or count >= FREQUENT
+    )
