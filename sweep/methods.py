@@ -17,9 +17,10 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sweep.counterparts import Wish, parse_counterparts
 from sweep.explain import nearest, show
+from trainables.cells import content_hash
 from trainables.errors import InputError
 from trainables.recipes import recipe_names, with_recipe
-from trainables.settings import METHOD_SETTINGS, axes, family_of, fitting
+from trainables.settings import METHOD_SETTINGS, axes, family_of, fitting, stored
 
 LAMBDA = "lambda"
 COUNTERPARTS = "counterparts"
@@ -107,10 +108,12 @@ def parse_method(name: Any, section: Any) -> MethodSpec:
         counterparts = parse_counterparts(wish, f"{where}.{COUNTERPARTS}")
     settings = _with_recipe(name, settings.pop(RECIPE, None), settings, where)
     cls = METHOD_SETTINGS[name]
-    variants = tuple(
+    checked = [
         check_settings(cls, values, where, (own, RECIPE))
         for values in _combinations(cls, settings, where)
-    )
+    ]
+    # Combinations that differ only in what the rest of them does not read are one.
+    variants = tuple({content_hash(stored(item)): item for item in reversed(checked)}.values())[::-1]
     return MethodSpec(str(name), weights, variants, counterparts)
 
 

@@ -1,8 +1,8 @@
 """The plan: the cells a spec stands for, grouped into packs by the planner of each family."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -14,7 +14,7 @@ from sweep.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve
 from sweep.spec import SweepSpec
 from trainables.cells import Cell, Pack
 from trainables.errors import InputError
-from trainables.settings import family_of
+from trainables.settings import axes, family_of, stored
 
 PLANNERS: dict[str, type[Planner]] = {"soft": SoftPlanner, "hard": HardPlanner}
 """Per family of methods what turns them into packs."""
@@ -212,8 +212,9 @@ def _steps(settings: Mapping[str, Any]) -> int:
     return int(settings["epochs"]) * -(-_TRAINING_ROWS // int(settings["batch_size"]))
 
 
-def _differing(variants: Iterable[Any]) -> list[dict[str, Any]]:
+def _differing(variants: Sequence[Any]) -> list[dict[str, Any]]:
     """Of several combinations of settings, in what each differs; of one, nothing."""
-    values = [asdict(settings) for settings in variants]
-    names = [name for name in values[0] if any(item[name] != values[0][name] for item in values)]
-    return [{name: item[name] for name in names} for item in values] if names else []
+    values = [stored(settings) for settings in variants]
+    every = axes(type(variants[0]))
+    names = [name for name in every if len({repr(item.get(name)) for item in values}) > 1]
+    return [{name: item.get(name) for name in names} for item in values] if names else []

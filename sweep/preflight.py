@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from sweep.plan import Plan
 from trainables.cells import ModelRef, TaskRef
 from trainables.errors import InputError
+from trainables.settings import METHOD_SETTINGS, family_of
 
 _MISTAKE = 2
 
@@ -46,12 +47,15 @@ def check_plan(plan: Plan) -> list[str]:
 
 
 def _question(plan: Plan) -> dict[str, Any]:
-    together = {cell.sources for cell in plan.cells if cell.row == "joint"} | {
-        (*cell.sources, cell.target) for cell in plan.cells if cell.kind == "transfer"
+    soft = [cell for cell in plan.cells if family_of(cell.method) == "soft"]
+    together = {cell.sources for cell in soft if cell.row == "joint"} | {
+        (*cell.sources, cell.target) for cell in soft if cell.kind == "transfer"
     }
     methods = plan.resolved.spec.methods.values()
     variants = [(method.name, settings) for method in methods for settings in method.variants]
     return {
+        "scored": sorted({cell.target for cell in plan.cells} | _judges(plan)),
+        "words": _words(plan),
         "models": [asdict(model) for model in plan.resolved.models.values()],
         "tasks": [asdict(task) for task in plan.resolved.tasks],
         "settings": [asdict(settings) for _, settings in variants],
@@ -69,6 +73,33 @@ def _question(plan: Plan) -> dict[str, Any]:
     }
 
 
+def _judges(plan: Plan) -> set[str]:
+    """Models that score candidates of other models' searches."""
+    return {
+        cell.counterparts[0]
+        for cell in plan.cells
+        if getattr(METHOD_SETTINGS.get(cell.method), "judged", False) and cell.kind == "source"
+    }
+
+
+def _words(plan: Plan) -> list[dict[str, Any]]:
+    """Per search of hard prompts, seeds aside: its models and settings."""
+    found = {
+        (cell.sources, cell.counterparts, json.dumps(cell.settings, sort_keys=True)): cell
+        for cell in plan.cells
+        if cell.kind == "source" and family_of(cell.method) == "hard"
+    }
+    return [
+        {
+            "method": cell.method,
+            "models": [*cell.sources, *cell.counterparts],
+            "settings": dict(cell.settings),
+            "task": cell.task,
+        }
+        for cell in found.values()
+    ]
+
+
 def main() -> NoReturn:
     """Answer the question on standard input with one line of JSON; exit code 2 on a mistake."""
     from trainables.preflight import preflight
@@ -81,6 +112,8 @@ def main() -> NoReturn:
             question["settings"],
             question["together"],
             question["starts"],
+            question["words"],
+            question["scored"],
         )
     except InputError as error:
         print(json.dumps(str(error)))

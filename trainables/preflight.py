@@ -1,13 +1,14 @@
 """What can be known to fail before anything is trained: tokenizers and data, no weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trainables.backbones.loading import load_reader
-from trainables.backbones.reader import Layout
+from trainables.backbones.reader import Layout, Reader
 from trainables.cells import ModelRef, TaskRef
 from trainables.errors import InputError
+from trainables.hard.available import available_words
 from trainables.initialisation import check_beginning
 from trainables.settings import METHOD_SETTINGS, from_mapping
 from trainables.tasks import load_task
@@ -20,6 +21,8 @@ def preflight(
     settings: Sequence[Mapping[str, Any]],
     together: Sequence[Sequence[str]] = (),
     starts: Sequence[Mapping[str, Any]] = (),
+    words: Sequence[Mapping[str, Any]] = (),
+    scored: Sequence[str] | None = None,
 ) -> list[str]:
     """Check models, tasks and prompt lengths against one another.
 
@@ -30,13 +33,16 @@ def preflight(
     Args:
         models: every model of the sweep.
         tasks: every task.
-        settings: the methods' parameters; ``prompt_length`` and ``text_tokens`` are read.
+        settings: the methods' parameters; ``prompt_length`` and ``template`` are read.
         together: groups of aliases that need a common vocabulary.
         starts: per source and combination of settings: ``model``, ``method``, ``settings`` and
             ``file`` (of ``init: file``, else None).
+        words: per search of hard prompts: ``method``, ``models`` (the source, then counterparts)
+            and ``settings``.
+        scored: aliases that score label words; None for all.
 
     Returns:
-        Warnings, one sentence each (few shared words).
+        Warnings, one sentence each (few shared words, fewer words than asked for).
 
     Raises:
         InputError: the first thing that does not fit.
@@ -46,17 +52,18 @@ def preflight(
         task = load_task(ref)
         for split in ("train", "validation", "test"):
             task.rows(split)
-        for reader in readers.values():
+        for reader in (readers[alias] for alias in (readers if scored is None else scored)):
             reader.label_ids(task.label_words, task.name)
             for chosen in settings:
                 length = int(chosen.get("prompt_length", 0))
-                reader.room(Layout(prompt_length=length, template=""), task.name)
+                template = task.manual if chosen.get("template") else ""
+                reader.room(Layout(prompt_length=length, template=template), task.name)
             reader.room(Layout(template=task.manual), task.name)
     for start in starts:
         chosen = from_mapping(METHOD_SETTINGS[start["method"]], start["settings"])
         file = Path(start["file"]) if start["file"] else None
         check_beginning(readers[start["model"]], chosen, file)
-    warnings = []
+    warnings = [*dict.fromkeys(_word_warnings(readers, words))]
     for group in sorted({tuple(sorted(aliases)) for aliases in together}):
         count = len(common_vocabulary([readers[alias] for alias in group]))
         names = ", ".join(group)
@@ -71,3 +78,17 @@ def preflight(
                 f" rest on few anchors (fewer than {FEW_ANCHORS})"
             )
     return warnings
+
+
+def _word_warnings(
+    readers: Mapping[str, Reader], words: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Check the words of every search; a sentence for each that has fewer than it asks for."""
+    for search in words:
+        settings = from_mapping(METHOD_SETTINGS[search["method"]], search["settings"])
+        found = available_words([readers[alias] for alias in search["models"]], settings)
+        if settings.vocabulary != "all" and settings.s > found.count:
+            yield (
+                f"s: found {settings.s}, but vocabulary {settings.vocabulary!r} has only"
+                f" {found.count} {found.where}; all {found.count} are used"
+            )

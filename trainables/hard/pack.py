@@ -96,7 +96,11 @@ class _Search:
         )
         share = self.pack.spend("train_seconds", began) / len(self.cells)
         for cell, result, allowed, prompt in self._measured(found, words):
-            self.pack.outcome.results[cell.id] = {**result, **_told(allowed), "train_seconds": share}
+            self.pack.outcome.results[cell.id] = {
+                **result,
+                **_told(allowed),
+                "train_seconds": share,
+            }
             self.pack.outcome.prompts[cell.id] = to_bytes(prompt)
             known[cell.id] = torch.from_numpy(to_bytes(prompt))
 
@@ -275,5 +279,5 @@ def _told(allowed: Allowed) -> dict[str, Any]:
         "words_common": allowed.common,
         "words_available": allowed.available,
         "words_used": allowed.used,
-        "effective_k": None if allowed.agreement is None else allowed.agreement.effective_k,
+        "effective_k": None if allowed.agreement is None else allowed.agreement.neighbours,
     }

@@ -8,7 +8,9 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from trainables.settings.base import axes, fitting, from_mapping, stored
+from trainables.settings.fluentprompt import FluentPromptSettings
 from trainables.settings.hard import HardSettings
+from trainables.settings.pez import PezSettings
 from trainables.settings.soft import (
     CHECKPOINTS,
     INITS,
@@ -26,7 +28,11 @@ from trainables.settings.transfer import (
     transfer_settings,
 )
 
-METHOD_SETTINGS: dict[str, type[Any]] = {"soft": SoftSettings}
+METHOD_SETTINGS: dict[str, type[Any]] = {
+    "soft": SoftSettings,
+    "pez": PezSettings,
+    "fluentprompt": FluentPromptSettings,
+}
 """Per method name, the dataclass of its parameters."""
 
 
