@@ -1,11 +1,14 @@
-"""The vocabulary several tokenizers share: the anchors of relative representations.
+"""The vocabulary several tokenizers share: anchors of paper A, words of prompts of paper B.
 
-Paper A, equation 3: V_common is the intersection of the models' vocabularies, single tokens only.
+Paper A, equation 3, and paper B, equation 2: V_common is the intersection of the models'
+vocabularies, single tokens only.
 Two entries are the same when they start a word in both tokenizers, have the same NFC surface, and
 the text encodes back to exactly that token in every model. Case is not folded: folding would pair
 one row of an uncased model with several of a cased one and count them twice.
 """
 
+import hashlib
+import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,60 +48,164 @@ class CommonVocabulary:
         return len(self.words)
 
 
-def _wordpiece(token: str, tokenizer: Any) -> str | None:
+CANONICALISER = 1
+"""Version of what this module calls a word, for whoever keeps results that depend on it."""
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How a family of tokenizers writes its tokens.
+
+    Attributes:
+        mark: what tokens of this notation begin with, and those of others do not.
+        start: surface of a token that starts a word; None of one that does not.
+        inside: whether a token that is no word of :func:`word_table` is text all the same.
+    """
+
+    mark: str
+    start: Callable[[str, Any], str | None]
+    inside: Callable[[str, Any], bool]
+
+
+def _wordpiece_start(token: str, tokenizer: Any) -> str | None:
     del tokenizer
     return None if token.startswith("##") else token
 
 
-def _bytelevel(token: str, tokenizer: Any) -> str | None:
-    if not token.startswith("Ġ"):
-        return None
-    text: str = tokenizer.backend_tokenizer.decoder.decode([token])
-    return text.removeprefix(" ")
+def _wordpiece_inside(token: str, tokenizer: Any) -> bool:
+    # Any other token that is no word is one no text leads to: [unused1], for one.
+    del tokenizer
+    return token.startswith("##") and len(token) > 2 and "\ufffd" not in token
 
 
-def _metaspace(token: str, tokenizer: Any) -> str | None:
+def _bytelevel_start(token: str, tokenizer: Any) -> str | None:
+    return _decoded(token, tokenizer).removeprefix(" ") if token.startswith("Ġ") else None
+
+
+def _bytelevel_inside(token: str, tokenizer: Any) -> bool:
+    return "\ufffd" not in _decoded(token, tokenizer) and _is_one_piece(token, tokenizer)
+
+
+def _metaspace_start(token: str, tokenizer: Any) -> str | None:
     del tokenizer
     return token[1:] if token.startswith("▁") else None
 
 
-def _surface_rule(tokens: Sequence[str]) -> Callable[[str, Any], str | None]:
-    """How this vocabulary marks the start of a word, by what most of its tokens show."""
-    marks = {
-        _wordpiece: sum(token.startswith("##") for token in tokens),
-        _bytelevel: sum(token.startswith("Ġ") for token in tokens),
-        _metaspace: sum(token.startswith("▁") for token in tokens),
-    }
-    return max(marks, key=lambda rule: marks[rule])
+def _metaspace_inside(token: str, tokenizer: Any) -> bool:
+    text = "\ufffd" not in token and not _BYTE.fullmatch(token)
+    return text and _is_one_piece(token, tokenizer)
+
+
+def _decoded(token: str, tokenizer: Any) -> str:
+    text: str = tokenizer.backend_tokenizer.decoder.decode([token])
+    return text
+
+
+def _is_one_piece(token: str, tokenizer: Any) -> bool:
+    """Whether the tokenizer's model makes exactly this token of its own characters."""
+    pieces = tokenizer.backend_tokenizer.model.tokenize(token)
+    return [piece.value for piece in pieces] == [token]
+
+
+_BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+"""A byte in SentencePiece's notation, for characters that it has no token for."""
+
+NOTATIONS = (
+    Notation("##", _wordpiece_start, _wordpiece_inside),
+    Notation("Ġ", _bytelevel_start, _bytelevel_inside),
+    Notation("▁", _metaspace_start, _metaspace_inside),
+)
+"""WordPiece, byte-level BPE, SentencePiece."""
+
+
+def _ordinary_tokens(model: Vocabulary) -> tuple[Notation, list[tuple[str, int]]]:
+    """How the tokens are written, by the mark most of them bear, and all that may be text.
+
+    Special and added tokens (LLaMA 3's reserved ones are among these) and ids beyond the embedding
+    table are left out; ids ascend.
+    """
+    tokenizer = model.tokenizer
+    vocabulary = tokenizer.get_vocab()
+    marked = [
+        sum(token.startswith(notation.mark) for token in vocabulary) for notation in NOTATIONS
+    ]
+    excluded = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+    ordinary = [
+        (token, number)
+        for token, number in sorted(vocabulary.items(), key=lambda item: item[1])
+        if number not in excluded and number < model.rows
+    ]
+    return NOTATIONS[marked.index(max(marked))], ordinary
 
 
 def word_table(model: Vocabulary) -> dict[str, int]:
     """Surfaces of the word-start tokens of one model, with their ids.
 
     Left out are special and added tokens, bytes that are no text, rows beyond the embedding table,
-    and whatever does not encode back to exactly its own id.
+    and whatever does not encode back to exactly its own id. No id occurs twice: of tokens with the
+    same NFC surface, the one that its text encodes to is taken.
+
+    Kept for the process by content of the tokenizer: models of one size or another that share it
+    are asked once.
     """
+    key = _content(model)
+    if key not in _tables:
+        if len(_tables) >= RESIDENT_TABLES:
+            _tables.clear()
+        _tables[key] = _word_table(model)
+    return dict(_tables[key])
+
+
+RESIDENT_TABLES = 32
+_tables: dict[str, dict[str, int]] = {}
+
+
+def _content(model: Vocabulary) -> str:
+    """SHA-256 of all that :func:`word_table` depends on."""
     tokenizer = model.tokenizer
-    vocabulary = tokenizer.get_vocab()
-    excluded = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
-    rule = _surface_rule(list(vocabulary))
-    table: dict[str, int] = {}
-    for token, number in sorted(vocabulary.items(), key=lambda item: item[1]):
-        if number in excluded or number >= model.rows:
-            continue
-        surface = rule(token, tokenizer)
+    parts = (tokenizer.all_special_ids, sorted(tokenizer.added_tokens_decoder), model.lead)
+    digest = hashlib.sha256(repr((*parts, model.rows)).encode())
+    digest.update(tokenizer.backend_tokenizer.to_str().encode())
+    return digest.hexdigest()
+
+
+def _word_table(model: Vocabulary) -> dict[str, int]:
+    notation, ordinary = _ordinary_tokens(model)
+    table: dict[str, set[int]] = {}
+    for token, number in ordinary:
+        surface = notation.start(token, model.tokenizer)
         if not surface or "\ufffd" in surface or any(char.isspace() for char in surface):
             continue
-        table.setdefault(unicodedata.normalize("NFC", surface), number)
+        table.setdefault(unicodedata.normalize("NFC", surface), set()).add(number)
     if not table:
-        return table
+        return {}
     texts = [model.lead + word for word in table]
-    encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    encoded = model.tokenizer(texts, add_special_tokens=False)["input_ids"]
     return {
-        word: number
-        for (word, number), ids in zip(table.items(), encoded, strict=True)
-        if list(ids) == [number]
+        word: ids[0]
+        for (word, numbers), ids in zip(table.items(), encoded, strict=True)
+        if len(ids) == 1 and ids[0] in numbers
     }
+
+
+def usable_tokens(model: Vocabulary, word_start: bool = True) -> tuple[int, ...]:
+    """Ids that a hard prompt on this model may consist of, ascending.
+
+    Args:
+        model: the source.
+        word_start: only the words of :func:`word_table`; otherwise also what stands inside words,
+            white space and the like. Never special, added or reserved tokens, bytes that are no
+            text, or rows of the embedding table that no token has.
+    """
+    words = set(model.words.values())
+    if word_start:
+        return tuple(sorted(words))
+    notation, ordinary = _ordinary_tokens(model)
+    return tuple(
+        number
+        for token, number in ordinary
+        if number in words or notation.inside(token, model.tokenizer)
+    )
 
 
 def common_vocabulary(models: Sequence[Vocabulary]) -> CommonVocabulary:

@@ -1,0 +1,162 @@
+"""Neighbour agreement of loaded models, worked out once: kept in the process and in a folder.
+
+A result depends on the models' words and embeddings and on how they are compared, on no task, no
+run's seed and no number of words kept. It is found again by a hash of exactly that content.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+import safetensors
+import torch
+from safetensors.torch import save
+
+from trainables.agreement import (
+    Agreement,
+    Comparison,
+    Hubness,
+    effective_k,
+    neighbour_agreement_many,
+)
+from trainables.backbones import Backbone
+from trainables.cells import content_hash
+from trainables.vocabulary import CANONICALISER, CommonVocabulary, common_vocabulary
+
+FORMAT = 1
+"""Version of the stored form and of the scores in it."""
+
+RESIDENT = 64
+_resident: OrderedDict[str, Agreement] = OrderedDict()
+_fingerprints: WeakKeyDictionary[Backbone, str] = WeakKeyDictionary()
+
+
+def fingerprint(model: Backbone) -> str:
+    """SHA-256 of a model's words and word embeddings; worked out once for each loaded model."""
+    if model not in _fingerprints:
+        digest = hashlib.sha256(json.dumps(sorted(model.words.items())).encode())
+        table = model.embeddings.detach().cpu().contiguous()
+        digest.update(f"{table.dtype} {list(table.shape)}".encode())
+        digest.update(memoryview(table.view(torch.uint8).numpy()).cast("B"))
+        _fingerprints[model] = digest.hexdigest()
+    return _fingerprints[model]
+
+
+def model_agreement(
+    models: Sequence[Backbone],
+    ks: Collection[int],
+    comparison: Comparison,
+    folder: Path | None = None,
+    shared: CommonVocabulary | None = None,
+) -> dict[int, Agreement]:
+    """Neighbour agreement of models over their common vocabulary, per K.
+
+    What is neither in this process nor in ``folder`` is computed, all of it in one pass.
+
+    Args:
+        models: two or more different ones.
+        ks: the K wanted.
+        comparison: how neighbours are compared.
+        folder: where results are kept between processes; None: nowhere. A file there that is not
+            what was written is computed again; one that cannot be written is left out.
+        shared: the models' common vocabulary, where it is known already.
+
+    Raises:
+        InputError: a K that is not below the number of words.
+    """
+    shared = shared or common_vocabulary(models)
+    for k in ks:
+        effective_k(k, len(shared), comparison)
+    # One result for all orders of the models; what is told per model is put in theirs.
+    order = sorted(range(len(models)), key=lambda place: fingerprint(models[place]))
+    content = {
+        "format": FORMAT,
+        "canonicaliser": CANONICALISER,
+        "models": [fingerprint(models[place]) for place in order],
+        **asdict(comparison),
+    }
+    keys = {k: content_hash({**content, "k": k}) for k in sorted(set(ks))}
+    for k, key in keys.items():
+        if key not in _resident and folder is not None:
+            kept = _load(folder / f"{key}.safetensors", k, len(shared), len(models))
+            if kept is not None:
+                _keep(key, kept)
+    # Taken before more is kept: the least recently used are forgotten then.
+    found = {k: _recall(key) for k, key in keys.items() if key in _resident}
+    missing = [k for k in keys if k not in found]
+    if missing:
+        tables = [
+            models[place].embeddings[torch.tensor(shared.ids[place], device=models[place].device)]
+            for place in order
+        ]
+        found |= neighbour_agreement_many(tables, missing, comparison)
+        for k in missing:
+            _keep(keys[k], found[k])
+            if folder is not None:
+                # A cache that cannot be written costs time, not results.
+                with contextlib.suppress(OSError):
+                    _store(folder / f"{keys[k]}.safetensors", found[k])
+    return {k: _in_order(found[k], order) for k in keys}
+
+
+def _in_order(agreement: Agreement, order: Sequence[int]) -> Agreement:
+    """With what is told per model at the place that ``order`` says instead of its own."""
+    places = [order.index(place) for place in range(len(order))]
+    return replace(agreement, hubness=tuple(agreement.hubness[place] for place in places))
+
+
+def _recall(key: str) -> Agreement:
+    _resident.move_to_end(key)
+    return _resident[key]
+
+
+def _keep(key: str, agreement: Agreement) -> None:
+    _resident[key] = agreement
+    while len(_resident) > RESIDENT:
+        _resident.popitem(last=False)
+
+
+def _store(path: Path, agreement: Agreement) -> None:
+    """Write a file that other processes see completely or not at all."""
+    record = {
+        "k": agreement.k,
+        "neighbours": agreement.neighbours,
+        "among": agreement.among,
+        "hubness": [asdict(one) for one in agreement.hubness],
+        "digest": _digest(agreement.scores),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(
+            save({"scores": agreement.scores}, {"agreement": json.dumps(record, sort_keys=True)})
+        )
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _load(path: Path, k: int, words: int, models: int) -> Agreement | None:
+    """What :func:`_store` wrote, or None where there is nothing whole that fits."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            record = json.loads(file.metadata()["agreement"])
+            scores = file.get_tensor("scores")
+        hubness = tuple(Hubness(**one) for one in record["hubness"])
+        whole = record["digest"] == _digest(scores) and record["k"] == k
+        if not whole or scores.shape != (words,) or len(hubness) != models:
+            return None
+        return Agreement(k, record["neighbours"], record["among"], scores, hubness)
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
+        return None
+
+
+def _digest(scores: torch.Tensor) -> str:
+    return hashlib.sha256(scores.contiguous().numpy().tobytes()).hexdigest()

@@ -1,0 +1,192 @@
+"""The words a hard prompt may consist of: all, random ones, shared ones, or those that agree.
+
+Rows of paper B: PEZ (``all``), PEZ-pruned (``random``), CommonVocab-pruned (``common``) and Ours
+(``agreement``).
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import torch
+
+from trainables.agreement import Agreement, Comparison
+from trainables.backbones import Backbone
+from trainables.errors import InputError
+from trainables.hard.agreed import fingerprint, model_agreement
+from trainables.prompts import seeded
+from trainables.settings.hard import HardSettings
+from trainables.vocabulary import CommonVocabulary, common_vocabulary, usable_tokens
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Tokens a search may use, and where they come from.
+
+    Attributes:
+        ids: sorted token ids [s] on the source, on its device.
+        available: words they were chosen from, without excluded label words; for ``common`` and
+            ``agreement`` what is left of the common vocabulary.
+        common: size c of the common vocabulary; None where it was not asked for.
+        asked: s of the settings; None for ``all``, which asks for no number.
+        agreement: scores of all common words; None for other vocabularies.
+        warning: one sentence where fewer words are there than asked for.
+    """
+
+    ids: torch.Tensor
+    available: int
+    common: int | None
+    asked: int | None
+    agreement: Agreement | None
+    warning: str | None
+
+    @property
+    def used(self) -> int:
+        """Number s of words really used."""
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class _Question:
+    models: Sequence[Backbone]
+    settings: HardSettings
+    seed: int
+    folder: Path | None
+    ks: Collection[int]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """Candidates in the order in which they are taken, so that every s is a prefix."""
+
+    ids: torch.Tensor
+    where: str
+    common: int | None = None
+    agreement: Agreement | None = None
+
+
+def _all(question: _Question) -> _Answer:
+    source = question.models[0]
+    ids = usable_tokens(source, question.settings.word_start)
+    kind = "words" if question.settings.word_start else "tokens"
+    return _Answer(torch.tensor(ids, dtype=torch.long), f"{kind} of model {source.alias!r}")
+
+
+def _random(question: _Question) -> _Answer:
+    every = _all(question)
+    return _Answer(_shuffled(every.ids, "random", question.seed), every.where)
+
+
+def _common(question: _Question) -> _Answer:
+    shared, where = _shared(question)
+    ids = torch.tensor(shared.ids[0])
+    return _Answer(_shuffled(ids, "common", question.seed), where, len(shared))
+
+
+def _agreement(question: _Question) -> _Answer:
+    shared, where = _shared(question)
+    k, comparison = question.settings.k, comparison_of(question.settings)
+    # Other K of the sweep that these models are too small for are told when it is their turn.
+    size = min(len(shared), comparison.sample_size)
+    ks = {k, *(other for other in question.ks if other < size)}
+    found = model_agreement(question.models, ks, comparison, question.folder, shared)[k]
+    ids = torch.tensor(shared.ids[0])[found.ranking]
+    return _Answer(ids, where, len(shared), found)
+
+
+CHOICES: dict[str, Callable[[_Question], _Answer]] = {
+    "all": _all,
+    "random": _random,
+    "common": _common,
+    "agreement": _agreement,
+}
+"""Per ``vocabulary`` of the settings, how candidates are found and in which order."""
+
+
+def comparison_of(settings: HardSettings) -> Comparison:
+    """How the settings want neighbours compared."""
+    return Comparison(
+        mode=settings.agreement,
+        k_scale=settings.k_scale,
+        sample_size=settings.sample_size,
+        samples=settings.samples,
+        seed=settings.sample_seed,
+        include_self=settings.include_self,
+        center=settings.center,
+    )
+
+
+def allowed_tokens(
+    models: Sequence[Backbone],
+    settings: HardSettings,
+    seed: int,
+    label_ids: Collection[int] = (),
+    folder: Path | None = None,
+    ks: Collection[int] = (),
+) -> Allowed:
+    """Tokens that prompts on ``models[0]`` may use.
+
+    A larger s only adds tokens; the draws of ``random`` and ``common`` depend on ``seed`` alone,
+    and nothing depends on the order of the counterparts.
+
+    Args:
+        models: the source, then its counterparts (for ``all`` and ``random``, none are needed).
+        settings: of the method.
+        seed: of the run.
+        label_ids: tokens of the label words on the source, left out with ``exclude_labels``.
+        folder: where agreements are kept, see :func:`~trainables.hard.agreed.model_agreement`.
+        ks: other K of the same sweep, to be worked out in the same pass.
+
+    Raises:
+        InputError: no counterpart where one is needed, a counterpart that is the source or another
+            one, no common word, none left, or a K that is not below their number.
+    """
+    answer = CHOICES[settings.vocabulary](_Question(models, settings, seed, folder, ks))
+    candidates = answer.ids
+    if settings.exclude_labels:
+        labels = torch.tensor(sorted(label_ids), dtype=candidates.dtype)
+        candidates = candidates[~torch.isin(candidates, labels)]
+    available = len(candidates)
+    if not available:
+        raise InputError(
+            f"vocabulary: found {settings.vocabulary!r}, which leaves none of the {len(answer.ids)}"
+            f" {answer.where} for a prompt; allowed: models with other words than label words"
+        )
+    asked = None if settings.vocabulary == "all" else settings.s
+    warning = None
+    if asked is not None and asked > available:
+        warning = (
+            f"s: found {asked}, but vocabulary {settings.vocabulary!r} has only {available}"
+            f" {answer.where}; all {available} are used"
+        )
+    ids = candidates[:asked].sort().values.to(models[0].device)
+    return Allowed(ids, available, answer.common, asked, answer.agreement, warning)
+
+
+def _shuffled(ids: torch.Tensor, name: str, seed: int) -> torch.Tensor:
+    return ids[torch.randperm(len(ids), generator=seeded("vocabulary", name, seed))]
+
+
+def _shared(question: _Question) -> tuple[CommonVocabulary, str]:
+    """The common vocabulary of source and counterparts, and what to call it."""
+    models = question.models
+    if len(models) < 2:
+        raise InputError(
+            f"counterparts: found none for vocabulary {question.settings.vocabulary!r};"
+            " allowed: at least one model beside the source"
+        )
+    for one, other in combinations(models, 2):
+        if fingerprint(one) == fingerprint(other):
+            raise InputError(
+                f"counterparts: found {other.alias!r}, which has the same words and embeddings as"
+                f" {one.alias!r}; allowed: models that differ from the source and from each other"
+            )
+    names = ", ".join([models[0].alias, *sorted(model.alias for model in models[1:])])
+    shared = common_vocabulary(models)
+    if not len(shared):
+        raise InputError(
+            f"models {names}: no word is a single token in all of them;"
+            " allowed: models with a common vocabulary"
+        )
+    return shared, f"words that {names} share"
