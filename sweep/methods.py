@@ -113,7 +113,9 @@ def parse_method(name: Any, section: Any) -> MethodSpec:
         for values in _combinations(cls, settings, where)
     ]
     # Combinations that differ only in what the rest of them does not read are one.
-    variants = tuple({content_hash(stored(item)): item for item in reversed(checked)}.values())[::-1]
+    variants = tuple({content_hash(stored(item)): item for item in reversed(checked)}.values())[
+        ::-1
+    ]
     return MethodSpec(str(name), weights, variants, counterparts)
 
 

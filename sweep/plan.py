@@ -131,6 +131,7 @@ def make_plan(
     most = _upper_bound(resolved)
     if most > MOST_CELLS:
         raise InputError(f"the spec stands for up to {most} cells; allowed: {MOST_CELLS} at most")
+    _same_cut(spec)
     packs: list[Pack] = []
     referred: set[tuple[str, str]] = set()
     for method in spec.methods.values():
@@ -168,6 +169,18 @@ def _shrunk(pack: Pack, done: Collection[str]) -> Pack:
         models={name: pack.models[name] for name in models_of(sources, cells)},
         needs=needs_of(cells) if kind == "transfer" else (),
     )
+
+
+def _same_cut(spec: SweepSpec) -> None:
+    """All methods must cut texts alike, as they share the rows without prompt."""
+    cuts = {method.name: method.variants[0].text_tokens for method in spec.methods.values()}
+    first, cut = next(iter(cuts.items()))
+    for name, other in cuts.items():
+        if other != cut:
+            raise InputError(
+                f"methods.{name}.text_tokens: found {other}, but {cut} under {first};"
+                " allowed: the same for all methods, as they share the rows without prompt"
+            )
 
 
 def _upper_bound(resolved: ResolvedSpec) -> int:
