@@ -113,10 +113,10 @@ def parse_method(name: Any, section: Any) -> MethodSpec:
         for values in _combinations(cls, settings, where)
     ]
     # Combinations that differ only in what the rest of them does not read are one.
-    variants = tuple({content_hash(stored(item)): item for item in reversed(checked)}.values())[
-        ::-1
-    ]
-    return MethodSpec(str(name), weights, variants, counterparts)
+    distinct: dict[str, Any] = {}
+    for item in checked:
+        distinct.setdefault(content_hash(stored(item)), item)
+    return MethodSpec(str(name), weights, tuple(distinct.values()), counterparts)
 
 
 def _with_recipe(method: str, name: Any, settings: Mapping[Any, Any], where: str) -> dict[Any, Any]:

@@ -1,4 +1,4 @@
-"""Cells and packs of hard prompts: what is searched once, what shares a stack, what an id covers."""
+"""Cells and packs of hard prompts: what is searched once, what shares a stack, what ids cover."""
 
 from typing import Any
 
@@ -76,7 +76,7 @@ def test_a_tune_pack_loads_counterparts_and_a_transfer_pack_its_target_alone() -
     for pack in _plan().packs:
         if pack.kind == "tune":
             assert set(pack.models) == {"a", "b", "c"}
-            assert list(pack.models)[0] == pack.sources[0]
+            assert next(iter(pack.models)) == pack.sources[0]
         else:
             assert set(pack.models) == {pack.cells[0].target}
             assert set(pack.needs) == {name for cell in pack.cells for name in cell.inputs}
@@ -145,12 +145,12 @@ def test_methods_that_cut_texts_differently_are_told() -> None:
 
 
 def test_lambda_is_no_setting_of_a_hard_method() -> None:
-    with pytest.raises(InputError, match="methods.pez: unknown key 'lambda'"):
+    with pytest.raises(InputError, match=r"methods\.pez: unknown key 'lambda'"):
         _plan(methods=_pez(**{"lambda": [0.5]}))
 
 
 def test_counterparts_are_no_setting_of_a_soft_method() -> None:
-    with pytest.raises(InputError, match="methods.soft: unknown key 'counterparts'"):
+    with pytest.raises(InputError, match=r"methods\.soft: unknown key 'counterparts'"):
         _plan(methods={"soft": {"counterparts": "others"}})
 
 

@@ -5,6 +5,7 @@ source also scores the very tokens that the search found; the two differ where t
 encode back to them.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -153,7 +154,7 @@ class _Search:
         as_text = [tuple(encode(backbone, text)) for *_, text in kept]
         texts = [text for *_, text in kept]
         numbers = _evaluate(self.pack, self.alias, self._layout, [*as_ids, *as_text])
-        read = _read(self.pack, self.alias, texts, as_text)
+        read = _read(self.pack, self.alias, texts, as_text, numbers[len(kept) :])
         measured = []
         for place, (cell, prompt, allowed, text) in enumerate(kept):
             result = numbers[len(kept) + place]
@@ -209,7 +210,7 @@ def _carry_group(
     numbers = _evaluate(
         run, target, lambda length: hard_layout(settings, run.task.manual, length), ids
     )
-    read = _read(run, target, texts, ids)
+    read = _read(run, target, texts, ids, numbers)
     share = run.spend("transfer_seconds", began) / len(cells)
     for place, cell in enumerate(cells):
         result = numbers[place]
@@ -253,14 +254,27 @@ def _evaluate(
     return [known[ids] for ids in prompts]
 
 
-def _read(run: Run, alias: str, texts: Sequence[str], ids: Sequence[Ids]) -> list[dict[str, Any]]:
-    """What a prompt looks like on a model: its text and tokens, and how well they read."""
+def _read(
+    run: Run,
+    alias: str,
+    texts: Sequence[str],
+    ids: Sequence[Ids],
+    numbers: Sequence[dict[str, Any] | str],
+) -> list[dict[str, Any]]:
+    """What prompts look like on a model: their texts and tokens, and how well they read.
+
+    Those that could not be evaluated there have no perplexity either.
+    """
     backbone = run.backbone(alias)
+    fit = [item for item, found in zip(ids, numbers, strict=True) if not isinstance(found, str)]
     perplexities: dict[Ids, float] = {}
-    for length in sorted({len(item) for item in ids if item}):
-        same = list(dict.fromkeys(item for item in ids if len(item) == length))
+    for length in sorted({len(item) for item in fit if item}):
+        same = list(dict.fromkeys(item for item in fit if len(item) == length))
         values = log_perplexity(backbone, torch.tensor(same, device=run.device)).tolist()
-        perplexities |= dict(zip(same, values, strict=True))
+        # One token that nothing stands before has no probability.
+        perplexities |= {
+            item: found for item, found in zip(same, values, strict=True) if not math.isnan(found)
+        }
     return [
         {
             "text": text,
