@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -87,7 +88,18 @@ def annealing(step: int, steps: int) -> float:
     return 0.5 * (1.0 - math.cos(math.pi * step / steps))
 
 
-def batch_order(rows: int, settings: SoftSettings, seed: int) -> torch.Tensor:
+class Pace(Protocol):
+    """What the order of examples depends on besides the seed."""
+
+    @property
+    def batch_size(self) -> int:
+        """Examples a step."""
+
+    def steps_for(self, rows: int) -> int:
+        """Steps on a training split of ``rows`` examples."""
+
+
+def batch_order(rows: int, settings: Pace, seed: int) -> torch.Tensor:
     """Examples of every step, [T, B]: whole shuffled passes over the training split, chained."""
     generator = seeded("order", seed)
     steps = settings.steps_for(rows)
