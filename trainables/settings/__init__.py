@@ -7,10 +7,13 @@ dataclass in a file of its own here and one entry in :data:`METHOD_SETTINGS`.
 from dataclasses import MISSING, fields
 from typing import Any
 
+from trainables.settings.autoprompt import AutoPromptSettings
 from trainables.settings.base import axes, fitting, from_mapping, stored
 from trainables.settings.fluentprompt import FluentPromptSettings
 from trainables.settings.hard import HardSettings
+from trainables.settings.mixed import MixedSettings
 from trainables.settings.pez import PezSettings
+from trainables.settings.random_words import RandomSettings
 from trainables.settings.soft import (
     CHECKPOINTS,
     INITS,
@@ -32,6 +35,9 @@ METHOD_SETTINGS: dict[str, type[Any]] = {
     "soft": SoftSettings,
     "pez": PezSettings,
     "fluentprompt": FluentPromptSettings,
+    "autoprompt": AutoPromptSettings,
+    "mixed": MixedSettings,
+    "random": RandomSettings,
 }
 """Per method name, the dataclass of its parameters."""
 
