@@ -68,6 +68,7 @@ def _question(plan: Plan) -> dict[str, Any]:
                 "file": file and file.path,
             }
             for (method, settings), source in product(variants, plan.resolved.sources)
+            if family_of(method) == "soft"
             for file in [plan.resolved.start(settings, source)]
         ],
     }

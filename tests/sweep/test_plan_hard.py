@@ -63,11 +63,11 @@ def test_another_way_of_searching_is_another_pack() -> None:
 
 def test_what_a_vocabulary_does_not_read_multiplies_nothing() -> None:
     plan = _plan(methods=_pez(s=[10, 20], k=[4, 8]))
-    per_source = {"all": 1, "random": 2, "common": 2 * 2, "agreement": 2 * 2 * 2}
+    per_source = {"all": 1, "pruned": 2, "common": 2 * 2, "agreement": 2 * 2 * 2}
     for row, number in per_source.items():
         cells = [cell for cell in plan.cells if cell.kind == "source" and cell.row == row]
         assert len(cells) == number * 2 * 2 * 3
-    cell = next(cell for cell in plan.cells if cell.row == "random")
+    cell = next(cell for cell in plan.cells if cell.row == "pruned")
     assert "s" in cell.settings
     assert "k" not in cell.settings
 

@@ -13,6 +13,8 @@ CENTERS = ("none", "mean")
 SEAMS = ("space", "glued")
 TIES = ("loss", "latest")
 
+_ROWS = {"random": "pruned"}  # the row ``random`` is that of random prompts
+
 _READ: dict[str, tuple[str, ...]] = {
     "all": ("word_start",),
     "random": ("s", "word_start"),
@@ -104,8 +106,8 @@ class HardSettings:
 
     @property
     def row(self) -> str:
-        """The table row of its results."""
-        return self.vocabulary
+        """The table row of its results: ``all``, ``pruned``, ``common`` or ``agreement``."""
+        return _ROWS.get(self.vocabulary, self.vocabulary)
 
     @property
     def counterparts_needed(self) -> bool:
