@@ -46,12 +46,13 @@ def preflight(
         task = load_task(ref)
         for split in ("train", "validation", "test"):
             task.rows(split)
+        pair = task.pair is not None
         for reader in readers.values():
             reader.label_ids(task.label_words, task.name)
             for chosen in settings:
                 length = int(chosen.get("prompt_length", 0))
-                reader.room(Layout(prompt_length=length, template=""), task.name)
-            reader.room(Layout(template=task.manual), task.name)
+                reader.room(Layout(prompt_length=length, template=""), task.name, pair)
+            reader.room(Layout(template=task.manual), task.name, pair)
     for start in starts:
         chosen = from_mapping(METHOD_SETTINGS[start["method"]], start["settings"])
         file = Path(start["file"]) if start["file"] else None

@@ -53,7 +53,7 @@ class Run:
         if key not in self._splits:
             rows = self.task.rows(name)
             self._splits[key] = self.backbone(alias).read(
-                [row.text for row in rows], [row.label for row in rows], layout, self.task.name
+                [row.content for row in rows], [row.label for row in rows], layout, self.task.name
             )
         return self._splits[key]
 
@@ -62,7 +62,7 @@ class Run:
         key = (alias, _CONTENT_FREE, layout)
         if key not in self._splits:
             backbone = self.backbone(alias)
-            texts = content_free_texts(backbone, layout)
+            texts = content_free_texts(backbone, layout, self.task.pair is not None)
             self._splits[key] = backbone.read(texts, [0] * len(texts), layout, self.task.name)
         return self._splits[key]
 
