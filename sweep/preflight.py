@@ -46,9 +46,8 @@ def check_plan(plan: Plan) -> list[str]:
 
 
 def _question(plan: Plan) -> dict[str, Any]:
-    together = {cell.sources for cell in plan.cells if cell.row == "joint"} | {
-        (*cell.sources, cell.target) for cell in plan.cells if cell.kind == "transfer"
-    }
+    together = {(*cell.sources, *cell.counterparts) for cell in plan.cells if cell.row == "joint"}
+    together |= {(*cell.sources, cell.target) for cell in plan.cells if cell.kind == "transfer"}
     methods = plan.resolved.spec.methods.values()
     variants = [(method.name, settings) for method in methods for settings in method.variants]
     return {
@@ -56,6 +55,7 @@ def _question(plan: Plan) -> dict[str, Any]:
         "tasks": [asdict(task) for task in plan.resolved.tasks],
         "settings": [asdict(settings) for _, settings in variants],
         "together": sorted(together),
+        "samples": sorted(_samples(plan)),
         "starts": [
             {
                 "model": source,
@@ -66,6 +66,15 @@ def _question(plan: Plan) -> dict[str, Any]:
             for (method, settings), source in product(variants, plan.resolved.sources)
             for file in [plan.resolved.start(settings, source)]
         ],
+    }
+
+
+def _samples(plan: Plan) -> set[tuple[tuple[str, ...], int]]:
+    """Models whose common words are sampled, and how many are wanted."""
+    return {
+        ((*cell.sources, *(cell.counterparts if cell.kind == "source" else (cell.target,))), size)
+        for cell in plan.cells
+        if (size := cell.settings.get("anchor_sample"))
     }
 
 
@@ -81,6 +90,7 @@ def main() -> NoReturn:
             question["settings"],
             question["together"],
             question["starts"],
+            question["samples"],
         )
     except InputError as error:
         print(json.dumps(str(error)))

@@ -20,6 +20,7 @@ def preflight(
     settings: Sequence[Mapping[str, Any]],
     together: Sequence[Sequence[str]] = (),
     starts: Sequence[Mapping[str, Any]] = (),
+    samples: Sequence[tuple[Sequence[str], int]] = (),
 ) -> list[str]:
     """Check models, tasks and prompt lengths against one another.
 
@@ -34,9 +35,10 @@ def preflight(
         together: groups of aliases that need a common vocabulary.
         starts: per source and combination of settings: ``model``, ``method``, ``settings`` and
             ``file`` (of ``init: file``, else None).
+        samples: groups of aliases of whose common words a sample is wanted, and its size.
 
     Returns:
-        Warnings, one sentence each (few shared words).
+        Warnings, one sentence each (few shared words, or no more than a sample asks for).
 
     Raises:
         InputError: the first thing that does not fit.
@@ -70,5 +72,12 @@ def preflight(
             warnings.append(
                 f"models {names} share only {count} single-token words; relative representations"
                 f" rest on few anchors (fewer than {FEW_ANCHORS})"
+            )
+    for aliases, size in samples:
+        count = len(common_vocabulary([readers[alias] for alias in aliases]))
+        if count < size:
+            warnings.append(
+                f"models {', '.join(aliases)} share only {count} single-token words;"
+                f" anchor_sample {size} takes all of them"
             )
     return warnings

@@ -12,10 +12,15 @@ from trainables.cells import Cell, content_hash
 from trainables.evaluate import mean_loss, scores
 from trainables.reading import read_prompts
 from trainables.run import Progress, Run, layout_of
-from trainables.settings import METHOD_SETTINGS, from_mapping, transfer_settings
+from trainables.settings import (
+    METHOD_SETTINGS,
+    TransferSettings,
+    from_mapping,
+    transfer_settings,
+)
 from trainables.soft import Replica, Source, tune
 from trainables.transfer import Judgement, Judges, Problem, Space, TargetTask, carry
-from trainables.vocabulary import common_vocabulary
+from trainables.vocabulary import Anchors
 
 
 def tune_sources(
@@ -39,7 +44,8 @@ def tune_sources(
         )
         for alias in pack.sources
     ]
-    grams = {} if len(sources) == 1 else run.grams(pack.sources)
+    anchors = Anchors(cells[0].counterparts, settings.anchor_sample, settings.anchor_seed)
+    grams = {} if len(sources) == 1 else run.grams(pack.sources, anchors)
     began = time.perf_counter()
     tuned = tune(
         sources,
@@ -110,7 +116,7 @@ def _carry_group(run: Run, cells: Sequence[Cell], known: Mapping[str, torch.Tens
     settings = transfer_settings(cells[0].settings)
     length = known[cells[0].inputs[0]].shape[0]
     layout = layout_of({**cells[0].settings, "prompt_length": length})
-    problem = _problem(run, cells, known, layout, settings.norm)
+    problem = _problem(run, cells, known, layout, settings)
     carried = carry(problem, settings, _judges(run, cells[0], layout))
     share = run.spend("transfer_seconds", began) / len(cells)
     measured = run.evaluate(target, layout, carried.prompt, carried.logits)
@@ -140,13 +146,14 @@ def _problem(
     cells: Sequence[Cell],
     known: Mapping[str, torch.Tensor],
     layout: Layout,
-    norm: str,
+    settings: TransferSettings,
 ) -> Problem:
     """What is to be carried for cells with the same sources, target and settings."""
     target, sources = cells[0].target, cells[0].sources
     aliases = (*sources, target)
     backbones = [run.backbone(alias) for alias in aliases]
-    shared = cache(lambda: common_vocabulary(backbones))
+    anchors = Anchors(sample=settings.anchor_sample, seed=settings.anchor_seed or 0)
+    shared = cache(lambda: anchors.among(backbones))
 
     def target_task() -> TargetTask:
         train = run.split(target, "train", layout)
@@ -166,9 +173,9 @@ def _problem(
             )
             for place, (alias, backbone) in enumerate(zip(aliases, backbones, strict=True))
         ),
-        grams=run.grams(aliases),
+        grams=run.grams(aliases, anchors),
         seeds=tuple(cell.seed or 0 for cell in cells),
-        norm=norm,
+        norm=settings.norm,
         target_task=target_task,
     )
 

@@ -45,6 +45,9 @@ from trainables.soft import CHECKPOINTS as KNOWN_CHECKPOINTS
         ("init", "zeros"),
         ("init_text", "some words"),
         ("init_file", "prompt.npy"),
+        ("anchors", "targets"),
+        ("anchor_sample", 0),
+        ("anchor_seed", 1),
         ("epochs", 0),
         ("text_tokens", 0),
     ],
@@ -75,6 +78,11 @@ REFUSED = [
     ("mask", "first", {"top_k": 5}),
     ("mask", "ptfer_release", {}),
     ("mask", "union", {"solver": "lin_comb"}),
+    ("anchor_sample", 0, {}),
+    ("anchor_sample", 100, {"solver": "v2v_nn"}),
+    ("anchor_sample", 100, {"top_k": 50}),
+    ("anchor_seed", 1, {}),
+    ("anchor_seed", -1, {"anchor_sample": 100}),
 ]
 
 
@@ -168,5 +176,5 @@ def test_every_name_that_is_allowed_is_there() -> None:
 def test_mapping_round_trip_and_unknown_keys() -> None:
     settings = SoftSettings(steps=7, evaluations=2)
     assert from_mapping(SoftSettings, asdict(settings)) == settings
-    with pytest.raises(InputError, match=r"stepz: unknown setting; allowed: batch_size"):
+    with pytest.raises(InputError, match=r"stepz: unknown setting; allowed: anchor_sample, "):
         from_mapping(SoftSettings, {"stepz": 1})

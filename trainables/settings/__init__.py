@@ -10,6 +10,7 @@ from typing import Any
 from trainables.settings.base import axes, fitting, from_mapping, stored
 from trainables.settings.hard import HardSettings
 from trainables.settings.soft import (
+    ALIGNMENT,
     CHECKPOINTS,
     INITS,
     LOSSES,
@@ -47,6 +48,7 @@ def default_of(method: str, name: str) -> Any:
 
 
 __all__ = [
+    "ALIGNMENT",
     "CHECKPOINTS",
     "INITS",
     "LOSSES",

@@ -58,6 +58,17 @@ def only_with(settings: Any, name: str, init: str, what: str) -> None:
         check(settings, name, value is None, f"null, as init is {settings.init} and not {init}")
 
 
+def random_part(settings: Any) -> None:
+    """A random part of the anchors: ``anchor_sample`` of them, drawn with ``anchor_seed``."""
+    size, seed = settings.anchor_sample, settings.anchor_seed
+    good = size is None or size >= 1
+    check(settings, "anchor_sample", good, "a whole number of at least 1, or null")
+    if size is None:
+        check(settings, "anchor_seed", not seed, "0 where anchor_sample is null")
+    else:
+        at_least(settings, 0, "anchor_seed")
+
+
 def positive(settings: Any, *names: str) -> None:
     """Raise InputError for the first setting of these that is not above 0."""
     for name in names:

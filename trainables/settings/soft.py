@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trainables.errors import InputError
-from trainables.settings.base import at_least, axis, check, later, one_of, only_with, positive
+from trainables.settings.base import (
+    at_least,
+    axis,
+    check,
+    later,
+    one_of,
+    only_with,
+    positive,
+    random_part,
+)
 
 STEPS = 1000
 """Optimiser steps where neither steps nor epochs are given."""
@@ -13,6 +22,9 @@ STEPS = 1000
 POSITIONS = ("prefix", "infix", "suffix")
 LOSSES = ("label_words", "vocabulary")
 CHECKPOINTS = ("best", "last")
+ANCHORS = ("sources", "with_targets")
+ALIGNMENT = ("anchors", "anchor_sample", "anchor_seed")
+"""Settings that only a joint tuning reads: nothing else has an alignment loss."""
 INITS = ("normal", "uniform", "vocabulary", "label_words", "text", "file")
 
 
@@ -49,6 +61,14 @@ class SoftSettings:
         init_text: the text of ``init: text``.
         init_file: the .npy or .safetensors file of ``init: file``, [m, d]; ``{model}`` in it stands
             for the model's short name.
+        anchors: whose words the alignment loss of a joint tuning compares prompts on (V_common of
+            paper A, equation 3, which does not say): those that the ``sources`` tuned together
+            share, or those that they share with all targets of the spec (``with_targets``). The
+            transfer's anchors are always those of its sources and its target.
+        anchor_sample: so many of those words, at random (paper A's "8192 anchors" read as in the
+            default of Wu et al.'s code); all where there are not more. None takes all: with Gram
+            matrices they cost nothing.
+        anchor_seed: which sample; has nothing to do with the runs' seeds.
     """
 
     family: ClassVar[str] = "soft"
@@ -73,6 +93,9 @@ class SoftSettings:
     init: str = later("normal", axis=True)
     init_text: str | None = later(None, only_with="text")
     init_file: str | None = later(None, only_with="file")
+    anchors: str = later("sources")
+    anchor_sample: int | None = later(None)
+    anchor_seed: int = later(0)
 
     def __post_init__(self) -> None:
         """Raise InputError for the first value out of its range."""
@@ -91,6 +114,8 @@ class SoftSettings:
         one_of(self, "loss", LOSSES)
         one_of(self, "checkpoint", CHECKPOINTS)
         one_of(self, "init", INITS)
+        one_of(self, "anchors", ANCHORS)
+        random_part(self)
         check(
             self,
             "text_tokens",

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from trainables.settings.base import at_least, check, finite_number, one_of
+from trainables.settings.base import at_least, check, finite_number, one_of, random_part
+
+_ANCHORS = {"top_k": None, "mask": "union", "anchor_sample": None, "anchor_seed": 0}
 
 SOLVER_SETTINGS: dict[str, dict[str, Any]] = {
-    "closed_form": {"top_k": None, "mask": "union"},
-    "ridge": {"gammas": (0.0, 0.001, 0.01, 0.1, 1.0, 10.0), "top_k": None, "mask": "union"},
-    "adam": {"steps": 2000, "learning_rate": 5e-3, "top_k": None, "mask": "union"},
+    "closed_form": {**_ANCHORS},
+    "ridge": {"gammas": (0.0, 0.001, 0.01, 0.1, 1.0, 10.0), **_ANCHORS},
+    "adam": {"steps": 2000, "learning_rate": 5e-3, **_ANCHORS},
     "v2v_lin": {},
     "v2v_nn": {},
     "lin_comb": {},
@@ -49,6 +51,10 @@ class TransferSettings:
             released setting is 8192); None keeps all.
         mask: ``union`` of the sources' ``top_k``, or those of the last source alone
             (``ptfer_release``: the result then depends on the order of the sources).
+        anchor_sample: instead of ``top_k``, so many anchors at random, the same for every token
+            (the default of Wu et al.'s code, 8192); all where there are not more. Similarities are
+            then those over the sample.
+        anchor_seed: which sample; has nothing to do with the runs' seeds.
     """
 
     solver: str = "closed_form"
@@ -59,6 +65,8 @@ class TransferSettings:
     learning_rate: float | None = None
     top_k: int | None = None
     mask: str | None = None
+    anchor_sample: int | None = None
+    anchor_seed: int | None = None
 
     def __post_init__(self) -> None:
         """Fill in the solver's defaults; raise InputError for the first value not allowed."""
@@ -92,6 +100,9 @@ class TransferSettings:
             one_of(self, "mask", MASK_NAMES)
             good = self.mask == "union" or self.top_k is not None
             check(self, "mask", good, "union where top_k is null")
+        random_part(self)
+        good = self.anchor_sample is None or self.top_k is None
+        check(self, "anchor_sample", good, f"null beside top_k ({self.top_k})")
 
     def stored(self) -> dict[str, Any]:
         """What a cell records and is hashed by: only settings that can make a difference."""
@@ -100,7 +111,8 @@ class TransferSettings:
             kept["selection"] = self.selection
         for name in SOLVER_SETTINGS[self.solver]:
             value = getattr(self, name)
-            if value is not None and not (name == "mask" and self.top_k is None):
+            alone = {"mask": self.top_k, "anchor_seed": self.anchor_sample}.get(name, value) is None
+            if value is not None and not alone:
                 kept[name] = list(value) if isinstance(value, tuple) else value
         return kept
 
