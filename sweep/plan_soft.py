@@ -21,7 +21,7 @@ from sweep.resolve import ResolvedSpec, StartFile
 from trainables.cells import Cell, Pack
 from trainables.settings import ALIGNMENT, stored
 
-LAYOUT_SETTINGS = ("prompt_length", "position", "text_tokens")
+LAYOUT_SETTINGS = ("prompt_length", "position", "text_tokens", "template")
 """Settings of a method that say how an input is put together, on whatever model."""
 
 

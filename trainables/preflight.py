@@ -9,6 +9,7 @@ from trainables.backbones.reader import Layout
 from trainables.cells import ModelRef, TaskRef
 from trainables.errors import InputError
 from trainables.initialisation import check_beginning
+from trainables.run import layout_on
 from trainables.settings import METHOD_SETTINGS, from_mapping
 from trainables.tasks import load_task
 from trainables.vocabulary import FEW_ANCHORS, common_vocabulary
@@ -31,7 +32,7 @@ def preflight(
     Args:
         models: every model of the sweep.
         tasks: every task.
-        settings: the methods' parameters; ``prompt_length`` and ``text_tokens`` are read.
+        settings: the methods' parameters; those of the layout are read.
         together: groups of aliases that need a common vocabulary.
         starts: per source and combination of settings: ``model``, ``method``, ``settings`` and
             ``file`` (of ``init: file``, else None).
@@ -52,8 +53,7 @@ def preflight(
         for reader in readers.values():
             reader.label_ids(task.label_words, task.name)
             for chosen in settings:
-                length = int(chosen.get("prompt_length", 0))
-                reader.room(Layout(prompt_length=length, template=""), task.name, pair)
+                reader.room(layout_on(reader, task, chosen), task.name, pair)
             reader.room(Layout(template=task.manual), task.name, pair)
     for start in starts:
         chosen = from_mapping(METHOD_SETTINGS[start["method"]], start["settings"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from trainables.backbones import Backbone, Encoded, Layout, load_backbone
+from trainables.backbones import Backbone, Encoded, Layout, Reader, load_backbone
 from trainables.calibration import CALIBRATIONS, content_free_texts
 from trainables.cells import Pack, PackOutcome
 from trainables.errors import InputError
@@ -133,6 +133,13 @@ def _gram_table(models: Sequence[Backbone], beside: Sequence[Backbone], anchors:
             " allowed: models with a common vocabulary"
         )
     return gram_matrices(normalised_anchors(models, shared), torch.float64)
+
+
+def layout_on(reader: Reader, task: Task, settings: Mapping[str, Any]) -> Layout:
+    """The input layout of a model with a soft prompt, the task's template in it where asked for."""
+    wanted = settings.get("template")
+    templated = wanted == "all" or (wanted == "causal" and not reader.family.masked)
+    return layout_of(settings, template=task.manual if templated else "")
 
 
 def layout_of(settings: Mapping[str, Any], **more: Any) -> Layout:

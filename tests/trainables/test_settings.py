@@ -45,6 +45,8 @@ from trainables.soft import CHECKPOINTS as KNOWN_CHECKPOINTS
         ("init", "zeros"),
         ("init_text", "some words"),
         ("init_file", "prompt.npy"),
+        ("max_steps", 5),
+        ("template", "manual"),
         ("anchors", "targets"),
         ("anchor_sample", 0),
         ("anchor_seed", 1),
@@ -134,6 +136,10 @@ def test_one_of_steps_and_epochs_counts() -> None:
     assert SoftSettings(steps=7, evaluations=2).steps_for(10_000) == 7
     ten = SoftSettings(epochs=10, batch_size=16)
     assert [ten.steps_for(rows) for rows in (1, 16, 17, 3_668)] == [10, 10, 20, 10 * 230]
+    capped = SoftSettings(epochs=10, batch_size=16, max_steps=1000)
+    assert [capped.steps_for(rows) for rows in (17, 3_668, 67_349)] == [20, 1000, 1000]
+    with pytest.raises(InputError, match="max_steps: found 0; allowed: a whole number of at least"):
+        SoftSettings(epochs=10, max_steps=0)
 
 
 @pytest.mark.parametrize("init", ["text", "file"])
