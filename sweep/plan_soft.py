@@ -175,7 +175,7 @@ class SoftPlanner(Planner):
             "joint": tuned,
             "independent": {name: tuned[name] for name in tuned if name not in ALIGNMENT},
             # A carried prompt is read in the layout it was tuned in.
-            "transfer": self.resolved.spec.transfer.stored()
+            "transfer": stored(self.resolved.spec.transfer)
             | {name: tuned[name] for name in LAYOUT_SETTINGS if name in tuned},
         }
 

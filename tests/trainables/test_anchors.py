@@ -96,7 +96,7 @@ def joint_pack(settings: SoftSettings, transfer: TransferSettings, beside: tuple
         row="ours",
         target=target,
         inputs=tuple(cell.id for cell in sources),
-        settings={**transfer.stored(), "prompt_length": 2, "text_tokens": 8},
+        settings={**stored(transfer), "prompt_length": 2, "text_tokens": 8},
         counterparts=(),
     )
     cells = (*sources, carried)
@@ -164,7 +164,7 @@ def test_defaults_leave_no_trace_and_other_values_do() -> None:
     assert not names & stored(SoftSettings()).keys()
     changed = SoftSettings(anchors="with_targets", anchor_sample=8192, anchor_seed=2)
     assert names <= stored(changed).keys()
-    assert not names & TransferSettings(solver="ridge").stored().keys()
+    assert not names & stored(TransferSettings(solver="ridge")).keys()
     sampled = TransferSettings(anchor_sample=8192)
-    assert sampled.stored()["anchor_sample"] == 8192
-    assert TransferSettings(anchor_sample=8192, anchor_seed=1).stored()["anchor_seed"] == 1
+    assert stored(sampled)["anchor_sample"] == 8192
+    assert stored(TransferSettings(anchor_sample=8192, anchor_seed=1))["anchor_seed"] == 1

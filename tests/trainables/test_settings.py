@@ -111,22 +111,60 @@ def test_what_a_solver_reads_has_its_default_and_nothing_else_a_value(solver: st
 
 def test_defaults_are_stored_as_before_there_was_a_choice() -> None:
     """Cells of sweeps made earlier keep their ids."""
-    assert TransferSettings().stored() == {"solver": "closed_form", "norm": "match"}
+    assert stored(TransferSettings()) == {"solver": "closed_form", "norm": "match"}
 
 
 def test_stored_transfer_settings_hold_what_matters_and_come_back() -> None:
     settings = TransferSettings(solver="ridge", selection="target_validation", gammas=(1, 0))
-    stored = settings.stored()
-    assert stored == {
+    kept = stored(settings)
+    assert kept == {
         "solver": "ridge",
         "norm": "match",
         "selection": "target_validation",
         "gammas": [1.0, 0.0],
     }
-    assert transfer_settings({**json.loads(json.dumps(stored)), "position": "prefix"}) == settings
+    assert transfer_settings({**json.loads(json.dumps(kept)), "position": "prefix"}) == settings
     masked = TransferSettings(solver="adam", top_k=8192, mask="ptfer_release")
-    assert masked.stored()["mask"] == "ptfer_release"
-    assert transfer_settings(masked.stored()) == masked
+    assert stored(masked)["mask"] == "ptfer_release"
+    assert transfer_settings(stored(masked)) == masked
+
+
+@pytest.mark.parametrize("solver", SOLVER_SETTINGS)
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"selection": "target_validation", "norm": "ptfer"},
+        {"top_k": 8192},
+        {"top_k": 8192, "mask": "ptfer_release"},
+        {"anchor_sample": 8192, "anchor_seed": 3},
+        {"steps": 7, "learning_rate": 0.5},
+        {"gammas": (0.0, 2.0)},
+    ],
+)
+def test_stored_is_what_the_solver_reads_and_what_is_chosen(
+    solver: str, more: dict[str, Any]
+) -> None:
+    """Said once more, setting by setting: hashes rest on it."""
+    try:
+        settings = TransferSettings(solver=solver, **more)
+    except InputError:
+        assert not more.keys() <= {"selection", "norm", *SOLVER_SETTINGS[solver]}
+        return
+    expected: dict[str, Any] = {"solver": solver, "norm": settings.norm}
+    if settings.selection != "none":
+        expected["selection"] = settings.selection
+    for name in ("steps", "learning_rate"):
+        if name in SOLVER_SETTINGS[solver]:
+            expected[name] = getattr(settings, name)
+    if solver == "ridge":
+        expected["gammas"] = list(settings.gammas or ())
+    if settings.top_k:
+        expected |= {"top_k": settings.top_k, "mask": settings.mask}
+    if settings.anchor_sample:
+        expected |= {"anchor_sample": 8192, "anchor_seed": 3}
+    assert stored(settings) == expected
+    assert transfer_settings(stored(settings)) == settings
 
 
 def test_one_of_steps_and_epochs_counts() -> None:

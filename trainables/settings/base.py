@@ -80,14 +80,15 @@ def stored(settings: Any) -> dict[str, Any]:
 
     Left out is what ``unread()`` names, where a dataclass has it: settings that make no difference
     beside the others. Fields that came later are left out while they have their default, so that
-    cells from before them keep their ids.
+    cells from before them keep their ids. Tuples become lists, as JSON has them.
     """
-    values = {item.name: getattr(settings, item.name) for item in fields(settings)}
-    for name in getattr(settings, "unread", frozenset)():
-        del values[name]
+    unread: Collection[str] = getattr(settings, "unread", frozenset)()
+    values = {}
     for item in fields(settings):
-        if item.name in values and item.metadata.get("later") and values[item.name] == item.default:
-            del values[item.name]
+        value = getattr(settings, item.name)
+        young = item.metadata.get("later") and value == item.default
+        if item.name not in unread and not young:
+            values[item.name] = list(value) if isinstance(value, tuple) else value
     return values
 
 
