@@ -130,18 +130,20 @@ class _Exporter:
     def _files(self, record: Record, role: str) -> Mapping[str, bytes]:
         from trainables.backbones import load_backbone
         from trainables.interchange import FORMATS, TunedPrompt
-        from trainables.run import layout_of
+        from trainables.run import layout_on
         from trainables.tasks import load_task
 
         cell = record["cell"]
         model = _model(self._meta, cell["target"], cell["digests"].get(cell["target"]))
         prompt = self._ledger.prompt(record["id"])
+        backbone = load_backbone(model)
+        task = load_task(TaskRef(**self._meta["spec"]["task_files"][cell["task"]]))
         tuned = TunedPrompt(
             prompt=prompt,
-            backbone=load_backbone(model),
+            backbone=backbone,
             model=model,
-            layout=layout_of({**cell["settings"], "prompt_length": len(prompt)}),
-            task=load_task(TaskRef(**self._meta["spec"]["task_files"][cell["task"]])),
+            layout=layout_on(backbone, task, {**cell["settings"], "prompt_length": len(prompt)}),
+            task=task,
             about={"role": role, **_about(record), "sweep": _sweep(self._meta)},
         )
         return FORMATS[self._kind](tuned)

@@ -1,11 +1,12 @@
 """A sweep's folder: which spec it belongs to."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sweep.files import replace_file
+from sweep.ledger import Record
 from sweep.lock import LOCK_FILE
 from sweep.plan import Plan
 from trainables.cells import CODE_VERSION
@@ -70,6 +71,35 @@ def bind(folder: Path, plan: Plan, versions: Mapping[str, str]) -> None:
     }
     replace_file(folder / SPEC_FILE, plan.resolved.spec.text.encode())
     replace_file(folder / META_FILE, json.dumps(meta, indent=2, ensure_ascii=False).encode())
+
+
+def calibration_note(folder: Path, plan: Plan, records: Callable[[], Iterable[Record]]) -> str:
+    """Which calibrations of the spec finished cells lack, in a sentence; empty where none does.
+
+    Calibrations are no part of a spec's hash: a folder may be continued with more of them. A cell
+    that is finished stays as it was written, for its logits are gone.
+
+    Args:
+        folder: a sweep's folder.
+        plan: the plan it is continued with.
+        records: reads the ledger; called only where the spec asks for more than it did at first.
+    """
+    if not (folder / META_FILE).exists():
+        return ""
+    first = read_meta(folder).get("spec", {}).get("calibration", ())
+    added = [name for name in plan.resolved.spec.calibration if name not in first]
+    if not added:
+        return ""
+    results = [record["result"] for record in records() if record["id"] in plan.by_id]
+    lacking = {name: sum(f"score_{name}" not in result for result in results) for name in added}
+    parts = [f"{name} in {count:,}" for name, count in lacking.items() if count]
+    if not parts:
+        return ""
+    return (
+        f"of {len(results):,} finished cells, calibrations that were added to the spec later are"
+        f" missing ({', '.join(parts)}) and stay so; only a run into a new folder (sweep run SPEC"
+        " --out NEW_FOLDER) computes them for all"
+    )
 
 
 def read_meta(folder: Path) -> dict[str, Any]:

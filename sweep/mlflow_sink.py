@@ -19,10 +19,14 @@ from typing import Any
 from sweep.ledger import Record
 from trainables.ceiling import gap_recovered
 from trainables.cells import Cell
-from trainables.settings import default_of
+from trainables.settings import TransferSettings, default_of
 
 ANNEALING_LAMBDA = -1.0
 NO_SOURCE = "none"
+NO_SOLVER = "none"
+"""Hard prompts are carried as text."""
+NO_SELECTION = str(TransferSettings().selection)
+"""Cells name a selection only where there is one."""
 GAIN = "transfer/gain_over_empty"
 GAP = "transfer/gap_recovered"
 DATABASE = "mlflow.db"
@@ -210,6 +214,11 @@ class _Run:
     id: str
     finished: bool
     metrics: frozenset[str]
+    params: frozenset[str]
+
+    def holds(self, metrics: Iterable[str], params: Iterable[str]) -> bool:
+        """Whether nothing is to be written."""
+        return self.finished and self.metrics.issuperset(metrics) and self.params.issuperset(params)
 
 
 def run_params(
@@ -232,7 +241,8 @@ def run_params(
         "prompt_length": str(tuned.get("prompt_length", 0)),
         "position": str(tuned.get("position", default_of(cell["method"], "position"))),
         "init": str(tuned.get("init", default_of(cell["method"], "init"))),
-        "solver": str(cell["settings"].get("solver", NO_SOURCE)),
+        "solver": str(cell["settings"].get("solver", NO_SOLVER)),
+        "selection": str(cell["settings"].get("selection", NO_SELECTION)),
     }
 
 
@@ -264,8 +274,8 @@ class RunWriter:
     """Writes runs of one sweep, each cell at most once.
 
     A run is known by its tag ``cell``. A run that a killed driver left RUNNING, or that was written
-    before all its metrics were known, is written again in full: same parameters, same metrics at
-    the same time stamps, which MLflow takes as no change.
+    before all its metrics were known or by a program that had fewer parameters, is written again in
+    full: same parameters, same metrics at the same time stamps, which MLflow takes as no change.
     """
 
     def __init__(self, target: SinkTarget) -> None:
@@ -290,7 +300,7 @@ class RunWriter:
 
         cell_id = record["id"]
         known = self._runs.get(cell_id)
-        if known is not None and known.finished and metrics.keys() <= known.metrics:
+        if known is not None and known.holds(metrics, params):
             return
         stamp = _milliseconds(record["finished"])
         run_id = self._create(record, stamp) if known is None else known.id
@@ -300,7 +310,7 @@ class RunWriter:
             params=[Param(name, text) for name, text in params.items()],
         )
         self._client.set_terminated(run_id, "FINISHED", end_time=stamp)
-        self._runs[cell_id] = _Run(run_id, finished=True, metrics=frozenset(metrics))
+        self._runs[cell_id] = _Run(run_id, True, frozenset(metrics), frozenset(params))
 
     def end_parent(self, status: str) -> None:
         """End the parent run."""
@@ -373,6 +383,7 @@ class RunWriter:
                         id=run.info.run_id,
                         finished=run.info.status == "FINISHED",
                         metrics=frozenset(run.data.metrics),
+                        params=frozenset(run.data.params),
                     )
             token = page.token
             if not token:

@@ -222,7 +222,8 @@ def _steps(settings: Mapping[str, Any]) -> int:
         return int(settings["steps"])
     if not settings.get("epochs"):
         return 1
-    return int(settings["epochs"]) * -(-_TRAINING_ROWS // int(settings["batch_size"]))
+    steps = int(settings["epochs"]) * -(-_TRAINING_ROWS // int(settings["batch_size"]))
+    return min(steps, int(settings.get("max_steps", steps)))
 
 
 def _differing(variants: Sequence[Any]) -> list[dict[str, Any]]:

@@ -19,9 +19,9 @@ from sweep.methods import INDEPENDENT, MethodSpec, Weight
 from sweep.planner import Planner
 from sweep.resolve import ResolvedSpec, StartFile
 from trainables.cells import Cell, Pack
-from trainables.settings import stored
+from trainables.settings import ALIGNMENT, stored
 
-LAYOUT_SETTINGS = ("prompt_length", "position", "text_tokens")
+LAYOUT_SETTINGS = ("prompt_length", "position", "text_tokens", "template")
 """Settings of a method that say how an input is put together, on whatever model."""
 
 
@@ -132,6 +132,7 @@ class SoftPlanner(Planner):
         seed: int,
         inputs: list[Cell],
     ) -> Cell:
+        beside = self._beside(sources) if row == "joint" else ()
         return Cell(
             kind=kind,
             row=row,
@@ -143,10 +144,17 @@ class SoftPlanner(Planner):
             weight=weight.value,
             schedule=weight.schedule,
             inputs=tuple(cell.id for cell in inputs),
-            settings=self._settings[kind],
-            digests=self.digests({*sources, target})
+            settings=self._settings[row if kind == "source" else kind],
+            digests=self.digests({*sources, target, *beside})
             | (self._start_digests(sources) if kind == "source" else {}),
+            counterparts=beside,
         )
+
+    def _beside(self, sources: tuple[str, ...]) -> tuple[str, ...]:
+        """Targets whose words bound those a joint tuning of ``sources`` compares prompts on."""
+        if self.settings.anchors == "sources":
+            return ()
+        return tuple(sorted(set(self.resolved.targets) - set(sources)))
 
     def _starts(self, sources: Iterable[str]) -> Iterator[tuple[str, StartFile]]:
         for name in sources:
@@ -164,9 +172,10 @@ class SoftPlanner(Planner):
     def _settings(self) -> dict[str, dict[str, Any]]:
         tuned = stored(self.settings)
         return {
-            "source": tuned,
+            "joint": tuned,
+            "independent": {name: tuned[name] for name in tuned if name not in ALIGNMENT},
             # A carried prompt is read in the layout it was tuned in.
-            "transfer": self.resolved.spec.transfer.stored()
+            "transfer": stored(self.resolved.spec.transfer)
             | {name: tuned[name] for name in LAYOUT_SETTINGS if name in tuned},
         }
 

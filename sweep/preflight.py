@@ -48,9 +48,8 @@ def check_plan(plan: Plan) -> list[str]:
 
 def _question(plan: Plan) -> dict[str, Any]:
     soft = [cell for cell in plan.cells if family_of(cell.method) == "soft"]
-    together = {cell.sources for cell in soft if cell.row == "joint"} | {
-        (*cell.sources, cell.target) for cell in soft if cell.kind == "transfer"
-    }
+    together = {(*cell.sources, *cell.counterparts) for cell in soft if cell.row == "joint"}
+    together |= {(*cell.sources, cell.target) for cell in soft if cell.kind == "transfer"}
     methods = plan.resolved.spec.methods.values()
     variants = [(method.name, settings) for method in methods for settings in method.variants]
     return {
@@ -60,6 +59,7 @@ def _question(plan: Plan) -> dict[str, Any]:
         "tasks": [asdict(task) for task in plan.resolved.tasks],
         "settings": [asdict(settings) for _, settings in variants],
         "together": sorted(together),
+        "samples": sorted(_samples(plan)),
         "starts": [
             {
                 "model": source,
@@ -101,6 +101,15 @@ def _words(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
+def _samples(plan: Plan) -> set[tuple[tuple[str, ...], int]]:
+    """Models whose common words are sampled, and how many are wanted."""
+    return {
+        ((*cell.sources, *(cell.counterparts if cell.kind == "source" else (cell.target,))), size)
+        for cell in plan.cells
+        if (size := cell.settings.get("anchor_sample"))
+    }
+
+
 def main() -> NoReturn:
     """Answer the question on standard input with one line of JSON; exit code 2 on a mistake."""
     from trainables.preflight import preflight
@@ -115,6 +124,7 @@ def main() -> NoReturn:
             question["starts"],
             question["words"],
             question["scored"],
+            question["samples"],
         )
     except InputError as error:
         print(json.dumps(str(error)))

@@ -102,7 +102,7 @@ class ResolvedSpec:
                 name: {**self._family_json(method), **_settings_json(method)}
                 for name, method in spec.methods.items()
             },
-            "transfer": spec.transfer.stored(),
+            "transfer": stored(spec.transfer),
             "direct": spec.direct,
         }
 

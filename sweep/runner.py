@@ -12,7 +12,7 @@ from analysis.durations import duration
 from sweep.agenda import Agenda
 from sweep.cluster import RayLostError, ray_session
 from sweep.desk import Closed, Desk
-from sweep.folder import bind, check_binding
+from sweep.folder import bind, calibration_note, check_binding
 from sweep.interrupts import Interrupts, interruptible
 from sweep.ledger import Ledger
 from sweep.lock import DriverLock
@@ -133,6 +133,7 @@ class _Run:
         """Run, tell and show; the exit code."""
         total, done = len(self.plan.cells), self._done()
         packs = self.plan.remaining(self.ledger.done_ids())
+        lacking = calibration_note(self.folder, self.plan, self.ledger.records)
         began = time.monotonic()
         try:
             if packs:
@@ -145,6 +146,8 @@ class _Run:
         except BaseException:
             self.sink.close("FAILED")
             raise
+        if lacking:
+            self._say(f"warning: {lacking}")
         late = self.sink.close(_MLFLOW_STATUS[code])
         if late:
             self._say(f"warning: {late}")

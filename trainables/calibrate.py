@@ -52,7 +52,7 @@ def score_label_words(
         return found
     union = sorted({number for chosen in ids.values() for number in chosen})
     rows = task.rows("validation")
-    texts, gold = [row.text for row in rows], [row.label for row in rows]
+    texts, gold = [row.content for row in rows], [row.label for row in rows]
     for row, template in (("empty", ""), ("manual", task.manual)):
         layout = Layout(template=template, text_tokens=text_tokens)
         data = backbone.read(texts, gold, layout, task.name)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from trainables.backbones.reader import Layout, Reader
+    from trainables.texts import Text
 
 ROUNDING = 1e-4
 """Log-probabilities closer than this are equal: batches of other shapes round otherwise."""
@@ -92,13 +93,19 @@ def calibrate(
     return scores.where(constant[:, None, None], corrected)
 
 
-def content_free_texts(reader: "Reader", layout: "Layout") -> list[str]:
+def content_free_texts(reader: "Reader", layout: "Layout", pair: bool = False) -> "list[Text]":
     """Inputs without content for a model: ``N/A``, its mask token and the empty text.
 
     These are the three of Zhao et al. (2021). A model without a mask token reads the word
     ``[MASK]``, as theirs did. Texts are read as any other, so that a byte-level tokenizer makes the
     empty one a lone space. It is left out where nothing at all would stand before
     the answer (a causal model without begin token, prompt and template).
+
+    Args:
+        reader: the model.
+        layout: how its inputs are put together.
+        pair: whether the task is one on pairs: a model that reads them as two segments then gets
+            each input twice, one a segment.
     """
     texts = ["N/A", str(reader.tokenizer.mask_token or "[MASK]")]
     something = (
@@ -108,4 +115,6 @@ def content_free_texts(reader: "Reader", layout: "Layout") -> list[str]:
         or layout.template
         or reader.tokens(reader.lead)
     )
-    return [*texts, ""] if something else texts
+    if something:
+        texts.append("")
+    return [(text, text) if pair and reader.separator else text for text in texts]

@@ -89,7 +89,8 @@ class Cell:
         inputs: ids of the ``source`` cells whose prompts are carried over (``transfer`` only), in
             the order of ``sources``.
         counterparts: aliases of further models that decided over words or candidates of a hard
-            prompt, without being trained on.
+            prompt, or over the words that a joint tuning compares prompts on, without being
+            trained on.
         settings: the method's, the transfer's or the evaluation's parameters.
         digests: digests of the models and of the task involved, by name; of the file that the
             prompt of source ALIAS starts from, by ``init ALIAS``.

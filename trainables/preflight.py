@@ -10,6 +10,7 @@ from trainables.cells import ModelRef, TaskRef
 from trainables.errors import InputError
 from trainables.hard.available import available_words
 from trainables.initialisation import check_beginning
+from trainables.run import layout_on
 from trainables.settings import METHOD_SETTINGS, from_mapping
 from trainables.tasks import load_task
 from trainables.vocabulary import FEW_ANCHORS, common_vocabulary
@@ -23,6 +24,7 @@ def preflight(
     starts: Sequence[Mapping[str, Any]] = (),
     words: Sequence[Mapping[str, Any]] = (),
     scored: Sequence[str] | None = None,
+    samples: Sequence[tuple[Sequence[str], int]] = (),
 ) -> list[str]:
     """Check models, tasks and prompt lengths against one another.
 
@@ -33,16 +35,17 @@ def preflight(
     Args:
         models: every model of the sweep.
         tasks: every task.
-        settings: the methods' parameters; ``prompt_length`` and ``template`` are read.
+        settings: the methods' parameters; those of the layout are read.
         together: groups of aliases that need a common vocabulary.
         starts: per source and combination of settings: ``model``, ``method``, ``settings`` and
             ``file`` (of ``init: file``, else None).
         words: per search of hard prompts: ``method``, ``models`` (the source, then counterparts)
             and ``settings``.
         scored: aliases that score label words; None for all.
+        samples: groups of aliases of whose common words a sample is wanted, and its size.
 
     Returns:
-        Warnings, one sentence each (few shared words, fewer words than asked for).
+        Warnings, one sentence each (few shared words, or fewer words than asked for).
 
     Raises:
         InputError: the first thing that does not fit.
@@ -52,13 +55,12 @@ def preflight(
         task = load_task(ref)
         for split in ("train", "validation", "test"):
             task.rows(split)
+        pair = task.pair is not None
         for reader in (readers[alias] for alias in (readers if scored is None else scored)):
             reader.label_ids(task.label_words, task.name)
             for chosen in settings:
-                length = int(chosen.get("prompt_length", 0))
-                template = task.manual if chosen.get("template") else ""
-                reader.room(Layout(prompt_length=length, template=template), task.name)
-            reader.room(Layout(template=task.manual), task.name)
+                reader.room(layout_on(reader, task, chosen), task.name, pair)
+            reader.room(Layout(template=task.manual), task.name, pair)
     for start in starts:
         chosen = from_mapping(METHOD_SETTINGS[start["method"]], start["settings"])
         file = Path(start["file"]) if start["file"] else None
@@ -76,6 +78,13 @@ def preflight(
             warnings.append(
                 f"models {names} share only {count} single-token words; relative representations"
                 f" rest on few anchors (fewer than {FEW_ANCHORS})"
+            )
+    for aliases, size in samples:
+        count = len(common_vocabulary([readers[alias] for alias in aliases]))
+        if count < size:
+            warnings.append(
+                f"models {', '.join(aliases)} share only {count} single-token words;"
+                f" anchor_sample {size} takes all of them"
             )
     return warnings
 

@@ -6,21 +6,24 @@ from typing import Any
 
 import torch
 
-from trainables.backbones import Backbone, Encoded, Layout, load_backbone
+from trainables.backbones import Backbone, Encoded, Layout, Reader, load_backbone
 from trainables.calibration import CALIBRATIONS, content_free_texts
 from trainables.cells import Pack, PackOutcome
 from trainables.errors import InputError
 from trainables.evaluate import measure
 from trainables.relative import Grams, gram_matrices, normalised_anchors
 from trainables.tasks import Task, load_task
-from trainables.vocabulary import common_vocabulary
+from trainables.vocabulary import Anchors
 
 Progress = Callable[[str, int, int], None]
 """Called with (phase, done, total)."""
 
 RESIDENT_GRAMS = 64
-_resident_grams: dict[tuple[str, ...], Grams] = {}
-"""Gram matrices by device and model digests, kept for the next packs of this process."""
+_resident_grams: dict[tuple[object, ...], Grams] = {}
+"""Gram matrices by device, model digests and anchors, kept for the next packs of this process."""
+
+ALL = Anchors()
+"""Every word that the models at hand share."""
 
 _CONTENT_FREE = "content-free inputs"
 """Stands where the name of a split stands; no split is called so."""
@@ -53,7 +56,7 @@ class Run:
         if key not in self._splits:
             rows = self.task.rows(name)
             self._splits[key] = self.backbone(alias).read(
-                [row.text for row in rows], [row.label for row in rows], layout, self.task.name
+                [row.content for row in rows], [row.label for row in rows], layout, self.task.name
             )
         return self._splits[key]
 
@@ -62,17 +65,24 @@ class Run:
         key = (alias, _CONTENT_FREE, layout)
         if key not in self._splits:
             backbone = self.backbone(alias)
-            texts = content_free_texts(backbone, layout)
+            texts = content_free_texts(backbone, layout, self.task.pair is not None)
             self._splits[key] = backbone.read(texts, [0] * len(texts), layout, self.task.name)
         return self._splits[key]
 
-    def grams(self, aliases: Sequence[str]) -> Grams:
+    def grams(self, aliases: Sequence[str], anchors: Anchors = ALL) -> Grams:
         """Gram matrices over the common vocabulary of these models, in their order."""
-        key = (self.device, *(self.pack.models[alias].digest for alias in aliases))
+        digests = [
+            tuple(self.pack.models[alias].digest for alias in names)
+            for names in (aliases, anchors.beside)
+        ]
+        key = (self.device, *digests, anchors.sample, anchors.seed)
         if key not in _resident_grams:
             if len(_resident_grams) >= RESIDENT_GRAMS:
                 _resident_grams.clear()
-            _resident_grams[key] = _gram_table([self.backbone(alias) for alias in aliases])
+            models, beside = (
+                [self.backbone(alias) for alias in names] for names in (aliases, anchors.beside)
+            )
+            _resident_grams[key] = _gram_table(models, beside, anchors)
         return _resident_grams[key]
 
     def spend(self, name: str, since: float) -> float:
@@ -114,15 +124,23 @@ class Run:
         return found
 
 
-def _gram_table(models: Sequence[Backbone]) -> Grams:
-    shared = common_vocabulary(models)
+def _gram_table(models: Sequence[Backbone], beside: Sequence[Backbone], anchors: Anchors) -> Grams:
+    shared = anchors.among(models, beside)
     if not len(shared):
-        names = ", ".join(model.alias for model in models)
+        names = ", ".join(model.alias for model in (*models, *beside))
         raise InputError(
             f"models {names}: no word is a single token in all of them;"
             " allowed: models with a common vocabulary"
         )
     return gram_matrices(normalised_anchors(models, shared), torch.float64)
+
+
+def layout_on(reader: Reader, task: Task, settings: Mapping[str, Any]) -> Layout:
+    """The input layout of a model with a prompt, the task's template in it where asked for."""
+    wanted = settings.get("template")
+    # Hard prompts have it or not, on every model alike.
+    templated = wanted in ("all", True) or (wanted == "causal" and not reader.family.masked)
+    return layout_of(settings, template=task.manual if templated else "")
 
 
 def layout_of(settings: Mapping[str, Any], **more: Any) -> Layout:

@@ -11,11 +11,16 @@ from trainables.backbones import Layout
 from trainables.cells import Cell, content_hash
 from trainables.evaluate import mean_loss, scores
 from trainables.reading import read_prompts
-from trainables.run import Progress, Run, layout_of
-from trainables.settings import METHOD_SETTINGS, from_mapping, transfer_settings
+from trainables.run import Progress, Run, layout_on
+from trainables.settings import (
+    METHOD_SETTINGS,
+    TransferSettings,
+    from_mapping,
+    transfer_settings,
+)
 from trainables.soft import Replica, Source, tune
 from trainables.transfer import Judgement, Judges, Problem, Space, TargetTask, carry
-from trainables.vocabulary import common_vocabulary
+from trainables.vocabulary import Anchors
 
 
 def tune_sources(
@@ -24,7 +29,9 @@ def tune_sources(
     """Train all replicas of the pack as one stack and evaluate them on their sources."""
     pack = run.pack
     settings = from_mapping(METHOD_SETTINGS[pack.method], cells[0].settings)
-    layout = layout_of(cells[0].settings)
+    layouts = {
+        alias: layout_on(run.backbone(alias), run.task, cells[0].settings) for alias in pack.sources
+    }
     replicas = sorted(
         {_replica(cell) for cell in cells}, key=lambda r: (r.weight is None, r.weight or 0, r.seed)
     )
@@ -33,13 +40,14 @@ def tune_sources(
             backbone=run.backbone(alias),
             key=pack.models[alias].digest,
             label_ids=run.labels(alias),
-            train=run.split(alias, "train", layout),
-            validation=run.split(alias, "validation", layout),
+            train=run.split(alias, "train", layouts[alias]),
+            validation=run.split(alias, "validation", layouts[alias]),
             init_file=Path(pack.files[alias]) if alias in pack.files else None,
         )
         for alias in pack.sources
     ]
-    grams = {} if len(sources) == 1 else run.grams(pack.sources)
+    anchors = Anchors(cells[0].counterparts, settings.anchor_sample, settings.anchor_seed)
+    grams = {} if len(sources) == 1 else run.grams(pack.sources, anchors)
     began = time.perf_counter()
     tuned = tune(
         sources,
@@ -54,7 +62,7 @@ def tune_sources(
         wanted = [cell for cell in cells if cell.target == alias]
         index = [replicas.index(_replica(cell)) for cell in wanted]
         chosen = found[index]
-        measured = run.evaluate(alias, layout, chosen, logits[index])
+        measured = run.evaluate(alias, layouts[alias], chosen, logits[index])
         readings = read_prompts(run.backbone(alias), chosen)
         for place, cell in enumerate(wanted):
             replica = index[place]
@@ -109,11 +117,15 @@ def _carry_group(run: Run, cells: Sequence[Cell], known: Mapping[str, torch.Tens
     began = time.perf_counter()
     settings = transfer_settings(cells[0].settings)
     length = known[cells[0].inputs[0]].shape[0]
-    layout = layout_of({**cells[0].settings, "prompt_length": length})
-    problem = _problem(run, cells, known, layout, settings.norm)
-    carried = carry(problem, settings, _judges(run, cells[0], layout))
+    read = {**cells[0].settings, "prompt_length": length}
+    layouts = {
+        alias: layout_on(run.backbone(alias), run.task, read)
+        for alias in (*cells[0].sources, target)
+    }
+    problem = _problem(run, cells, known, layouts[target], settings)
+    carried = carry(problem, settings, _judges(run, cells[0], layouts))
     share = run.spend("transfer_seconds", began) / len(cells)
-    measured = run.evaluate(target, layout, carried.prompt, carried.logits)
+    measured = run.evaluate(target, layouts[target], carried.prompt, carried.logits)
     readings = read_prompts(run.backbone(target), carried.prompt)
     for place, cell in enumerate(cells):
         if not bool(carried.prompt[place].isfinite().all()):
@@ -140,13 +152,14 @@ def _problem(
     cells: Sequence[Cell],
     known: Mapping[str, torch.Tensor],
     layout: Layout,
-    norm: str,
+    settings: TransferSettings,
 ) -> Problem:
     """What is to be carried for cells with the same sources, target and settings."""
     target, sources = cells[0].target, cells[0].sources
     aliases = (*sources, target)
     backbones = [run.backbone(alias) for alias in aliases]
-    shared = cache(lambda: common_vocabulary(backbones))
+    anchors = Anchors(sample=settings.anchor_sample, seed=settings.anchor_seed or 0)
+    shared = cache(lambda: anchors.among(backbones))
 
     def target_task() -> TargetTask:
         train = run.split(target, "train", layout)
@@ -166,19 +179,19 @@ def _problem(
             )
             for place, (alias, backbone) in enumerate(zip(aliases, backbones, strict=True))
         ),
-        grams=run.grams(aliases),
+        grams=run.grams(aliases, anchors),
         seeds=tuple(cell.seed or 0 for cell in cells),
-        norm=norm,
+        norm=settings.norm,
         target_task=target_task,
     )
 
 
-def _judges(run: Run, cell: Cell, layout: Layout) -> Judges:
+def _judges(run: Run, cell: Cell, layouts: Mapping[str, Layout]) -> Judges:
     """Validation on the target and on each source, for the choice among candidates."""
 
     def judge(alias: str) -> Callable[[torch.Tensor], Judgement]:
         def scored(prompts: torch.Tensor) -> Judgement:
-            data = run.split(alias, "validation", layout)
+            data = run.split(alias, "validation", layouts[alias])
             logits = run.backbone(alias).split_logits(data, run.labels(alias), prompts)
             on_validation = scores(logits, data.gold, run.task.metric)
             return Judgement(on_validation, mean_loss(logits, data.gold).tolist(), logits)

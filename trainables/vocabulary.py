@@ -47,6 +47,45 @@ class CommonVocabulary:
         """Number of anchors k."""
         return len(self.words)
 
+    def sample(self, size: int, seed: int) -> "CommonVocabulary":
+        """``size`` of the words at random, in their order; all where there are not more.
+
+        The words with the lowest hashes of seed and word are taken: whatever the Python version, a
+        seed always means the same words, and a smaller sample is part of a larger one.
+        """
+
+        def rank(place: int) -> bytes:
+            return hashlib.sha256(f"{seed}\n{self.words[place]}".encode()).digest()
+
+        kept = sorted(sorted(range(len(self)), key=rank)[:size])
+        return CommonVocabulary(
+            tuple(self.words[place] for place in kept),
+            tuple(tuple(ids[place] for place in kept) for ids in self.ids),
+        )
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """Which of the words that models share their prompts are compared on.
+
+    Attributes:
+        beside: aliases of further models that must have the words too.
+        sample: how many of them, at random (None: all).
+        seed: of that sample.
+    """
+
+    beside: tuple[str, ...] = ()
+    sample: int | None = None
+    seed: int = 0
+
+    def among(
+        self, models: Sequence[Vocabulary], beside: Sequence[Vocabulary] = ()
+    ) -> CommonVocabulary:
+        """The words, with their ids in ``models``; ``beside`` are the models of that name."""
+        shared = common_vocabulary([*models, *beside])
+        known = CommonVocabulary(shared.words, shared.ids[: len(models)])
+        return known if self.sample is None else known.sample(self.sample, self.seed)
+
 
 CANONICALISER = 1
 """Version of what this module calls a word, for whoever keeps results that depend on it."""

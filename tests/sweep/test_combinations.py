@@ -91,6 +91,8 @@ def test_work_under_epochs_is_estimated() -> None:
     assert tune_cost(steps=500) - tune_cost(steps=400) == 100
     assert tune_cost(epochs=10) - tune_cost(epochs=5) == 5 * 500
     assert tune_cost(epochs=10, batch_size=32) < tune_cost(epochs=10)
+    assert tune_cost(epochs=10, max_steps=300) == tune_cost(steps=300)
+    assert tune_cost(epochs=10, max_steps=10**6) == tune_cost(epochs=10)
 
 
 # Files that prompts start from.

@@ -208,8 +208,11 @@ def test_every_run_has_every_parameter(filled: tuple[Plan, Path, list[Record]]) 
     assert {tuple(params) for params in found} == {
         (
             *("method", "row", "task", "target", "source_1", "source_2", "source_3", "seed"),
-            *("lambda", "schedule", "prompt_length", "position", "init", "solver"),
+            *("lambda", "schedule", "prompt_length", "position", "init", "solver", "selection"),
         )
+    }
+    assert {(params["solver"], params["selection"]) for params in found} == {
+        ("closed_form", "none")
     }
     for name in ("seed", "lambda", "prompt_length"):
         assert all(float(params[name]) is not None for params in found)
@@ -222,6 +225,41 @@ def test_every_run_has_every_parameter(filled: tuple[Plan, Path, list[Record]]) 
         "transfer/similarity",
         "transfer/gain_over_empty",
     }
+
+
+@pytest.mark.parametrize("selection", ["none", "source_validation", "target_validation"])
+def test_every_run_says_how_its_prompt_was_carried(
+    tmp_path: Path, empty_database: Path, selection: str
+) -> None:
+    shutil.copy(empty_database, tmp_path / DATABASE)
+    plan = plan_of(transfer={"solver": "ridge", "selection": selection})
+    fill(Ledger(tmp_path), plan.cells)
+    assert _sync(plan, tmp_path, list(Ledger(tmp_path).records())) is None
+    check_mlflow(tmp_path, plan)
+    _, children = mlflow_runs(tmp_path)
+    assert children
+    for run in children:
+        assert (run.data.params["solver"], run.data.params["selection"]) == ("ridge", selection)
+
+
+def test_runs_of_a_program_with_fewer_parameters_get_the_others(
+    filled: tuple[Plan, Path, list[Record]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, folder, records = filled
+
+    def older(*arguments: Any) -> dict[str, str]:
+        return {name: text for name, text in run_params(*arguments).items() if name != "selection"}
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sweep.mlflow_sink.run_params", older)
+        assert _sync(plan, folder, records) is None
+    _, children = mlflow_runs(folder)
+    assert all("selection" not in run.data.params for run in children)
+    assert _sync(plan, folder, records) is None
+    check_mlflow(folder, plan)
+    _, again = mlflow_runs(folder)
+    assert {run.data.params["selection"] for run in again} == {"none"}
+    assert {run.info.run_id for run in again} == {run.info.run_id for run in children}
 
 
 def test_the_spec_may_name_another_place(tmp_path: Path) -> None:

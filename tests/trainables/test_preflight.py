@@ -55,6 +55,15 @@ def test_few_common_words_are_a_warning_with_their_number(tmp_path: Path) -> Non
     ]
 
 
+def test_a_sample_of_more_words_than_there_are_is_a_warning(tmp_path: Path) -> None:
+    small, pocket = model_of(tmp_path / "small", words(60)), resolve_model("pocket-bert")
+    asked = [(("small", "pocket-bert"), size) for size in (60, 8192)]
+    assert preflight([small, pocket], [], [], samples=asked) == [
+        "models small, pocket-bert share only 60 single-token words; anchor_sample 8192 takes all"
+        " of them"
+    ]
+
+
 def test_no_common_word_is_an_error(tmp_path: Path) -> None:
     small = model_of(tmp_path / "small", ["zzyzx", "qwrtp", "a" * 9])
     pocket = resolve_model("pocket-bert")

@@ -45,6 +45,11 @@ from trainables.soft import CHECKPOINTS as KNOWN_CHECKPOINTS
         ("init", "zeros"),
         ("init_text", "some words"),
         ("init_file", "prompt.npy"),
+        ("max_steps", 5),
+        ("template", "manual"),
+        ("anchors", "targets"),
+        ("anchor_sample", 0),
+        ("anchor_seed", 1),
         ("epochs", 0),
         ("text_tokens", 0),
     ],
@@ -75,6 +80,11 @@ REFUSED = [
     ("mask", "first", {"top_k": 5}),
     ("mask", "ptfer_release", {}),
     ("mask", "union", {"solver": "lin_comb"}),
+    ("anchor_sample", 0, {}),
+    ("anchor_sample", 100, {"solver": "v2v_nn"}),
+    ("anchor_sample", 100, {"top_k": 50}),
+    ("anchor_seed", 1, {}),
+    ("anchor_seed", -1, {"anchor_sample": 100}),
 ]
 
 
@@ -101,22 +111,60 @@ def test_what_a_solver_reads_has_its_default_and_nothing_else_a_value(solver: st
 
 def test_defaults_are_stored_as_before_there_was_a_choice() -> None:
     """Cells of sweeps made earlier keep their ids."""
-    assert TransferSettings().stored() == {"solver": "closed_form", "norm": "match"}
+    assert stored(TransferSettings()) == {"solver": "closed_form", "norm": "match"}
 
 
 def test_stored_transfer_settings_hold_what_matters_and_come_back() -> None:
     settings = TransferSettings(solver="ridge", selection="target_validation", gammas=(1, 0))
-    stored = settings.stored()
-    assert stored == {
+    kept = stored(settings)
+    assert kept == {
         "solver": "ridge",
         "norm": "match",
         "selection": "target_validation",
         "gammas": [1.0, 0.0],
     }
-    assert transfer_settings({**json.loads(json.dumps(stored)), "position": "prefix"}) == settings
+    assert transfer_settings({**json.loads(json.dumps(kept)), "position": "prefix"}) == settings
     masked = TransferSettings(solver="adam", top_k=8192, mask="ptfer_release")
-    assert masked.stored()["mask"] == "ptfer_release"
-    assert transfer_settings(masked.stored()) == masked
+    assert stored(masked)["mask"] == "ptfer_release"
+    assert transfer_settings(stored(masked)) == masked
+
+
+@pytest.mark.parametrize("solver", SOLVER_SETTINGS)
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"selection": "target_validation", "norm": "ptfer"},
+        {"top_k": 8192},
+        {"top_k": 8192, "mask": "ptfer_release"},
+        {"anchor_sample": 8192, "anchor_seed": 3},
+        {"steps": 7, "learning_rate": 0.5},
+        {"gammas": (0.0, 2.0)},
+    ],
+)
+def test_stored_is_what_the_solver_reads_and_what_is_chosen(
+    solver: str, more: dict[str, Any]
+) -> None:
+    """Said once more, setting by setting: hashes rest on it."""
+    try:
+        settings = TransferSettings(solver=solver, **more)
+    except InputError:
+        assert not more.keys() <= {"selection", "norm", *SOLVER_SETTINGS[solver]}
+        return
+    expected: dict[str, Any] = {"solver": solver, "norm": settings.norm}
+    if settings.selection != "none":
+        expected["selection"] = settings.selection
+    for name in ("steps", "learning_rate"):
+        if name in SOLVER_SETTINGS[solver]:
+            expected[name] = getattr(settings, name)
+    if solver == "ridge":
+        expected["gammas"] = list(settings.gammas or ())
+    if settings.top_k:
+        expected |= {"top_k": settings.top_k, "mask": settings.mask}
+    if settings.anchor_sample:
+        expected |= {"anchor_sample": 8192, "anchor_seed": 3}
+    assert stored(settings) == expected
+    assert transfer_settings(stored(settings)) == settings
 
 
 def test_one_of_steps_and_epochs_counts() -> None:
@@ -126,6 +174,10 @@ def test_one_of_steps_and_epochs_counts() -> None:
     assert SoftSettings(steps=7, evaluations=2).steps_for(10_000) == 7
     ten = SoftSettings(epochs=10, batch_size=16)
     assert [ten.steps_for(rows) for rows in (1, 16, 17, 3_668)] == [10, 10, 20, 10 * 230]
+    capped = SoftSettings(epochs=10, batch_size=16, max_steps=1000)
+    assert [capped.steps_for(rows) for rows in (17, 3_668, 67_349)] == [20, 1000, 1000]
+    with pytest.raises(InputError, match="max_steps: found 0; allowed: a whole number of at least"):
+        SoftSettings(epochs=10, max_steps=0)
 
 
 @pytest.mark.parametrize("init", ["text", "file"])
@@ -168,5 +220,5 @@ def test_every_name_that_is_allowed_is_there() -> None:
 def test_mapping_round_trip_and_unknown_keys() -> None:
     settings = SoftSettings(steps=7, evaluations=2)
     assert from_mapping(SoftSettings, asdict(settings)) == settings
-    with pytest.raises(InputError, match=r"stepz: unknown setting; allowed: batch_size"):
+    with pytest.raises(InputError, match=r"stepz: unknown setting; allowed: anchor_sample, "):
         from_mapping(SoftSettings, {"stepz": 1})

@@ -11,6 +11,7 @@ import torch
 
 from trainables.backbones.family import CausalFamily, Family
 from trainables.backbones.reader import Encoded, Layout, Reader
+from trainables.texts import Text
 
 TOKEN_BUDGET = 8192
 """Tokens a forward pass in evaluation; larger batches gain nothing on a CPU."""
@@ -41,7 +42,7 @@ class Backbone(Reader):
         return torch.tensor(self.label_ids(words, task), device=self.device)
 
     def read(
-        self, texts: Sequence[str], gold: Sequence[int], layout: Layout, task: str = ""
+        self, texts: Sequence[Text], gold: Sequence[int], layout: Layout, task: str = ""
     ) -> Encoded:
         """:meth:`Reader.encode` on the device."""
         return self.encode(texts, gold, layout, task).to(self.device)
@@ -112,7 +113,7 @@ class Backbone(Reader):
             # Under a causal mask, padding on the right is never seen.
             mask = (index[None, :] < batch.lengths[:, None]).long()
         positions = (index + self.family.first_position)[None, :]
-        return self.family.answer_states(embeds, mask, positions, batch.answers)
+        return self.family.answer_states(embeds, mask, positions, batch.answers, batch.types)
 
     def label_logits(
         self, prompts: torch.Tensor, batch: Encoded, label_ids: torch.Tensor

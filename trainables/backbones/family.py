@@ -65,6 +65,7 @@ class Family(ABC):
         attention_mask: torch.Tensor | None,
         positions: torch.Tensor,
         answers: torch.Tensor,
+        types: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Last hidden states [N, h] at one position of each row.
 
@@ -73,7 +74,9 @@ class Family(ABC):
             attention_mask: [N, L], or None where nothing is padded.
             positions: position ids [1, L].
             answers: index of the wanted position [N].
+            types: token types [N, L] (None: the body's default, all 0).
         """
+        typed = {} if types is None else {"token_type_ids": types}
         if not self.model.training:  # dropout is the library's, layer by layer
             self.focus = Focus(answers, self._visible(embeds.shape[1], attention_mask, answers))
         try:
@@ -81,6 +84,7 @@ class Family(ABC):
                 inputs_embeds=embeds,
                 attention_mask=attention_mask,
                 position_ids=positions,
+                **typed,
                 **self.body_arguments(),
             ).last_hidden_state
         finally:

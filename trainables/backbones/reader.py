@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from trainables.backbones.family import Family
 from trainables.errors import InputError
+from trainables.texts import Text, joined
 from trainables.vocabulary import word_table
 
 ARRANGEMENTS: dict[str, tuple[str, str, str]] = {
@@ -58,6 +60,7 @@ class Encoded:
         gold: label of each row [n].
         begin: tokens before the prompt where all rows begin alike and go on behind the prompt
             (None: they do not).
+        types: token types [n, L], where a row has others than 0 (None: none has).
     """
 
     ids: torch.Tensor
@@ -66,6 +69,7 @@ class Encoded:
     answers: torch.Tensor
     gold: torch.Tensor
     begin: int | None = None
+    types: torch.Tensor | None = None
 
     def __len__(self) -> int:
         """Number of rows n."""
@@ -74,13 +78,15 @@ class Encoded:
     def take(self, index: torch.Tensor) -> "Encoded":
         """Rows ``index`` [N], cut to the longest of them."""
         lengths = self.lengths[index]
+        longest = int(lengths.max())
         return Encoded(
-            ids=self.ids[index, : int(lengths.max())],
+            ids=self.ids[index, :longest],
             lengths=lengths,
             slots=self.slots[index],
             answers=self.answers[index],
             gold=self.gold[index],
             begin=self.begin,
+            types=None if self.types is None else self.types[index, :longest],
         )
 
     def repeat(self, times: int) -> "Encoded":
@@ -92,6 +98,7 @@ class Encoded:
             answers=self.answers.repeat(times),
             gold=self.gold.repeat(times),
             begin=self.begin,
+            types=None if self.types is None else self.types.repeat(times, 1),
         )
 
     def to(self, device: str) -> "Encoded":
@@ -103,6 +110,7 @@ class Encoded:
             slots=self.slots.to(device),
             answers=self.answers.to(device),
             gold=self.gold.to(device),
+            types=None if self.types is None else self.types.to(device),
         )
 
 
@@ -114,6 +122,9 @@ class Reader:
         family: what the architecture asks for.
         rows: usable rows of the embedding table: never more than the tokenizer has tokens.
         begin: special token ids before the prompt; end: after the answer.
+        separator: special token ids between the two texts of a pair; where there are none, as on
+            every causal model, a pair is read as one text with a space between.
+        second_type: token type of all that follows a separator.
         lead: what a text is prefixed with so that its first word is a word-start token.
     """
 
@@ -128,6 +139,7 @@ class Reader:
         self.tokenizer = tokenizer
         self.rows = min(len(tokenizer), int(family.config.vocab_size))
         self.begin, self.end = self._special_frame()
+        self.separator, self.second_type = self._pair_frame()
         # Byte-level tokenizers need a space before a text (else its first word is glued to what
         # stands before); some SentencePiece ones add it by themselves.
         self.lead = " " if len(self.tokens(" the")) <= len(self.tokens("the")) else ""
@@ -150,6 +162,25 @@ class Reader:
                 end = framed[start + len(bare) :] if self.family.masked else []
                 return framed[:start], end
         return [], []
+
+    def _pair_frame(self) -> tuple[list[int], int]:
+        """What the tokenizer itself puts between two texts, and its token type for the second.
+
+        Separators of causal tokenizers are left out: they are the begin token once more (OPT,
+        LLaMA) or nothing (GPT-2), and no such model has learned to read one.
+        """
+        if not self.family.masked:
+            return [], 0
+        bare = self.tokens("a")
+        framed = self.tokenizer("a", "a", return_token_type_ids=True)
+        ids, left = list(framed["input_ids"]), [*self.begin, *bare]
+        right = [*bare, *self.end]
+        between = ids[len(left) : len(ids) - len(right)]
+        if ids != [*left, *between, *right]:
+            return [], 0
+        second = int(framed["token_type_ids"][len(left) + len(between)])
+        known = second < int(getattr(self.family.config, "type_vocab_size", 1))
+        return between, second if between and known else 0
 
     def tokens(self, text: str) -> list[int]:
         """Token ids of ``text`` as it stands, without special tokens."""
@@ -186,14 +217,15 @@ class Reader:
             ids.append(found)
         return ids
 
-    def room(self, layout: Layout, task: str) -> int:
-        """Tokens left for a text under a layout.
+    def room(self, layout: Layout, task: str, pair: bool = False) -> int:
+        """Tokens left for a text, or for both of a ``pair`` together, under a layout.
 
         Raises:
             InputError: prompt and template leave no room for a text.
         """
         fixed = len(self.frame(layout)) + layout.prompt_length + len(self.template_ids(layout))
         fixed += len(self.end) + (1 if self.family.masked else 0)
+        fixed += len(self.separator) if pair else 0
         room = self.family.max_tokens - fixed
         if room < 1:
             raise InputError(
@@ -216,12 +248,15 @@ class Reader:
         return self.begin if layout.bos else []
 
     def encode(
-        self, texts: Sequence[str], gold: Sequence[int], layout: Layout, task: str = ""
+        self, texts: Sequence[Text], gold: Sequence[int], layout: Layout, task: str = ""
     ) -> Encoded:
         """Tokenise texts under a layout; only the text is ever cut, never prompt or template.
 
+        A pair stands where a text stands: first text, separator, second text. All that follows the
+        separator, to the end of the row, has the second text's token type.
+
         Args:
-            texts: n texts.
+            texts: n texts or pairs of texts; of a pair the longer one is cut first.
             gold: n labels.
             layout: where the prompt, the template and the answer go.
             task: named in errors.
@@ -229,18 +264,24 @@ class Reader:
         Raises:
             InputError: no room for a text, or nothing at all to read before the answer.
         """
-        room = self.room(layout, task)
+        room = self.room(layout, task, pair=any(isinstance(text, tuple) for text in texts))
         template = self.template_ids(layout)
         answer = [self._mask_id] if self.family.masked else []
         filler = [0] * layout.prompt_length
         rows: list[list[int]] = []
+        seconds: list[int] = []
         slots: list[int] = []
         answers: list[int] = []
         begin = self.frame(layout)
         lead = self.lead if layout.seam == "space" else ""
-        led = [lead + text for text in texts]
-        for ids in self.tokenizer(led, add_special_tokens=False)["input_ids"]:
-            parts = {"prompt": filler, "text": [*ids[:room], *template], "answer": answer}
+        for pieces in self._pieces(texts, lead):
+            first, *second = cut(pieces, room)
+            opening = [*first, *self.separator] if second else first
+            parts = {
+                "prompt": filler,
+                "text": [*opening, *chain(*second), *template],
+                "answer": answer,
+            }
             row, starts = [*begin], {}
             for part in ARRANGEMENTS[layout.position]:
                 starts[part] = len(row)
@@ -250,6 +291,7 @@ class Reader:
             slots.append(starts["prompt"])
             answers.append(starts["answer"] if answer else len(row) - 1)
             rows.append([*row, *self.end])
+            seconds.append(starts["text"] + len(opening) if second else len(rows[-1]))
         lengths = [len(row) for row in rows]
         padded = np.zeros((len(rows), max(lengths)), dtype=np.int64)
         for place, row in enumerate(rows):
@@ -263,4 +305,41 @@ class Reader:
             answers=torch.tensor(answers),
             gold=torch.tensor(list(gold)),
             begin=len(begin) if alike else None,
+            types=self._types(padded.shape, seconds, lengths),
         )
+
+    def _pieces(self, texts: Sequence[Text], lead: str) -> list[list[list[int]]]:
+        """Token ids of every text, in two pieces where it is a pair and is read as one."""
+        split = [
+            text if isinstance(text, tuple) and self.separator else (joined(text),)
+            for text in texts
+        ]
+        flat = [lead + piece for pieces in split for piece in pieces]
+        ids = iter(self.tokenizer(flat, add_special_tokens=False)["input_ids"])
+        return [[list(next(ids)) for _ in pieces] for pieces in split]
+
+    def _types(
+        self, shape: tuple[int, ...], seconds: Sequence[int], lengths: Sequence[int]
+    ) -> torch.Tensor | None:
+        """Token types [n, L] of rows whose second segment begins at ``seconds``."""
+        if not self.second_type or list(seconds) == list(lengths):
+            return None
+        types = torch.zeros(shape, dtype=torch.long)
+        for place, (start, end) in enumerate(zip(seconds, lengths, strict=True)):
+            types[place, start:end] = self.second_type
+        return types
+
+
+def cut(pieces: Sequence[list[int]], room: int) -> list[list[int]]:
+    """One or two pieces cut to ``room`` tokens together: the longer one until both are as long.
+
+    As tokenizers do with ``longest_first``: an odd token goes to the one that was longer, between
+    equals to the second.
+    """
+    if len(pieces) == 1:
+        return [pieces[0][:room]]
+    first, second = map(len, pieces)
+    if first + second > room:
+        short = min(first, second, room // 2)
+        first, second = (room - short, short) if first > second else (short, room - short)
+    return [pieces[0][:first], pieces[1][:second]]

@@ -33,6 +33,12 @@ def peft_files(tuned: TunedPrompt) -> dict[str, bytes]:
             f"position: found {tuned.layout.position!r}; allowed in the format peft: prefix,"
             " because PEFT puts every prompt before the text (the format npy takes any)"
         )
+    if tuned.task.pair is not None and tuned.backbone.separator:
+        raise InputError(
+            f"model {tuned.model.alias!r}, task {tuned.task.name!r}: found pairs read as two"
+            " segments; allowed in the format peft: tasks on one text, or causal models (the format"
+            " npy takes any)"
+        )
     rows = peft_rows(tuned)
     return {
         CONFIG: (json.dumps(_config(tuned, len(rows)), indent=2) + "\n").encode(),

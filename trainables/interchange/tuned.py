@@ -91,14 +91,25 @@ class TunedPrompt:
                 "position": self.layout.position,
                 "template": self.layout.template,
                 "text_prefix": backbone.lead,
-                "most_text_tokens": backbone.room(self.layout, task.name),
+                "most_text_tokens": backbone.room(self.layout, task.name, task.pair is not None),
                 "begin_ids": list(backbone.begin),
                 "mask_id": backbone.tokenizer.mask_token_id if backbone.family.masked else None,
                 "end_ids": list(backbone.end),
+                **self._pair(),
             },
             **more,
         }
         return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+    def _pair(self) -> dict[str, Any]:
+        """How the two texts of a pair stand; nothing for tasks on one text."""
+        if self.task.pair is None:
+            return {}
+        backbone = self.backbone
+        return {
+            "pair_separator": list(backbone.separator) or " ",
+            "second_token_type": backbone.second_type,
+        }
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -15,6 +15,7 @@ from trainables.settings.mixed import MixedSettings
 from trainables.settings.pez import PezSettings
 from trainables.settings.random_words import RandomSettings
 from trainables.settings.soft import (
+    ALIGNMENT,
     CHECKPOINTS,
     INITS,
     LOSSES,
@@ -59,6 +60,7 @@ def default_of(method: str, name: str) -> Any:
 
 
 __all__ = [
+    "ALIGNMENT",
     "CHECKPOINTS",
     "INITS",
     "LOSSES",

@@ -58,6 +58,17 @@ def only_with(settings: Any, name: str, init: str, what: str) -> None:
         check(settings, name, value is None, f"null, as init is {settings.init} and not {init}")
 
 
+def random_part(settings: Any) -> None:
+    """A random part of the anchors: ``anchor_sample`` of them, drawn with ``anchor_seed``."""
+    size, seed = settings.anchor_sample, settings.anchor_seed
+    good = size is None or size >= 1
+    check(settings, "anchor_sample", good, "a whole number of at least 1, or null")
+    if size is None:
+        check(settings, "anchor_seed", not seed, "0 where anchor_sample is null")
+    else:
+        at_least(settings, 0, "anchor_seed")
+
+
 def positive(settings: Any, *names: str) -> None:
     """Raise InputError for the first setting of these that is not above 0."""
     for name in names:
@@ -69,14 +80,15 @@ def stored(settings: Any) -> dict[str, Any]:
 
     Left out is what ``unread()`` names, where a dataclass has it: settings that make no difference
     beside the others. Fields that came later are left out while they have their default, so that
-    cells from before them keep their ids.
+    cells from before them keep their ids. Tuples become lists, as JSON has them.
     """
-    values = {item.name: getattr(settings, item.name) for item in fields(settings)}
-    for name in getattr(settings, "unread", frozenset)():
-        del values[name]
+    unread: Collection[str] = getattr(settings, "unread", frozenset)()
+    values = {}
     for item in fields(settings):
-        if item.name in values and item.metadata.get("later") and values[item.name] == item.default:
-            del values[item.name]
+        value = getattr(settings, item.name)
+        young = item.metadata.get("later") and value == item.default
+        if item.name not in unread and not young:
+            values[item.name] = list(value) if isinstance(value, tuple) else value
     return values
 
 

@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trainables.errors import InputError
-from trainables.settings.base import at_least, axis, check, later, one_of, only_with, positive
+from trainables.settings.base import (
+    at_least,
+    axis,
+    check,
+    later,
+    one_of,
+    only_with,
+    positive,
+    random_part,
+)
 
 STEPS = 1000
 """Optimiser steps where neither steps nor epochs are given."""
@@ -13,6 +22,10 @@ STEPS = 1000
 POSITIONS = ("prefix", "infix", "suffix")
 LOSSES = ("label_words", "vocabulary")
 CHECKPOINTS = ("best", "last")
+ANCHORS = ("sources", "with_targets")
+ALIGNMENT = ("anchors", "anchor_sample", "anchor_seed")
+"""Settings that only a joint tuning reads: nothing else has an alignment loss."""
+TEMPLATES = ("none", "causal", "all")
 INITS = ("normal", "uniform", "vocabulary", "label_words", "text", "file")
 
 
@@ -37,6 +50,8 @@ class SoftSettings:
             ``epochs`` never more than steps.
         text_tokens: texts are cut to this many tokens (None: to what the model's positions allow).
         epochs: passes over the training split, instead of ``steps``; steps an epoch are rounded up.
+        max_steps: with ``epochs``, never more steps than this: SST-2's 10 epochs are 38,000 steps,
+            MRPC's 2,100. Warm-up and decay are those of the shortened run.
         weight_decay: AdamW's decoupled weight decay; 0 is OptiPrompt's.
         dropout: whether the frozen model drops out in training steps, at the rates of its own
             config (0 in the embedded models and in LLaMA). Off by default, since a replica then
@@ -49,6 +64,18 @@ class SoftSettings:
         init_text: the text of ``init: text``.
         init_file: the .npy or .safetensors file of ``init: file``, [m, d]; ``{model}`` in it stands
             for the model's short name.
+        template: whose inputs have the task's manual template after the text: ``none`` (paper A,
+            table 6: prompt, text, answer), those of ``causal`` models, which else have to say the
+            label word right after the text, or ``all``. Transferred prompts are read likewise; the
+            rows Empty and Manual stay as they are.
+        anchors: whose words the alignment loss of a joint tuning compares prompts on (V_common of
+            paper A, equation 3, which does not say): those that the ``sources`` tuned together
+            share, or those that they share with all targets of the spec (``with_targets``). The
+            transfer's anchors are always those of its sources and its target.
+        anchor_sample: so many of those words, at random (paper A's "8192 anchors" read as in the
+            default of Wu et al.'s code); all where there are not more. None takes all: with Gram
+            matrices they cost nothing.
+        anchor_seed: which sample; has nothing to do with the runs' seeds.
     """
 
     family: ClassVar[str] = "soft"
@@ -73,6 +100,11 @@ class SoftSettings:
     init: str = later("normal", axis=True)
     init_text: str | None = later(None, only_with="text")
     init_file: str | None = later(None, only_with="file")
+    max_steps: int | None = later(None)
+    template: str = later("none")
+    anchors: str = later("sources")
+    anchor_sample: int | None = later(None)
+    anchor_seed: int = later(0)
 
     def __post_init__(self) -> None:
         """Raise InputError for the first value out of its range."""
@@ -82,6 +114,9 @@ class SoftSettings:
             )
         if self.epochs is None and self.steps is None:
             object.__setattr__(self, "steps", STEPS)
+        if self.max_steps is not None:
+            check(self, "max_steps", self.epochs is not None, "null without epochs")
+            at_least(self, 1, "max_steps")
         length = "steps" if self.epochs is None else "epochs"
         at_least(self, 1, "prompt_length", length, "batch_size", "evaluations")
         positive(self, "learning_rate", "init_std")
@@ -91,6 +126,9 @@ class SoftSettings:
         one_of(self, "loss", LOSSES)
         one_of(self, "checkpoint", CHECKPOINTS)
         one_of(self, "init", INITS)
+        one_of(self, "template", TEMPLATES)
+        one_of(self, "anchors", ANCHORS)
+        random_part(self)
         check(
             self,
             "text_tokens",
@@ -117,4 +155,5 @@ class SoftSettings:
         """
         if self.steps is not None:
             return self.steps
-        return (self.epochs or 1) * -(-rows // self.batch_size)
+        steps = (self.epochs or 1) * -(-rows // self.batch_size)
+        return steps if self.max_steps is None else min(steps, self.max_steps)

@@ -4,18 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from trainables.settings.base import at_least, check, finite_number, one_of
+from trainables.settings.base import at_least, check, finite_number, later, one_of, random_part
+
+_ANCHORS = {"top_k": None, "mask": "union", "anchor_sample": None, "anchor_seed": 0}
 
 SOLVER_SETTINGS: dict[str, dict[str, Any]] = {
-    "closed_form": {"top_k": None, "mask": "union"},
-    "ridge": {"gammas": (0.0, 0.001, 0.01, 0.1, 1.0, 10.0), "top_k": None, "mask": "union"},
-    "adam": {"steps": 2000, "learning_rate": 5e-3, "top_k": None, "mask": "union"},
+    "closed_form": {**_ANCHORS},
+    "ridge": {"gammas": (0.0, 0.001, 0.01, 0.1, 1.0, 10.0), **_ANCHORS},
+    "adam": {"steps": 2000, "learning_rate": 5e-3, **_ANCHORS},
     "v2v_lin": {},
     "v2v_nn": {},
     "lin_comb": {},
     "projector": {"steps": 500, "learning_rate": 1e-3},
 }
 """Per solver of :mod:`trainables.transfer.solvers`, the settings it reads and their defaults."""
+
+_OPTIONAL = {name for defaults in SOLVER_SETTINGS.values() for name in defaults}
 
 NORM_NAMES = ("match", "mean", "ptfer", "own")
 SELECTION_NAMES = ("none", "source_validation", "target_validation")
@@ -49,16 +53,22 @@ class TransferSettings:
             released setting is 8192); None keeps all.
         mask: ``union`` of the sources' ``top_k``, or those of the last source alone
             (``ptfer_release``: the result then depends on the order of the sources).
+        anchor_sample: instead of ``top_k``, so many anchors at random, the same for every token
+            (the default of Wu et al.'s code, 8192); all where there are not more. Similarities are
+            then those over the sample.
+        anchor_seed: which sample; has nothing to do with the runs' seeds.
     """
 
     solver: str = "closed_form"
     norm: str = "match"
-    selection: str = "none"
+    selection: str = later("none")
     gammas: tuple[float, ...] | None = None
     steps: int | None = None
     learning_rate: float | None = None
-    top_k: int | None = None
+    top_k: int | None = later(None)
     mask: str | None = None
+    anchor_sample: int | None = later(None)
+    anchor_seed: int | None = None
 
     def __post_init__(self) -> None:
         """Fill in the solver's defaults; raise InputError for the first value not allowed."""
@@ -66,7 +76,7 @@ class TransferSettings:
         one_of(self, "norm", NORM_NAMES)
         one_of(self, "selection", SELECTION_NAMES)
         read = SOLVER_SETTINGS[self.solver]
-        for name in {key: None for defaults in SOLVER_SETTINGS.values() for key in defaults}:
+        for name in sorted(_OPTIONAL):
             readers = [solver for solver, defaults in SOLVER_SETTINGS.items() if name in defaults]
             allowed = f"nothing with solver {self.solver} (it is read by {', '.join(readers)})"
             check(self, name, name in read or getattr(self, name) is None, allowed)
@@ -92,17 +102,18 @@ class TransferSettings:
             one_of(self, "mask", MASK_NAMES)
             good = self.mask == "union" or self.top_k is not None
             check(self, "mask", good, "union where top_k is null")
+        random_part(self)
+        good = self.anchor_sample is None or self.top_k is None
+        check(self, "anchor_sample", good, f"null beside top_k ({self.top_k})")
 
-    def stored(self) -> dict[str, Any]:
-        """What a cell records and is hashed by: only settings that can make a difference."""
-        kept: dict[str, Any] = {"solver": self.solver, "norm": self.norm}
-        if self.selection != "none":
-            kept["selection"] = self.selection
-        for name in SOLVER_SETTINGS[self.solver]:
-            value = getattr(self, name)
-            if value is not None and not (name == "mask" and self.top_k is None):
-                kept[name] = list(value) if isinstance(value, tuple) else value
-        return kept
+    def unread(self) -> frozenset[str]:
+        """Settings that can make no difference beside the others: no cell records them."""
+        read = set(SOLVER_SETTINGS[self.solver])
+        if self.top_k is None:
+            read.discard("mask")
+        if self.anchor_sample is None:
+            read.discard("anchor_seed")
+        return frozenset(_OPTIONAL - read)
 
 
 def transfer_settings(stored: Mapping[str, Any]) -> TransferSettings:

@@ -155,6 +155,7 @@ class TaskFile(_Fields):
     description: str = ""
     data: Data
     text: Name
+    pair: Name | None = None
     label: Name = "label"
     classes: tuple[Name, ...] = Field(min_length=2)
     label_words: tuple[Name, ...]
@@ -165,21 +166,21 @@ class TaskFile(_Fields):
     limit: Limit = Field(default_factory=Limit)
     extends: Name | None = None
 
-    @field_validator("text", "manual")
+    @field_validator("text", "pair", "manual")
     @classmethod
-    def _no_mask(cls, value: str) -> str:
+    def _no_mask(cls, value: str | None) -> str | None:
         for mask in _MASKS:
-            if mask in value:
+            if mask in (value or ""):
                 raise ValueError(
                     f"is {value!r}, but must not hold {mask}: the place of the answer is added "
                     "at the end, in each model's own way"
                 )
         return value
 
-    @field_validator("text")
+    @field_validator("text", "pair")
     @classmethod
-    def _plain_columns(cls, value: str) -> str:
-        if not columns_of(value):
+    def _plain_columns(cls, value: str | None) -> str | None:
+        if value is not None and not columns_of(value):
             raise ValueError(f'is {value!r}, but must name a column, such as "{{text}}"')
         return value
 

@@ -9,6 +9,8 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from trainables.texts import Text, joined
+
 SPLITS = ("train", "validation", "test")
 """The parts every task has; validation chooses, test only measures."""
 
@@ -21,10 +23,22 @@ class Example:
         text: the task's text format filled in, without surrounding white space; may be
             empty (TweetEval has such rows).
         label: class index, 0 to C - 1.
+        pair: likewise the second text of a task on pairs, None in other tasks.
     """
 
     text: str
     label: int
+    pair: str | None = None
+
+    @property
+    def content(self) -> Text:
+        """What a model is given to read."""
+        return self.text if self.pair is None else (self.text, self.pair)
+
+    @property
+    def whole(self) -> str:
+        """The content as one text."""
+        return joined(self.content)
 
 
 def choose(examples: Sequence[Example], size: int, seed: int = 0) -> list[int]:
@@ -65,7 +79,7 @@ def _shuffled(examples: Sequence[Example], seed: int) -> list[int]:
     """All indices in the order of a hash of seed and text: equal texts stay neighbours."""
 
     def rank(index: int) -> tuple[bytes, int]:
-        key = f"{seed}\n{examples[index].text}".encode()
+        key = f"{seed}\n{examples[index].whole}".encode()
         return hashlib.sha256(key).digest(), index
 
     return sorted(range(len(examples)), key=rank)

@@ -27,6 +27,7 @@ class Task:
         version: raised by hand when the task changes in a way that its file does not show.
         description: one line for people.
         text: format string over the data's columns.
+        pair: likewise for a second text; None for tasks on one.
         label: the column that holds the class, as an index or by name.
         classes: class names in label order, [C].
         label_words: the word that stands for each class, [C].
@@ -41,6 +42,7 @@ class Task:
     version: int
     description: str
     text: str
+    pair: str | None
     label: str
     classes: tuple[str, ...]
     label_words: tuple[str, ...]
@@ -79,12 +81,15 @@ class Task:
             raise InputError(f"{file}: {error}") from None
         # A task that extends another is what its fields say, however they came together.
         unhashed = {"description", "data", "extends"}
+        if content.pair is None:  # tasks from before it keep their digest
+            unhashed.add("pair")
         fields = content.model_dump(mode="json", by_alias=True, exclude=unhashed)
         return cls(
             name=content.name,
             version=content.version,
             description=content.description,
             text=content.text,
+            pair=content.pair,
             label=content.label,
             classes=content.classes,
             label_words=content.label_words,
@@ -165,13 +170,16 @@ class Task:
         """All examples of one split of the data."""
         from trainables.tasks.schema import columns_of
 
-        columns = columns_of(self.text)
-        found: list[tuple[int, str, Any]] = []
+        formats = {"text": self.text} | ({} if self.pair is None else {"pair": self.pair})
+        columns = {name: columns_of(form) for name, form in formats.items()}
+        found: list[tuple[int, list[str], Any]] = []
         for number, row in self._rows_of(origin):
             where = functools.partial(self._source.where, origin, number)
-            values = {column: self._text(row, column, where) for column in columns}
-            text = self.text.format_map(values).strip()
-            found.append((number, text, self._value(row, self.label, "label", where)))
+            texts = []
+            for name, form in formats.items():
+                values = {column: self._text(row, column, name, where) for column in columns[name]}
+                texts.append(form.format_map(values).strip())
+            found.append((number, texts, self._value(row, self.label, "label", where)))
         index_of = self._class_indices()
         if found and "-1" not in index_of and all(str(value) == "-1" for *_, value in found):
             raise InputError(
@@ -179,7 +187,7 @@ class Task:
                 "not public; let the task file's splits name another one, such as validation"
             )
         examples = []
-        for number, text, value in found:
+        for number, texts, value in found:
             # True is an int and 1.0 equals one, but neither is a label.
             index = index_of.get(str(value)) if type(value) in (int, str) else None
             if index is None:
@@ -187,7 +195,7 @@ class Task:
                     f"{self._source.where(origin, number)} has the label {value!r}, "
                     f"but must have {self._allowed_labels()}"
                 )
-            examples.append(Example(text, index))
+            examples.append(Example(texts[0], index, *texts[1:]))
         return examples
 
     def _rows_of(self, origin: str) -> Iterator[tuple[int, Row]]:
@@ -222,8 +230,8 @@ class Task:
             )
         return row[column]
 
-    def _text(self, row: Row, column: str, where: Callable[[], str]) -> str:
-        value = self._value(row, column, "text", where)
+    def _text(self, row: Row, column: str, wanted_by: str, where: Callable[[], str]) -> str:
+        value = self._value(row, column, wanted_by, where)
         if not isinstance(value, (str, int, float)):
             raise InputError(
                 f"{where()} has {value!r} in the column {column!r}, but text is needed"

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from trainables.relative import gram_matrices
-from trainables.settings import TransferSettings, transfer_settings
+from trainables.settings import TransferSettings, stored, transfer_settings
 from trainables.transfer import SOLVERS, Candidates, Problem, Space, solve
 
 WIDTHS = (8, 10, 7)
@@ -150,5 +150,5 @@ class SolverContract:
     def test_registered_with_settings_that_survive_a_cell(self) -> None:
         """The name leads to the solver; stored settings give the settings back."""
         assert SOLVERS[self.settings.solver].name == self.settings.solver
-        stored = {**self.settings.stored(), "prompt_length": 5, "text_tokens": None}
-        assert transfer_settings(stored) == self.settings
+        kept = {**stored(self.settings), "prompt_length": 5, "text_tokens": None}
+        assert transfer_settings(kept) == self.settings

@@ -46,7 +46,7 @@ class TaskContract:
         """Texts are stripped, and hardly any is empty: the text format names the right columns."""
         task = self.load()
         for split in SPLITS:
-            texts = [example.text for example in task.rows(split)]
+            texts = [example.whole for example in task.rows(split)]
             assert all(text == text.strip() for text in texts), f"{split} has unstripped texts"
             empty = texts.count("")
             assert empty <= len(texts) / 100, f"{split} has {empty} empty texts of {len(texts)}"
@@ -85,7 +85,7 @@ class TaskContract:
         """A text in two splits would let training see what is measured."""
         task = self.load()
         for left, right in itertools.combinations(SPLITS, 2):
-            texts = ({example.text for example in task.rows(split)} for split in (left, right))
+            texts = ({example.whole for example in task.rows(split)} for split in (left, right))
             shared = set.intersection(*texts)
             assert len(shared) <= self.allowed_duplicates, (
                 f"{left} and {right} share {len(shared)} texts, such as {sorted(shared)[0]!r}"

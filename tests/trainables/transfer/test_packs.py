@@ -13,7 +13,7 @@ from trainables.evaluate import mean_loss, scores
 from trainables.models import resolve_model
 from trainables.packs import run_pack
 from trainables.relative import gram_matrices, normalised_anchors
-from trainables.settings import SoftSettings, TransferSettings
+from trainables.settings import SoftSettings, TransferSettings, stored
 from trainables.tasks import load_task, resolve_task
 from trainables.transfer import Problem, Space, solve
 from trainables.vocabulary import common_vocabulary
@@ -51,7 +51,7 @@ def cell_of(name: str, seed: int) -> Cell:
         seed=seed,
         weight=0.0,
         inputs=tuple(cell.id for cell in sources_of(seed)),
-        settings={**TRANSFERS[name].stored(), **LAYOUT},
+        settings={**stored(TRANSFERS[name]), **LAYOUT},
     )
 
 

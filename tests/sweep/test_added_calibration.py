@@ -1,0 +1,66 @@
+"""A calibration added to the spec of a folder that has results already."""
+
+from pathlib import Path
+
+import pytest
+
+from sweep.folder import bind, calibration_note
+from sweep.ledger import Ledger
+from sweep.runner import Options, run
+from sweep.testing.tabulated import tabulated_result
+from tests.sweep.drive import no_check, no_report
+from tests.sweep.samples import plan_of
+from tests.sweep.test_ledger import fill
+
+BOTH = ["batch", "content_free"]
+
+
+def told(folder: Path, calibration: list[str]) -> list[str]:
+    """What a run of the same spec with these calibrations says."""
+    lines: list[str] = []
+    plan = plan_of(calibration=calibration)
+    assert run(plan, folder, Options(preflight=no_check, report=no_report, say=lines.append)) == 0
+    return lines
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_a_finished_folder_says_what_it_lacks_and_what_computes_it(tmp_path: Path) -> None:
+    plan = plan_of(calibration=["batch"])
+    bind(tmp_path, plan, {})
+    fill(Ledger(tmp_path), plan.cells)
+    before = {path: path.read_bytes() for path in (tmp_path / "ledger").rglob("*.json")}
+    for _ in range(2):
+        nothing_left, warning, *_ = told(tmp_path, BOTH)
+        assert "nothing left to do" in nothing_left
+        count = len(plan.cells)
+        assert f"of {count} finished cells" in warning
+        assert f"missing (content_free in {count}) and stay so" in warning
+        assert "sweep run SPEC --out NEW_FOLDER" in warning
+        assert "\n" not in warning
+    assert before == {path: path.read_bytes() for path in (tmp_path / "ledger").rglob("*.json")}
+    for fewer in (["batch"], []):
+        assert not any("calibration" in line for line in told(tmp_path, fewer))
+
+
+def test_cells_that_have_it_are_not_counted(tmp_path: Path) -> None:
+    plan = plan_of(calibration=["batch"])
+    bind(tmp_path, plan, {})
+    more = plan_of(calibration=BOTH)
+    ledger = Ledger(tmp_path)
+    fill(ledger, plan.cells[:3])
+    for cell in more.cells[3:]:
+        ledger.write(cell, tabulated_result(cell, BOTH), "later", {})
+    note = calibration_note(tmp_path, more, ledger.records)
+    assert f"of {len(more.cells)} finished cells" in note
+    assert "(content_free in 3)" in note
+
+
+def test_nothing_is_read_where_nothing_was_added(tmp_path: Path) -> None:
+    def unread() -> list[dict[str, object]]:
+        raise AssertionError("the ledger was read")
+
+    plan = plan_of(calibration=BOTH)
+    assert calibration_note(tmp_path, plan, unread) == ""
+    bind(tmp_path, plan, {})
+    for fewer in (BOTH, ["content_free"], []):
+        assert calibration_note(tmp_path, plan_of(calibration=fewer), unread) == ""
