@@ -67,8 +67,7 @@ def first_ids(problem: HardProblem, replica: HardReplica, settings: DescentSetti
     """The class words over and over, projected."""
     table = problem.source.backbone.embeddings
     words = [
-        problem.class_ids[place % len(problem.class_ids)]
-        for place in range(settings.prompt_length)
+        problem.class_ids[place % len(problem.class_ids)] for place in range(settings.prompt_length)
     ]
     return project(table, replica.allowed, table[words], settings.projection)
 
