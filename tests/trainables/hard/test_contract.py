@@ -6,7 +6,7 @@ from trainables.settings.random_words import RandomSettings
 from trainables.testing.hard_contract import EVALUATOR, HardContract
 
 SHORT = {"prompt_length": 3, "steps": 5, "batch_size": 6, "accumulation": 2, "candidates": 4}
-LONG = {"prompt_length": 2, "steps": 12, "batch_size": 12, "accumulation": 2, "candidates": 5}
+LONG = {"prompt_length": 2, "steps": 8, "batch_size": 12, "accumulation": 2, "candidates": 5}
 
 
 class TestAutoPrompt(HardContract):
