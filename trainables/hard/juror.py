@@ -3,13 +3,14 @@
 Shapes: P prompts, m tokens of a prompt, d embedding width, n rows, L tokens of a row, C classes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 
 from trainables.backbones import Encoded
+from trainables.backbones.base import TOKEN_BUDGET
 from trainables.hard.problem import Reading
 
 Ids = tuple[int, ...]
@@ -18,13 +19,23 @@ Ids = tuple[int, ...]
 PROMPTS_AT_ONCE = 32
 """Prompts that share a forward pass; more gain nothing and only take memory."""
 
-ROWS_AT_ONCE = 512
-"""Rows a forward pass where each prompt is read with rows of its own."""
-
 
 def same_ids(ids: Ids) -> Ids:
     """The ids as they are: of a juror that has the tokenizer the prompts come from."""
     return ids
+
+
+def length_batches(lengths: torch.Tensor, budget: int) -> Iterator[torch.Tensor]:
+    """Indices of all rows [N] by falling length, in parts of at most ``budget`` tokens each.
+
+    Equal rows keep their order; a row longer than that is a part by itself.
+    """
+    order = torch.argsort(lengths, descending=True, stable=True)
+    start = 0
+    while start < len(order):
+        part = order[start : start + max(1, budget // int(lengths[order[start]]))]
+        yield part
+        start += len(part)
 
 
 def with_slots(data: Encoded, old: int, new: int) -> Encoded:
@@ -69,22 +80,47 @@ class Juror:
         return max(int(data.lengths.max()) for data in splits) - self.slots
 
     def fits(self, ids: Ids) -> bool:
-        """Whether the prompt has any tokens here and leaves room for the longest row."""
-        count = len(self.tokens(ids))
-        return count > 0 and count + self.longest <= self.reading.backbone.family.max_tokens
+        """Whether the prompt has tokens here, all of them known, and room beside the texts."""
+        tokens, backbone = self.tokens(ids), self.reading.backbone
+        room = backbone.family.max_tokens - self.longest
+        return 0 < len(tokens) <= room and max(tokens) < backbone.rows
 
     def logits(self, data: Encoded, prompts: Sequence[Ids]) -> torch.Tensor:
         """Label-word logits [P, n, C] of every prompt on the same rows of one of the splits."""
         reading = self.reading
         out = torch.empty(len(prompts), len(data), len(reading.label_ids), device=data.ids.device)
-        for places, ids in self._alike(prompts):
+        for places, ids in self._alike(prompts, PROMPTS_AT_ONCE):
             rows = with_slots(data, self.slots, ids.shape[1])
             vectors = reading.backbone.embeddings[ids]
             out[places] = reading.backbone.split_logits(rows, reading.label_ids, vectors)
         return out
 
-    def _alike(self, prompts: Sequence[Ids]) -> list[tuple[list[int], torch.Tensor]]:
-        """Prompts of one length together: their places and ids, PROMPTS_AT_ONCE at most."""
+    @torch.no_grad()
+    def own_logits(self, prompts: Sequence[Ids], rows: torch.Tensor) -> torch.Tensor:
+        """Label-word logits [P, B, C] of prompts, each on training examples of its own [P, B].
+
+        Prompts and examples pass together, sorted by length: next to nothing is computed on
+        padding, and prompts on the same example lie side by side.
+        """
+        reading, backbone = self.reading, self.reading.backbone
+        device = backbone.device
+        count = rows.shape[1]
+        out = torch.empty(len(prompts), count, len(reading.label_ids), device=device)
+        for places, ids in self._alike(prompts, len(prompts)):
+            train = with_slots(reading.train, self.slots, ids.shape[1])
+            owner = torch.arange(len(places)).repeat(count)
+            example = torch.arange(count).repeat_interleave(len(places))
+            row = rows[torch.tensor(places)][owner, example]
+            for part in length_batches(train.lengths.cpu()[row], TOKEN_BUDGET):
+                used, own = owner[part].unique(return_inverse=True)
+                vectors = backbone.embeddings[ids[used.to(device)]]
+                batch = train.take(row[part].to(device))
+                logits = backbone.row_logits(batch, reading.label_ids, vectors, own.to(device))
+                out[torch.tensor(places)[owner[part]].to(device), example[part].to(device)] = logits
+        return out
+
+    def _alike(self, prompts: Sequence[Ids], size: int) -> list[tuple[list[int], torch.Tensor]]:
+        """Prompts of one length together, ``size`` at most: their places and ids."""
         by_length: dict[int, list[int]] = {}
         tokens = [self.tokens(ids) for ids in prompts]
         for place, ids in enumerate(tokens):
@@ -93,7 +129,7 @@ class Juror:
         return [
             (chosen, torch.tensor([tokens[place] for place in chosen], device=device))
             for places in by_length.values()
-            for chosen in _chunks(places, PROMPTS_AT_ONCE)
+            for chosen in _chunks(places, size)
         ]
 
 

@@ -17,6 +17,7 @@ Shapes: R replicas, K candidates a replica, m tokens, v validation rows, C class
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,9 @@ def _latest(score: float, loss: float, step: int, place: int) -> tuple[float, ..
 
 _Candidates = dict[Ids, int]
 """Candidates of a replica, each with its place among those of the step."""
+
+_Asked = dict[int, _Candidates]
+"""Candidates by replica."""
 
 TIES: dict[str, Rank] = {"loss": _by_loss, "latest": _latest}
 """Rank by score, loss, step and place among the candidates of a step; the highest is kept."""
@@ -111,6 +115,23 @@ class _Court:
 
 
 @dataclass
+class _Known:
+    """What has been read of a prompt.
+
+    Attributes:
+        logits: per juror, those of the rows read [n, C], in the order of the race.
+        rows: how many, of all jurors.
+        score: the highest metric it can still reach; its own once it has read all rows.
+        loss: the lowest loss it can still reach; its own once it has read all rows.
+    """
+
+    logits: list[torch.Tensor]
+    rows: int = 0
+    score: float = 1.0
+    loss: float = 0.0
+
+
+@dataclass
 class _Best:
     """What a replica has found so far, and what that took."""
 
@@ -161,34 +182,40 @@ class Referee:
         self._size = sum(len(court) for court in self._courts)
         longest = max(len(court) for court in self._courts)
         self._stages = [*(stage for stage in stages if stage < longest), longest]
-        self._known: dict[Ids, list[torch.Tensor]] = {}
+        self._known: dict[Ids, _Known] = {}
         self._best = [_Best() for _ in range(replicas)]
 
-    def offer(self, step: int, prompts: torch.Tensor) -> list[bool]:
+    def offer(
+        self, step: int, prompts: torch.Tensor, replicas: Sequence[int] | None = None
+    ) -> list[bool]:
         """Score candidates and keep those that are better than what there was.
 
         Args:
             step: where they come from.
             prompts: ids [R, m], or [R, K, m] for several candidates a replica.
+            replicas: whose these R are, where only some offer something.
 
         Returns:
-            Per replica, whether its best prompt is a new one (or the same from a later step).
+            For each of them, whether its best prompt is a new one (or the same from a later step).
         """
         listed = prompts[:, None] if prompts.ndim == 2 else prompts
         count = listed.shape[1]
-        asked = [_places(mine) for mine in listed.tolist()]
-        before = [best.rank for best in self._best]
-        read = [best.evaluated for best in self._best]
+        mine = range(len(self._best)) if replicas is None else replicas
+        asked = dict(zip(mine, (_places(row) for row in listed.tolist()), strict=True))
+        before = {replica: self._best[replica].rank for replica in asked}
+        read = {replica: self._best[replica].evaluated for replica in asked}
         if count > 1:
             # One of several goes ahead: the others then race against it.
             self._race(step, asked, self._stages[:1])
-            self._race(step, [self._leader(mine) for mine in asked], self._stages)
+            leaders = {replica: self._leader(asked[replica]) for replica in asked}
+            self._race(step, leaders, self._stages)
         self._race(step, asked, self._stages)
         whole = count * self._size
-        for best, mine, known in zip(self._best, asked, read, strict=True):
-            best.saved += whole - (best.evaluated - known)
-            best.curve.append(self._entry(step, mine))
-        return [best.rank != rank for best, rank in zip(self._best, before, strict=True)]
+        for replica, candidates in asked.items():
+            best = self._best[replica]
+            best.saved += whole - (best.evaluated - read[replica])
+            best.curve.append(self._entry(step, candidates))
+        return [self._best[replica].rank != rank for replica, rank in before.items()]
 
     def found(self, replica: int, steps: int) -> HardFound:
         """What a replica ends with.
@@ -206,92 +233,84 @@ class Referee:
             ids=best.ids,
             step=best.step,
             steps=steps,
-            validation=self._score(best.ids),
-            logits=self._courts[0].in_order(self._known[best.ids][0]),
+            validation=self._known[best.ids].score,
+            logits=self._courts[0].in_order(self._known[best.ids].logits[0]),
             evaluated=best.evaluated,
             saved=best.saved,
             curve=best.curve,
         )
 
-    def _race(self, step: int, asked: Sequence[_Candidates], stages: Sequence[int]) -> None:
+    def _race(self, step: int, asked: _Asked, stages: Sequence[int]) -> None:
         """Let candidates read up to each stage as long as they may win; take those that end."""
-        racing = list(asked)
+        racing = asked
         for stage in stages:
-            racing = [
-                {ids: at for ids, at in mine.items() if self._may_win(replica, ids, step, at)}
-                for replica, mine in enumerate(racing)
-            ]
+            for ids in {ids for mine in racing.values() for ids in mine}:
+                self._known.setdefault(ids, _Known([torch.empty(0) for _ in self._courts]))
+            racing = _filtered(racing, partial(self._may_win, step))
             self._read(racing, stage)
-        for replica, mine in enumerate(racing):
+            racing = _filtered(racing, partial(self._near, stage))
+        for replica, mine in racing.items():
             for ids, place in mine.items():
-                if self._rows(ids) == self._size:
+                if self._known[ids].rows == self._size:
                     self._take(replica, ids, step, place)
 
-    def _read(self, racing: Sequence[_Candidates], stage: int) -> None:
+    def _read(self, racing: _Asked, stage: int) -> None:
         """Read what is not known of the first ``stage`` rows; each prompt once for all replicas."""
         askers: dict[Ids, int] = {}
-        for replica, mine in enumerate(racing):
+        for replica, mine in racing.items():
             for ids in mine:
                 askers.setdefault(ids, replica)
-                self._known.setdefault(ids, [torch.empty(0) for _ in self._courts])
+        changed = set()
         for number, court in enumerate(self._courts):
             stop = min(stage, len(court))
             by_start: dict[int, list[Ids]] = {}
             for ids in askers:
-                by_start.setdefault(len(self._known[ids][number]), []).append(ids)
-            for start, prompts in by_start.items():
-                if start >= stop:
-                    continue
-                logits = court.read(prompts, start, stop)
-                for ids, new in zip(prompts, logits, strict=True):
-                    old = self._known[ids][number]
-                    self._known[ids][number] = torch.cat([old, new]) if start else new.clone()
+                by_start.setdefault(len(self._known[ids].logits[number]), []).append(ids)
+            for start in (start for start in by_start if start < stop):
+                logits = court.read(by_start[start], start, stop)
+                for ids, new in zip(by_start[start], logits, strict=True):
+                    kept = self._known[ids].logits
+                    kept[number] = torch.cat([kept[number], new]) if start else new.clone()
                     self._best[askers[ids]].evaluated += stop - start
+                    changed.add(ids)
+        for ids in changed:
+            self._judge(self._known[ids])
 
-    def _rows(self, ids: Ids) -> int:
-        """Rows of all jurors that a prompt has read."""
-        return sum(len(logits) for logits in self._known.get(ids, ()))
-
-    def _score(self, ids: Ids) -> float:
-        """The highest metric a prompt can still reach; its own once it has read all rows."""
-        pairs = zip(self._courts, self._known[ids], strict=True)
-        return _mean([court.upper_score(self._metric, logits) for court, logits in pairs])
-
-    def _loss(self, ids: Ids) -> float:
-        """The lowest loss a prompt can still reach; its own once it has read all rows."""
-        pairs = zip(self._courts, self._known[ids], strict=True)
-        return _mean([court.lower_loss(logits) for court, logits in pairs])
+    def _judge(self, known: _Known) -> None:
+        """Bring the bounds up to what has been read."""
+        pairs = list(zip(self._courts, known.logits, strict=True))
+        known.rows = sum(len(logits) for logits in known.logits)
+        known.score = _mean([court.upper_score(self._metric, logits) for court, logits in pairs])
+        known.loss = _mean([court.lower_loss(logits) for court, logits in pairs])
 
     def _ranked(self, ids: Ids, step: int, place: int, slack: float = 0.0) -> tuple[float, ...]:
-        loss = self._loss(ids)
-        if not math.isfinite(loss):
+        known = self._known[ids]
+        if not math.isfinite(known.loss):
             return (-1.0, -step, -place)
-        return self._rank(self._score(ids), loss - slack, step, place)
+        return self._rank(known.score, known.loss - slack, step, place)
 
-    def _may_win(self, replica: int, ids: Ids, step: int, place: int) -> bool:
-        best = self._best[replica]
-        if best.ids is None or not self._rows(ids):
+    def _may_win(self, step: int, replica: int, ids: Ids, place: int) -> bool:
+        return self._ranked(ids, step, place, _ROUNDING) > self._best[replica].rank
+
+    def _near(self, rows: int, replica: int, ids: Ids, place: int) -> bool:
+        """Whether a candidate is not clearly worse than the best, by the first ``rows`` rows.
+
+        By no more than those, even if another replica has had more of them read.
+        """
+        del place
+        best = self._best[replica].ids
+        if self._margin is None or best is None or rows >= self._stages[-1]:
             return True
-        if self._ranked(ids, step, place, _ROUNDING) <= best.rank:
-            return False
-        return self._margin is None or ids == best.ids or self._near(ids, best.ids, self._margin)
-
-    def _near(self, ids: Ids, best: Ids, margin: float) -> bool:
-        """Whether a candidate is not clearly worse on the rows it has read."""
+        both = zip(self._courts, self._known[ids].logits, self._known[best].logits, strict=True)
         gained = torch.cat(
-            [
-                court.right(mine) - court.right(its)[: len(mine)]
-                for court, mine, its in zip(
-                    self._courts, self._known[ids], self._known[best], strict=True
-                )
-            ]
+            [court.right(mine[:rows]) - court.right(its[:rows]) for court, mine, its in both]
         )
         error = float(gained.std(correction=0)) / math.sqrt(len(gained))
-        return float(gained.mean()) + margin * error >= 0.0
+        return float(gained.mean()) + self._margin * error >= 0.0
 
     def _leader(self, mine: _Candidates) -> _Candidates:
         """The candidate that looks best on what has been read."""
-        best = max(mine, key=lambda ids: (self._score(ids), -self._loss(ids)))
+        best = max(mine, key=lambda ids: (self._known[ids].score, -self._known[ids].loss))
         return {best: mine[best]}
 
     def _take(self, replica: int, ids: Ids, step: int, place: int) -> None:
@@ -302,11 +321,11 @@ class Referee:
 
     def _entry(self, step: int, mine: _Candidates) -> dict[str, Any]:
         """A line of the curve: rows known of the candidates; score and loss of the best whole."""
-        whole = {ids: place for ids, place in mine.items() if self._rows(ids) == self._size}
-        entry: dict[str, Any] = {"step": step, "rows": max(self._rows(ids) for ids in mine)}
+        entry: dict[str, Any] = {"step": step, "rows": max(self._known[ids].rows for ids in mine)}
+        whole = {ids: at for ids, at in mine.items() if self._known[ids].rows == self._size}
         if whole:
-            (best,) = self._leader(whole)
-            entry |= {"validation": self._score(best), "loss": self._loss(best)}
+            known = self._known[next(iter(self._leader(whole)))]
+            entry |= {"validation": known.score, "loss": known.loss}
         return entry
 
 
@@ -326,6 +345,13 @@ def _places(prompts: list[list[int]]) -> _Candidates:
     for place, ids in enumerate(prompts):
         found.setdefault(tuple(ids), place)
     return found
+
+
+def _filtered(racing: _Asked, stays: Callable[[int, Ids, int], bool]) -> _Asked:
+    return {
+        replica: {ids: place for ids, place in mine.items() if stays(replica, ids, place)}
+        for replica, mine in racing.items()
+    }
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -7,7 +7,10 @@ dataclass in a file of its own here and one entry in :data:`METHOD_SETTINGS`.
 from dataclasses import MISSING, fields
 from typing import Any
 
+from trainables.settings.autoprompt import AutoPromptSettings
 from trainables.settings.base import axes, fitting, from_mapping, stored
+from trainables.settings.mixed import MixedSettings
+from trainables.settings.random_words import RandomSettings
 from trainables.settings.soft import (
     CHECKPOINTS,
     INITS,
@@ -25,7 +28,12 @@ from trainables.settings.transfer import (
     transfer_settings,
 )
 
-METHOD_SETTINGS: dict[str, type[Any]] = {"soft": SoftSettings}
+METHOD_SETTINGS: dict[str, type[Any]] = {
+    "soft": SoftSettings,
+    "autoprompt": AutoPromptSettings,
+    "mixed": MixedSettings,
+    "random": RandomSettings,
+}
 """Per method name, the dataclass of its parameters."""
 
 

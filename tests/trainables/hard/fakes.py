@@ -15,6 +15,7 @@ class TableModel:
     def __init__(self, table: torch.Tensor) -> None:
         self.table = table
         self.embeddings = torch.arange(len(table), dtype=torch.float64)[:, None]
+        self.rows = len(table)
         self.family = SimpleNamespace(max_tokens=64)
         self.rows_read = 0
 

@@ -1,0 +1,11 @@
+"""Methods of hard prompts by name."""
+
+from trainables.hard import autoprompt, mixed, random_words
+from trainables.hard.problem import HardSearch
+
+SEARCHES: dict[str, HardSearch] = {
+    "autoprompt": autoprompt.search,
+    "mixed": mixed.search,
+    "random": random_words.search,
+}
+"""Per method of :data:`trainables.settings.METHOD_SETTINGS` with family ``hard``, its search."""
