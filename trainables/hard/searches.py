@@ -1,11 +1,13 @@
 """Methods of hard prompts by name."""
 
-from trainables.hard import autoprompt, mixed, random_words
+from trainables.hard import autoprompt, fluentprompt, mixed, pez, random_words
 from trainables.hard.problem import HardSearch
 
 SEARCHES: dict[str, HardSearch] = {
     "autoprompt": autoprompt.search,
+    "fluentprompt": fluentprompt.search,
     "mixed": mixed.search,
+    "pez": pez.search,
     "random": random_words.search,
 }
 """Per method of :data:`trainables.settings.METHOD_SETTINGS` with family ``hard``, its search."""

@@ -9,7 +9,9 @@ from typing import Any
 
 from trainables.settings.autoprompt import AutoPromptSettings
 from trainables.settings.base import axes, fitting, from_mapping, stored
+from trainables.settings.fluentprompt import FluentPromptSettings
 from trainables.settings.mixed import MixedSettings
+from trainables.settings.pez import PezSettings
 from trainables.settings.random_words import RandomSettings
 from trainables.settings.soft import (
     CHECKPOINTS,
@@ -31,7 +33,9 @@ from trainables.settings.transfer import (
 METHOD_SETTINGS: dict[str, type[Any]] = {
     "soft": SoftSettings,
     "autoprompt": AutoPromptSettings,
+    "fluentprompt": FluentPromptSettings,
     "mixed": MixedSettings,
+    "pez": PezSettings,
     "random": RandomSettings,
 }
 """Per method name, the dataclass of its parameters."""
