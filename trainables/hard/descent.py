@@ -7,25 +7,25 @@ summed, and whatever moves them works on each by itself, so that each gets what 
 Shapes: R replicas, m prompt tokens, d embedding width, B examples a step, T steps, L tokens a row.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
 
 from trainables.errors import InputError
 from trainables.hard.fluency import check_fluency, fluency_loss
+from trainables.hard.juror import length_batches
 from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Reading
 from trainables.hard.projection import Projection
+from trainables.hard.random_words import random_prompts
 from trainables.hard.referee import source_referee
 from trainables.losses import LOSSES
-from trainables.prompts import seeded
 from trainables.settings.descent import DescentSettings
 from trainables.soft import batch_order
 
 STACK_TOKENS = 8192
-"""Tokens of a forward pass with gradient. Replicas beyond them take the next pass: what autograd
-keeps grows with the rows (some 3 MB a token on GPT-2-large in float32), and larger passes are no
-faster."""
+"""Tokens of a forward pass with gradient; rows beyond them take the next one. What autograd keeps
+grows with them (some 3 MB a token on GPT-2-large in float32), and larger passes are no faster."""
 
 
 class Mover(Protocol):
@@ -126,13 +126,7 @@ def _random(
 ) -> torch.Tensor:
     """Allowed words drawn with replacement; the draw depends on seed and allowed words alone."""
     del projection
-    chosen = []
-    for replica in replicas:
-        shape = (settings.prompt_length,)
-        generator = seeded("hard-init", replica.seed)
-        index = torch.randint(len(replica.allowed), shape, generator=generator)
-        chosen.append(replica.allowed.cpu()[index])
-    return torch.stack(chosen).to(problem.source.backbone.device)
+    return random_prompts(replicas, settings.prompt_length).to(problem.source.backbone.device)
 
 
 Start = Callable[
@@ -163,36 +157,34 @@ class _Batches:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss [R] of step 1..T with words ``ids`` [R, m], and its gradient at ``rows`` [R, m, d].
 
-        The losses of a pass are summed: each replica gets its own gradient.
+        Examples of all replicas are read together, those of like length in one pass. Losses are
+        summed over the replicas: each gets its own gradient.
         """
-        losses, gradients = [], []
-        for part in self._passes(step):
-            point = rows[part].requires_grad_()
-            loss = self._loss(self.order[step - 1, part], point, ids[part])
-            gradients.append(torch.autograd.grad(loss.sum(), point)[0])
-            losses.append(loss.detach())
-        return torch.cat(losses), torch.cat(gradients)
-
-    def _passes(self, step: int) -> Iterator[slice]:
+        backbone, device = self.source.backbone, rows.device
         examples = self.order[step - 1]
-        tokens = examples.shape[1] * int(self.train.lengths[examples].max())
-        size = max(1, STACK_TOKENS // tokens)
-        return (slice(start, start + size) for start in range(0, len(examples), size))
-
-    def _loss(
-        self, examples: torch.Tensor, prompts: torch.Tensor, ids: torch.Tensor
-    ) -> torch.Tensor:
-        """Loss [r] of r replicas on their examples [r, B]."""
-        backbone = self.source.backbone
-        count, size = examples.shape
-        batch = self.train.take(examples.flatten()).to(backbone.device)
-        owner = torch.arange(count, device=backbone.device).repeat_interleave(size)
-        each = LOSSES["label_words"](backbone, batch, self.source.label_ids, prompts, owner)
-        loss = each.view(count, size).mean(1)
-        if self.weight:
-            fluency = fluency_loss(backbone, prompts, ids)
-            loss = self.weight * fluency + (1.0 - self.weight) * loss
-        return loss
+        replicas, size = examples.shape
+        flat, owner = examples.flatten(), torch.arange(replicas).repeat_interleave(size)
+        losses = torch.empty(len(flat), device=device)
+        gradient = torch.zeros_like(rows)
+        for part in length_batches(self.train.lengths[flat], STACK_TOKENS):
+            used, own = owner[part].unique(return_inverse=True)
+            used, own = used.to(device), own.to(device)
+            point = rows[used].requires_grad_()
+            batch = self.train.take(flat[part]).to(backbone.device)
+            each = LOSSES["label_words"](backbone, batch, self.source.label_ids, point, own)
+            gradient[used] += torch.autograd.grad(each.sum() / size, point)[0]
+            losses[part.to(device)] = each.detach()
+        loss = losses.view(replicas, size).mean(1)
+        if not self.weight:
+            return loss, gradient
+        point = rows.detach().requires_grad_()
+        fluency = fluency_loss(backbone, point, ids)
+        slope = torch.autograd.grad(fluency.sum(), point)[0]
+        share = 1.0 - self.weight
+        return (
+            share * loss + self.weight * fluency.detach(),
+            share * gradient + self.weight * slope,
+        )
 
 
 class _Record:

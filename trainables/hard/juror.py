@@ -26,8 +26,11 @@ def same_ids(ids: Ids) -> Ids:
 
 
 def length_batches(lengths: torch.Tensor, budget: int) -> Iterator[torch.Tensor]:
-    """Indices of all rows [N] by rising length, in parts of about ``budget`` tokens."""
-    order = torch.argsort(lengths, stable=True)
+    """Indices of all rows [N] by falling length, in parts of at most ``budget`` tokens each.
+
+    Equal rows keep their order; a row longer than that is a part by itself.
+    """
+    order = torch.argsort(lengths, descending=True, stable=True)
     start = 0
     while start < len(order):
         part = order[start : start + max(1, budget // int(lengths[order[start]]))]

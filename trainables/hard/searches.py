@@ -4,10 +4,10 @@ from trainables.hard import autoprompt, fluentprompt, mixed, pez, random_words
 from trainables.hard.problem import HardSearch
 
 SEARCHES: dict[str, HardSearch] = {
-    "pez": pez.search,
-    "fluentprompt": fluentprompt.search,
     "autoprompt": autoprompt.search,
+    "fluentprompt": fluentprompt.search,
     "mixed": mixed.search,
+    "pez": pez.search,
     "random": random_words.search,
 }
 """Per method of :data:`trainables.settings.METHOD_SETTINGS` with family ``hard``, its search."""

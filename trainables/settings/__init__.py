@@ -34,10 +34,10 @@ from trainables.settings.transfer import (
 
 METHOD_SETTINGS: dict[str, type[Any]] = {
     "soft": SoftSettings,
-    "pez": PezSettings,
-    "fluentprompt": FluentPromptSettings,
     "autoprompt": AutoPromptSettings,
+    "fluentprompt": FluentPromptSettings,
     "mixed": MixedSettings,
+    "pez": PezSettings,
     "random": RandomSettings,
 }
 """Per method name, the dataclass of its parameters."""

@@ -1,12 +1,16 @@
 """Each method under the contract."""
 
 from trainables.settings.autoprompt import AutoPromptSettings
+from trainables.settings.fluentprompt import FluentPromptSettings
 from trainables.settings.mixed import MixedSettings
+from trainables.settings.pez import PezSettings
 from trainables.settings.random_words import RandomSettings
 from trainables.testing.hard_contract import EVALUATOR, HardContract
 
 SHORT = {"prompt_length": 3, "steps": 5, "batch_size": 6, "accumulation": 2, "candidates": 4}
-LONG = {"prompt_length": 2, "steps": 12, "batch_size": 12, "accumulation": 2, "candidates": 5}
+LONG = {"prompt_length": 2, "steps": 8, "batch_size": 12, "accumulation": 2, "candidates": 5}
+
+DESCENT = {"prompt_length": 3, "steps": 8, "batch_size": 6, "evaluations": 4}
 
 
 class TestAutoPrompt(HardContract):
@@ -19,6 +23,23 @@ class TestMixed(HardContract):
     method = "mixed"
     settings = MixedSettings(**SHORT)
     evaluator = EVALUATOR
+
+
+class TestPezContinuous(HardContract):
+    method = "pez"
+    settings = PezSettings(**DESCENT)
+    thorough = PezSettings(steps=40, evaluations=40, batch_size=12, init="random", norm_clip=2.0)
+
+
+class TestPezProjected(HardContract):
+    method = "pez"
+    settings = PezSettings(state="projected", fluency=0.2, ties="latest", **DESCENT)
+
+
+class TestFluentPrompt(HardContract):
+    method = "fluentprompt"
+    settings = FluentPromptSettings(**DESCENT)
+    thorough = FluentPromptSettings(steps=60, evaluations=60, batch_size=12, init="random")
 
 
 class TestRandom(HardContract):
