@@ -12,6 +12,7 @@ from analysis.hard_rows import blocks, hard_rows
 from analysis.prompt_table import UNKNOWN, prompt_tables, shown
 from tests.analysis.builder import Design, Hard, build, cells_of, is_hard, record_of
 from tests.analysis.test_report import Page
+from trainables.errors import InputError
 
 HARD_ONLY = Design(
     sources=(), weights=(), targets=("elk", "fox"), tasks=("mini/a", "mini/b"),
@@ -255,3 +256,14 @@ def test_design_without_transfers(tmp_path: Path) -> None:
     build(tmp_path, design, keep=lambda cell: cell.kind != "transfer")
     text = hard_design(hard_rows(load(tmp_path)))
     assert text.endswith("for 1 task (mini/a), with 1 seed.")
+
+
+def test_export_of_the_best_takes_soft_prompts_alone(tmp_path: Path) -> None:
+    """A hard prompt is text: it has no vectors that another library could load."""
+    from sweep.export import _best
+
+    cells = {cell.id: cell for cell in build(tmp_path / "both", BOTH)}
+    assert [cells[name].method for name in _best(tmp_path / "both", 3)] == ["soft"] * 3
+    build(tmp_path / "hard", HARD_ONLY)
+    with pytest.raises(InputError, match="no transferred prompt has finished yet"):
+        _best(tmp_path / "hard", 3)
