@@ -8,16 +8,19 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from analysis.families import SOFT
+
 AXES = ("prompt_length", "position", "init")
-"""Columns that a spec may list several values for."""
+"""Columns that a spec may list several values for, of soft prompts."""
 
 
 def labels(frame: pd.DataFrame) -> pd.Series:
-    """Per row, the axes in which the tuned prompts of the sweep differ, e.g. ``position infix``.
+    """Per row, the axes in which the soft prompts of the sweep differ, e.g. ``position infix``.
 
-    Empty where they do not differ, and for references, which have no prompt.
+    Empty where they do not differ, for references, which have no prompt, and for hard prompts,
+    whose axes are others (:func:`analysis.hard_columns.combinations`).
     """
-    tuned = frame["kind"] != "reference"
+    tuned = frame["family"] == SOFT
     text = pd.Series("", index=frame.index)
     for name in AXES:
         if frame.loc[tuned, name].nunique() > 1:

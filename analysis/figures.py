@@ -34,12 +34,12 @@ COLOURS = (
     "#000000",
     "#B3A400",
 )
-_INK, _QUIET = "#222222", "#8A8A8A"
+_INK, QUIET = "#222222", "#8A8A8A"
 _MARKERS = {"single": "^", "baseline": "s", "ours": "o"}
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
-    "axes.edgecolor": _QUIET,
+    "axes.edgecolor": QUIET,
     "axes.labelcolor": _INK,
     "axes.linewidth": 0.7,
     "axes.spines.top": False,
@@ -91,7 +91,7 @@ def gain_heatmap(
     blocks = [(_ordered_sets(panels["single"]["sources"]), ("single",)),
               (_ordered_sets(sets), ("baseline", "ours"))]  # fmt: skip
     blocks = [block for block in blocks if block[0]]
-    with _drawing() as new:
+    with drawing() as new:
         return _draw_heatmap(new, blocks, panels, names, limit, fmt)
 
 
@@ -135,7 +135,7 @@ def _draw_heatmap(
     scale.set_ticks([-limit, 0, limit], labels=[ends[0], "0", ends[1]])
     bar.tick_params(labelsize=7.5, length=2)
     bar.text(1.05, 0.5, "points gained over Empty", va="center", transform=bar.transAxes, size=7.5)
-    return _bytes(fig, fmt)
+    return encoded(fig, fmt)
 
 
 def _heat_panel(
@@ -164,7 +164,7 @@ def _heat_panel(
         missing = bool(np.isnan(value))
         flag = FLAG if not missing and degenerate[row, column] > 0.5 else ""
         text = DASH if missing else points(value, signed=True) + flag
-        colour = _QUIET if missing else _readable_on(image.to_rgba(np.array([value]))[0])
+        colour = QUIET if missing else _readable_on(image.to_rgba(np.array([value]))[0])
         axes.text(column, row, text, ha="center", va="center", color=colour, size=8)
     axes.set_xticks(
         range(len(names)),
@@ -234,7 +234,7 @@ def weight_curves(
     across = min(3, len(panels))
     down = -(-len(panels) // across)
     empty = frame[(frame["target"] == target) & (frame["row"] == "empty")]
-    with _drawing() as new:
+    with drawing() as new:
         fig = new(3.1 * across + 0.5, 2.15 * down + 0.75)
         grid = fig.subplots(down, across, sharex=True, sharey=True, squeeze=False)
         for axes, (sources, curve) in zip(grid.flat, panels.items(), strict=False):
@@ -243,11 +243,11 @@ def weight_curves(
             _curve_panel(axes, curve, choice.weight_label if choice else None, level, aside)
             name = weight_name(choice.weight_label) if choice else "no weight complete"
             axes.set_title(sources_name(sources), loc="left")
-            axes.set_title(name, loc="right", size=8, weight="normal", color=_QUIET)
+            axes.set_title(name, loc="right", size=8, weight="normal", color=QUIET)
         for axes in grid.flat[len(panels) :]:
             axes.remove()
         _curve_frame(fig, grid.flat[: len(panels)], sorted(set(numbers)), aside, down, across)
-        return _bytes(fig, fmt)
+        return encoded(fig, fmt)
 
 
 def weight_curve(rows: pd.DataFrame) -> pd.DataFrame:
@@ -304,7 +304,7 @@ def _curve_panel(
                 markerfacecolor="none", markeredgecolor=_INK, linestyle="none",
             )  # fmt: skip
     if np.isfinite(empty):
-        axes.axhline(empty, color=_QUIET, linestyle=":", linewidth=1.2)
+        axes.axhline(empty, color=QUIET, linestyle=":", linewidth=1.2)
 
 
 def _curve_frame(
@@ -337,7 +337,7 @@ def _curve_frame(
                markerfacecolor="white", label="validation"),
         Line2D([], [], color=_INK, marker="o", markersize=9, markerfacecolor="none",
                linestyle="none", label="chosen on validation"),
-        Line2D([], [], color=_QUIET, linestyle=":", label="Empty (test)"),
+        Line2D([], [], color=QUIET, linestyle=":", label="Empty (test)"),
     ]  # fmt: skip
     height = 2.15 * down + 0.75
     fig.subplots_adjust(
@@ -368,10 +368,10 @@ def similarity_scatter(frame: pd.DataFrame, target: str, fmt: str = "svg") -> by
 
     names = sorted(means["task"].unique())
     colours = {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(names)}
-    with _drawing() as new:
+    with drawing() as new:
         fig = new(7.2, 3.4)
         axes = fig.add_axes((0.085, 0.14, 0.62, 0.8))
-        axes.axhline(0, color=_QUIET, linewidth=0.8)
+        axes.axhline(0, color=QUIET, linewidth=0.8)
         for (task, row), part in means.groupby(["task", "row"]):
             axes.scatter(
                 part["similarity"],
@@ -390,11 +390,11 @@ def similarity_scatter(frame: pd.DataFrame, target: str, fmt: str = "svg") -> by
         handles = [
             *(Line2D([], [], color=colours[name], marker="o", linestyle="none", label=name)
               for name in names),
-            *(Line2D([], [], color=_QUIET, marker=marker, linestyle="none", label=ROW_NAMES[row])
+            *(Line2D([], [], color=QUIET, marker=marker, linestyle="none", label=ROW_NAMES[row])
               for row, marker in _MARKERS.items() if row in set(means["row"])),
         ]  # fmt: skip
         fig.legend(handles=handles, loc="center left", bbox_to_anchor=(0.72, 0.54), fontsize=8)
-        return _bytes(fig, fmt)
+        return encoded(fig, fmt)
 
 
 def similarity_points(frame: pd.DataFrame, target: str) -> pd.DataFrame:
@@ -414,7 +414,7 @@ def _ordered_sets(names: pd.Series) -> list[str]:
 
 
 @contextmanager
-def _drawing() -> Iterator[Any]:
+def drawing() -> Iterator[Any]:
     """Hands out a maker of figures (width, height in inches) under the house style.
 
     Plain Figure objects need no display and no pyplot state.
@@ -431,7 +431,8 @@ def _drawing() -> Iterator[Any]:
         yield new
 
 
-def _bytes(fig: "Figure", fmt: str) -> bytes:
+def encoded(fig: "Figure", fmt: str) -> bytes:
+    """The file of a figure, ``svg`` or ``png``."""
     buffer = io.BytesIO()
     # Without a date, equal data give equal bytes.
     metadata = {"Date": None} if fmt == "svg" else None

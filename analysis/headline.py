@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import pandas as pd
@@ -11,6 +10,8 @@ from analysis.calibrated import calibration_finding
 from analysis.ceiling import gap_finding
 from analysis.combinations import parts, titled
 from analysis.durations import duration
+from analysis.families import SOFT, has, of_family
+from analysis.hard_report import HardReport
 from analysis.layout import points, span
 from analysis.results import Sweep, finished_between, weight_rank
 from analysis.selection import PER_TASK, Choices, at_choices, complete, oracle
@@ -24,31 +25,34 @@ from analysis.tables import (
     targets,
     tasks,
 )
+from analysis.wording import Finding
+from analysis.wording import counted as _count
+from analysis.wording import listed as _listed
 
 _PERCENT = f"{100 * LEVEL:.0f} %"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One statement: a few words or a number that stand out, and the sentences that say it."""
-
-    title: str
-    text: str
-
-
-def findings(sweep: Sweep, split: Sequence[tuple[str, pd.DataFrame, Choices]]) -> list[Finding]:
+def findings(
+    sweep: Sweep,
+    split: Sequence[tuple[str, pd.DataFrame, Choices]],
+    hard: HardReport | None = None,
+) -> list[Finding]:
     """What was run and, per target, what transferred and whether joint tuning paid.
 
     Args:
         sweep: the whole sweep.
-        split: label, rows and chosen weights of each combination of settings.
+        split: label, rows and chosen weights of each combination of settings of soft prompts.
+        hard: what there is to say on its hard prompts.
     """
-    frame = sweep.frame
-    found = [Finding("What was run", f"{_design(frame)} {progress(sweep)} {_time(sweep)}".strip())]
-    names = targets(frame)
-    if not names:
+    designs = [hard.design] if hard else []
+    if hard is None or has(sweep.frame, SOFT):
+        designs.insert(0, _design(of_family(sweep.frame, SOFT)))
+    ran = f"{' '.join(designs)} {progress(sweep)} {_time(sweep)}"
+    found = [Finding("What was run", ran.strip())]
+    if not targets(sweep.frame):
         text = "No transferred prompt has been evaluated yet, so there is nothing to compare."
-        return [*found, Finding("Transfer", text)]
+        found.append(Finding("Transfer", text))
+    names = targets(of_family(sweep.frame, SOFT))
     for label, part, choices in split:
         for target in targets(part):
             suffix = titled(f" to {target}" if len(names) > 1 else "", label)
@@ -58,7 +62,8 @@ def findings(sweep: Sweep, split: Sequence[tuple[str, pd.DataFrame, Choices]]) -
                 found.append(Finding(f"Ceiling{suffix}", text))
             if text := calibration_finding(part, target, choices):
                 found.append(Finding(f"Calibration{suffix}", text))
-    caution = _caution(frame)
+    found += hard.findings if hard else ()
+    caution = _caution(sweep.frame) if targets(sweep.frame) else ""
     return [*found, Finding("Read with care", caution)] if caution else found
 
 
@@ -288,15 +293,6 @@ def _caution(frame: pd.DataFrame) -> str:
 def moment(time: datetime) -> str:
     """Date and time to the minute, with its zone where it has one."""
     return f"{time:%Y-%m-%d %H:%M} {time.tzname() or ''}".strip()
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _listed(noun: str, names: list[str]) -> str:
-    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-    return f"{_count(len(names), noun)} ({shown})"
 
 
 def _about(number: float) -> str:

@@ -1,6 +1,7 @@
 """``report.html``: one self-contained page a sweep is read from, beside its tidy tables."""
 
 import base64
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,11 +16,15 @@ from analysis.best_prompts import best_prompts
 from analysis.calibrated import calibration_table, missing_note
 from analysis.ceiling import gap_note, gap_table
 from analysis.combinations import parts, titled
+from analysis.families import HARD, SOFT, has, of_family
 from analysis.figures import gain_heatmap, similarity_points, similarity_scatter, weight_curves
+from analysis.hard_report import HardReport, hard_report
 from analysis.headline import findings, moment, oracle_note, progress, similarity_note
 from analysis.layout import (
+    DASH,
     calibration_grid,
     difference_grid,
+    percent,
     points,
     score_grid,
     share_grid,
@@ -85,6 +90,8 @@ GLOSSARY = {
     "Similarity": "how well the carried-over prompt keeps its relative position among the common "
     "words of both models (1 is perfect).",
 }
+_COMMON_WORDS = ("Empty", "Manual", "Constant", "Mean ± sd, n", "†")
+"""Words of the glossary that a report of hard prompts alone needs, too."""
 
 
 @dataclass(frozen=True)
@@ -156,9 +163,13 @@ def write_report(folder: Path | str, select_lambda: str = "pair") -> Path:
 
 
 def render(sweep: Sweep, select_lambda: str = "pair") -> str:
-    """The report's HTML; equal folders give equal text."""
-    frame = sweep.frame
-    split = [(label, part, choose(part, select_lambda)) for label, part in parts(frame)]
+    """The report's HTML; equal folders give equal text.
+
+    The sections on targets, sources and best prompts see soft prompts and references alone, those
+    of :mod:`analysis.hard_report` hard ones.
+    """
+    frame, soft, hard = sweep.frame, of_family(sweep.frame, SOFT), hard_report(sweep.frame)
+    split = [(label, part, choose(part, select_lambda)) for label, part in parts(soft)]
     places = [
         (label, part, choices, target) for label, part, choices in split for target in targets(part)
     ]
@@ -172,26 +183,33 @@ def render(sweep: Sweep, select_lambda: str = "pair") -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"points": _points, "weight": _weights, "sources": sources_name}
+    environment.filters |= {"share": _share, "nats": _nats}
     return environment.get_template("report.html.j2").render(
         title=str(sweep.meta.get("name") or sweep.folder.resolve().name),
         description=str(sweep.meta.get("description") or ""),
         state=progress(sweep),
         finished=moment(moments[1]) if moments else "",
         facts=_facts(sweep),
-        findings=findings(sweep, split),
+        findings=findings(sweep, split, hard),
         targets=[
             _target(replace(sweep, frame=part), target, place, choices, label)
             for place, (label, part, choices, target) in enumerate(places)
         ],
         sources=[_sources(*item) for item in split if source_models(item[1])],
-        prompts=best_prompts(frame),
+        prompts=best_prompts(soft),
+        hard=hard,
+        readability_scatter=_readability(hard),
         missing=_missing(sweep, split),
         failures=_failure_groups(sweep.failures),
         spec_text=sweep.spec_text,
         spec_hash=str(sweep.meta.get("spec_hash") or ""),
         program=str(sweep.meta.get("version") or ""),
         versions=sweep.versions,
-        glossary={name: text.format(criterion=criterion) for name, text in GLOSSARY.items()},
+        glossary={
+            name: text.format(criterion=criterion)
+            for name, text in GLOSSARY.items()
+            if hard is None or has(soft, SOFT) or name in _COMMON_WORDS
+        },
         criterion=criterion,
         columns={name: COLUMNS.get(name, "further source") for name in frame.columns},
     )
@@ -262,6 +280,15 @@ def _picture(image: bytes | None, alt: str, caption: str) -> Picture | None:
     return Picture(uri, alt, caption)
 
 
+def _readability(hard: HardReport | None) -> Picture | None:
+    return _picture(
+        hard.readability.scatter if hard and hard.readability else None,
+        "Readability of hard prompts against their gain over Empty.",
+        "Each point: one prompt on one target. Colour is the row, marker the task; shares that are "
+        "equal are drawn a little apart.",
+    )
+
+
 def _facts(sweep: Sweep) -> list[tuple[str, str]]:
     """The few numbers at the top."""
     frame = sweep.frame
@@ -275,6 +302,8 @@ def _facts(sweep: Sweep) -> list[tuple[str, str]]:
         (str(len(tasks(frame))), "tasks"),
         (str(frame["seed"].nunique()), "seeds"),
     ]
+    if has(frame, HARD) and not sets:
+        counts = [item for item in counts if item[1] != "source sets"]
     return [(number, name[:-1] if number == "1" else name) for number, name in counts]
 
 
@@ -295,7 +324,7 @@ def _missing(sweep: Sweep, split: Sequence[tuple[str, pd.DataFrame, Choices]]) -
             where = ", ".join(f"{task} on {target}" for target, task in lacking[:_SHOWN_CELLS])
             more = ", …" if len(lacking) > _SHOWN_CELLS else ""
             notes.append(f"The reference row {row.capitalize()} is missing for {where}{more}.")
-    if note := missing_note(frame):
+    if note := missing_note(of_family(frame, SOFT)):
         notes.append(note)
     for label, part, choices in split:
         notes += _unchosen(part, choices, tasks(frame), label)
@@ -370,6 +399,14 @@ def _weights(choice: Choice) -> str:
     """The chosen weight, or the one of each task."""
     each = [f"{task} {weight_name(label)}" for task, label in choice.by_task.items()]
     return ", ".join(each) or weight_name(choice.weight_label)
+
+
+def _share(value: float) -> str:
+    return percent(100 * value)
+
+
+def _nats(value: float) -> str:
+    return DASH if math.isnan(value) else f"{value:.2f}"
 
 
 def _points(value: Any, signed: bool = False) -> str:

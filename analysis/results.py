@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.combinations import labels
+from analysis.families import family_of
+from analysis.hard_columns import HARD_COLUMNS, HARD_ROWS, fill_hard, hard_values
 from trainables.calibration import CALIBRATIONS
 from trainables.ceiling import LEAST_GAP, gap_recovered
 from trainables.errors import InputError
@@ -25,8 +27,10 @@ from trainables.settings import default_of
 COLUMNS: dict[str, str] = {
     "cell": "content hash of the cell; names its record and its prompt file",
     "kind": "source (on one of its own sources), transfer (on a target) or reference (no prompt)",
-    "row": "empty, manual, constant, independent, joint, single, baseline or ours",
+    "row": "empty, manual, constant, independent, joint, single, baseline or ours; of hard prompts "
+    f"{', '.join(HARD_ROWS[:-1])} or {HARD_ROWS[-1]}",
     "method": "how the prompt was found; none for references",
+    "family": "soft (vectors) or hard (tokens); empty for references",
     "task": "task name",
     "target": "model it was evaluated on",
     "sources": "models it was tuned on, joined by +",
@@ -74,6 +78,7 @@ COLUMNS: dict[str, str] = {
     "nearest_cosine": "JSON: their cosines with the vector",
     "nearest_words": "JSON: per prompt vector, the nearest whole words of the vocabulary",
     "nearest_words_cosine": "JSON: their cosines with the vector",
+    **HARD_COLUMNS,
     "prompt_file": "prompt file, relative to the sweep's folder",
     "pack": "pack (trial) that computed the cell",
     "finished": "when it was finished, ISO 8601",
@@ -81,7 +86,8 @@ COLUMNS: dict[str, str] = {
 }
 """The column dictionary of ``results.csv``, ``results.parquet`` and :func:`load`."""
 
-ROWS = ("empty", "manual", "constant", "independent", "joint", "single", "baseline", "ours")
+_SOFT_ROWS = ("empty", "manual", "constant", "independent", "joint", "single", "baseline", "ours")
+ROWS = (*_SOFT_ROWS, *HARD_ROWS)
 """Every row name, in the order of the tables."""
 
 _KINDS = ("reference", "source", "transfer")
@@ -329,7 +335,8 @@ def _row(cell_id: str, record: Mapping[str, Any]) -> dict[str, Any]:
     sources = list(cell.get("sources") or ())
     settings = cell.get("settings") or {}
     prompt = record.get("prompt") or {}
-    row: dict[str, Any] = {name: result.get(name) for name in _MEASURED}
+    row: dict[str, Any] = hard_values(cell, result)
+    row |= {name: result.get(name) for name in _MEASURED}
     row["score"] = float(result["score"])
     row |= {f"source_{number}": name for number, name in enumerate(sources, 1)}
     row |= {
@@ -341,6 +348,8 @@ def _row(cell_id: str, record: Mapping[str, Any]) -> dict[str, Any]:
         "kind": cell["kind"],
         "row": cell["row"],
         "method": cell.get("method"),
+        "family": family_of(cell, result),
+        "settings": settings,
         "task": cell["task"],
         "target": cell["target"],
         "sources": "+".join(sources),
@@ -399,6 +408,7 @@ def _frame(rows: Sequence[Mapping[str, Any]], targets: Sequence[str] = ()) -> pd
     first = [next(iter(json.loads(text)), None) for text in frame["inputs"]]
     frame["init"] = [starts.get(name, own) for name, own in zip(first, frame["init"], strict=True)]
     frame["combination"] = labels(frame)
+    fill_hard(frame, rows)
     reached = {*targets, *frame.loc[frame["kind"] == "transfer", "target"]}
     frame["direct"] = (frame["row"] == "independent") & frame["target"].isin(reached)
     empty = _empty_score(frame)
@@ -439,6 +449,7 @@ def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
             "size": frame[source_columns(frame)].notna().sum(axis=1),
             "sources": frame["sources"],
             "combination": frame["combination"],
+            **{name: frame[name] for name in ("counterparts", "s", "k")},
             "weight": frame["weight_label"].map(weight_rank),
             "seed": frame["seed"].astype("float64"),
             "cell": frame["cell"],

@@ -160,8 +160,10 @@ def _best(folder: Path, top: int) -> list[str]:
     """Ids of the best transferred prompts of each target and task."""
     from analysis import load
     from analysis.best_prompts import ranked
+    from analysis.families import SOFT, of_family
 
-    found = [str(name) for rows in ranked(load(folder)) for name in rows["cell"].head(top)]
+    soft = of_family(load(folder), SOFT)
+    found = [str(name) for rows in ranked(soft) for name in rows["cell"].head(top)]
     if not found:
         raise InputError(
             f"{folder}: no transferred prompt has finished yet; allowed: a sweep with one,"

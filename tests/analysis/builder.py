@@ -30,6 +30,31 @@ N_TEST = 200
 N_VALIDATION = 80
 
 
+HARD_LEVELS = {"random": 0.42, "all": 0.50, "pruned": 0.48, "common": 0.52, "agreement": 0.56}
+"""Planted transferred score by kind of hard prompt; on its source it is ON_SOURCE more."""
+ON_SOURCE = 0.12
+AS_IDS = 0.01
+HARD_EFFECT = {(16, 2): 0.0, (16, 4): 0.02, (64, 2): 0.01, (64, 4): -0.08}
+"""What s and K add to neighbour agreement."""
+PROJECTED = -0.03
+TARGET_SHIFT = 0.04
+REAL = ("movie", "great", "boring", "theatre", "music")
+NOT_REAL = ("uf", "oxluc", "ression", "zq", "ODSam")
+
+
+@dataclass(frozen=True)
+class Hard:
+    """What a sweep of hard prompts varies."""
+
+    sources: Sequence[str] = ("ant", "bee")
+    counterparts: Sequence[str] = ("ant", "bee", "cat")
+    methods: Sequence[str] = ("pez",)
+    states: Sequence[str] = ("continuous",)
+    lengths: Sequence[int] = (4,)
+    s: Sequence[int] = (16,)
+    k: Sequence[int] = (2,)
+
+
 @dataclass(frozen=True)
 class Design:
     """What the sweep varies."""
@@ -41,6 +66,7 @@ class Design:
     seeds: Sequence[int] = (0, 1, 2)
     pair_size: int = 2
     direct: bool = False
+    hard: Hard | None = None
 
     @property
     def pairs(self) -> list[tuple[str, ...]]:
@@ -54,8 +80,53 @@ def noise(*parts: object) -> float:
     return NOISE * (2 * int.from_bytes(digest[:4], "big") / 2**32 - 1)
 
 
+def is_hard(cell: Cell) -> bool:
+    """Whether it is the cell of a hard prompt."""
+    return "vocabulary" in cell.settings
+
+
+def hard_kind(cell: Cell) -> str:
+    """Key of :data:`HARD_LEVELS`."""
+    return "pruned" if cell.row == "random" and cell.method != "random" else cell.row
+
+
+def hard_score_of(cell: Cell, design: Design, split: str) -> float:
+    """The planted score of a hard prompt."""
+    level = HARD_LEVELS[hard_kind(cell)] + TASK_SHIFT * design.tasks.index(cell.task)
+    if cell.row == "agreement":
+        level += HARD_EFFECT[cell.settings["s"], cell.settings["k"]]
+    if cell.settings.get("state") == "projected":
+        level += PROJECTED
+    if cell.kind == "source":
+        level += ON_SOURCE
+    else:
+        level += TARGET_SHIFT * design.targets.index(cell.target)
+    return level + noise(split, cell.to_json())
+
+
+def hard_result_of(cell: Cell) -> dict[str, Any]:
+    """What the result of a hard prompt holds besides scores: words as readable as its kind."""
+    length, kind = cell.settings["prompt_length"], hard_kind(cell)
+    real = {"random": 0, "all": 1, "pruned": 1, "common": 3, "agreement": 4}[kind]
+    start = int(cell.seed or 0)
+    words = [
+        (REAL if place < real else NOT_REAL)[(start + place) % len(REAL)] for place in range(length)
+    ]
+    result: dict[str, Any] = {
+        "text": " ".join(words),
+        "ids": [place + start for place in range(length)],
+        "n_tokens": length,
+        "roundtrip_exact": kind != "random",
+        "dictionary_share": min(real, length) / length,
+        "log_perplexity": 9 - real + 30 * noise("fluency", cell.target, words, cell.task),
+    }
+    return result
+
+
 def score_of(cell: Cell, design: Design, split: str) -> float:
     """The planted score of a cell on ``test`` or ``validation``."""
+    if is_hard(cell):
+        return hard_score_of(cell, design, split)
     shift = TASK_SHIFT * design.tasks.index(cell.task)
     flat = {"empty": EMPTY, "manual": MANUAL, "constant": CONSTANT}
     if cell.row in flat:
@@ -72,13 +143,50 @@ def score_of(cell: Cell, design: Design, split: str) -> float:
 
 def cells_of(design: Design) -> Iterator[Cell]:
     """Every cell of the sweep, inputs first."""
-    models = [*design.sources, *(name for name in design.targets if name not in design.sources)]
+    hard = design.hard.sources if design.hard else ()
+    models = list(dict.fromkeys((*design.sources, *design.targets, *hard)))
     for model, task, row in itertools.product(
         models, design.tasks, ("empty", "manual", "constant")
     ):
         yield Cell("reference", row, "none", task, model)
     for task, seed in itertools.product(design.tasks, design.seeds):
         yield from _cells_of_seed(design, task, seed)
+        if design.hard:
+            yield from _hard_cells(design, design.hard, task, seed)
+
+
+def _hard_cells(design: Design, hard: Hard, task: str, seed: int) -> Iterator[Cell]:
+    """Every hard prompt of one task and seed on its source, and on every target."""
+    for source in hard.sources:
+        for method, row, counterpart, settings in _hard_prompts(hard, source):
+            common: dict[str, Any] = {
+                "method": method, "task": task, "sources": (source,), "seed": seed, "weight": 0.0,
+                "settings": settings, "digests": {"counterparts": counterpart},
+            }  # fmt: skip
+            tuned = Cell("source", row, target=source, **common)
+            yield tuned
+            for target in design.targets:
+                yield Cell("transfer", row, target=target, inputs=(tuned.id,), **common)
+
+
+def _hard_prompts(hard: Hard, source: str) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """Method, row, counterpart and settings of every hard prompt of a source."""
+    partners = [name for name in hard.counterparts if name != source]
+    for length in hard.lengths:
+        base = {"prompt_length": length, "template": True, "s": hard.s[0], "k": hard.k[0]}
+        yield "random", "random", "", {**base, "vocabulary": "all"}
+        for method, state in itertools.product(hard.methods, hard.states):
+            if method != "pez" and state != hard.states[0]:
+                continue
+            own = {**base, "state": state} if method == "pez" else base
+            yield method, "all", "", {**own, "vocabulary": "all"}
+            for s in hard.s:
+                yield method, "random", "", {**own, "vocabulary": "random", "s": s}
+                for partner in partners:
+                    yield method, "common", partner, {**own, "vocabulary": "common", "s": s}
+            for partner, s, k in itertools.product(partners, hard.s, hard.k):
+                settings = {**own, "vocabulary": "agreement", "s": s, "k": k}
+                yield method, "agreement", partner, settings
 
 
 def _cells_of_seed(design: Design, task: str, seed: int) -> Iterator[Cell]:
@@ -140,18 +248,23 @@ def record_of(cell: Cell, design: Design) -> dict[str, Any]:
         "loss": 0.6,
     }
     words = [[f"word{place}", f"near{place}", f"far{place}"] for place in range(5)]
-    if cell.kind == "source":
+    if is_hard(cell):
+        result |= hard_result_of(cell)
+        if cell.kind == "source":
+            result["score_as_ids"] = result["score"] + AS_IDS
+    elif cell.kind == "source":
         alignment = 0.1 if cell.row == "joint" else None
         result |= {"best_step": 40, "steps": 60, "alignment": alignment, "nearest": words,
                    "train_seconds": 0.5}  # fmt: skip
-    if cell.kind == "transfer":
+    elif cell.kind == "transfer":
         similarity = 0.8 + 4 * noise("similarity", cell.id)
         result |= {"similarity": similarity, "similarity_per_token": [similarity] * 5,
                    "nearest": words, "transfer_seconds": 0.01}  # fmt: skip
+    partners = [name for name in (cell.digests.get("counterparts", ""),) if name]
     pack = hashlib.sha256(repr((cell.sources, cell.task, cell.kind)).encode()).hexdigest()[:16]
     record: dict[str, Any] = {
         "id": cell.id,
-        "cell": cell.to_json(),
+        "cell": cell.to_json() | {"counterparts": partners},
         "result": result,
         "pack": pack,
         "cost": {"seconds": 2.0, "train_seconds": 1.5},
@@ -159,7 +272,7 @@ def record_of(cell: Cell, design: Design) -> dict[str, Any]:
         "versions": {"torch": "9.9.9", "transformers": "8.8"},
         "prompt": None,
     }
-    if cell.kind != "reference":
+    if cell.kind != "reference" and not is_hard(cell):
         file = f"prompts/{cell.id[:2]}/{cell.id}.safetensors"
         record["prompt"] = {"file": file, "sha256": "0" * 64}
     return record
