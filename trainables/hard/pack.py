@@ -93,7 +93,7 @@ class _Search:
                 for cell, allowed in zip(self.cells, words, strict=True)
             ],
             self.settings,
-            (lambda step, steps: progress("search", step, steps)) if progress else None,
+            (lambda step, steps: progress("train", step, steps)) if progress else None,
         )
         share = self.pack.spend("train_seconds", began) / len(self.cells)
         for cell, result, allowed, prompt in self._measured(found, words):
