@@ -60,7 +60,7 @@ class HardSettings:
         samples: L of paper B.
         sample_seed: of the sampled parts; has nothing to do with the runs' seeds.
         k_scale: in ``exact`` mode, ``paper`` takes K·c/h neighbours among all c common words, the
-            share of K among h, ``literal`` takes K.
+            share of K among h (K itself where there are no more than h words), ``literal`` takes K.
         include_self: whether a word counts among its own neighbours.
         center: ``mean`` takes the mean embedding of the common words away first.
         word_start: of ``all`` and ``random``, only tokens that start a word and encode back to
