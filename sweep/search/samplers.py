@@ -24,6 +24,8 @@ class SamplerKind:
             algorithm calls inactive genes.
         several: whether it takes several objectives.
         constraints: whether it may be used with constraints.
+        asks: how often in a row it may suggest a known point before points are drawn at random. A
+            Gaussian process has one best point, and asking again only takes time.
         ranges: numeric ranges that it needs at least.
         packages: what must be installed besides Optuna.
     """
@@ -32,6 +34,7 @@ class SamplerKind:
     flat: bool | None = None
     several: bool = True
     constraints: bool = True
+    asks: int = 10
     ranges: int = 0
     packages: tuple[str, ...] = ()
 
@@ -79,12 +82,12 @@ SAMPLERS: dict[str, SamplerKind] = {
     "tpe": SamplerKind(_tpe, flat=False),
     "nsga2": SamplerKind(_nsga2, flat=True),
     "nsga3": SamplerKind(_nsga3, flat=True),
-    "gp": SamplerKind(_gp, flat=True, packages=("scipy", "torch")),
+    "gp": SamplerKind(_gp, flat=True, asks=2, packages=("scipy", "torch")),
     "cmaes": SamplerKind(
         _cmaes, flat=True, several=False, constraints=False, ranges=2, packages=("cmaes",)
     ),
     "random": SamplerKind(_random),
-    "grid": SamplerKind(None),
+    "grid": SamplerKind(None, asks=0),
 }
 
 

@@ -306,6 +306,11 @@ def parse_space(methods: Any, pairs: Pairs | Mapping[str, Pairs], domains: Any =
     return Space(spaces, dict.fromkeys(spaces, shared))
 
 
+def json_schema() -> dict[str, Any]:
+    """JSON Schemas of the sections that a search reads, by the name of the section."""
+    return {"methods": methods_schema(), "domains": domains_schema()}
+
+
 def methods_schema() -> dict[str, Any]:
     """JSON Schema of the section ``methods`` where a search reads it, domains and all."""
     return {

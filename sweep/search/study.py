@@ -11,8 +11,8 @@ The driver alone has one, in the sweep's folder. What holds:
 * **No point runs twice.** A suggestion that is a known point (running, finished, failed or in the
   queue) is dropped and asked anew. It is not told the known value once more: that would count the
   point twice in every density, population and importance. It is told as failed, which samplers pass
-  over. After 10 known points in a row points are drawn at random, then whatever is left of a finite
-  space, then there is none.
+  over. After some known points in a row (10 with TPE) points are drawn at random, then whatever is
+  left of a finite space, then there is none.
 * **Every trial ends.** A value that is no finite number is a failure.
 """
 
@@ -52,7 +52,7 @@ from sweep.search.records import (
     outcome_of,
     read_study,
 )
-from sweep.search.samplers import check_packages, make_sampler
+from sweep.search.samplers import SAMPLERS, check_packages, make_sampler
 from sweep.search.settings import StudySettings
 from sweep.search.space import Space
 from trainables.cells import content_hash
@@ -61,8 +61,8 @@ from trainables.errors import InputError
 JOURNAL = "search.journal"
 """Name of the journal in a sweep's folder."""
 
-ASKS = 10
-"""Known points in a row that a sampler may suggest, and as many random ones after them."""
+RANDOM_ASKS = 10
+"""Known points in a row that are drawn at random, after as many of the sampler's as it may."""
 
 _LONGEST_REASON = 2000
 
@@ -84,7 +84,7 @@ class Study:
         """
         check_packages(settings.sampler)
         check_fit(space, settings)
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.space, self.settings = space, settings
         self._journal = DriverJournal(path)
         self._taken: dict[str, int] = {}
@@ -330,9 +330,10 @@ class Study:
         self._adopted.append(Suggestion(trial.number, point, steps, adopted=True))
 
     def _samplers(self) -> Iterator[str]:
-        if self.settings.sampler != "grid":
-            yield from [self.settings.sampler] * ASKS
-            yield from ["random"] * ASKS
+        name = self.settings.sampler
+        yield from [name] * SAMPLERS[name].asks
+        if name != "grid":
+            yield from ["random"] * RANDOM_ASKS
 
     def _propose(self, sampler: Any) -> Suggestion | None:
         """One suggestion of a sampler; None where it is not to be run."""
@@ -356,7 +357,7 @@ class Study:
         size = self.space.size
         if size is None:
             raise InputError(
-                f"search: {2 * ASKS} suggestions in a row were no new point that the methods allow;"
+                f"search: {RANDOM_ASKS} random points in a row were none that the methods allow;"
                 " allowed: domains whose values mostly go together"
             )
         if self._rest is None:

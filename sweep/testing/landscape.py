@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sweep.search.point import Point
-from sweep.search.study import Study, Suggestion
+from sweep.search.records import Suggestion
+from sweep.search.study import Study
 
 Score = Callable[[Point], float]
 
