@@ -189,6 +189,15 @@ def check_settings(
         raise InputError(f"{prefix}{error}") from None
 
 
+def typed_setting(cls: type[Any], name: str, value: Any, path: str) -> Any:
+    """One value of a setting in the setting's own type, its range not checked.
+
+    Raises:
+        InputError: the value is of another type.
+    """
+    return _typed(get_type_hints(cls)[name], value, path)
+
+
 def _typed(hint: Any, value: Any, path: str) -> Any:
     allowed = _TYPE_NAMES.get(hint, str(hint))
     try:

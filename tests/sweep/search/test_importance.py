@@ -1,0 +1,77 @@
+"""Importance names the parameters that decide, also those of one method only."""
+
+from pathlib import Path
+
+import pytest
+
+from sweep.search.point import Point
+from sweep.search.settings import Objective
+from sweep.testing.landscape import Landscape, simulate
+from tests.sweep.search.spaces import conditional, numeric, open_study
+from trainables.errors import InputError
+
+
+def rate(point: Point) -> float:
+    """Only the learning rate counts, and λ a little."""
+    weight = point.weight if isinstance(point.weight, float) else 0.0
+    return -abs(float(point.settings["learning_rate"]) - 0.02) * 50 + 0.05 * weight
+
+
+@pytest.mark.parametrize("evaluator", ["ped_anova", "fanova"])
+def test_what_decides_is_named(tmp_path: Path, evaluator: str) -> None:
+    with open_study(tmp_path, numeric(), sampler="random") as study:
+        simulate(study, Landscape(rate), 60)
+        found = study.importance(evaluator)
+    assert list(found) == ["score"]
+    assert list(found["score"]) == ["soft.learning_rate", "soft.lambda"]
+    assert found["score"]["soft.learning_rate"] > 0.8
+    assert sum(found["score"].values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("sampler", ["random", "nsga2"])
+def test_parameters_of_one_method(tmp_path: Path, sampler: str) -> None:
+    """Parameters that a point does not use say nothing, whether they were drawn or not."""
+
+    def score(point: Point) -> float:
+        return rate(point) if point.method == "soft" else -3.0
+
+    with open_study(tmp_path, conditional(), sampler=sampler) as study:
+        simulate(study, Landscape(score), 80)
+        everything = study.importance()["score"]
+        soft = study.importance(method="soft")["score"]
+        words = study.importance(method="words")["score"]
+    assert set(soft) == {
+        "sources",
+        "soft.lambda",
+        "soft.lambda.value",
+        "soft.learning_rate",
+        "soft.prompt_length",
+    } | (set(soft) & {"method"})
+    assert set(everything) >= {"method", "soft.learning_rate", "words.k"}
+    if sampler == "random":  # a search that closes in makes importance a matter of its path
+        assert max(soft, key=lambda name: soft[name]) == "soft.learning_rate"
+        assert everything["words.vocabulary"] < everything["soft.learning_rate"]
+    assert not any(name.startswith("soft.") for name in words)
+
+
+def test_minimised_objectives_are_read_the_right_way(tmp_path: Path) -> None:
+    both = (Objective("gain"), Objective("loss", "minimize"))
+    with open_study(tmp_path, numeric(), sampler="random", objectives=both) as study:
+        for _ in range(60):
+            found = study.ask()
+            assert found is not None
+            weight = float(found.point.weight or 0.0)
+            study.complete(found.number, {"gain": rate(found.point), "loss": (weight - 0.2) ** 2})
+        importance = study.importance()
+    assert list(importance) == ["gain", "loss"]
+    assert next(iter(importance["gain"])) == "soft.learning_rate"
+    assert next(iter(importance["loss"])) == "soft.lambda"
+
+
+def test_too_few_points_and_unknown_evaluators(tmp_path: Path) -> None:
+    with open_study(tmp_path, numeric()) as study:
+        assert study.importance() == {"score": {}}
+        simulate(study, Landscape(rate), 3)
+        assert study.importance() == {"score": {}}
+        with pytest.raises(InputError, match="importance: found 'x'; allowed: ped_anova, fanova"):
+            study.importance("x")
