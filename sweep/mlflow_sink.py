@@ -19,12 +19,11 @@ from typing import Any
 from sweep.ledger import Record
 from trainables.ceiling import gap_recovered
 from trainables.cells import Cell
-from trainables.settings import TransferSettings, default_of
+from trainables.settings import TransferSettings, default_of, family_of
 
 ANNEALING_LAMBDA = -1.0
-NO_SOURCE = "none"
-NO_SOLVER = "none"
-"""Hard prompts are carried as text."""
+NONE = "none"
+"""Value of a parameter that means nothing in a run, such as the solver of a hard prompt."""
 NO_SELECTION = str(TransferSettings().selection)
 """Cells name a selection only where there is one."""
 GAIN = "transfer/gain_over_empty"
@@ -58,7 +57,8 @@ class SinkTarget:
 class MlflowSink:
     """Writes transfer records to MLflow in the background; never raises into the sweep.
 
-    A transfer record waits for the Empty score of its target and task, which its gain needs;
+    A transfer record waits for the score without a prompt on its target and task, which its gain
+    needs (row Empty; Manual for hard prompts that have the template);
     :meth:`close` writes what still waits without a gain, which a later run of the command adds.
     It does not wait for row Direct, whose tunings may take long: the share of the gap recovered is
     added to its run once they are all there.
@@ -145,8 +145,8 @@ class MlflowSink:
 
     def _sort(self, record: Record, writer: "RunWriter | None") -> None:
         cell, state = record["cell"], self._state
-        place = (cell["target"], cell["task"])
-        if cell["kind"] == "reference" and cell["row"] == "empty":
+        place = (_without_prompt(cell), cell["target"], cell["task"])
+        if cell["kind"] == "reference":
             state.empty[place] = record["result"]["score"]
             for waiting in state.waiting.pop(place, []):
                 self._put(waiting, state.empty[place], writer)
@@ -158,7 +158,9 @@ class MlflowSink:
         elif record["id"] in (ceiling := self._ceiling(record)).planned:
             ceiling.scores[record["id"]] = record["result"]["score"]
             while ceiling.level is not None and ceiling.late and state.error is None:
-                self._put(ceiling.late.pop(), state.empty[place], writer)
+                late = ceiling.late.pop()
+                place = (_without_prompt(late["cell"]), cell["target"], cell["task"])
+                self._put(late, state.empty[place], writer)
 
     def _ceiling(self, record: Record) -> "_Ceiling":
         cell = record["cell"]
@@ -182,7 +184,15 @@ class MlflowSink:
 
 
 _Place = tuple[str, str, str]
-"""Method, target and task."""
+"""Method (or reference row), target and task."""
+
+
+def _without_prompt(cell: Mapping[str, Any]) -> str:
+    """The reference row that a transfer's gain is over; of a reference, its own row."""
+    if cell["kind"] == "reference":
+        return str(cell["row"])
+    templated = family_of(cell["method"]) == "hard" and cell["settings"].get("template")
+    return "manual" if templated else "empty"
 
 
 @dataclass
@@ -203,8 +213,8 @@ class _Ceiling:
 
 @dataclass
 class _State:
-    empty: dict[tuple[str, str], float] = field(default_factory=dict)
-    waiting: dict[tuple[str, str], list[Record]] = field(default_factory=dict)
+    empty: dict[_Place, float] = field(default_factory=dict)
+    waiting: dict[_Place, list[Record]] = field(default_factory=dict)
     error: Exception | None = None
     lost: int = 0
 
@@ -227,8 +237,9 @@ def run_params(
     """Parameters of a transfer's run: the same keys for every run, each with a value."""
     cell = record["cell"]
     tuned = settings.get(cell["inputs"][0], {}) if cell["inputs"] else {}
-    weight = ANNEALING_LAMBDA if cell["weight"] is None else cell["weight"]
-    names = [*cell["sources"], *[NO_SOURCE] * sources][:sources]
+    annealed = cell["schedule"] == "annealing"
+    weight = ANNEALING_LAMBDA if annealed else cell["weight"] or 0.0
+    names = [*cell["sources"], *[NONE] * sources][:sources]
     return {
         "method": cell["method"],
         "row": cell["row"],
@@ -239,10 +250,15 @@ def run_params(
         "lambda": f"{weight:g}",
         "schedule": cell["schedule"],
         "prompt_length": str(tuned.get("prompt_length", 0)),
-        "position": str(tuned.get("position", default_of(cell["method"], "position"))),
-        "init": str(tuned.get("init", default_of(cell["method"], "init"))),
-        "solver": str(cell["settings"].get("solver", NO_SOLVER)),
+        "position": str(tuned.get("position", default_of(cell["method"], "position") or "prefix")),
+        "init": str(tuned.get("init", default_of(cell["method"], "init") or NONE)),
+        "solver": str(cell["settings"].get("solver", NONE)),
         "selection": str(cell["settings"].get("selection", NO_SELECTION)),
+        "vocabulary": str(cell["settings"].get("vocabulary", NONE)),
+        "s": str(cell["settings"].get("s", 0)),
+        "k": str(cell["settings"].get("k", 0)),
+        "state": str(cell["settings"].get("state", NONE)),
+        "counterparts": "+".join(cell.get("counterparts", ())) or NONE,
     }
 
 
@@ -318,13 +334,17 @@ class RunWriter:
 
     def _create(self, record: Record, stamp: int) -> str:
         cell = record["cell"]
-        label = cell["schedule"] if cell["weight"] is None else f"{cell['weight']:g}"
+        annealed = cell["schedule"] == "annealing"
+        label = cell["schedule"] if annealed else f"{cell['weight'] or 0:g}"
+        if family_of(cell["method"]) == "hard":
+            label = f"{cell['method']} {cell['row']}"
         tags = {
             "mlflow.parentRunId": self._parent,
             "cell": record["id"],
             "pack": record["pack"],
             "prompt_file": (record["prompt"] or {}).get("file", ""),
             "nearest_words": str(record["result"].get("nearest", ""))[:5000],
+            "prompt": str(record["result"].get("text", ""))[:5000],
         }
         name = f"{'+'.join(cell['sources'])} to {cell['target']} {cell['task']} {label}"
         seconds = float(record["result"].get("transfer_seconds") or 0.0)

@@ -209,6 +209,7 @@ def test_every_run_has_every_parameter(filled: tuple[Plan, Path, list[Record]]) 
         (
             *("method", "row", "task", "target", "source_1", "source_2", "source_3", "seed"),
             *("lambda", "schedule", "prompt_length", "position", "init", "solver", "selection"),
+            *("vocabulary", "s", "k", "state", "counterparts"),
         )
     }
     assert {(params["solver"], params["selection"]) for params in found} == {
@@ -271,3 +272,34 @@ def test_the_spec_may_name_another_place(tmp_path: Path) -> None:
     assert sink.close() is None
     assert (tmp_path / "elsewhere.db").is_file()
     assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_runs_of_hard_prompts_have_every_parameter_and_their_own_gain() -> None:
+    cell = {
+        "kind": "transfer",
+        "row": "agreement",
+        "method": "pez",
+        "task": "one",
+        "target": "t",
+        "sources": ["a"],
+        "counterparts": ["b", "c"],
+        "seed": 1,
+        "weight": None,
+        "schedule": "none",
+        "inputs": ["x"],
+        "settings": {"vocabulary": "agreement", "s": 500, "k": 64, "state": "projected"},
+    }
+    soft = {**cell, "row": "ours", "method": "soft", "weight": 0.5, "schedule": "constant"}
+    soft |= {"settings": {"solver": "ridge"}}
+    del soft["counterparts"]
+    hard_params = run_params({"cell": cell}, {"x": {"prompt_length": 10}}, 2)
+    soft_params = run_params({"cell": soft}, {"x": {"prompt_length": 5}}, 2)
+    assert set(hard_params) == set(soft_params)
+    assert all(hard_params.values())
+    assert all(soft_params.values())
+    wanted = {"vocabulary": "agreement", "s": "500", "k": "64", "state": "projected"}
+    assert wanted.items() <= hard_params.items()
+    assert hard_params["counterparts"] == "b+c"
+    assert hard_params["lambda"] == "0"
+    assert hard_params["solver"] == soft_params["vocabulary"] == "none"
+    assert soft_params["k"] == "0"
