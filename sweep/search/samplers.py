@@ -1,16 +1,42 @@
 """Samplers by name: what each can do, and how it is made. Optuna is imported only then."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
-    from sweep.search.settings import StudySettings
+
+class Direction(Protocol):
+    """An objective: ``maximize`` or ``minimize``."""
+
+    @property
+    def direction(self) -> str:
+        """Which of the two."""
+
+
+class Wishes(Protocol):
+    """What samplers ask of a study's settings."""
+
+    @property
+    def objectives(self) -> Sequence[Direction]:
+        """At least one."""
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several objectives."""
+
+    @property
+    def startup(self) -> int:
+        """Random points before a model learns."""
+
+    @property
+    def population(self) -> int:
+        """Points in a generation."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +56,7 @@ class SamplerKind:
         packages: what must be installed besides Optuna.
     """
 
-    make: "Callable[[int, StudySettings], BaseSampler] | None"
+    make: "Callable[[int, Wishes], BaseSampler] | None"
     flat: bool | None = None
     several: bool = True
     constraints: bool = True
@@ -39,7 +65,7 @@ class SamplerKind:
     packages: tuple[str, ...] = ()
 
 
-def _tpe(seed: int, settings: "StudySettings") -> "BaseSampler":
+def _tpe(seed: int, settings: "Wishes") -> "BaseSampler":
     from optuna.samplers import TPESampler
 
     # Per group of parameters that occur together (those of one method) a joint density; with
@@ -48,31 +74,31 @@ def _tpe(seed: int, settings: "StudySettings") -> "BaseSampler":
     return TPESampler(seed=seed, n_startup_trials=settings.startup, multivariate=joint, group=joint)
 
 
-def _nsga2(seed: int, settings: "StudySettings") -> "BaseSampler":
+def _nsga2(seed: int, settings: "Wishes") -> "BaseSampler":
     from optuna.samplers import NSGAIISampler
 
     return NSGAIISampler(seed=seed, population_size=settings.population)
 
 
-def _nsga3(seed: int, settings: "StudySettings") -> "BaseSampler":
+def _nsga3(seed: int, settings: "Wishes") -> "BaseSampler":
     from optuna.samplers import NSGAIIISampler
 
     return NSGAIIISampler(seed=seed, population_size=settings.population)
 
 
-def _gp(seed: int, settings: "StudySettings") -> "BaseSampler":
+def _gp(seed: int, settings: "Wishes") -> "BaseSampler":
     from optuna.samplers import GPSampler
 
     return GPSampler(seed=seed, n_startup_trials=settings.startup, warn_independent_sampling=False)
 
 
-def _cmaes(seed: int, settings: "StudySettings") -> "BaseSampler":
+def _cmaes(seed: int, settings: "Wishes") -> "BaseSampler":
     from sweep.search.cma import ReplayedCma
 
     return ReplayedCma(seed, maximize=settings.objectives[0].direction == "maximize")
 
 
-def _random(seed: int, settings: "StudySettings") -> "BaseSampler":
+def _random(seed: int, settings: "Wishes") -> "BaseSampler":
     from optuna.samplers import RandomSampler
 
     return RandomSampler(seed=seed)
@@ -106,7 +132,7 @@ def check_packages(name: str) -> None:
             )
 
 
-def make_sampler(name: str, seed: int, settings: "StudySettings") -> Any:
+def make_sampler(name: str, seed: int, settings: "Wishes") -> Any:
     """The Optuna sampler of that name; a random one for the grid."""
     make = SAMPLERS[name].make or _random
     return make(seed, settings)
