@@ -183,6 +183,11 @@ def _find(ledger: Ledger, start: str) -> str:
             " of it that no other id shares"
         )
     record = ledger.record(found[0])
+    if "text" in record["result"]:
+        raise InputError(
+            f"--cell: {found[0]} is the hard prompt {record['result']['text']!r}, a text to copy;"
+            " allowed: a cell of soft prompts"
+        )
     if record["prompt"] is None:
         raise InputError(
             f"--cell: {found[0]} is the reference row {record['cell']['row']!r}, which has no"
