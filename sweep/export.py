@@ -166,7 +166,8 @@ def _best(folder: Path, top: int) -> list[str]:
     found = [str(name) for rows in ranked(soft) for name in rows["cell"].head(top)]
     if not found:
         raise InputError(
-            f"{folder}: no transferred prompt has finished yet; allowed: a sweep with one,"
+            f"{folder}: no transferred soft prompt has finished yet (hard ones are texts, in"
+            " results.csv); allowed: a sweep with one,"
             " or --cell with the id of a tuned prompt"
         )
     return found
