@@ -155,16 +155,20 @@ def with_defaults(content: Mapping[str, Any]) -> dict[str, Any]:
             full: dict[str, Any] = prepare_config(dict(content))
             validate_config(full)
     except Exception as error:
-        # Ray's own way to give up says on the terminal why, and nothing in the exception.
-        lines = [*said.getvalue().splitlines(), *str(error).splitlines()]
-        raise NotAClusterFileError([f"Ray refuses it: {_sentence(lines)}"]) from None
+        # Where Ray gives up in its own way, the reason is on the terminal, not in the exception.
+        reason = str(error)
+        if not reason or "cli_logger" in reason:
+            reason = said.getvalue()
+        raise NotAClusterFileError([f"Ray refuses it: {_sentence(reason)}"]) from None
     return full
 
 
-def _sentence(lines: list[str]) -> str:
-    """The first line that says something, without colours and Ray's marks."""
-    clean = (re.sub(r"\x1b\[[0-9;]*m|^\s*[!x×]*\s*", "", line).strip(" .!") for line in lines)
-    return next((line for line in clean if line), "no reason given")[:_LONGEST]
+def _sentence(text: str) -> str:
+    """The first line that gives a reason, without colours, times and levels."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    reasons = (line for line in lines if not re.search(r"\b(WARN|INFO)\b", line))
+    clean = (re.sub(r"^.*\.py:\d+ -- ", "", line).strip(" .!") for line in reasons)
+    return next((line for line in clean if line), "it gives no reason")[:_LONGEST]
 
 
 @contextlib.contextmanager

@@ -171,7 +171,7 @@ def script_leaves_nothing(file: ClusterFile) -> Iterator[str]:
     """Several jobs may share a node, and a job may end at any line."""
     if file.mounts is not None:
         return
-    if not re.search(r"^\s*trap\s.*\bEXIT\b", file.commands, re.MULTILINE):
+    if not re.search(r"^\s*trap\s+(?!-\s).*\bEXIT\b", file.commands, re.MULTILINE):
         yield "it cleans nothing up when it ends; allowed: trap … EXIT"
     if re.search(r"\bray stop\b", file.commands):
         yield "ray stop ends the Ray of other jobs on the node too; allowed: kill by process id"
@@ -214,7 +214,7 @@ def _marked(file: ClusterFile) -> Iterator[tuple[str, range, str]]:
     """Each mark as ``EDIT 1/3 (what)``, the lines up to the next one, and their text."""
     lines = file.text.splitlines()
     marks = [(number, found) for number, line in enumerate(lines) if (found := _EDIT.search(line))]
-    ends = [number for number, _ in marks[1:]] + [len(lines)]
+    ends = [*(number for number, _ in marks), len(lines)][1:]
     for (number, found), end in zip(marks, ends, strict=True):
         what = re.split(r"[:.,(]", found[2])[0].strip()
         yield f"{found[1]} ({what})", range(number, end), "\n".join(lines[number:end])
