@@ -60,8 +60,7 @@ trap clean_up EXIT
 trap 'told=1; if [ -n "$sweep_pid" ]; then kill -TERM "$sweep_pid"; else exit 143; fi' TERM INT
 
 on_node "${nodes[0]}" ray start --head --block --port="$port" --temp-dir="$temporary" \
-  --num-cpus=0 --num-gpus=0 --dashboard-host=127.0.0.1 --include-dashboard=false \
-  --ray-client-server-port=0 &
+  --num-cpus=0 --num-gpus=0 --dashboard-host=127.0.0.1 --include-dashboard=false &
 started+=($!)
 
 until (exec 3<> "/dev/tcp/${nodes[0]}/$port") 2> /dev/null; do

@@ -16,6 +16,9 @@ from trainables.errors import InputError
 _KEEP_BYTES = str(1 << 30)
 _OBJECT_STORE_BYTES = 256 << 20  # packs and prompts are small; Ray's default is 30 % of the memory
 _PATIENCE = 10.0  # seconds for a cluster's head to answer
+_AHEAD = "16"
+"""Packs that wait for a place in a cluster. Ray Tune's one would start workers one by one: the
+autoscaler sees what waits, and a node takes minutes to come."""
 
 
 class RayLostError(Exception):
@@ -44,6 +47,8 @@ def prepare_environment(local: bool) -> None:
         defaults["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         if "RAY_AUTH_MODE" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
             defaults |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    else:
+        defaults["TUNE_MAX_PENDING_TRIALS_PG"] = _AHEAD
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
 

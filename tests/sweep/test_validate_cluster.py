@@ -62,7 +62,12 @@ MISTAKES: list[tuple[str, str, dict[str, str], list[str]]] = [
     ("schema", "cluster.yaml", {"idle_timeout_minutes": "idle_minutes"}, ["'idle_minutes' was"]),
     ("schema", "cluster.yaml", {AWS_HEAD: "resources: {GPU: 0.5}"}, ["resources.GPU: 0.5 is not"]),
     ("schema", "cluster.yaml", {"provider:": "metadata:"}, ["'provider' is a required"]),
-    ("refused", "cluster.yaml", {"head_node_type: head": "head_node_type: main"}, ["main"]),
+    (
+        "refused",
+        "cluster.yaml",
+        {"head_node_type: head": "head_node_type: main"},
+        ["must be one of"],
+    ),
     ("refused", "cluster.yaml", {"type: aws": "type: awss"}, ["awss"]),
     ("refused", "cluster.yaml", {"min_workers: 0": "min_workers: 9"}, ["smaller than the sum"]),
     (
