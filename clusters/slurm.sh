@@ -43,17 +43,17 @@ export RAY_USAGE_STATS_ENABLED=0
 started=()
 sweep_pid= told=
 
+# In a subshell of its own, always: so the number kept in `started` is srun's.
 on_node() {
-  srun --overlap --nodes=1 --ntasks=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" --nodelist="$@"
+  exec srun --overlap --nodes=1 --ntasks=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" --nodelist="$@"
 }
 
 clean_up() {
   trap - EXIT TERM INT
-  # Workers first, the head last; each `ray start --block` takes what it started with it.
-  for ((i = ${#started[@]} - 1; i >= 0; i--)); do
-    kill "${started[i]}" 2> /dev/null || true
-    wait "${started[i]}" 2> /dev/null || true
-  done
+  # `ray start --block` takes what it started with it.
+  kill "${started[@]}" 2> /dev/null || true
+  wait "${started[@]}" 2> /dev/null || true
+  timeout 20 srun --overlap --ntasks-per-node=1 rm -rf "$temporary" || true
   rm -f "$RAY_AUTH_TOKEN_PATH"
 }
 trap clean_up EXIT
@@ -69,7 +69,7 @@ until (exec 3<> "/dev/tcp/${nodes[0]}/$port") 2> /dev/null; do
 done
 
 for node in "${nodes[@]:1}"; do
-  on_node "$node" ray start --address="$RAY_ADDRESS" --block \
+  on_node "$node" ray start --address="$RAY_ADDRESS" --block --temp-dir="$temporary" \
     --num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus="${SLURM_GPUS_ON_NODE:-0}" &
   started+=($!)
 done

@@ -1,5 +1,8 @@
 """Sweeps on clusters of several nodes inside this machine, with GPUs that are only counted."""
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -7,14 +10,18 @@ from typing import Any
 import pytest
 import yaml
 
+from sweep.cluster import prepare_environment
 from sweep.runner import Options, run
+from sweep.tell import folder_status
 from sweep.testing.tabulated import SECONDS
+from tests.conftest import ROOT
 from tests.sweep.clusters import (
     LOOPBACK,
     RAY,
     answers,
     cluster_of,
     free_port,
+    processes_of,
     ray_folder,
     started,
     wait_for,
@@ -23,6 +30,7 @@ from tests.sweep.drive import no_check, no_report, the_plan
 from tests.sweep.folders import check_complete, check_mlflow
 from tests.sweep.noted import EXECUTOR, NODES, notes, packs_by_node
 from tests.sweep.samples import plan_of
+from trainables.errors import InputError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180), pytest.mark.usefixtures("ray_folder")]
 __all__ = ["ray_folder"]
@@ -172,3 +180,127 @@ def gpus(address: str) -> float:
         return float(ray.cluster_resources().get("GPU", 0))
     finally:
         ray.shutdown()
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, ray_folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The command of a SLURM job whose three nodes are all this machine.
+
+    ``scontrol`` and ``srun`` are stand-ins: one names the nodes, the other runs a command here.
+    """
+    environment = tmp_path / "env"
+    (environment / "bin").mkdir(parents=True)
+    shell, here = "#!/usr/bin/env bash\n", "127.0.0.1"
+    for name, text in {
+        "scontrol": f"{shell}printf '%s\\n' {here} {here} {here}\n",
+        "srun": f'{shell}while [[ $1 == --* ]]; do shift; done\nexec "$@"\n',
+        "sweep": f'{shell}exec {sys.executable} -m sweep.cli "$@"\n',
+        "ray": f'{shell}exec {RAY} "$@"\n',
+        "python": f'{shell}exec {sys.executable} "$@"\n',
+        "activate": f"PATH={environment / 'bin'}:$PATH\n",
+    }.items():
+        (environment / "bin" / name).write_text(text)
+        (environment / "bin" / name).chmod(0o755)
+    job = next(number for number in range(os.getpid() % 10_000, 20_000) if port_is_free(number))
+    for name, value in {
+        "PROMPTSWEEP_ENV": environment,
+        "HOME": tmp_path,
+        "SLURM_JOB_ID": job,
+        "SLURM_JOB_NODELIST": "node[1-3]",
+        "SLURM_CPUS_PER_TASK": 1,
+        "SLURM_GPUS_ON_NODE": 0,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    # `ray start` takes the loopback interface for a head without workers; the job asks for a token.
+    monkeypatch.delenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
+    return ["bash", str(ROOT / "clusters" / "slurm.sh"), "smoke", str(tmp_path / "out")]
+
+
+def port_is_free(job: int) -> bool:
+    return not answers(20_000 + job % 10_000)
+
+
+def token_of_the_job() -> Path:
+    return Path.home() / f".promptsweep-token-{os.environ['SLURM_JOB_ID']}"
+
+
+def temporary_of_the_job() -> Path:
+    return Path(f"/tmp/promptsweep-{os.environ['SLURM_JOB_ID']}")
+
+
+@pytest.mark.slow
+def test_a_slurm_job_from_start_to_end(slurm: list[str], tmp_path: Path) -> None:
+    log = tmp_path / "job.log"
+    with started(slurm, log, {}) as job:
+        wait_for(token_of_the_job().exists, 30, log)
+        assert token_of_the_job().stat().st_mode & 0o777 == 0o600
+        wait_for(lambda: job.poll() is not None, 150, log)
+        assert job.returncode == 0, log.read_text()
+    assert not token_of_the_job().exists()
+    assert not temporary_of_the_job().exists()
+    assert processes_of(temporary_of_the_job()) == []
+    status = folder_status(tmp_path / "out")
+    assert (status["state"], status["done"], status["failed"]) == ("done", 18, 0)
+
+
+@pytest.mark.slow
+def test_a_slurm_job_that_runs_out_of_time(slurm: list[str], tmp_path: Path) -> None:
+    """SLURM says so in advance; the sweep stops in order and the job leaves nothing behind."""
+    log = tmp_path / "job.log"
+    with started(slurm, log, {}) as job:
+        wait_for(lambda: "18 to run" in log.read_text(), 60, log)
+        job.terminate()
+        wait_for(lambda: job.poll() is not None, 90, log)
+        assert job.returncode in (130, 143), log.read_text()
+    assert not token_of_the_job().exists()
+    assert processes_of(temporary_of_the_job()) == []
+    assert "Traceback" not in log.read_text()
+
+
+def test_the_wrong_token_is_one_sentence(
+    tmp_path: Path, ray_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    port, log = free_port(), tmp_path / "head.log"
+    head = [
+        *(RAY, "start", "--head", "--block", f"--port={port}", f"--node-ip-address={LOOPBACK}"),
+        *("--num-cpus=0", "--num-gpus=0", "--include-dashboard=false"),
+    ]
+    command = [sys.executable, "-m", "sweep.cli", "run", "smoke", "--out", str(tmp_path / "out")]
+    with started(head, log, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 32}):
+        wait_for(lambda: answers(port), 60, log)
+        for token in ({}, {"RAY_AUTH_TOKEN": "b" * 32}):
+            found = subprocess.run(
+                [*command, "--address", f"{LOOPBACK}:{port}"],
+                env={**os.environ, "RAY_AUTH_MODE": "token", **token},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert found.returncode == 2, found.stderr
+            assert "does not let this driver in" in found.stderr.splitlines()[-1]
+            assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("noted", [None, "127.0.0.1:9"])
+def test_auto_without_a_cluster(
+    noted: str | None, ray_folder: Path, tmp_path: Path, no_ray: None
+) -> None:
+    """Neither a note that outlived its cluster nor somebody's own Ray is taken for one."""
+    if noted:
+        (ray_folder / "ray").mkdir()
+        (ray_folder / "ray" / "ray_current_cluster").write_text(noted)
+    reason = f"which is {noted}, " if noted else r"\(no ray start"
+    with pytest.raises(InputError, match=f"no Ray cluster at auto,? {reason}"):
+        run(plan_of(), tmp_path, options([], "auto"))
+
+
+def test_packs_wait_ahead_in_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray Tune's one waiting trial would start the workers of a cluster one by one."""
+    name = "TUNE_MAX_PENDING_TRIALS_PG"
+    monkeypatch.setattr(os, "environ", {})
+    prepare_environment(local=True)
+    assert name not in os.environ
+    prepare_environment(local=False)
+    assert int(os.environ[name]) > 1
