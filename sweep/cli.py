@@ -210,6 +210,25 @@ def ui(
     raise typer.Exit(serve(folder, port))
 
 
+@app.command()
+def validate_cluster(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A Ray cluster YAML, or a SLURM script.")
+    ],
+) -> None:
+    """Check a cluster file offline, before it costs money."""
+    from sweep.validate_cluster import validate_cluster as validate
+
+    verdict = validate(file)
+    for sentence in verdict.mistakes:
+        print(f"error: {sentence}", file=sys.stderr)
+    for sentence in verdict.warnings:
+        print(f"warning: {sentence}", file=sys.stderr)
+    if verdict.mistakes:
+        raise typer.Exit(MISTAKE)
+    print(f"{file}: in order")
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Entry point of the ``sweep`` command.
 

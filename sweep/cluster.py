@@ -16,6 +16,10 @@ from trainables.errors import InputError
 _KEEP_BYTES = str(1 << 30)
 _OBJECT_STORE_BYTES = 256 << 20  # packs and prompts are small; Ray's default is 30 % of the memory
 _PATIENCE = 10.0  # seconds for a cluster's head to answer
+_LONGEST = 300
+_AHEAD = "16"
+"""Packs that wait for a place in a cluster. Ray Tune's one would start workers one by one: the
+autoscaler sees what waits, and a node takes minutes to come."""
 
 
 class RayLostError(Exception):
@@ -44,6 +48,8 @@ def prepare_environment(local: bool) -> None:
         defaults["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         if "RAY_AUTH_MODE" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
             defaults |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    else:
+        defaults["TUNE_MAX_PENDING_TRIALS_PG"] = _AHEAD
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
 
@@ -117,15 +123,44 @@ def _start_local(common: Mapping[str, Any], folder: Path) -> None:
 
 def _connect(common: Mapping[str, Any], address: str) -> None:
     import ray
+    from ray.exceptions import AuthenticationError
 
+    shown, heard = address, False
     try:
-        _knock(address)
-        ray.init(address=address, **common)
-    except (OSError, ValueError, OverflowError, RuntimeError) as error:
+        found = _found(address)
+        shown = address if found == address else f"{address}, which is {found},"
+        _knock(found)
+        heard = True
+        ray.init(address=found, **common)
+    except (OSError, ValueError, OverflowError, RuntimeError, AuthenticationError) as error:
+        if isinstance(error, AuthenticationError) or (heard and isinstance(error, OSError)):
+            raise InputError(
+                f"--address: the Ray cluster at {shown} does not let this driver in"
+                f" ({_first_line(error).partition('. ')[0]}); allowed: the token it was started"
+                " with, in ~/.ray/auth_token or where RAY_AUTH_TOKEN_PATH says"
+            ) from None
         raise InputError(
-            f"--address: no Ray cluster at {address} ({_first_line(error)});"
+            f"--address: no Ray cluster at {shown} ({_one_line(error)});"
             " allowed: host:port of a cluster's head, or auto on one of its nodes"
         ) from None
+
+
+def _found(address: str) -> str:
+    """What ``auto`` stands for: the variable RAY_ADDRESS, or the cluster that Ray has noted.
+
+    Given ``auto`` itself, Ray would also take any Ray of this machine, say another sweep's own.
+
+    Raises:
+        ConnectionError: there is none.
+    """
+    if address != "auto":
+        return address
+    from ray._private.utils import read_ray_address
+
+    found = os.environ.get("RAY_ADDRESS") or read_ray_address()
+    if not found or found == "auto":
+        raise ConnectionError("no ray start has run on this machine, and RAY_ADDRESS is not set")
+    return str(found)
 
 
 def check_resources(resources: Resources, here: Mapping[str, float]) -> None:
@@ -151,14 +186,21 @@ def _knock(address: str) -> None:
 
     Raises:
         OSError: nobody does.
-        ValueError: ``address`` is neither ``auto`` nor ``host:port``.
+        ValueError: ``address`` is no ``host:port``.
     """
-    if address == "auto":
-        return
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdigit():
         raise ValueError("that is no host:port")
+    from ray._private.services import canonicalize_bootstrap_address
+
+    # Ray takes this machine's own address instead of 127.0.0.1, unless told otherwise.
+    host, _, port = (canonicalize_bootstrap_address(address) or address).rpartition(":")
     socket.create_connection((host, int(port)), _PATIENCE).close()
+
+
+def _one_line(error: Exception) -> str:
+    """All of a message: that versions differ, Ray tells in five lines."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:_LONGEST]
 
 
 def _first_line(error: Exception) -> str:

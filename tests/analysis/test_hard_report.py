@@ -265,5 +265,5 @@ def test_export_of_the_best_takes_soft_prompts_alone(tmp_path: Path) -> None:
     cells = {cell.id: cell for cell in build(tmp_path / "both", BOTH)}
     assert [cells[name].method for name in _best(tmp_path / "both", 3)] == ["soft"] * 3
     build(tmp_path / "hard", HARD_ONLY)
-    with pytest.raises(InputError, match="no transferred prompt has finished yet"):
+    with pytest.raises(InputError, match="no transferred soft prompt has finished yet"):
         _best(tmp_path / "hard", 3)

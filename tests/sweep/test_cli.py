@@ -61,7 +61,10 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     assert sweep("--help") == 0
     text = capsys.readouterr().out
     names = [line.split()[0] for line in text.partition("Commands:")[2].strip().splitlines()]
-    assert names == ["presets", "plan", "calibrate", "run", "status", "report", "export", "ui"]
+    assert names == [
+        *("presets", "plan", "calibrate", "run", "status", "report", "export", "ui"),
+        "validate-cluster",
+    ]
     options = {
         name: {word for word in _help(name, capsys).split() if word.startswith("--")}
         for name in names
@@ -75,6 +78,7 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         "report": {"--select-lambda", "--help"},
         "export": {"--cell", "--best", "--top", "--format", "--to", "--help"},
         "ui": {"--port", "--help"},
+        "validate-cluster": {"--help"},
     }
 
 
@@ -118,6 +122,7 @@ def test_a_preset_is_printed_to_start_from(
         (["status", "{folder}"], "no sweep's folder"),
         (["report", "{folder}"], "no sweep's folder"),
         (["ui", "{folder}"], "no sweep's folder"),
+        (["validate-cluster", "{folder}/none.yaml"], "cannot be read"),
         (["report", "{folder}/sweep", "--select-lambda", "test"], "allowed: pair, task, source"),
     ],
 )

@@ -239,4 +239,4 @@ def test_a_sweep_without_transfers(tmp_path: Path, capsys: pytest.CaptureFixture
     plan = plan_of()
     bind(tmp_path, plan, {})
     fill(Ledger(tmp_path), [cell for cell in plan.cells if cell.kind == "source"])
-    refuse(capsys, "no transferred prompt has finished yet", str(tmp_path))
+    refuse(capsys, "no transferred soft prompt has finished yet", str(tmp_path))
