@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from trainables.cells import Cell, ModelRef, Pack, PackOutcome, TaskRef, content_hash
+from trainables.settings import family_of
 
 EXECUTOR = f"{__name__}:run_tabulated"
 SECONDS = "PROMPTSWEEP_TABULATED_SECONDS"
@@ -58,6 +59,8 @@ def tabulated_result(cell: Cell, calibration: Sequence[str] = ("batch",)) -> dic
     for name in calibration:
         result[f"score_{name}"] = _fraction(cell.id, "score", name)
         result[f"validation_score_{name}"] = _fraction(cell.id, "validation", name)
+    if cell.kind != "reference" and family_of(cell.method) == "hard":
+        return result | _hard_result(cell)
     if cell.kind == "source":
         result |= {
             "best_step": 3,
@@ -76,10 +79,39 @@ def tabulated_result(cell: Cell, calibration: Sequence[str] = ("batch",)) -> dic
     return result
 
 
+def _hard_result(cell: Cell) -> dict[str, Any]:
+    source = cell.kind == "source"
+    found: dict[str, Any] = {
+        "text": _text(cell.id if source else cell.inputs[0]),
+        "ids": [1, 2, 3],
+        "n_tokens": 3,
+        "roundtrip_exact": True,
+        "log_perplexity": 10 * _fraction(cell.id, "perplexity"),
+        "dictionary_share": _fraction(cell.id, "dictionary"),
+    }
+    if source:
+        return found | {
+            "tuned_ids": [1, 2, 3],
+            "score_as_ids": _fraction(cell.id, "score"),
+            "best_step": 3,
+            "steps": 4,
+            "train_seconds": 0.001,
+        }
+    return found | {"transfer_seconds": 0.001}
+
+
+def _text(cell_id: str) -> str:
+    return f"words of {cell_id[:6]}"
+
+
 def tabulated_prompt(cell: Cell) -> np.ndarray | None:
-    """The prompt of a cell [5, 8]; None for references."""
+    """The prompt of a cell: [5, 8], or a text's bytes; None for references and carried texts."""
     if cell.kind == "reference":
         return None
+    if family_of(cell.method) == "hard":
+        if cell.kind == "transfer":
+            return None
+        return np.frombuffer(_text(cell.id).encode(), dtype=np.uint8)
     seed = int(cell.id[:8], 16)
     return np.random.default_rng(seed).standard_normal((5, _WIDTH)).astype(np.float32)
 
