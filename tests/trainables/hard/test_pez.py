@@ -93,10 +93,10 @@ def test_the_projected_state_is_put_back(every: int, monkeypatch: pytest.MonkeyP
             assert torch.equal(before[0], rows[list(of_replica(steps)[step])])
 
 
-@pytest.mark.parametrize("tokens", [descent.STACK_TOKENS, 70])
+@pytest.mark.parametrize("tokens", [2048, 70])
 @pytest.mark.parametrize("variant", ["continuous", "projected", "fluency"])
 def test_stacked_equals_alone(tokens: int, variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(descent, "STACK_TOKENS", tokens)
+    monkeypatch.setitem(descent.PASS_TOKENS, "cpu", tokens)
     task = problem("gpt2", 3)
     stack = replicas_on(words(task, 60), words(task, 90, every=5), seeds=[0, 1, 2])
     chosen = replace(SETTINGS, init="random")
