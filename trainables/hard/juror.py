@@ -10,7 +10,6 @@ from functools import cached_property
 import torch
 
 from trainables.backbones import Encoded
-from trainables.backbones.base import TOKEN_BUDGET
 from trainables.hard.problem import Reading
 
 Ids = tuple[int, ...]
@@ -18,6 +17,10 @@ Ids = tuple[int, ...]
 
 PROMPTS_AT_ONCE = 32
 """Prompts that share a forward pass; more gain nothing and only take memory."""
+
+PASS_TOKENS = 4096
+"""Tokens of a forward pass. A part of a split has few rows of each length: with larger passes, more
+of what is computed is padding."""
 
 
 def same_ids(ids: Ids) -> Ids:
@@ -85,14 +88,19 @@ class Juror:
         room = backbone.family.max_tokens - self.longest
         return 0 < len(tokens) <= room and max(tokens) < backbone.rows
 
+    @torch.no_grad()
     def logits(self, data: Encoded, prompts: Sequence[Ids]) -> torch.Tensor:
         """Label-word logits [P, n, C] of every prompt on the same rows of one of the splits."""
-        reading = self.reading
-        out = torch.empty(len(prompts), len(data), len(reading.label_ids), device=data.ids.device)
+        backbone, label_ids = self.reading.backbone, self.reading.label_ids
+        out = torch.empty(len(prompts), len(data), len(label_ids), device=data.ids.device)
         for places, ids in self._alike(prompts, PROMPTS_AT_ONCE):
             rows = with_slots(data, self.slots, ids.shape[1])
-            vectors = reading.backbone.embeddings[ids]
-            out[places] = reading.backbone.split_logits(rows, reading.label_ids, vectors)
+            vectors = backbone.embeddings[ids]
+            which = torch.tensor(places, device=out.device)[:, None]
+            for part in length_batches(rows.lengths.cpu(), PASS_TOKENS // len(places)):
+                chosen = part.to(out.device)
+                found = backbone.label_logits(vectors, rows.take(chosen), label_ids)
+                out[which, chosen] = found.to(out.dtype)
         return out
 
     @torch.no_grad()
@@ -111,7 +119,7 @@ class Juror:
             owner = torch.arange(len(places)).repeat(count)
             example = torch.arange(count).repeat_interleave(len(places))
             row = rows[torch.tensor(places)][owner, example]
-            for part in length_batches(train.lengths.cpu()[row], TOKEN_BUDGET):
+            for part in length_batches(train.lengths.cpu()[row], PASS_TOKENS):
                 used, own = owner[part].unique(return_inverse=True)
                 vectors = backbone.embeddings[ids[used.to(device)]]
                 batch = train.take(row[part].to(device))

@@ -31,7 +31,9 @@ from trainables.settings.hard import HardSettings
 from trainables.tasks import metrics
 
 STAGES = (64, 256)
-"""Rows after which a candidate may leave the race; in the end all are read."""
+"""Rows after which a candidate may leave the race, and again as many as the last of them each
+time. What trails a best score of B with a score of A is out after a share (1 - B) / (1 - A) of the
+rows, so that one decision early on would seldom fall; 256 rows still fill a forward pass."""
 
 _DECIMALS = 6
 _ROUNDING = 1e-12
@@ -73,6 +75,12 @@ def race_order(gold: torch.Tensor, seed: int = 0) -> torch.Tensor:
         rows = rows[torch.randperm(len(rows), generator=generator)]
         place[rows] = (torch.arange(len(rows), dtype=torch.float64) + 0.5) / len(rows)
     return torch.argsort(place, stable=True)
+
+
+def all_stages(stages: Sequence[int], rows: int) -> list[int]:
+    """Rows of all nested parts of a split: ``stages``, then more by the last of them, then all."""
+    later = range(2 * stages[-1], rows, stages[-1]) if stages else ()
+    return [stage for stage in (*stages, *later) if stage < rows] + [rows]
 
 
 class _Court:
@@ -172,7 +180,8 @@ class Referee:
             margin: if given, a candidate also leaves the race when, on the rows both have read, it
                 is right less often than the best so far by more than this many standard errors of
                 the paired difference. Then the choice is no longer exact; 3 is careful.
-            stages: rows of the nested parts, rising; () reads everything.
+            stages: rows of the first nested parts, rising; the later ones grow by the last of
+                these. () reads everything at once.
             seed: of the order in which rows are read.
         """
         self._courts = [_Court(juror, seed) for juror in jurors]
@@ -180,8 +189,7 @@ class Referee:
         self._rank = TIES[ties]
         self._margin = margin
         self._size = sum(len(court) for court in self._courts)
-        longest = max(len(court) for court in self._courts)
-        self._stages = [*(stage for stage in stages if stage < longest), longest]
+        self._stages = all_stages(stages, max(len(court) for court in self._courts))
         self._known: dict[Ids, _Known] = {}
         self._best = [_Best() for _ in range(replicas)]
 

@@ -19,13 +19,13 @@ class TableModel:
         self.family = SimpleNamespace(max_tokens=64)
         self.rows_read = 0
 
-    def split_logits(
-        self, data: Encoded, label_ids: torch.Tensor, prompts: torch.Tensor
+    def label_logits(
+        self, prompts: torch.Tensor, batch: Encoded, label_ids: torch.Tensor
     ) -> torch.Tensor:
         assert prompts.shape[1:] == (1, 1)
-        self.rows_read += len(prompts) * len(data)
+        self.rows_read += len(prompts) * len(batch)
         number = prompts[:, 0, 0].long()
-        return self.table[number][:, data.ids[:, 1]][..., : len(label_ids)]
+        return self.table[number][:, batch.ids[:, 1]][..., : len(label_ids)]
 
 
 def table_reading(table: torch.Tensor, gold: torch.Tensor) -> Reading:

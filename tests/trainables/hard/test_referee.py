@@ -16,7 +16,7 @@ from trainables.backbones import Layout
 from trainables.errors import InputError
 from trainables.hard.juror import Juror, with_slots
 from trainables.hard.problem import HardProblem, Reading
-from trainables.hard.referee import Referee, race_order, source_referee
+from trainables.hard.referee import Referee, all_stages, race_order, source_referee
 from trainables.settings.hard import HardSettings
 from trainables.tasks import metrics
 
@@ -235,6 +235,13 @@ def test_no_answer_to_the_rows_left_beats_all_right(metric: str) -> None:
         bound = metrics.compute(metric, gold, np.concatenate([known, gold[3:]]), 2)
         for answers in np.ndindex(2, 2, 2, 2):
             assert metrics.compute(metric, gold, np.array([*known, *answers]), 2) <= bound + 1e-12
+
+
+def test_stages() -> None:
+    assert all_stages((64, 256), 1000) == [64, 256, 512, 768, 1000]
+    assert all_stages((64, 256), 512) == [64, 256, 512]
+    assert all_stages((64, 256), 50) == [50]
+    assert all_stages((), 50) == [50]
 
 
 def test_every_beginning_has_the_classes_in_their_proportions() -> None:
