@@ -28,6 +28,10 @@ from trainables.settings.hard import WORDS, HardSettings
 
 Ids = tuple[int, ...]
 
+TOGETHER = 32
+"""Texts evaluated at once: more gain nothing, fewer would fill no pass, and progress is told
+between them."""
+
 SEEDED = ("random", "common")
 """Vocabularies that are drawn anew for each seed."""
 
@@ -193,10 +197,12 @@ def carry_over(
         groups.setdefault((cell.target, layout), []).append(cell)
     done = 0
     for (target, _), group in groups.items():
-        _carry_group(run, target, group, known)
-        done += len(group)
-        if progress:
-            progress("transfer", done, len(cells))
+        for start in range(0, len(group), TOGETHER):
+            some = group[start : start + TOGETHER]
+            _carry_group(run, target, some, known)
+            done += len(some)
+            if progress:
+                progress("transfer", done, len(cells))
 
 
 def _carry_group(
