@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.families import HARD
 from trainables.settings import default_of
+from trainables.settings.hard import WORDS
 
 HARD_ROWS = ("random", "all", "common", "agreement")
 """Table rows of hard prompts, as the cells name them."""
@@ -48,7 +49,6 @@ HARD_COLUMNS: dict[str, str] = {
 }
 """Part of the column dictionary, :data:`analysis.results.COLUMNS`."""
 
-_MAKE_ROWS = ("vocabulary", "s", "k")
 
 
 def hard_values(cell: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,8 +76,8 @@ def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
 def combinations(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Per hard cell, the settings in which the prompts of its method differ, e.g. ``state …``.
 
-    Vocabulary, s and K are not among them: they are rows of one table. A carried prompt has the
-    settings it was tuned with.
+    What says which words a prompt may use (vocabulary, s, K) is not among them: these are rows of
+    one table. A carried prompt has the settings it was tuned with.
 
     Args:
         rows: per record its columns, and its cell's ``settings``.
@@ -95,7 +95,7 @@ def combinations(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
             if method == methods[name]:
                 values[method, key].add(_shown(own[name], method, key))
     varied = sorted(
-        place for place, found in values.items() if len(found) > 1 and place[1] not in _MAKE_ROWS
+        place for place, found in values.items() if len(found) > 1 and place[1] not in WORDS
     )
     labels = {}
     for row in hard:

@@ -91,7 +91,7 @@ def _help(name: str, capsys: pytest.CaptureFixture[str]) -> str:
 def test_presets_are_listed_with_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert sweep("presets") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["paper_a", "quickstart", "smoke"]
+    assert [line.split()[0] for line in lines] == ["paper_a", "paper_b", "quickstart", "smoke"]
     assert all(len(line.split()) > 5 for line in lines)
 
 
