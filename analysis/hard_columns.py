@@ -50,7 +50,6 @@ HARD_COLUMNS: dict[str, str] = {
 """Part of the column dictionary, :data:`analysis.results.COLUMNS`."""
 
 
-
 def hard_values(cell: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of one record; for soft prompts and references all None."""
     settings = flat(cell.get("settings") or {})
