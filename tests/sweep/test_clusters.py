@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sweep.broker import start_broker
 from sweep.cluster import prepare_environment
 from sweep.runner import Options, run
 from sweep.tell import folder_status
@@ -134,6 +135,23 @@ def test_workers_come_and_go_with_the_work(
         # Both were idle for three seconds.
         wait_for(lambda: gpus(address) == 0, 60, log)
     check_complete(out, plan)
+
+
+def test_packs_and_outcomes_lie_beside_the_driver(ray_folder: Path) -> None:
+    """On a worker's node they would be lost with it, and the sweep with them."""
+    import ray
+    from ray._private.state import actors
+
+    with cluster_of(*({"num_cpus": 1} for _ in range(3))) as cluster:
+        for number in range(4):
+            ray.init(address=cluster.address, configure_logging=False, log_to_driver=False)
+            try:
+                broker = start_broker(f"broker-{number}")
+                ray.get(broker.progress.remote())
+                (here,) = (actor for actor in actors().values() if actor["State"] == "ALIVE")
+                assert here["Address"]["NodeID"] == cluster.head_node.node_id
+            finally:
+                ray.shutdown()
 
 
 def fake_cluster(address: str) -> dict[str, Any]:
