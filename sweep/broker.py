@@ -63,7 +63,9 @@ def start_broker(name: str) -> Any:
             namespace=NAMESPACE,
             num_cpus=0,
             max_restarts=0,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=True),
+            # A soft wish is not heard for an actor without resources: it would lie on any node,
+            # and with that node the sweep would die.
+            scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
         )
         .remote()
     )

@@ -15,7 +15,7 @@ from trainables.cells import Pack, PackOutcome
 EXECUTOR = f"{__name__}:run_noted"
 NODES = "PROMPTSWEEP_NOTED_NODES"
 """Environment variable: packs wait until so many nodes have begun one (default 1)."""
-_PATIENCE = 90.0
+_PATIENCE = 200.0
 
 
 def run_noted(

