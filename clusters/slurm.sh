@@ -50,9 +50,11 @@ on_node() {
 
 clean_up() {
   trap - EXIT TERM INT
-  # `ray start --block` takes what it started with it.
-  kill "${started[@]}" 2> /dev/null || true
-  wait "${started[@]}" 2> /dev/null || true
+  # `ray start --block` takes what it started with it. Workers first: each says goodbye to the head.
+  kill "${started[@]:1}" 2> /dev/null || true
+  wait "${started[@]:1}" 2> /dev/null || true
+  kill "${started[@]:0:1}" 2> /dev/null || true
+  wait "${started[@]:0:1}" 2> /dev/null || true
   timeout 20 srun --overlap --ntasks-per-node=1 rm -rf "$temporary" || true
   rm -f "$RAY_AUTH_TOKEN_PATH"
 }
