@@ -36,6 +36,14 @@ class Agenda:
         """Whether nothing waits and nothing runs."""
         return not self._waiting and not self._running
 
+    def add(self, packs: Iterable[Pack]) -> None:
+        """Have further packs run, after those that wait."""
+        new = running_order(packs)
+        for pack in new:
+            for cell in pack.cells:
+                self._failed.pop(cell.id, None)
+        self._waiting += new
+
     @property
     def running(self) -> tuple[Pack, ...]:
         """Packs handed out and not closed yet."""

@@ -54,12 +54,19 @@ def plan(
 ) -> None:
     """Show what a spec stands for: cells, tunings and packs. Runs nothing."""
     from sweep.folder import check_binding
+    from sweep.jobs import any_plan
     from sweep.ledger import Ledger
-    from sweep.plan import make_plan
+    from sweep.plan import Plan
+    from sweep.search.plan import plan_text as search_text
     from sweep.spec import load_spec
     from sweep.tell import plan_text
 
-    made = make_plan(load_spec(spec))
+    made = any_plan(load_spec(spec))
+    if not isinstance(made, Plan):
+        if out is not None:
+            check_binding(out, made)
+        print(json.dumps(made.counts()) if as_json else search_text(made.counts()))
+        return
     done: set[str] = set()
     if out is not None:
         check_binding(out, made)
@@ -116,12 +123,12 @@ def run(
     """Run what is missing of a sweep; the same command continues one that was stopped."""
     if workers is not None and workers < 1:
         raise InputError(f"--workers: found {workers}; allowed: a whole number of at least 1")
-    from sweep.plan import make_plan
+    from sweep.jobs import any_plan
     from sweep.runner import Options
     from sweep.runner import run as run_plan
     from sweep.spec import load_spec
 
-    code = run_plan(make_plan(load_spec(spec)), out, Options(address=address, workers=workers))
+    code = run_plan(any_plan(load_spec(spec)), out, Options(address=address, workers=workers))
     raise typer.Exit(code)
 
 
@@ -194,6 +201,14 @@ def export(
     for note in notes:
         print(f"warning: {note}", file=sys.stderr)
     print(export_text(written, found))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of specs, for editors."""
+    from sweep.schema import spec_schema
+
+    print(json.dumps(spec_schema(), indent=2, ensure_ascii=False))
 
 
 @app.command()

@@ -9,6 +9,7 @@ from sweep.files import replace_file
 from sweep.ledger import Record
 from sweep.lock import LOCK_FILE
 from sweep.plan import Plan
+from sweep.search.plan import SearchPlan
 from trainables.cells import CODE_VERSION
 from trainables.errors import InputError
 
@@ -17,7 +18,7 @@ SPEC_FILE = "spec.yaml"
 FORMAT = 1
 
 
-def check_binding(folder: Path, plan: Plan) -> None:
+def check_binding(folder: Path, plan: Plan | SearchPlan) -> None:
     """See that ``folder`` is new, empty or this plan's; writes nothing.
 
     Raises:
@@ -45,23 +46,21 @@ def check_binding(folder: Path, plan: Plan) -> None:
         )
 
 
-def bind(folder: Path, plan: Plan, versions: Mapping[str, str]) -> None:
+def bind(folder: Path, plan: Plan | SearchPlan, versions: Mapping[str, str]) -> None:
     """Make ``folder`` the plan's: write ``sweep.json`` and a copy of the spec, once.
 
     Raises:
         InputError: as :func:`check_binding`.
     """
     check_binding(folder, plan)
+    if isinstance(plan, SearchPlan):
+        _bind_search(folder, plan, versions)
+        return
     if (folder / META_FILE).exists():
         return
     counts = plan.counts()
     meta = {
-        "format": FORMAT,
-        "name": plan.resolved.spec.name,
-        "description": plan.resolved.spec.description,
-        "spec_hash": plan.hash,
-        "code": CODE_VERSION,
-        "versions": dict(versions),
+        **_head(plan, versions),
         "planned_cells": counts["cells"],
         "kinds": counts["kinds"],
         "rows": counts["rows"],
@@ -69,11 +68,35 @@ def bind(folder: Path, plan: Plan, versions: Mapping[str, str]) -> None:
         "packs": counts["packs"],
         "spec": plan.resolved.to_json(),
     }
+    _write(folder, plan, meta)
+
+
+def _bind_search(folder: Path, plan: SearchPlan, versions: Mapping[str, str]) -> None:
+    """A search's folder goes along with its spec: sources, methods and budget may change."""
+    meta = {**_head(plan, versions), "search": plan.counts(), "spec": plan.resolved.to_json()}
+    if not (folder / META_FILE).exists() or read_meta(folder) != json.loads(json.dumps(meta)):
+        _write(folder, plan, meta)
+
+
+def _head(plan: Plan | SearchPlan, versions: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "name": plan.resolved.spec.name,
+        "description": plan.resolved.spec.description,
+        "spec_hash": plan.hash,
+        "code": CODE_VERSION,
+        "versions": dict(versions),
+    }
+
+
+def _write(folder: Path, plan: Plan | SearchPlan, meta: Mapping[str, Any]) -> None:
     replace_file(folder / SPEC_FILE, plan.resolved.spec.text.encode())
     replace_file(folder / META_FILE, json.dumps(meta, indent=2, ensure_ascii=False).encode())
 
 
-def calibration_note(folder: Path, plan: Plan, records: Callable[[], Iterable[Record]]) -> str:
+def calibration_note(
+    folder: Path, plan: Plan | SearchPlan, records: Callable[[], Iterable[Record]]
+) -> str:
     """Which calibrations of the spec finished cells lack, in a sentence; empty where none does.
 
     Calibrations are no part of a spec's hash: a folder may be continued with more of them. A cell

@@ -215,10 +215,11 @@ def _typed(hint: Any, value: Any, path: str) -> Any:
 
 
 def _weights(value: Any, path: str) -> tuple[Weight, ...]:
-    if not isinstance(value, list) or not value:
+    items = value if isinstance(value, list) else [value]
+    if not items or (_weight(items[0]) is None and items is not value):
         raise InputError(f"{path}: found {show(value)}; allowed: {_LAMBDA_ALLOWED}")
     found: list[Weight] = []
-    for index, item in enumerate(value):
+    for index, item in enumerate(items):
         weight = _weight(item)
         if weight is None:
             raise InputError(

@@ -127,7 +127,22 @@ def make_plan(
     Raises:
         InputError: an unknown model or task, nothing to transfer, or too many cells.
     """
-    resolved = resolve(spec, find_model, find_task)
+    plan = plan_of(resolve(spec, find_model, find_task))
+    if not any(cell.kind == "transfer" for cell in plan.cells):
+        raise InputError(
+            f"targets: found {', '.join(plan.resolved.targets)}; allowed: at least one model that"
+            " is not the only source"
+        )
+    return plan
+
+
+def plan_of(resolved: ResolvedSpec) -> Plan:
+    """Every cell of a spec whose names are looked up.
+
+    Raises:
+        InputError: too many cells, or methods that cut texts differently.
+    """
+    spec = resolved.spec
     most = _upper_bound(resolved)
     if most > MOST_CELLS:
         raise InputError(f"the spec stands for up to {most} cells; allowed: {MOST_CELLS} at most")
@@ -138,11 +153,6 @@ def make_plan(
         planner = PLANNERS[family_of(method.name)]
         for variants, task in product(planner.groups(method.variants), resolved.tasks):
             packs += planner(resolved, method, variants, task, referred).packs()
-    if not any(cell.kind == "transfer" for pack in packs for cell in pack.cells):
-        raise InputError(
-            f"targets: found {', '.join(resolved.targets)}; allowed: at least one model that is"
-            " not the only source"
-        )
     return Plan(resolved, tuple(packs))
 
 

@@ -72,7 +72,7 @@ class SoftPlanner(Planner):
 
     def _carried_cells(self, target: str) -> Iterator[Cell]:
         seeds = self.resolved.spec.seeds
-        for source in self.resolved.sources:
+        for source in self.resolved.sources if self.resolved.singles else ():
             if source != target:
                 for seed in seeds:
                     yield self._transfer("single", target, INDEPENDENT, seed, [source])

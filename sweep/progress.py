@@ -82,6 +82,21 @@ class ProgressLine:
             self._stream.flush()
             self._width = 0
 
+    def head(self) -> str:
+        """How much is done, the first part of the line."""
+        return f"{self._before + self._done}/{self._total} cells"
+
+    def left(self, elapsed: float, worked: float) -> float | None:
+        """Seconds left; None while they cannot be told.
+
+        Args:
+            elapsed: seconds so far.
+            worked: :func:`sweep.plan.cost` of what was done in them.
+        """
+        if worked <= _TELLING * self._work:
+            return None
+        return max(self._work - worked, 0) * elapsed / worked
+
     def text(self, running: Iterable[Pack], phases: Phases, failed: int = 0) -> str:
         """The line that :meth:`show` writes."""
         # A pack that Tune has queued has no phase yet.
@@ -90,13 +105,13 @@ class ProgressLine:
         elapsed = max(self._clock() - self._began, 1e-9)
         worked = self._worked + sum(cost(pack) * share[pack.id] for pack in packs)
         cells = self._done + sum(len(pack.cells) * share[pack.id] for pack in packs)
-        parts = [f"{self._before + self._done}/{self._total} cells"]
+        parts = [self.head()]
         if failed:
             parts.append(f"{failed} failed")
         if worked > 0:
             parts.append(f"{cells * 60 / elapsed:.0f} cells/min")
-        if worked > _TELLING * self._work:
-            left = max(self._work - worked, 0) * elapsed / worked
+        left = self.left(elapsed, worked)
+        if left is not None:
             parts.append(f"{duration(left)} left")
         if packs:
             parts.append(", ".join(f"{_label(pack)} {share[pack.id]:.0%}" for pack in packs[:3]))

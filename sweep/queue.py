@@ -6,8 +6,8 @@ from typing import Any
 import ray
 from ray.tune.search import Searcher
 
-from sweep.agenda import Agenda
 from sweep.desk import Desk
+from sweep.jobs import Work
 
 
 class PackQueue(Searcher):
@@ -19,7 +19,7 @@ class PackQueue(Searcher):
 
     def __init__(
         self,
-        agenda: Agenda,
+        agenda: Work,
         desk: Desk,
         broker: Any,
         config: dict[str, Any],

@@ -1,15 +1,16 @@
 """A spec with every name looked up: what the models and tasks it names are, bit for bit."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from itertools import combinations, product
+from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
 from sweep.counterparts import Group, groups_by_source, names_of
 from sweep.methods import COUNTERPARTS, LAMBDA, MethodSpec
+from sweep.patterns import expand_pairs
 from sweep.spec import SweepSpec
 from trainables.cells import CODE_VERSION, ModelRef, TaskRef, code_version, content_hash
 from trainables.errors import InputError
@@ -51,6 +52,7 @@ class ResolvedSpec:
         sources: aliases of the sources.
         targets: aliases of the targets.
         pairs: aliases of each pair (two or more), ``all`` written out.
+        singles: whether each source's own prompt is carried over too (row Single).
         counterparts: per method of hard prompts that needs them, each source's groups.
         starts: by ``init_file`` and source, the file that prompts of that source start from.
     """
@@ -61,6 +63,7 @@ class ResolvedSpec:
     sources: tuple[str, ...]
     targets: tuple[str, ...]
     pairs: tuple[tuple[str, ...], ...]
+    singles: bool = True
     starts: Mapping[tuple[str, str], StartFile] = field(default_factory=dict)
     counterparts: Mapping[str, Mapping[str, tuple[Group, ...]]] = field(default_factory=dict)
 
@@ -116,6 +119,11 @@ class ResolvedSpec:
             COUNTERPARTS: {source: [list(group) for group in items] for source, items in groups}
         }
 
+    def _search_json(self) -> dict[str, Any]:
+        if self.spec.search is None:
+            return {}
+        return {"methods": self.spec.searched, "search": self.spec.search.model_dump()}
+
     def to_json(self) -> dict[str, Any]:
         """JSON-able: everything, for ``sweep.json``."""
         return {
@@ -124,6 +132,7 @@ class ResolvedSpec:
             "models": {alias: asdict(model) for alias, model in self.models.items()},
             "task_files": {task.name: asdict(task) for task in self.tasks},
             "calibration": list(self.spec.calibration),
+            **self._search_json(),
             "resources": self.spec.resources.model_dump(),
             "mlflow": self.spec.mlflow.model_dump(),
         }
@@ -176,19 +185,16 @@ def resolve(
         if task.name in models:
             raise InputError(f"tasks: {task.name!r} is a model's name too; give one another name")
     sources = tuple(named[name] for name in spec.sources)
-    pairs: Sequence[Sequence[str]] = (
-        tuple(combinations(sources, 2))
-        if spec.pairs == "all"
-        else [[named[name] for name in pair] for pair in spec.pairs]
-    )
     return ResolvedSpec(
         spec=spec,
         models=models,
         tasks=tasks,
         sources=sources,
         targets=tuple(named[name] for name in spec.targets),
-        pairs=tuple(tuple(pair) for pair in pairs),
-        starts=dict(_starts(spec, sources)),
+        pairs=tuple(
+            tuple(named[name] for name in pair) for pair in expand_pairs(spec.pairs, spec.sources)
+        ),
+        starts=dict(start_files(spec, spec.methods.values(), sources)),
         counterparts={
             method.name: groups_by_source(
                 method.counterparts,
@@ -206,10 +212,17 @@ def _needs_counterparts(method: MethodSpec) -> bool:
     return any(getattr(settings, "counterparts_needed", False) for settings in method.variants)
 
 
-def _starts(spec: SweepSpec, sources: Sequence[str]) -> Iterator[tuple[tuple[str, str], StartFile]]:
+def start_files(
+    spec: SweepSpec, methods: Iterable[MethodSpec], sources: Sequence[str]
+) -> Iterator[tuple[tuple[str, str], StartFile]]:
+    """The files that prompts of ``sources`` start from, as :class:`ResolvedSpec` keeps them.
+
+    Raises:
+        InputError: one cannot be read.
+    """
     patterns = {
-        (f"methods.{name}", settings.init_file)
-        for name, method in spec.methods.items()
+        (f"methods.{method.name}", settings.init_file)
+        for method in methods
         for settings in method.variants
         if getattr(settings, "init_file", None)
     }

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.durations import duration
-from sweep.agenda import Agenda
 from sweep.cluster import RayLostError, ray_session
 from sweep.desk import Closed, Desk
 from sweep.folder import bind, calibration_note, check_binding
 from sweep.interrupts import Interrupts, interruptible
+from sweep.jobs import AnyPlan, Job, SettingsOfCells, job_of
 from sweep.ledger import Ledger
 from sweep.lock import DriverLock
 from sweep.mlflow_sink import ARTIFACTS, MlflowSink, SinkTarget, default_tracking_uri
-from sweep.plan import Plan, cost
+from sweep.plan import Plan
 from sweep.preflight import check_plan
-from sweep.progress import ProgressLine
 from trainables.cells import Cell, Pack
 from trainables.errors import InputError
 
@@ -63,7 +62,7 @@ class Options:
     say: Callable[[str], None] = say_to_stderr
 
 
-def run(plan: Plan, out: Path, options: Options | None = None) -> int:
+def run(plan: AnyPlan, out: Path, options: Options | None = None) -> int:
     """Run what is missing of ``plan`` into the folder ``out``.
 
     Returns:
@@ -97,7 +96,15 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def make_sink(plan: Plan, folder: Path) -> MlflowSink:
+def most_sources(plan: AnyPlan) -> int:
+    """Sources of the transfer that has the most."""
+    if isinstance(plan, Plan):
+        transfers = (cell for cell in plan.cells if cell.kind == "transfer")
+        return max((len(cell.sources) for cell in transfers), default=0)
+    return max(map(len, plan.resolved.pairs))
+
+
+def make_sink(plan: AnyPlan, folder: Path) -> MlflowSink:
     """The plan's MLflow view: the spec's tracking URI, or a database in the folder."""
     spec = plan.resolved.spec
     uri = spec.mlflow.tracking_uri
@@ -107,11 +114,10 @@ def make_sink(plan: Plan, folder: Path) -> MlflowSink:
         spec_hash=plan.hash,
         artifacts=None if uri else (folder / ARTIFACTS).as_uri(),
     )
-    transfers = [cell for cell in plan.cells if cell.kind == "transfer"]
     return MlflowSink(
         target,
-        max((len(cell.sources) for cell in transfers), default=0),
-        {cell.id: cell.settings for cell in plan.cells if cell.kind == "source"},
+        most_sources(plan),
+        SettingsOfCells(plan.by_id),
         plan.direct,
     )
 
@@ -119,28 +125,30 @@ def make_sink(plan: Plan, folder: Path) -> MlflowSink:
 class _Run:
     """One driver at work in one folder, whose lock it holds."""
 
-    def __init__(self, plan: Plan, folder: Path, options: Options, interrupts: Interrupts) -> None:
+    def __init__(
+        self, plan: AnyPlan, folder: Path, options: Options, interrupts: Interrupts
+    ) -> None:
         self.plan, self.folder, self.options = plan, folder, options
         self.interrupts = interrupts
         self.versions = package_versions()
         self.ledger = Ledger(
             folder, self.versions, repair=True, warn=lambda text: self._say(f"warning: {text}")
         )
+        self.job: Job = job_of(plan, folder, self.ledger, self._say)
         self.sink = make_sink(plan, folder)
         self.failures: dict[str, str] = {}
 
     def run(self) -> int:
         """Run, tell and show; the exit code."""
-        total, done = len(self.plan.cells), self._done()
-        packs = self.plan.remaining(self.ledger.done_ids())
+        nothing_left = self.job.nothing_left()
         lacking = calibration_note(self.folder, self.plan, self.ledger.records)
         began = time.monotonic()
         try:
-            if packs:
-                self._say(f"{done} of {total} cells are there, {total - done} to run")
-                code = self._run_packs(packs)
+            if nothing_left is None:
+                self._say(self.job.beginning())
+                code = self._run_packs()
             else:
-                self._say(f"all {total} cells are there; nothing left to do, no trial is started")
+                self._say(nothing_left)
                 code = DONE
                 self._open()
         except BaseException:
@@ -152,15 +160,13 @@ class _Run:
         if late:
             self._say(f"warning: {late}")
         if code == INTERRUPTED:
-            self._say(
-                f"stopped; {self._done()} of {total} cells are kept, the same command continues"
-            )
+            self._say(f"stopped; {self.job.state()} kept, the same command continues")
             return code
-        if packs:
+        if nothing_left is None:
             seconds = duration(time.monotonic() - began)
-            self._say(f"{self._done()} of {total} cells are there, after {seconds}")
+            self._say(f"{self.job.state()} there, after {seconds}")
         self._tell_failures()
-        return max(code, self._write_views(changed=bool(packs)))
+        return max(code, self._write_views(changed=nothing_left is None))
 
     def _open(self) -> None:
         """Make the folder this plan's, and start the view; nothing is known to be wrong by now."""
@@ -168,9 +174,9 @@ class _Run:
         # A ledger of its own: the driver's one repairs, which only one thread may do.
         self.sink.start(Ledger(self.folder).records())
 
-    def _run_packs(self, packs: tuple[Pack, ...]) -> int:
+    def _run_packs(self) -> int:
         try:
-            self._with_ray(packs)
+            self._with_ray()
         except KeyboardInterrupt:
             return INTERRUPTED
         except OSError as error:
@@ -184,19 +190,18 @@ class _Run:
             return FAILED
         return FAILED if self.failures else DONE
 
-    def _with_ray(self, packs: tuple[Pack, ...]) -> None:
+    def _with_ray(self) -> None:
         spec, options = self.plan.resolved.spec, self.options
         with ThreadPoolExecutor(1) as pool:
             # Starting Ray is waiting for processes: time enough to look at models and tasks.
-            checked = pool.submit(options.preflight, self.plan)
+            checked = pool.submit(options.preflight, self.job.check())
             with ray_session(options.address, spec.resources) as temporary:
-                from sweep.trials import Workshop, run_packs
+                from sweep.trials import Workshop, places, run_packs
 
                 self.interrupts.install()  # Ray takes SIGTERM for itself
                 for warning in checked.result():
                     self._say(f"warning: {warning}")
                 self._open()
-                line = ProgressLine(len(self.plan.cells), self._done(), sum(map(cost, packs)))
                 known = self._done()
 
                 def on_close(pack: Pack, closed: Closed) -> None:
@@ -208,15 +213,20 @@ class _Run:
                 desk = Desk(self.ledger, self.sink.add, on_close)
                 self.failures = desk.failures
                 try:
-                    run_packs(
-                        Agenda(packs, self.ledger.done_ids(), desk.refuse),
-                        desk,
-                        line,
-                        Workshop(spec.resources, options.executor, options.workers, temporary),
-                        lambda: self.interrupts.seen,
-                    )
+                    work = self.job.start(desk.refuse, places(spec.resources, options.workers))
+                    line = self.job.line()
+                    try:
+                        run_packs(
+                            work,
+                            desk,
+                            line,
+                            Workshop(spec.resources, options.executor, options.workers, temporary),
+                            lambda: self.interrupts.seen,
+                        )
+                    finally:
+                        line.end()
                 finally:
-                    line.end()
+                    self.job.close()
 
     def _done(self) -> int:
         return len(self.ledger.done_ids() & self.plan.by_id.keys())

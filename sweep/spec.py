@@ -14,7 +14,11 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 
 from sweep.explain import explain, nearest, show
-from sweep.methods import MethodSpec, check_settings, parse_method
+from sweep.methods import COUNTERPARTS, MethodSpec, check_settings, parse_method
+from sweep.patterns import Pairs, expand_pairs, parse_pairs
+from sweep.search.parsing import without_domains
+from sweep.search.section import SearchSection, parse_search
+from sweep.search.space import named_domains, parse_space
 from trainables.calibration import CALIBRATIONS
 from trainables.errors import InputError
 from trainables.settings import METHOD_SETTINGS, TransferSettings
@@ -60,24 +64,13 @@ def _seeds(value: Any) -> Any:
     return tuple(value)
 
 
-def _pairs(value: Any) -> Any:
-    if value == "all":
-        return value
-    if not isinstance(value, list):
-        raise ValueError
-    pairs: list[tuple[str, ...]] = []
-    for pair in value:
-        if not isinstance(pair, list) or not all(isinstance(item, str) for item in pair):
-            raise ValueError
-        if len(pair) < 2 or len(set(pair)) < len(pair):
-            raise ValueError
-        if set(pair) in [set(other) for other in pairs]:
-            raise ValueError(f"the pair {' + '.join(pair)} stands there twice")
-        pairs.append(tuple(pair))
-    return tuple(pairs)
+class _Searched:
+    """Stands for ``methods`` where a search reads them."""
 
 
 def _methods(value: Any) -> Any:
+    if isinstance(value, _Searched):
+        return {}
     if not isinstance(value, dict) or not value:
         raise ValueError
     return {name: parse_method(name, section) for name, section in value.items()}
@@ -152,9 +145,10 @@ class SweepSpec(_Section):
     description: str = Field(default="", description="text")
     models: Models = Field(default_factory=dict)
     sources: Names = Field(description=_MODEL_NAMES)
-    pairs: Annotated[Any, BeforeValidator(_pairs)] = Field(
+    pairs: Annotated[Pairs, BeforeValidator(parse_pairs)] = Field(
         default="all",
-        description="all, or a list of lists of at least two different sources",
+        description="all, or a list of lists of at least two different sources and of patterns"
+        " such as gpt2+*",
     )
     targets: Names = Field(description=_MODEL_NAMES)
     tasks: Names = Field(description="a list of at least one task name or file: text, none twice")
@@ -184,13 +178,25 @@ class SweepSpec(_Section):
     mlflow: MlflowEntry = Field(
         default=MlflowEntry(), description="a mapping with the key tracking_uri"
     )
+    domains: Any = Field(
+        default=None, description="a mapping of names to domains that methods refer to"
+    )
+    search: SearchSection | None = Field(
+        default=None, description="a mapping of how to search, or null for a grid"
+    )
     _base: Path = PrivateAttr(default_factory=Path.cwd)
     _text: str = PrivateAttr(default="")
+    _searched: Any = PrivateAttr(default=None)
 
     @property
     def base(self) -> Path:
         """Folder that the spec's relative paths start from."""
         return self._base
+
+    @property
+    def searched(self) -> Any:
+        """Of a search, the section ``methods`` as written; ``methods`` itself is empty then."""
+        return self._searched
 
     @property
     def text(self) -> str:
@@ -217,22 +223,54 @@ def parse_spec(
             f"{where}: found {show(content)}; allowed: a mapping with the keys"
             f" {', '.join(SweepSpec.model_fields)}"
         )
+    given = dict(content)
+    search, written = given.pop("search", None), given.get("methods")
     try:
-        spec = SweepSpec.model_validate(dict(content))
+        if search is not None:
+            # Methods are domains then; any two sources show whether they are in order.
+            parse_space(written, [("A", "B")], given.get("domains"))
+            given["methods"] = _Searched()
+        elif "methods" in given:
+            given["methods"] = _as_lists(written, named_domains(given.get("domains")))
+        spec = SweepSpec.model_validate(given)
+        expand_pairs(spec.pairs, spec.sources)
+        if search is not None:
+            spec = _with_search(spec, search)
+            spec._searched = written
     except ValidationError as error:
         raise InputError(f"{where}: {explain(error, SweepSpec)}") from None
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
-    for index, pair in enumerate(() if spec.pairs == "all" else spec.pairs):
-        for name in pair:
-            if name not in spec.sources:
-                raise InputError(
-                    f"{where}: pairs[{index}]: found {show(name)}{nearest(name, spec.sources)};"
-                    f" allowed: the sources {', '.join(spec.sources)}"
-                )
     spec._base = (base or Path.cwd()).resolve()
     spec._text = yaml.safe_dump(dict(content), sort_keys=False) if text is None else text
     return spec
+
+
+def _as_lists(methods: Any, domains: Mapping[str, Any]) -> Any:
+    """The section ``methods`` of a grid, with domains written out; what is no mapping stays."""
+    if not isinstance(methods, Mapping):
+        return methods
+    return {
+        name: section
+        if not isinstance(section, Mapping)
+        else {
+            key: value
+            if key == COUNTERPARTS
+            else without_domains(value, f"methods.{name}.{key}", domains)
+            for key, value in section.items()
+        }
+        for name, section in methods.items()
+    }
+
+
+def _with_search(spec: SweepSpec, search: Any) -> SweepSpec:
+    if spec.direct and "direct" in spec.model_fields_set:
+        raise InputError(
+            "direct: found true beside search; allowed: false, as each point would have to be tuned"
+            " on every target too"
+        )
+    section = parse_search(search, spec.tasks, spec.targets)
+    return spec.model_copy(update={"search": section, "direct": False})
 
 
 def preset_names() -> tuple[str, ...]:

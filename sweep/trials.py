@@ -9,10 +9,10 @@ from typing import Any
 import ray
 from ray import tune
 
-from sweep.agenda import Agenda
 from sweep.broker import NAMESPACE, start_broker
 from sweep.cluster import RayLostError, threads_of
 from sweep.desk import Desk
+from sweep.jobs import Work
 from sweep.progress import ProgressLine
 from sweep.queue import PackQueue
 from sweep.spec import Resources
@@ -41,8 +41,16 @@ class Workshop:
     folder: Path
 
 
+def places(resources: Resources, most: int | None) -> int:
+    """How many packs the Ray that is up has room for now; at least 1."""
+    here = ray.cluster_resources()
+    wanted = {"CPU": resources.cpu, "GPU": resources.gpu}
+    room = [int(here.get(name, 0) / amount) for name, amount in wanted.items() if amount]
+    return max(1, min([*room, *([most] if most else [])]))
+
+
 def run_packs(
-    agenda: Agenda,
+    agenda: Work,
     desk: Desk,
     line: ProgressLine,
     workshop: Workshop,
@@ -105,7 +113,7 @@ class _Pulse(tune.Callback):
 
     def __init__(
         self,
-        agenda: Agenda,
+        agenda: Work,
         desk: Desk,
         line: ProgressLine,
         broker: Any,

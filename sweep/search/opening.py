@@ -7,7 +7,6 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 
-from sweep.search.domains import Range
 from sweep.search.pruners import PRUNERS
 from sweep.search.records import OBJECTIVES
 from sweep.search.samplers import SAMPLERS
@@ -20,22 +19,6 @@ SPACE = "space"
 
 FLAT = "flat"
 """Attribute of a study: whether every trial has every parameter."""
-
-
-def check_fit(space: Space, settings: StudySettings) -> None:
-    """Raise InputError where the sampler cannot search the space."""
-    ranges = [name for name, item in space.parameters.items() if isinstance(item, Range)]
-    least = SAMPLERS[settings.sampler].ranges
-    if len(ranges) < least:
-        raise InputError(
-            f"search.sampler: found {settings.sampler} with {len(ranges)} numeric ranges; allowed:"
-            f" at least {least} of them, or one of tpe, gp and random"
-        )
-    if settings.sampler == "grid" and space.continuous():
-        raise InputError(
-            f"search.sampler: found grid with {space.continuous()[0]}, a range without a step;"
-            " allowed: choices, and ranges with a step"
-        )
 
 
 def begin(storage: BaseStorage, path: Path, space: Space, settings: StudySettings) -> optuna.Study:

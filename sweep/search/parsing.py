@@ -25,6 +25,7 @@ from trainables.errors import InputError
 RANGE_KEYS = ("low", "high", "log", "step", "int")
 CHOICES_KEY = "choices"
 NAMED_KEY = "domain"
+_MOST_VALUES = 1000
 _LARGEST_WHOLE = 2**53
 """Whole numbers up to here are the same as floats, which is how a sampler handles them."""
 
@@ -255,6 +256,37 @@ def _is_number(value: Any, whole: bool = False) -> bool:
 
 def _inside(numbers: Range, value: Any) -> bool:
     return _is_number(value) and bool(numbers.low <= value <= numbers.high)
+
+
+def without_domains(value: Any, path: str, domains: Mapping[str, Any]) -> Any:
+    """What a grid reads for one setting: named domains, choices and stepped ranges as lists.
+
+    Args:
+        value: what the spec says.
+        path: where it says so.
+        domains: the section ``domains``, a mapping.
+
+    Raises:
+        InputError: no such domain, or a range that has no end of values.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    if NAMED_KEY in value:
+        value, path = DomainParser(domains)._look_up(value, path)
+    if not isinstance(value, Mapping):
+        return value
+    if set(value) == {CHOICES_KEY}:
+        return value[CHOICES_KEY]
+    if not set(value) & set(RANGE_KEYS):
+        return value
+    whole = all(isinstance(value.get(key), int) for key in ("low", "high", "step"))
+    found = parse_range(value, path, Kind(lambda item, where: item, int if whole else float))
+    if found.size is None or found.size > _MOST_VALUES:
+        raise InputError(
+            f"{path}: found a range of {found.size or 'all numbers'}; allowed: a list of values or"
+            f" a range with a step of at most {_MOST_VALUES} values, or a section search"
+        )
+    return [found.at(index) for index in range(found.size)]
 
 
 def range_schema(number: type[int] | type[float]) -> dict[str, Any]:

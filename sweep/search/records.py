@@ -189,6 +189,17 @@ class OldStudy:
     outcomes: tuple[Outcome, ...]
 
 
+def studies_in(path: Path) -> list[str]:
+    """Names of the studies in a journal, oldest first; none where there is no such file.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    if not path.is_file():
+        return []
+    return [item.study_name for item in read_storage(path).get_all_studies()]
+
+
 def read_study(path: Path, name: str | None = None) -> OldStudy:
     """Read a study, without writing anything.
 

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from sweep.explain import nearest, show
+from sweep.search.domains import Range
 from sweep.search.pruners import PRUNERS
 from sweep.search.samplers import SAMPLERS
+from sweep.search.space import Space
 from trainables.errors import InputError
 
 DIRECTIONS = ("maximize", "minimize")
@@ -93,6 +95,22 @@ class StudySettings:
                 f"search.pruner: found {self.pruner} with {len(self.objectives)} objectives;"
                 " allowed: none, as points can be compared on the way by one objective only"
             )
+
+
+def check_fit(space: Space, settings: StudySettings) -> None:
+    """Raise InputError where the sampler cannot search the space."""
+    ranges = [name for name, item in space.parameters.items() if isinstance(item, Range)]
+    least = SAMPLERS[settings.sampler].ranges
+    if len(ranges) < least:
+        raise InputError(
+            f"search.sampler: found {settings.sampler} with {len(ranges)} numeric ranges; allowed:"
+            f" at least {least} of them, or one of tpe, gp and random"
+        )
+    if settings.sampler == "grid" and space.continuous():
+        raise InputError(
+            f"search.sampler: found grid with {space.continuous()[0]}, a range without a step;"
+            " allowed: choices, and ranges with a step"
+        )
 
 
 def _those(mark: str) -> str:

@@ -17,7 +17,15 @@ from itertools import islice, product
 from typing import Any, get_args, get_origin, get_type_hints
 
 from sweep.explain import nearest, show
-from sweep.methods import ANNEALING, LAMBDA, RECIPE, check_settings, parse_method, typed_setting
+from sweep.methods import (
+    ANNEALING,
+    COUNTERPARTS,
+    LAMBDA,
+    RECIPE,
+    check_settings,
+    parse_method,
+    typed_setting,
+)
 from sweep.search.domains import (
     Choices,
     Chooser,
@@ -27,12 +35,12 @@ from sweep.search.domains import (
     Range,
     unique_labels,
 )
-from sweep.search.parsing import DomainParser, Kind, setting_schema
+from sweep.search.parsing import DomainParser, Kind
 from sweep.search.point import Point
 from trainables.cells import content_hash
 from trainables.errors import InputError
 from trainables.recipes import with_recipe
-from trainables.settings import METHOD_SETTINGS, default_of, fitting, stored
+from trainables.settings import METHOD_SETTINGS, default_of, family_of, fitting, stored
 
 METHOD = "method"
 SOURCES = "sources"
@@ -74,10 +82,29 @@ class MethodSpace:
         Raises:
             InputError: the values are not allowed together.
         """
+        return stored(self._checked(chosen))
+
+    def point(
+        self, sources: Sequence[str], weight: float | str | None, chosen: Mapping[str, Any]
+    ) -> Point:
+        """The point of one value of each domain.
+
+        Of hard prompts the first source is tuned on and the others are its counterparts; where the
+        settings read none, they are left out.
+
+        Raises:
+            InputError: the values are not allowed together.
+        """
+        settings = self._checked(chosen)
+        alone = family_of(self.name) == "hard" and not settings.counterparts_needed
+        names = tuple(sources)[: 1 if alone else None]
+        return Point(self.name, names, weight, stored(settings))
+
+    def _checked(self, chosen: Mapping[str, Any]) -> Any:
         cls = METHOD_SETTINGS[self.name]
         values = with_recipe(self.name, self.recipe, chosen)
         values = fitting(cls, values, self._inits)
-        return stored(check_settings(cls, values, self.where))
+        return check_settings(cls, values, self.where)
 
     @cached_property
     def _inits(self) -> tuple[Any, ...]:
@@ -229,7 +256,7 @@ class Space:
     def _place_one(self, parameter: str, domain: Domain, point: Point) -> dict[str, Any]:
         setting = parameter.rsplit(".", 1)[-1]
         if setting == SOURCES:
-            return domain.place(parameter, point.sources)
+            return domain.place(parameter, self._with_counterparts(domain, point))
         if setting == LAMBDA:
             return domain.place(parameter, point.weight)
         if setting in point.settings:
@@ -241,14 +268,19 @@ class Space:
             # Left out beside another setting's value: any value stands for that.
             return domain.place(parameter, domain.ends[0])
 
+    def _with_counterparts(self, domain: Domain, point: Point) -> tuple[str, ...]:
+        """The point's sources, or where it needs no counterparts the first set they begin."""
+        if len(point.sources) > 1:
+            return point.sources
+        sets = (names for names in domain.ends if names[:1] == point.sources)
+        return next(sets, point.sources)
+
     def _point(self, name: str, values: Mapping[str, Any]) -> Point:
         method = self.methods[name]
-        own = {setting: values[f"{name}.{setting}"] for setting in method.domains}
-        return Point(
-            method=name,
-            sources=tuple(values[SOURCES if self.shared else f"{name}.{SOURCES}"]),
-            weight=None if method.weight is None else values[f"{name}.{LAMBDA}"],
-            settings=method.settings(own),
+        return method.point(
+            values[SOURCES if self.shared else f"{name}.{SOURCES}"],
+            None if method.weight is None else values[f"{name}.{LAMBDA}"],
+            {setting: values[f"{name}.{setting}"] for setting in method.domains},
         )
 
 
@@ -297,7 +329,7 @@ def parse_space(methods: Any, pairs: Pairs | Mapping[str, Pairs], domains: Any =
             f"methods: found {show(methods)}; allowed: a mapping of method names"
             f" ({', '.join(METHOD_SETTINGS)}) to their settings"
         )
-    parser = DomainParser(_named(domains))
+    parser = DomainParser(named_domains(domains))
     spaces = {name: _method_space(name, section, parser) for name, section in methods.items()}
     if isinstance(pairs, Mapping):
         sources = {name: _sources(pairs[name], f"pairs of {name}") for name in spaces}
@@ -306,63 +338,12 @@ def parse_space(methods: Any, pairs: Pairs | Mapping[str, Pairs], domains: Any =
     return Space(spaces, dict.fromkeys(spaces, shared))
 
 
-def json_schema() -> dict[str, Any]:
-    """JSON Schemas of the sections that a search reads, by the name of the section."""
-    return {"methods": methods_schema(), "domains": domains_schema()}
+def named_domains(domains: Any) -> Mapping[str, Any]:
+    """The section ``domains``, its form checked.
 
-
-def methods_schema() -> dict[str, Any]:
-    """JSON Schema of the section ``methods`` where a search reads it, domains and all."""
-    return {
-        "type": "object",
-        "minProperties": 1,
-        "additionalProperties": False,
-        "properties": {name: _method_schema(cls) for name, cls in METHOD_SETTINGS.items()},
-    }
-
-
-def domains_schema() -> dict[str, Any]:
-    """JSON Schema of the section ``domains``; each is checked where it is used."""
-    return {"type": "object", "additionalProperties": {"type": ["object", "array"]}}
-
-
-def _method_schema(cls: type[Any]) -> dict[str, Any]:
-    weight = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"const": ANNEALING}]}
-    own = {
-        name: setting_schema(_value_schema(hint), _number(hint), not _is_list(hint))
-        for name, hint in _hints(cls).items()
-    }
-    return {
-        "type": ["object", "null"],
-        "additionalProperties": False,
-        "properties": {
-            RECIPE: {"type": ["string", "null"]},
-            LAMBDA: setting_schema(weight, float),
-            **own,
-        },
-    }
-
-
-_JSON_TYPES: dict[Any, str] = {
-    bool: "boolean",
-    int: "integer",
-    float: "number",
-    str: "string",
-    type(None): "null",
-}
-
-
-def _value_schema(hint: Any) -> dict[str, Any]:
-    found: list[dict[str, Any]] = []
-    for part in _parts(hint):
-        if get_origin(part) is tuple:
-            found.append({"type": "array", "items": _value_schema(get_args(part)[0])})
-        else:
-            found.append({"type": _JSON_TYPES[part]})
-    return found[0] if len(found) == 1 else {"anyOf": found}
-
-
-def _named(domains: Any) -> Mapping[str, Any]:
+    Raises:
+        InputError: it is no mapping of names to domains.
+    """
     if domains is None:
         return {}
     if not isinstance(domains, Mapping):
@@ -384,17 +365,22 @@ def _method_space(name: Any, section: Any, parser: DomainParser) -> MethodSpace:
     if name not in METHOD_SETTINGS or not isinstance(section, Mapping):
         parse_method(name, section)  # raises its own sentence
     cls = METHOD_SETTINGS[name]
-    hints = _hints(cls)
+    hints = hints_of(cls)
     weight = None
     found: dict[str, Domain] = {}
     for key, value in section.items():
         path = f"{where}.{key}"
-        if key == LAMBDA:
+        if key == COUNTERPARTS and family_of(str(name)) == "hard":
+            raise InputError(
+                f"{path}: found {show(value)}; allowed: nothing in a search, where pairs say which"
+                " source is tuned on (the first) and which are its counterparts (the others)"
+            )
+        if key == LAMBDA and family_of(str(name)) == "soft":
             weight = parser.parse(value, path, Kind(_typed_weight, float))
         elif key in hints:
             found[key] = parser.parse(value, path, _kind(cls, key, hints[key]))
         elif key != RECIPE:
-            known = (LAMBDA, RECIPE, *hints)
+            known = ((LAMBDA,) if family_of(str(name)) == "soft" else ()) + (RECIPE, *hints)
             listed = ", ".join(known)
             raise InputError(
                 f"{where}: unknown key {show(key)}{nearest(key, known)}; allowed: {listed}"
@@ -406,7 +392,8 @@ def _method_space(name: Any, section: Any, parser: DomainParser) -> MethodSpace:
     return space
 
 
-def _hints(cls: type[Any]) -> dict[str, Any]:
+def hints_of(cls: type[Any]) -> dict[str, Any]:
+    """Types of a method's settings by name."""
     hints = get_type_hints(cls)
     return {name: hint for name, hint in hints.items() if get_origin(hint) is not typing.ClassVar}
 
@@ -415,20 +402,22 @@ def _kind(cls: type[Any], name: str, hint: Any) -> Kind:
     def typed(value: Any, path: str) -> Any:
         return typed_setting(cls, name, value, path)
 
-    return Kind(typed, _number(hint), listed=not _is_list(hint))
+    return Kind(typed, number_of(hint), listed=not is_list(hint))
 
 
-def _parts(hint: Any) -> tuple[Any, ...]:
+def parts_of(hint: Any) -> tuple[Any, ...]:
+    """The members of a union; of another type the type itself."""
     return (hint,) if get_origin(hint) in (None, tuple) else get_args(hint)
 
 
-def _number(hint: Any) -> type[int] | type[float] | None:
+def number_of(hint: Any) -> type[int] | type[float] | None:
     """The number among a setting's types; bool is none."""
-    return next((part for part in _parts(hint) if part in (int, float)), None)
+    return next((part for part in parts_of(hint) if part in (int, float)), None)
 
 
-def _is_list(hint: Any) -> bool:
-    return any(get_origin(part) is tuple for part in _parts(hint))
+def is_list(hint: Any) -> bool:
+    """Whether the setting itself is a list, so that a list in the spec is one value."""
+    return any(get_origin(part) is tuple for part in parts_of(hint))
 
 
 def _typed_weight(value: Any, path: str) -> Any:

@@ -33,7 +33,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sweep.search.distributions import TrialChooser, distribution_of
 from sweep.search.domains import MisfitError
 from sweep.search.journal import DriverJournal, open_storage
-from sweep.search.opening import FLAT, begin, check_fit, objectives_of
+from sweep.search.opening import FLAT, begin, objectives_of
 from sweep.search.point import Point
 from sweep.search.records import (
     DROPPED,
@@ -53,7 +53,7 @@ from sweep.search.records import (
     read_study,
 )
 from sweep.search.samplers import SAMPLERS, check_packages, make_sampler
-from sweep.search.settings import StudySettings
+from sweep.search.settings import StudySettings, check_fit
 from sweep.search.space import Space
 from trainables.cells import content_hash
 from trainables.errors import InputError

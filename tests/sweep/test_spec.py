@@ -48,7 +48,7 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"methods": {"soft": {"lambda": ["anealing"]}}}, ["lambda[0]: found 'anealing'", "annealing"]),
     ({"methods": {"soft": {"lambda": [float("nan")]}}}, ["lambda[0]: found nan"]),
     ({"methods": {"soft": {"lambda": []}}}, ["methods.soft.lambda: found []"]),
-    ({"methods": {"soft": {"lambda": 0.5}}}, ["methods.soft.lambda: found 0.5", "a list"]),
+    ({"methods": {"soft": {"lambda": 1.5}}}, ["methods.soft.lambda: found 1.5", "a list"]),
     ({"methods": {"soft": {"lambda": [0, 0.0]}}}, ["methods.soft.lambda[1]", "twice"]),
     (
         {"methods": {"soft": {"steps": "many"}}},

@@ -13,7 +13,8 @@ from jsonschema import Draft202012Validator
 from sweep.plan import make_plan
 from sweep.search.domains import MisfitError
 from sweep.search.point import Point
-from sweep.search.space import Known, json_schema, parse_space
+from sweep.search.schema import json_schema
+from sweep.search.space import Known, parse_space
 from sweep.spec import parse_spec
 from sweep.testing.tabulated import find_model, find_task
 from tests.sweep.samples import content, relaxed

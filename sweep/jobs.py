@@ -1,0 +1,142 @@
+"""What one run has to do: the cells of a grid, or the points of a search (:mod:`sweep.search.job`).
+
+The runner knows nothing but this.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from sweep.agenda import Agenda, Refuse
+from sweep.ledger import Ledger
+from sweep.plan import Plan, cost, make_plan
+from sweep.progress import ProgressLine
+from sweep.search.plan import SearchPlan, make_search_plan
+from sweep.spec import SweepSpec
+from trainables.cells import Cell, Pack
+
+AnyPlan = Plan | SearchPlan
+Places = int
+"""How many packs can run at a time."""
+
+
+def any_plan(spec: SweepSpec) -> AnyPlan:
+    """What a spec stands for, be it a grid or a search.
+
+    Raises:
+        InputError: as :func:`sweep.plan.make_plan` and :func:`sweep.search.plan.make_search_plan`.
+    """
+    return make_plan(spec) if spec.search is None else make_search_plan(spec)
+
+
+@dataclass(frozen=True)
+class SettingsOfCells(Mapping[str, Mapping[str, Any]]):
+    """Settings by cell id, of the cells that a plan has now: a search's become more."""
+
+    cells: Mapping[str, Cell]
+
+    def __getitem__(self, cell_id: str) -> Mapping[str, Any]:
+        return self.cells[cell_id].settings
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.cells)
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+
+class Work(Protocol):
+    """Packs to hand out; see :class:`sweep.agenda.Agenda`."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+
+    @property
+    def running(self) -> tuple[Pack, ...]:
+        """Packs handed out and not closed yet."""
+
+    def next_pack(self) -> Pack | None:
+        """The next pack to start; None where all wait for others, or nothing is left."""
+
+    def close(self, pack_id: str, done: list[str], failed: list[tuple[str, str]]) -> None:
+        """A pack is over."""
+
+
+class Job(Protocol):
+    """One run's work in one folder."""
+
+    def nothing_left(self) -> str | None:
+        """A sentence where there is nothing to do; else None."""
+
+    def beginning(self) -> str:
+        """What is there and what is to run, in a sentence."""
+
+    def state(self) -> str:
+        """What is there now."""
+
+    def check(self) -> Plan:
+        """What the preflight looks at."""
+
+    def start(self, refuse: Refuse, places: Places) -> Work:
+        """The work; called once, with Ray up and the folder bound."""
+
+    def line(self) -> ProgressLine:
+        """The line that shows how far it is; called once, after :meth:`start`."""
+
+    def close(self) -> None:
+        """Let go of what :meth:`start` opened."""
+
+
+class GridJob:
+    """The cells of a plan that the ledger lacks."""
+
+    def __init__(self, plan: Plan, ledger: Ledger) -> None:
+        """See what is missing."""
+        self._plan, self._ledger = plan, ledger
+        self._packs = plan.remaining(ledger.done_ids())
+
+    def nothing_left(self) -> str | None:
+        """A sentence if every cell is there."""
+        if self._packs:
+            return None
+        total = len(self._plan.cells)
+        return f"all {total} cells are there; nothing left to do, no trial is started"
+
+    def beginning(self) -> str:
+        """How many cells there are and how many are missing."""
+        total, done = len(self._plan.cells), self._done()
+        return f"{done} of {total} cells are there, {total - done} to run"
+
+    def state(self) -> str:
+        """How many cells there are."""
+        return f"{self._done()} of {len(self._plan.cells)} cells are"
+
+    def check(self) -> Plan:
+        """The plan."""
+        return self._plan
+
+    def start(self, refuse: Refuse, places: Places) -> Work:
+        """The packs with what is missing."""
+        del places
+        return Agenda(self._packs, self._ledger.done_ids(), refuse)
+
+    def line(self) -> ProgressLine:
+        """Cells of all."""
+        return ProgressLine(len(self._plan.cells), self._done(), sum(map(cost, self._packs)))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _done(self) -> int:
+        return len(self._ledger.done_ids() & self._plan.by_id.keys())
+
+
+def job_of(plan: AnyPlan, folder: Path, ledger: Ledger, say: Callable[[str], None]) -> Job:
+    """The job that a plan stands for."""
+    if isinstance(plan, Plan):
+        return GridJob(plan, ledger)
+    from sweep.search.job import SearchJob  # Optuna takes its time to import
+
+    return SearchJob(plan, folder, ledger, say)

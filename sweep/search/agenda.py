@@ -1,0 +1,276 @@
+"""Which pack of which point may start now: a study's points as packs, told back as they finish.
+
+Stands where :class:`sweep.agenda.Agenda` stands for a grid. Cells that two points share (reference
+rows, independently tuned prompts) run once; what the ledger has does not run at all.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from sweep.agenda import Agenda, Refuse
+from sweep.plan import Plan
+from sweep.search.measures import Record
+from sweep.search.plan import SearchPlan
+from sweep.search.records import Suggestion
+from sweep.search.section import violation
+from sweep.search.study import Study
+from trainables.cells import Cell, Pack
+
+ReadRecord = Callable[[str], Record]
+"""The ledger's record of a cell that is done."""
+
+
+@dataclass
+class Budget:
+    """How long a search goes on.
+
+    Attributes:
+        trials: finished points; None for no such bound.
+        hours: of running, over all sessions.
+        cells: finished cells.
+        spent: hours so far.
+    """
+
+    trials: int | None
+    hours: float | None
+    cells: int | None
+    spent: Callable[[], float] = lambda: 0.0
+
+    def allows(self, points: int, cells: int) -> bool:
+        """Whether another point may start, of the points (finished or running) and cells so far."""
+        if self.trials is not None and points >= self.trials:
+            return False
+        if self.cells is not None and cells >= self.cells:
+            return False
+        return self.hours is None or self.spent() < self.hours
+
+    def share(self, points: int, cells: int) -> float:
+        """How much of the tightest bound is used up, from 0 to 1."""
+        used = [
+            points / self.trials if self.trials else 0.0,
+            cells / self.cells if self.cells else 0.0,
+            self.spent() / self.hours if self.hours else 0.0,
+        ]
+        return min(max(used), 1.0)
+
+
+@dataclass
+class _Live:
+    """A point under way.
+
+    Attributes:
+        number: of its trial.
+        plan: its cells.
+        ahead: tasks whose packs have not been put up yet.
+        open: ids of cells that are wanted and not over.
+        failed: why a cell failed.
+        told: instances (task, seed) that were reported.
+    """
+
+    number: int
+    plan: Plan
+    ahead: list[str]
+    open: set[str] = field(default_factory=set)
+    failed: str | None = None
+    told: set[int] = field(default_factory=set)
+
+
+class SearchAgenda:
+    """Hands out the packs of a search.
+
+    Points run side by side; with a pruner the tasks of a point run one after another, and after
+    each one the point may be given up.
+    """
+
+    def __init__(
+        self,
+        plan: SearchPlan,
+        study: Study,
+        budget: Budget,
+        done: set[str],
+        record: ReadRecord,
+        refuse: Refuse,
+        parallel: int = 1,
+    ) -> None:
+        """Go on with a study.
+
+        Args:
+            plan: the search.
+            study: open.
+            budget: how long.
+            done: ids of finished cells; the ledger adds to it.
+            record: reads one of them.
+            refuse: told of each cell that cannot be had because another one failed.
+            parallel: points under way at a time.
+        """
+        self._plan, self._study, self._budget = plan, study, budget
+        self._done, self._record, self._refuse = done, record, refuse
+        self._parallel = parallel
+        self._packs = Agenda((), done, self._drop)
+        self._live: dict[int, _Live] = {}
+        self._claimed: set[str] = set()
+        self._failed: dict[str, str] = {}
+        self._exhausted = False
+        self._by_task = study.settings.pruner != "none"
+        names, section = plan.names, plan.section
+        self._goals, self._bounds = section.goals(names), section.bounds(names)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing runs and no further point will."""
+        if self._live or not self._packs.finished:
+            return False
+        return not self._may_ask()
+
+    @property
+    def running(self) -> tuple[Pack, ...]:
+        """Packs handed out and not closed yet."""
+        return self._packs.running
+
+    def next_pack(self) -> Pack | None:
+        """The next pack to start; None where all wait for others, or nothing is left."""
+        while True:
+            pack = self._packs.next_pack()
+            if pack is not None:
+                return pack
+            self._settle()
+            if not self._open_point():
+                return self._packs.next_pack()
+
+    def close(self, pack_id: str, done: Iterable[str], failed: Iterable[tuple[str, str]]) -> None:
+        """A pack is over; as :meth:`sweep.agenda.Agenda.close`."""
+        finished, broken = list(done), list(failed)
+        self._done.update(finished)
+        self._failed.update(broken)
+        self._claimed.difference_update(finished, (name for name, _ in broken))
+        self._packs.close(pack_id, finished, broken)
+        self._settle()
+
+    def share(self) -> float:
+        """How much of the budget is used up, from 0 to 1."""
+        return self._budget.share(self._study.counts().finished, len(self._done))
+
+    def _may_ask(self) -> bool:
+        if self._exhausted:
+            return False
+        if self._study.running():  # a killed driver's points are within the budget already
+            return True
+        counts = self._study.counts()
+        return self._budget.allows(counts.finished + counts.running, len(self._done))
+
+    def _open_point(self) -> bool:
+        """Ask for a point and put up its packs; whether there was one."""
+        if len(self._live) >= self._parallel or not self._may_ask():
+            return False
+        found = self._study.ask()
+        if found is None:
+            self._exhausted = True
+            return False
+        self._begin(found)
+        return True
+
+    def _begin(self, found: Suggestion) -> None:
+        plan = self._plan.open(found.point)
+        tasks = list(dict.fromkeys(pack.task.name for pack in plan.packs))
+        live = _Live(found.number, plan, tasks)
+        self._live[found.number] = live
+        if self._by_task:
+            self._put_up(live, live.ahead.pop(0))
+        else:
+            while live.ahead:
+                self._put_up(live, live.ahead.pop(0))
+        self._settle()
+
+    def _put_up(self, live: _Live, task: str) -> None:
+        """Put a task's missing cells on the agenda, but those that another point has put there."""
+        cells = {cell.id for cell in live.plan.cells if cell.task == task}
+        live.open |= cells - self._done
+        for cell_id in cells & self._failed.keys():
+            del self._failed[cell_id]  # a point of its own is another attempt
+        taken = self._done | self._claimed
+        packs = [pack for pack in live.plan.remaining(taken) if pack.task.name == task]
+        self._claimed |= {cell.id for pack in packs for cell in pack.cells}
+        self._packs.add(packs)
+
+    def _settle(self) -> None:
+        """Tell the study of every point whose cells are over; begin the next tasks."""
+        changed = True
+        while changed:
+            changed = False
+            for live in list(self._live.values()):
+                if self._over(live):
+                    changed = True
+
+    def _over(self, live: _Live) -> bool:
+        """Whether something became of a point's present tasks."""
+        for cell_id in list(live.open):
+            if cell_id in self._done:
+                live.open.discard(cell_id)
+            elif cell_id in self._failed:
+                live.open.discard(cell_id)
+                live.failed = live.failed or self._failed[cell_id]
+        if live.open:
+            return False
+        if live.failed is not None:
+            self._end(live)
+            self._study.fail(live.number, live.failed)
+            return True
+        self._report(live)
+        if live.ahead:
+            if self._study.should_prune(live.number):
+                self._end(live)
+                self._study.prune(live.number)
+            else:
+                self._put_up(live, live.ahead.pop(0))
+            return True
+        self._end(live)
+        self._complete(live)
+        return True
+
+    def _end(self, live: _Live) -> None:
+        del self._live[live.number]
+
+    def _report(self, live: _Live) -> None:
+        """Report each new instance: a task and seed, in an order that is every point's."""
+        goal = next(iter(self._goals.values()))
+        empty = self._empty(live)
+        seeds = self._plan.resolved.spec.seeds
+        instances = [(task.name, seed) for task in self._plan.resolved.tasks for seed in seeds]
+        records = list(self._records(live))
+        for number, (task, seed) in enumerate(instances):
+            part = [
+                item
+                for item in records
+                if item["cell"]["task"] == task and item["cell"]["seed"] == seed
+            ]
+            if part and number not in live.told:
+                live.told.add(number)
+                value = goal.value(part, empty)
+                if math.isfinite(value):
+                    self._study.report(live.number, number, value)
+
+    def _complete(self, live: _Live) -> None:
+        records, empty = list(self._records(live)), self._empty(live)
+        values = {name: goal.value(records, empty) for name, goal in self._goals.items()}
+        constraints = {
+            name: violation(item, wanted.value(records, empty))
+            for name, (wanted, item) in self._bounds.items()
+        }
+        self._study.complete(live.number, values, constraints)
+
+    def _records(self, live: _Live) -> Iterator[Record]:
+        cells = (cell for cell in live.plan.cells if cell.kind != "reference")
+        return (self._record(cell.id) for cell in cells if cell.id in self._done)
+
+    def _empty(self, live: _Live) -> Mapping[tuple[str, str], float]:
+        cells = (cell for cell in live.plan.cells if cell.row == "empty" and cell.id in self._done)
+        return {
+            (cell.target, cell.task): float(self._record(cell.id)["result"]["validation_score"])
+            for cell in cells
+        }
+
+    def _drop(self, cell: Cell, reason: str, pack_id: str) -> None:
+        self._failed[cell.id] = reason
+        self._claimed.discard(cell.id)
+        self._refuse(cell, reason, pack_id)
