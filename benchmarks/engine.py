@@ -1,10 +1,11 @@
-"""What the engine itself costs, with a method that computes nothing: ``python -m benchmarks.engine``.
+"""What the engine itself costs: ``python -m benchmarks.engine``. Its method computes nothing.
 
 Each claim is one line: what was measured, the target and whether it is met. All are kept as JSON.
 Every claim runs in a process of its own, so that none finds another's memory or imports.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -85,7 +86,6 @@ def reading(folder: Path) -> dict[str, float]:
 def running(folder: Path) -> dict[str, float]:
     """A sweep on a local Ray of two cores, with ledger, MLflow and report."""
     import mlflow  # noqa: F401
-    import ray  # noqa: F401
 
     import sweep.progress
     from sweep.runner import Options, run
@@ -93,7 +93,6 @@ def running(folder: Path) -> dict[str, float]:
     sweep.progress.PLAIN_EVERY = 0.5
     plan = plan_of(5_000)
     watched = _Watched()
-    sys.stderr = watched  # type: ignore[assignment]
     reported = [0.0]
 
     def report(place: Path) -> None:
@@ -103,12 +102,11 @@ def running(folder: Path) -> dict[str, float]:
         write_report(place)
         reported[0] = time.perf_counter() - began
 
+    options = Options(executor=EXECUTOR, preflight=lambda plan: [], report=report, workers=2)
     began = time.perf_counter()
-    code = run(
-        plan, folder, Options(executor=EXECUTOR, preflight=lambda plan: [], report=report, workers=2)
-    )
+    with contextlib.redirect_stderr(watched):  # type: ignore[type-var]
+        code = run(plan, folder, options)
     seconds = time.perf_counter() - began
-    sys.stderr = sys.__stderr__
     if code:
         raise RuntimeError("".join(watched.lines[-20:]))
     cells = len(plan.cells)
@@ -132,6 +130,9 @@ class _Watched:
 
     def isatty(self) -> bool:
         return False
+
+    def fileno(self) -> int:
+        return 2
 
     def flush(self) -> None:
         return None

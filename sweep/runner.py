@@ -6,20 +6,23 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from analysis.durations import duration
 from sweep.agenda import Agenda
 from sweep.cluster import RayLostError, ray_session
 from sweep.desk import Closed, Desk
+from sweep.estimate import device_of, weights
 from sweep.folder import bind, calibration_note, check_binding
 from sweep.interrupts import Interrupts, interruptible
 from sweep.ledger import Ledger
 from sweep.lock import DriverLock
 from sweep.mlflow_sink import ARTIFACTS, MlflowSink, SinkTarget, default_tracking_uri
-from sweep.plan import Plan, cost
+from sweep.plan import Plan
 from sweep.preflight import check_plan
-from sweep.progress import ProgressLine
+from sweep.progress import NOTE, ProgressLine
+from sweep.throughput import learn
 from trainables.cells import Cell, Pack
 from trainables.errors import InputError
 
@@ -134,7 +137,7 @@ class _Run:
         total, done = len(self.plan.cells), self._done()
         packs = self.plan.remaining(self.ledger.done_ids())
         lacking = calibration_note(self.folder, self.plan, self.ledger.records)
-        began = time.monotonic()
+        began, began_at = time.monotonic(), datetime.now(UTC)
         try:
             if packs:
                 self._say(f"{done} of {total} cells are there, {total - done} to run")
@@ -157,6 +160,7 @@ class _Run:
             )
             return code
         if packs:
+            self._learn(began_at)
             seconds = duration(time.monotonic() - began)
             self._say(f"{self._done()} of {total} cells are there, after {seconds}")
         self._tell_failures()
@@ -196,7 +200,13 @@ class _Run:
                 for warning in checked.result():
                     self._say(f"warning: {warning}")
                 self._open()
-                line = ProgressLine(len(self.plan.cells), self._done(), sum(map(cost, packs)))
+                line = ProgressLine(
+                    len(self.plan.cells),
+                    self._done(),
+                    packs,
+                    weight=weights(self.plan, packs),
+                    note=self.folder / NOTE,
+                )
                 known = self._done()
 
                 def on_close(pack: Pack, closed: Closed) -> None:
@@ -217,6 +227,17 @@ class _Run:
                     )
                 finally:
                     line.end()
+
+    def _learn(self, since: datetime) -> None:
+        """Keep what this run's packs have cost, for the estimates of later plans."""
+        # Another cluster says nothing about this machine, a stand-in's packs nothing about models.
+        if self.options.address is None and self.options.executor == EXECUTOR:
+            new = (
+                record
+                for record in self.ledger.records()
+                if datetime.fromisoformat(record["finished"]) >= since
+            )
+            learn(new, device_of(self.plan.resolved.spec.resources))
 
     def _done(self) -> int:
         return len(self.ledger.done_ids() & self.plan.by_id.keys())

@@ -90,7 +90,9 @@ def ignore(*told: object) -> None:
     """Takes what an agenda refuses where nothing can fail."""
 
 
-def would_take(packs: Iterable[Pack], done: Iterable[str], workers: int, seconds: Seconds) -> Schedule:
+def would_take(
+    packs: Iterable[Pack], done: Iterable[str], workers: int, seconds: Seconds
+) -> Schedule:
     """How long packs would take if none failed.
 
     Args:

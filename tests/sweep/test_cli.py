@@ -223,8 +223,7 @@ def test_the_progress_line(tty: bool) -> None:
     stream = Terminal(tty)
     packs = plan_of().packs
     first, second = packs[:2]
-    work = 2 * sum(len(pack.cells) for pack in packs)
-    line = ProgressLine(100, 20, work, stream, lambda: now[0])  # type: ignore[arg-type]
+    line = ProgressLine(100, 20, packs, stream, lambda: now[0])  # type: ignore[arg-type]
     assert not line.due()
     now[0] = 60.0
     assert line.due()
