@@ -103,10 +103,10 @@ def running(folder: Path) -> dict[str, float]:
         reported[0] = time.perf_counter() - began
 
     options = Options(executor=EXECUTOR, preflight=lambda plan: [], report=report, workers=2)
-    began = time.perf_counter()
+    began, computed = time.perf_counter(), time.process_time()
     with contextlib.redirect_stderr(watched):  # type: ignore[type-var]
         code = run(plan, folder, options)
-    seconds = time.perf_counter() - began
+    seconds, computed = time.perf_counter() - began, time.process_time() - computed
     if code:
         raise RuntimeError("".join(watched.lines[-20:]))
     cells = len(plan.cells)
@@ -115,6 +115,8 @@ def running(folder: Path) -> dict[str, float]:
         "cells": cells,
         "packs": len(plan.packs),
         "seconds": seconds,
+        "driver_cpu_seconds": computed,
+        "seconds_to_the_last_record": watched.last - began,
         "report_seconds": reported[0],
         "growth_mb_10000_cells": watched.growth(),
         "rss_mb": resident_mb(),
@@ -127,6 +129,7 @@ class _Watched:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.seen: list[tuple[int, float]] = []
+        self.last = 0.0
 
     def isatty(self) -> bool:
         return False
@@ -141,6 +144,7 @@ class _Watched:
         self.lines.append(text)
         if found := _CELLS_DONE.match(text):
             self.seen.append((int(found[1]), resident_mb()))
+            self.last = time.perf_counter()
         return len(text)
 
     def growth(self) -> float:
