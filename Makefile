@@ -30,6 +30,7 @@ types: install
 
 bench: install
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.quickstart
 
 clean:

@@ -51,8 +51,21 @@ def plan(
     out: Annotated[
         Path | None, typer.Option(help="Count what this sweep's folder has already.")
     ] = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Tell the time from this throughput profile, or from a sweep's folder."
+            " Default: what finished sweeps have measured on this machine.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Tell the time for so many packs at once at most.")
+    ] = None,
 ) -> None:
-    """Show what a spec stands for: cells, tunings and packs. Runs nothing."""
+    """Show what a spec stands for: cells, tunings, packs and time. Runs nothing."""
+    _check_workers(workers)
+    from sweep.estimate import basis, estimate
     from sweep.folder import check_binding
     from sweep.jobs import any_plan
     from sweep.ledger import Ledger
@@ -72,6 +85,7 @@ def plan(
         check_binding(out, made)
         done = Ledger(out).done_ids()
     counts = made.counts(done)
+    counts["estimate"] = estimate(made, done, basis(profile), workers)
     print(json.dumps(counts) if as_json else plan_text(counts))
 
 
@@ -121,8 +135,7 @@ def run(
     ] = None,
 ) -> None:
     """Run what is missing of a sweep; the same command continues one that was stopped."""
-    if workers is not None and workers < 1:
-        raise InputError(f"--workers: found {workers}; allowed: a whole number of at least 1")
+    _check_workers(workers)
     from sweep.jobs import any_plan
     from sweep.runner import Options
     from sweep.runner import run as run_plan
@@ -242,6 +255,11 @@ def validate_cluster(
     if verdict.mistakes:
         raise typer.Exit(MISTAKE)
     print(f"{file}: in order")
+
+
+def _check_workers(workers: int | None) -> None:
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers: found {workers}; allowed: a whole number of at least 1")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sweep.agenda import Agenda, Refuse
+from sweep.estimate import weights
 from sweep.ledger import Ledger
-from sweep.plan import Plan, cost, make_plan
-from sweep.progress import ProgressLine
+from sweep.plan import Plan, make_plan
+from sweep.progress import NOTE, ProgressLine
 from sweep.search.plan import SearchPlan, make_search_plan
 from sweep.spec import SweepSpec
 from trainables.cells import Cell, Pack
@@ -92,9 +93,9 @@ class Job(Protocol):
 class GridJob:
     """The cells of a plan that the ledger lacks."""
 
-    def __init__(self, plan: Plan, ledger: Ledger) -> None:
+    def __init__(self, plan: Plan, folder: Path, ledger: Ledger) -> None:
         """See what is missing."""
-        self._plan, self._ledger = plan, ledger
+        self._plan, self._folder, self._ledger = plan, folder, ledger
         self._packs = plan.remaining(ledger.done_ids())
 
     def nothing_left(self) -> str | None:
@@ -124,7 +125,13 @@ class GridJob:
 
     def line(self) -> ProgressLine:
         """Cells of all."""
-        return ProgressLine(len(self._plan.cells), self._done(), sum(map(cost, self._packs)))
+        return ProgressLine(
+            len(self._plan.cells),
+            self._done(),
+            self._packs,
+            weight=weights(self._plan, self._packs),
+            note=self._folder / NOTE,
+        )
 
     def close(self) -> None:
         """Nothing is open."""
@@ -136,7 +143,7 @@ class GridJob:
 def job_of(plan: AnyPlan, folder: Path, ledger: Ledger, say: Callable[[str], None]) -> Job:
     """The job that a plan stands for."""
     if isinstance(plan, Plan):
-        return GridJob(plan, ledger)
+        return GridJob(plan, folder, ledger)
     from sweep.search.job import SearchJob  # Optuna takes its time to import
 
     return SearchJob(plan, folder, ledger, say)

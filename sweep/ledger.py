@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sweep.files import TEMPORARY, canonical, replace_file, seal, unseal
+from sweep.files import TEMPORARY, canonical, read_bytes, replace_file, seal, unseal
 from sweep.plain import plain_result
 from trainables.cells import Cell
 
 Record = dict[str, Any]
+_JSON = ".json"
 
 
 class Ledger:
@@ -44,6 +45,7 @@ class Ledger:
             warn: takes one line for each record set aside.
         """
         self.folder = folder
+        self._place = str(folder)
         self._versions = dict(versions or {})
         self._repair = repair
         self._warn = warn
@@ -60,8 +62,8 @@ class Ledger:
 
     def records(self) -> Iterator[Record]:
         """Every intact record, in the order of the ids."""
-        for path in self._files():
-            record = self._read(path)
+        for path, cell_id in self._files():
+            record = self._read(path, cell_id)
             if record is not None:
                 yield record
 
@@ -71,7 +73,7 @@ class Ledger:
         Raises:
             KeyError: the cell has no intact record.
         """
-        record = self._read(self._record_path(cell_id))
+        record = self._read(str(self._record_path(cell_id)), cell_id)
         if record is None:
             raise KeyError(cell_id)
         return record
@@ -196,29 +198,33 @@ class Ledger:
             "sha256": hashlib.sha256(content).hexdigest(),
         }
 
-    def _files(self) -> Iterator[Path]:
+    def _files(self) -> Iterator[tuple[str, str]]:
+        """Path and cell id of every record, in the order of the ids.
+
+        Texts, as a ``Path`` for each would take as long as reading it.
+        """
         ledger = self.folder / "ledger"
         if not ledger.is_dir():
             return
         for shard in sorted(entry.name for entry in os.scandir(ledger) if len(entry.name) == 2):
-            folder = ledger / shard
+            folder = str(ledger / shard)
             for name in sorted(entry.name for entry in os.scandir(folder)):
-                if name.endswith(".json") and not name.startswith("."):
-                    yield folder / name
+                if name.endswith(_JSON) and not name.startswith("."):
+                    yield f"{folder}/{name}", name[: -len(_JSON)]
 
-    def _read(self, path: Path) -> Record | None:
+    def _read(self, path: str, cell_id: str) -> Record | None:
         """The record at ``path`` if it and its prompt are intact, else None."""
         try:
-            content = path.read_bytes()
+            content = read_bytes(path)
         except FileNotFoundError:
             return None
         try:
             record = unseal(content)
-            if record["id"] != path.stem:
+            if record["id"] != cell_id:
                 raise ValueError("it holds another cell")
             self._check_prompt(record["prompt"])
         except (ValueError, KeyError, TypeError) as error:
-            self._set_aside(path, error)
+            self._set_aside(Path(path), error)
             return None
         return record
 
@@ -226,9 +232,7 @@ class Ledger:
         if named is None:
             return
         try:
-            # Plain open: pathlib and hashlib.file_digest cost more than reading these few bytes.
-            with open(os.path.join(self.folder, named["file"]), "rb") as file:  # noqa: PTH118,PTH123
-                content = file.read()
+            content = read_bytes(f"{self._place}/{named['file']}")
         except OSError:
             raise ValueError(f"its prompt {named['file']} cannot be read") from None
         if hashlib.sha256(content).hexdigest() != named["sha256"]:

@@ -223,11 +223,12 @@ def cost(pack: Pack) -> int:
 
     Exact where steps are given; under epochs an estimate, as nobody has read the task yet.
     """
-    steps = sum(_steps(cell.settings) for cell in pack.cells if cell.kind == "source")
+    steps = sum(training_steps(cell.settings) for cell in pack.cells if cell.kind == "source")
     return steps + _EVALUATION * len(pack.cells)
 
 
-def _steps(settings: Mapping[str, Any]) -> int:
+def training_steps(settings: Mapping[str, Any]) -> int:
+    """Training steps of a tuning with these settings; under epochs an estimate."""
     if settings.get("steps"):
         return int(settings["steps"])
     if not settings.get("epochs"):

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from analysis.durations import duration
 from sweep.cluster import RayLostError, ray_session
 from sweep.desk import Closed, Desk
+from sweep.estimate import device_of
 from sweep.folder import bind, calibration_note, check_binding
 from sweep.interrupts import Interrupts, interruptible
 from sweep.jobs import AnyPlan, Job, SettingsOfCells, job_of
@@ -19,6 +21,7 @@ from sweep.lock import DriverLock
 from sweep.mlflow_sink import ARTIFACTS, MlflowSink, SinkTarget, default_tracking_uri
 from sweep.plan import Plan
 from sweep.preflight import check_plan
+from sweep.throughput import learn
 from trainables.cells import Cell, Pack
 from trainables.errors import InputError
 
@@ -142,7 +145,7 @@ class _Run:
         """Run, tell and show; the exit code."""
         nothing_left = self.job.nothing_left()
         lacking = calibration_note(self.folder, self.plan, self.ledger.records)
-        began = time.monotonic()
+        began, began_at = time.monotonic(), datetime.now(UTC)
         try:
             if nothing_left is None:
                 self._say(self.job.beginning())
@@ -163,6 +166,7 @@ class _Run:
             self._say(f"stopped; {self.job.state()} kept, the same command continues")
             return code
         if nothing_left is None:
+            self._learn(began_at)
             seconds = duration(time.monotonic() - began)
             self._say(f"{self.job.state()} there, after {seconds}")
         self._tell_failures()
@@ -227,6 +231,17 @@ class _Run:
                         line.end()
                 finally:
                     self.job.close()
+
+    def _learn(self, since: datetime) -> None:
+        """Keep what this run's packs have cost, for the estimates of later plans."""
+        # Another cluster says nothing about this machine, a stand-in's packs nothing about models.
+        if self.options.address is None and self.options.executor == EXECUTOR:
+            new = (
+                record
+                for record in self.ledger.records()
+                if datetime.fromisoformat(record["finished"]) >= since
+            )
+            learn(new, device_of(self.plan.resolved.spec.resources))
 
     def _done(self) -> int:
         return len(self.ledger.done_ids() & self.plan.by_id.keys())

@@ -2,16 +2,18 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from analysis.durations import duration
+from sweep.estimate import estimate_text
 from sweep.folder import read_meta
-from sweep.ledger import Ledger
+from sweep.ledger import Ledger, Record
 from sweep.lock import running_driver
+from sweep.progress import read_note
 
 _SHOWN_FAILURES = 10
+_SHOWN_BEST = 12
 
 
 def plan_text(counts: Mapping[str, Any]) -> str:
@@ -26,6 +28,7 @@ def plan_text(counts: Mapping[str, Any]) -> str:
         f"  {_tunings(counts)} in {counts['packs']} packs",
         *_combinations(counts["combinations"]),
         f"  {counts['done']} done, {counts['to_run']} to run",
+        *([f"  {estimate_text(counts['estimate'])}"] if "estimate" in counts else []),
     ]
     return "\n".join(lines)
 
@@ -55,10 +58,13 @@ def folder_status(folder: Path) -> dict[str, Any]:
 
     Returns:
         ``name``, ``spec_hash``, ``state`` (``running``, ``done`` or ``stopped``), ``driver`` (pid
-        or None), ``cells``, ``done``, ``failed``, ``missing``, ``kinds`` (done and planned per
-        kind), ``cells_per_minute`` and ``eta_seconds`` (of a running sweep, else None),
-        ``damaged`` (lines on records that count as missing) and ``failures`` (cell, row, task,
-        target, sources, reason).
+        or None), ``cells``, ``done``, ``running``, ``waiting``, ``failed`` (these four make up
+        ``cells``), ``missing`` (all but ``done``), ``kinds`` (done and planned per kind),
+        ``cells_per_minute`` and ``eta_seconds`` (as the driver of a running sweep said last, else
+        None), ``packs`` (those under way; see :meth:`sweep.progress.ProgressLine.figures`),
+        ``best`` (per target and task the transfer that is best on validation: cell, row, target,
+        task, sources, weight, schedule, seed, validation_score, score), ``damaged`` (lines on
+        records that count as missing) and ``failures`` (cell, row, task, target, sources, reason).
 
     Raises:
         InputError: the folder is no sweep's folder.
@@ -67,12 +73,15 @@ def folder_status(folder: Path) -> dict[str, Any]:
     damaged: list[str] = []
     ledger = Ledger(folder, warn=damaged.append)
     kinds: Counter[str] = Counter()
-    moments = []
+    best: dict[tuple[str, str], Record] = {}
+    ids: set[str] = set()
     for record in ledger.records():
+        ids.add(record["id"])
         kinds[record["cell"]["kind"]] += 1
-        moments.append(record["finished"])
+        _keep_best(best, record)
     done, planned = kinds.total(), int(meta["planned_cells"])
     driver = running_driver(folder)
+    live = read_note(folder, driver) or {}
     failures = [
         {
             "cell": failure["id"],
@@ -83,8 +92,12 @@ def folder_status(folder: Path) -> dict[str, Any]:
             "reason": failure["reason"],
         }
         for failure in ledger.failures()
+        if failure["id"] not in ids
     ]
-    rate = _rate(moments) if driver is not None else None
+    failed = min(len(failures), max(planned - done, 0))
+    packs = live.get("packs", [])
+    room = max(planned - done - failed, 0)
+    running = min(sum(pack["cells"] for pack in packs), room)
     return {
         "name": meta["name"],
         "spec_hash": meta["spec_hash"],
@@ -92,15 +105,39 @@ def folder_status(folder: Path) -> dict[str, Any]:
         "driver": driver,
         "cells": planned,
         "done": done,
-        "failed": len(failures),
+        "running": running,
+        "waiting": room - running,
+        "failed": failed,
         "missing": planned - done,
         "kinds": {
             kind: {"done": kinds[kind], "planned": count} for kind, count in meta["kinds"].items()
         },
-        "cells_per_minute": rate,
-        "eta_seconds": (planned - done) / rate * 60 if rate else None,
+        "cells_per_minute": live.get("cells_per_minute"),
+        "eta_seconds": live.get("eta_seconds"),
+        "packs": packs,
+        "best": [_best_row(best[place]) for place in sorted(best)],
         "damaged": damaged,
         "failures": failures,
+    }
+
+
+def _keep_best(best: dict[tuple[str, str], Record], record: Record) -> None:
+    cell, value = record["cell"], record["result"].get("validation_score")
+    if cell["kind"] != "transfer" or value is None:
+        return
+    place = (cell["target"], cell["task"])
+    if place not in best or value > best[place]["result"]["validation_score"]:
+        best[place] = record
+
+
+def _best_row(record: Record) -> dict[str, Any]:
+    cell, result = record["cell"], record["result"]
+    named = ("row", "target", "task", "sources", "weight", "schedule", "seed")
+    return {
+        "cell": record["id"],
+        **{name: cell[name] for name in named},
+        "validation_score": result["validation_score"],
+        "score": result["score"],
     }
 
 
@@ -109,32 +146,64 @@ def status_text(status: Mapping[str, Any]) -> str:
     state = status["state"] + (f" (process {status['driver']})" if status["driver"] else "")
     lines = [
         f"sweep {status['name']} (spec {status['spec_hash']}): {state}",
-        f"  {status['done']} of {status['cells']} cells done, {status['failed']} failed",
+        f"  {status['done']} of {status['cells']} cells done, {status['running']} running,"
+        f" {status['waiting']} waiting, {status['failed']} failed",
         *[
             f"    {kind}: {count['done']} of {count['planned']}"
             for kind, count in status["kinds"].items()
         ],
     ]
+    for section in (_live_lines, _best_lines, _damage_lines, _failure_lines):
+        lines += section(status)
+    return "\n".join(lines)
+
+
+def _live_lines(status: Mapping[str, Any]) -> list[str]:
+    lines = []
     if status["cells_per_minute"]:
+        eta = status["eta_seconds"]
+        left = "" if eta is None else f", about {duration(eta)} left"
+        lines.append(f"  {status['cells_per_minute']:.0f} cells/min{left}")
+    for pack in status["packs"]:
         lines.append(
-            f"  {status['cells_per_minute']:.0f} cells/min, about"
-            f" {duration(status['eta_seconds'])} left"
+            f"  now: {pack['label']}, {pack['cells']} cells, {pack['phase']} {pack['share']:.0%}"
         )
-    lines += [f"  warning: {line}" for line in status["damaged"]]
-    for failure in status["failures"][:_SHOWN_FAILURES]:
+    return lines
+
+
+def _best_lines(status: Mapping[str, Any]) -> list[str]:
+    rows = status["best"]
+    if not rows:
+        return []
+    lines = ["  best on validation so far:"]
+    for row in rows[:_SHOWN_BEST]:
+        if row["weight"] is not None:
+            weight = f", λ {row['weight']:g}"
+        else:
+            weight = "" if row["schedule"] == "none" else f", λ {row['schedule']}"
+        lines.append(
+            f"    {'+'.join(row['sources'])} to {row['target']}, {row['task']}"
+            f" ({row['row']}{weight}, seed {row['seed']}): {row['validation_score']:.3f},"
+            f" test {row['score']:.3f}"
+        )
+    if len(rows) > _SHOWN_BEST:
+        lines.append(f"    and {len(rows) - _SHOWN_BEST} further targets and tasks")
+    return lines
+
+
+def _damage_lines(status: Mapping[str, Any]) -> list[str]:
+    return [f"  warning: {line}" for line in status["damaged"]]
+
+
+def _failure_lines(status: Mapping[str, Any]) -> list[str]:
+    failures = status["failures"]
+    lines = []
+    for failure in failures[:_SHOWN_FAILURES]:
         sources = "+".join(failure["sources"]) or failure["row"]
         lines.append(
             f"  failed: {sources} on {failure['target']}, {failure['task']}"
             f" ({failure['cell']}): {failure['reason']}"
         )
-    if len(status["failures"]) > _SHOWN_FAILURES:
-        lines.append(f"  and {len(status['failures']) - _SHOWN_FAILURES} further failed cells")
-    return "\n".join(lines)
-
-
-def _rate(moments: list[str]) -> float | None:
-    """Cells a minute over the last half of the cells that are there."""
-    times = sorted(datetime.fromisoformat(moment) for moment in moments)[len(moments) // 2 :]
-    if len(times) < 2 or times[-1] <= times[0]:
-        return None
-    return 60 * len(times) / (datetime.now(times[0].tzinfo) - times[0]).total_seconds()
+    if len(failures) > _SHOWN_FAILURES:
+        lines.append(f"  and {len(failures) - _SHOWN_FAILURES} further failed cells")
+    return lines

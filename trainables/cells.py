@@ -173,7 +173,12 @@ class Pack:
     @property
     def id(self) -> str:
         """Content hash of the pack's kind, sources and cells."""
-        return content_hash([self.kind, list(self.sources), sorted(cell.id for cell in self.cells)])
+        cached = self.__dict__.get("_id")  # asked for once a cell: without it, work grows squared
+        if cached is None:
+            names = sorted(cell.id for cell in self.cells)
+            cached = content_hash([self.kind, list(self.sources), names])
+            object.__setattr__(self, "_id", cached)
+        return str(cached)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able dictionary; :meth:`from_json` is its inverse."""
@@ -223,6 +228,8 @@ class PackOutcome:
 
 
 def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (str, int, float)):  # nearly all: soon told
+        return value
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):

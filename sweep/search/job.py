@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ from sweep.agenda import Refuse
 from sweep.files import replace_file
 from sweep.ledger import Ledger
 from sweep.plan import Plan
-from sweep.progress import ProgressLine
+from sweep.progress import NOTE, Phases, ProgressLine
 from sweep.search.agenda import Budget, SearchAgenda
 from sweep.search.plan import SearchPlan
 from sweep.search.records import Outcome, WarmStart, read_study, studies_in
 from sweep.search.study import JOURNAL, Study
 from sweep.search.table import write_points
+from trainables.cells import Pack
 from trainables.errors import InputError
 
 NOTES = "search.json"
@@ -106,7 +107,7 @@ class SearchJob:
         agenda = self._agenda
         if agenda is None:
             raise ValueError("not started")
-        return SearchLine(agenda.share, self._headline)
+        return SearchLine(agenda.share, self._headline, note=self._folder / NOTE)
 
     def close(self) -> None:
         """Keep the hours, write the table of points, let go of the journal."""
@@ -193,16 +194,17 @@ class SearchLine(ProgressLine):
         self, share: Callable[[], float], headline: Callable[[], str], **rest: Any
     ) -> None:
         """Start the clock."""
-        super().__init__(0, 0, 0, **rest)
+        super().__init__(0, 0, (), **rest)
         self._budget, self._headline = share, headline
         self._first = share()
 
-    def head(self) -> str:
-        """Points and cells so far."""
-        return f"{self._headline()} | {self._done} cells"
+    def figures(self, running: Iterable[Pack], phases: Phases, failed: int = 0) -> dict[str, Any]:
+        """As of a grid, and ``headline``: points and cells so far."""
+        found = super().figures(running, phases, failed)
+        return {**found, "headline": f"{self._headline()} | {self._done} cells"}
 
     def left(self, elapsed: float, worked: float) -> float | None:
-        """Seconds left, as fast as the budget was used up so far."""
+        """Seconds left if the budget goes on being used up as fast as so far."""
         del worked
         share = self._budget()
         if share - self._first < 0.02:

@@ -136,6 +136,17 @@ def run_tabulated(
     time.sleep(float(os.environ.get(SECONDS, "0")))
     if progress:
         progress("train", 1, 2)
+    outcome = tabulated_outcome(pack, prompts)
+    outcome.cost["seconds"] = time.perf_counter() - began
+    return outcome
+
+
+def tabulated_outcome(pack: Pack, prompts: Mapping[str, np.ndarray]) -> PackOutcome:
+    """What :func:`run_tabulated` gives back, its costs aside; nothing but the arguments decides.
+
+    Raises:
+        RuntimeError: an input is missing.
+    """
     outcome = PackOutcome(results={}, prompts={}, failures={}, cost={})
     here = {cell.id for cell in pack.cells}
     if set(prompts) != set(pack.needs):
@@ -148,7 +159,6 @@ def run_tabulated(
         prompt = tabulated_prompt(cell)
         if prompt is not None:
             outcome.prompts[cell.id] = prompt
-    outcome.cost["seconds"] = time.perf_counter() - began
     return outcome
 
 

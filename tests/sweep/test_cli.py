@@ -13,8 +13,9 @@ from sweep import cli
 from sweep.folder import bind
 from sweep.ledger import Ledger
 from sweep.lock import DriverLock
-from sweep.progress import ProgressLine
+from sweep.progress import NOTE, ProgressLine
 from sweep.tell import folder_status, plan_text, status_text
+from sweep.testing.tabulated import tabulated_result
 from sweep.ui import free_port, is_free, server_command
 from tests.sweep.samples import content, plan_of
 from tests.sweep.test_ledger import fill, record_file
@@ -71,7 +72,7 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     }
     assert options == {
         "presets": {"--help"},
-        "plan": {"--json", "--out", "--help"},
+        "plan": {"--json", "--out", "--profile", "--workers", "--help"},
         "calibrate": {"--model", "--task", "--words", "--json", "--help"},
         "run": {"--out", "--address", "--workers", "--help"},
         "status": {"--json", "--help"},
@@ -199,6 +200,71 @@ def test_the_status_of_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert folder_status(tmp_path)["state"] == "done"
 
 
+def test_the_status_of_a_running_sweep(tmp_path: Path) -> None:
+    plan = plan_of(seeds=3)
+    bind(tmp_path, plan, {})
+    fill(Ledger(tmp_path), plan.packs[0].cells)
+    ledger = Ledger(tmp_path)
+    ledger.fail(plan.packs[2].cells[0], "no luck", "p")
+    now = [0.0]
+    line = ProgressLine(
+        *(len(plan.cells), 0, plan.packs, Terminal(False), lambda: now[0]),  # type: ignore[arg-type]
+        note=tmp_path / NOTE,
+    )
+    with DriverLock(tmp_path):
+        early = folder_status(tmp_path)
+        assert (early["running"], early["eta_seconds"], early["packs"]) == (0, None, [])
+        now[0] = 60.0
+        line.close_pack(plan.packs[0], len(plan.packs[0].cells))
+        line.show([plan.packs[1]], {plan.packs[1].id: ("train", 1, 2)}, failed=1)
+        found = folder_status(tmp_path)
+    assert found["running"] == len(plan.packs[1].cells)
+    states = [found[name] for name in ("done", "running", "waiting", "failed")]
+    assert sum(states) == found["cells"] == len(plan.cells)
+    assert found["eta_seconds"] > 0
+    assert found["cells_per_minute"] > 0
+    text = status_text(found)
+    assert "now: B on x/one, " in text
+    assert "train 45%" in text
+    assert " left" in text
+    # A driver that is gone runs nothing, whatever it has left behind.
+    assert (tmp_path / NOTE).exists()
+    assert folder_status(tmp_path)["running"] == 0
+    line.end()
+    assert not (tmp_path / NOTE).exists()
+
+
+def test_the_status_shows_what_is_best(tmp_path: Path) -> None:
+    plan = plan_of(seeds=3, targets=["T", "U"])
+    bind(tmp_path, plan, {})
+    assert folder_status(tmp_path)["best"] == []
+    fill(Ledger(tmp_path), plan.cells)
+    found = folder_status(tmp_path)["best"]
+    for row, target in zip(found, ("T", "U"), strict=True):
+        cells = [cell for cell in plan.cells if cell.kind == "transfer" and cell.target == target]
+        best = max(cells, key=lambda cell: tabulated_result(cell)["validation_score"])
+        assert row["cell"] == best.id
+        assert row["score"] == tabulated_result(best)["score"]
+        assert row["sources"] == list(best.sources)
+
+
+def test_the_time_left_weighs_packs_by_what_they_take() -> None:
+    """A small pack in 1 s and a large one of 99 s, which steps alone would take for equals."""
+    first, second = plan_of().packs[:2]
+    seconds = {first.id: 1.0, second.id: 99.0}
+    now = [0.0]
+    line = ProgressLine(
+        *(100, 0, [first, second], Terminal(False), lambda: now[0]),  # type: ignore[arg-type]
+        weight=lambda pack: seconds[pack.id],
+    )
+    now[0] = 1.0
+    line.close_pack(first, len(first.cells))
+    assert line.figures([second], {second.id: ("start", 0, 1)})["eta_seconds"] is None  # too early
+    now[0] = 50.5
+    phases = {second.id: ("train", 5, 9)}  # training is nine tenths of a tuning: half
+    assert line.figures([second], phases)["eta_seconds"] == pytest.approx(49.5)
+
+
 class Terminal(list[str]):
     """Collects what is written, as a terminal or as a pipe."""
 
@@ -223,8 +289,7 @@ def test_the_progress_line(tty: bool) -> None:
     stream = Terminal(tty)
     packs = plan_of().packs
     first, second = packs[:2]
-    work = 2 * sum(len(pack.cells) for pack in packs)
-    line = ProgressLine(100, 20, work, stream, lambda: now[0])  # type: ignore[arg-type]
+    line = ProgressLine(100, 20, packs, stream, lambda: now[0])  # type: ignore[arg-type]
     assert not line.due()
     now[0] = 60.0
     assert line.due()
