@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.files import replace_file
+from sweep.growth import GROWN, finished_elsewhere, first_calibration, grown, origin
 from sweep.ledger import Record
 from sweep.lock import LOCK_FILE
 from sweep.plan import Plan
@@ -18,7 +19,10 @@ FORMAT = 1
 
 
 def check_binding(folder: Path, plan: Plan) -> None:
-    """See that ``folder`` is new, empty or this plan's; writes nothing.
+    """See that ``folder`` is new, empty, this plan's or one that the plan goes on with.
+
+    Writes nothing. A plan of the same name goes on with a folder of another spec if it has every
+    finished cell of it.
 
     Raises:
         InputError: it is a file, holds other things, or belongs to another spec.
@@ -37,23 +41,34 @@ def check_binding(folder: Path, plan: Plan) -> None:
             )
         return
     meta = read_meta(folder)
-    if meta.get("spec_hash") != plan.hash:
+    if meta.get("spec_hash") == plan.hash:
+        return
+    name = plan.resolved.spec.name
+    foreign, finished = finished_elsewhere(folder, plan)
+    if meta.get("name") != name or foreign:
+        lacking = f", which lacks {foreign:,} of its {finished:,} finished cells" if foreign else ""
         raise InputError(
             f"--out: {folder} belongs to another spec: {meta.get('name')} {meta.get('spec_hash')},"
-            f" and this one is {plan.resolved.spec.name} {plan.hash}; allowed: a new folder, or the"
-            " spec, models, tasks and program version it was made with"
+            f" and this one is {name} {plan.hash}{lacking}; allowed: a new folder, or the spec,"
+            " models, tasks and program version it was made with, to which the spec may add"
         )
 
 
 def bind(folder: Path, plan: Plan, versions: Mapping[str, str]) -> None:
-    """Make ``folder`` the plan's: write ``sweep.json`` and a copy of the spec, once.
+    """Make ``folder`` the plan's: write ``sweep.json`` and a copy of the spec.
+
+    Nothing is written where it is the plan's already; a copy of an older spec is kept.
 
     Raises:
         InputError: as :func:`check_binding`.
     """
     check_binding(folder, plan)
+    history: dict[str, Any] = {}
     if (folder / META_FILE).exists():
-        return
+        before = read_meta(folder)
+        if before.get("spec_hash") == plan.hash:
+            return
+        history = {GROWN: grown(folder, plan, before, SPEC_FILE)}
     counts = plan.counts()
     meta = {
         "format": FORMAT,
@@ -68,9 +83,15 @@ def bind(folder: Path, plan: Plan, versions: Mapping[str, str]) -> None:
         "tunings": counts["tunings"],
         "packs": counts["packs"],
         "spec": plan.resolved.to_json(),
+        **history,
     }
     replace_file(folder / SPEC_FILE, plan.resolved.spec.text.encode())
     replace_file(folder / META_FILE, json.dumps(meta, indent=2, ensure_ascii=False).encode())
+
+
+def first_hash(folder: Path, plan: Plan) -> str:
+    """Hash of the spec that ``folder`` was made with; the plan's where it is new."""
+    return origin(read_meta(folder)) if (folder / META_FILE).exists() else plan.hash
 
 
 def calibration_note(folder: Path, plan: Plan, records: Callable[[], Iterable[Record]]) -> str:
@@ -86,7 +107,7 @@ def calibration_note(folder: Path, plan: Plan, records: Callable[[], Iterable[Re
     """
     if not (folder / META_FILE).exists():
         return ""
-    first = read_meta(folder).get("spec", {}).get("calibration", ())
+    first = first_calibration(read_meta(folder))
     added = [name for name in plan.resolved.spec.calibration if name not in first]
     if not added:
         return ""

@@ -12,7 +12,7 @@ from analysis.durations import duration
 from sweep.agenda import Agenda
 from sweep.cluster import RayLostError, ray_session
 from sweep.desk import Closed, Desk
-from sweep.folder import bind, calibration_note, check_binding
+from sweep.folder import bind, calibration_note, check_binding, first_hash
 from sweep.interrupts import Interrupts, interruptible
 from sweep.ledger import Ledger
 from sweep.lock import DriverLock
@@ -104,7 +104,7 @@ def make_sink(plan: Plan, folder: Path) -> MlflowSink:
     target = SinkTarget(
         uri=uri or default_tracking_uri(folder),
         experiment=spec.name,
-        spec_hash=plan.hash,
+        spec_hash=first_hash(folder, plan),
         artifacts=None if uri else (folder / ARTIFACTS).as_uri(),
     )
     transfers = [cell for cell in plan.cells if cell.kind == "transfer"]
