@@ -23,6 +23,14 @@ app = typer.Typer(
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or a preset's name.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The --out of a sweep.")]
+StorePlace = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR|none",
+        help="Where finished cells of all sweeps are kept for reuse. Default: PROMPTSWEEP_STORE, or"
+        " a folder in the user's cache.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
@@ -51,20 +59,15 @@ def plan(
     out: Annotated[
         Path | None, typer.Option(help="Count what this sweep's folder has already.")
     ] = None,
+    store: StorePlace = None,
 ) -> None:
-    """Show what a spec stands for: cells, tunings and packs. Runs nothing."""
-    from sweep.folder import check_binding
-    from sweep.ledger import Ledger
+    """Show what a spec stands for, and how much of it is there already. Runs nothing."""
     from sweep.plan import make_plan
     from sweep.spec import load_spec
+    from sweep.store import counted, store_folder
     from sweep.tell import plan_text
 
-    made = make_plan(load_spec(spec))
-    done: set[str] = set()
-    if out is not None:
-        check_binding(out, made)
-        done = Ledger(out).done_ids()
-    counts = made.counts(done)
+    counts = counted(make_plan(load_spec(spec)), out, store_folder(store))
     print(json.dumps(counts) if as_json else plan_text(counts))
 
 
@@ -112,6 +115,7 @@ def run(
         int | None,
         typer.Option(help="Packs at once at most. Default: as many as there are resources for."),
     ] = None,
+    store: StorePlace = None,
 ) -> None:
     """Run what is missing of a sweep; the same command continues one that was stopped."""
     if workers is not None and workers < 1:
@@ -120,8 +124,10 @@ def run(
     from sweep.runner import Options
     from sweep.runner import run as run_plan
     from sweep.spec import load_spec
+    from sweep.store import store_folder
 
-    code = run_plan(make_plan(load_spec(spec)), out, Options(address=address, workers=workers))
+    options = Options(address=address, workers=workers, store=store_folder(store))
+    code = run_plan(make_plan(load_spec(spec)), out, options)
     raise typer.Exit(code)
 
 

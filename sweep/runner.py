@@ -14,12 +14,13 @@ from sweep.cluster import RayLostError, ray_session
 from sweep.desk import Closed, Desk
 from sweep.folder import bind, calibration_note, check_binding, first_hash
 from sweep.interrupts import Interrupts, interruptible
-from sweep.ledger import Ledger
+from sweep.ledger import Ledger, Record
 from sweep.lock import DriverLock
 from sweep.mlflow_sink import ARTIFACTS, MlflowSink, SinkTarget, default_tracking_uri
 from sweep.plan import Plan, cost
 from sweep.preflight import check_plan
 from sweep.progress import ProgressLine
+from sweep.store import make_reuse
 from trainables.cells import Cell, Pack
 from trainables.errors import InputError
 
@@ -52,6 +53,7 @@ class Options:
         executor: import string of what computes a pack.
         preflight: checks the plan before anything is trained.
         report: writes tables and report into the folder.
+        store: folder of finished cells of all sweeps; None for none.
         say: takes lines for people.
     """
 
@@ -60,6 +62,7 @@ class Options:
     executor: str = EXECUTOR
     preflight: Callable[[Plan], list[str]] = check_plan
     report: Callable[[Path], None] = write_report
+    store: Path | None = None
     say: Callable[[str], None] = say_to_stderr
 
 
@@ -123,26 +126,29 @@ class _Run:
         self.plan, self.folder, self.options = plan, folder, options
         self.interrupts = interrupts
         self.versions = package_versions()
-        self.ledger = Ledger(
-            folder, self.versions, repair=True, warn=lambda text: self._say(f"warning: {text}")
-        )
+        self.ledger = Ledger(folder, self.versions, repair=True, warn=self._warn)
         self.sink = make_sink(plan, folder)
+        self.reuse = make_reuse(plan, self.ledger, options.store, self._warn)
         self.failures: dict[str, str] = {}
 
     def run(self) -> int:
         """Run, tell and show; the exit code."""
         total, done = len(self.plan.cells), self._done()
-        packs = self.plan.remaining(self.ledger.done_ids())
+        stored = self.reuse.find(self.plan.cells)
+        packs = self.plan.remaining(self.ledger.done_ids() | stored)
+        reused = f", {len(stored)} in the store" if stored else ""
         lacking = calibration_note(self.folder, self.plan, self.ledger.records)
         began = time.monotonic()
         try:
+            left = total - done - len(stored)
             if packs:
-                self._say(f"{done} of {total} cells are there, {total - done} to run")
-                code = self._run_packs(packs)
+                self._say(f"{done} of {total} cells are there{reused}, {left} to run")
             else:
-                self._say(f"all {total} cells are there; nothing left to do, no trial is started")
-                code = DONE
-                self._open()
+                every = f"{done} of {total}" if stored else f"all {total}"
+                self._say(
+                    f"{every} cells are there{reused}; nothing left to do, no trial is started"
+                )
+            code = self._run_packs(packs)
         except BaseException:
             self.sink.close("FAILED")
             raise
@@ -160,17 +166,22 @@ class _Run:
             seconds = duration(time.monotonic() - began)
             self._say(f"{self._done()} of {total} cells are there, after {seconds}")
         self._tell_failures()
-        return max(code, self._write_views(changed=bool(packs)))
+        return max(code, self._write_views(changed=bool(packs or stored)))
 
     def _open(self) -> None:
         """Make the folder this plan's, and start the view; nothing is known to be wrong by now."""
         bind(self.folder, self.plan, self.versions)
+        self.reuse.keep_all(self.plan.cells)
+        self.reuse.take(self.plan.cells)
         # A ledger of its own: the driver's one repairs, which only one thread may do.
         self.sink.start(Ledger(self.folder).records())
 
     def _run_packs(self, packs: tuple[Pack, ...]) -> int:
         try:
-            self._with_ray(packs)
+            if packs:
+                self._with_ray(packs)
+            else:
+                self._open()
         except KeyboardInterrupt:
             return INTERRUPTED
         except OSError as error:
@@ -196,6 +207,8 @@ class _Run:
                 for warning in checked.result():
                     self._say(f"warning: {warning}")
                 self._open()
+                # What the store had a moment ago and has no more is run after all.
+                packs = self.plan.remaining(self.ledger.done_ids())
                 line = ProgressLine(len(self.plan.cells), self._done(), sum(map(cost, packs)))
                 known = self._done()
 
@@ -205,7 +218,11 @@ class _Run:
                     line.close_pack(pack, now - known)
                     known = now
 
-                desk = Desk(self.ledger, self.sink.add, on_close)
+                def on_record(record: Record) -> None:
+                    self.sink.add(record)
+                    self.reuse.keep(record)
+
+                desk = Desk(self.ledger, on_record, on_close)
                 self.failures = desk.failures
                 try:
                     run_packs(
@@ -260,6 +277,9 @@ class _Run:
         shards = (self.folder / "ledger").iterdir()
         newest = max(shard.stat().st_mtime for shard in shards if len(shard.name) == 2)
         return report.is_file() and report.stat().st_mtime >= newest
+
+    def _warn(self, text: str) -> None:
+        self._say(f"warning: {text}")
 
     def _say(self, text: str) -> None:
         self.options.say(f"sweep {self.plan.resolved.spec.name}: {text}")

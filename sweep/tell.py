@@ -25,9 +25,13 @@ def plan_text(counts: Mapping[str, Any]) -> str:
         *[f"    {name.ljust(width)}  {count}" for name, count in rows.items()],
         f"  {_tunings(counts)} in {counts['packs']} packs",
         *_combinations(counts["combinations"]),
-        f"  {counts['done']} done, {counts['to_run']} to run",
+        f"  {counts['done']} done, {_stored(counts)}{counts['to_run']} to run",
     ]
     return "\n".join(lines)
+
+
+def _stored(counts: Mapping[str, Any]) -> str:
+    return f"{counts['in_store']} in the store, " if counts.get("in_store") else ""
 
 
 def _tunings(counts: Mapping[str, Any]) -> str:
@@ -70,7 +74,8 @@ def folder_status(folder: Path) -> dict[str, Any]:
     moments = []
     for record in ledger.records():
         kinds[record["cell"]["kind"]] += 1
-        moments.append(record["finished"])
+        if "reused_from" not in record:  # another sweep's hour says nothing on this one's pace
+            moments.append(record["finished"])
     done, planned = kinds.total(), int(meta["planned_cells"])
     driver = running_driver(folder)
     failures = [
