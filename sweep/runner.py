@@ -11,6 +11,7 @@ from pathlib import Path
 from analysis.durations import duration
 from sweep.agenda import Agenda
 from sweep.cluster import RayLostError, ray_session
+from sweep.depot import heavy_models, shipping
 from sweep.desk import Closed, Desk
 from sweep.folder import bind, calibration_note, check_binding, first_hash
 from sweep.interrupts import Interrupts, interruptible
@@ -204,7 +205,8 @@ class _Run:
                 from sweep.trials import Workshop, run_packs
 
                 self.interrupts.install()  # Ray takes SIGTERM for itself
-                for warning in checked.result():
+                ship = shipping(options.address)
+                for warning in (*checked.result(), *heavy_models(self.plan, ship)):
                     self._say(f"warning: {warning}")
                 self._open()
                 # What the store had a moment ago and has no more is run after all.
@@ -229,7 +231,9 @@ class _Run:
                         Agenda(packs, self.ledger.done_ids(), desk.refuse),
                         desk,
                         line,
-                        Workshop(spec.resources, options.executor, options.workers, temporary),
+                        Workshop(
+                            spec.resources, options.executor, options.workers, temporary, ship
+                        ),
                         lambda: self.interrupts.seen,
                     )
                 finally:
