@@ -52,12 +52,17 @@ class Broker:
 
 def start_broker(name: str) -> Any:
     """A broker actor on the driver's node, found by ``name`` in :data:`NAMESPACE`."""
+    return start_beside_driver(Broker, name)
+
+
+def start_beside_driver(kind: type, name: str) -> Any:
+    """An actor on the driver's node, found by ``name`` in :data:`NAMESPACE`."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = ray.get_runtime_context().get_node_id()
     return (
-        ray.remote(Broker)
+        ray.remote(kind)
         .options(
             name=name,
             namespace=NAMESPACE,

@@ -23,6 +23,14 @@ app = typer.Typer(
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or a preset's name.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The --out of a sweep.")]
+StorePlace = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR|none",
+        help="Where finished cells of all sweeps are kept for reuse. Default: PROMPTSWEEP_STORE, or"
+        " a folder in the user's cache.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
@@ -62,16 +70,17 @@ def plan(
     workers: Annotated[
         int | None, typer.Option(help="Tell the time for so many packs at once at most.")
     ] = None,
+    store: StorePlace = None,
 ) -> None:
-    """Show what a spec stands for: cells, tunings, packs and time. Runs nothing."""
+    """Show what a spec stands for, what is there already, and the time. Runs nothing."""
     _check_workers(workers)
     from sweep.estimate import basis, estimate
     from sweep.folder import check_binding
-    from sweep.jobs import any_plan
-    from sweep.ledger import Ledger
     from sweep.plan import Plan
+    from sweep.search.plan import any_plan
     from sweep.search.plan import plan_text as search_text
     from sweep.spec import load_spec
+    from sweep.store import counted_of, held, store_folder
     from sweep.tell import plan_text
 
     made = any_plan(load_spec(spec))
@@ -80,12 +89,9 @@ def plan(
             check_binding(out, made)
         print(json.dumps(made.counts()) if as_json else search_text(made.counts()))
         return
-    done: set[str] = set()
-    if out is not None:
-        check_binding(out, made)
-        done = Ledger(out).done_ids()
-    counts = made.counts(done)
-    counts["estimate"] = estimate(made, done, basis(profile), workers)
+    done, stored = held(made, out, store_folder(store))
+    counts = counted_of(made, done, stored)
+    counts["estimate"] = estimate(made, done | stored, basis(profile), workers)
     print(json.dumps(counts) if as_json else plan_text(counts))
 
 
@@ -133,15 +139,18 @@ def run(
         int | None,
         typer.Option(help="Packs at once at most. Default: as many as there are resources for."),
     ] = None,
+    store: StorePlace = None,
 ) -> None:
     """Run what is missing of a sweep; the same command continues one that was stopped."""
     _check_workers(workers)
-    from sweep.jobs import any_plan
     from sweep.runner import Options
     from sweep.runner import run as run_plan
+    from sweep.search.plan import any_plan
     from sweep.spec import load_spec
+    from sweep.store import store_folder
 
-    code = run_plan(any_plan(load_spec(spec)), out, Options(address=address, workers=workers))
+    options = Options(address=address, workers=workers, store=store_folder(store))
+    code = run_plan(any_plan(load_spec(spec)), out, options)
     raise typer.Exit(code)
 
 

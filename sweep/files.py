@@ -13,8 +13,13 @@ TEMPORARY = ".tmp"
 _AT_ONCE = 1 << 16
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes, durable: bool = True) -> None:
     """Write ``content`` to ``path`` at once and durably: other readers see the old or the new file.
+
+    Args:
+        path: the file.
+        content: all it shall hold.
+        durable: wait until it is on the disk. Without, a power cut may leave anything in it.
 
     Raises:
         OSError: the disk is full or the folder cannot be written; ``path`` is as before then.
@@ -25,7 +30,8 @@ def replace_file(path: Path, content: bytes) -> None:
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

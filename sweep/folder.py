@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from sweep.files import replace_file
+from sweep.growth import GROWN, finished_elsewhere, first_calibration, grown, origin
 from sweep.ledger import Record
 from sweep.lock import LOCK_FILE
-from sweep.plan import Plan
-from sweep.search.plan import SearchPlan
+from sweep.search.plan import AnyPlan, SearchPlan
 from trainables.cells import CODE_VERSION
 from trainables.errors import InputError
 
@@ -18,8 +18,11 @@ SPEC_FILE = "spec.yaml"
 FORMAT = 1
 
 
-def check_binding(folder: Path, plan: Plan | SearchPlan) -> None:
-    """See that ``folder`` is new, empty or this plan's; writes nothing.
+def check_binding(folder: Path, plan: AnyPlan) -> None:
+    """See that ``folder`` is new, empty, this plan's or one that the plan goes on with.
+
+    Writes nothing. A plan of the same name goes on with a folder of another spec if it has every
+    finished cell of it; a search if its points can be compared with those that are there.
 
     Raises:
         InputError: it is a file, holds other things, or belongs to another spec.
@@ -38,16 +41,30 @@ def check_binding(folder: Path, plan: Plan | SearchPlan) -> None:
             )
         return
     meta = read_meta(folder)
-    if meta.get("spec_hash") != plan.hash:
+    if meta.get("spec_hash") == plan.hash:
+        return
+    name = plan.resolved.spec.name
+    if isinstance(plan, SearchPlan):
         raise InputError(
             f"--out: {folder} belongs to another spec: {meta.get('name')} {meta.get('spec_hash')},"
-            f" and this one is {plan.resolved.spec.name} {plan.hash}; allowed: a new folder, or the"
-            " spec, models, tasks and program version it was made with"
+            f" and this search is {name} {plan.hash}; allowed: a new folder (the store has what is"
+            " computed already), or the same targets, tasks, seeds, transfer and objective, where"
+            " sources, methods and budget may change"
+        )
+    foreign, finished = finished_elsewhere(folder, plan)
+    if meta.get("name") != name or foreign:
+        lacking = f", which lacks {foreign:,} of its {finished:,} finished cells" if foreign else ""
+        raise InputError(
+            f"--out: {folder} belongs to another spec: {meta.get('name')} {meta.get('spec_hash')},"
+            f" and this one is {name} {plan.hash}{lacking}; allowed: a new folder, or the spec,"
+            " models, tasks and program version it was made with, to which the spec may add"
         )
 
 
-def bind(folder: Path, plan: Plan | SearchPlan, versions: Mapping[str, str]) -> None:
-    """Make ``folder`` the plan's: write ``sweep.json`` and a copy of the spec, once.
+def bind(folder: Path, plan: AnyPlan, versions: Mapping[str, str]) -> None:
+    """Make ``folder`` the plan's: write ``sweep.json`` and a copy of the spec.
+
+    Nothing is written where it is the plan's already; a copy of an older spec is kept.
 
     Raises:
         InputError: as :func:`check_binding`.
@@ -56,8 +73,12 @@ def bind(folder: Path, plan: Plan | SearchPlan, versions: Mapping[str, str]) -> 
     if isinstance(plan, SearchPlan):
         _bind_search(folder, plan, versions)
         return
+    history: dict[str, Any] = {}
     if (folder / META_FILE).exists():
-        return
+        before = read_meta(folder)
+        if before.get("spec_hash") == plan.hash:
+            return
+        history = {GROWN: grown(folder, plan, before, SPEC_FILE)}
     counts = plan.counts()
     meta = {
         **_head(plan, versions),
@@ -67,6 +88,7 @@ def bind(folder: Path, plan: Plan | SearchPlan, versions: Mapping[str, str]) -> 
         "tunings": counts["tunings"],
         "packs": counts["packs"],
         "spec": plan.resolved.to_json(),
+        **history,
     }
     _write(folder, plan, meta)
 
@@ -78,7 +100,7 @@ def _bind_search(folder: Path, plan: SearchPlan, versions: Mapping[str, str]) ->
         _write(folder, plan, meta)
 
 
-def _head(plan: Plan | SearchPlan, versions: Mapping[str, str]) -> dict[str, Any]:
+def _head(plan: AnyPlan, versions: Mapping[str, str]) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "name": plan.resolved.spec.name,
@@ -89,14 +111,17 @@ def _head(plan: Plan | SearchPlan, versions: Mapping[str, str]) -> dict[str, Any
     }
 
 
-def _write(folder: Path, plan: Plan | SearchPlan, meta: Mapping[str, Any]) -> None:
+def _write(folder: Path, plan: AnyPlan, meta: Mapping[str, Any]) -> None:
     replace_file(folder / SPEC_FILE, plan.resolved.spec.text.encode())
     replace_file(folder / META_FILE, json.dumps(meta, indent=2, ensure_ascii=False).encode())
 
 
-def calibration_note(
-    folder: Path, plan: Plan | SearchPlan, records: Callable[[], Iterable[Record]]
-) -> str:
+def first_hash(folder: Path, plan: AnyPlan) -> str:
+    """Hash of the spec that ``folder`` was made with; the plan's where it is new."""
+    return origin(read_meta(folder)) if (folder / META_FILE).exists() else plan.hash
+
+
+def calibration_note(folder: Path, plan: AnyPlan, records: Callable[[], Iterable[Record]]) -> str:
     """Which calibrations of the spec finished cells lack, in a sentence; empty where none does.
 
     Calibrations are no part of a spec's hash: a folder may be continued with more of them. A cell
@@ -109,7 +134,7 @@ def calibration_note(
     """
     if not (folder / META_FILE).exists():
         return ""
-    first = read_meta(folder).get("spec", {}).get("calibration", ())
+    first = first_calibration(read_meta(folder))
     added = [name for name in plan.resolved.spec.calibration if name not in first]
     if not added:
         return ""

@@ -3,7 +3,7 @@
 The runner knows nothing but this.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,24 +11,16 @@ from typing import Any, Protocol
 from sweep.agenda import Agenda, Refuse
 from sweep.estimate import weights
 from sweep.ledger import Ledger
-from sweep.plan import Plan, make_plan
+from sweep.plan import Plan
 from sweep.progress import NOTE, ProgressLine
-from sweep.search.plan import SearchPlan, make_search_plan
-from sweep.spec import SweepSpec
+from sweep.search.plan import AnyPlan
+from sweep.store import Reuse
 from trainables.cells import Cell, Pack
 
-AnyPlan = Plan | SearchPlan
 Places = int
 """How many packs can run at a time."""
-
-
-def any_plan(spec: SweepSpec) -> AnyPlan:
-    """What a spec stands for, be it a grid or a search.
-
-    Raises:
-        InputError: as :func:`sweep.plan.make_plan` and :func:`sweep.search.plan.make_search_plan`.
-    """
-    return make_plan(spec) if spec.search is None else make_search_plan(spec)
+Adopt = Callable[[Iterable[Cell]], None]
+"""Takes cells that the store has into the ledger."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +69,13 @@ class Job(Protocol):
     def state(self) -> str:
         """What is there now."""
 
+    def changed(self) -> bool:
+        """Whether this run adds anything to what was there."""
+
     def check(self) -> Plan:
         """What the preflight looks at."""
 
-    def start(self, refuse: Refuse, places: Places) -> Work:
+    def start(self, refuse: Refuse, places: Places, adopt: Adopt) -> Work:
         """The work; called once, with Ray up and the folder bound."""
 
     def line(self) -> ProgressLine:
@@ -93,34 +88,46 @@ class Job(Protocol):
 class GridJob:
     """The cells of a plan that the ledger lacks."""
 
-    def __init__(self, plan: Plan, folder: Path, ledger: Ledger) -> None:
+    def __init__(self, plan: Plan, folder: Path, ledger: Ledger, reuse: Reuse) -> None:
         """See what is missing."""
         self._plan, self._folder, self._ledger = plan, folder, ledger
-        self._packs = plan.remaining(ledger.done_ids())
+        self._stored = len(found := reuse.find(plan.cells))
+        self._packs = plan.remaining(ledger.done_ids() | found)
 
     def nothing_left(self) -> str | None:
         """A sentence if every cell is there."""
         if self._packs:
             return None
         total = len(self._plan.cells)
-        return f"all {total} cells are there; nothing left to do, no trial is started"
+        every = f"{self._done()} of {total}" if self._stored else f"all {total}"
+        return f"{every} cells are there{self._reused()}; nothing left to do, no trial is started"
 
     def beginning(self) -> str:
         """How many cells there are and how many are missing."""
         total, done = len(self._plan.cells), self._done()
-        return f"{done} of {total} cells are there, {total - done} to run"
+        left = total - done - self._stored
+        return f"{done} of {total} cells are there{self._reused()}, {left} to run"
 
     def state(self) -> str:
         """How many cells there are."""
         return f"{self._done()} of {len(self._plan.cells)} cells are"
 
+    def changed(self) -> bool:
+        """Whether this run adds anything to what was there."""
+        return bool(self._packs or self._stored)
+
+    def _reused(self) -> str:
+        return f", {self._stored} in the store" if self._stored else ""
+
     def check(self) -> Plan:
         """The plan."""
         return self._plan
 
-    def start(self, refuse: Refuse, places: Places) -> Work:
+    def start(self, refuse: Refuse, places: Places, adopt: Adopt) -> Work:
         """The packs with what is missing."""
-        del places
+        del places, adopt
+        # What the store had a moment ago and has no more is run after all.
+        self._packs = self._plan.remaining(self._ledger.done_ids())
         return Agenda(self._packs, self._ledger.done_ids(), refuse)
 
     def line(self) -> ProgressLine:
@@ -140,10 +147,12 @@ class GridJob:
         return len(self._ledger.done_ids() & self._plan.by_id.keys())
 
 
-def job_of(plan: AnyPlan, folder: Path, ledger: Ledger, say: Callable[[str], None]) -> Job:
+def job_of(
+    plan: AnyPlan, folder: Path, ledger: Ledger, reuse: Reuse, say: Callable[[str], None]
+) -> Job:
     """The job that a plan stands for."""
     if isinstance(plan, Plan):
-        return GridJob(plan, folder, ledger)
+        return GridJob(plan, folder, ledger, reuse)
     from sweep.search.job import SearchJob  # Optuna takes its time to import
 
     return SearchJob(plan, folder, ledger, say)

@@ -132,6 +132,27 @@ class Ledger:
         self._failed_path(cell.id).unlink(missing_ok=True)
         return record
 
+    def adopt(self, record: Mapping[str, Any], prompt: bytes | None) -> None:
+        """Make a cell finished whose record and prompt another sweep has written.
+
+        Nothing waits for the disk: what a power cut spoils fails its digest, and is adopted again.
+
+        Args:
+            record: as another ledger has it.
+            prompt: the content of the file that the record names, or None.
+
+        Raises:
+            OSError: the ledger cannot be written.
+        """
+        cell_id = record["id"]
+        if cell_id in self.done_ids():
+            return
+        if prompt is not None:
+            replace_file(self._prompt_path(cell_id), prompt, durable=False)
+        replace_file(self._record_path(cell_id), seal(record), durable=False)
+        self.done_ids().add(cell_id)
+        self._failed_path(cell_id).unlink(missing_ok=True)
+
     def fail(self, cell: Cell, reason: str, pack: str, trace: str = "") -> None:
         """Record why a cell has no result.
 

@@ -11,7 +11,8 @@ import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from math import isclose
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -44,7 +45,8 @@ class SinkTarget:
     Attributes:
         uri: tracking URI.
         experiment: name of the experiment (the sweep's name).
-        spec_hash: identifies the parent run.
+        spec_hash: identifies the parent run: of the first spec of a folder, so that a folder that
+            grows keeps its runs.
         artifacts: artifact folder for an experiment that is new; None leaves it to the server.
     """
 
@@ -223,12 +225,21 @@ class _State:
 class _Run:
     id: str
     finished: bool
-    metrics: frozenset[str]
+    metrics: Mapping[str, float]
     params: frozenset[str]
 
-    def holds(self, metrics: Iterable[str], params: Iterable[str]) -> bool:
+    def holds(self, metrics: Mapping[str, float], params: Iterable[str]) -> bool:
         """Whether nothing is to be written."""
-        return self.finished and self.metrics.issuperset(metrics) and self.params.issuperset(params)
+        same = self.metrics.keys() >= metrics.keys() and not self.changed(metrics)
+        return self.finished and same and self.params.issuperset(params)
+
+    def changed(self, metrics: Mapping[str, float]) -> set[str]:
+        """Metrics that are another number now: more seeds move row Direct, and shares with it."""
+        return {
+            name
+            for name, value in metrics.items()
+            if name in self.metrics and not isclose(value, self.metrics[name], abs_tol=1e-12)
+        }
 
 
 def run_params(
@@ -291,7 +302,8 @@ class RunWriter:
 
     A run is known by its tag ``cell``. A run that a killed driver left RUNNING, or that was written
     before all its metrics were known or by a program that had fewer parameters, is written again in
-    full: same parameters, same metrics at the same time stamps, which MLflow takes as no change.
+    full: same parameters, same metrics at the same time stamps, which MLflow takes as no change. A
+    metric that is another number now gets a later time stamp.
     """
 
     def __init__(self, target: SinkTarget) -> None:
@@ -320,13 +332,16 @@ class RunWriter:
             return
         stamp = _milliseconds(record["finished"])
         run_id = self._create(record, stamp) if known is None else known.id
+        changed = known.changed(metrics) if known else set()
+        # Of two values at one time stamp MLflow shows the larger.
+        stamps = {name: _now() if name in changed else stamp for name in metrics}
         self._client.log_batch(
             run_id,
-            metrics=[Metric(name, value, stamp, 0) for name, value in metrics.items()],
+            metrics=[Metric(name, value, stamps[name], 0) for name, value in metrics.items()],
             params=[Param(name, text) for name, text in params.items()],
         )
         self._client.set_terminated(run_id, "FINISHED", end_time=stamp)
-        self._runs[cell_id] = _Run(run_id, True, frozenset(metrics), frozenset(params))
+        self._runs[cell_id] = _Run(run_id, True, dict(metrics), frozenset(params))
 
     def end_parent(self, status: str) -> None:
         """End the parent run."""
@@ -402,12 +417,16 @@ class RunWriter:
                     found[cell_id] = _Run(
                         id=run.info.run_id,
                         finished=run.info.status == "FINISHED",
-                        metrics=frozenset(run.data.metrics),
+                        metrics=dict(run.data.metrics),
                         params=frozenset(run.data.params),
                     )
             token = page.token
             if not token:
                 return found
+
+
+def _now() -> int:
+    return int(1000 * datetime.now(UTC).timestamp())
 
 
 def _milliseconds(moment: str) -> int:

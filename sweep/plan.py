@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from typing import Any
 
+from sweep.missing import missing_of
 from sweep.plan_hard import HardPlanner
 from sweep.plan_soft import SoftPlanner
-from sweep.planner import REFERENCES, Planner, models_of, needs_of
+from sweep.planner import REFERENCES, Planner
 from sweep.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve
 from sweep.spec import SweepSpec
 from trainables.cells import Cell, Pack
@@ -102,14 +103,13 @@ class Plan:
     def remaining(self, done: Collection[str]) -> tuple[Pack, ...]:
         """The packs with only what is missing.
 
-        A tuning with a missing cell is done again as a whole: its other ``source`` cells come
-        along (they cost nothing more and later cells may take them as inputs), but a cell in
-        ``done`` is not written again.
+        What comes along with a tuning that is done again (see :func:`sweep.missing.missing_of`) is
+        not written again.
 
         Args:
             done: ids of finished cells.
         """
-        return tuple(pack for pack in (_shrunk(pack, done) for pack in self.packs) if pack.cells)
+        return tuple(left for pack in self.packs for left in missing_of(pack, done))
 
 
 def make_plan(
@@ -154,31 +154,6 @@ def plan_of(resolved: ResolvedSpec) -> Plan:
         for variants, task in product(planner.groups(method.variants), resolved.tasks):
             packs += planner(resolved, method, variants, task, referred).packs()
     return Plan(resolved, tuple(packs))
-
-
-def _shrunk(pack: Pack, done: Collection[str]) -> Pack:
-    missing = [cell for cell in pack.cells if cell.id not in done]
-    if len(missing) == len(pack.cells):
-        return pack
-    again = {cell.tuning for cell in missing if pack.kind == "tune" and cell.sources}
-    wanted = {cell.id for cell in missing}
-    cells = tuple(
-        cell
-        for cell in pack.cells
-        if cell.id in wanted
-        # A tuning on one model has one source cell: nothing comes along with it.
-        or (cell.kind == "source" and len(cell.sources) > 1 and cell.tuning in again)
-    )
-    # A tune pack of which only reference rows are missing has nothing to train.
-    kind, sources = (pack.kind, pack.sources) if again else ("transfer", ())
-    return replace(
-        pack,
-        kind=kind,
-        sources=sources,
-        cells=cells,
-        models={name: pack.models[name] for name in models_of(sources, cells)},
-        needs=needs_of(cells) if kind == "transfer" else (),
-    )
 
 
 def _same_cut(spec: SweepSpec) -> None:

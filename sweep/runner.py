@@ -3,7 +3,7 @@
 import importlib.metadata
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,16 +11,19 @@ from pathlib import Path
 
 from analysis.durations import duration
 from sweep.cluster import RayLostError, ray_session
+from sweep.depot import heavy_models, shipping
 from sweep.desk import Closed, Desk
 from sweep.estimate import device_of
-from sweep.folder import bind, calibration_note, check_binding
+from sweep.folder import bind, calibration_note, check_binding, first_hash
 from sweep.interrupts import Interrupts, interruptible
-from sweep.jobs import AnyPlan, Job, SettingsOfCells, job_of
-from sweep.ledger import Ledger
+from sweep.jobs import Job, SettingsOfCells, job_of
+from sweep.ledger import Ledger, Record
 from sweep.lock import DriverLock
 from sweep.mlflow_sink import ARTIFACTS, MlflowSink, SinkTarget, default_tracking_uri
 from sweep.plan import Plan
 from sweep.preflight import check_plan
+from sweep.search.plan import AnyPlan
+from sweep.store import make_reuse
 from sweep.throughput import learn
 from trainables.cells import Cell, Pack
 from trainables.errors import InputError
@@ -54,6 +57,7 @@ class Options:
         executor: import string of what computes a pack.
         preflight: checks the plan before anything is trained.
         report: writes tables and report into the folder.
+        store: folder of finished cells of all sweeps; None for none.
         say: takes lines for people.
     """
 
@@ -62,6 +66,7 @@ class Options:
     executor: str = EXECUTOR
     preflight: Callable[[Plan], list[str]] = check_plan
     report: Callable[[Path], None] = write_report
+    store: Path | None = None
     say: Callable[[str], None] = say_to_stderr
 
 
@@ -114,7 +119,7 @@ def make_sink(plan: AnyPlan, folder: Path) -> MlflowSink:
     target = SinkTarget(
         uri=uri or default_tracking_uri(folder),
         experiment=spec.name,
-        spec_hash=plan.hash,
+        spec_hash=first_hash(folder, plan),
         artifacts=None if uri else (folder / ARTIFACTS).as_uri(),
     )
     return MlflowSink(
@@ -134,11 +139,10 @@ class _Run:
         self.plan, self.folder, self.options = plan, folder, options
         self.interrupts = interrupts
         self.versions = package_versions()
-        self.ledger = Ledger(
-            folder, self.versions, repair=True, warn=lambda text: self._say(f"warning: {text}")
-        )
-        self.job: Job = job_of(plan, folder, self.ledger, self._say)
+        self.ledger = Ledger(folder, self.versions, repair=True, warn=self._warn)
         self.sink = make_sink(plan, folder)
+        self.reuse = make_reuse(plan, self.ledger, options.store, self._warn)
+        self.job: Job = job_of(plan, folder, self.ledger, self.reuse, self._say)
         self.failures: dict[str, str] = {}
 
     def run(self) -> int:
@@ -147,13 +151,8 @@ class _Run:
         lacking = calibration_note(self.folder, self.plan, self.ledger.records)
         began, began_at = time.monotonic(), datetime.now(UTC)
         try:
-            if nothing_left is None:
-                self._say(self.job.beginning())
-                code = self._run_packs()
-            else:
-                self._say(nothing_left)
-                code = DONE
-                self._open()
+            self._say(self.job.beginning() if nothing_left is None else nothing_left)
+            code = self._run_packs(nothing_left is None)
         except BaseException:
             self.sink.close("FAILED")
             raise
@@ -170,17 +169,22 @@ class _Run:
             seconds = duration(time.monotonic() - began)
             self._say(f"{self.job.state()} there, after {seconds}")
         self._tell_failures()
-        return max(code, self._write_views(changed=nothing_left is None))
+        return max(code, self._write_views(changed=self.job.changed()))
 
     def _open(self) -> None:
         """Make the folder this plan's, and start the view; nothing is known to be wrong by now."""
         bind(self.folder, self.plan, self.versions)
+        self.reuse.keep_all(self.plan.cells)
+        self.reuse.take(self.plan.cells)
         # A ledger of its own: the driver's one repairs, which only one thread may do.
         self.sink.start(Ledger(self.folder).records())
 
-    def _run_packs(self) -> int:
+    def _run_packs(self, something: bool) -> int:
         try:
-            self._with_ray()
+            if something:
+                self._with_ray()
+            else:
+                self._open()
         except KeyboardInterrupt:
             return INTERRUPTED
         except OSError as error:
@@ -203,7 +207,8 @@ class _Run:
                 from sweep.trials import Workshop, places, run_packs
 
                 self.interrupts.install()  # Ray takes SIGTERM for itself
-                for warning in checked.result():
+                ship = shipping(options.address)
+                for warning in (*checked.result(), *heavy_models(self.plan, ship)):
                     self._say(f"warning: {warning}")
                 self._open()
                 known = self._done()
@@ -214,19 +219,26 @@ class _Run:
                     line.close_pack(pack, now - known)
                     known = now
 
-                desk = Desk(self.ledger, self.sink.add, on_close)
+                def on_record(record: Record) -> None:
+                    self.sink.add(record)
+                    self.reuse.keep(record)
+
+                def adopt(cells: Iterable[Cell]) -> None:
+                    for cell_id in self.reuse.take(cells):
+                        self.sink.add(self.ledger.record(cell_id))
+
+                desk = Desk(self.ledger, on_record, on_close)
                 self.failures = desk.failures
                 try:
-                    work = self.job.start(desk.refuse, places(spec.resources, options.workers))
+                    work = self.job.start(
+                        desk.refuse, places(spec.resources, options.workers), adopt
+                    )
                     line = self.job.line()
+                    workshop = Workshop(
+                        spec.resources, options.executor, options.workers, temporary, ship
+                    )
                     try:
-                        run_packs(
-                            work,
-                            desk,
-                            line,
-                            Workshop(spec.resources, options.executor, options.workers, temporary),
-                            lambda: self.interrupts.seen,
-                        )
+                        run_packs(work, desk, line, workshop, lambda: self.interrupts.seen)
                     finally:
                         line.end()
                 finally:
@@ -285,6 +297,9 @@ class _Run:
         shards = (self.folder / "ledger").iterdir()
         newest = max(shard.stat().st_mtime for shard in shards if len(shard.name) == 2)
         return report.is_file() and report.stat().st_mtime >= newest
+
+    def _warn(self, text: str) -> None:
+        self._say(f"warning: {text}")
 
     def _say(self, text: str) -> None:
         self.options.say(f"sweep {self.plan.resolved.spec.name}: {text}")

@@ -27,10 +27,14 @@ def plan_text(counts: Mapping[str, Any]) -> str:
         *[f"    {name.ljust(width)}  {count}" for name, count in rows.items()],
         f"  {_tunings(counts)} in {counts['packs']} packs",
         *_combinations(counts["combinations"]),
-        f"  {counts['done']} done, {counts['to_run']} to run",
+        f"  {counts['done']} done, {_stored(counts)}{counts['to_run']} to run",
         *([f"  {estimate_text(counts['estimate'])}"] if "estimate" in counts else []),
     ]
     return "\n".join(lines)
+
+
+def _stored(counts: Mapping[str, Any]) -> str:
+    return f"{counts['in_store']} in the store, " if counts.get("in_store") else ""
 
 
 def _tunings(counts: Mapping[str, Any]) -> str:

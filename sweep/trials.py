@@ -11,6 +11,7 @@ from ray import tune
 
 from sweep.broker import NAMESPACE, start_broker
 from sweep.cluster import RayLostError, threads_of
+from sweep.depot import depot_config
 from sweep.desk import Desk
 from sweep.jobs import Work
 from sweep.progress import ProgressLine
@@ -33,12 +34,14 @@ class Workshop:
         executor: import string of what computes a pack.
         most: packs at once at most; None leaves it to the resources.
         folder: for Tune's own files, of no use afterwards.
+        ship: how files get to nodes that lack them, see :func:`sweep.depot.shipping`.
     """
 
     resources: Resources
     executor: str
     most: int | None
     folder: Path
+    ship: str | None = None
 
 
 def places(resources: Resources, most: int | None) -> int:
@@ -72,6 +75,8 @@ def run_packs(
     """
     name = f"broker-{os.getpid()}"
     broker = start_broker(name)
+    # An actor lives as long as its handle.
+    depot, depot_keys = depot_config(workshop.ship, f"depot-{os.getpid()}")
     resources = workshop.resources
     queue = PackQueue(
         agenda,
@@ -83,6 +88,7 @@ def run_packs(
             "executor": workshop.executor,
             "device": "cuda" if resources.gpu else "cpu",
             "threads": threads_of(resources),
+            **depot_keys,
         },
         workshop.most,
     )
@@ -104,6 +110,8 @@ def run_packs(
         # Ray Tune nests tracebacks in messages: the last line says what happened.
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise RayLostError(f"Ray Tune gave up: {reason[-1].strip()}") from error
+    finally:
+        del depot
     if queue.error is not None:
         raise queue.error
 

@@ -69,11 +69,25 @@ def _folder_digest(alias: str, folder: Path) -> str:
             f"model {alias!r}: {folder} holds no *.safetensors weights;"
             " allowed: a Hugging Face model folder with safetensors weights"
         )
+    return folder_digest(folder)
+
+
+def folder_digest(folder: Path) -> str:
+    """16 hex digits over names and contents of :func:`model_files`.
+
+    Raises:
+        OSError: one of them cannot be read.
+    """
     digest = hashlib.sha256()
-    # The card is prose: editing it must not make every cell new.
-    files = {file for pattern in _DIGESTED for file in folder.glob(pattern)}
-    for file in sorted(files - {folder / "card.json"}):
+    for file in model_files(folder):
         digest.update(file.name.encode())
         with file.open("rb") as handle:
             digest.update(hashlib.file_digest(handle, "sha256").digest())
     return digest.hexdigest()[:16]
+
+
+def model_files(folder: Path) -> list[Path]:
+    """What a model folder is loaded from, sorted: configuration, weights and tokenizer."""
+    files = {file for pattern in _DIGESTED for file in folder.glob(pattern)}
+    # The card is prose: editing it must not make every cell new.
+    return sorted(files - {folder / "card.json"})

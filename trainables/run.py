@@ -7,10 +7,12 @@ from typing import Any
 import torch
 
 from trainables.backbones import Backbone, Encoded, Layout, Reader, load_backbone
+from trainables.cache import cache_folder
 from trainables.calibration import CALIBRATIONS, content_free_texts
 from trainables.cells import Pack, PackOutcome
 from trainables.errors import InputError
 from trainables.evaluate import measure
+from trainables.kept_grams import kept_grams
 from trainables.relative import Grams, gram_matrices, normalised_anchors
 from trainables.tasks import Task, load_task
 from trainables.vocabulary import Anchors
@@ -82,7 +84,9 @@ class Run:
             models, beside = (
                 [self.backbone(alias) for alias in names] for names in (aliases, anchors.beside)
             )
-            _resident_grams[key] = _gram_table(models, beside, anchors)
+            _resident_grams[key] = _gram_table(
+                models, beside, anchors, [self.pack.models[alias].digest for alias in aliases]
+            )
         return _resident_grams[key]
 
     def spend(self, name: str, since: float) -> float:
@@ -124,7 +128,12 @@ class Run:
         return found
 
 
-def _gram_table(models: Sequence[Backbone], beside: Sequence[Backbone], anchors: Anchors) -> Grams:
+def _gram_table(
+    models: Sequence[Backbone],
+    beside: Sequence[Backbone],
+    anchors: Anchors,
+    digests: Sequence[str],
+) -> Grams:
     shared = anchors.among(models, beside)
     if not len(shared):
         names = ", ".join(model.alias for model in (*models, *beside))
@@ -132,7 +141,14 @@ def _gram_table(models: Sequence[Backbone], beside: Sequence[Backbone], anchors:
             f"models {names}: no word is a single token in all of them;"
             " allowed: models with a common vocabulary"
         )
-    return gram_matrices(normalised_anchors(models, shared), torch.float64)
+    return kept_grams(
+        lambda: gram_matrices(normalised_anchors(models, shared), torch.float64),
+        digests,
+        [model.embeddings.shape[1] for model in models],
+        shared,
+        str(models[0].embeddings.device),
+        cache_folder() / "grams",
+    )
 
 
 def layout_on(reader: Reader, task: Task, settings: Mapping[str, Any]) -> Layout:

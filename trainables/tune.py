@@ -9,14 +9,17 @@ import importlib
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import ray
 from ray import tune
 
 from trainables.cells import Pack, PackOutcome
+from trainables.errors import InputError
 from trainables.heap import keep_freed_memory
+from trainables.parcels import Item, Places
 
 Executor = Callable[..., PackOutcome]
 _TELL_EVERY = 1.0  # seconds between two messages on progress
@@ -27,13 +30,15 @@ class PackTrainable(tune.Trainable):
 
     Config keys: ``pack`` (id), ``broker`` and ``namespace`` (of the actor that holds packs and
     takes outcomes), ``executor`` (import string ``module:function``, called like
-    :func:`trainables.packs.run_pack`), ``device`` and ``threads``.
+    :func:`trainables.packs.run_pack`), ``device`` and ``threads``; on a cluster also ``depot``, the
+    actor that hands out what a node lacks, and ``look``, whether nodes may have it themselves.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
         """Prepare the process for the first pack."""
         keep_freed_memory()
         self._task = config
+        self._places: Places | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take another pack; always possible."""
@@ -54,7 +59,11 @@ class PackTrainable(tune.Trainable):
                 last = now
                 broker.tell.remote(task["pack"], phase, done, total)
 
-        outcome = run_once(inputs, task["executor"], task["device"], task["threads"], tell)
+        if self._places is None and task.get("depot"):
+            self._places = _places(task)
+        outcome = run_once(
+            inputs, task["executor"], task["device"], task["threads"], tell, self._places
+        )
         ray.get(broker.deliver.remote(task["pack"], outcome))
         _free()
         return {"done": True}
@@ -72,6 +81,7 @@ def run_once(
     device: str,
     threads: int,
     progress: Callable[[str, int, int], None] | None = None,
+    places: Callable[[Pack], Pack] | None = None,
 ) -> dict[str, Any]:
     """Run one pack and turn whatever happens into an outcome.
 
@@ -81,6 +91,7 @@ def run_once(
         device: torch device.
         threads: CPU threads for torch.
         progress: called with (phase, done, total).
+        places: gives the pack with the places that its files have on this node.
 
     Returns:
         ``{"results", "prompts", "failures", "cost"}`` as :class:`trainables.cells.PackOutcome`, or
@@ -91,7 +102,8 @@ def run_once(
         _limit_threads(threads)
         # Arrays out of the object store are read-only, which torch.from_numpy refuses.
         prompts = {name: array.copy() for name, array in inputs["prompts"].items()}
-        outcome = run(Pack.from_json(inputs["pack"]), prompts, device=device, progress=progress)
+        pack = Pack.from_json(inputs["pack"])
+        outcome = run(places(pack) if places else pack, prompts, device=device, progress=progress)
     except Exception as error:
         text = str(error).strip()
         kind = type(error).__name__
@@ -105,6 +117,21 @@ def run_once(
         "failures": outcome.failures,
         "cost": outcome.cost,
     }
+
+
+def _places(task: Mapping[str, Any]) -> Places:
+    """Where files are on this node; what it lacks comes from the depot beside the driver."""
+    depot = ray.get_actor(task["depot"], namespace=task["namespace"])
+
+    def fetch(item: Item) -> Iterator[tuple[str, Iterator[bytes]]] | None:
+        found = ray.get(depot.hand_out.remote(asdict(item)))
+        if found is None:
+            return None
+        if "error" in found:
+            raise InputError(found["error"])
+        return ((name, map(ray.get, parts)) for name, parts in found["files"].items())
+
+    return Places(fetch, look=task["look"])
 
 
 def _import(executor: str) -> Executor:

@@ -17,6 +17,8 @@ from sweep.search.section import violation
 from sweep.search.study import Study
 from trainables.cells import Cell, Pack
 
+Adopt = Callable[[Iterable[Cell]], None]
+"""Takes cells that the store has into the ledger."""
 ReadRecord = Callable[[str], Record]
 """The ledger's record of a cell that is done."""
 
@@ -92,6 +94,7 @@ class SearchAgenda:
         record: ReadRecord,
         refuse: Refuse,
         parallel: int = 1,
+        adopt: Adopt = lambda cells: None,
     ) -> None:
         """Go on with a study.
 
@@ -103,10 +106,11 @@ class SearchAgenda:
             record: reads one of them.
             refuse: told of each cell that cannot be had because another one failed.
             parallel: points under way at a time.
+            adopt: sees the cells of each new point, and may add to ``done`` those it has elsewhere.
         """
         self._plan, self._study, self._budget = plan, study, budget
         self._done, self._record, self._refuse = done, record, refuse
-        self._parallel = parallel
+        self._parallel, self._adopt = parallel, adopt
         self._packs = Agenda((), done, self._drop)
         self._live: dict[int, _Live] = {}
         self._claimed: set[str] = set()
@@ -172,6 +176,7 @@ class SearchAgenda:
 
     def _begin(self, found: Suggestion) -> None:
         plan = self._plan.open(found.point)
+        self._adopt(plan.cells)
         tasks = list(dict.fromkeys(pack.task.name for pack in plan.packs))
         live = _Live(found.number, plan, tasks)
         self._live[found.number] = live

@@ -8,6 +8,7 @@ from typing import Any
 
 from sweep.agenda import Refuse
 from sweep.files import replace_file
+from sweep.jobs import Adopt
 from sweep.ledger import Ledger
 from sweep.plan import Plan
 from sweep.progress import NOTE, Phases, ProgressLine
@@ -79,7 +80,11 @@ class SearchJob:
         """A point of each method and source set."""
         return self._plan.sample()
 
-    def start(self, refuse: Refuse, places: int) -> SearchAgenda:
+    def changed(self) -> bool:
+        """Whether this run adds anything to what was there."""
+        return self._agenda is not None
+
+    def start(self, refuse: Refuse, places: int, adopt: Adopt) -> SearchAgenda:
         """Open the study, learn from older ones, and go on."""
         plan, section = self._plan, self._plan.section
         self._study = study = Study(self._folder / JOURNAL, plan.space, plan.settings)
@@ -99,6 +104,7 @@ class SearchJob:
             self._ledger.record,
             refuse,
             section.parallel or max(places, _LEAST_PARALLEL),
+            adopt,
         )
         return self._agenda
 

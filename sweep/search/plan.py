@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from sweep.methods import MethodSpec
-from sweep.plan import Plan, plan_of
+from sweep.plan import Plan, make_plan, plan_of
 from sweep.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve, start_files
 from sweep.search.point import Point
 from sweep.search.section import SearchSection
@@ -194,6 +194,19 @@ class SearchPlan:
             starts=dict(start_files(spec, [method], () if hard else sources)),
             counterparts=counterparts,
         )
+
+
+AnyPlan = Plan | SearchPlan
+"""What a spec stands for."""
+
+
+def any_plan(spec: SweepSpec) -> AnyPlan:
+    """What a spec stands for, be it a grid or a search.
+
+    Raises:
+        InputError: as :func:`sweep.plan.make_plan` and :func:`make_search_plan`.
+    """
+    return make_plan(spec) if spec.search is None else make_search_plan(spec)
 
 
 def make_search_plan(

@@ -57,7 +57,8 @@ def test_another_target_is_another_joint_tuning() -> None:
 def test_a_pack_brings_the_models_it_reads_also_where_little_is_missing() -> None:
     plan = sweep_of(anchors="with_targets")
     missing = next(cell for cell in plan.cells if cell.row == "ours" and cell.target == "T")
-    (left,) = plan.remaining(plan.by_id.keys() - {missing.id})
+    lost = {missing.id, missing.inputs[0]}
+    (left,) = plan.remaining(plan.by_id.keys() - lost)
     assert set(left.models) == {*missing.sources, "T", "B", "U"}
     assert {cell.row for cell in left.cells} == {"joint", "ours"}
     assert Pack.from_json(json.loads(json.dumps(left.to_json()))) == left

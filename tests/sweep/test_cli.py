@@ -72,9 +72,9 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     }
     assert options == {
         "presets": {"--help"},
-        "plan": {"--json", "--out", "--profile", "--workers", "--help"},
+        "plan": {"--json", "--out", "--profile", "--workers", "--store", "--help"},
         "calibrate": {"--model", "--task", "--words", "--json", "--help"},
-        "run": {"--out", "--address", "--workers", "--help"},
+        "run": {"--out", "--address", "--workers", "--store", "--help"},
         "status": {"--json", "--help"},
         "report": {"--select-lambda", "--help"},
         "export": {"--cell", "--best", "--top", "--format", "--to", "--help"},

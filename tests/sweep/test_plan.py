@@ -311,7 +311,7 @@ def test_what_remains_is_what_is_missing_and_what_that_takes(seed: int) -> None:
             assert {name for cell in pack.cells for name in cell.inputs} == set(pack.needs)
             assert not any(cell.kind == "source" for cell in pack.cells)
         else:
-            assert any(cell.kind == "source" for cell in pack.cells)
+            assert any(cell.kind == "source" and cell.id not in done for cell in pack.cells)
 
 
 def test_nothing_remains_of_a_finished_sweep() -> None:
@@ -320,11 +320,23 @@ def test_nothing_remains_of_a_finished_sweep() -> None:
     assert plan.counts(set(plan.by_id))["to_run"] == 0
 
 
-def test_a_lost_transfer_brings_its_tuning_along() -> None:
+def test_a_lost_transfer_trains_nothing() -> None:
     plan = plan_of(seeds=2)
     lost = next(cell for cell in plan.cells if cell.row == "ours" and cell.seed == 1)
     (pack,) = plan.remaining(set(plan.by_id) - {lost.id})
-    assert {cell.id for cell in pack.cells} == {lost.id, *lost.inputs}
+    assert (pack.kind, pack.sources, pack.needs) == ("transfer", (), lost.inputs)
+    assert [cell.id for cell in pack.cells] == [lost.id]
+
+
+def test_a_lost_prompt_brings_its_tuning_along_and_other_transfers_do_without() -> None:
+    plan = plan_of(seeds=2)
+    joint = [cell for cell in plan.cells if cell.row == "joint" and cell.seed == 1]
+    other = next(cell for cell in plan.cells if cell.row == "ours" and cell.seed == 0)
+    tuned, carried = plan.remaining(set(plan.by_id) - {joint[0].id, other.id})
+    assert {cell.id for cell in tuned.cells} == {cell.id for cell in joint}
+    assert (tuned.kind, tuned.needs) == ("tune", ())
+    assert [cell.id for cell in carried.cells] == [other.id]
+    assert (carried.kind, carried.needs) == ("transfer", other.inputs)
 
 
 def test_a_lost_baseline_takes_its_inputs_from_the_ledger() -> None:

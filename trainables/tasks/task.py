@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,6 +102,24 @@ class Task:
             _content=content,
             _source=source,
         )
+
+    def portable(self) -> dict[str, bytes | Path]:
+        """What makes the same task in a folder of its own, by file name.
+
+        ``task.yaml`` is the task file with all that it extends, as bytes; the others are the paths
+        of the local data files it names. Data of the Hub is named, not brought along.
+        """
+        data = self._content.data
+        fields = self._content.model_dump(mode="json", by_alias=True, exclude={"extends"})
+        found: dict[str, bytes | Path] = {}
+        if data.files is not None:
+            names = {}
+            for number, (split, path) in enumerate(data.files.items()):
+                names[split] = f"data-{number}{Path(path).suffix}"
+                found[names[split]] = self.file.parent / path
+            fields["data"]["files"] = names
+        # JSON is YAML in which no text is taken for a number.
+        return {"task.yaml": json.dumps(fields, ensure_ascii=False).encode(), **found}
 
     @property
     def num_classes(self) -> int:

@@ -1,0 +1,330 @@
+"""Finished cells of all sweeps by their content hash, to be used again by any of them.
+
+``cells/<2 hex>/<cell>.json`` is a record as in a ledger, ``prompts/<2 hex>/<cell>-<8 hex>
+.safetensors`` its prompt. Several sweeps may read and write at the same time: files appear
+complete or not at all, nothing is changed in place, and digests are checked on reading. The store
+is never in the way of a sweep: what cannot be read is computed, what cannot be written is left out.
+"""
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sweep.files import seal, unseal
+from sweep.folder import check_binding
+from sweep.ledger import Ledger, Record
+from sweep.plan import Plan
+from sweep.search.plan import AnyPlan
+from trainables.cache import cache_folder
+from trainables.calibration import CALIBRATIONS
+from trainables.cells import Cell
+
+VARIABLE = "PROMPTSWEEP_STORE"
+"""Environment variable with the store's folder, or ``none``."""
+OFF = "none"
+
+_PARTIAL, _DAMAGED = "partial", "damaged"
+_FORGOTTEN = 86_400.0  # seconds after which a half-written file has no writer any more
+_UNPINNED = "@main"
+"""End of the digest of a Hub model without a revision: what it names may change."""
+
+
+def store_folder(named: str | None = None) -> Path | None:
+    """The folder of the store; None where there shall be none.
+
+    Args:
+        named: as the user names it (``--store``); None takes the environment variable
+            :data:`VARIABLE`, and without that ``store`` in :func:`trainables.cache.cache_folder`.
+    """
+    wanted = named or os.environ.get(VARIABLE)
+    if wanted == OFF:
+        return None
+    return Path(wanted).expanduser().absolute() if wanted else cache_folder() / "store"
+
+
+def shareable(cell: Cell) -> bool:
+    """Whether a cell's id says all that its result depends on, today and next year."""
+    return not any(digest.endswith(_UNPINNED) for digest in cell.digests.values())
+
+
+Entry = tuple[Cell, Record, bytes | None]
+"""A cell, its record, and the bytes of its prompt's file."""
+
+
+class Store:
+    """Records and prompts by cell id, in one folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        warn: Callable[[str], None] = lambda line: None,
+        repair: bool = False,
+    ) -> None:
+        """Open a store; the folder need not exist.
+
+        Args:
+            folder: the store's folder.
+            warn: takes one line on what is wrong.
+            repair: whether to set damaged entries aside and to remove what killed writers left.
+        """
+        self.folder = folder
+        self._warn = warn
+        self._repair = repair
+        self._writable = True
+        if repair:
+            self._tidy()
+
+    def get(
+        self, cell: Cell, calibration: Iterable[str] = ()
+    ) -> tuple[Record, bytes | None] | None:
+        """A cell's record and the bytes of its prompt's file; None where there is nothing whole.
+
+        Args:
+            cell: the cell.
+            calibration: calibrations that its result must have; others are taken out of it.
+        """
+        path = self._record_path(cell.id)
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        try:
+            record = unseal(content)
+            if record["id"] != cell.id or record["cell"] != cell.to_json():
+                raise ValueError("it holds another cell")
+            named = record["prompt"]
+            prompt = None if named is None else self._prompt(cell.id, named["sha256"])
+            result = _calibrated(record["result"], calibration)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self._set_aside(path, error)
+            return None
+        return None if result is None else ({**record, "result": result}, prompt)
+
+    def put(self, record: Record, prompt: bytes | None, sweep: Mapping[str, str]) -> None:
+        """Keep a finished cell, unless an entry with as many calibrations is there.
+
+        After the first failure, which is one warning, nothing more is tried.
+
+        Args:
+            record: as the ledger has it.
+            prompt: the content of its prompt's file.
+            sweep: ``name`` and ``spec_hash`` of the sweep that gives it; where it was taken from a
+                store itself, that of the one that computed it stays.
+        """
+        path = self._record_path(record["id"])
+        if not self._writable or (path.exists() and not self._richer(record, path)):
+            return
+        kept = {key: value for key, value in record.items() if key != "reused_from"}
+        try:
+            if prompt is not None:
+                self._write(self._prompt_path(record["id"], record["prompt"]["sha256"]), prompt)
+            origin = record.get("reused_from") or dict(sweep)
+            self._write(path, seal({**kept, "sweep": origin}))
+        except OSError as error:
+            self._writable = False
+            self._warn(
+                f"the store {self.folder} cannot be written ({error.strerror or error}); finished"
+                " cells are in this sweep's folder alone"
+            )
+
+    def among(
+        self, cells: Iterable[Cell], done: Collection[str], calibration: Collection[str]
+    ) -> Iterator[Entry]:
+        """Cells that are not in ``done``, each with what :meth:`get` gives, where it is whole."""
+        for cell in cells:
+            if cell.id not in done and shareable(cell):
+                found = self.get(cell, calibration)
+                if found is not None:
+                    yield (cell, *found)
+
+    def lacks(self, cell_id: str) -> bool:
+        """Whether there is no entry, whole or not, and one can be written."""
+        return self._writable and not self._record_path(cell_id).exists()
+
+    def _richer(self, record: Record, path: Path) -> bool:
+        """Whether a record has calibrations that the stored one lacks."""
+        asked = _calibrations(record["result"])
+        if not asked:
+            return False
+        try:
+            return not asked <= _calibrations(unseal(path.read_bytes())["result"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return True
+
+    def _prompt(self, cell_id: str, digest: str) -> bytes:
+        try:
+            content = self._prompt_path(cell_id, digest).read_bytes()
+        except OSError:
+            raise ValueError("its prompt cannot be read") from None
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise ValueError("its prompt is damaged")
+        return content
+
+    def _record_path(self, cell_id: str) -> Path:
+        return self.folder / "cells" / cell_id[:2] / f"{cell_id}.json"
+
+    def _prompt_path(self, cell_id: str, digest: str) -> Path:
+        # Two sweeps may compute one cell at once, and on GPUs not to the last bit alike: the digest
+        # keeps either's record with its own prompt.
+        return self.folder / "prompts" / cell_id[:2] / f"{cell_id}-{digest[:8]}.safetensors"
+
+    def _write(self, path: Path, content: bytes) -> None:
+        partial = self.folder / _PARTIAL
+        partial.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not flushed to the disk: the ledger was, and what a power cut spoils fails its digest.
+        with tempfile.NamedTemporaryFile(dir=partial, delete=False) as file:
+            try:
+                file.write(content)
+                file.close()
+                Path(file.name).replace(path)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+
+    def _set_aside(self, path: Path, error: Exception) -> None:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        self._warn(f"{path} is damaged ({reason}) and is computed again")
+        if not self._repair:
+            return
+        with suppress(OSError):
+            damaged = self.folder / _DAMAGED
+            damaged.mkdir(exist_ok=True)
+            path.replace(damaged / f"{time.time_ns()}-{path.name}")
+
+    def _tidy(self) -> None:
+        with suppress(OSError):
+            for file in (self.folder / _PARTIAL).iterdir():
+                if time.time() - file.stat().st_mtime > _FORGOTTEN:
+                    file.unlink(missing_ok=True)
+
+
+class Reuse:
+    """One sweep's dealings with a store: what it takes from it and what it gives."""
+
+    def __init__(
+        self,
+        store: Store | None,
+        ledger: Ledger,
+        sweep: Mapping[str, str],
+        calibration: Collection[str] = (),
+    ) -> None:
+        """Connect a ledger, of which this is the driver, with a store.
+
+        Args:
+            store: None: nothing is taken and nothing given.
+            ledger: the sweep's ledger.
+            sweep: ``name`` and ``spec_hash``.
+            calibration: calibrations of the spec: a cell that lacks one is computed.
+        """
+        self._store = store
+        self._ledger = ledger
+        self._sweep = dict(sweep)
+        self._calibration = tuple(calibration)
+
+    def find(self, cells: Iterable[Cell]) -> set[str]:
+        """Ids of those cells that the ledger lacks and the store has, whole."""
+        return {cell.id for cell, _, _ in self._found(cells)}
+
+    def take(self, cells: Iterable[Cell]) -> set[str]:
+        """Take cells that the ledger lacks from the store into it; the ids of those taken.
+
+        Raises:
+            OSError: the ledger cannot be written.
+        """
+        taken = set()
+        for cell, record, prompt in self._found(cells):
+            origin = record.pop("sweep", None)
+            self._ledger.adopt({**record, "reused_from": origin}, prompt)
+            taken.add(cell.id)
+        return taken
+
+    def keep(self, record: Record) -> None:
+        """Give a new record of the ledger, with its prompt, to the store."""
+        if self._store is None or not shareable(Cell.from_json(record["cell"])):
+            return
+        named = record["prompt"]
+        try:
+            prompt = None if named is None else (self._ledger.folder / named["file"]).read_bytes()
+        except OSError:  # the ledger says so itself when it is read
+            return
+        self._store.put(record, prompt, self._sweep)
+
+    def keep_all(self, cells: Iterable[Cell]) -> None:
+        """Give those cells that the ledger has and the store lacks, from before there was one."""
+        if self._store is None:
+            return
+        done = self._ledger.done_ids()
+        for cell in cells:
+            if cell.id in done and shareable(cell) and self._store.lacks(cell.id):
+                with suppress(KeyError):
+                    self.keep(self._ledger.record(cell.id))
+
+    def _found(self, cells: Iterable[Cell]) -> Iterator[Entry]:
+        if self._store is not None:
+            done = self._ledger.done_ids()
+            yield from self._store.among(cells, done, self._calibration)
+
+
+def make_reuse(
+    plan: AnyPlan, ledger: Ledger, folder: Path | None, warn: Callable[[str], None]
+) -> Reuse:
+    """A running plan's dealings with the store in ``folder``; None for no store."""
+    spec = plan.resolved.spec
+    store = None if folder is None else Store(folder, warn, repair=True)
+    return Reuse(store, ledger, {"name": spec.name, "spec_hash": plan.hash}, spec.calibration)
+
+
+def held(plan: Plan, out: Path | None, store: Path | None) -> tuple[set[str], set[str]]:
+    """Ids of cells that a folder has, and of those it lacks and a store has; writes nothing.
+
+    Args:
+        plan: the plan.
+        out: a sweep's folder, new or the plan's; None for none.
+        store: the store's folder; None for none.
+
+    Raises:
+        InputError: the folder belongs to another spec.
+    """
+    done: set[str] = set()
+    if out is not None:
+        check_binding(out, plan)
+        done = Ledger(out).done_ids()
+    if store is None:
+        return done, set()
+    calibration = plan.resolved.spec.calibration
+    return done, {cell.id for cell, *_ in Store(store).among(plan.cells, done, calibration)}
+
+
+def counted(plan: Plan, out: Path | None, store: Path | None) -> dict[str, Any]:
+    """The counts of a plan, with what a folder and a store have of it; arguments as :func:`held`.
+
+    Returns:
+        :meth:`Plan.counts`, where ``done`` are the cells in the folder, and ``in_store``: those the
+        folder lacks and the store has. ``to_run`` is what neither has.
+    """
+    return counted_of(plan, *held(plan, out, store))
+
+
+def counted_of(plan: Plan, done: set[str], stored: set[str]) -> dict[str, Any]:
+    """The same, of what :func:`held` found."""
+    counts = plan.counts(done | stored)
+    return {**counts, "done": counts["done"] - len(stored), "in_store": len(stored)}
+
+
+def _calibrations(result: Mapping[str, Any]) -> set[str]:
+    return {name for name in CALIBRATIONS if f"score_{name}" in result}
+
+
+def _calibrated(result: Mapping[str, Any], wanted: Iterable[str]) -> dict[str, Any] | None:
+    """A result with exactly these calibrations; None where it lacks one."""
+    there, asked = _calibrations(result), set(wanted)
+    if not asked <= there:
+        return None
+    surplus = {f"{part}score_{name}" for name in there - asked for part in ("", "validation_")}
+    return {key: value for key, value in result.items() if key not in surplus}
