@@ -9,7 +9,7 @@ import importlib
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import ray
@@ -27,7 +27,10 @@ class PackTrainable(tune.Trainable):
 
     Config keys: ``pack`` (id), ``broker`` and ``namespace`` (of the actor that holds packs and
     takes outcomes), ``executor`` (import string ``module:function``, called like
-    :func:`trainables.packs.run_pack`), ``device`` and ``threads``.
+    :func:`trainables.packs.run_pack`), ``device`` and ``threads``; where given, ``room``
+    (:class:`trainables.memory.Room` as a mapping, ``share`` None for as many packs at once as this
+    node has room for, of ``cpu`` cores each) and ``rungs`` (True: after each evaluation the broker
+    is told the scores and asked which cells are to stop; each costs two messages).
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -54,7 +57,15 @@ class PackTrainable(tune.Trainable):
                 last = now
                 broker.tell.remote(task["pack"], phase, done, total)
 
-        outcome = run_once(inputs, task["executor"], task["device"], task["threads"], tell)
+        def rungs(step: int, scores: Mapping[str, float]) -> Collection[str]:
+            broker.report.remote(task["pack"], step, dict(scores))
+            asked: Collection[str] = ray.get(broker.stopping.remote(task["pack"]))
+            return asked
+
+        more: dict[str, Any] = {"rungs": rungs} if task.get("rungs") else {}
+        if "room" in task:
+            more["room"] = {**task["room"], "share": task["room"]["share"] or _share(task)}
+        outcome = run_once(inputs, task["executor"], task["device"], task["threads"], tell, **more)
         ray.get(broker.deliver.remote(task["pack"], outcome))
         _free()
         return {"done": True}
@@ -72,6 +83,8 @@ def run_once(
     device: str,
     threads: int,
     progress: Callable[[str, int, int], None] | None = None,
+    room: Mapping[str, Any] | None = None,
+    rungs: Callable[[int, Mapping[str, float]], Collection[str]] | None = None,
 ) -> dict[str, Any]:
     """Run one pack and turn whatever happens into an outcome.
 
@@ -81,17 +94,23 @@ def run_once(
         device: torch device.
         threads: CPU threads for torch.
         progress: called with (phase, done, total).
+        room: what the pack may take of the memory, handed on if given.
+        rungs: who is to stop, handed on if given.
 
     Returns:
-        ``{"results", "prompts", "failures", "cost"}`` as :class:`trainables.cells.PackOutcome`, or
-        ``{"error": one sentence, "traceback": text}``.
+        ``{"results", "prompts", "failures", "cost", "stopped"}`` as
+        :class:`trainables.cells.PackOutcome`, or ``{"error": one sentence, "traceback": text}``.
     """
     try:
         run = _import(executor)
         _limit_threads(threads)
         # Arrays out of the object store are read-only, which torch.from_numpy refuses.
         prompts = {name: array.copy() for name, array in inputs["prompts"].items()}
-        outcome = run(Pack.from_json(inputs["pack"]), prompts, device=device, progress=progress)
+        more: dict[str, Any] = {"rungs": rungs} if rungs else {}
+        if room is not None:
+            more["room"] = room
+        pack = Pack.from_json(inputs["pack"])
+        outcome = run(pack, prompts, device=device, progress=progress, **more)
     except Exception as error:
         text = str(error).strip()
         kind = type(error).__name__
@@ -104,7 +123,19 @@ def run_once(
         "prompts": outcome.prompts,
         "failures": outcome.failures,
         "cost": outcome.cost,
+        "stopped": outcome.stopped,
     }
+
+
+def _share(task: Mapping[str, Any]) -> float:
+    """Part of this node's main memory that is one pack's: packs at once are as many as cores."""
+    here = ray.get_runtime_context().get_node_id()
+    node = next((item for item in ray.nodes() if item["NodeID"] == here), None)
+    cores = float(node["Resources"].get("CPU", 1.0)) if node else 1.0
+    at_once = max(1.0, cores // max(float(task.get("cpu", 1.0)), 0.01))
+    if task.get("most"):
+        at_once = min(at_once, float(task["most"]))
+    return 1.0 / at_once
 
 
 def _import(executor: str) -> Executor:
