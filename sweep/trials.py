@@ -11,7 +11,7 @@ from ray import tune
 
 from sweep.agenda import Agenda
 from sweep.broker import NAMESPACE, start_broker
-from sweep.cluster import RayLostError, threads_of
+from sweep.cluster import RayLostError, ray_resources, threads_of
 from sweep.desk import Desk
 from sweep.progress import ProgressLine
 from sweep.queue import PackQueue
@@ -75,11 +75,14 @@ def run_packs(
             "executor": workshop.executor,
             "device": "cuda" if resources.gpu else "cpu",
             "threads": threads_of(resources),
+            "cpu": resources.cpu,
+            "most": workshop.most,
+            "room": {"replicas": resources.replicas, "share": min(1.0, resources.gpu) or None},
         },
         workshop.most,
     )
     tuner = tune.Tuner(
-        tune.with_resources(PackTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
+        tune.with_resources(PackTrainable, ray_resources(resources)),
         tune_config=tune.TuneConfig(search_alg=queue, num_samples=-1, reuse_actors=True),
         run_config=tune.RunConfig(
             name="tune",
