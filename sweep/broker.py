@@ -4,6 +4,7 @@ One actor beside the driver holds, per pack, what a worker needs and what it gav
 sees nothing but names, so that its state stays small, and workers need no shared disk.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,8 @@ class Broker:
     _inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     _outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
     _progress: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+    _reports: list[tuple[str, int, dict[str, float]]] = field(default_factory=list)
+    _stopping: dict[str, set[str]] = field(default_factory=dict)
 
     def offer(self, pack_id: str, inputs: dict[str, Any]) -> None:
         """The driver lays down a pack; it stays, for a worker may die and another take over."""
@@ -43,10 +46,29 @@ class Broker:
         """A worker hands in an outcome."""
         self._outcomes[pack_id] = outcome
 
+    def report(self, pack_id: str, step: int, scores: dict[str, float]) -> None:
+        """A worker says how its cells in training do: validation metric so far by cell id."""
+        self._reports.append((pack_id, step, dict(scores)))
+
+    def stopping(self, pack_id: str) -> set[str]:
+        """A worker asks which cells' training is to stop."""
+        return set(self._stopping.get(pack_id, ()))
+
+    def reports(self) -> list[tuple[str, int, dict[str, float]]]:
+        """The driver fetches all reports since the last time: pack id, step, score by cell id."""
+        found, self._reports = self._reports, []
+        return found
+
+    def stop(self, pack_id: str, cell_ids: Collection[str]) -> None:
+        """The driver asks that the training of some cells stops; the worker hears it at a rung."""
+        if pack_id in self._inputs:
+            self._stopping.setdefault(pack_id, set()).update(cell_ids)
+
     def take(self, pack_id: str) -> dict[str, Any] | None:
         """The driver fetches an outcome, if there is one; all of the pack is forgotten here."""
         self._inputs.pop(pack_id, None)
         self._progress.pop(pack_id, None)
+        self._stopping.pop(pack_id, None)
         return self._outcomes.pop(pack_id, None)
 
 

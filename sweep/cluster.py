@@ -22,6 +22,9 @@ _AHEAD = "16"
 autoscaler sees what waits, and a node takes minutes to come."""
 
 
+_ACCELERATOR, _PART = "accelerator_type:", 0.001
+
+
 class RayLostError(Exception):
     """Ray did not start or has given up; what is finished is kept."""
 
@@ -69,6 +72,15 @@ def worker_environment(resources: Resources) -> dict[str, str]:
 def threads_of(resources: Resources) -> int:
     """Whole CPU threads of one pack."""
     return max(1, int(resources.cpu))
+
+
+def ray_resources(resources: Resources) -> dict[str, float]:
+    """What one pack takes, in the names that Ray Tune knows."""
+    wanted = {"cpu": resources.cpu, "gpu": resources.gpu}
+    if resources.accelerator:
+        # Ray gives every node of that type one unit of it: any part of it binds a pack there.
+        wanted[f"{_ACCELERATOR}{resources.accelerator}"] = _PART
+    return wanted
 
 
 @contextmanager
@@ -179,6 +191,12 @@ def check_resources(resources: Resources, here: Mapping[str, float]) -> None:
                 f"resources.{name}: found {wanted:g}; allowed: at most {here.get(key, 0):g},"
                 " which is what this machine has"
             )
+    kinds = [key.removeprefix(_ACCELERATOR) for key in here if key.startswith(_ACCELERATOR)]
+    if resources.accelerator and resources.accelerator not in kinds:
+        raise InputError(
+            f"resources.accelerator: found {resources.accelerator!r}, which no node has; allowed:"
+            f" {', '.join(sorted(kinds)) or 'none, as there is no node with a GPU that Ray knows'}"
+        )
 
 
 def _knock(address: str) -> None:

@@ -76,6 +76,14 @@ def _methods(value: Any) -> Any:
     return {name: parse_method(name, section) for name, section in value.items()}
 
 
+def _replicas(value: Any) -> Any:
+    if value == "auto" or value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError
+    return value
+
+
 def _calibration(value: Any) -> Any:
     if not isinstance(value, list):
         raise ValueError
@@ -118,6 +126,15 @@ class Resources(_Section):
 
     cpu: float = Field(default=1.0, gt=0, description="a number of CPU cores above 0")
     gpu: float = Field(default=0.0, ge=0, description="a number of GPUs of at least 0")
+    accelerator: str | None = Field(
+        default=None,
+        min_length=1,
+        description="the type of GPU as Ray names it (A100, H100, …) as text, or null for any",
+    )
+    replicas: Annotated[int | None, BeforeValidator(_replicas)] = Field(
+        default=None,
+        description="auto (as many prompts in one stack as fit in memory) or a whole number from 1",
+    )
 
 
 class MlflowEntry(_Section):
@@ -173,7 +190,8 @@ class SweepSpec(_Section):
         " twice, or [] for none",
     )
     resources: Resources = Field(
-        default=Resources(), description="a mapping with the keys cpu and gpu"
+        default=Resources(),
+        description="a mapping with cpu, gpu, accelerator and replicas",
     )
     mlflow: MlflowEntry = Field(
         default=MlflowEntry(), description="a mapping with the key tracking_uri"

@@ -10,7 +10,7 @@ import ray
 from ray import tune
 
 from sweep.broker import NAMESPACE, start_broker
-from sweep.cluster import RayLostError, threads_of
+from sweep.cluster import RayLostError, ray_resources, threads_of
 from sweep.depot import depot_config
 from sweep.desk import Desk
 from sweep.jobs import Work
@@ -88,12 +88,15 @@ def run_packs(
             "executor": workshop.executor,
             "device": "cuda" if resources.gpu else "cpu",
             "threads": threads_of(resources),
+            "cpu": resources.cpu,
+            "most": workshop.most,
+            "room": {"replicas": resources.replicas, "share": min(1.0, resources.gpu) or None},
             **depot_keys,
         },
         workshop.most,
     )
     tuner = tune.Tuner(
-        tune.with_resources(PackTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
+        tune.with_resources(PackTrainable, ray_resources(resources)),
         tune_config=tune.TuneConfig(search_alg=queue, num_samples=-1, reuse_actors=True),
         run_config=tune.RunConfig(
             name="tune",

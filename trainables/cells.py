@@ -219,12 +219,15 @@ class PackOutcome:
         prompts: per cell id of a ``source`` or ``transfer`` cell, float32 array [m, d].
         failures: per cell id, one sentence why there is no result.
         cost: seconds and counts of the whole pack (``seconds``, ``train_seconds``, …).
+        stopped: per cell id that was given up on demand, the step after which its training
+            stopped; it has neither result nor failure.
     """
 
     results: dict[str, dict[str, Any]]
     prompts: dict[str, Any]
     failures: dict[str, str]
     cost: dict[str, float]
+    stopped: dict[str, int] = field(default_factory=dict)
 
 
 def _plain(value: Any) -> Any:

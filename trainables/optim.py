@@ -53,6 +53,12 @@ class ElementwiseAdamW:
             parameter.addcdiv_(first, second.sqrt().div_(floor).add_(self.eps), value=-size)
             parameter.grad = None
 
+    def keep(self, parameters: Sequence[torch.Tensor], rows: torch.Tensor) -> None:
+        """Go on with some replicas: their ``parameters``, and which ``rows`` these were."""
+        self.parameters = list(parameters)
+        self.first = [item[rows] for item in self.first]
+        self.second = [item[rows] for item in self.second]
+
 
 class ReplicaAdafactor:
     """Adafactor (Shazeer & Stern 2018) at a given rate, for stacks of replicas.
@@ -96,6 +102,12 @@ class ReplicaAdafactor:
                 parameter.mul_(1.0 - rate * self.weight_decay)
             parameter.sub_(update, alpha=rate)
             parameter.grad = None
+
+    def keep(self, parameters: Sequence[torch.Tensor], rows: torch.Tensor) -> None:
+        """Go on with some replicas: their ``parameters``, and which ``rows`` these were."""
+        self.parameters = list(parameters)
+        self.rows = [item[rows] for item in self.rows]
+        self.columns = [item[rows] for item in self.columns]
 
 
 def clip_replicas(gradient: torch.Tensor, limit: float) -> torch.Tensor:

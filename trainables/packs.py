@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from trainables.backbones.loading import resident
 from trainables.cells import Cell, Pack, PackOutcome
+from trainables.memory import Room, halvings, settle
 from trainables.references import evaluate_references
-from trainables.run import Progress, Run
+from trainables.run import Progress, Run, Rungs
 from trainables.settings import family_of
 
 FAMILIES = {"soft": "trainables.soft_pack", "hard": "trainables.hard.pack"}
@@ -22,6 +24,8 @@ def run_pack(
     prompts: Mapping[str, np.ndarray],
     device: str = "cpu",
     progress: Progress | None = None,
+    room: Mapping[str, Any] | None = None,
+    rungs: Rungs | None = None,
 ) -> PackOutcome:
     """Compute a pack's cells.
 
@@ -31,15 +35,24 @@ def run_pack(
             UTF-8 bytes of a text.
         device: torch device.
         progress: called with (phase, done, total).
+        room: what the pack may take of the device's memory, a :class:`trainables.memory.Room` as a
+            mapping; nothing of it changes a result.
+        rungs: asked after each evaluation in training which cells are to stop, see
+            :data:`trainables.run.Rungs`.
 
     Returns:
-        Results and prompts by cell id; a cell that cannot be had is in ``failures``.
+        Results and prompts by cell id; a cell that cannot be had is in ``failures``, one that was
+        stopped (or takes a prompt that was) in ``stopped``. ``cost`` counts ``model_loads`` and
+        ``oom_halvings``, how often a stack or a pass was halved because memory was short.
 
     Raises:
         InputError: a model or the task does not fit (a label word of two tokens, say).
     """
     began = time.perf_counter()
-    run = Run(pack, device)
+    allowed = Room(**room) if room else Room()
+    settle(allowed)
+    loads, halved = resident.made, halvings()
+    run = Run(pack, device, allowed, rungs)
     for alias in dict.fromkeys((*pack.sources, *(cell.target for cell in pack.cells))):
         run.labels(alias)
     run.spend("load_seconds", began)
@@ -54,4 +67,8 @@ def run_pack(
             family.tune_sources(run, by_kind["source"], known, progress)
         family.carry_over(run, by_kind["transfer"], known, progress)
     run.spend("seconds", began)
+    run.outcome.cost |= {
+        "model_loads": resident.made - loads,
+        "oom_halvings": halvings() - halved,
+    }
     return run.outcome

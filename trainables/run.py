@@ -1,7 +1,7 @@
 """One pack on its way: what is loaded, what is found, what it cost."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from trainables.cells import Pack, PackOutcome
 from trainables.errors import InputError
 from trainables.evaluate import measure
 from trainables.kept_grams import kept_grams
+from trainables.memory import Resident, Room
 from trainables.relative import Grams, gram_matrices, normalised_anchors
 from trainables.tasks import Task, load_task
 from trainables.vocabulary import Anchors
@@ -20,8 +21,17 @@ from trainables.vocabulary import Anchors
 Progress = Callable[[str, int, int], None]
 """Called with (phase, done, total)."""
 
-RESIDENT_GRAMS = 64
-_resident_grams: dict[tuple[object, ...], Grams] = {}
+Rungs = Callable[[int, Mapping[str, float]], Collection[str]]
+"""Called after an evaluation with the step and, per ``source`` cell still in training, the metric
+on its source's validation split so far; gives the ids of cells whose training is to stop. A prompt
+tuned for several sources stops as a whole where one of its cells is named."""
+
+_GRAMS_SHARE = 0.1
+"""Part of a device's memory that Gram matrices may take between packs."""
+
+_resident_grams: Resident[tuple[object, ...], Grams] = Resident(
+    _GRAMS_SHARE, lambda grams: sum(gram.nbytes for gram in grams.values())
+)
 """Gram matrices by device, model digests and anchors, kept for the next packs of this process."""
 
 ALL = Anchors()
@@ -36,10 +46,14 @@ LAYOUT_KEYS = ("prompt_length", "position", "text_tokens")
 class Run:
     """One pack on its way: what is loaded, what is found, what it cost."""
 
-    def __init__(self, pack: Pack, device: str) -> None:
+    def __init__(
+        self, pack: Pack, device: str, room: Room | None = None, rungs: Rungs | None = None
+    ) -> None:
         """Read the task; models are loaded when they are asked for."""
         self.pack = pack
         self.device = device
+        self.room = room or Room()
+        self.rungs = rungs
         self.task: Task = load_task(pack.task)
         self.outcome = PackOutcome(results={}, prompts={}, failures={}, cost={})
         self._splits: dict[tuple[str, str, Layout], Encoded] = {}
@@ -78,16 +92,15 @@ class Run:
             for names in (aliases, anchors.beside)
         ]
         key = (self.device, *digests, anchors.sample, anchors.seed)
-        if key not in _resident_grams:
-            if len(_resident_grams) >= RESIDENT_GRAMS:
-                _resident_grams.clear()
+
+        def make() -> Grams:
             models, beside = (
                 [self.backbone(alias) for alias in names] for names in (aliases, anchors.beside)
             )
-            _resident_grams[key] = _gram_table(
-                models, beside, anchors, [self.pack.models[alias].digest for alias in aliases]
-            )
-        return _resident_grams[key]
+            digests = [self.pack.models[alias].digest for alias in aliases]
+            return _gram_table(models, beside, anchors, digests)
+
+        return _resident_grams.get(key, self.device, make)
 
     def spend(self, name: str, since: float) -> float:
         """Add the seconds since a moment to the pack's costs; how many they were."""

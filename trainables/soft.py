@@ -15,7 +15,7 @@ Shapes: R replicas, m prompt tokens, d_j width of source j, B examples a step, C
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -71,7 +71,10 @@ class Tuned:
         alignment: R values of L_ra there (0 for a single source).
         validation: per source, validation logits [R, v, C] there.
         failed: replica to the step at which its loss was no longer finite.
-        curve: one entry an evaluation: step and R values each of loss, alignment, validation.
+        curve: one entry an evaluation: step, and of the replicas then in the stack their places
+            and a value each of loss, alignment and validation.
+        stopped: replica to the step after which it left the stack; what is said of it above is its
+            best until then.
     """
 
     prompts: list[torch.Tensor]
@@ -81,6 +84,12 @@ class Tuned:
     validation: list[torch.Tensor]
     failed: dict[int, int]
     curve: list[dict[str, object]]
+    stopped: dict[int, int]
+
+
+Rungs = Callable[[int, dict[int, list[float]]], Collection[int]]
+"""Called after an evaluation with the step and, per replica still there, the validation metric on
+each source at its best common step so far; says which replicas are to stop."""
 
 
 def annealing(step: int, steps: int) -> float:
@@ -118,7 +127,7 @@ def combined_loss(
     return task.new_tensor(keep) * task + task.new_tensor(pull) * aligned
 
 
-def _step_loss(
+def step_loss(
     sources: Sequence[Source],
     prompts: Sequence[torch.Tensor],
     rows: torch.Tensor,
@@ -167,6 +176,7 @@ def tune(
     grams: Grams,
     metric: str,
     progress: Callable[[int, int], None] | None = None,
+    rungs: Rungs | None = None,
 ) -> Tuned:
     """Tune the prompts of one or more sources together, all replicas in one stack.
 
@@ -182,6 +192,8 @@ def tune(
         grams: Gram matrices over the sources, see :mod:`trainables.relative`.
         metric: the task's, for validation.
         progress: called with (step, steps) after each step.
+        rungs: asked after each evaluation but the last which replicas are to stop. They leave the
+            stack, the others go on as if they had been alone.
 
     Returns:
         Prompts at the best step, and how it went. A replica whose loss is no longer finite is
@@ -190,42 +202,100 @@ def tune(
     Raises:
         InputError: a prompt cannot start as asked for (:mod:`trainables.initialisation`).
     """
-    device = sources[0].backbone.device
-    prompts = _start(sources, replicas, settings)
-    orders = {
-        seed: batch_order(len(sources[0].train), settings, seed)
-        for seed in {replica.seed for replica in replicas}
-    }
-    order = torch.stack([orders[replica.seed] for replica in replicas], dim=1).to(device)
-    steps = len(order)
-    stack_loss = StackLoss(
-        settings.loss,
-        settings.dropout,
-        [replica.seed for replica in replicas],
-        [replica.weight for replica in replicas],
-    )
-    optimiser = ElementwiseAdamW(prompts, settings.bias_correction, settings.weight_decay)
+    stack = _Stack(sources, replicas, settings)
+    steps = len(stack.order)
     evaluations = min(settings.evaluations, steps)
     evaluated = {round((number + 1) * steps / evaluations) for number in range(evaluations)}
-    keeper = _Keeper(prompts, CHECKPOINTS[settings.checkpoint])
+    keeper = _Keeper(stack.prompts, len(sources), CHECKPOINTS[settings.checkpoint])
     failed: dict[int, int] = {}
+    stopped: dict[int, int] = {}
     for step in range(1, steps + 1):
-        task = _step_loss(sources, prompts, order[step - 1].flatten(), stack_loss, step)
-        aligned = alignment_loss(prompts, grams)
-        loss = combined_loss(task, aligned, replicas, step, steps)
-        for broken in (~torch.isfinite(loss)).nonzero().flatten().tolist():
+        for broken in stack.step(step, steps, grams):
             failed.setdefault(broken, step)
-        loss.sum().backward()
-        factor = linear_schedule(step - 1, steps, settings.warmup)
-        optimiser.step(settings.learning_rate * factor)
         if step in evaluated:
             with torch.no_grad():
-                keeper.offer(step, sources, prompts, alignment_loss(prompts, grams), metric)
+                aligned = alignment_loss(stack.prompts, grams)
+                keeper.offer(step, sources, stack.prompts, stack.members, aligned, metric)
+            if rungs and step < steps:
+                told = {member: keeper.value[member] for member in stack.members}
+                asked = set(rungs(step, told)) & set(stack.members)
+                stopped.update(dict.fromkeys(asked, step))
+                stack.drop(asked)
         if progress:
             progress(step, steps)
+        if not stack.members:
+            break
     return Tuned(
-        keeper.prompts, keeper.step, steps, keeper.alignment, keeper.logits, failed, keeper.curve
+        keeper.prompts,
+        keeper.step,
+        steps,
+        keeper.alignment,
+        keeper.logits,
+        failed,
+        keeper.curve,
+        stopped,
     )
+
+
+class _Stack:
+    """The replicas in training: their prompts, the optimiser's state, their order of examples.
+
+    Attributes:
+        prompts: per source [R, m, d_j], R being those that are still there.
+        members: of these, the places in the stack as it began.
+        order: training examples of every step [T, R, B].
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], replicas: Sequence[Replica], settings: SoftSettings
+    ) -> None:
+        self.sources, self.settings = sources, settings
+        self.replicas = list(replicas)
+        self.members = list(range(len(replicas)))
+        self.prompts = _start(sources, replicas, settings)
+        orders = {
+            seed: batch_order(len(sources[0].train), settings, seed)
+            for seed in {replica.seed for replica in replicas}
+        }
+        order = torch.stack([orders[replica.seed] for replica in replicas], dim=1)
+        self.order = order.to(sources[0].backbone.device)
+        self.optimiser = ElementwiseAdamW(
+            self.prompts, settings.bias_correction, settings.weight_decay
+        )
+        self.loss = self._loss()
+
+    def _loss(self) -> StackLoss:
+        return StackLoss(
+            self.settings.loss,
+            self.settings.dropout,
+            [replica.seed for replica in self.replicas],
+            [replica.weight for replica in self.replicas],
+        )
+
+    def step(self, step: int, steps: int, grams: Grams) -> list[int]:
+        """One step of all; members whose loss is not finite."""
+        rows = self.order[step - 1].flatten()
+        task = step_loss(self.sources, self.prompts, rows, self.loss, step)
+        aligned = alignment_loss(self.prompts, grams)
+        loss = combined_loss(task, aligned, self.replicas, step, steps)
+        broken = (~torch.isfinite(loss)).nonzero().flatten().tolist()
+        loss.sum().backward()
+        factor = linear_schedule(step - 1, steps, self.settings.warmup)
+        self.optimiser.step(self.settings.learning_rate * factor)
+        return [self.members[place] for place in broken]
+
+    def drop(self, gone: Collection[int]) -> None:
+        """Go on without these members."""
+        if not gone:
+            return
+        kept = [place for place, member in enumerate(self.members) if member not in gone]
+        rows = torch.tensor(kept, dtype=torch.long, device=self.order.device)
+        self.replicas = [self.replicas[place] for place in kept]
+        self.members = [self.members[place] for place in kept]
+        self.order = self.order[:, rows]
+        self.prompts = [prompt.detach()[rows].requires_grad_() for prompt in self.prompts]
+        self.optimiser.keep(self.prompts, rows)
+        self.loss = self._loss()
 
 
 Rank = Callable[[int, float, float], tuple[float, float]]
@@ -246,14 +316,19 @@ CHECKPOINTS: dict[str, Rank] = {"best": _best, "last": _last}
 
 
 class _Keeper:
-    """Best common checkpoint of every replica so far."""
+    """Best common checkpoint of every replica so far.
 
-    def __init__(self, prompts: Sequence[torch.Tensor], rank: Rank) -> None:
+    Attributes:
+        value: per replica, the validation metric on each source there.
+    """
+
+    def __init__(self, prompts: Sequence[torch.Tensor], sources: int, rank: Rank) -> None:
         self.rank = rank
         replicas = prompts[0].shape[0]
         self.prompts = [prompt.detach().clone() for prompt in prompts]
         self.step = [0] * replicas
         self.alignment = [0.0] * replicas
+        self.value = [[0.0] * sources for _ in range(replicas)]
         self.logits: list[torch.Tensor] = []
         self.best = [(-math.inf, -math.inf)] * replicas
         self.curve: list[dict[str, object]] = []
@@ -263,22 +338,26 @@ class _Keeper:
         step: int,
         sources: Sequence[Source],
         prompts: Sequence[torch.Tensor],
+        members: Sequence[int],
         aligned: torch.Tensor,
         metric: str,
     ) -> None:
-        """Evaluate on validation and keep what is better than before, replica by replica."""
-        value = torch.zeros(len(self.step))
-        loss = torch.zeros(len(self.step))
+        """Evaluate ``members`` on validation and keep what is better than before, one by one."""
+        value = torch.zeros(len(members))
+        loss = torch.zeros(len(members))
+        each: list[list[float]] = []
         found: list[torch.Tensor] = []
         for source, prompt in zip(sources, prompts, strict=True):
             data = source.validation
             logits = source.backbone.split_logits(data, source.label_ids, prompt)
             found.append(logits)
-            value += torch.tensor(scores(logits, data.gold, metric)) / len(sources)
+            each.append(scores(logits, data.gold, metric))
+            value += torch.tensor(each[-1]) / len(sources)
             loss += mean_loss(logits, data.gold).cpu() / len(sources)
         self.curve.append(
             {
                 "step": step,
+                "members": list(members),
                 "validation": value.tolist(),
                 "loss": loss.tolist(),
                 "alignment": aligned.tolist(),
@@ -286,13 +365,14 @@ class _Keeper:
         )
         if not self.logits:
             self.logits = [logits.clone() for logits in found]
-        for replica in range(len(self.step)):
-            rank = self.rank(step, float(value[replica]), float(loss[replica]))
+        for row, replica in enumerate(members):
+            rank = self.rank(step, float(value[row]), float(loss[row]))
             if rank > self.best[replica]:
                 self.best[replica] = rank
                 self.step[replica] = step
-                self.alignment[replica] = float(aligned[replica])
+                self.alignment[replica] = float(aligned[row])
+                self.value[replica] = [values[row] for values in each]
                 for kept, prompt in zip(self.prompts, prompts, strict=True):
-                    kept[replica] = prompt[replica].detach()
+                    kept[replica] = prompt[row].detach()
                 for best, logits in zip(self.logits, found, strict=True):
-                    best[replica] = logits[replica]
+                    best[replica] = logits[row]

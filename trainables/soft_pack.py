@@ -2,23 +2,29 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from trainables.backbones import Layout
 from trainables.cells import Cell, content_hash
 from trainables.evaluate import mean_loss, scores
+from trainables.memory import in_parts
 from trainables.reading import read_prompts
+from trainables.relative import Grams
 from trainables.run import Progress, Run, layout_on
 from trainables.settings import (
     METHOD_SETTINGS,
+    SoftSettings,
     TransferSettings,
     from_mapping,
     transfer_settings,
 )
-from trainables.soft import Replica, Source, tune
+from trainables.soft import Replica, Rungs, Source, Tuned, tune
+from trainables.stack_size import replicas_that_fit, shape_of
 from trainables.transfer import Judgement, Judges, Problem, Space, TargetTask, carry
 from trainables.vocabulary import Anchors
 
@@ -26,7 +32,7 @@ from trainables.vocabulary import Anchors
 def tune_sources(
     run: Run, cells: Sequence[Cell], known: dict[str, torch.Tensor], progress: Progress | None
 ) -> None:
-    """Train all replicas of the pack as one stack and evaluate them on their sources."""
+    """Train the replicas of the pack, as many at once as fit, and evaluate them on sources."""
     pack = run.pack
     settings = from_mapping(METHOD_SETTINGS[pack.method], cells[0].settings)
     layouts = {
@@ -48,39 +54,144 @@ def tune_sources(
     ]
     anchors = Anchors(cells[0].counterparts, settings.anchor_sample, settings.anchor_seed)
     grams = {} if len(sources) == 1 else run.grams(pack.sources, anchors)
-    began = time.perf_counter()
-    tuned = tune(
-        sources,
+    stack = _Stacked(run, cells, replicas, sources, settings, layouts)
+    stack.grams = {key: value.float() for key, value in grams.items()}
+    size = run.room.replicas or replicas_that_fit(sources, settings, stack.grams, len(replicas))
+    lost = in_parts(
         replicas,
-        settings,
-        {key: value.float() for key, value in grams.items()},
-        run.task.metric,
-        (lambda step, steps: progress("train", step, steps)) if progress else None,
+        whole_groups(replicas, size) if settings.dropout else size,
+        shape_of(sources, settings),
+        lambda part, first: stack.tune(part, first, known, progress),
     )
-    share = run.spend("train_seconds", began) / len(replicas)
-    for alias, found, logits in zip(pack.sources, tuned.prompts, tuned.validation, strict=True):
-        wanted = [cell for cell in cells if cell.target == alias]
-        index = [replicas.index(_replica(cell)) for cell in wanted]
-        chosen = found[index]
-        measured = run.evaluate(alias, layouts[alias], chosen, logits[index])
-        readings = read_prompts(run.backbone(alias), chosen)
-        for place, cell in enumerate(wanted):
-            replica = index[place]
-            if replica in tuned.failed:
-                run.outcome.failures[cell.id] = (
-                    f"the loss was no longer a finite number at step {tuned.failed[replica]}"
-                )
-                continue
-            known[cell.id] = chosen[place]
-            run.outcome.prompts[cell.id] = chosen[place].cpu().numpy()
-            run.outcome.results[cell.id] = {
-                **measured[place],
-                "best_step": tuned.best_step[replica],
-                "steps": tuned.steps,
-                "alignment": tuned.alignment[replica] if len(sources) > 1 else None,
-                **readings[place],
-                "train_seconds": share,
+    for cell in cells:
+        if _replica(cell) in lost:
+            run.outcome.failures[cell.id] = (
+                f"out of memory: one prompt in training with batch_size {settings.batch_size} does"
+                f" not fit beside {' + '.join(pack.sources)} on {run.device}, a smaller batch_size"
+                " or text_tokens takes less"
+            )
+
+
+def whole_groups(replicas: Sequence[Replica], size: int) -> int:
+    """With dropout, the parts in which replicas of one weight stay together where that fits.
+
+    Replicas of one weight share a pass and its masks (:class:`trainables.losses.StackLoss`), so
+    that a cut between weights changes nothing, but one within a weight does.
+
+    Args:
+        replicas: sorted by weight, each weight with the same number of seeds.
+        size: replicas that fit.
+    """
+    group = max(1, len({replica.seed for replica in replicas}))
+    return size // group * group or size
+
+
+@dataclass
+class _Stacked:
+    """The tunings of a pack, trained in as many stacks as memory asks for."""
+
+    run: Run
+    cells: Sequence[Cell]
+    replicas: Sequence[Replica]
+    sources: Sequence[Source]
+    settings: SoftSettings
+    layouts: Mapping[str, Layout]
+    grams: Grams = field(default_factory=dict)
+
+    def tune(
+        self,
+        part: Sequence[Replica],
+        first: int,
+        known: dict[str, torch.Tensor],
+        progress: Progress | None,
+    ) -> None:
+        """Train some replicas as one stack and evaluate them on their sources."""
+        run, every = self.run, len(self.replicas)
+
+        def tell(step: int, steps: int) -> None:
+            if progress:
+                progress("train", first * steps + step * len(part), every * steps)
+
+        began = time.perf_counter()
+        tuned = tune(
+            self.sources,
+            part,
+            self.settings,
+            self.grams,
+            run.task.metric,
+            tell if progress else None,
+            self._rungs(part) if run.rungs else None,
+        )
+        share = run.spend("train_seconds", began) / len(part)
+        measured = [self._measured(place, part, tuned) for place in range(len(self.sources))]
+        for found in measured:  # all of it or nothing: the part may have to be done again
+            for cell, replica, prompt, numbers in found:
+                if replica in tuned.failed:
+                    run.outcome.failures[cell.id] = (
+                        f"the loss was no longer a finite number at step {tuned.failed[replica]}"
+                    )
+                elif replica in tuned.stopped:
+                    run.outcome.stopped[cell.id] = tuned.stopped[replica]
+                else:
+                    known[cell.id] = prompt
+                    run.outcome.prompts[cell.id] = prompt.cpu().numpy()
+                    run.outcome.results[cell.id] = {**numbers, "train_seconds": share}
+
+    def _cells(self, part: Sequence[Replica], alias: str) -> list[tuple[Cell, int]]:
+        """The cells of a source that come from a part, each with its replica's place there."""
+        places = {replica: place for place, replica in enumerate(part)}
+        return [
+            (cell, places[_replica(cell)])
+            for cell in self.cells
+            if cell.target == alias and _replica(cell) in places
+        ]
+
+    def _measured(
+        self, source: int, part: Sequence[Replica], tuned: Tuned
+    ) -> list[tuple[Cell, int, torch.Tensor, dict[str, Any]]]:
+        """Per cell of a source its replica, prompt and numbers; none where it was stopped."""
+        alias = self.run.pack.sources[source]
+        wanted = self._cells(part, alias)
+        kept = [(cell, replica) for cell, replica in wanted if replica not in tuned.stopped]
+        index = [replica for _, replica in kept]
+        chosen = tuned.prompts[source][index]
+        numbers: list[dict[str, Any]] = []
+        if kept:
+            logits = tuned.validation[source][index]
+            evaluated = self.run.evaluate(alias, self.layouts[alias], chosen, logits)
+            readings = read_prompts(self.run.backbone(alias), chosen)
+            numbers = [
+                {
+                    **found,
+                    "best_step": tuned.best_step[replica],
+                    "steps": tuned.steps,
+                    "alignment": tuned.alignment[replica] if len(self.sources) > 1 else None,
+                    **reading,
+                }
+                for found, reading, replica in zip(evaluated, readings, index, strict=True)
+            ]
+        gone = [(cell, replica) for cell, replica in wanted if replica in tuned.stopped]
+        return [
+            *((*pair, chosen[row], numbers[row]) for row, pair in enumerate(kept)),
+            *((*pair, tuned.prompts[source][pair[1]], {}) for pair in gone),
+        ]
+
+    def _rungs(self, part: Sequence[Replica]) -> Rungs:
+        """The pack's callback in terms of replicas of a part."""
+        ask = self.run.rungs
+        by_source = [self._cells(part, alias) for alias in self.run.pack.sources]
+
+        def asked(step: int, values: dict[int, list[float]]) -> set[int]:
+            told = {
+                cell.id: values[replica][source]
+                for source, pairs in enumerate(by_source)
+                for cell, replica in pairs
+                if replica in values
             }
+            named = set(ask(step, told)) if ask else set()
+            return {replica for pairs in by_source for cell, replica in pairs if cell.id in named}
+
+        return asked
 
 
 def _replica(cell: Cell) -> Replica:
@@ -96,6 +207,10 @@ def carry_over(
     groups: dict[tuple[object, ...], list[Cell]] = {}
     for cell in cells:
         missing = [item for item in cell.inputs if item not in known]
+        halted = [run.outcome.stopped[item] for item in missing if item in run.outcome.stopped]
+        if halted:
+            run.outcome.stopped[cell.id] = halted[0]
+            continue
         if missing:
             run.outcome.failures[cell.id] = (
                 f"the tuned prompt it carries over ({missing[0]}) is not available"
@@ -106,7 +221,13 @@ def carry_over(
         groups.setdefault(key, []).append(cell)
     done = 0
     for group in groups.values():
-        _carry_group(run, group, known)
+        kind = ("carry", group[0].target, run.device, group[0].settings.get("solver"))
+        lost = in_parts(group, len(group), kind, lambda part, _: _carry_group(run, part, known))
+        for cell in lost:
+            run.outcome.failures[cell.id] = (
+                f"out of memory: one prompt carried over does not fit beside {cell.target} on"
+                f" {run.device}"
+            )
         done += len(group)
         if progress:
             progress("transfer", done, len(cells))

@@ -9,7 +9,7 @@ import importlib
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -30,8 +30,12 @@ class PackTrainable(tune.Trainable):
 
     Config keys: ``pack`` (id), ``broker`` and ``namespace`` (of the actor that holds packs and
     takes outcomes), ``executor`` (import string ``module:function``, called like
-    :func:`trainables.packs.run_pack`), ``device`` and ``threads``; on a cluster also ``depot``, the
-    actor that hands out what a node lacks, and ``look``, whether nodes may have it themselves.
+    :func:`trainables.packs.run_pack`), ``device`` and ``threads``; where given, ``room``
+    (:class:`trainables.memory.Room` as a mapping, ``share`` None for as many packs at once as this
+    node has room for, of ``cpu`` cores each) and ``rungs`` (True: after each evaluation the broker
+    is told the scores and asked which cells are to stop; each costs two messages). On a cluster
+    also ``depot``, the actor that hands out what a node lacks, and ``look``, whether nodes may have
+    it themselves.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -61,8 +65,23 @@ class PackTrainable(tune.Trainable):
 
         if self._places is None and task.get("depot"):
             self._places = _places(task)
+
+        def rungs(step: int, scores: Mapping[str, float]) -> Collection[str]:
+            broker.report.remote(task["pack"], step, dict(scores))
+            asked: Collection[str] = ray.get(broker.stopping.remote(task["pack"]))
+            return asked
+
+        more: dict[str, Any] = {"rungs": rungs} if task.get("rungs") else {}
+        if "room" in task:
+            more["room"] = {**task["room"], "share": task["room"]["share"] or _share(task)}
         outcome = run_once(
-            inputs, task["executor"], task["device"], task["threads"], tell, self._places
+            inputs,
+            task["executor"],
+            task["device"],
+            task["threads"],
+            tell,
+            places=self._places,
+            **more,
         )
         ray.get(broker.deliver.remote(task["pack"], outcome))
         _free()
@@ -82,6 +101,8 @@ def run_once(
     threads: int,
     progress: Callable[[str, int, int], None] | None = None,
     places: Callable[[Pack], Pack] | None = None,
+    room: Mapping[str, Any] | None = None,
+    rungs: Callable[[int, Mapping[str, float]], Collection[str]] | None = None,
 ) -> dict[str, Any]:
     """Run one pack and turn whatever happens into an outcome.
 
@@ -92,18 +113,24 @@ def run_once(
         threads: CPU threads for torch.
         progress: called with (phase, done, total).
         places: gives the pack with the places that its files have on this node.
+        room: what the pack may take of the memory, handed on if given.
+        rungs: who is to stop, handed on if given.
 
     Returns:
-        ``{"results", "prompts", "failures", "cost"}`` as :class:`trainables.cells.PackOutcome`, or
-        ``{"error": one sentence, "traceback": text}``.
+        ``{"results", "prompts", "failures", "cost", "stopped"}`` as
+        :class:`trainables.cells.PackOutcome`, or ``{"error": one sentence, "traceback": text}``.
     """
     try:
         run = _import(executor)
         _limit_threads(threads)
         # Arrays out of the object store are read-only, which torch.from_numpy refuses.
         prompts = {name: array.copy() for name, array in inputs["prompts"].items()}
+        more: dict[str, Any] = {"rungs": rungs} if rungs else {}
+        if room is not None:
+            more["room"] = room
         pack = Pack.from_json(inputs["pack"])
-        outcome = run(places(pack) if places else pack, prompts, device=device, progress=progress)
+        pack = places(pack) if places else pack
+        outcome = run(pack, prompts, device=device, progress=progress, **more)
     except Exception as error:
         text = str(error).strip()
         kind = type(error).__name__
@@ -116,6 +143,7 @@ def run_once(
         "prompts": outcome.prompts,
         "failures": outcome.failures,
         "cost": outcome.cost,
+        "stopped": outcome.stopped,
     }
 
 
@@ -132,6 +160,17 @@ def _places(task: Mapping[str, Any]) -> Places:
         return ((name, map(ray.get, parts)) for name, parts in found["files"].items())
 
     return Places(fetch, look=task["look"])
+
+
+def _share(task: Mapping[str, Any]) -> float:
+    """Part of this node's main memory that is one pack's: packs at once are as many as cores."""
+    here = ray.get_runtime_context().get_node_id()
+    node = next((item for item in ray.nodes() if item["NodeID"] == here), None)
+    cores = float(node["Resources"].get("CPU", 1.0)) if node else 1.0
+    at_once = max(1.0, cores // max(float(task.get("cpu", 1.0)), 0.01))
+    if task.get("most"):
+        at_once = min(at_once, float(task["most"]))
+    return 1.0 / at_once
 
 
 def _import(executor: str) -> Executor:

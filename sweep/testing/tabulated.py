@@ -121,8 +121,9 @@ def run_tabulated(
     prompts: Mapping[str, np.ndarray],
     device: str = "cpu",
     progress: Callable[[str, int, int], None] | None = None,
+    **more: Any,
 ) -> PackOutcome:
-    """Stands in for :func:`trainables.packs.run_pack`.
+    """Stands in for :func:`trainables.packs.run_pack`; nothing here asks for memory or stops.
 
     In the folder that the variable :data:`FAULTS` names, a file ``error-TASK`` makes the packs that
     train on that task (its slashes written as dashes) raise, ``die-TASK`` ends their process the
@@ -131,6 +132,7 @@ def run_tabulated(
     Raises:
         RuntimeError: asked for, or an input is missing or not the prompt that was tuned.
     """
+    del more
     began = time.perf_counter()
     _cause_faults(pack)
     time.sleep(float(os.environ.get(SECONDS, "0")))

@@ -60,6 +60,23 @@ def test_a_crash_is_an_outcome_too(monkeypatch: Any, tmp_path: Any) -> None:
     assert run_once(inputs, EXECUTOR, "cpu", 1)["error"] == "RuntimeError: no luck with x/one"
 
 
+def ask(pack: Pack, prompts: Any, rungs: Any = None, room: Any = None, **more: Any) -> PackOutcome:
+    stopped = dict.fromkeys(rungs(3, {"cell": 0.5}) if rungs else (), 3)
+    return PackOutcome({}, {}, {}, {"replicas": (room or {}).get("replicas", 0)}, stopped)
+
+
+def test_room_and_rungs_are_handed_on_where_given() -> None:
+    inputs = _inputs(plan_of().packs[0])
+    outcome = run_once(
+        *(inputs, f"{__name__}:ask", "cpu", 1),
+        room={"replicas": 4},
+        rungs=lambda step, scores: set(scores),
+    )
+    assert outcome["stopped"] == {"cell": 3}
+    assert outcome["cost"] == {"replicas": 4}
+    assert run_once(inputs, f"{__name__}:ask", "cpu", 1)["stopped"] == {}
+
+
 def test_prompts_may_be_written_to() -> None:
     """Arrays from the object store may not; those an executor gets may."""
     pack = next(pack for pack in plan_of().packs if pack.needs)
@@ -79,6 +96,14 @@ def test_the_broker_keeps_a_pack_until_its_outcome_is_taken() -> None:
         assert broker.progress() == {"p": ("start", 0, 1)}
     broker.tell("p", "train", 3, 4)
     assert broker.progress() == {"p": ("train", 3, 4)}
+    broker.report("p", 5, {"cell": 0.5})
+    assert broker.stopping("p") == set()
+    broker.stop("p", ["cell"])
+    broker.stop("p", ["other"])
+    broker.stop("q", ["cell"])  # over already
+    assert broker.stopping("p") == {"cell", "other"}
+    assert broker.reports() == [("p", 5, {"cell": 0.5})]
+    assert broker.reports() == []
     broker.deliver("p", {"results": {}})
     assert broker.take("p") == {"results": {}}
     assert broker.take("p") is None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.cluster import check_resources
+from sweep.cluster import check_resources, ray_resources
 from sweep.ledger import Ledger
 from sweep.plan import Plan
 from sweep.runner import Options, run
@@ -133,6 +133,17 @@ def test_more_than_the_machine_has_is_refused(name: str) -> None:
         check_resources(wanted, {"CPU": 2, "GPU": 2})
     with pytest.raises(InputError, match="allowed: at most 0"):
         check_resources(Resources(gpu=0.5), {"CPU": 2})
+
+
+def test_an_accelerator_that_no_node_has_is_refused() -> None:
+    wanted = Resources(gpu=0.5, accelerator="A100")
+    here = {"CPU": 4, "GPU": 1, "accelerator_type:A100": 1.0}
+    check_resources(wanted, here)
+    assert ray_resources(wanted) == {"cpu": 1.0, "gpu": 0.5, "accelerator_type:A100": 0.001}
+    with pytest.raises(InputError, match=r"accelerator: found 'H100'.*allowed: A100"):
+        check_resources(Resources(gpu=0.5, accelerator="H100"), here)
+    with pytest.raises(InputError, match="no node with a GPU"):
+        check_resources(Resources(accelerator="A100"), {"CPU": 4})
 
 
 def test_mlflow_that_is_down_delays_only_the_view(tmp_path: Path, no_ray: None) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from trainables.backbones.family import CausalFamily, Family
 from trainables.backbones.reader import Encoded, Layout, Reader
+from trainables.memory import in_passes
 from trainables.texts import Text
 
 TOKEN_BUDGET = 8192
@@ -36,6 +37,11 @@ class Backbone(Reader):
         self.embeddings = self._table[: self.rows]
         self.width = int(self._table.shape[1])
         self.scale = float(self.embeddings.float().norm(dim=1).mean())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights."""
+        return sum(weight.nbytes for weight in self.family.model.parameters())
 
     def labels(self, words: Sequence[str], task: str) -> torch.Tensor:
         """Ids [C] of a task's label words on the device; errors as :meth:`Reader.label_ids`."""
@@ -131,19 +137,39 @@ class Backbone(Reader):
         """Label-word logits [R, n, C] on a whole split (R = 1 without prompts).
 
         Rows are grouped by length, so that next to nothing is computed on padding; the order of the
-        result is the order of the data.
+        result is the order of the data. Passes are halved where memory is short.
+
+        Raises:
+            NoRoomError: one row behind one prompt does not fit in memory.
         """
         replicas = 1 if prompts is None else prompts.shape[0]
         order = torch.argsort(data.lengths, stable=True)
         out = torch.empty(replicas, len(data), len(label_ids), device=self.device)
         start = 0
         while start < len(order):
-            tokens = int(data.lengths[order[start]]) * replicas
-            chosen = order[start : start + max(1, TOKEN_BUDGET // tokens)]
-            batch = data.take(chosen)
-            if prompts is None:
-                out[:, chosen] = self.row_logits(batch, label_ids)[None]
-            else:
-                out[:, chosen] = self.label_logits(prompts, batch, label_ids)
-            start += len(chosen)
+
+            def read(budget: int, start: int = start) -> torch.Tensor:
+                tokens = int(data.lengths[order[start]])
+                chosen = order[start : start + max(1, budget // (tokens * replicas))]
+                out[:, chosen] = self._logits(data.take(chosen), label_ids, prompts, budget)
+                return chosen
+
+            start += len(in_passes(("evaluate", self.alias, self.device), TOKEN_BUDGET, read))
         return out
+
+    def _logits(
+        self,
+        batch: Encoded,
+        label_ids: torch.Tensor,
+        prompts: torch.Tensor | None,
+        budget: int,
+    ) -> torch.Tensor:
+        """Logits [R, B, C] of a batch, as many prompts at once as the tokens of a pass allow."""
+        if prompts is None:
+            return self.row_logits(batch, label_ids)[None]
+        size = max(1, budget // batch.ids.numel())
+        if size >= len(prompts) or budget == TOKEN_BUDGET:
+            return self.label_logits(prompts, batch, label_ids)
+        return torch.cat(
+            [self.label_logits(part, batch, label_ids) for part in prompts.split(size)]
+        )

@@ -3,7 +3,6 @@
 import importlib
 import logging
 import pkgutil
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,17 @@ from trainables.backbones.family import Family
 from trainables.backbones.reader import Reader
 from trainables.cells import ModelRef
 from trainables.errors import InputError
+from trainables.memory import Resident
 
 _NOT_FAMILIES = {"answer", "base", "family", "loading", "reader"}
-_RESIDENT = 8
-_cache: OrderedDict[tuple[str, str, str], Backbone] = OrderedDict()
+_SHARE = 0.5
+"""Part of a device's memory that models may take between packs; the rest is for training. Models
+that a pack is using stay whatever they take."""
+
+resident: Resident[tuple[str, str, str], Backbone] = Resident(
+    _SHARE, lambda backbone: backbone.nbytes
+)
+"""The models of this process by location, digest and device."""
 
 
 def families() -> dict[str, type[Family]]:
@@ -33,18 +39,18 @@ def families() -> dict[str, type[Family]]:
 
 
 def load_backbone(ref: ModelRef, device: str = "cpu") -> Backbone:
-    """The frozen backbone of ``ref``; the last few stay resident in this process.
+    """The frozen backbone of ``ref``; it stays resident in this process as long as there is room.
 
     Raises:
         InputError: the model cannot be had, is of no known family, or ships no fast tokenizer.
     """
     key = (ref.location, ref.digest, device)
-    if key not in _cache:
-        _cache[key] = _load(ref, device)
-        while len(_cache) > _RESIDENT:
-            _cache.popitem(last=False)
-    _cache.move_to_end(key)
-    return _cache[key]
+    return resident.get(key, device, lambda: _load(ref, device), lambda: _weight_bytes(ref))
+
+
+def _weight_bytes(ref: ModelRef) -> int:
+    """Bytes of the weight files of a model folder; 0 for a Hub name, whose files are not known."""
+    return sum(file.stat().st_size for file in Path(ref.location).glob("*.safetensors"))
 
 
 def load_reader(ref: ModelRef) -> Reader:

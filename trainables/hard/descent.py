@@ -15,11 +15,12 @@ import torch
 from trainables.errors import InputError
 from trainables.hard.fluency import check_fluency, fluency_loss
 from trainables.hard.juror import length_batches
-from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Reading
+from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Reading, Rungs
 from trainables.hard.projection import Projection
 from trainables.hard.random_words import random_prompts
 from trainables.hard.referee import source_referee
 from trainables.losses import LOSSES
+from trainables.memory import in_passes
 from trainables.settings.descent import DescentSettings
 from trainables.soft import batch_order
 
@@ -38,6 +39,9 @@ class Mover(Protocol):
     def puts_back(self, step: int) -> bool:
         """Whether after this step the vectors are replaced by the words nearest to them."""
 
+    def keep(self, state: torch.Tensor, rows: torch.Tensor) -> None:
+        """Go on with the replicas ``rows``, whose vectors are ``state`` from now on."""
+
 
 def descend(
     problem: HardProblem,
@@ -45,6 +49,7 @@ def descend(
     settings: DescentSettings,
     mover: Callable[[torch.Tensor], Mover],
     progress: Progress | None = None,
+    rungs: Rungs | None = None,
 ) -> list[HardFound]:
     """Search all replicas as one stack.
 
@@ -58,6 +63,7 @@ def descend(
         settings: those all such methods share.
         mover: makes the method's mover for the initial vectors [R, m, d].
         progress: called with (step, steps) after each step.
+        rungs: asked after each evaluation but the last which replicas are to stop.
 
     Returns:
         Per replica, the prompt that did best on validation among those offered. One whose loss or
@@ -77,6 +83,7 @@ def descend(
     referee = source_referee(problem, len(replicas), settings)
     record = _Record(len(replicas), source.backbone.scale, state.device)
     evaluated = evaluation_steps(settings)
+    members, stopped = list(range(len(replicas))), dict[int, int]()
     for step in range(1, settings.steps + 1):
         loss, gradient = batches.gradient(step, projection.rows(ids), ids)
         alive = record.check(step, loss, gradient)
@@ -88,11 +95,27 @@ def descend(
         record.add(loss, nearest != ids)
         ids = nearest
         if step in evaluated:
-            referee.offer(step, ids)
+            referee.offer(step, ids, members)
             record.note(state)
+            if rungs and step < settings.steps:
+                left = referee.staying(step, members, rungs, stopped)
+                if len(left) < len(members):
+                    rows = torch.tensor(
+                        [members.index(member) for member in left], dtype=torch.long
+                    )
+                    at = rows.to(state.device)
+                    members, state, ids = left, state[at].contiguous(), ids[at]
+                    moving.keep(state, at)
+                    projection.keep(rows)
+                    batches.keep(rows)
+                    record.keep(at)
         if progress:
             progress(step, settings.steps)
+        if not members:
+            break
     found = [referee.found(replica, settings.steps) for replica in range(len(replicas))]
+    for replica, step in stopped.items():
+        found[replica].stopped = step
     return record.complete(found)
 
 
@@ -165,17 +188,12 @@ class _Batches:
         examples = self.order[step - 1]
         replicas, size = examples.shape
         flat, owner = examples.flatten(), torch.arange(replicas).repeat_interleave(size)
-        budget = PASS_TOKENS.get(device.type, PASS_TOKENS["cuda"])
-        losses = torch.empty(len(flat), device=device)
-        gradient = torch.zeros_like(rows)
-        for part in length_batches(self.train.lengths[flat], budget):
-            used, own = owner[part].unique(return_inverse=True)
-            used, own = used.to(device), own.to(device)
-            point = rows[used].requires_grad_()
-            batch = self.train.take(flat[part]).to(backbone.device)
-            each = LOSSES["label_words"](backbone, batch, self.source.label_ids, point, own)
-            gradient[used] += torch.autograd.grad(each.sum() / size, point)[0]
-            losses[part.to(device)] = each.detach()
+        most = PASS_TOKENS.get(device.type, PASS_TOKENS["cuda"])
+
+        def read(budget: int) -> tuple[torch.Tensor, torch.Tensor]:
+            return self._read(flat, owner, rows, size, budget)
+
+        losses, gradient = in_passes(("gradient", backbone.alias, device.type), most, read)
         loss = losses.view(replicas, size).mean(1)
         if not self.weight:
             return loss, gradient
@@ -188,6 +206,27 @@ class _Batches:
             share * gradient + self.weight * slope,
         )
 
+    def keep(self, rows: torch.Tensor) -> None:
+        """Go on with the replicas ``rows``."""
+        self.order = self.order[:, rows]
+
+    def _read(
+        self, flat: torch.Tensor, owner: torch.Tensor, rows: torch.Tensor, size: int, budget: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Losses [R·B] of examples behind their owners' prompts, and the gradient [R, m, d]."""
+        backbone, device = self.source.backbone, rows.device
+        losses = torch.empty(len(flat), device=device)
+        gradient = torch.zeros_like(rows)
+        for part in length_batches(self.train.lengths[flat], budget):
+            used, own = owner[part].unique(return_inverse=True)
+            used, own = used.to(device), own.to(device)
+            point = rows[used].requires_grad_()
+            batch = self.train.take(flat[part]).to(backbone.device)
+            each = LOSSES["label_words"](backbone, batch, self.source.label_ids, point, own)
+            gradient[used] += torch.autograd.grad(each.sum() / size, point)[0]
+            losses[part.to(device)] = each.detach()
+        return losses, gradient
+
 
 class _Record:
     """What happened to each replica, kept on the device until an evaluation reads it."""
@@ -199,6 +238,8 @@ class _Record:
         self.swaps = torch.zeros(replicas, dtype=torch.long, device=device)
         self.steps = 0
         self.lines: list[list[dict[str, Any]]] = [[] for _ in range(replicas)]
+        self.members = list(range(replicas))
+        self.broken: dict[int, int] = {}
 
     def check(self, step: int, loss: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         """Which replicas [R] have had finite losses and gradients so far."""
@@ -216,17 +257,29 @@ class _Record:
         """Close a line of the curve: mean training loss, words exchanged, mean vector length."""
         losses = (self.loss / self.steps).tolist()
         lengths = (state.norm(dim=-1).mean(1) / self.scale).tolist()
-        for line, loss, swaps, length in zip(
-            self.lines, losses, self.swaps.tolist(), lengths, strict=True
+        for member, loss, swaps, length in zip(
+            self.members, losses, self.swaps.tolist(), lengths, strict=True
         ):
-            line.append({"train_loss": loss, "swaps": swaps, "length": length})
+            self.lines[member].append({"train_loss": loss, "swaps": swaps, "length": length})
         self.loss.zero_()
         self.swaps.zero_()
         self.steps = 0
 
+    def keep(self, rows: torch.Tensor) -> None:
+        """Go on with the replicas ``rows``."""
+        self._note_failures()
+        self.members = [self.members[row] for row in rows.tolist()]
+        self.failed, self.loss, self.swaps = self.failed[rows], self.loss[rows], self.swaps[rows]
+
+    def _note_failures(self) -> None:
+        for member, step in zip(self.members, self.failed.tolist(), strict=True):
+            if step:
+                self.broken[member] = step
+
     def complete(self, found: list[HardFound]) -> list[HardFound]:
         """Add failures and the lines to what the referee found."""
-        for item, step, lines in zip(found, self.failed.tolist(), self.lines, strict=True):
-            item.failed = step or None
+        self._note_failures()
+        for replica, (item, lines) in enumerate(zip(found, self.lines, strict=True)):
+            item.failed = self.broken.get(replica)
             item.curve = [{**line, **more} for line, more in zip(item.curve, lines, strict=True)]
         return found

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 
 from trainables.hard.descent import descend
-from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress
+from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Rungs
 from trainables.prompts import seeded
 from trainables.settings.fluentprompt import FluentPromptSettings
 
@@ -38,6 +38,11 @@ class _Langevin:
             noise = torch.stack([drawn[seed] for seed in self.seeds]).to(state.device)
             state.add_(noise, alpha=(2.0 * rate * self.settings.beta(step)) ** 0.5)
 
+    def keep(self, state: torch.Tensor, rows: torch.Tensor) -> None:
+        """Go on with the replicas ``rows``."""
+        del state
+        self.seeds = [self.seeds[row] for row in rows.tolist()]
+
     def puts_back(self, step: int) -> bool:
         """After every step."""
         del step
@@ -49,7 +54,10 @@ def search(
     replicas: Sequence[HardReplica],
     settings: FluentPromptSettings,
     progress: Progress | None = None,
+    rungs: Rungs | None = None,
 ) -> list[HardFound]:
     """Search all replicas as one stack, see :func:`trainables.hard.descent.descend`."""
     seeds = [replica.seed for replica in replicas]
-    return descend(problem, replicas, settings, lambda _: _Langevin(settings, seeds), progress)
+    return descend(
+        problem, replicas, settings, lambda _: _Langevin(settings, seeds), progress, rungs
+    )

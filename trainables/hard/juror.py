@@ -11,6 +11,7 @@ import torch
 
 from trainables.backbones import Encoded
 from trainables.hard.problem import Reading
+from trainables.memory import in_passes
 
 Ids = tuple[int, ...]
 """Token ids of a prompt."""
@@ -91,13 +92,24 @@ class Juror:
     @torch.no_grad()
     def logits(self, data: Encoded, prompts: Sequence[Ids]) -> torch.Tensor:
         """Label-word logits [P, n, C] of every prompt on the same rows of one of the splits."""
+        return in_passes(
+            self._pass, PASS_TOKENS, lambda budget: self._logits(data, prompts, budget)
+        )
+
+    @property
+    def _pass(self) -> tuple[str, str, str]:
+        return ("judge", self.reading.backbone.alias, str(self.reading.backbone.device))
+
+    def _logits(self, data: Encoded, prompts: Sequence[Ids], budget: int) -> torch.Tensor:
         backbone, label_ids = self.reading.backbone, self.reading.label_ids
         out = torch.empty(len(prompts), len(data), len(label_ids), device=data.ids.device)
-        for places, ids in self._alike(prompts, PROMPTS_AT_ONCE):
+        small = max(1, budget // max(1, self.longest))
+        together = PROMPTS_AT_ONCE if budget >= PASS_TOKENS else min(PROMPTS_AT_ONCE, small)
+        for places, ids in self._alike(prompts, together):
             rows = with_slots(data, self.slots, ids.shape[1])
             vectors = backbone.embeddings[ids]
             which = torch.tensor(places, device=out.device)[:, None]
-            for part in length_batches(rows.lengths.cpu(), PASS_TOKENS // len(places)):
+            for part in length_batches(rows.lengths.cpu(), budget // len(places)):
                 chosen = part.to(out.device)
                 found = backbone.label_logits(vectors, rows.take(chosen), label_ids)
                 out[which, chosen] = found.to(out.dtype)
@@ -110,6 +122,11 @@ class Juror:
         Prompts and examples pass together, sorted by length: next to nothing is computed on
         padding, and prompts on the same example lie side by side.
         """
+        return in_passes(
+            self._pass, PASS_TOKENS, lambda budget: self._own_logits(prompts, rows, budget)
+        )
+
+    def _own_logits(self, prompts: Sequence[Ids], rows: torch.Tensor, budget: int) -> torch.Tensor:
         reading, backbone = self.reading, self.reading.backbone
         device = backbone.device
         count = rows.shape[1]
@@ -119,7 +136,7 @@ class Juror:
             owner = torch.arange(len(places)).repeat(count)
             example = torch.arange(count).repeat_interleave(len(places))
             row = rows[torch.tensor(places)][owner, example]
-            for part in length_batches(train.lengths.cpu()[row], PASS_TOKENS):
+            for part in length_batches(train.lengths.cpu()[row], budget):
                 used, own = owner[part].unique(return_inverse=True)
                 vectors = backbone.embeddings[ids[used.to(device)]]
                 batch = train.take(row[part].to(device))

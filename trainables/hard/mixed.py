@@ -5,14 +5,14 @@ which reads the text of each with its own tokenizer, so that a prompt which only
 understands does not last.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
 
 from trainables.errors import InputError
 from trainables.hard.juror import Juror
-from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress
+from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Rungs
 from trainables.hard.referee import Referee, source_referee
 from trainables.hard.swaps import swap_search
 from trainables.hard.translation import Translation
@@ -30,6 +30,7 @@ def search(
     replicas: Sequence[HardReplica],
     settings: MixedSettings,
     progress: Progress | None = None,
+    rungs: Rungs | None = None,
 ) -> list[HardFound]:
     """Search the replicas of each evaluator as one stack.
 
@@ -46,7 +47,8 @@ def search(
     for number, (alias, places) in enumerate(groups.items()):
         stack = [replicas[place] for place in places]
         part = _shifted(progress, number, len(groups))
-        found |= zip(places, _search_one(problem, alias, stack, settings, part), strict=True)
+        ask = _on_places(rungs, places)
+        found |= zip(places, _search_one(problem, alias, stack, settings, part, ask), strict=True)
     return [found[place] for place in range(len(replicas))]
 
 
@@ -56,6 +58,7 @@ def _search_one(
     replicas: Sequence[HardReplica],
     settings: MixedSettings,
     progress: Progress | None,
+    rungs: Rungs | None,
 ) -> list[HardFound]:
     reading = problem.evaluators[alias]
     translation = Translation(problem.source.backbone, reading.backbone)
@@ -67,7 +70,7 @@ def _search_one(
         ties=settings.ties,
         margin=settings.race_margin,
     )
-    found = swap_search(problem.source, replicas, settings, evaluator, referee, progress)
+    found = swap_search(problem.source, replicas, settings, evaluator, referee, progress, rungs)
     on_source = source_referee(problem, len(replicas), settings)
     on_source.offer(settings.steps, torch.tensor([item.ids for item in found]))
     return [
@@ -93,6 +96,19 @@ def _evaluator(replica: HardReplica, problem: HardProblem) -> str:
             f" allowed: {', '.join(problem.evaluators) or 'none, as no evaluator is given'}"
         )
     return str(replica.evaluator)
+
+
+def _on_places(rungs: Rungs | None, places: Sequence[int]) -> Rungs | None:
+    """The question of one group in terms of all replicas."""
+    if rungs is None:
+        return None
+    own = {place: number for number, place in enumerate(places)}
+
+    def asked(step: int, values: Mapping[int, float]) -> set[int]:
+        named = rungs(step, {places[number]: value for number, value in values.items()})
+        return {own[place] for place in named if place in own}
+
+    return asked
 
 
 def _shifted(progress: Progress | None, number: int, groups: int) -> Progress | None:

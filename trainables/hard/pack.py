@@ -18,10 +18,11 @@ from trainables.cache import cache_folder
 from trainables.cells import Cell, content_hash
 from trainables.errors import InputError
 from trainables.hard.allowed import Allowed, allowed_tokens
-from trainables.hard.problem import HardFound, HardProblem, HardReplica, Reading
+from trainables.hard.problem import HardFound, HardProblem, HardReplica, Reading, Rungs
 from trainables.hard.readability import dictionary_share, log_perplexity
 from trainables.hard.searches import SEARCHES
 from trainables.hard.text import decode, encode, from_bytes, to_bytes
+from trainables.memory import in_parts
 from trainables.run import Progress, Run
 from trainables.settings import METHOD_SETTINGS, from_mapping
 from trainables.settings.hard import WORDS, HardSettings
@@ -81,12 +82,42 @@ class _Search:
         return hard_layout(self.cells[0].settings, self.pack.task.manual, length)
 
     def run(self, known: dict[str, torch.Tensor], progress: Progress | None) -> None:
-        """Search, and put results, texts and failures into the run's outcome."""
-        began = time.perf_counter()
-        words = [self._allowed(cell) for cell in self.cells]
+        """Search, and put results, texts and failures into the run's outcome.
+
+        Passes of a search are bounded by tokens, whatever the number of replicas: all of them make
+        one stack unless the room says otherwise or memory is short.
+        """
+        size = self.pack.room.replicas or len(self.cells)
+        key = ("hard", self.cells[0].method, self.pack.pack.models[self.alias].digest)
+        lost = in_parts(
+            self.cells,
+            size,
+            (*key, self.pack.device),
+            lambda part, first: self._search(part, first, known, progress),
+        )
+        for cell in lost:
+            self.pack.outcome.failures[cell.id] = (
+                f"out of memory: one search does not fit beside {self.alias} on"
+                f" {self.pack.device}, a smaller batch_size or text_tokens takes less"
+            )
+
+    def _search(
+        self,
+        cells: Sequence[Cell],
+        first: int,
+        known: dict[str, torch.Tensor],
+        progress: Progress | None,
+    ) -> None:
+        began, every = time.perf_counter(), len(self.cells)
+        words = [self._allowed(cell) for cell in cells]
         self.pack.spend("vocabulary_seconds", began)
+
+        def tell(step: int, steps: int) -> None:
+            if progress:
+                progress("train", first * steps + step * len(cells), every * steps)
+
         began = time.perf_counter()
-        found = SEARCHES[self.cells[0].method](
+        found = SEARCHES[cells[0].method](
             self.problem,
             [
                 HardReplica(
@@ -94,13 +125,26 @@ class _Search:
                     allowed.ids,
                     cell.counterparts[0] if self.settings.judged else None,
                 )
-                for cell, allowed in zip(self.cells, words, strict=True)
+                for cell, allowed in zip(cells, words, strict=True)
             ],
             self.settings,
-            (lambda step, steps: progress("train", step, steps)) if progress else None,
+            tell if progress else None,
+            self._rungs(cells),
         )
-        share = self.pack.spend("train_seconds", began) / len(self.cells)
-        for cell, result, allowed, prompt in self._measured(found, words):
+        share = self.pack.spend("train_seconds", began) / len(cells)
+        halted = {
+            cell.id: item.stopped
+            for cell, item in zip(cells, found, strict=True)
+            if item.stopped is not None and item.failed is None
+        }
+        left = [place for place, cell in enumerate(cells) if cell.id not in halted]
+        measured = self._measured(
+            [cells[place] for place in left],
+            [found[place] for place in left],
+            [words[place] for place in left],
+        )
+        self.pack.outcome.stopped |= halted
+        for cell, result, allowed, prompt in measured:
             self.pack.outcome.results[cell.id] = {
                 **result,
                 **_told(allowed),
@@ -108,6 +152,18 @@ class _Search:
             }
             self.pack.outcome.prompts[cell.id] = to_bytes(prompt)
             known[cell.id] = torch.from_numpy(to_bytes(prompt))
+
+    def _rungs(self, cells: Sequence[Cell]) -> Rungs | None:
+        """The pack's callback in terms of replicas."""
+        ask = self.pack.rungs
+        if ask is None:
+            return None
+
+        def asked(step: int, values: Mapping[int, float]) -> set[int]:
+            named = set(ask(step, {cells[place].id: value for place, value in values.items()}))
+            return {place for place, cell in enumerate(cells) if cell.id in named}
+
+        return asked
 
     def _allowed(self, cell: Cell) -> Allowed:
         settings: HardSettings = from_mapping(METHOD_SETTINGS[cell.method], cell.settings)
@@ -142,12 +198,12 @@ class _Search:
         )
 
     def _measured(
-        self, found: Sequence[HardFound], words: Sequence[Allowed]
+        self, cells: Sequence[Cell], found: Sequence[HardFound], words: Sequence[Allowed]
     ) -> list[tuple[Cell, dict[str, Any], Allowed, str]]:
         """Every search that did not fail, with its numbers and its text."""
         backbone = self.pack.backbone(self.alias)
         kept = []
-        for cell, prompt, allowed in zip(self.cells, found, words, strict=True):
+        for cell, prompt, allowed in zip(cells, found, words, strict=True):
             if prompt.failed is None:
                 kept.append((cell, prompt, allowed, decode(backbone, prompt.ids)))
             else:
@@ -188,6 +244,9 @@ def carry_over(
     """Evaluate texts on targets, those with the same target and layout at a time."""
     groups: dict[tuple[str, Layout], list[Cell]] = {}
     for cell in cells:
+        if cell.inputs[0] in run.outcome.stopped:
+            run.outcome.stopped[cell.id] = run.outcome.stopped[cell.inputs[0]]
+            continue
         if cell.inputs[0] not in known:
             run.outcome.failures[cell.id] = (
                 f"the prompt it carries over ({cell.inputs[0]}) is not available"
@@ -199,7 +258,16 @@ def carry_over(
     for (target, _), group in groups.items():
         for start in range(0, len(group), TOGETHER):
             some = group[start : start + TOGETHER]
-            _carry_group(run, target, some, known)
+            lost = in_parts(
+                some,
+                len(some),
+                ("carry", target, run.device),
+                lambda part, _, target=target: _carry_group(run, target, part, known),  # type: ignore[misc]
+            )
+            for cell in lost:
+                run.outcome.failures[cell.id] = (
+                    f"out of memory: one prompt does not fit beside {target} on {run.device}"
+                )
             done += len(some)
             if progress:
                 progress("transfer", done, len(cells))

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 
 from trainables.hard.descent import descend
-from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress
+from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Rungs
 from trainables.optim import ElementwiseAdamW, ReplicaAdafactor, clip_replicas
 from trainables.settings.pez import PezSettings
 
@@ -21,6 +21,9 @@ class Optimiser(Protocol):
 
     def step(self, rate: float) -> None:
         """One update from the parameters' ``.grad``, which is cleared."""
+
+    def keep(self, parameters: Sequence[torch.Tensor], rows: torch.Tensor) -> None:
+        """Go on with some replicas: their ``parameters``, and which ``rows`` these were."""
 
 
 def _adafactor(state: torch.Tensor, settings: PezSettings) -> Optimiser:
@@ -56,6 +59,10 @@ class _Pez:
             length = state.norm(dim=-1, keepdim=True)
             state.mul_((self.longest / length.clamp(min=1e-12)).clamp(max=1.0))
 
+    def keep(self, state: torch.Tensor, rows: torch.Tensor) -> None:
+        """Go on with the replicas ``rows``."""
+        self.optimiser.keep([state], rows)
+
     def puts_back(self, step: int) -> bool:
         """With a projected state, every so many steps."""
         return self.settings.state == "projected" and step % self.settings.project_every == 0
@@ -66,9 +73,10 @@ def search(
     replicas: Sequence[HardReplica],
     settings: PezSettings,
     progress: Progress | None = None,
+    rungs: Rungs | None = None,
 ) -> list[HardFound]:
     """Search all replicas as one stack, see :func:`trainables.hard.descent.descend`."""
     scale = problem.source.backbone.scale
     return descend(
-        problem, replicas, settings, lambda state: _Pez(state, settings, scale), progress
+        problem, replicas, settings, lambda state: _Pez(state, settings, scale), progress, rungs
     )

@@ -3,7 +3,7 @@
 Shapes: R replicas, m prompt tokens, d embedding width, V vocabulary, C classes, v validation rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,6 +13,10 @@ from trainables.backbones import Backbone, Encoded
 
 Progress = Callable[[int, int], None]
 """Called with (step, steps)."""
+
+Rungs = Callable[[int, Mapping[int, float]], Collection[int]]
+"""Called with the step and, per replica still there, the validation metric of its best prompt so
+far; says which replicas are to stop."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class HardFound:
         evaluated: validation rows that were read to choose it.
         saved: validation rows that needed not be read (known before, or out of the race).
         curve: per evaluation step, validation, loss and the like; plain numbers.
+        stopped: step after which the search was stopped on demand, or None.
     """
 
     ids: tuple[int, ...]
@@ -90,6 +95,7 @@ class HardFound:
     evaluated: int = 0
     saved: int = 0
     curve: list[dict[str, Any]] = field(default_factory=list)
+    stopped: int | None = None
 
 
 class HardSearch(Protocol):
@@ -106,5 +112,9 @@ class HardSearch(Protocol):
         replicas: Sequence[HardReplica],
         settings: Any,
         progress: Progress | None = None,
+        rungs: Rungs | None = None,
     ) -> list[HardFound]:
-        """Search all replicas as one stack; each gets what it would get alone."""
+        """Search all replicas as one stack; each gets what it would get alone.
+
+        ``rungs``, if given, is asked between steps who is to stop; those leave the stack.
+        """

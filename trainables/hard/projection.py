@@ -4,7 +4,7 @@ Shapes: R replicas, m prompt tokens, d embedding width, V vocabulary, s allowed 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import torch
@@ -75,6 +75,18 @@ class Projection:
             ids, matrix = ids[kept], matrix[kept.to(device)]
             offset = None if offset is None else offset[kept.to(device)]
         return _Group(torch.tensor(members, device=device), ids.to(device), matrix, offset)
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Go on with the replicas ``rows``."""
+        place = {row: number for number, row in enumerate(rows.tolist())}
+        self.replicas = len(place)
+        left = []
+        for group in self._groups:
+            members = [place[row] for row in group.members.tolist() if row in place]
+            if members:
+                moved = torch.tensor(members, device=group.members.device)
+                left.append(replace(group, members=moved))
+        self._groups = left
 
     @torch.no_grad()
     def __call__(self, prompts: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress
+from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Rungs
 from trainables.hard.referee import source_referee
 from trainables.prompts import seeded
 from trainables.settings.random_words import RandomSettings
@@ -30,8 +30,10 @@ def search(
     replicas: Sequence[HardReplica],
     settings: RandomSettings,
     progress: Progress | None = None,
+    rungs: Rungs | None = None,
 ) -> list[HardFound]:
     """One random prompt a replica, not trained and not chosen; its validation metric is read."""
+    del rungs  # there is nothing to stop
     referee = source_referee(problem, len(replicas), settings)
     referee.offer(0, random_prompts(replicas, settings.prompt_length))
     if progress:

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 
 from trainables.hard.juror import Ids, Juror
-from trainables.hard.problem import HardFound, HardProblem
+from trainables.hard.problem import HardFound, HardProblem, Rungs
 from trainables.prompts import seeded
 from trainables.settings.hard import HardSettings
 from trainables.tasks import metrics
@@ -247,6 +247,16 @@ class Referee:
             saved=best.saved,
             curve=best.curve,
         )
+
+    def staying(
+        self, step: int, members: Sequence[int], rungs: Rungs, stopped: dict[int, int]
+    ) -> list[int]:
+        """Ask which of some replicas go on; the others are noted in ``stopped`` with the step."""
+        best = {member: self._best[member].ids for member in members}
+        told = {member: self._known[ids].score for member, ids in best.items() if ids is not None}
+        asked = set(rungs(step, told)) & told.keys()
+        stopped.update(dict.fromkeys(asked, step))
+        return [member for member in members if member not in asked]
 
     def _race(self, step: int, asked: _Asked, stages: Sequence[int]) -> None:
         """Let candidates read up to each stage as long as they may win; take those that end."""

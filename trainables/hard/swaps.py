@@ -18,9 +18,10 @@ import torch.nn.functional as F
 
 from trainables.errors import InputError
 from trainables.hard.juror import Juror, length_batches
-from trainables.hard.problem import HardFound, HardReplica, Progress, Reading
+from trainables.hard.problem import HardFound, HardReplica, Progress, Reading, Rungs
 from trainables.hard.random_words import random_prompts
 from trainables.hard.referee import Referee
+from trainables.memory import in_passes
 from trainables.prompts import seeded
 from trainables.settings.autoprompt import AutoPromptSettings
 from trainables.soft import batch_order
@@ -64,6 +65,7 @@ def swap_search(
     trial: Juror,
     referee: Referee,
     progress: Progress | None = None,
+    rungs: Rungs | None = None,
 ) -> list[HardFound]:
     """Search all replicas as one stack.
 
@@ -74,6 +76,7 @@ def swap_search(
         trial: the model that tries candidates on the training split.
         referee: chooses among all prompts there were, the start included.
         progress: called with (step, steps) after each round.
+        rungs: asked after each round but the last which replicas are to stop.
 
     Returns:
         Per replica, what the referee kept. A replica whose gradient is no longer finite stays as it
@@ -87,25 +90,33 @@ def swap_search(
     referee.offer(0, ids)
     failed: dict[int, int] = {}
     positions = _positions(replicas, settings)
+    stopped: dict[int, int] = {}
+    members = torch.arange(len(replicas))
     for step, (rows, fresh) in enumerate(_draws(len(source.train), replicas, settings), 1):
-        gradient = prompt_gradient(source, ids, rows)
+        left = [replicas[member] for member in members.tolist()]
+        gradient = prompt_gradient(source, ids[members], rows[members])
         for broken in (~torch.isfinite(gradient).flatten(1).all(1)).nonzero().flatten().tolist():
-            failed.setdefault(broken, step)
-        proposals = propose(source, replicas, ids, gradient, positions[step - 1], settings)
-        scores = _try(trial, proposals, fresh, SCORES[settings.score])
+            failed.setdefault(int(members[broken]), step)
+        at = positions[step - 1, members]
+        proposals = propose(source, left, ids[members], gradient, at, settings)
+        scores = _try(trial, proposals, fresh[members], SCORES[settings.score])
         changed = []
-        for replica, (prompts, values) in enumerate(zip(proposals, scores, strict=True)):
+        for replica, prompts, values in zip(members.tolist(), proposals, scores, strict=True):
             best = int(values.argmax())
             if replica not in failed and values[best] > values[0]:
                 ids[replica] = prompts[best]
                 changed.append(replica)
         if changed:
             referee.offer(step, ids[changed], changed)
+        if rungs and step < settings.steps:
+            members = torch.tensor(referee.staying(step, members.tolist(), rungs, stopped))
         if progress:
             progress(step, settings.steps)
+        if not len(members):
+            break
     found = [referee.found(replica, settings.steps) for replica in range(len(replicas))]
-    for replica, step in failed.items():
-        found[replica].failed = step
+    for replica, item in enumerate(found):
+        item.failed, item.stopped = failed.get(replica), stopped.get(replica)
     return found
 
 
@@ -117,6 +128,12 @@ def prompt_gradient(source: Reading, ids: torch.Tensor, rows: torch.Tensor) -> t
         ids: prompts [R, m].
         rows: training examples of each replica [R, B].
     """
+    key = ("gradient", source.backbone.alias, str(source.backbone.device))
+    return in_passes(key, GRADIENT_TOKENS, lambda tokens: _gradient(source, ids, rows, tokens))
+
+
+def _gradient(source: Reading, ids: torch.Tensor, rows: torch.Tensor, tokens: int) -> torch.Tensor:
+    """:func:`prompt_gradient` in passes of so many tokens."""
     backbone, train = source.backbone, source.train
     device = backbone.device
     vectors = backbone.embeddings[ids.to(device)].float()
@@ -124,7 +141,7 @@ def prompt_gradient(source: Reading, ids: torch.Tensor, rows: torch.Tensor) -> t
     replicas, count = rows.shape
     owner = torch.arange(replicas).repeat_interleave(count)
     flat = rows.flatten()
-    for part in length_batches(train.lengths.cpu()[flat], GRADIENT_TOKENS):
+    for part in length_batches(train.lengths.cpu()[flat], tokens):
         used, own = owner[part].unique(return_inverse=True)
         used, own = used.to(device), own.to(device)
         point = vectors[used].requires_grad_()
