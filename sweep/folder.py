@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sweep.files import replace_file
+from sweep.files import TEMPORARY, replace_file
 from sweep.ledger import Record
 from sweep.lock import LOCK_FILE
 from sweep.plan import Plan
@@ -28,8 +28,13 @@ def check_binding(folder: Path, plan: Plan) -> None:
     if not folder.is_dir():
         raise InputError(f"--out: {folder} is a file; allowed: a new, empty or sweep's folder")
     if not (folder / META_FILE).exists():
-        # A driver that is killed at once leaves only its lock behind.
-        others = sorted(item.name for item in folder.iterdir() if item.name != LOCK_FILE)
+        # A driver that is killed at once, or finds the disk full, leaves no more than this behind.
+        others = sorted(
+            item.name
+            for item in folder.iterdir()
+            if item.name != LOCK_FILE
+            and not (item.name.startswith(".") and item.suffix == TEMPORARY)
+        )
         if others:
             raise InputError(
                 f"--out: {folder} is not empty and no sweep's folder (it holds {others[0]!r});"
@@ -50,10 +55,17 @@ def bind(folder: Path, plan: Plan, versions: Mapping[str, str]) -> None:
 
     Raises:
         InputError: as :func:`check_binding`.
+        OSError: the folder cannot be written; the same call continues.
     """
     check_binding(folder, plan)
-    if (folder / META_FILE).exists():
-        return
+    if not (folder / META_FILE).exists():
+        replace_file(folder / META_FILE, _meta(plan, versions))
+    # In this order: a folder in which only the copy is missing is known as this plan's.
+    if not (folder / SPEC_FILE).exists():
+        replace_file(folder / SPEC_FILE, plan.resolved.spec.text.encode())
+
+
+def _meta(plan: Plan, versions: Mapping[str, str]) -> bytes:
     counts = plan.counts()
     meta = {
         "format": FORMAT,
@@ -69,8 +81,7 @@ def bind(folder: Path, plan: Plan, versions: Mapping[str, str]) -> None:
         "packs": counts["packs"],
         "spec": plan.resolved.to_json(),
     }
-    replace_file(folder / SPEC_FILE, plan.resolved.spec.text.encode())
-    replace_file(folder / META_FILE, json.dumps(meta, indent=2, ensure_ascii=False).encode())
+    return json.dumps(meta, indent=2, ensure_ascii=False).encode()
 
 
 def calibration_note(folder: Path, plan: Plan, records: Callable[[], Iterable[Record]]) -> str:

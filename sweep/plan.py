@@ -109,7 +109,7 @@ class Plan:
         Args:
             done: ids of finished cells.
         """
-        return tuple(pack for pack in (_shrunk(pack, done) for pack in self.packs) if pack.cells)
+        return tuple(pack for pack in (shrunk(pack, done) for pack in self.packs) if pack.cells)
 
 
 def make_plan(
@@ -146,7 +146,8 @@ def make_plan(
     return Plan(resolved, tuple(packs))
 
 
-def _shrunk(pack: Pack, done: Collection[str]) -> Pack:
+def shrunk(pack: Pack, done: Collection[str]) -> Pack:
+    """A pack with only what is missing; see :meth:`Plan.remaining`."""
     missing = [cell for cell in pack.cells if cell.id not in done]
     if len(missing) == len(pack.cells):
         return pack

@@ -6,6 +6,7 @@ One step is one pack. With actor reuse the process stays, and with it the backbo
 
 import gc
 import importlib
+import pickle
 import sys
 import time
 import traceback
@@ -55,7 +56,11 @@ class PackTrainable(tune.Trainable):
                 broker.tell.remote(task["pack"], phase, done, total)
 
         outcome = run_once(inputs, task["executor"], task["device"], task["threads"], tell)
-        ray.get(broker.deliver.remote(task["pack"], outcome))
+        try:
+            ray.get(broker.deliver.remote(task["pack"], outcome))
+        except (TypeError, AttributeError, RecursionError, pickle.PicklingError) as error:
+            # Something in it cannot travel; the driver must not take that for a dead worker.
+            ray.get(broker.deliver.remote(task["pack"], _failure(error)))
         _free()
         return {"done": True}
 
@@ -92,18 +97,23 @@ def run_once(
         # Arrays out of the object store are read-only, which torch.from_numpy refuses.
         prompts = {name: array.copy() for name, array in inputs["prompts"].items()}
         outcome = run(Pack.from_json(inputs["pack"]), prompts, device=device, progress=progress)
-    except Exception as error:
-        text = str(error).strip()
-        kind = type(error).__name__
         return {
-            "error": text if kind == "InputError" else f"{kind}: {text}" if text else kind,
-            "traceback": traceback.format_exc(),
+            "results": outcome.results,
+            "prompts": outcome.prompts,
+            "failures": outcome.failures,
+            "cost": outcome.cost,
         }
+    except Exception as error:
+        return _failure(error)
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    """What :func:`run_once` returns for an error that is being handled."""
+    text = str(error).strip()
+    kind = type(error).__name__
     return {
-        "results": outcome.results,
-        "prompts": outcome.prompts,
-        "failures": outcome.failures,
-        "cost": outcome.cost,
+        "error": text if kind == "InputError" else f"{kind}: {text}" if text else kind,
+        "traceback": traceback.format_exc(),
     }
 
 
