@@ -1,8 +1,10 @@
 """Which pack may start now. Pure bookkeeping: no Ray, no clock, no files."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
+from sweep.missing import missing_of
 from sweep.plan import running_order
 from trainables.cells import Cell, Pack
 
@@ -14,22 +16,28 @@ class Agenda:
     """The packs to run and what they wait for.
 
     A pack is ready once each cell it ``needs`` is finished or has failed. Cells that take a failed
-    one as input are refused with the reason; the rest of their pack runs.
+    one as input are refused with the reason; the rest of their pack runs. With ``retries`` a cell
+    that fails goes to the end of the queue, so many times, before it counts as failed.
     """
 
-    def __init__(self, packs: Iterable[Pack], done: Collection[str], refuse: Refuse) -> None:
+    def __init__(
+        self, packs: Iterable[Pack], done: Collection[str], refuse: Refuse, retries: int = 0
+    ) -> None:
         """Plan the order.
 
         Args:
             packs: what to run.
             done: ids of the cells that are finished already.
             refuse: told of each cell that cannot be had because another one failed.
+            retries: how often a cell that fails is tried again.
         """
         self._waiting = running_order(packs)
         self._running: dict[str, Pack] = {}
         self._done = set(done)
         self._failed: dict[str, str] = {}
         self._refuse = refuse
+        self._retries = retries
+        self._tries: Counter[str] = Counter()
 
     @property
     def finished(self) -> bool:
@@ -42,6 +50,7 @@ class Agenda:
         for pack in new:
             for cell in pack.cells:
                 self._failed.pop(cell.id, None)
+                del self._tries[cell.id]
         self._waiting += new
 
     @property
@@ -63,17 +72,29 @@ class Agenda:
                 self._running[pack.id] = pack
                 return pack
 
-    def close(self, pack_id: str, done: Iterable[str], failed: Iterable[tuple[str, str]]) -> None:
-        """A pack is over.
+    def close(
+        self, pack_id: str, done: Iterable[str], failed: Iterable[tuple[str, str]]
+    ) -> dict[str, str]:
+        """A pack is over; those of its cells that may be tried again wait once more.
 
         Args:
             pack_id: its id.
             done: ids of its cells that have a result.
             failed: ids of the others, each with the reason.
+
+        Returns:
+            The cells that are not tried again, each with the reason.
         """
-        self._running.pop(pack_id, None)
+        pack = self._running.pop(pack_id, None)
         self._done.update(done)
-        self._failed.update(failed)
+        # A cell that came along with another one and has its record already has not failed.
+        reasons = {name: why for name, why in failed if name not in self._done}
+        self._tries.update(reasons.keys())
+        again = {name for name in reasons if pack and self._tries[name] <= self._retries}
+        self._failed.update((name, why) for name, why in reasons.items() if name not in again)
+        if pack and again:
+            self._waiting += missing_of(pack, {cell.id for cell in pack.cells} - again)
+        return {name: why for name, why in reasons.items() if name not in again}
 
     def _ready(self, pack: Pack) -> bool:
         return all(name in self._done or name in self._failed for name in pack.needs)

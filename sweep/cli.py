@@ -274,7 +274,8 @@ def _check_workers(workers: int | None) -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Entry point of the ``sweep`` command.
 
-    Exit codes: 0 done; 1 a sweep has failed cells; 2 a mistake in what was asked for; 130 stopped.
+    Exit codes: 0 done; 1 a sweep has failed cells, or a file could not be read or written; 2 a
+    mistake in what was asked for; 130 stopped.
     """
     try:
         app(args=arguments)
@@ -286,6 +287,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except BrokenPipeError:  # `sweep plan … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        print(f"error: {error.strerror or error}{place}", file=sys.stderr)
+        sys.exit(1)
     sys.exit(0)
 
 

@@ -1,10 +1,12 @@
 """The driver's side of a pack: what goes out, and what is made of what comes back."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.ledger import Ledger, Record
+from sweep.plain import plain_result
 from trainables.cells import Cell, Pack
 
 
@@ -27,7 +29,7 @@ class Desk:
     The only writer of the ledger while packs run.
 
     Attributes:
-        failures: per cell that failed in this run, the reason.
+        failures: per cell that failed in this run and is not there yet, the reason.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Desk:
         self._on_record = on_record
         self._on_close = on_close
         self.failures: dict[str, str] = {}
+        self._tries: Counter[str] = Counter()
 
     def inputs(self, pack: Pack) -> dict[str, Any]:
         """What a worker needs for ``pack``.
@@ -59,12 +62,12 @@ class Desk:
             "prompts": {name: self._ledger.prompt(name) for name in pack.needs},
         }
 
-    def close(self, pack: Pack, outcome: Mapping[str, Any] | None, reason: str = "") -> Closed:
+    def close(self, pack: Pack, outcome: Any, reason: str = "") -> Closed:
         """Write what a pack gave back.
 
         Args:
             pack: the pack.
-            outcome: what the worker delivered; None where it died.
+            outcome: what the worker delivered, whatever that is; None where it died.
             reason: why there is no outcome.
 
         Raises:
@@ -72,6 +75,7 @@ class Desk:
         """
         if outcome is None:
             outcome = {"error": reason, "traceback": ""}
+        outcome = _checked(outcome)
         closed = Closed()
         for cell in pack.cells:
             why = self._write(cell, pack, outcome)
@@ -87,7 +91,8 @@ class Desk:
         """Record that a cell cannot be had; one that has a record keeps it."""
         if cell.id not in self._ledger.done_ids():
             self.failures[cell.id] = reason
-            self._ledger.fail(cell, reason, pack_id, trace)
+            self._tries[cell.id] += 1
+            self._ledger.fail(cell, reason, pack_id, trace, self._tries[cell.id])
 
     def _write(self, cell: Cell, pack: Pack, outcome: Mapping[str, Any]) -> str | None:
         """Write one cell; the reason where that is not possible."""
@@ -96,16 +101,34 @@ class Desk:
         if cell.id not in outcome["results"]:
             told = outcome["failures"].get(cell.id)
             return str(told or f"pack {pack.id} gave no result for it")
+        prompt = outcome["prompts"].get(cell.id)
         try:
+            if prompt is None and cell.kind == "source":
+                plain_result(outcome["results"][cell.id])  # a result that is none says more
+                raise ValueError(f"pack {pack.id} gave no prompt for it")
             record = self._ledger.write(
-                cell,
-                outcome["results"][cell.id],
-                pack.id,
-                outcome["cost"],
-                outcome["prompts"].get(cell.id),
+                cell, outcome["results"][cell.id], pack.id, outcome["cost"], prompt
             )
+        except OSError:
+            raise
         except (ValueError, TypeError) as error:
             return str(error)
+        except Exception as error:
+            return f"its result cannot be kept ({type(error).__name__}: {error})"
+        self.failures.pop(cell.id, None)
         if record is not None:
             self._on_record(record)
         return None
+
+
+def _checked(outcome: Any) -> Mapping[str, Any]:
+    """``outcome``, or the error it is where its form is not that of an outcome."""
+    if not isinstance(outcome, Mapping):
+        return {"error": f"its worker gave a {type(outcome).__name__}, not an outcome"}
+    if "error" in outcome:
+        return outcome
+    for name in ("results", "prompts", "failures", "cost"):
+        found = outcome.get(name)
+        if not isinstance(found, Mapping):
+            return {"error": f"the {name} its worker gave are a {type(found).__name__}"}
+    return outcome

@@ -1,6 +1,7 @@
 """From a pydantic error to one sentence: field path, value found, what is allowed."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -8,6 +9,9 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 _LONGEST = 80
+_LONGEST_LIST = 240
+_KEPT = 10
+_ENDLESS = re.compile(r"\d{41,}")
 
 
 def show(value: Any) -> str:
@@ -19,10 +23,27 @@ def show(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
+def shortened(sentence: str) -> str:
+    """``sentence`` without the inner digits of endless numbers."""
+    return _ENDLESS.sub(lambda found: f"{found[0][:20]}…", sentence)
+
+
 def nearest(name: Any, allowed: Iterable[str]) -> str:
     """`` (did you mean x?)`` where some allowed name is near, else nothing."""
     found = difflib.get_close_matches(str(name)[:_LONGEST], list(allowed), n=1)
     return f" (did you mean {found[0]}?)" if found else ""
+
+
+def listed(names: Iterable[str], found: Any) -> str:
+    """``names`` with commas; of a list too long for a sentence those most like ``found``."""
+    every = list(names)
+    text = ", ".join(every)
+    if len(text) <= _LONGEST_LIST:
+        return text
+    key = str(found)[:_LONGEST]
+    near = sorted(every, key=lambda name: -difflib.SequenceMatcher(None, key, name).ratio())
+    kept = near[:_KEPT]
+    return f"{', '.join(kept)} and {len(every) - len(kept)} more"
 
 
 def field_path(location: Sequence[int | str]) -> str:
@@ -46,7 +67,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         where = field_path(location[:-1])
         return (
             f"{where + ': ' if where else ''}unknown key {show(location[-1])}"
-            f"{nearest(location[-1], allowed)}; allowed: {', '.join(allowed)}"
+            f"{nearest(location[-1], allowed)}; allowed: {listed(allowed, location[-1])}"
         )
     path, allowed_text = field_path(location), _description(model, location)
     if problem["type"] == "missing":

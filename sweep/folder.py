@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sweep.files import replace_file
+from sweep.files import TEMPORARY, replace_file
 from sweep.growth import GROWN, finished_elsewhere, first_calibration, grown, origin
 from sweep.ledger import Record
 from sweep.lock import LOCK_FILE
@@ -32,8 +32,13 @@ def check_binding(folder: Path, plan: AnyPlan) -> None:
     if not folder.is_dir():
         raise InputError(f"--out: {folder} is a file; allowed: a new, empty or sweep's folder")
     if not (folder / META_FILE).exists():
-        # A driver that is killed at once leaves only its lock behind.
-        others = sorted(item.name for item in folder.iterdir() if item.name != LOCK_FILE)
+        # A driver that is killed at once, or finds the disk full, leaves no more than this behind.
+        others = sorted(
+            item.name
+            for item in folder.iterdir()
+            if item.name != LOCK_FILE
+            and not (item.name.startswith(".") and item.suffix == TEMPORARY)
+        )
         if others:
             raise InputError(
                 f"--out: {folder} is not empty and no sweep's folder (it holds {others[0]!r});"
@@ -68,6 +73,7 @@ def bind(folder: Path, plan: AnyPlan, versions: Mapping[str, str]) -> None:
 
     Raises:
         InputError: as :func:`check_binding`.
+        OSError: the folder cannot be written; the same call continues.
     """
     check_binding(folder, plan)
     if isinstance(plan, SearchPlan):
@@ -77,6 +83,7 @@ def bind(folder: Path, plan: AnyPlan, versions: Mapping[str, str]) -> None:
     if (folder / META_FILE).exists():
         before = read_meta(folder)
         if before.get("spec_hash") == plan.hash:
+            _copy_spec(folder, plan)  # a driver may have been killed between the two files
             return
         history = {GROWN: grown(folder, plan, before, SPEC_FILE)}
     counts = plan.counts()
@@ -112,8 +119,16 @@ def _head(plan: AnyPlan, versions: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _write(folder: Path, plan: AnyPlan, meta: Mapping[str, Any]) -> None:
-    replace_file(folder / SPEC_FILE, plan.resolved.spec.text.encode())
-    replace_file(folder / META_FILE, json.dumps(meta, indent=2, ensure_ascii=False).encode())
+    content = json.dumps(meta, indent=2, ensure_ascii=False).encode()
+    # In this order: a folder in which only the copy is missing is known as this plan's.
+    replace_file(folder / META_FILE, content)
+    _copy_spec(folder, plan)
+
+
+def _copy_spec(folder: Path, plan: AnyPlan) -> None:
+    copy, text = folder / SPEC_FILE, plan.resolved.spec.text.encode()
+    if not copy.exists() or copy.read_bytes() != text:
+        replace_file(copy, text)
 
 
 def first_hash(folder: Path, plan: AnyPlan) -> str:

@@ -53,8 +53,10 @@ class Work(Protocol):
     def next_pack(self) -> Pack | None:
         """The next pack to start; None where all wait for others, or nothing is left."""
 
-    def close(self, pack_id: str, done: list[str], failed: list[tuple[str, str]]) -> None:
-        """A pack is over."""
+    def close(
+        self, pack_id: str, done: list[str], failed: list[tuple[str, str]]
+    ) -> Mapping[str, str]:
+        """A pack is over; cells that are not tried again, each with the reason."""
 
 
 class Job(Protocol):
@@ -128,7 +130,8 @@ class GridJob:
         del places, adopt
         # What the store had a moment ago and has no more is run after all.
         self._packs = self._plan.remaining(self._ledger.done_ids())
-        return Agenda(self._packs, self._ledger.done_ids(), refuse)
+        retries = self._plan.resolved.spec.retries
+        return Agenda(self._packs, self._ledger.done_ids(), refuse, retries)
 
     def line(self) -> ProgressLine:
         """Cells of all."""

@@ -112,7 +112,8 @@ class Ledger:
             The record; None where the cell was finished already, which then stays as it is.
 
         Raises:
-            ValueError: the result has no finite ``score``.
+            ValueError: the result has no finite ``score``, or the prompt is none.
+            TypeError: the result is no mapping, or holds what JSON cannot.
             OSError: the record could not be written.
         """
         if cell.id in self.done_ids():
@@ -153,7 +154,7 @@ class Ledger:
         self.done_ids().add(cell_id)
         self._failed_path(cell_id).unlink(missing_ok=True)
 
-    def fail(self, cell: Cell, reason: str, pack: str, trace: str = "") -> None:
+    def fail(self, cell: Cell, reason: str, pack: str, trace: str = "", attempt: int = 1) -> None:
         """Record why a cell has no result.
 
         Args:
@@ -161,12 +162,14 @@ class Ledger:
             reason: one sentence.
             pack: id of the pack it was computed in.
             trace: the traceback, where there is one.
+            attempt: how often this run has tried it.
         """
         failure = {
             "id": cell.id,
             "cell": cell.to_json(),
             "reason": reason,
             "traceback": trace,
+            "attempt": attempt,
             "pack": pack,
             "finished": _now(),
         }
@@ -197,7 +200,9 @@ class Ledger:
 
         is_text = getattr(prompt, "dtype", None) == np.uint8
         array = np.ascontiguousarray(prompt, dtype=np.uint8 if is_text else np.float32)
-        if not is_text and (array.ndim != 2 or not np.isfinite(array).all()):
+        if is_text and array.ndim != 1:
+            raise ValueError(f"its prompt is no text (shape {array.shape})")
+        if not is_text and (array.ndim != 2 or not array.size or not np.isfinite(array).all()):
             raise ValueError(f"its prompt is no matrix of finite numbers (shape {array.shape})")
         # Strings only: that is all that safetensors metadata holds.
         about = {
@@ -263,6 +268,8 @@ class Ledger:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         shown = path.relative_to(self.folder).as_posix()
         self._warn(f"{shown} is damaged ({reason}) and counts as missing")
+        if self._done is not None:
+            self._done.discard(path.stem)
         if not self._repair:
             return
         damaged = self.folder / "ledger" / "damaged"

@@ -1,7 +1,9 @@
 """One driver a folder."""
 
+import contextlib
 import fcntl
 import os
+import socket
 import time
 from pathlib import Path
 from types import TracebackType
@@ -17,37 +19,45 @@ class DriverLock:
     """Exclusive right to write into a sweep's folder, for as long as the ``with`` lasts.
 
     The operating system lets go of it when the process dies, however it dies, so that a lock left
-    behind by a killed driver is no obstacle. The file holds the pid for people.
+    behind by a killed driver is no obstacle. The file holds pid and host for people: on a shared
+    disk the other driver may be elsewhere.
     """
 
     def __init__(self, folder: Path) -> None:
         """Prepare the lock of ``folder``, which must exist."""
         self._path = folder / LOCK_FILE
-        self._file: IO[str] | None = None
+        self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         """Take the lock.
 
         Raises:
             InputError: another driver holds it.
+            OSError: the folder cannot be written, or its disk knows no locks.
         """
-        file = self._path.open("a+", encoding="utf-8")
+        file = self._path.open("ab+", buffering=0)
+        try:
+            self._wait(file)
+        except BaseException:
+            file.close()
+            raise
+        # Nobody needs what is written: a full disk is the business of those who come after.
+        with contextlib.suppress(OSError):
+            file.truncate(0)
+            file.write(f"{os.getpid()} {socket.gethostname()}\n".encode())
+        self._file = file
+        return self
+
+    def _wait(self, file: IO[bytes]) -> None:
         deadline = time.monotonic() + _PATIENCE
         while not _take(file, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
-                holder = _holder(file)
-                file.close()
+                pid, host = _holder(file)
                 raise InputError(
                     f"{self._path.parent}: a sweep is running in this folder already"
-                    f" (process {holder}); allowed: one driver at a time"
+                    f" (process {pid} on {host}); allowed: one driver at a time"
                 )
             time.sleep(0.02)
-        file.seek(0)
-        file.truncate()
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        self._file = file
-        return self
 
     def __exit__(
         self,
@@ -57,7 +67,8 @@ class DriverLock:
     ) -> None:
         """Let go of the lock; the file stays, since removing it would race with the next driver."""
         if self._file is not None:
-            self._file.truncate(0)
+            with contextlib.suppress(OSError):
+                self._file.truncate(0)
             self._file.close()
             self._file = None
 
@@ -65,17 +76,17 @@ class DriverLock:
 def running_driver(folder: Path) -> int | None:
     """Pid of the driver that works in ``folder``; None where there is none."""
     try:
-        file = (folder / LOCK_FILE).open(encoding="utf-8")
+        file = (folder / LOCK_FILE).open("rb")
     except OSError:
         return None
     with file:
         if _take(file, fcntl.LOCK_SH):
             return None
-        holder = _holder(file)
-        return int(holder) if holder.isdigit() else None
+        pid, _ = _holder(file)
+        return int(pid) if pid.isdigit() else None
 
 
-def _take(file: IO[str], kind: int) -> bool:
+def _take(file: IO[bytes], kind: int) -> bool:
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -83,6 +94,8 @@ def _take(file: IO[str], kind: int) -> bool:
     return True
 
 
-def _holder(file: IO[str]) -> str:
+def _holder(file: IO[bytes]) -> tuple[str, str]:
+    """Pid and host; a lock of an older program names no host."""
     file.seek(0)
-    return file.read().strip() or "unknown"
+    pid, _, host = file.read(400).decode(errors="replace").strip().partition(" ")
+    return pid or "unknown", host or "a host it does not name"

@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sweep.counterparts import Wish, parse_counterparts
-from sweep.explain import nearest, show
+from sweep.explain import listed, nearest, shortened, show
 from trainables.cells import content_hash
 from trainables.errors import InputError
 from trainables.recipes import recipe_names, with_recipe
@@ -180,13 +180,13 @@ def check_settings(
         if key not in known:
             raise InputError(
                 f"{where + ': ' if where else ''}unknown key {show(key)}"
-                f"{nearest(key, [*further, *known])}; allowed: {', '.join([*further, *known])}"
+                f"{nearest(key, [*further, *known])}; allowed: {listed([*further, *known], key)}"
             )
         checked[key] = _typed(hints[key], value, f"{prefix}{key}")
     try:
         return cls(**checked)
     except InputError as error:
-        raise InputError(f"{prefix}{error}") from None
+        raise InputError(f"{prefix}{shortened(str(error))}") from None
 
 
 def typed_setting(cls: type[Any], name: str, value: Any, path: str) -> Any:

@@ -14,8 +14,11 @@ def plain_result(result: Mapping[str, Any], score: bool = True) -> dict[str, Any
 
     Raises:
         ValueError: the score is missing or not finite.
-        TypeError: something is neither number, text, list nor mapping.
+        TypeError: ``result`` is no mapping, or something in it is neither number, text, list nor
+            mapping.
     """
+    if not isinstance(result, Mapping):
+        raise TypeError(f"a {type(result).__name__} is no mapping of numbers")
     plain = {str(key): _plain(value) for key, value in result.items()}
     if score and not isinstance(plain.get("score"), int | float):
         raise ValueError(f"its score is {result.get('score')!r}, not a finite number")

@@ -8,6 +8,9 @@ from ray.tune.search import Searcher
 
 from sweep.desk import Desk
 from sweep.jobs import Work
+from trainables.cells import Pack
+
+_COLLECT_TIMEOUT = 5.0
 
 
 class PackQueue(Searcher):
@@ -38,7 +41,7 @@ class PackQueue(Searcher):
         self.error: Exception | None = None
         self._agenda = agenda
         self._desk = desk
-        self._broker = broker
+        self.broker = broker
         self._config = config
         self._most = most
         self._trials: dict[str, Any] = {}
@@ -53,6 +56,14 @@ class PackQueue(Searcher):
     ) -> None:
         """Fetch the outcome and write it, whatever became of the trial."""
         self._guarded(self._close, trial_id)
+
+    def collect(self) -> None:
+        """Write what workers have handed in and Tune has not told of; what runs on is dropped."""
+        for trial_id, pack in list(self._trials.items()):
+            outcome = ray.get(self.broker.take.remote(pack.id), timeout=_COLLECT_TIMEOUT)
+            if outcome is not None:
+                del self._trials[trial_id]
+                self._desk.close(pack, outcome)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the ledger is the state."""
@@ -76,17 +87,25 @@ class PackQueue(Searcher):
     def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self._most is not None and len(self._trials) >= self._most:
             return None
-        pack = self._agenda.next_pack()
-        if pack is None:
-            return Searcher.FINISHED if self._agenda.finished else None
-        ray.get(self._broker.offer.remote(pack.id, self._desk.inputs(pack)))
-        self._trials[trial_id] = pack
-        return {**self._config, "pack": pack.id}
+        while (pack := self._agenda.next_pack()) is not None:
+            try:
+                inputs = self._desk.inputs(pack)
+            except KeyError as error:
+                reason = f"the prompt of its input {error.args[0]} is lost or damaged"
+                self._settle(pack, None, reason)
+                continue
+            ray.get(self.broker.offer.remote(pack.id, inputs))
+            self._trials[trial_id] = pack
+            return {**self._config, "pack": pack.id}
+        return Searcher.FINISHED if self._agenda.finished else None
 
     def _close(self, trial_id: str) -> None:
         pack = self._trials.pop(trial_id, None)
         if pack is None:
             return
-        outcome = ray.get(self._broker.take.remote(pack.id))
-        closed = self._desk.close(pack, outcome, "its worker process died")
+        outcome = ray.get(self.broker.take.remote(pack.id))
+        self._settle(pack, outcome, "its worker process died")
+
+    def _settle(self, pack: Pack, outcome: Any, reason: str) -> None:
+        closed = self._desk.close(pack, outcome, reason)
         self._agenda.close(pack.id, closed.done, closed.failed)

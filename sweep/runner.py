@@ -1,5 +1,6 @@
 """Run a plan, or what is missing of it: to run and to resume are the same thing."""
 
+import errno
 import importlib.metadata
 import sys
 import time
@@ -33,6 +34,7 @@ DONE, FAILED, INTERRUPTED = 0, 1, 130
 _MLFLOW_STATUS = {DONE: "FINISHED", FAILED: "FAILED", INTERRUPTED: "KILLED"}
 _PACKAGES = ("promptsweep", "torch", "transformers", "ray", "numpy")
 _SHOWN_REASONS = 10
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def say_to_stderr(line: str) -> None:
@@ -81,16 +83,29 @@ def run(plan: AnyPlan, out: Path, options: Options | None = None) -> int:
         InputError: the folder is another spec's or another driver's, or the preflight found a
             mistake in the models or tasks.
     """
-    folder = out.expanduser().resolve()
-    check_binding(folder, plan)
+    folder, chosen = out.expanduser().resolve(), options or Options()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out: {folder} cannot be made ({error.strerror})") from None
-    with interruptible() as interrupts, DriverLock(folder):
-        # Another driver may have been faster.
         check_binding(folder, plan)
-        return _Run(plan, folder, options or Options(), interrupts).run()
+        folder.mkdir(parents=True, exist_ok=True)
+        with interruptible() as interrupts, DriverLock(folder):
+            # Another driver may have been faster.
+            check_binding(folder, plan)
+            return _Run(plan, folder, chosen, interrupts).run()
+    except OSError as error:
+        if error.errno in _FULL:
+            chosen.say(f"sweep {plan.resolved.spec.name}: stopped: {_told(error, folder)}")
+            return FAILED
+        raise InputError(
+            f"--out: {folder} cannot be used ({error.strerror or error});"
+            " allowed: a folder that can be read, written and locked"
+        ) from None
+
+
+def _told(error: OSError, folder: Path) -> str:
+    place = error.filename or folder
+    return (
+        f"{error.strerror or error} ({place}); what is finished is kept, the same command continues"
+    )
 
 
 def package_versions() -> dict[str, str]:
@@ -147,15 +162,26 @@ class _Run:
 
     def run(self) -> int:
         """Run, tell and show; the exit code."""
+        try:
+            return self._run()
+        except KeyboardInterrupt:
+            self._say("stopped; what is finished is kept, the same command continues")
+            self.sink.close(_MLFLOW_STATUS[INTERRUPTED])
+            return INTERRUPTED
+        except OSError as error:
+            self._say(f"stopped: {_told(error, self.folder)}")
+            self.sink.close(_MLFLOW_STATUS[FAILED])
+            return FAILED
+        except BaseException:
+            self.sink.close(_MLFLOW_STATUS[FAILED])
+            raise
+
+    def _run(self) -> int:
         nothing_left = self.job.nothing_left()
         lacking = calibration_note(self.folder, self.plan, self.ledger.records)
         began, began_at = time.monotonic(), datetime.now(UTC)
-        try:
-            self._say(self.job.beginning() if nothing_left is None else nothing_left)
-            code = self._run_packs(nothing_left is None)
-        except BaseException:
-            self.sink.close("FAILED")
-            raise
+        self._say(self.job.beginning() if nothing_left is None else nothing_left)
+        code = self._run_packs(nothing_left is None)
         if lacking:
             self._say(f"warning: {lacking}")
         late = self.sink.close(_MLFLOW_STATUS[code])
@@ -188,10 +214,7 @@ class _Run:
         except KeyboardInterrupt:
             return INTERRUPTED
         except OSError as error:
-            self._say(
-                f"stopped: {error.strerror or error} ({error.filename or self.folder});"
-                " what is finished is kept, the same command continues"
-            )
+            self._say(f"stopped: {_told(error, self.folder)}")
             return FAILED
         except RayLostError as error:
             self._say(f"stopped: {error}; what is finished is kept, the same command continues")

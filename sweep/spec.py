@@ -25,6 +25,7 @@ from trainables.settings import METHOD_SETTINGS, TransferSettings
 from trainables.strict_yaml import UniqueKeyLoader
 
 MOST_SEEDS = 10_000
+MOST_RETRIES = 100
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MODEL_NAMES = "a list of at least one model name: text, none twice"
 
@@ -192,6 +193,13 @@ class SweepSpec(_Section):
     resources: Resources = Field(
         default=Resources(),
         description="a mapping with cpu, gpu, accelerator and replicas",
+    )
+    retries: int = Field(
+        default=0,
+        ge=0,
+        le=MOST_RETRIES,
+        description=f"a whole number from 0 to {MOST_RETRIES} (how often a run tries a failed cell"
+        " again)",
     )
     mlflow: MlflowEntry = Field(
         default=MlflowEntry(), description="a mapping with the key tracking_uri"

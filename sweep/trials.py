@@ -104,12 +104,17 @@ def run_packs(
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            callbacks=[_Pulse(agenda, desk, line, broker, stopping)],
+            callbacks=[_Pulse(agenda, desk, line, queue, stopping)],
         ),
     )
     try:
         tuner.fit()
+    except KeyboardInterrupt:
+        queue.collect()
+        raise
     except Exception as error:
+        if queue.error is not None:
+            raise queue.error from None
         # Ray Tune nests tracebacks in messages: the last line says what happened.
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise RayLostError(f"Ray Tune gave up: {reason[-1].strip()}") from error
@@ -127,18 +132,21 @@ class _Pulse(tune.Callback):
         agenda: Work,
         desk: Desk,
         line: ProgressLine,
-        broker: Any,
+        queue: PackQueue,
         stopping: Callable[[], bool],
     ) -> None:
         self._agenda, self._desk, self._line = agenda, desk, line
-        self._broker, self._stopping = broker, stopping
+        self._queue, self._stopping = queue, stopping
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Called by Tune several times a second."""
         if self._stopping():
             raise KeyboardInterrupt
+        if self._queue.error is not None:
+            # Packs under way could not be written either: nobody waits for them.
+            raise self._queue.error
         if self._line.due():
-            phases = ray.get(self._broker.progress.remote(), timeout=_PROGRESS_TIMEOUT)
+            phases = ray.get(self._queue.broker.progress.remote(), timeout=_PROGRESS_TIMEOUT)
             self._line.show(self._agenda.running, phases, len(self._desk.failures))
 
     def __getstate__(self) -> dict[str, Any]:

@@ -83,7 +83,13 @@ class PackTrainable(tune.Trainable):
             places=self._places,
             **more,
         )
-        ray.get(broker.deliver.remote(task["pack"], outcome))
+        try:
+            ray.get(broker.deliver.remote(task["pack"], outcome))
+        except ray.exceptions.RayError:
+            raise
+        except Exception as error:
+            # Something in it cannot travel; the driver must not take that for a dead worker.
+            ray.get(broker.deliver.remote(task["pack"], _failure(error)))
         _free()
         return {"done": True}
 
@@ -131,19 +137,24 @@ def run_once(
         pack = Pack.from_json(inputs["pack"])
         pack = places(pack) if places else pack
         outcome = run(pack, prompts, device=device, progress=progress, **more)
-    except Exception as error:
-        text = str(error).strip()
-        kind = type(error).__name__
         return {
-            "error": text if kind == "InputError" else f"{kind}: {text}" if text else kind,
-            "traceback": traceback.format_exc(),
+            "results": outcome.results,
+            "prompts": outcome.prompts,
+            "failures": outcome.failures,
+            "cost": outcome.cost,
+            "stopped": outcome.stopped,
         }
+    except Exception as error:
+        return _failure(error)
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    """What :func:`run_once` returns for an error that is being handled."""
+    text = str(error).strip()
+    kind = type(error).__name__
     return {
-        "results": outcome.results,
-        "prompts": outcome.prompts,
-        "failures": outcome.failures,
-        "cost": outcome.cost,
-        "stopped": outcome.stopped,
+        "error": text if kind == "InputError" else f"{kind}: {text}" if text else kind,
+        "traceback": traceback.format_exc(),
     }
 
 

@@ -111,7 +111,7 @@ class SearchAgenda:
         self._plan, self._study, self._budget = plan, study, budget
         self._done, self._record, self._refuse = done, record, refuse
         self._parallel, self._adopt = parallel, adopt
-        self._packs = Agenda((), done, self._drop)
+        self._packs = Agenda((), done, self._drop, plan.resolved.spec.retries)
         self._live: dict[int, _Live] = {}
         self._claimed: set[str] = set()
         self._failed: dict[str, str] = {}
@@ -142,14 +142,17 @@ class SearchAgenda:
             if not self._open_point():
                 return self._packs.next_pack()
 
-    def close(self, pack_id: str, done: Iterable[str], failed: Iterable[tuple[str, str]]) -> None:
+    def close(
+        self, pack_id: str, done: Iterable[str], failed: Iterable[tuple[str, str]]
+    ) -> dict[str, str]:
         """A pack is over; as :meth:`sweep.agenda.Agenda.close`."""
-        finished, broken = list(done), list(failed)
+        finished = list(done)
         self._done.update(finished)
+        broken = self._packs.close(pack_id, finished, failed)
         self._failed.update(broken)
-        self._claimed.difference_update(finished, (name for name, _ in broken))
-        self._packs.close(pack_id, finished, broken)
+        self._claimed.difference_update(finished, broken)
         self._settle()
+        return broken
 
     def share(self) -> float:
         """How much of the budget is used up, from 0 to 1."""

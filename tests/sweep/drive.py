@@ -1,5 +1,6 @@
-"""A driver in a process of its own: ``python -m tests.sweep.drive FOLDER [SEEDS]``."""
+"""A driver in a process of its own: ``python -m tests.sweep.drive FOLDER``."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +8,9 @@ from sweep.plan import Plan
 from sweep.runner import Options, run
 from sweep.testing.tabulated import EXECUTOR
 from tests.sweep.samples import plan_of
+
+ADDRESS = "PROMPTSWEEP_TEST_ADDRESS"
+"""Environment variable: a cluster to use; without it the driver starts a Ray of its own."""
 
 
 def the_plan() -> Plan:
@@ -34,6 +38,11 @@ if __name__ == "__main__":
         run(
             the_plan(),
             Path(sys.argv[1]),
-            Options(executor=EXECUTOR, preflight=no_check, report=no_report),
+            Options(
+                address=os.environ.get(ADDRESS),
+                executor=EXECUTOR,
+                preflight=no_check,
+                report=no_report,
+            ),
         )
     )

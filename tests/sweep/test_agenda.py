@@ -194,3 +194,59 @@ def test_a_dead_worker_fails_its_cells_but_not_those_that_are_there(tmp_path: An
     desk.close(pack, None, "its worker process died")
     assert desk.failures == {pack.cells[0].id: "its worker process died"}
     assert ledger.done_ids() == {cell.id for cell in pack.cells[1:]}
+
+
+def test_a_cell_is_tried_again_as_often_as_asked() -> None:
+    plan, refused = plan_of(), Refused()
+    agenda = Agenda(plan.packs, set(), refused, retries=2)
+    tries: dict[str, int] = {}
+    order = []
+    while (pack := agenda.next_pack()) is not None:
+        order.append(pack)
+        failed = [(name, "no luck") for name in _ids(pack) if pack.sources == ("A",)]
+        for name, _ in failed:
+            tries[name] = tries.get(name, 0) + 1
+        agenda.close(pack.id, set(_ids(pack)) - {name for name, _ in failed}, failed)
+    assert agenda.finished
+    assert set(tries.values()) == {3}
+    # The others went first.
+    assert [pack.sources for pack in order[:5]] == [("A",), ("B",), ("A", "B"), ("A",), ("A",)]
+    assert {plan.by_id[name].row for name in refused} == {"single", "baseline"}
+
+
+@relaxed
+@given(seed=st.integers(0, 2**32), retries=st.integers(0, 3), running=st.integers(1, 4))
+def test_retries_come_to_an_end_in_any_order(seed: int, retries: int, running: int) -> None:
+    """Every cell is done, failed as often as allowed, or refused; none is lost."""
+    plan, refused, random = _plan(), Refused(), Random(seed)
+    agenda = Agenda(plan.packs, set(), refused, retries)
+    done: set[str] = set()
+    fails: dict[str, int] = {}
+    out: list[Pack] = []
+    while not agenda.finished:
+        while len(out) < running and (pack := agenda.next_pack()) is not None:
+            assert done.issuperset(pack.needs)
+            out.append(pack)
+        pack = out.pop(random.randrange(len(out)))
+        lost = [name for name in _ids(pack) if name not in done and random.random() < 0.2]
+        for name in lost:
+            fails[name] = fails.get(name, 0) + 1
+        done |= set(_ids(pack)) - set(lost)
+        agenda.close(pack.id, set(_ids(pack)) - set(lost), [(name, "no") for name in lost])
+    given_up = {name for name, number in fails.items() if name not in done}
+    assert all(fails[name] == retries + 1 for name in given_up)
+    assert done | given_up | set(refused) == set(plan.by_id)
+    assert not done & set(refused)
+
+
+def test_what_is_there_cannot_fail_any_more() -> None:
+    plan = plan_of()
+    alone = [pack for pack in plan.packs if len(pack.sources) == 1]
+    done = {name for pack in alone for name in _ids(pack)}
+    agenda = Agenda(plan.packs, done, Refused())
+    first = agenda.next_pack()
+    assert first is not None
+    agenda.close(first.id, [], [(name, "no luck") for name in _ids(first)])
+    while (pack := agenda.next_pack()) is not None:
+        assert pack.cells
+        agenda.close(pack.id, _ids(pack), [])

@@ -1,0 +1,79 @@
+"""Packs in this process instead of Ray's workers: the whole runner, in milliseconds."""
+
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.agenda import Agenda
+from sweep.desk import Desk
+from sweep.progress import ProgressLine
+from sweep.queue import PackQueue
+from sweep.spec import Resources
+from sweep.trials import Workshop
+from trainables.tune import run_once
+
+
+class _Method:
+    def __init__(self, action: Callable[..., Any]) -> None:
+        self._action = action
+
+    def remote(self, *arguments: Any) -> Any:
+        return self._action(*arguments)
+
+
+class InlineBroker:
+    """Stands where the broker's handle stands; hands out copies, as a wire does."""
+
+    def __init__(self) -> None:
+        from sweep.broker import Broker
+
+        self._broker = Broker()
+
+    def __getattr__(self, name: str) -> _Method:
+        action = getattr(self._broker, name)
+        return _Method(lambda *some: pickle.loads(pickle.dumps(action(*some))))
+
+
+def run_packs(
+    agenda: Agenda,
+    desk: Desk,
+    line: ProgressLine,
+    workshop: Workshop,
+    stopping: Callable[[], bool] = lambda: False,
+) -> None:
+    """Stands in for :func:`sweep.trials.run_packs`: one pack after the other."""
+    broker = InlineBroker()
+    queue = PackQueue(agenda, desk, broker, {}, 1)
+    number = 0
+    while True:
+        config = queue.suggest(str(number))
+        if queue.error is not None:
+            raise queue.error
+        if not isinstance(config, dict):
+            assert config == "FINISHED"
+            return
+        inputs = broker.inputs.remote(config["pack"])
+        outcome = run_once(inputs, workshop.executor, "cpu", 1)
+        broker.deliver.remote(config["pack"], outcome)
+        queue.on_trial_complete(str(number))
+        if queue.error is not None:
+            raise queue.error
+        number += 1
+
+
+@pytest.fixture
+def inline(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runner works without Ray's processes."""
+    scratch = tmp_path_factory.mktemp("scratch")
+
+    @contextmanager
+    def session(address: str | None, resources: Resources) -> Iterator[Path]:
+        yield scratch
+
+    monkeypatch.setattr("sweep.runner.ray_session", session)
+    monkeypatch.setattr("sweep.trials.run_packs", run_packs)
+    monkeypatch.setattr("sweep.queue.ray.get", lambda value, timeout=None: value)
