@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from sweep.redact import redact
 from trainables.errors import InputError
 
 MISTAKE = 2
@@ -237,7 +238,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         app(args=arguments)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {redact(str(error))}", file=sys.stderr)
         sys.exit(MISTAKE)
     except KeyboardInterrupt:
         sys.exit(130)

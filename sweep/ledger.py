@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep.files import TEMPORARY, canonical, replace_file, seal, unseal
+from sweep.names import check_cell_id
 from sweep.plain import plain_result
+from sweep.redact import redact
 from trainables.cells import Cell
 
 Record = dict[str, Any]
@@ -70,7 +72,9 @@ class Ledger:
 
         Raises:
             KeyError: the cell has no intact record.
+            InputError: ``cell_id`` cannot be one.
         """
+        check_cell_id(cell_id)
         record = self._read(self._record_path(cell_id))
         if record is None:
             raise KeyError(cell_id)
@@ -142,8 +146,8 @@ class Ledger:
         failure = {
             "id": cell.id,
             "cell": cell.to_json(),
-            "reason": reason,
-            "traceback": trace,
+            "reason": redact(reason),
+            "traceback": redact(trace),
             "pack": pack,
             "finished": _now(),
         }
@@ -216,15 +220,17 @@ class Ledger:
             record = unseal(content)
             if record["id"] != path.stem:
                 raise ValueError("it holds another cell")
-            self._check_prompt(record["prompt"])
+            self._check_prompt(record["prompt"], path.stem)
         except (ValueError, KeyError, TypeError) as error:
             self._set_aside(path, error)
             return None
         return record
 
-    def _check_prompt(self, named: Mapping[str, str] | None) -> None:
+    def _check_prompt(self, named: Mapping[str, str] | None, cell_id: str) -> None:
         if named is None:
             return
+        if named["file"] != f"prompts/{cell_id[:2]}/{cell_id}.safetensors":
+            raise ValueError(f"its prompt {named['file']!r} is not in its place")
         try:
             # Plain open: pathlib and hashlib.file_digest cost more than reading these few bytes.
             with open(os.path.join(self.folder, named["file"]), "rb") as file:  # noqa: PTH118,PTH123

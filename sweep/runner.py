@@ -20,6 +20,7 @@ from sweep.mlflow_sink import ARTIFACTS, MlflowSink, SinkTarget, default_trackin
 from sweep.plan import Plan, cost
 from sweep.preflight import check_plan
 from sweep.progress import ProgressLine
+from sweep.redact import redact
 from trainables.cells import Cell, Pack
 from trainables.errors import InputError
 
@@ -32,7 +33,7 @@ _SHOWN_REASONS = 10
 
 def say_to_stderr(line: str) -> None:
     """Print one line for people."""
-    print(line, file=sys.stderr, flush=True)
+    print(redact(line), file=sys.stderr, flush=True)
 
 
 def write_report(folder: Path) -> None:

@@ -15,12 +15,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 
 from sweep.explain import explain, nearest, show
 from sweep.methods import MethodSpec, check_settings, parse_method
+from sweep.redact import check_no_password
 from trainables.calibration import CALIBRATIONS
 from trainables.errors import InputError
 from trainables.settings import METHOD_SETTINGS, TransferSettings
 from trainables.strict_yaml import UniqueKeyLoader
 
 MOST_SEEDS = 10_000
+_ONE_LINE = 10**6
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MODEL_NAMES = "a list of at least one model name: text, none twice"
 
@@ -217,6 +219,10 @@ def parse_spec(
             f"{where}: found {show(content)}; allowed: a mapping with the keys"
             f" {', '.join(SweepSpec.model_fields)}"
         )
+    # Before anything else: later messages show what they found, and the text is copied.
+    written = yaml.safe_dump(dict(content), sort_keys=False, width=_ONE_LINE)
+    check_no_password(text or written, where)
+    check_no_password(written, where)
     try:
         spec = SweepSpec.model_validate(dict(content))
     except ValidationError as error:
@@ -231,7 +237,7 @@ def parse_spec(
                     f" allowed: the sources {', '.join(spec.sources)}"
                 )
     spec._base = (base or Path.cwd()).resolve()
-    spec._text = yaml.safe_dump(dict(content), sort_keys=False) if text is None else text
+    spec._text = written if text is None else text
     return spec
 
 
