@@ -14,14 +14,14 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokeniz
 from sweep.files import seal, unseal
 from sweep.folder import bind
 from sweep.ledger import Ledger
-from sweep.plan import Plan, make_plan, running_order
+from sweep.plan import Plan, make_plan
 from sweep.spec import parse_spec
+from tests.sweep.computed import compute
 from tests.sweep.samples import content, plan_of
 from tests.sweep.test_cli import sweep
 from tests.sweep.test_ledger import fill, prompt_file, record_file
 from trainables.cells import Cell
 from trainables.interchange import read_prompt_vecs
-from trainables.packs import run_pack
 from trainables.tasks import load_task
 
 TASK = "mini/topics"
@@ -36,16 +36,7 @@ def plan() -> Plan:
 
 @pytest.fixture(scope="module")
 def computed(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished sweep, computed without Ray."""
-    folder = tmp_path_factory.mktemp("computed")
-    bind(folder, plan, {})
-    ledger = Ledger(folder)
-    for pack in sorted(running_order(plan.packs), key=lambda pack: pack.kind == "transfer"):
-        outcome = run_pack(pack, {name: ledger.prompt(name) for name in pack.needs})
-        for cell in pack.cells:
-            result, prompt = outcome.results[cell.id], outcome.prompts.get(cell.id)
-            ledger.write(cell, result, pack.id, outcome.cost, prompt)
-    return folder
+    return compute(plan, tmp_path_factory.mktemp("computed"))
 
 
 @pytest.fixture
@@ -198,9 +189,14 @@ def test_mistakes(
     )
     refuse(capsys, "cells start with it", where, "--cell", shared)
     refuse(capsys, "is the reference row 'empty'", where, "--cell", reference)
-    refuse(capsys, "--top: found 0", where, "--top", "0")
-    refuse(capsys, "found more than one", where, "--top", "2", "--best")
-    refuse(capsys, "found more than one", where, "--cell", transfer, "--best")
+    refuse(capsys, "--best: found 0", where, "--best", "0")
+    refuse(capsys, "--cell, --best: found both", where, "--cell", transfer, "--best", "1")
+    refuse(capsys, "--cell, --row: found both", where, "--cell", transfer, "--row", "ours")
+    refuse(capsys, "--row: found 'our' (did you mean ours?)", where, "--row", "our")
+    refuse(capsys, "allowed: soft", where, "--method", "pez")
+    refuse(capsys, "allowed: pocket-gpt2-large", where, "--target", "pocket-bert")
+    refuse(capsys, "is a soft prompt", where, "--cell", transfer, "--format", "text")
+    refuse(capsys, "no transferred hard prompt", where, "--format", "text")
     refuse(capsys, "--format: found 'zip'; allowed: peft, npy", where, "--format", "zip")
     refuse(capsys, "is not empty and no export", where, "--to", where)
     (tmp_path / "file").write_text("x")
@@ -239,4 +235,4 @@ def test_a_sweep_without_transfers(tmp_path: Path, capsys: pytest.CaptureFixture
     plan = plan_of()
     bind(tmp_path, plan, {})
     fill(Ledger(tmp_path), [cell for cell in plan.cells if cell.kind == "source"])
-    refuse(capsys, "no transferred soft prompt has finished yet", str(tmp_path))
+    refuse(capsys, "no transferred soft or hard prompt has finished yet", str(tmp_path))
