@@ -161,7 +161,8 @@ class _Destination:
                 return self._version(client, made, facts), True
         finally:
             mlflow.set_tracking_uri(before[0])
-            mlflow.set_registry_uri(before[1])
+            # Unset, the registry follows the tracking URI.
+            mlflow.set_registry_uri(None if before[1] == before[0] else before[1])
 
     def _experiment(self, client: Any) -> str:
         known = client.get_experiment_by_name(self.experiment)
