@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from sweep.redact import redact
 from trainables.errors import InputError
 
 MISTAKE = 2
@@ -31,6 +32,13 @@ StorePlace = Annotated[
         " a folder in the user's cache.",
     ),
 ]
+CellId = Annotated[
+    str | None, typer.Option(metavar="ID", help="One cell, by its id or the start of it.")
+]
+Row = Annotated[str | None, typer.Option(metavar="ROW", help="Only this row, such as ours.")]
+TaskName = Annotated[str | None, typer.Option(metavar="TASK", help="Only this task.")]
+Target = Annotated[str | None, typer.Option(metavar="MODEL", help="Only this target.")]
+Method = Annotated[str | None, typer.Option(metavar="METHOD", help="Only this method.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
@@ -192,37 +200,95 @@ def report(
 @app.command()
 def export(
     folder: Folder,
-    cell: Annotated[
-        str | None, typer.Option(metavar="ID", help="One cell, by its id or the start of it.")
-    ] = None,
+    cell: CellId = None,
     best: Annotated[
-        bool,
+        int | None,
         typer.Option(
-            "--best", help="The best prompt of each target and task by validation (default)."
+            "--best",
+            "--top",
+            metavar="N",
+            help="The N best transferred prompts of each target and task, by the score on the"
+            " target's validation split, never by the test score. Default: 1.",
         ),
-    ] = False,
-    top: Annotated[
-        int | None, typer.Option(metavar="N", help="The N best of each target and task.")
     ] = None,
+    row: Row = None,
+    task: TaskName = None,
+    target: Target = None,
+    method: Method = None,
     kind: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="peft, or npy (OptiPrompt, PTfer).")
-    ] = "peft",
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="peft or npy (OptiPrompt, PTfer) for soft prompts, text for hard ones. Default:"
+            " peft and text.",
+        ),
+    ] = None,
     to: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where to. Default: DIR/exports.")
     ] = None,
 ) -> None:
     """Write prompts for other programs: a folder for each backbone, and a manifest."""
-    if sum((cell is not None, best, top is not None)) > 1:
-        raise InputError("--cell, --best, --top: found more than one; allowed: one of them")
-    if top is not None and top < 1:
-        raise InputError(f"--top: found {top}; allowed: a whole number of at least 1")
+    from sweep.choose import make_choice
     from sweep.export import Wanted, export_prompts, export_text
 
+    choice = make_choice(cell, best, row=row, task=task, target=target, method=method)
     notes: list[str] = []
-    written, found = export_prompts(folder, Wanted(cell, top or 1, kind, to), notes)
+    written, found = export_prompts(folder, Wanted(choice, kind, to), notes)
     for note in notes:
         print(f"warning: {note}", file=sys.stderr)
     print(export_text(written, found))
+
+
+@app.command()
+def push(
+    folder: Folder,
+    repo: Annotated[str, typer.Option(metavar="OWNER/NAME", help="The Hub repository.")],
+    cell: CellId = None,
+    row: Row = None,
+    task: TaskName = None,
+    target: Target = None,
+    method: Method = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make the repository private where it is new.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be uploaded; upload nothing.")
+    ] = False,
+) -> None:
+    """Upload one prompt to the Hugging Face Hub. The token comes from HF_TOKEN or hf auth login."""
+    from sweep.choose import make_choice
+    from sweep.push import Destination, push_prompt, upload_text
+
+    choice = make_choice(cell, None, row=row, task=task, target=target, method=method)
+    print(upload_text(push_prompt(folder, choice, Destination(repo, private, dry_run))))
+
+
+@app.command()
+def register(
+    folder: Folder,
+    cell: CellId = None,
+    row: Row = None,
+    task: TaskName = None,
+    target: Target = None,
+    method: Method = None,
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Registered name. Default: sweep, task and target."),
+    ] = None,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI", help="MLflow server. Default: the spec's, or the sweep's own database."
+        ),
+    ] = None,
+) -> None:
+    """Register one prompt with its backbone as an MLflow model that classifies text."""
+    from sweep.choose import make_choice
+    from sweep.register import register_prompt, registered_text
+
+    choice = make_choice(cell, None, row=row, task=task, target=target, method=method)
+    print(registered_text(register_prompt(folder, choice, name, tracking_uri)))
 
 
 @app.command()
@@ -280,7 +346,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         app(args=arguments)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {redact(str(error))}", file=sys.stderr)
         sys.exit(MISTAKE)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep.files import TEMPORARY, canonical, read_bytes, replace_file, seal, unseal
+from sweep.names import check_cell_id
 from sweep.plain import plain_result
+from sweep.redact import redact
 from trainables.cells import Cell
 
 Record = dict[str, Any]
@@ -72,7 +74,9 @@ class Ledger:
 
         Raises:
             KeyError: the cell has no intact record.
+            InputError: ``cell_id`` cannot be one.
         """
+        check_cell_id(cell_id)
         record = self._read(str(self._record_path(cell_id)), cell_id)
         if record is None:
             raise KeyError(cell_id)
@@ -167,8 +171,8 @@ class Ledger:
         failure = {
             "id": cell.id,
             "cell": cell.to_json(),
-            "reason": reason,
-            "traceback": trace,
+            "reason": redact(reason),
+            "traceback": redact(trace),
             "attempt": attempt,
             "pack": pack,
             "finished": _now(),
@@ -248,15 +252,17 @@ class Ledger:
             record = unseal(content)
             if record["id"] != cell_id:
                 raise ValueError("it holds another cell")
-            self._check_prompt(record["prompt"])
+            self._check_prompt(record["prompt"], cell_id)
         except (ValueError, KeyError, TypeError) as error:
             self._set_aside(Path(path), error)
             return None
         return record
 
-    def _check_prompt(self, named: Mapping[str, str] | None) -> None:
+    def _check_prompt(self, named: Mapping[str, str] | None, cell_id: str) -> None:
         if named is None:
             return
+        if named["file"] != f"prompts/{cell_id[:2]}/{cell_id}.safetensors":
+            raise ValueError(f"its prompt {named['file']!r} is not in its place")
         try:
             content = read_bytes(f"{self._place}/{named['file']}")
         except OSError:

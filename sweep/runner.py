@@ -23,6 +23,7 @@ from sweep.lock import DriverLock
 from sweep.mlflow_sink import ARTIFACTS, MlflowSink, SinkTarget, default_tracking_uri
 from sweep.plan import Plan
 from sweep.preflight import check_plan
+from sweep.redact import redact
 from sweep.search.plan import AnyPlan
 from sweep.store import make_reuse
 from sweep.throughput import learn
@@ -39,7 +40,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def say_to_stderr(line: str) -> None:
     """Print one line for people."""
-    print(line, file=sys.stderr, flush=True)
+    print(redact(line), file=sys.stderr, flush=True)
 
 
 def write_report(folder: Path) -> None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from sweep.explain import explain, nearest, show
 from sweep.methods import COUNTERPARTS, MethodSpec, check_settings, parse_method
 from sweep.patterns import Pairs, expand_pairs, parse_pairs
+from sweep.redact import check_no_password
 from sweep.search.parsing import without_domains
 from sweep.search.section import SearchSection, parse_search
 from sweep.search.space import named_domains, parse_space
@@ -26,6 +27,7 @@ from trainables.strict_yaml import UniqueKeyLoader
 
 MOST_SEEDS = 10_000
 MOST_RETRIES = 100
+_ONE_LINE = 10**6
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MODEL_NAMES = "a list of at least one model name: text, none twice"
 
@@ -249,6 +251,10 @@ def parse_spec(
             f"{where}: found {show(content)}; allowed: a mapping with the keys"
             f" {', '.join(SweepSpec.model_fields)}"
         )
+    # Before anything else: later messages show what they found, and the text is copied.
+    dumped = yaml.safe_dump(dict(content), sort_keys=False, width=_ONE_LINE)
+    check_no_password(text or dumped, where)
+    check_no_password(dumped, where)
     given = dict(content)
     search, written = given.pop("search", None), given.get("methods")
     try:
@@ -268,7 +274,7 @@ def parse_spec(
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     spec._base = (base or Path.cwd()).resolve()
-    spec._text = yaml.safe_dump(dict(content), sort_keys=False) if text is None else text
+    spec._text = dumped if text is None else text
     return spec
 
 

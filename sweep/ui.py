@@ -10,6 +10,7 @@ from pathlib import Path
 from sweep.folder import read_meta
 from sweep.interrupts import interruptible
 from sweep.mlflow_sink import ARTIFACTS, DATABASE, default_tracking_uri
+from sweep.redact import redact
 from trainables.errors import InputError
 
 HOST = "127.0.0.1"
@@ -33,7 +34,9 @@ def serve(folder: Path, port: int | None = None) -> int:
     meta = read_meta(folder)
     uri = meta["spec"]["mlflow"]["tracking_uri"]
     if uri is not None:
-        raise InputError(f"{folder}: its runs are at {uri}, as its spec asks; open that instead")
+        raise InputError(
+            f"{folder}: its runs are at {redact(uri)}, as its spec asks; open that instead"
+        )
     if not (folder / DATABASE).is_file():
         raise InputError(f"{folder}: no {DATABASE} in it yet; sweep run writes it")
     chosen = free_port() if port is None else port

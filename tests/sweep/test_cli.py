@@ -63,11 +63,14 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     names = [line.split()[0] for line in text.partition("Commands:")[2].strip().splitlines()]
     assert names == [
-        *("presets", "plan", "calibrate", "run", "status", "report", "export", "ui"),
-        "validate-cluster",
+        *("presets", "plan", "calibrate", "run", "status", "report", "export", "push"),
+        *("register", "ui", "validate-cluster"),
     ]
+    which = {"--cell", "--row", "--task", "--target", "--method"}
     options = {
-        name: {word for word in _help(name, capsys).split() if word.startswith("--")}
+        name: {
+            word for word in _help(name, capsys).replace(",", " ").split() if word.startswith("--")
+        }
         for name in names
     }
     assert options == {
@@ -77,7 +80,9 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         "run": {"--out", "--address", "--workers", "--store", "--help"},
         "status": {"--json", "--help"},
         "report": {"--select-lambda", "--help"},
-        "export": {"--cell", "--best", "--top", "--format", "--to", "--help"},
+        "export": {*which, "--best", "--top", "--format", "--to", "--help"},
+        "push": {*which, "--repo", "--private", "--dry-run", "--help"},
+        "register": {*which, "--name", "--tracking-uri", "--help"},
         "ui": {"--port", "--help"},
         "validate-cluster": {"--help"},
     }

@@ -14,14 +14,14 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokeniz
 from sweep.files import seal, unseal
 from sweep.folder import bind
 from sweep.ledger import Ledger
-from sweep.plan import Plan, make_plan, running_order
+from sweep.plan import Plan, make_plan
 from sweep.spec import parse_spec
+from tests.sweep.computed import compute, soft_and_hard
 from tests.sweep.samples import content, plan_of
 from tests.sweep.test_cli import sweep
 from tests.sweep.test_ledger import fill, prompt_file, record_file
 from trainables.cells import Cell
 from trainables.interchange import read_prompt_vecs
-from trainables.packs import run_pack
 from trainables.tasks import load_task
 
 TASK = "mini/topics"
@@ -36,16 +36,7 @@ def plan() -> Plan:
 
 @pytest.fixture(scope="module")
 def computed(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished sweep, computed without Ray."""
-    folder = tmp_path_factory.mktemp("computed")
-    bind(folder, plan, {})
-    ledger = Ledger(folder)
-    for pack in sorted(running_order(plan.packs), key=lambda pack: pack.kind == "transfer"):
-        outcome = run_pack(pack, {name: ledger.prompt(name) for name in pack.needs})
-        for cell in pack.cells:
-            result, prompt = outcome.results[cell.id], outcome.prompts.get(cell.id)
-            ledger.write(cell, result, pack.id, outcome.cost, prompt)
-    return folder
+    return compute(plan, tmp_path_factory.mktemp("computed"))
 
 
 @pytest.fixture
@@ -198,9 +189,14 @@ def test_mistakes(
     )
     refuse(capsys, "cells start with it", where, "--cell", shared)
     refuse(capsys, "is the reference row 'empty'", where, "--cell", reference)
-    refuse(capsys, "--top: found 0", where, "--top", "0")
-    refuse(capsys, "found more than one", where, "--top", "2", "--best")
-    refuse(capsys, "found more than one", where, "--cell", transfer, "--best")
+    refuse(capsys, "--best: found 0", where, "--best", "0")
+    refuse(capsys, "--cell, --best: found both", where, "--cell", transfer, "--best", "1")
+    refuse(capsys, "--cell, --row: found both", where, "--cell", transfer, "--row", "ours")
+    refuse(capsys, "--row: found 'our' (did you mean ours?)", where, "--row", "our")
+    refuse(capsys, "allowed: soft", where, "--method", "pez")
+    refuse(capsys, "allowed: pocket-gpt2-large", where, "--target", "pocket-bert")
+    refuse(capsys, "is a soft prompt", where, "--cell", transfer, "--format", "text")
+    refuse(capsys, "no transferred hard prompt", where, "--format", "text")
     refuse(capsys, "--format: found 'zip'; allowed: peft, npy", where, "--format", "zip")
     refuse(capsys, "is not empty and no export", where, "--to", where)
     (tmp_path / "file").write_text("x")
@@ -239,4 +235,68 @@ def test_a_sweep_without_transfers(tmp_path: Path, capsys: pytest.CaptureFixture
     plan = plan_of()
     bind(tmp_path, plan, {})
     fill(Ledger(tmp_path), [cell for cell in plan.cells if cell.kind == "source"])
-    refuse(capsys, "no transferred soft prompt has finished yet", str(tmp_path))
+    refuse(capsys, "no transferred soft or hard prompt has finished yet", str(tmp_path))
+
+
+@torch.no_grad()
+def score_by_readme(folder: Path) -> float:
+    """Accuracy on the test split with the code of a hard prompt's README."""
+    code = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    exec(code.replace('Path(".")', f"Path({str(folder)!r})"), names)
+    rows = load_task(TASK).rows("test")
+    right = [int(names["scores"](row.text).argmax()) == row.label for row in rows]
+    return sum(right) / len(right)
+
+
+def test_hard_prompts_are_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The README's own code gives the ledger's score, on a causal and a masked model."""
+    plan = soft_and_hard(TASK)
+    folder = compute(plan, tmp_path / "sweep")
+    assert sweep("export", str(folder), "--method", "random") == 0
+    sets = manifest(folder / "exports")["sets"]
+    assert {entry["model"] for entry in sets} == {"pocket-gpt2-large", "pocket-roberta"}
+    ledger = Ledger(folder)
+    for entry in sets:
+        assert entry["export_format"] == "text"
+        assert [item["role"] for item in entry["prompts"]] == ["target", "source"]
+        result = ledger.record(entry["cell"])["result"]
+        inside = folder / "exports" / entry["prompts"][0]["folder"]
+        assert (inside / "prompt.txt").read_bytes().decode() == result["text"]
+        about = manifest(inside)
+        assert about["text"]["token_ids"] == result["ids"]
+        assert about["base_model"]["license"] == "unknown"
+        assert score_by_readme(inside) == pytest.approx(result["score"], abs=1e-9)
+        card = (inside / "README.md").read_text()
+        assert about["sweep"]["spec_hash"] in card
+        assert entry["cell"] in card
+        assert about["source_models"][0]["digest"] in card
+        assert "Licence of the base model: unknown" in card
+    # Without a filter soft and hard ones come apart, each in its own format; filters narrow.
+    assert sweep("export", str(folder), "--to", str(tmp_path / "both")) == 0
+    found = [(item["model"], item["export_format"]) for item in manifest(tmp_path / "both")["sets"]]
+    assert sorted(found) == [
+        (target, kind)
+        for target in ("pocket-gpt2-large", "pocket-roberta")
+        for kind in ("peft", "text")
+    ]
+    options = ["--best", "2", "--row", "ours", "--target", "pocket-roberta", "--task", TASK]
+    assert sweep("export", str(folder), *options, "--to", str(tmp_path / "ours")) == 0
+    rows = {(item["row"], item["model"]) for item in manifest(tmp_path / "ours")["sets"]}
+    assert rows == {("ours", "pocket-roberta")}
+    capsys.readouterr()
+    hard = sets[0]["cell"]
+    refuse(capsys, "is a hard prompt", str(folder), "--cell", hard, "--format", "peft")
+
+
+def test_ranking_never_reads_the_test_split(folder: Path, plan: Plan, tmp_path: Path) -> None:
+    """The best by validation is exported though its test score is made the worst."""
+    cells = [cell for cell in plan.cells if cell.kind == "transfer"]
+    for place, cell in enumerate(cells):
+        path = record_file(folder, cell)
+        record = unseal(path.read_bytes())
+        record["result"] |= {"validation_score": 0.1 * place, "score": 0.9 - 0.1 * place}
+        path.write_bytes(seal(record))
+    assert sweep("export", str(folder), "--to", str(tmp_path / "out")) == 0
+    (entry,) = manifest(tmp_path / "out")["sets"]
+    assert entry["cell"] == cells[-1].id

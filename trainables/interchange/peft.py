@@ -16,6 +16,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from trainables.errors import InputError
+from trainables.interchange.provenance import card_head, provenance
 from trainables.interchange.tuned import MANIFEST, README, TunedPrompt
 
 CONFIG = "adapter_config.json"
@@ -44,7 +45,7 @@ def peft_files(tuned: TunedPrompt) -> dict[str, bytes]:
         CONFIG: (json.dumps(_config(tuned, len(rows)), indent=2) + "\n").encode(),
         WEIGHTS: save({"prompt_embeddings": rows}, {"format": "pt"}),
         MANIFEST: tuned.manifest("peft", peft=_usage(tuned, len(rows))),
-        README: _readme(tuned, len(rows)).encode(),
+        README: (card_head(tuned, "peft") + _readme(tuned, len(rows)) + provenance(tuned)).encode(),
     }
 
 

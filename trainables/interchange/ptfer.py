@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.errors import InputError
+from trainables.interchange.provenance import card_head, provenance
 from trainables.interchange.tuned import MANIFEST, README, TunedPrompt
 
 FILE = "prompt_vecs.npy"
@@ -112,7 +113,7 @@ def ptfer_files(tuned: TunedPrompt) -> dict[str, bytes]:
     return {
         FILE: file.getvalue(),
         MANIFEST: tuned.manifest("npy", npy=usage),
-        README: readme.encode(),
+        README: (card_head(tuned) + readme + provenance(tuned)).encode(),
     }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from trainables.backbones import Backbone, Layout
 from trainables.cells import ModelRef
 from trainables.errors import InputError
+from trainables.interchange.licence import licence_of
 from trainables.tasks import Task
 
 MANIFEST = "promptsweep.json"
@@ -29,6 +30,7 @@ class TunedPrompt:
         layout: how inputs were put together when the prompt was scored.
         task: what it was scored on.
         about: further facts for the manifest: cell, sources, seed, λ, scores.
+        text: what a hard prompt says; its vectors are the embeddings of its tokens then.
     """
 
     prompt: np.ndarray
@@ -37,6 +39,7 @@ class TunedPrompt:
     layout: Layout
     task: Task
     about: Mapping[str, Any] = field(default_factory=dict)
+    text: str | None = None
 
     def __post_init__(self) -> None:
         """Raise InputError for a prompt that does not fit the model or the layout."""
@@ -74,6 +77,7 @@ class TunedPrompt:
             "base_model": {
                 **asdict(self.model),
                 "head": "masked" if backbone.family.masked else "causal",
+                "license": licence_of(self.model.location) or "unknown",
             },
             "task": {
                 "name": task.name,
@@ -90,9 +94,9 @@ class TunedPrompt:
             "layout": {
                 "position": self.layout.position,
                 "template": self.layout.template,
-                "text_prefix": backbone.lead,
+                "text_prefix": backbone.lead if self.layout.seam == "space" else "",
                 "most_text_tokens": backbone.room(self.layout, task.name, task.pair is not None),
-                "begin_ids": list(backbone.begin),
+                "begin_ids": list(backbone.frame(self.layout)),
                 "mask_id": backbone.tokenizer.mask_token_id if backbone.family.masked else None,
                 "end_ids": list(backbone.end),
                 **self._pair(),

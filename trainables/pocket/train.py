@@ -82,7 +82,7 @@ def prepare(recipe: PocketRecipe, corpus: Path, folder: Path) -> Prepared:
             held_out=encode(tokenizer, held_lines, end, spaced),
             ids=json.dumps(ids),
         )
-    with np.load(cache) as stored:
+    with np.load(cache, allow_pickle=False) as stored:
         ids = json.loads(str(stored["ids"]))
         return Prepared(
             train=stored["train"],

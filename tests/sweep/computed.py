@@ -1,0 +1,40 @@
+"""Small sweeps that are really computed, in this process and without Ray."""
+
+from pathlib import Path
+
+from sweep.folder import bind
+from sweep.ledger import Ledger
+from sweep.plan import Plan, make_plan, running_order
+from sweep.spec import parse_spec
+from tests.sweep.samples import content
+from trainables.packs import run_pack
+
+
+def compute(plan: Plan, folder: Path) -> Path:
+    """All cells of a plan, in a ledger."""
+    bind(folder, plan, {})
+    ledger = Ledger(folder)
+    for pack in sorted(running_order(plan.packs), key=lambda pack: pack.kind == "transfer"):
+        outcome = run_pack(pack, {name: ledger.prompt(name) for name in pack.needs})
+        for cell in pack.cells:
+            result, prompt = outcome.results[cell.id], outcome.prompts.get(cell.id)
+            ledger.write(cell, result, pack.id, outcome.cost, prompt)
+    return folder
+
+
+def soft_and_hard(task: str = "mini/topics") -> Plan:
+    """Vectors and texts for a causal and a masked target; seconds to compute."""
+    return make_plan(
+        parse_spec(
+            content(
+                name="both",
+                sources=["pocket-bert", "pocket-gpt2"],
+                targets=["pocket-gpt2-large", "pocket-roberta"],
+                tasks=[task],
+                methods={
+                    "soft": {"lambda": [0.5], "steps": 2, "evaluations": 1, "text_tokens": 12},
+                    "random": {"text_tokens": 12},
+                },
+            )
+        )
+    )

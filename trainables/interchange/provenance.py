@@ -1,0 +1,67 @@
+"""Where a prompt comes from, as the end of its README and as the head of a Hub card."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trainables.interchange.licence import licence_of
+from trainables.interchange.tuned import TunedPrompt
+
+
+def card_head(tuned: TunedPrompt, library: str | None = None) -> str:
+    """YAML that the Hub reads: the base model where the Hub has it, the library, tags.
+
+    Names no licence: that of the prompt is its owner's to choose.
+    """
+    head: dict[str, Any] = {"tags": ["promptsweep", "prompt-tuning", "text-classification"]}
+    if library:
+        head["library_name"] = library
+    if not Path(tuned.model.location).is_dir():
+        head["base_model"] = tuned.model.location
+    return f"---\n{yaml.safe_dump(head, allow_unicode=True)}---\n\n"
+
+
+def provenance(tuned: TunedPrompt) -> str:
+    """A section in Markdown: sweep, cell, models with revisions, scores, licence of the model."""
+    about = tuned.about
+    metric = about.get("metric") or tuned.task.metric
+    sweep = about.get("sweep", {})
+    rows = {
+        "sweep": f"{sweep.get('name', 'unknown')}, spec {sweep.get('spec_hash', 'unknown')}",
+        "cell": about.get("cell", "unknown"),
+        "method": f"{about.get('method', 'unknown')}, row {about.get('row', 'unknown')}",
+        "seed, λ, schedule": ", ".join(
+            str(about.get(key)) for key in ("seed", "lambda", "schedule")
+        ),
+        "model": _model(vars(tuned.model)),
+        "tuned on": "; ".join(map(_model, about.get("source_models", ()))) or "unknown",
+        f"{metric}, validation": _score(about.get("validation_score")),
+        f"{metric}, test": _score(about.get("score")),
+    }
+    table = "\n".join(f"| {name} | {_cell(value)} |" for name, value in rows.items())
+    return f"\n## Provenance\n\n| | |\n|---|---|\n{table}\n\n{_licence(tuned)}\n"
+
+
+def _model(model: Mapping[str, Any]) -> str:
+    exact = f"revision {model['revision']}" if model["revision"] else f"digest {model['digest']}"
+    return f"{model['alias']} ({model['location']}, {exact})"
+
+
+def _score(value: float | None) -> str:
+    return "unknown" if value is None else f"{100 * value:.2f} %"
+
+
+def _cell(value: object) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+def _licence(tuned: TunedPrompt) -> str:
+    found = licence_of(tuned.model.location)
+    if found:
+        return f"Licence of the base model, as its card names it: {found}."
+    return (
+        "Licence of the base model: unknown, its files here name none; see where the model comes"
+        " from\nbefore passing this prompt on."
+    )
