@@ -211,6 +211,20 @@ def ui(
 
 
 @app.command()
+def sync(
+    folder: Folder,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="Where to. Default: where the spec says."),
+    ] = None,
+) -> None:
+    """Write results that MLflow lacks, or all of them to a server that is new."""
+    from sweep.tracking.sync import sync as write
+
+    print(write(folder, tracking_uri))
+
+
+@app.command()
 def validate_cluster(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A Ray cluster YAML, or a SLURM script.")

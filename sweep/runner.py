@@ -1,6 +1,7 @@
 """Run a plan, or what is missing of it: to run and to resume are the same thing."""
 
 import importlib.metadata
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -16,10 +17,15 @@ from sweep.folder import bind, calibration_note, check_binding
 from sweep.interrupts import Interrupts, interruptible
 from sweep.ledger import Ledger
 from sweep.lock import DriverLock
-from sweep.mlflow_sink import ARTIFACTS, MlflowSink, SinkTarget, default_tracking_uri
 from sweep.plan import Plan, cost
 from sweep.preflight import check_plan
 from sweep.progress import ProgressLine
+from sweep.tracking.artifacts import PromptFiles
+from sweep.tracking.facts import facts_of_plan
+from sweep.tracking.places import target_of
+from sweep.tracking.schema import COMMIT
+from sweep.tracking.sink import MlflowSink
+from sweep.tracking.view import View
 from trainables.cells import Cell, Pack
 from trainables.errors import InputError
 
@@ -97,23 +103,21 @@ def package_versions() -> dict[str, str]:
     return found
 
 
+def commit_of(folder: Path) -> dict[str, str]:
+    """The git commit that ``folder`` is at, if any, as an entry of the records' versions."""
+    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {COMMIT: found.stdout.strip()}
+
+
 def make_sink(plan: Plan, folder: Path) -> MlflowSink:
     """The plan's MLflow view: the spec's tracking URI, or a database in the folder."""
-    spec = plan.resolved.spec
-    uri = spec.mlflow.tracking_uri
-    target = SinkTarget(
-        uri=uri or default_tracking_uri(folder),
-        experiment=spec.name,
-        spec_hash=plan.hash,
-        artifacts=None if uri else (folder / ARTIFACTS).as_uri(),
-    )
-    transfers = [cell for cell in plan.cells if cell.kind == "transfer"]
-    return MlflowSink(
-        target,
-        max((len(cell.sources) for cell in transfers), default=0),
-        {cell.id: cell.settings for cell in plan.cells if cell.kind == "source"},
-        plan.direct,
-    )
+    facts = facts_of_plan(plan)
+    target = target_of(folder, plan.resolved.spec.mlflow.tracking_uri)
+    return MlflowSink(target, View(facts), PromptFiles(folder, facts))
 
 
 class _Run:
@@ -122,7 +126,7 @@ class _Run:
     def __init__(self, plan: Plan, folder: Path, options: Options, interrupts: Interrupts) -> None:
         self.plan, self.folder, self.options = plan, folder, options
         self.interrupts = interrupts
-        self.versions = package_versions()
+        self.versions = package_versions() | commit_of(Path.cwd())
         self.ledger = Ledger(
             folder, self.versions, repair=True, warn=lambda text: self._say(f"warning: {text}")
         )

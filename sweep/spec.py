@@ -135,6 +135,9 @@ class MlflowEntry(_Section):
         min_length=1,
         description="an MLflow tracking URI as text, or null for a database in the sweep's folder",
     )
+    artifacts: bool = Field(
+        default=True, description="true or false: whether every run holds its prompt"
+    )
 
 
 Models = Annotated[
@@ -182,7 +185,7 @@ class SweepSpec(_Section):
         default=Resources(), description="a mapping with the keys cpu and gpu"
     )
     mlflow: MlflowEntry = Field(
-        default=MlflowEntry(), description="a mapping with the key tracking_uri"
+        default=MlflowEntry(), description="a mapping with the keys tracking_uri and artifacts"
     )
     _base: Path = PrivateAttr(default_factory=Path.cwd)
     _text: str = PrivateAttr(default="")

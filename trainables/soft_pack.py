@@ -79,8 +79,17 @@ def tune_sources(
                 "steps": tuned.steps,
                 "alignment": tuned.alignment[replica] if len(sources) > 1 else None,
                 **readings[place],
+                "curve": _curve(tuned.curve, replica),
                 "train_seconds": share,
             }
+
+
+def _curve(lines: Sequence[Mapping[str, Any]], replica: int) -> list[dict[str, Any]]:
+    """One replica's validation score, loss and alignment at each evaluation."""
+    return [
+        {name: value if name == "step" else value[replica] for name, value in line.items()}
+        for line in lines
+    ]
 
 
 def _replica(cell: Cell) -> Replica:
