@@ -40,15 +40,14 @@ def bulk_insert(client: Any, experiment: str) -> "BulkInsert | None":
         "SqlMetric": _METRIC_COLUMNS,
         "SqlLatestMetric": _METRIC_COLUMNS,
     }
-    tables = {name: getattr(models, name, None) for name in expected}
+    tables: dict[str, Any] = {}
     for name, columns in expected.items():
-        table = getattr(tables[name], "__table__", None)
+        table = getattr(getattr(models, name, None), "__table__", None)
         if table is None or {column.name for column in table.columns} != columns:
             return None
+        tables[name] = table
     where = store.get_experiment(experiment).artifact_location
-    return BulkInsert(
-        store.engine, {name: item.__table__ for name, item in tables.items()}, experiment, where
-    )
+    return BulkInsert(store.engine, tables, experiment, where)
 
 
 class BulkInsert:

@@ -1,10 +1,12 @@
 """Where a sweep's MLflow runs are."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
+_PASSWORD = re.compile(r"(://[^/@:\s]*):[^/@\s]+@")
 
 
 @dataclass(frozen=True)
@@ -30,3 +32,8 @@ def target_of(folder: Path, uri: str | None) -> SinkTarget:
     if uri is not None:
         return SinkTarget(uri)
     return SinkTarget(default_tracking_uri(folder), (folder.resolve() / ARTIFACTS).as_uri())
+
+
+def without_password(text: str) -> str:
+    """``text`` with the passwords of the addresses in it replaced by ``***``."""
+    return _PASSWORD.sub(r"\1:***@", text)

@@ -7,7 +7,7 @@ from sweep.ledger import Ledger
 from sweep.lock import DriverLock
 from sweep.tracking.artifacts import PromptFiles
 from sweep.tracking.facts import facts_of_folder
-from sweep.tracking.places import target_of
+from sweep.tracking.places import target_of, without_password
 from sweep.tracking.sink import MlflowSink
 from sweep.tracking.view import View
 from trainables.errors import InputError
@@ -40,4 +40,4 @@ def sync(folder: Path, uri: str | None = None) -> str:
     if late:
         raise InputError(late.replace("the next run of the same command", "sweep sync"))
     count = sum(record["cell"]["kind"] == "transfer" for record in records)
-    return f"{count} results of sweep {facts.name} are in MLflow at {target.uri}"
+    return f"{count} results of sweep {facts.name} are in MLflow at {without_password(target.uri)}"

@@ -69,7 +69,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     listen = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
     call(pg_ctl, "-D", str(data), "-w", "-l", str(folder / "log"), "-o", listen, "start")
     try:
-        yield f"postgresql://mlflow:only-for-this-test@127.0.0.1:{port}/postgres"
+        yield f"postgresql+psycopg2://mlflow:only-for-this-test@127.0.0.1:{port}/postgres"
     finally:
         call(pg_ctl, "-D", str(data), "-w", "-m", "immediate", "stop")
 

@@ -10,6 +10,7 @@ from sweep.lock import DriverLock
 from sweep.plan import Plan
 from sweep.runner import commit_of
 from sweep.tracking.facts import facts_of_folder, facts_of_plan
+from sweep.tracking.places import without_password
 from sweep.tracking.sync import sync
 from tests.sweep.folders import check_mlflow, mlflow_levels, mlflow_runs
 from tests.sweep.samples import plan_of
@@ -79,3 +80,13 @@ def test_nothing_there_is_said_in_a_sentence(sweep: tuple[Plan, Path], tmp_path:
 def test_the_commit_of_a_folder(tmp_path: Path) -> None:
     assert commit_of(tmp_path) == {}
     assert commit_of(tmp_path / "missing") == {}
+
+
+def test_passwords_in_addresses_are_not_shown(sweep: tuple[Plan, Path]) -> None:
+    _, folder = sweep
+    with pytest.raises(InputError) as told:
+        sync(folder, "http://me:secret-word@127.0.0.1:9")
+    assert "secret-word" not in str(told.value)
+    assert "http://me:***@127.0.0.1:9" in str(told.value)
+    shown = without_password("a postgresql+psycopg2://u:p:w@h/d and http://127.0.0.1:9/x@y")
+    assert shown == "a postgresql+psycopg2://u:***@h/d and http://127.0.0.1:9/x@y"
