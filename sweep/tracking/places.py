@@ -28,10 +28,15 @@ def default_tracking_uri(folder: Path) -> str:
 
 
 def target_of(folder: Path, uri: str | None) -> SinkTarget:
-    """The place a spec or a command line asks for; None is the database in the folder."""
-    if uri is not None:
+    """The place a spec or a command line asks for; None is the database in the folder.
+
+    A server knows where artifacts go. A database does not: they go into the sweep's folder then,
+    and not into the working directory, which is MLflow's choice.
+    """
+    if uri is not None and uri.startswith(("http://", "https://")):
         return SinkTarget(uri)
-    return SinkTarget(default_tracking_uri(folder), (folder.resolve() / ARTIFACTS).as_uri())
+    artifacts = (folder.resolve() / ARTIFACTS).as_uri()
+    return SinkTarget(uri or default_tracking_uri(folder), artifacts)
 
 
 def without_password(text: str) -> str:

@@ -69,7 +69,7 @@ def test_every_result_is_there_once_whatever_dies(
     def share(part: float) -> Callable[[], bool]:
         return lambda: records() >= part * len(plan.cells)
 
-    monkeypatch.setenv(SECONDS, "0.8")
+    monkeypatch.setenv(SECONDS, "0.5")
     server.start()
     server.wait()
     driver = _driver(folder, server.uri, log)
