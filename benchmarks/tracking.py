@@ -101,30 +101,35 @@ def writing(tasks: int, bulk: bool, artifacts: bool) -> dict[str, Any]:
         records = fill(plan, folder)
         facts = facts_of_plan(plan)
 
-        def write(given: list[Record]) -> float:
+        def write(given: list[Record]) -> tuple[float, float]:
             sink = MlflowSink(
                 target_of(folder, None), View(facts), PromptFiles(folder, facts), bulk
             )
-            began = time.perf_counter()
+            began = (time.perf_counter(), time.process_time())
             sink.start(given)
             told = sink.close()
             assert told is None, told
-            return time.perf_counter() - began
+            return time.perf_counter() - began[0], time.process_time() - began[1]
 
         write([])  # creates the tables
         idle = write([])
         with counted() as calls:
-            seconds = write(records) - idle
+            wall, work = write(records)
+    seconds, work = wall - idle[0], work - idle[1]
     results = sum(cell.kind == "transfer" for cell in plan.cells)
     tracking = sum(count for name, count in calls.items() if name != "log_artifacts")
-    own = tracking - 4 * len(plan.packs) - 4  # four calls a pack, and the parent's
+    # Four calls a pack with results (its data set is one of them), and those of the sweep's run.
+    own = calls["create_run"] - calls["log_inputs"]
+    own += calls["log_batch"] - calls["log_inputs"]
+    own += calls["set_terminated"] - calls["log_inputs"] - 1
     return {
         "bulk": bulk,
         "artifacts": artifacts,
         "results": results,
-        "packs": len(plan.packs),
+        "packs": calls["log_inputs"],
         "results_per_second": round(results / seconds, 1),
-        "calls_per_result": round(max(own, 0) / results, 2),
+        "processor_ms_per_result": round(1000 * work / results, 1),
+        "calls_per_result": round(own / results, 2),
         "calls_per_result_with_packs": round(tracking / results, 2),
         "calls": dict(calls),
     }
@@ -157,7 +162,11 @@ def main() -> None:
     parser.add_argument("--no-sweeps", action="store_true")
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/tracking.json"))
     options = parser.parse_args()
-    found: dict[str, Any] = {"processors": os.cpu_count(), "writing": []}
+    found: dict[str, Any] = {
+        "processors": os.cpu_count(),
+        "load_average": round(os.getloadavg()[0], 1),
+        "writing": [],
+    }
     for bulk, artifacts in ((True, True), (True, False), (False, True), (False, False)):
         measured = writing(options.tasks, bulk, artifacts)
         found["writing"].append(measured)
