@@ -59,6 +59,10 @@ class MlflowSink:
 
     def start(self, records: Iterable[Record]) -> None:
         """Start the thread with the ledger's records; later ones come through :meth:`add`."""
+        # Here and not in the thread: Ray imports MLflow too, and two threads that import its parts
+        # at once may leave it half made for good.
+        import mlflow.tracking  # noqa: F401
+
         for record in records:
             self._queue.put(record)
         self._thread = threading.Thread(target=self._work, name="mlflow-sink", daemon=True)
