@@ -63,6 +63,8 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     names = [line.split()[0] for line in text.partition("Commands:")[2].strip().splitlines()]
     assert names == [
         *("presets", "plan", "calibrate", "run", "status", "report", "export", "ui"),
+        "sync",
+        "compare",
         "validate-cluster",
     ]
     options = {
