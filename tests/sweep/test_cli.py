@@ -80,6 +80,8 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         "report": {"--select-lambda", "--help"},
         "export": {"--cell", "--best", "--top", "--format", "--to", "--help"},
         "ui": {"--port", "--help"},
+        "sync": {"--tracking-uri", "--help"},
+        "compare": {"--method", "--task", "--target", "--server", "--json", "--help"},
         "validate-cluster": {"--help"},
     }
 
