@@ -314,6 +314,44 @@ def ui(
 
 
 @app.command()
+def sync(
+    folder: Folder,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="Where to. Default: where the spec says."),
+    ] = None,
+) -> None:
+    """Write results that MLflow lacks, or all of them to a server that is new."""
+    from sweep.tracking.sync import sync as write
+
+    print(write(folder, tracking_uri))
+
+
+@app.command()
+def compare(
+    folder: Folder,
+    method: Annotated[str | None, typer.Option(help="Only this method.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
+    target: Annotated[str | None, typer.Option(help="Only this target.")] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Where the web page is. Default: the spec's server, or sweep ui's."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print links to MLflow's list, charts and comparison of a sweep's results."""
+    from dataclasses import asdict
+
+    from sweep.tracking.compare import compare as find
+    from sweep.tracking.compare import links_text
+
+    found = find(folder, {"method": method, "task": task, "target": target}, server)
+    print(json.dumps(asdict(found)) if as_json else links_text(found))
+
+
+@app.command()
 def validate_cluster(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A Ray cluster YAML, or a SLURM script.")

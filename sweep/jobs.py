@@ -3,10 +3,9 @@
 The runner knows nothing but this.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from sweep.agenda import Agenda, Refuse
 from sweep.estimate import weights
@@ -21,22 +20,6 @@ Places = int
 """How many packs can run at a time."""
 Adopt = Callable[[Iterable[Cell]], None]
 """Takes cells that the store has into the ledger."""
-
-
-@dataclass(frozen=True)
-class SettingsOfCells(Mapping[str, Mapping[str, Any]]):
-    """Settings by cell id, of the cells that a plan has now: a search's become more."""
-
-    cells: Mapping[str, Cell]
-
-    def __getitem__(self, cell_id: str) -> Mapping[str, Any]:
-        return self.cells[cell_id].settings
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.cells)
-
-    def __len__(self) -> int:
-        return len(self.cells)
 
 
 class Work(Protocol):

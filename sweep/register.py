@@ -19,10 +19,10 @@ from sweep.choose import Choice, one_cell
 from sweep.export import intact, title
 from sweep.folder import read_meta
 from sweep.ledger import Ledger
-from sweep.mlflow_sink import ARTIFACTS, default_tracking_uri
 from sweep.names import safe_name
 from sweep.prompt_of import tuned_prompt
 from sweep.redact import check_no_password, redact
+from sweep.tracking.places import ARTIFACTS, default_tracking_uri
 from trainables.errors import InputError
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 import errno
 import importlib.metadata
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -17,16 +18,21 @@ from sweep.desk import Closed, Desk
 from sweep.estimate import device_of
 from sweep.folder import bind, calibration_note, check_binding, first_hash
 from sweep.interrupts import Interrupts, interruptible
-from sweep.jobs import Job, SettingsOfCells, job_of
+from sweep.jobs import Job, job_of
 from sweep.ledger import Ledger, Record
 from sweep.lock import DriverLock
-from sweep.mlflow_sink import ARTIFACTS, MlflowSink, SinkTarget, default_tracking_uri
 from sweep.plan import Plan
 from sweep.preflight import check_plan
 from sweep.redact import redact
 from sweep.search.plan import AnyPlan
 from sweep.store import make_reuse
 from sweep.throughput import learn
+from sweep.tracking.artifacts import PromptFiles
+from sweep.tracking.facts import facts_of_plan
+from sweep.tracking.places import target_of
+from sweep.tracking.schema import COMMIT
+from sweep.tracking.sink import MlflowSink
+from sweep.tracking.view import View, grouping_of
 from trainables.cells import Cell, Pack
 from trainables.errors import InputError
 
@@ -120,30 +126,21 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def most_sources(plan: AnyPlan) -> int:
-    """Sources of the transfer that has the most."""
-    if isinstance(plan, Plan):
-        transfers = (cell for cell in plan.cells if cell.kind == "transfer")
-        return max((len(cell.sources) for cell in transfers), default=0)
-    return max(map(len, plan.resolved.pairs))
+def commit_of(folder: Path) -> dict[str, str]:
+    """The git commit that ``folder`` is at, if any, as an entry of the records' versions."""
+    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {COMMIT: found.stdout.strip()}
 
 
 def make_sink(plan: AnyPlan, folder: Path) -> MlflowSink:
     """The plan's MLflow view: the spec's tracking URI, or a database in the folder."""
-    spec = plan.resolved.spec
-    uri = spec.mlflow.tracking_uri
-    target = SinkTarget(
-        uri=uri or default_tracking_uri(folder),
-        experiment=spec.name,
-        spec_hash=first_hash(folder, plan),
-        artifacts=None if uri else (folder / ARTIFACTS).as_uri(),
-    )
-    return MlflowSink(
-        target,
-        most_sources(plan),
-        SettingsOfCells(plan.by_id),
-        plan.direct,
-    )
+    facts = facts_of_plan(plan, first_hash(folder, plan))
+    target = target_of(folder, plan.resolved.spec.mlflow.tracking_uri)
+    return MlflowSink(target, View(facts, grouping_of(facts)), PromptFiles(folder, facts))
 
 
 class _Run:
@@ -154,7 +151,7 @@ class _Run:
     ) -> None:
         self.plan, self.folder, self.options = plan, folder, options
         self.interrupts = interrupts
-        self.versions = package_versions()
+        self.versions = package_versions() | commit_of(Path.cwd())
         self.ledger = Ledger(folder, self.versions, repair=True, warn=self._warn)
         self.sink = make_sink(plan, folder)
         self.reuse = make_reuse(plan, self.ledger, options.store, self._warn)

@@ -148,6 +148,9 @@ class MlflowEntry(_Section):
         min_length=1,
         description="an MLflow tracking URI as text, or null for a database in the sweep's folder",
     )
+    artifacts: bool = Field(
+        default=True, description="true or false: whether every run holds its prompt"
+    )
 
 
 Models = Annotated[
@@ -204,7 +207,7 @@ class SweepSpec(_Section):
         " again)",
     )
     mlflow: MlflowEntry = Field(
-        default=MlflowEntry(), description="a mapping with the key tracking_uri"
+        default=MlflowEntry(), description="a mapping with the keys tracking_uri and artifacts"
     )
     domains: Any = Field(
         default=None, description="a mapping of names to domains that methods refer to"

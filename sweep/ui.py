@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sweep.folder import read_meta
 from sweep.interrupts import interruptible
-from sweep.mlflow_sink import ARTIFACTS, DATABASE, default_tracking_uri
 from sweep.redact import redact
+from sweep.tracking.places import ARTIFACTS, DATABASE, default_tracking_uri
 from trainables.errors import InputError
 
 HOST = "127.0.0.1"

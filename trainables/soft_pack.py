@@ -167,6 +167,7 @@ class _Stacked:
                     "steps": tuned.steps,
                     "alignment": tuned.alignment[replica] if len(self.sources) > 1 else None,
                     **reading,
+                    "curve": _curve(tuned.curve, replica),
                 }
                 for found, reading, replica in zip(evaluated, readings, index, strict=True)
             ]
@@ -192,6 +193,14 @@ class _Stacked:
             return {replica for pairs in by_source for cell, replica in pairs if cell.id in named}
 
         return asked
+
+
+def _curve(lines: Sequence[Mapping[str, Any]], replica: int) -> list[dict[str, Any]]:
+    """One replica's validation score, loss and alignment at each evaluation."""
+    return [
+        {name: value if name == "step" else value[replica] for name, value in line.items()}
+        for line in lines
+    ]
 
 
 def _replica(cell: Cell) -> Replica:

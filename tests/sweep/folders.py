@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep.ledger import Ledger
-from sweep.mlflow_sink import default_tracking_uri
 from sweep.plan import Plan
 from sweep.testing.tabulated import tabulated_prompt, tabulated_result
+from sweep.tracking.places import default_tracking_uri
 
 VARYING = ("finished", "pack", "cost")
 """What differs between two runs of the same cell."""
@@ -31,22 +31,39 @@ def check_complete(folder: Path, plan: Plan) -> None:
     assert list(folder.rglob("*.tmp")) == []
 
 
-def mlflow_runs(folder: Path, name: str = "small") -> tuple[list[Any], list[Any]]:
-    """(parent runs, child runs) of the sweep ``name``."""
+def mlflow_levels(uri: str, name: str = "small") -> dict[str, list[Any]]:
+    """Runs of the experiment ``name`` by their kind."""
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(tracking_uri=default_tracking_uri(folder))
+    client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name(name)
     assert experiment is not None
-    runs = list(client.search_runs([experiment.experiment_id], max_results=5000))
-    parents = [run for run in runs if run.data.tags.get("kind") == "sweep"]
-    return parents, [run for run in runs if run not in parents]
+    found: dict[str, list[Any]] = {"sweep": [], "pack": [], "result": []}
+    token = None
+    while True:
+        page = client.search_runs([experiment.experiment_id], max_results=1000, page_token=token)
+        for run in page:
+            found[run.data.tags["kind"]].append(run)
+        token = page.token
+        if not token:
+            return found
 
 
-def check_mlflow(folder: Path, plan: Plan) -> None:
-    """One finished run a transfer cell, with its numbers, all under one finished parent."""
-    parents, children = mlflow_runs(folder, plan.resolved.spec.name)
+def mlflow_runs(folder: Path, name: str = "small") -> tuple[list[Any], list[Any]]:
+    """(parent runs, runs of results) of the sweep ``name``."""
+    found = mlflow_levels(default_tracking_uri(folder), name)
+    return found["sweep"], found["result"]
+
+
+def check_mlflow(folder: Path, plan: Plan, uri: str | None = None) -> None:
+    """One finished run a transfer cell, with its numbers, three levels deep."""
+    levels = mlflow_levels(uri or default_tracking_uri(folder), plan.resolved.spec.name)
+    parents, packs, children = levels["sweep"], levels["pack"], levels["result"]
     assert [run.info.status for run in parents] == ["FINISHED"]
+    assert {run.info.status for run in packs} == {"FINISHED"}
+    assert {run.data.tags["mlflow.parentRunId"] for run in packs} == {parents[0].info.run_id}
+    assert len({run.data.tags["group"] for run in packs}) == len(packs)
+    pack_ids = {run.data.tags["group"]: run.info.run_id for run in packs}
     transfers = {cell.id: cell for cell in plan.cells if cell.kind == "transfer"}
     assert sorted(run.data.tags["cell"] for run in children) == sorted(transfers)
     empty = {
@@ -64,8 +81,10 @@ def check_mlflow(folder: Path, plan: Plan) -> None:
         cell = transfers[run.data.tags["cell"]]
         result = tabulated_result(cell)
         assert run.info.status == "FINISHED"
-        assert run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
+        assert run.data.tags["mlflow.parentRunId"] == pack_ids[run.data.tags["pack"]]
         assert run.data.metrics["transfer/score"] == result["score"]
+        tuned = [tabulated_result(plan.by_id[name])["score"] for name in cell.inputs]
+        assert abs(run.data.metrics["source/score"] - sum(tuned) / len(tuned)) < 1e-12
         gain = result["score"] - empty[cell.target, cell.task]
         assert abs(run.data.metrics["transfer/gain_over_empty"] - gain) < 1e-12
         scores = ceilings.get((cell.target, cell.task), [])

@@ -64,7 +64,7 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     names = [line.split()[0] for line in text.partition("Commands:")[2].strip().splitlines()]
     assert names == [
         *("presets", "plan", "calibrate", "run", "status", "report", "export", "push"),
-        *("register", "ui", "validate-cluster"),
+        *("register", "schema", "ui", "sync", "compare", "validate-cluster"),
     ]
     which = {"--cell", "--row", "--task", "--target", "--method"}
     options = {
@@ -83,7 +83,10 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         "export": {*which, "--best", "--top", "--format", "--to", "--help"},
         "push": {*which, "--repo", "--private", "--dry-run", "--help"},
         "register": {*which, "--name", "--tracking-uri", "--help"},
+        "schema": {"--help"},
         "ui": {"--port", "--help"},
+        "sync": {"--tracking-uri", "--help"},
+        "compare": {"--method", "--task", "--target", "--server", "--json", "--help"},
         "validate-cluster": {"--help"},
     }
 

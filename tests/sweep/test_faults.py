@@ -15,10 +15,11 @@ import pytest
 from sweep.folder import bind
 from sweep.ledger import Ledger
 from sweep.lock import LOCK_FILE, DriverLock
-from sweep.mlflow_sink import DATABASE, RunWriter, default_tracking_uri
 from sweep.plan import Plan
 from sweep.runner import Options, run
 from sweep.testing.tabulated import EXECUTOR, run_tabulated
+from sweep.tracking.places import DATABASE, default_tracking_uri
+from sweep.tracking.writer import RunWriter
 from tests.sweep.drive import no_check, no_report
 from tests.sweep.folders import check_complete, check_mlflow
 from tests.sweep.inline import inline as inline

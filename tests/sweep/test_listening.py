@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sweep.mlflow_sink import DATABASE
+from sweep.tracking.places import DATABASE
 from sweep.ui import free_port
 from tests.sweep.clusters import ray_folder  # noqa: F401
 

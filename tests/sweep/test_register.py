@@ -20,9 +20,9 @@ import yaml
 from sweep.choose import Choice
 from sweep.folder import bind
 from sweep.ledger import Ledger
-from sweep.mlflow_sink import default_tracking_uri
 from sweep.plan import Plan
 from sweep.register import PACKAGES, Registered, register_prompt, requirements
+from sweep.tracking.places import default_tracking_uri
 from sweep.ui import free_port
 from tests.sweep.computed import compute, soft_and_hard
 from tests.sweep.samples import plan_of

@@ -233,6 +233,7 @@ class _Search:
                 "search_validation": prompt.validation,
                 "rows_read": prompt.evaluated,
                 "rows_saved": prompt.saved,
+                "curve": list(prompt.curve),
             }
             measured.append((cell, row, allowed, text))
         return measured

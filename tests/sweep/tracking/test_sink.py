@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,17 @@ from typing import Any
 import pytest
 
 from sweep.ledger import Ledger, Record
-from sweep.mlflow_sink import (
-    DATABASE,
-    MlflowSink,
-    RunWriter,
-    default_tracking_uri,
-    run_metrics,
-    run_params,
-)
 from sweep.plan import Plan
 from sweep.runner import make_sink
 from sweep.testing.tabulated import tabulated_result
-from tests.sweep.folders import check_mlflow, mlflow_runs
+from sweep.tracking.artifacts import PromptFiles
+from sweep.tracking.bulk import BulkInsert
+from sweep.tracking.facts import facts_of_plan
+from sweep.tracking.places import DATABASE, default_tracking_uri, target_of
+from sweep.tracking.sink import MlflowSink
+from sweep.tracking.view import View
+from sweep.tracking.writer import RunWriter
+from tests.sweep.folders import check_mlflow, mlflow_levels, mlflow_runs
 from tests.sweep.samples import plan_of
 from tests.sweep.test_ledger import fill
 
@@ -29,8 +29,15 @@ def _plan() -> Plan:
     return plan_of(methods={"soft": {"lambda": [0, 0.5, "annealing"]}}, seeds=2)
 
 
-def _sync(plan: Plan, folder: Path, records: Iterable[Record], status: str = "FINISHED") -> Any:
-    sink = make_sink(plan, folder)
+def _sync(
+    plan: Plan,
+    folder: Path,
+    records: Iterable[Record],
+    status: str = "FINISHED",
+    bulk: bool = True,
+) -> Any:
+    facts = facts_of_plan(plan)
+    sink = MlflowSink(target_of(folder, None), View(facts), PromptFiles(folder, facts), bulk)
     sink.start(records)
     return sink.close(status)
 
@@ -69,21 +76,69 @@ def test_runs_a_killed_driver_left_open_are_completed(
     plan, folder, records = filled
     from mlflow.tracking import MlflowClient
 
-    transfers = [record for record in records if record["cell"]["kind"] == "transfer"]
-    empty = [record for record in records if record["cell"]["row"] == "empty"]
-    for index, method in enumerate(["log_batch", "set_terminated"]):
+    for method in ["log_batch", "set_terminated"]:
 
         def die(*arguments: Any, **options: Any) -> None:
             raise ConnectionError("killed here")
 
         with monkeypatch.context() as patched:
             patched.setattr(MlflowClient, method, die)
-            told = _sync(plan, folder, [*empty, transfers[index]])
-        assert "killed here" in told
-    _, children = mlflow_runs(folder)
-    assert [run.info.status for run in children] == ["RUNNING", "RUNNING"]
+            assert "killed here" in _sync(plan, folder, records, bulk=False)
+    levels = mlflow_levels(default_tracking_uri(folder))
+    assert {run.info.status for runs in levels.values() for run in runs} == {"RUNNING"}
+    assert _sync(plan, folder, records, bulk=False) is None
+    check_mlflow(folder, plan)
+
+
+def test_a_crash_in_the_middle_of_a_batch_leaves_nothing_of_it(
+    filled: tuple[Plan, Path, list[Record]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, folder, records = filled
+    with monkeypatch.context() as patched:
+        real = BulkInsert._row
+
+        def die_late(self: BulkInsert, run_id: str, run: Any) -> dict[str, Any]:
+            row = real(self, run_id, run)
+            return row | {"experiment_id": "no number"} if run.key == last else row
+
+        last = max(r["id"] for r in records if r["cell"]["kind"] == "transfer")
+        patched.setattr(BulkInsert, "_row", die_late)
+        assert "could not be written" in _sync(plan, folder, records)
+    assert mlflow_levels(default_tracking_uri(folder))["result"] == []
     assert _sync(plan, folder, records) is None
     check_mlflow(folder, plan)
+
+
+def test_rows_inserted_in_bulk_are_what_the_client_writes(
+    filled: tuple[Plan, Path, list[Record]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    plan, folder, records = filled
+    other = tmp_path_factory.mktemp("other")
+    shutil.copytree(folder, other, dirs_exist_ok=True)
+    assert _sync(plan, folder, records) is None
+    assert _sync(plan, other, records, bulk=False) is None
+
+    def told(place: Path) -> dict[str, Any]:
+        from mlflow.tracking import MlflowClient
+
+        client = MlflowClient(tracking_uri=default_tracking_uri(place))
+        found = {}
+        for run in mlflow_levels(default_tracking_uri(place))["result"]:
+            tags = dict(run.data.tags)
+            assert tags.pop("mlflow.parentRunId")
+            info = {k: v for k, v in dict(run.info).items() if k not in ("run_id", "run_uuid")}
+            info["artifact_uri"] = info["artifact_uri"].replace(run.info.run_id, "ID")
+            info["artifact_uri"] = info["artifact_uri"].replace(str(place.resolve()), "HERE")
+            del info["user_id"]
+            history = client.get_metric_history(run.info.run_id, "transfer/score")
+            files = sorted(item.path for item in client.list_artifacts(run.info.run_id, "prompt"))
+            found[tags["cell"]] = (
+                *(tags, info, run.data.params, run.data.metrics, files),
+                [(point.value, point.step, point.timestamp) for point in history],
+            )
+        return found
+
+    assert told(folder) == told(other)
 
 
 def test_a_transfer_waits_for_the_empty_row(filled: tuple[Plan, Path, list[Record]]) -> None:
@@ -158,8 +213,8 @@ def test_errors_are_told_at_the_end_and_never_raised(
     plan, folder, records = filled
     writes = []
 
-    def break_off(self: RunWriter, record: Record, *arguments: Any) -> None:
-        writes.append(record)
+    def break_off(self: RunWriter, runs: Any, *arguments: Any) -> None:
+        writes.append(runs)
         raise ConnectionError("no server\nwith a long story")
 
     with monkeypatch.context() as patched:
@@ -169,8 +224,89 @@ def test_errors_are_told_at_the_end_and_never_raised(
     assert "no server" in told
     assert "long story" not in told
     assert f"{transfers} runs behind" in told
-    # A dead server costs its timeout once.
-    assert len(writes) == 1
+    # A dead server costs its timeout once, and once more at the end.
+    assert len(writes) <= 3
+    assert _sync(plan, folder, records) is None
+    check_mlflow(folder, plan)
+
+
+def test_a_server_that_does_not_answer_is_given_up(
+    filled: tuple[Plan, Path, list[Record]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, folder, records = filled
+    hanging = threading.Event()
+    monkeypatch.setattr(RunWriter, "write", lambda *arguments: hanging.wait(60))
+    sink = make_sink(plan, folder)
+    sink.start(records)
+    began = time.monotonic()
+    told = sink.close(patience=2.0)
+    hanging.set()
+    assert told is not None and "no answer for 2 s" in told
+    assert time.monotonic() - began < 30
+
+
+def test_a_run_that_mlflow_refuses_keeps_no_other_out(
+    filled: tuple[Plan, Path, list[Record]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, folder, records = filled
+    from mlflow.exceptions import MlflowException
+
+    bad = next(record["id"] for record in records if record["cell"]["kind"] == "transfer")
+    real = RunWriter._write
+
+    def refuse(self: RunWriter, run: Any) -> None:
+        if run.key == bad:
+            raise MlflowException.invalid_parameter_value("not like this")
+        real(self, run)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunWriter, "_write", refuse)
+        told = _sync(plan, folder, records, bulk=False)
+    assert "refused 1 runs (not like this)" in told
+    _, children = mlflow_runs(folder)
+    assert bad not in {run.data.tags["cell"] for run in children}
+    assert len(children) == sum(cell.kind == "transfer" for cell in plan.cells) - 1
+    assert _sync(plan, folder, records) is None
+    check_mlflow(folder, plan)
+
+
+def test_what_a_lost_answer_has_doubled_is_deleted(
+    filled: tuple[Plan, Path, list[Record]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server creates the run although the client hears of an error only."""
+    plan, folder, records = filled
+    from mlflow.tracking import MlflowClient
+
+    real, lost = MlflowClient.create_run, []
+
+    def lose_some(self: Any, *arguments: Any, **options: Any) -> Any:
+        run = real(self, *arguments, **options)
+        if "cell" in options["tags"] and not lost:
+            lost.append(real(self, *arguments, **options).info.run_id)
+            raise ConnectionError("timed out")
+        return run
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "create_run", lose_some)
+        assert _sync(plan, folder, records, bulk=False) is None
+    assert lost
+    check_mlflow(folder, plan)
+
+
+def test_a_number_that_differs_from_the_ledgers_is_put_right(
+    filled: tuple[Plan, Path, list[Record]],
+) -> None:
+    plan, folder, records = filled
+    assert _sync(plan, folder, records) is None
+    from mlflow.tracking import MlflowClient
+
+    _, children = mlflow_runs(folder)
+    client = MlflowClient(tracking_uri=default_tracking_uri(folder))
+    old = children[0].data.metrics["transfer/score"] - 0.5
+    stamp = children[0].info.end_time - 1000
+    client.log_metric(children[0].info.run_id, "transfer/score", old, stamp, 0)
+    check_mlflow(folder, plan)  # an older value changes nothing
+    client.log_metric(children[0].info.run_id, "cost/transfer_seconds", 7.0, stamp + 9000, 0)
     assert _sync(plan, folder, records) is None
     check_mlflow(folder, plan)
 
@@ -200,34 +336,6 @@ def test_a_sink_that_never_started_closes(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_run_has_every_parameter(filled: tuple[Plan, Path, list[Record]]) -> None:
-    _, _, records = filled
-    settings = {record["id"]: record["cell"]["settings"] for record in records}
-    transfers = [record for record in records if record["cell"]["kind"] == "transfer"]
-    found = [run_params(record, settings, 3) for record in transfers]
-    assert {tuple(params) for params in found} == {
-        (
-            *("method", "row", "task", "target", "source_1", "source_2", "source_3", "seed"),
-            *("lambda", "schedule", "prompt_length", "position", "init", "solver", "selection"),
-            *("vocabulary", "s", "k", "state", "counterparts"),
-        )
-    }
-    assert {(params["solver"], params["selection"]) for params in found} == {
-        ("closed_form", "none")
-    }
-    for name in ("seed", "lambda", "prompt_length"):
-        assert all(float(params[name]) is not None for params in found)
-    assert {params["lambda"] for params in found} == {"0", "0.5", "-1"}
-    assert {params["prompt_length"] for params in found} == {"5"}
-    assert all(params["source_3"] == "none" for params in found)
-    assert set(run_metrics(transfers[0], 0.1)) == {
-        "transfer/score",
-        "transfer/validation_score",
-        "transfer/similarity",
-        "transfer/gain_over_empty",
-    }
-
-
 @pytest.mark.parametrize("selection", ["none", "source_validation", "target_validation"])
 def test_every_run_says_how_its_prompt_was_carried(
     tmp_path: Path, empty_database: Path, selection: str
@@ -243,24 +351,30 @@ def test_every_run_says_how_its_prompt_was_carried(
         assert (run.data.params["solver"], run.data.params["selection"]) == ("ridge", selection)
 
 
-def test_runs_of_a_program_with_fewer_parameters_get_the_others(
-    filled: tuple[Plan, Path, list[Record]], monkeypatch: pytest.MonkeyPatch
+def test_runs_of_an_older_program_get_what_they_lack(
+    filled: tuple[Plan, Path, list[Record]],
 ) -> None:
+    """It had them right below the sweep's, without its hash, and fewer parameters."""
     plan, folder, records = filled
+    assert _sync(plan, folder, []) is None
+    from mlflow.entities import Metric, Param
+    from mlflow.tracking import MlflowClient
 
-    def older(*arguments: Any) -> dict[str, str]:
-        return {name: text for name, text in run_params(*arguments).items() if name != "selection"}
-
-    with monkeypatch.context() as patched:
-        patched.setattr("sweep.mlflow_sink.run_params", older)
-        assert _sync(plan, folder, records) is None
-    _, children = mlflow_runs(folder)
-    assert all("selection" not in run.data.params for run in children)
+    (parent,), _ = mlflow_runs(folder)
+    client = MlflowClient(tracking_uri=default_tracking_uri(folder))
+    older = {}
+    for record in records:
+        if record["cell"]["kind"] == "transfer":
+            tags = {"cell": record["id"], "mlflow.parentRunId": parent.info.run_id}
+            run_id = client.create_run(parent.info.experiment_id, tags=tags).info.run_id
+            score = Metric("transfer/score", record["result"]["score"], 1, 0)
+            client.log_batch(run_id, [score], [Param("task", record["cell"]["task"])])
+            client.set_terminated(run_id)
+            older[record["id"]] = run_id
     assert _sync(plan, folder, records) is None
     check_mlflow(folder, plan)
-    _, again = mlflow_runs(folder)
-    assert {run.data.params["selection"] for run in again} == {"none"}
-    assert {run.info.run_id for run in again} == {run.info.run_id for run in children}
+    _, children = mlflow_runs(folder)
+    assert {run.data.tags["cell"]: run.info.run_id for run in children} == older
 
 
 def test_the_spec_may_name_another_place(tmp_path: Path) -> None:
@@ -272,34 +386,3 @@ def test_the_spec_may_name_another_place(tmp_path: Path) -> None:
     assert sink.close() is None
     assert (tmp_path / "elsewhere.db").is_file()
     assert not (tmp_path / "mlflow.db").exists()
-
-
-def test_runs_of_hard_prompts_have_every_parameter_and_their_own_gain() -> None:
-    cell = {
-        "kind": "transfer",
-        "row": "agreement",
-        "method": "pez",
-        "task": "one",
-        "target": "t",
-        "sources": ["a"],
-        "counterparts": ["b", "c"],
-        "seed": 1,
-        "weight": None,
-        "schedule": "none",
-        "inputs": ["x"],
-        "settings": {"vocabulary": "agreement", "s": 500, "k": 64, "state": "projected"},
-    }
-    soft = {**cell, "row": "ours", "method": "soft", "weight": 0.5, "schedule": "constant"}
-    soft |= {"settings": {"solver": "ridge"}}
-    del soft["counterparts"]
-    hard_params = run_params({"cell": cell}, {"x": {"prompt_length": 10}}, 2)
-    soft_params = run_params({"cell": soft}, {"x": {"prompt_length": 5}}, 2)
-    assert set(hard_params) == set(soft_params)
-    assert all(hard_params.values())
-    assert all(soft_params.values())
-    wanted = {"vocabulary": "agreement", "s": "500", "k": "64", "state": "projected"}
-    assert wanted.items() <= hard_params.items()
-    assert hard_params["counterparts"] == "b+c"
-    assert hard_params["lambda"] == "0"
-    assert hard_params["solver"] == soft_params["vocabulary"] == "none"
-    assert soft_params["k"] == "0"

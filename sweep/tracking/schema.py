@@ -1,0 +1,196 @@
+"""What MLflow is told: parameters, metrics and tags of the run of one transfer result.
+
+Whatever one compares is a parameter, never a tag, and has a value in every run: charts have no
+axis for tags and drop runs that lack a value. ``lambda`` is a number in every run: -1 stands for
+annealing (``schedule`` says so in words), since an axis that mixes numbers and words loses the
+words. Names before the slash of a metric are the sections of MLflow's charts. A run has at most 40
+keys: searches return all of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweep.ledger import Record
+from trainables.ceiling import gap_recovered
+from trainables.settings import TransferSettings, default_of, family_of
+
+ANNEALING_LAMBDA = -1.0
+NONE = "none"
+"""Value of a parameter that means nothing in a run, such as the solver of a hard prompt."""
+NO_SELECTION = str(TransferSettings().selection)
+"""Cells name a selection only where there is one."""
+SCORE = "transfer/score"
+GAIN = "transfer/gain_over_empty"
+GAP = "transfer/gap_recovered"
+SOURCE_SCORE = "source/score"
+COMMIT = "git_commit"
+"""Key of a record's versions: the commit of the folder that the driver was started in."""
+_LONGEST_TAG = 5000
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a transfer's run says about one of the prompts it was carried from.
+
+    Attributes:
+        settings: of the tuning.
+        sources: models tuned together.
+        score: on the source it was tuned on.
+        validation_score: likewise.
+        seconds: of training; all prompts of one tuning say the same.
+        pack: that tuned it.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+    score: float | None = None
+    validation_score: float | None = None
+    seconds: float | None = None
+    pack: str = ""
+
+    @classmethod
+    def of(cls, record: Record) -> "Tuned":
+        """From the record of a ``source`` cell."""
+        cell, result = record["cell"], record["result"]
+        return cls(
+            settings=cell["settings"],
+            sources=tuple(cell["sources"]),
+            score=result.get("score"),
+            validation_score=result.get("validation_score"),
+            seconds=result.get("train_seconds"),
+            pack=record["pack"],
+        )
+
+
+def run_params(
+    record: Record, tuned: Sequence[Tuned], sources: int, names: Mapping[str, str]
+) -> dict[str, str]:
+    """Parameters of a transfer's run: the same keys for every run, each with a value.
+
+    Args:
+        record: of a transfer cell.
+        tuned: the prompts it was carried from, as far as they are known.
+        sources: how many parameters source_1 … source_n there are.
+        names: per alias of a model its name in charts.
+    """
+    cell = record["cell"]
+    tuning = tuned[0].settings if tuned else {}
+    settings, method = cell["settings"], cell["method"]
+    padded = [*(names.get(name, name) for name in cell["sources"]), *[NONE] * sources][:sources]
+    return {
+        "method": method,
+        "row": cell["row"],
+        "task": cell["task"],
+        "target": names.get(cell["target"], cell["target"]),
+        **{f"source_{number}": name for number, name in enumerate(padded, 1)},
+        "seed": str(cell["seed"]),
+        "lambda": f"{weight_of(cell):g}",
+        "schedule": cell["schedule"],
+        "prompt_length": str(tuning.get("prompt_length", settings.get("prompt_length", 0))),
+        "position": str(tuning.get("position", default_of(method, "position") or "prefix")),
+        "init": str(tuning.get("init", default_of(method, "init") or NONE)),
+        "solver": str(settings.get("solver", NONE)),
+        "selection": str(settings.get("selection", NO_SELECTION)),
+        "vocabulary": str(settings.get("vocabulary", NONE)),
+        "s": str(settings.get("s", 0)),
+        "k": str(settings.get("k", 0)),
+        "state": str(settings.get("state", NONE)),
+        "counterparts": "+".join(names.get(x, x) for x in cell.get("counterparts", ())) or NONE,
+    }
+
+
+def weight_of(cell: Mapping[str, Any]) -> float:
+    """λ as a number, :data:`ANNEALING_LAMBDA` under annealing."""
+    return ANNEALING_LAMBDA if cell["schedule"] == "annealing" else float(cell["weight"] or 0.0)
+
+
+def run_metrics(
+    record: Record,
+    tuned: Sequence[Tuned] = (),
+    empty: float | None = None,
+    direct: float | None = None,
+) -> dict[str, float]:
+    """Metrics of a transfer's run; those that are not known are left out.
+
+    Args:
+        record: of a transfer cell.
+        tuned: the prompts it was carried from.
+        empty: score without a prompt on its target and task.
+        direct: mean Direct score there.
+    """
+    result = record["result"]
+    gap = None
+    if empty is not None and direct is not None:
+        gap = gap_recovered(result["score"], empty, direct)
+    found = {
+        SCORE: result.get("score"),
+        "transfer/validation_score": result.get("validation_score"),
+        "transfer/similarity": result.get("similarity"),
+        GAIN: None if empty is None else result["score"] - empty,
+        GAP: gap,
+        SOURCE_SCORE: _mean([item.score for item in tuned]),
+        "source/validation_score": _mean([item.validation_score for item in tuned]),
+        "cost/train_seconds": _train_seconds(tuned),
+        "cost/transfer_seconds": result.get("transfer_seconds"),
+        "text/log_perplexity": result.get("log_perplexity"),
+        "text/dictionary_share": result.get("dictionary_share"),
+    }
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def _train_seconds(tuned: Sequence[Tuned]) -> float | None:
+    """Time of the tunings behind a transfer; prompts tuned together count once."""
+    seconds = {item.sources: item.seconds for item in tuned}
+    known = [value for value in seconds.values() if value is not None]
+    return sum(known) if known and len(known) == len(seconds) else None
+
+
+def run_tags(record: Record, models: Mapping[str, str]) -> dict[str, str]:
+    """Tags of a transfer's run: what says where it comes from and cannot be an axis.
+
+    Args:
+        record: of a transfer cell.
+        models: per alias the model's full name with its revision.
+    """
+    cell, result = record["cell"], record["result"]
+    sources = {
+        f"source_{number}_model": models.get(name, name)
+        for number, name in enumerate(cell["sources"], 1)
+    }
+    found = {
+        "pack": record["pack"],
+        "target_model": models.get(cell["target"], cell["target"]),
+        **sources,
+        "prompt_file": (record["prompt"] or {}).get("file", ""),
+        "nearest_words": str(result.get("nearest_words", "")),
+        "prompt": str(result.get("text", "")),
+        "mlflow.source.git.commit": str(record.get("versions", {}).get(COMMIT, "")),
+    }
+    return {name: text[:_LONGEST_TAG] for name, text in found.items() if text}
+
+
+def run_name(cell: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """What a transfer's run is called in lists."""
+    annealed = cell["schedule"] == "annealing"
+    label = cell["schedule"] if annealed else f"{cell['weight'] or 0:g}"
+    if family_of(cell["method"]) == "hard":
+        label = f"{cell['method']} {cell['row']}"
+    sources = "+".join(names.get(name, name) for name in cell["sources"])
+    target = names.get(cell["target"], cell["target"])
+    return f"{sources} to {target} {cell['task']} {label} s{cell['seed']}"
+
+
+def tuning_label(cell: Mapping[str, Any]) -> str:
+    """What the curves of a tuning are called, without its model and seed."""
+    if family_of(cell["method"]) == "hard":
+        sizes = [f"{key}{cell['settings'][key]}" for key in ("s", "k") if key in cell["settings"]]
+        return "_".join([cell["method"], cell["row"], *sizes])
+    if cell["schedule"] == "constant":
+        return f"lambda_{cell['weight']:g}"
+    return "annealing" if cell["schedule"] == "annealing" else "independent"

@@ -1,0 +1,193 @@
+"""The writer beside the sweep: in the background, and never in its way.
+
+The ledger is the spool: whatever could not be written is in it, and the next run of the same
+command, or ``sweep sync``, catches up.
+"""
+
+import threading
+import time
+from collections.abc import Iterable
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from sweep.ledger import Record
+from sweep.tracking.places import SinkTarget, without_password
+from sweep.tracking.view import RunData, View, milliseconds, sweep_run
+from sweep.tracking.writer import Files, RunWriter
+
+BATCH = 50
+"""Runs written in one go."""
+PATIENCE = 60.0
+"""Seconds without any progress after which :meth:`MlflowSink.close` goes on without MLflow."""
+_GATHER, _LONGEST_GATHER = 0.5, 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
+
+
+class MlflowSink:
+    """Writes the runs of a sweep to MLflow in a thread of its own; never raises into the sweep.
+
+    A server that cannot be reached is tried again after 1, 2, 4, … 30 s; whatever it then lacks is
+    written. :meth:`close` tries once more and tells what is left.
+    """
+
+    def __init__(self, target: SinkTarget, view: View, files: Files, bulk: bool = True) -> None:
+        """Prepare; nothing is written before :meth:`start`.
+
+        Args:
+            target: where the runs go.
+            view: of the sweep; nobody else may use it from now on.
+            files: artifacts of a run.
+            bulk: see :class:`RunWriter`.
+        """
+        self._target = target
+        self._view = view
+        self._files = files
+        self._bulk = bulk
+        self._queue: SimpleQueue[Record | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._status = "FINISHED"
+        self._writer: RunWriter | None = None
+        self._error: Exception | None = None
+        self._refused: list[str] = []
+        self._stumbled = False
+        self._pause = _FIRST_PAUSE
+        self._again = 0.0
+        self._progress = 0
+        self._began = int(1000 * time.time())
+        self._versions: dict[str, Any] = {}
+
+    def start(self, records: Iterable[Record]) -> None:
+        """Start the thread with the ledger's records; later ones come through :meth:`add`."""
+        # Here and not in the thread: Ray imports MLflow too, and two threads that import its parts
+        # at once may leave it half made for good.
+        import mlflow.tracking  # noqa: F401
+
+        for record in records:
+            self._queue.put(record)
+        self._thread = threading.Thread(target=self._work, name="mlflow-sink", daemon=True)
+        self._thread.start()
+
+    def add(self, record: Record) -> None:
+        """Take a new record of the ledger."""
+        self._queue.put(record)
+
+    def close(self, status: str = "FINISHED", patience: float = PATIENCE) -> str | None:
+        """Write what waits and end the parent run.
+
+        Args:
+            status: MLflow status of the parent run: FINISHED, FAILED or KILLED.
+            patience: seconds without any progress to wait for.
+
+        Returns:
+            None, or one sentence on what could not be written and why.
+        """
+        self._status = status
+        if self._thread is None:
+            return None
+        self._queue.put(None)
+        seen, since = self._progress, time.monotonic()
+        while self._thread.is_alive() and time.monotonic() - since < patience:
+            self._thread.join(0.2)
+            if self._progress != seen:
+                seen, since = self._progress, time.monotonic()
+        if self._thread.is_alive():
+            return self._told(f"no answer for {patience:.0f} s")
+        if self._error is not None:
+            return self._told(_first_line(self._error))
+        if self._refused:
+            return without_password(
+                f"MLflow ({self._target.uri}) refused {len(self._refused)} runs"
+                f" ({self._refused[0]}); the ledger is complete"
+            )
+        return None
+
+    def _told(self, reason: str) -> str:
+        return without_password(
+            f"MLflow ({self._target.uri}) could not be written ({reason}); the ledger is complete"
+            f" and the next run of the same command catches up ({self._view.behind} runs behind)"
+        )
+
+    def _work(self) -> None:
+        closing = False
+        while not closing:
+            closing = self._take()
+            if closing or time.monotonic() >= self._again:
+                self._try(closing)
+        if self._error is not None:
+            time.sleep(_FIRST_PAUSE)
+            self._try(closing)
+
+    def _take(self) -> bool:
+        """Take what has come, and wait a moment for more of it; whether that was the last."""
+        now = time.monotonic()
+        waiting = _LONGEST_PAUSE if self._error is None else max(0.0, self._again - now)
+        try:
+            record = self._queue.get(timeout=waiting)
+            until = time.monotonic() + _LONGEST_GATHER
+            while record is not None:
+                self._learn(record)
+                if time.monotonic() > until:
+                    return False
+                record = self._queue.get(timeout=_GATHER)
+        except Empty:
+            return False
+        return True
+
+    def _learn(self, record: Record) -> None:
+        self._began = min(self._began, milliseconds(record["finished"]))
+        self._versions = self._versions or record.get("versions") or {}
+        self._view.learn(record)
+
+    def _try(self, closing: bool) -> None:
+        try:
+            if self._writer is None:
+                parent = sweep_run(self._view.facts, self._began, self._versions)
+                self._writer = RunWriter(
+                    self._target, self._view.facts, self._files, parent, self._bulk
+                )
+                self._progress += 1
+            self._write(self._writer, list(self._view.due(closing)))
+            if closing:
+                if self._stumbled:
+                    self._writer.tidy()
+                self._writer.end(self._status)
+            self._error, self._pause, self._again = None, _FIRST_PAUSE, 0.0
+        except Exception as error:
+            # Its list of what is there may be wrong by now: a new one begins with a new list.
+            self._error, self._writer, self._stumbled = error, None, True
+            self._again = time.monotonic() + self._pause
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    def _write(self, writer: RunWriter, runs: list[RunData]) -> None:
+        for start in range(0, len(runs), BATCH):
+            batch = runs[start : start + BATCH]
+            try:
+                writer.write(batch, self._settle)
+            except Exception as error:
+                if not _is_refusal(error):
+                    raise
+                self._one_by_one(writer, batch)
+
+    def _one_by_one(self, writer: RunWriter, runs: list[RunData]) -> None:
+        """One run that MLflow does not want must not keep the others out."""
+        for run in runs:
+            try:
+                writer.write([run], self._settle)
+            except Exception as error:
+                if not _is_refusal(error):
+                    raise
+                self._refused.append(_first_line(error))
+                self._view.drop(run)
+
+    def _settle(self, run: RunData) -> None:
+        self._view.settle(run)
+        self._progress += 1
+
+
+def _is_refusal(error: Exception) -> bool:
+    return getattr(error, "error_code", None) in _REFUSALS
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,43 @@
+"""A ledger into MLflow: to catch up, or to fill a server that has never seen the sweep."""
+
+from pathlib import Path
+
+from sweep.folder import read_meta
+from sweep.ledger import Ledger
+from sweep.lock import DriverLock
+from sweep.tracking.artifacts import PromptFiles
+from sweep.tracking.facts import facts_of_folder
+from sweep.tracking.places import target_of, without_password
+from sweep.tracking.sink import MlflowSink
+from sweep.tracking.view import View, grouping_of
+from trainables.errors import InputError
+
+
+def sync(folder: Path, uri: str | None = None) -> str:
+    """Write the runs of a sweep's folder that MLflow lacks; nothing else is read or run.
+
+    Args:
+        folder: the sweep's.
+        uri: tracking URI; None takes the spec's, or the database in the folder.
+
+    Returns:
+        One sentence on what is there now.
+
+    Raises:
+        InputError: no sweep's folder, a driver is at work in it, or MLflow cannot be written.
+    """
+    meta = read_meta(folder)
+    with DriverLock(folder):
+        ledger = Ledger(folder)
+        records = list(ledger.records())
+        facts = facts_of_folder(folder, records)
+        target = target_of(folder, uri or meta["spec"]["mlflow"]["tracking_uri"])
+        sink = MlflowSink(target, View(facts, grouping_of(facts)), PromptFiles(folder, facts))
+        sink.start(records)
+        whole = len(records) >= int(meta["planned_cells"])
+        failed = any(True for _ in ledger.failures())
+        late = sink.close("FINISHED" if whole else "FAILED" if failed else "KILLED")
+    if late:
+        raise InputError(late.replace("the next run of the same command", "sweep sync"))
+    count = sum(record["cell"]["kind"] == "transfer" for record in records)
+    return f"{count} results of sweep {facts.name} are in MLflow at {without_password(target.uri)}"

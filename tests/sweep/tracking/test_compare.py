@@ -1,0 +1,114 @@
+"""Links into MLflow's pages, and what a browser shows there."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from sweep.folder import bind
+from sweep.ledger import Ledger
+from sweep.tracking.compare import AXES, axes_of, compare, filter_of, links_text
+from sweep.tracking.places import default_tracking_uri
+from sweep.tracking.sync import sync
+from tests.sweep.samples import plan_of
+from tests.sweep.test_ledger import fill
+from tests.sweep.tracking.browser import Page, browse
+from tests.sweep.tracking.servers import Server, serving
+from trainables.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep's folder with its runs in its database."""
+    folder = tmp_path_factory.mktemp("sweep")
+    plan = plan_of(
+        sources=["A", "B", "C"],
+        tasks=["x/one", "x/two"],
+        methods={"soft": {"lambda": [0, 0.5, "annealing"]}, "pez": {"vocabulary": ["all"]}},
+    )
+    bind(folder, plan, {})
+    fill(Ledger(folder), plan.cells)
+    sync(folder)
+    return folder
+
+
+def test_links_filter_and_choose_axes(sweep: Path) -> None:
+    everything = compare(sweep, {})
+    assert everything.runs == 30
+    assert everything.axes[:2] == ("method", "row")
+    assert everything.table.startswith("http://127.0.0.1:5000/#/experiments/1/runs?searchFilter=")
+    some = compare(sweep, {"method": "soft", "task": "x/two"}, "https://mlflow.example/")
+    assert 0 < some.runs < everything.runs
+    assert some.axes == (
+        *("row", "source_1", "source_2", "lambda"),
+        *("transfer/gain_over_empty", "transfer/score"),
+    )
+    assert some.comparison.startswith("https://mlflow.example/#/compare-runs?runs=%5B%22")
+    assert some.comparison.endswith("&experiments=%5B%221%22%5D")
+    assert some.charts in links_text(some)
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=default_tracking_uri(sweep))
+    tags = client.get_experiment("1").tags
+    for found in (everything, some):
+        key = found.charts.partition("viewStateShareKey=")[2].partition("&")[0]
+        assert f"mlflow.sharedViewState.{key}" in tags
+
+
+def test_mistakes_are_said_in_a_sentence(sweep: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no results of method other in MLflow"):
+        compare(sweep, {"method": "other"})
+    with pytest.raises(InputError, match='--task: found "a\'b"'):
+        compare(sweep, {"task": "a'b"})
+    bind(tmp_path, plan_of(), {})
+    with pytest.raises(InputError, match=r"no mlflow\.db in it yet"):
+        compare(tmp_path, {})
+
+
+def test_axes_are_what_differs() -> None:
+    assert axes_of([{"lambda": "0", "seed": "1"}, {"lambda": "0.5", "seed": "1"}]) == ("lambda",)
+    assert axes_of([{"lambda": "0"}]) == ("target", "task")
+    many = axes_of([dict.fromkeys(AXES, "a"), dict.fromkeys(AXES, "b")])
+    assert many == AXES[:9]
+    assert filter_of("h", {"task": "t"}) == (
+        "tags.kind = 'result' and tags.spec_hash = 'h' and params.task = 't'"
+    )
+
+
+@pytest.mark.slow
+def test_a_browser_shows_the_axes(sweep: Path, tmp_path: Path) -> None:
+    """Select runs in the list and compare them; open the charts and the comparison by link."""
+    labels = "[...document.querySelectorAll('svg text')].map(item => item.textContent)"
+
+    async def visit(page: Page) -> None:
+        await page.open(found.table)
+        rows = ".ag-pinned-left-cols-container .ag-row, .ag-center-cols-container .ag-row"
+        await page.wait(f"document.querySelectorAll('{rows}').length > 3")
+        for number in range(3):
+            box = f"document.querySelector('.ag-row[row-index=\"{number}\"] input[type=checkbox]')"
+            await page.wait(box + " && true")
+            await page.value(f"{box}.click()")
+            await page.wait(f"{box}.checked")
+        button = "[...document.querySelectorAll('button')].find(b => b.innerText == 'Compare')"
+        await page.wait(f"{button} && !{button}.disabled")
+        await page.value(f"{button}.click()")
+        await page.wait("document.body.textContent.includes('Comparing 3 Runs')")
+        await page.wait(f"{labels}.includes('transfer/score')")
+
+        await page.open(found.charts)
+        for axis in found.axes:
+            await page.wait(f"{labels}.includes('{axis}')")
+        await asyncio.sleep(1)
+        await page.picture(tmp_path / "charts.png")
+
+        await page.open(found.comparison)
+        await page.wait(f"document.body.textContent.includes('Comparing {found.runs} Runs')")
+        for axis in ("lambda", "transfer/score"):
+            await page.wait(f"{labels}.includes('{axis}')")
+        await page.picture(tmp_path / "comparison.png")
+
+    with serving(Server(tmp_path, default_tracking_uri(sweep))) as server:
+        found = compare(sweep, {"method": "soft"}, server.uri)
+        browse(tmp_path, visit)
+    for name in ("charts", "comparison"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 20_000

@@ -1,0 +1,92 @@
+"""From a ledger into MLflow, without the plan."""
+
+from pathlib import Path
+
+import pytest
+
+from sweep.folder import bind
+from sweep.ledger import Ledger
+from sweep.lock import DriverLock
+from sweep.plan import Plan
+from sweep.runner import commit_of
+from sweep.tracking.facts import facts_of_folder, facts_of_plan
+from sweep.tracking.places import without_password
+from sweep.tracking.sync import sync
+from tests.sweep.folders import check_mlflow, mlflow_levels, mlflow_runs
+from tests.sweep.samples import plan_of
+from tests.sweep.test_ledger import fill
+from trainables.errors import InputError
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> tuple[Plan, Path]:
+    plan = plan_of(sources=["A", "B", "C"], targets=["T", "A"], seeds=2, direct=True)
+    bind(tmp_path, plan, {})
+    fill(Ledger(tmp_path, {"git_commit": "c0ffee"}), plan.cells)
+    return plan, tmp_path
+
+
+def test_a_fresh_server_is_filled_from_a_ledger(sweep: tuple[Plan, Path]) -> None:
+    plan, folder = sweep
+    uri = f"sqlite:///{folder / 'elsewhere.db'}"
+    transfers = sum(cell.kind == "transfer" for cell in plan.cells)
+    for _ in range(2):
+        assert sync(folder, uri) == f"{transfers} results of sweep small are in MLflow at {uri}"
+    check_mlflow(folder, plan, uri)
+    assert not (folder / "mlflow.db").exists()
+    (parent,) = mlflow_levels(uri)["sweep"]
+    assert parent.data.tags["mlflow.source.git.commit"] == "c0ffee"
+    (pack, *_) = mlflow_levels(uri)["pack"]
+    (given,) = pack.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("x/one", plan.resolved.tasks[0].digest)
+
+
+def test_a_ledger_says_what_its_plan_says(sweep: tuple[Plan, Path]) -> None:
+    plan, folder = sweep
+    records = list(Ledger(folder).records())
+    assert facts_of_folder(folder, records) == facts_of_plan(plan)
+    # Row Direct of a place of which one seed is missing is no level yet.
+    gone = next(cell for cell in plan.direct if cell.target == "T")
+    kept = [record for record in records if record["id"] != gone.id]
+    planned = dict(facts_of_plan(plan).direct)
+    del planned[gone.method, "T", gone.task]
+    assert facts_of_folder(folder, kept).direct == planned
+
+
+def test_half_a_sweep(sweep: tuple[Plan, Path]) -> None:
+    plan, folder = sweep
+    cell = next(cell for cell in plan.cells if cell.row == "ours")
+    (folder / "ledger" / cell.id[:2] / f"{cell.id}.json").unlink()
+    sync(folder)
+    (parent,), children = mlflow_runs(folder)
+    assert parent.info.status == "KILLED"
+    assert cell.id not in {run.data.tags["cell"] for run in children}
+    Ledger(folder).fail(cell, "no luck", "pack")
+    sync(folder)
+    (parent,), _ = mlflow_runs(folder)
+    assert parent.info.status == "FAILED"
+
+
+def test_nothing_there_is_said_in_a_sentence(sweep: tuple[Plan, Path], tmp_path: Path) -> None:
+    _, folder = sweep
+    with pytest.raises(InputError, match="sweep sync catches up"):
+        sync(folder, "http://127.0.0.1:9")
+    with DriverLock(folder), pytest.raises(InputError, match="a sweep is running in this folder"):
+        sync(folder)
+    with pytest.raises(InputError, match="no sweep's folder"):
+        sync(tmp_path / "other")
+
+
+def test_the_commit_of_a_folder(tmp_path: Path) -> None:
+    assert commit_of(tmp_path) == {}
+    assert commit_of(tmp_path / "missing") == {}
+
+
+def test_passwords_in_addresses_are_not_shown(sweep: tuple[Plan, Path]) -> None:
+    _, folder = sweep
+    with pytest.raises(InputError) as told:
+        sync(folder, "http://me:secret-word@127.0.0.1:9")
+    assert "secret-word" not in str(told.value)
+    assert "http://me:***@127.0.0.1:9" in str(told.value)
+    shown = without_password("a postgresql+psycopg2://u:p:w@h/d and http://127.0.0.1:9/x@y")
+    assert shown == "a postgresql+psycopg2://u:***@h/d and http://127.0.0.1:9/x@y"
