@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.membership import SOURCE, Membership, membership
+from analysis.membership import SOURCE, Membership, membership, sets_of
 from analysis.statistics import LEVEL, t_quantile
 
 UNITS = (SOURCE, "task", "target", "seed")
@@ -167,9 +167,7 @@ def _note(found: Sequence[_Unit], free: Sequence[_Unit]) -> str:
     few = [f"{unit.levels} {unit.name}s" for unit in free if unit.levels < LEAST_LEVELS]
     notes = []
     if fixed:
-        notes.append(
-            f"There is one {' and one '.join(fixed)}: the interval does not reach beyond."
-        )
+        notes.append(f"There is one {' and one '.join(fixed)}: the interval does not reach beyond.")
     if few:
         notes.append(f"With {' and '.join(few)} the interval is rough.")
     return " ".join(notes)
@@ -177,7 +175,7 @@ def _note(found: Sequence[_Unit], free: Sequence[_Unit]) -> str:
 
 def _means(y: Numbers, units: Sequence[_Unit], count: int, generator: Any) -> Numbers:
     """Weighted means of ``count`` draws; NaN where a draw leaves no row."""
-    sets = [_sets(unit.members) for unit in units]
+    sets = [sets_of(unit.members) for unit in units]
     # The unit with the most sets is summed last; rows alike in all others are one group.
     order = sorted(range(len(units)), key=lambda place: -int(sets[place].max()))
     inner, outer = order[-1], order[:-1]
@@ -202,18 +200,6 @@ def _means(y: Numbers, units: Sequence[_Unit], count: int, generator: Any) -> Nu
         with np.errstate(invalid="ignore"):
             means.append(top.sum(axis=0) / np.where(weight > 0, weight, math.nan))
     return np.concatenate(means)
-
-
-def _sets(members: Membership) -> npt.NDArray[np.int64]:
-    """Number of the row's set of levels."""
-    if members.single:
-        return members.level
-    starts = np.flatnonzero(np.diff(members.row, prepend=-1))
-    # A set is told apart by two sums of irregular numbers, one per level.
-    marks = np.random.default_rng(1).random((2, len(members.names)))
-    sums = np.stack([np.add.reduceat(mark[members.level], starts) for mark in marks], axis=1)
-    _, code = np.unique(sums.round(9), axis=0, return_inverse=True)
-    return np.asarray(code, dtype=np.int64).reshape(-1)
 
 
 def _set_weights(unit: _Unit, code: npt.NDArray[np.int64], counts: Numbers) -> Numbers:
@@ -260,7 +246,7 @@ def _noise(y: Numbers, units: Sequence[_Unit]) -> float:
     """Variance of the mean from noise about additive means of the units; 0 where none is left."""
     left, used = y - y.mean(), 1
     for unit in units:
-        code = _sets(unit.members)
+        code = sets_of(unit.members)
         counts = np.bincount(code)
         left = left - (np.bincount(code, left) / np.maximum(counts, 1))[code]
         used += int((counts > 0).sum()) - 1

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 New = Callable[[float, float], "Figure"]
 TERM_NAMES = {
-    "source": "source model", "pair": "source set as a whole", "row": "kind of prompt",
+    "source": "source model", "pair": "source set", "sources": "source set",
+    "row": "prompt kind",
     "weight_label": "λ", "k": "K",
 }  # fmt: skip
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -45,16 +46,18 @@ def variance_bars(new: New, table: pd.DataFrame) -> "Figure":
     low, high = (100 * table[end].to_numpy() for end in ("low", "high"))
     place = np.arange(len(table))
     axes.barh(place, share, height=0.62, color=COLOURS[0], alpha=0.55)
-    # The share of all data may lie outside its percentile interval where levels are few.
     axes.hlines(place, low, high, color="#222222", linewidth=1.2)
-    for y, value, end in zip(place, share, np.fmax(share, np.nan_to_num(high)), strict=True):
+    for y, value, end in zip(
+        place.tolist(), share, np.fmax(share, np.nan_to_num(high)), strict=True
+    ):
         axes.text(end + 1, y, f"{value:.0f} %", va="center", size=8)
     axes.set_yticks(place, names)
     axes.invert_yaxis()
     axes.set_xlim(0, max(float(np.nanmax([*share, *high])) * 1.12, 5))
     axes.set_xlabel("share of the variance, %")
     axes.tick_params(axis="y", length=0)
-    fig.subplots_adjust(left=0.3, right=0.97, top=1 - 0.1 / height, bottom=0.5 / height)
+    left = (0.25 + 0.068 * max(len(name) for name in names)) / 7.2
+    fig.subplots_adjust(left=left, right=0.97, top=1 - 0.1 / height, bottom=0.5 / height)
     return fig
 
 
@@ -92,9 +95,10 @@ def interaction_plot(
             label=sources_name(str(name)),
         )
     axes.axhline(0, color=QUIET, linewidth=0.8)
-    slant = max(len(str(name)) for name in table.columns) > 9
+    slant = 0.075 * max(len(str(name)) for name in table.columns) > wide / table.shape[1]
     axes.set_xticks(place, [str(name) for name in table.columns],
                     rotation=25 if slant else 0, ha="right" if slant else "center")  # fmt: skip
+    axes.set_xlim(-0.5, table.shape[1] - 0.5)
     axes.set_ylabel(label)
     axes.grid(axis="y", color="#EEEEEE")
     axes.set_axisbelow(True)

@@ -17,7 +17,7 @@ from analysis.dependence_figures import (
     term_name,
     variance_bars,
 )
-from analysis.effects import DIFFERENCES, ROPE, effect_table, overall
+from analysis.effects import ROPE, effect_table, hard_differences, overall, paired
 from analysis.families import HARD, SOFT, has, of_family
 from analysis.figures import drawing, encoded
 from analysis.importance import LABEL, importance
@@ -63,7 +63,7 @@ def dependence_section(frame: pd.DataFrame) -> Markup:
 
 def _section(frame: pd.DataFrame, family: str) -> Markup:
     name, words, row = QUESTIONS[family]
-    pairs = DIFFERENCES[family](frame)
+    pairs = _PAIRS[family](frame)
     moved = frame[(frame["kind"] == "transfer") & (frame["family"] == family)]
     moved = moved.assign(**{_GAIN: 100 * moved["gain_over_empty"]})
     parts = [
@@ -81,6 +81,16 @@ def _section(frame: pd.DataFrame, family: str) -> Markup:
         Markup("</section>"),
     ]
     return Markup("\n").join(parts)
+
+
+def _soft_pairs(frame: pd.DataFrame) -> pd.DataFrame:
+    """As :func:`analysis.effects.soft_differences`, the weights chosen in one pass."""
+    moved = frame[(frame["kind"] == "transfer") & (frame["family"] == SOFT)]
+    on = ["combination", "sources", "task", "target", "seed"]
+    return paired(chosen_rows(moved), moved[moved["row"] == "baseline"], on)
+
+
+_PAIRS = {SOFT: _soft_pairs, HARD: hard_differences}
 
 
 def _effects(pairs: pd.DataFrame, name: str, words: str) -> list[Markup]:
@@ -160,8 +170,7 @@ def shares_sentence(found: Shares, check: pd.DataFrame) -> str:
     """The largest shares, the Shapley check, the design's fill and what weakens it all."""
     top = found.table.sort_values("share", ascending=False, kind="stable").head(3)
     named = ", ".join(
-        f"{term_name(line['term'])} {100 * line['share']:.0f} %"
-        f"{_ends(line['low'], line['high'])}"
+        f"{term_name(line['term'])} {100 * line['share']:.0f} %{_ends(line['low'], line['high'])}"
         for line in top.to_dict("records")
     )
     mains = check[check["term"] != REST].sort_values("share", ascending=False, kind="stable")
@@ -249,7 +258,7 @@ def _stability(frame: pd.DataFrame, family: str) -> list[Markup]:
 def _range(known: pd.DataFrame) -> str:
     if known.empty:
         return DASH
-    low, high = known.loc[known["value"].idxmin()], known.loc[known["value"].idxmax()]
+    low, high = known.iloc[known["value"].argmin()], known.iloc[known["value"].argmax()]
     return (
         f"{points(low['value'], signed=True)} ({low['name']}) to "
         f"{points(high['value'], signed=True)} ({high['name']})"
@@ -281,7 +290,7 @@ def _importance(candidates: pd.DataFrame) -> list[Markup]:
     if len(table) < 2:
         return []
     lines = [
-        (term_name(str(setting).replace("sources", "pair")), [f"{100 * share:.0f} %", str(values)])
+        (term_name(str(setting)), [f"{100 * share:.0f} %", str(values)])
         for setting, share, values in table.itertuples(index=False)
     ]
     return [
@@ -363,5 +372,3 @@ def _p_value(p: float) -> str:
     if p != p:
         return DASH
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-

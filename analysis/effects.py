@@ -20,7 +20,18 @@ CASE = ["sources", "task", "target"]
 """What makes a case."""
 _HARD_KEY = ["method", "combination", "sources", "task", "target", "seed"]
 _DECIMALS = 9
-_COLUMNS = ["family", "combination", "counterparts", "s", "k", *CASE, "seed", "ours", "baseline", "difference"]
+_COLUMNS = [
+    "family",
+    "combination",
+    "counterparts",
+    "s",
+    "k",
+    *CASE,
+    "seed",
+    "ours",
+    "baseline",
+    "difference",
+]
 
 Numbers = npt.NDArray[np.float64]
 
@@ -99,9 +110,7 @@ def overall(pairs: pd.DataFrame, replicates: int = 2000) -> Crossed:
     return crossed_interval(pairs, "difference", replicates=replicates)
 
 
-def effect_table(
-    pairs: pd.DataFrame, by: Sequence[str] = (), rope: float = ROPE
-) -> pd.DataFrame:
+def effect_table(pairs: pd.DataFrame, by: Sequence[str] = (), rope: float = ROPE) -> pd.DataFrame:
     """Effects per group: size, interval, tests, superiority and win/tie/loss.
 
     The unit of Wilcoxon's signed-rank test is a case (its mean over seeds): seeds are repeats.
@@ -190,11 +199,12 @@ def welch_counts(table: pd.DataFrame, alpha: float = 0.05) -> dict[str, int]:
     """
     from scipy.stats import ttest_ind_from_stats
 
-    test = ttest_ind_from_stats(
-        table["ours"], table["ours_sd"], table["n"],
-        table["baseline"], table["baseline_sd"], table["n"], equal_var=False,
-    )  # fmt: skip
-    difference = (table["ours"] - table["baseline"]).round(_DECIMALS).to_numpy()
+    ours, ours_sd, base, base_sd, n = (
+        table[name].to_numpy(dtype=np.float64)
+        for name in ("ours", "ours_sd", "baseline", "baseline_sd", "n")
+    )
+    test = ttest_ind_from_stats(ours, ours_sd, n, base, base_sd, n, equal_var=False)
+    difference = (ours - base).round(_DECIMALS)
     clear = np.asarray(test.pvalue) < alpha
     return {
         "up": int((difference > 0).sum()),

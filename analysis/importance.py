@@ -49,7 +49,7 @@ def importance(
     level = frame.groupby(["task", "target"], observed=True)[value].transform("mean")
     text = {name: frame[name].astype("string").fillna(_MISSING) for name in names}
     table = pd.DataFrame({**text, "value": (frame[value] - level).to_numpy()})
-    points = table.groupby(names, as_index=False, observed=True)["value"].mean()
+    points = table.groupby(names, observed=True)[["value"]].mean().reset_index()
     if len(points) < LEAST_POINTS or points["value"].nunique() < 2:
         return empty
     points = points.sort_values("value", kind="stable")
@@ -63,11 +63,13 @@ def importance(
 
 def _ped_anova(points: pd.DataFrame, names: Sequence[str]) -> dict[str, float]:
     import optuna  # imported late: it costs more than the rest of a report
-    from optuna.distributions import CategoricalDistribution
+    from optuna.distributions import BaseDistribution, CategoricalDistribution
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
     from optuna.trial import create_trial
 
-    choices = {name: CategoricalDistribution(sorted(points[name].unique())) for name in names}
+    choices: dict[str, BaseDistribution] = {
+        name: CategoricalDistribution(sorted(points[name].unique())) for name in names
+    }
     trials = [
         create_trial(
             value=line["value"], params={name: line[name] for name in names}, distributions=choices

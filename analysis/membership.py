@@ -111,3 +111,15 @@ def joined(one: Membership, two: Membership) -> tuple[Codes, Codes, Codes]:
     first = np.repeat(np.arange(len(one.row)), times)
     within = np.arange(len(first)) - np.repeat(np.cumsum(times) - times, times)
     return one.row[first], first, start[one.row[first]] + within
+
+
+def sets_of(members: Membership) -> Codes:
+    """Per row, the number of its set of levels."""
+    if members.single:
+        return members.level
+    starts = np.flatnonzero(np.diff(members.row, prepend=-1))
+    # A set is told apart by two sums of irregular numbers, one per level.
+    marks = np.random.default_rng(1).random((2, len(members.names)))
+    sums = np.stack([np.add.reduceat(mark[members.level], starts) for mark in marks], axis=1)
+    _, code = np.unique(sums.round(9), axis=0, return_inverse=True)
+    return np.asarray(code, dtype=np.int64).reshape(-1)

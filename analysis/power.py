@@ -118,7 +118,7 @@ def seeds_needed(
 
 def spread(pairs: pd.DataFrame) -> Spread:
     """Method-of-moments split of the variance of differences into between cases and seeds."""
-    pairs = pairs.groupby([*CASE, "seed"], as_index=False, observed=True)["difference"].mean()
+    pairs = pairs.groupby([*CASE, "seed"], observed=True)[["difference"]].mean().reset_index()
     groups = pairs.groupby(CASE, observed=True)["difference"]
     counts, means = groups.size().to_numpy(dtype=np.float64), groups.mean().to_numpy()
     n, m = len(pairs), len(counts)

@@ -1,6 +1,6 @@
 """Shapley (LMG) shares of R²: a check of the variance shares that assumes no random effects."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 from math import factorial
 
 import numpy as np
@@ -58,9 +58,7 @@ def shapley_shares(
     return pd.DataFrame({"term": [*names, REST], "share": [*shares, rest]})
 
 
-def _normal(
-    blocks: list[object], y: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+def _normal(blocks: list[object], y: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
     """Normal equations of all indicators, centred; and the place of every block in them."""
     from scipy.sparse import hstack
 
@@ -68,7 +66,7 @@ def _normal(
     means = np.asarray(wide.mean(axis=0)).ravel()
     gram = (wide.T @ wide).toarray() - wide.shape[0] * np.outer(means, means)
     ends = np.cumsum([0, *(block.shape[1] for block in blocks)])  # type: ignore[attr-defined]
-    places = [np.arange(start, end) for start, end in zip(ends[:-1], ends[1:], strict=True)]
+    places = [np.arange(start, end) for start, end in pairwise(ends)]
     return gram, wide.T @ y, places
 
 
