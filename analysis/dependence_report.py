@@ -193,8 +193,8 @@ def _interaction(pairs: pd.DataFrame, name: str) -> list[Markup]:
     if pairs["task"].nunique() < 2 or pairs[lines].nunique() < 2:
         return []
     label = f"{name}, points"
-    caption = "Mean over seeds and targets. Lines that run alike mean that source set and task add up; " \
-        "lines that cross, that the best source set depends on the task."  # fmt: skip
+    caption = "Mean over seeds and targets. Lines that run alike: source set and task add up; " \
+        "lines that cross: the best source set depends on the task."  # fmt: skip
     shown = [_h3("Source set and task together")]
     with drawing() as new:
         figure = interaction_plot(new, pairs, "difference", "task", lines, label)
@@ -245,7 +245,7 @@ def _stability(frame: pd.DataFrame, family: str) -> list[Markup]:
         flips = part[part["flips"].astype(bool)]["name"]
         entries.append(", ".join(flips) or "none")
         lines.append((str(number), entries))
-    note = "Every number computed anew without each model (as source and target) and each task; λ " \
+    note = "Every number computed anew without each model (as source, as target) and task; λ " \
         "chosen anew. Points; the model or task in brackets is the one left out."  # fmt: skip
     heads = ("All", "Without one model", "Without one task", "Sign changes without")
     return [

@@ -114,7 +114,8 @@ def effect_table(pairs: pd.DataFrame, by: Sequence[str] = (), rope: float = ROPE
     """Effects per group: size, interval, tests, superiority and win/tie/loss.
 
     The unit of Wilcoxon's signed-rank test is a case (its mean over seeds): seeds are repeats.
-    Cases that share a model or task are taken as independent, which the interval does not. Holm's correction runs over the groups.
+    Cases that share a model or task are taken as independent, which the interval does not.
+    Holm's correction runs over the groups.
 
     Args:
         pairs: of :func:`paired`.

@@ -70,7 +70,7 @@ def _studentized(rows: int, alpha: float) -> float:
 
 
 def _friedman(each: pd.DataFrame) -> float:
-    """p by the χ² approximation, corrected for ties; NaN where all rows tie everywhere."""
+    """The p-value by the χ² approximation, corrected for ties; NaN where all rows tie."""
     from scipy.special import chdtrc
 
     n, k = each.shape

@@ -16,7 +16,7 @@ REST = "interactions and noise"
 def shapley_shares(
     frame: pd.DataFrame, value: str, factors: tuple[str, ...] = MAINS
 ) -> pd.DataFrame:
-    """Share of every main factor in R², averaged over all orders of entry (Lindeman, Merenda, Gold).
+    """Share of every main factor in R², averaged over all orders (Lindeman, Merenda, Gold).
 
     R² of a set of factors is that of least squares on their indicators (for sources: shares of the
     models), so that factors may overlap or nest and the design may have holes.
