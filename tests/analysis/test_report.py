@@ -287,7 +287,7 @@ def test_baseline_without_ours_and_ours_without_baseline(tmp_path):
 def test_several_targets_each_have_their_section(tmp_path):
     build(tmp_path, Design(TWO, ("elk", "fox"), ("mini/a",), (0.0, 0.3), (0, 1)))
     page = report_of(tmp_path)
-    assert page.tags.count("img") == 6
+    assert page.tags.count("img") == 6 + 2
     assert {"target-1", "target-2"} <= set(page.ids)
     assert "Best transfer to fox" in page.text
 
