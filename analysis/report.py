@@ -16,6 +16,7 @@ from analysis.best_prompts import best_prompts
 from analysis.calibrated import calibration_table, missing_note
 from analysis.ceiling import gap_note, gap_table
 from analysis.combinations import parts, titled
+from analysis.dependence_report import dependence_section
 from analysis.families import HARD, SOFT, has, of_family
 from analysis.figures import gain_heatmap, similarity_points, similarity_scatter, weight_curves
 from analysis.hard_report import HardReport, hard_report
@@ -198,6 +199,7 @@ def render(sweep: Sweep, select_lambda: str = "pair") -> str:
         sources=[_sources(*item) for item in split if source_models(item[1])],
         prompts=best_prompts(soft),
         hard=hard,
+        dependence=dependence_section(frame),
         readability_scatter=_readability(hard),
         missing=_missing(sweep, split),
         failures=_failure_groups(sweep.failures),

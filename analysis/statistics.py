@@ -54,7 +54,7 @@ def t_interval(values: Iterable[float], level: float = LEVEL) -> Interval:
     return Interval(mean, mean - half, mean + half, n)
 
 
-def t_quantile(degrees: int, level: float = LEVEL) -> float:
+def t_quantile(degrees: float, level: float = LEVEL) -> float:
     """Half-width, in standard errors, of a two-sided t-interval with ``degrees`` of freedom."""
     from scipy.special import stdtrit  # imported late: scipy costs as much as all the rest
 

@@ -1,0 +1,202 @@
+"""Ranks, best of n, stability, importance, and the section of the report made of them all."""
+
+import itertools
+import math
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.best_of_n import best_of_n
+from analysis.dependence_figures import (
+    best_of_n_curve,
+    critical_difference_diagram,
+    interaction_plot,
+    variance_bars,
+)
+from analysis.dependence_report import dependence_section
+from analysis.figures import drawing, encoded
+from analysis.importance import importance
+from analysis.ranks import critical_difference, ranking
+from analysis.results import load
+from analysis.selection import at_choices, choose
+from analysis.stability import NUMBERS, chosen_rows, leave_one_out, soft_numbers
+from analysis.variance import variance_shares
+from tests.analysis.builder import Design, Hard, build
+from tests.analysis.planted import ledger
+
+
+@pytest.fixture(scope="module")
+def sweep() -> pd.DataFrame:
+    return ledger(5, 4, 2, 3, np.random.default_rng(0))
+
+
+def blocks(rows: dict[str, float], count: int, noise: float) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    lines = [
+        {"row": row, "task": str(task), "score": level + noise * rng.normal() + task}
+        for task in range(count)
+        for row, level in rows.items()
+    ]
+    return pd.DataFrame(lines)
+
+
+def test_critical_difference_of_demsar() -> None:
+    # Demšar (2006), table 5: q(0.05) is 2.343 for two, 2.569 for four classifiers over √2 already.
+    assert critical_difference(4, 14) == pytest.approx(2.569 * math.sqrt(20 / 84), rel=1e-3)
+
+
+def test_friedman_as_scipy() -> None:
+    from scipy.stats import friedmanchisquare
+
+    table = blocks({"a": 0.0, "b": 0.5, "c": 0.6, "d": 0.6}, 9, 0.5)
+    wide = table.pivot_table(index="task", columns="row", values="score")
+    found = ranking(table, "row", ["task"])
+    assert found.p == pytest.approx(friedmanchisquare(*wide.to_numpy().T).pvalue)
+    assert found.blocks == 9
+
+
+def test_ranks_need_blocks_and_rows() -> None:
+    assert "too few" in ranking(blocks({"a": 0, "b": 1, "c": 2}, 4, 0.1), "row", ["task"]).note
+    assert "three rows" in ranking(blocks({"a": 0, "b": 1}, 9, 0.1), "row", ["task"]).note
+    equal = ranking(blocks({"a": 0, "b": 0, "c": 0}, 9, 0.0), "row", ["task"])
+    assert (list(equal.ranks), math.isnan(equal.p)) == ([2.0, 2.0, 2.0], True)
+
+
+def test_best_of_n_as_all_subsets() -> None:
+    scores = [(0.2, 0.5), (0.4, 0.3), (0.6, 0.9), (0.8, 0.1)]
+    table = pd.DataFrame(scores, columns=["validation_score", "score"])
+    table = table.assign(target="g", task="t", seed=0)
+    found = best_of_n(table).set_index("n")
+    for n in range(1, 5):
+        subsets = list(itertools.combinations(scores, n))
+        assert found.loc[n, "chosen"] == pytest.approx(np.mean([max(s)[1] for s in subsets]))
+        oracle = np.mean([max(score for _, score in s) for s in subsets])
+        assert found.loc[n, "oracle"] == pytest.approx(oracle)
+    assert best_of_n(table[:0]).empty
+
+
+def test_the_weights_chosen_are_those_of_the_report(tmp_path: Path) -> None:
+    build(tmp_path, Design(targets=("elk", "fox")))
+    frame = load(tmp_path)
+    told = at_choices(frame, choose(frame))
+    assert sorted(chosen_rows(frame)["cell"]) == sorted(told["cell"])
+
+
+def test_leaving_one_out_is_a_plain_filter(sweep: pd.DataFrame) -> None:
+    found = leave_one_out(sweep).set_index(["number", "name"])
+    without = sweep[~sweep["sources"].str.split("+").map(lambda names: "m2" in names)]
+    told = soft_numbers(without)
+    for number, value in told.items():
+        assert found.loc[(number, "m2"), "value"] == pytest.approx(value)
+    told = soft_numbers(sweep[sweep["task"] != "t1"])
+    assert found.loc[("Ours − Baseline", "t1"), "value"] == told["Ours − Baseline"]
+
+
+def test_a_number_that_rests_on_one_task_is_told(sweep: pd.DataFrame) -> None:
+    table = sweep.copy()
+    shift = np.where(table["task"] == "t0", 0.3, -0.05)
+    table["score"] += np.where(table["row"] == "ours", shift, 0)
+    found = leave_one_out(table)
+    flips = found[(found["number"] == "Ours − Baseline") & found["flips"]]
+    assert list(flips["name"]) == ["t0"]
+
+
+def test_leaving_out_the_only_task_leaves_nothing(sweep: pd.DataFrame) -> None:
+    found = leave_one_out(sweep[sweep["task"] == "t0"])
+    assert found.loc[found["left_out"] == "task", "value"].isna().all()
+    assert leave_one_out(sweep[:0]).empty
+
+
+def test_importance_finds_the_planted_setting() -> None:
+    # Only s matters; k and the source set are noise.
+    rng = np.random.default_rng(2)
+    lines = list(itertools.product(range(6), (1, 2, 3, 4), (1, 2, 3, 4), ("t0", "t1")))
+    table = pd.DataFrame(lines, columns=["pair", "s", "k", "task"])
+    table["sources"] = table["pair"].map("m{}".format)
+    level = np.where(table["task"] == "t0", 0.0, 5.0)
+    table["validation_score"] = level + table["s"] + 0.1 * rng.normal(size=len(table))
+    found = importance(table.assign(target="g"))
+    assert found["setting"].iloc[0] == "s"
+    assert found["importance"].iloc[0] > 0.6
+    assert found["importance"].sum() == pytest.approx(1.0)
+
+
+def test_importance_without_anything_to_tell(sweep: pd.DataFrame) -> None:
+    assert importance(sweep[:0]).empty
+    assert importance(sweep.assign(validation_score=0.5)).empty
+
+
+def test_figures_are_drawn(sweep: pd.DataFrame) -> None:
+    shares = variance_shares(sweep, "score", replicates=20)
+    ranks = ranking(blocks({"a": 0, "b": 1, "c": 1.1, "d": 2}, 9, 0.5), "row", ["task"])
+    with drawing() as new:
+        figures = [
+            variance_bars(new, shares.table),
+            interaction_plot(new, sweep, "score", "task", "sources", "score"),
+            critical_difference_diagram(new, ranks),
+            best_of_n_curve(new, best_of_n(sweep[sweep["row"] == "ours"])),
+        ]
+        files = [encoded(figure, "svg") for figure in figures]
+    assert all(file.startswith(b"<?xml") for file in files)
+    bars = figures[0].axes[0]
+    assert len(bars.patches) == len(shares.table)
+    assert [bar.get_width() for bar in bars.patches] == pytest.approx(100 * shares.table["share"])
+    # Two rows a tenth apart are joined, the best and the worst are not.
+    assert sum(line.get_linewidth()[0] == 3 for line in figures[2].axes[0].collections) >= 1
+
+
+def test_the_section_says_what_was_planted(sweep: pd.DataFrame) -> None:
+    text = str(dependence_section(sweep))
+    assert 'id="dependence-soft"' in text
+    plain = re.sub(r"<[^>]+>", " ", text)
+    effect = re.search(r"Ours − Baseline is ([+−][\d.]+) points over (\d+) pairs", plain)
+    assert effect is not None
+    assert float(effect[1].replace("−", "-")) == pytest.approx(2.0, abs=0.5)
+    assert int(effect[2]) == 10 * 4 * 2 * 3
+    assert "it excludes 0" in plain
+    assert "Conditional on the settings" in plain
+    assert text.count("<figure>") >= 4
+
+
+def test_hard_prompts_have_their_own_section(tmp_path: Path) -> None:
+    build(tmp_path, Design(hard=Hard(s=(16, 64), k=(2, 4))))
+    text = str(dependence_section(load(tmp_path)))
+    assert text.count("<section") == 2
+    assert "agreement − all words is" in text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda frame: frame[frame["seed"] == 0],
+        lambda frame: frame[frame["task"] == "t0"],
+        lambda frame: frame[frame["sources"] == "m0+m1"],
+        lambda frame: frame[frame["row"] == "ours"],
+        lambda frame: frame.sample(frac=0.3, random_state=0),
+        lambda frame: frame[:1],
+        lambda frame: frame[:0],
+        lambda frame: frame.assign(score=0.5, validation_score=0.5, gain_over_empty=0.0),
+        lambda frame: frame.assign(gain_over_empty=float("nan")),
+    ],
+    ids=["seed", "task", "pair", "no baseline", "holes", "one", "none", "equal", "no empty"],
+)
+def test_degenerate_designs_give_a_section_not_a_crash(sweep: pd.DataFrame, change: object) -> None:
+    frame = change(sweep)  # type: ignore[operator]
+    text = str(dependence_section(frame))
+    assert bool(text) == bool(len(frame))
+    assert "nan" not in re.sub(r"<[^>]+>", " ", text)
+    for family in NUMBERS:
+        leave_one_out(frame, NUMBERS[family])
+
+
+@pytest.mark.slow
+def test_many_rows_take_seconds() -> None:
+    frame = ledger(20, 7, 3, 5, np.random.default_rng(0))
+    start = time.process_time()
+    dependence_section(frame)
+    assert len(frame) > 99_000
+    assert time.process_time() - start < 40
