@@ -1,9 +1,9 @@
 """Does anything known of a source set predict its gain? Two plain models and an honest verdict.
 
-Both models are ridge regressions on standardised features whose strength is chosen by an inner
-cross-validation over the same kind of groups as the outer one. *Gain* predicts the gain itself,
-*rank* the rank of a source set among those of the same target and task, from features centred there
-likewise.
+Both are ridge regressions on standardised features whose strength is chosen by an inner
+cross-validation over the same kind of groups as the outer one. *Gain* predicts the gain itself.
+*Rank* predicts the rank of a source set among those of the same target and task, from features
+centred there likewise; it is what orders source sets and what the verdict is about.
 
 Validation leaves out all that a group has touched: a source model with every source set it is in,
 or a task. The question is whether source sets of one target and task (a *block*) come out in the
@@ -88,6 +88,9 @@ class Problem:
 
 
 Grouping = Callable[[Problem], list[Indices]]
+ORDERING = "rank"
+"""Model that orders source sets, and whose skill the verdict rests on: of the gain model, held-out
+predictions of different groups differ by a level that says nothing of the order."""
 GROUPINGS: dict[str, Grouping] = {
     "source": Problem.leave_source,
     "task": Problem.leave_task,
@@ -327,14 +330,16 @@ class Forecast:
 
     Attributes:
         fitted: the gain model, fitted on everything.
+        ordering: the rank model, likewise.
         names: its features.
-        skills: of both models under both groupings, those of ``gain`` first.
+        skills: of both models under both groupings, those of :data:`ORDERING` first.
         half_width: of the uncertainty interval; NaN where nothing could be held out.
         held_out: per grouping, the held-out predictions of the gain [n].
         table: the observations.
     """
 
     fitted: Ridge
+    ordering: Ridge
     names: tuple[str, ...]
     skills: tuple[Skill, ...]
     half_width: float
@@ -343,23 +348,32 @@ class Forecast:
 
     @property
     def better(self) -> bool:
-        """Whether the gain model orders better than chance, for new sources and new tasks alike."""
-        return all(item.better for item in self.skills if item.model == "gain")
+        """Whether it orders better than chance, for new sources and new tasks alike."""
+        return all(item.better for item in self.skills if item.model == ORDERING)
 
     def sentence(self) -> str:
         """In a sentence or two, whether the predictions are worth anything."""
-        return " ".join(item.sentence() for item in self.skills if item.model == "gain")
+        return " ".join(item.sentence() for item in self.skills if item.model == ORDERING)
 
     def predict(self, table: pd.DataFrame) -> pd.DataFrame:
-        """``predicted``, ``low`` and ``high`` for every row of a table with the features.
+        """``order``, ``predicted``, ``low`` and ``high`` for rows of a table with the features.
 
-        The interval is the prediction ± what :data:`COVERAGE` of the held-out gains lay within
-        (the wider one of the two groupings). A missing feature counts as the mean.
+        ``order`` is what the rank model makes of a row among those of its target and task, from
+        -1/2 (expected last) to 1/2. The interval is the predicted gain ± what :data:`COVERAGE` of
+        the held-out gains lay within (the wider one of the two groupings). A missing feature
+        counts as the mean.
         """
         x = table[list(self.names)].to_numpy(dtype="float64")
         found = self.fitted.predict(np.where(np.isnan(x), self.fitted.mean, x))
+        centred = x.copy()
+        blocks = np.asarray(table.groupby(["target", "task"]).ngroup(), dtype=np.int64)
+        for rows in block_rows(blocks):
+            centred[rows] -= x[rows].mean(0)
         return table.assign(
-            predicted=found, low=found - self.half_width, high=found + self.half_width
+            order=self.ordering.predict(np.where(np.isnan(centred), 0.0, centred)),
+            predicted=found,
+            low=found - self.half_width,
+            high=found + self.half_width,
         )
 
 
@@ -381,7 +395,7 @@ def forecast(
     scores = table["source_score"].to_numpy(dtype="float64") if "source_score" in table else None
     skills = tuple(
         skill(part, grouping, model, scores, permutations)
-        for model in MODELS
+        for model in sorted(MODELS, key=lambda name: name != ORDERING)
         for grouping in GROUPINGS
     )
     found = {grouping: held_out(part, grouping) for grouping in GROUPINGS}
@@ -389,6 +403,7 @@ def forecast(
     widths = [width for width in widths if not math.isnan(width)]
     return Forecast(
         fitted=fit_ridge(part.x, part.y, part.leave_source()),
+        ordering=fit_ridge(*MODELS[ORDERING](part), part.leave_source()),
         names=part.names,
         skills=skills,
         half_width=max(widths) if widths else math.nan,
