@@ -62,8 +62,8 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     names = [line.split()[0] for line in text.partition("Commands:")[2].strip().splitlines()]
     assert names == [
-        *("presets", "plan", "calibrate", "run", "status", "report", "export", "ui"),
-        "validate-cluster",
+        *("presets", "plan", "calibrate", "run", "status", "report", "export"),
+        *("recommend", "features", "ui", "validate-cluster"),
     ]
     options = {
         name: {word for word in _help(name, capsys).split() if word.startswith("--")}
@@ -77,6 +77,8 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         "status": {"--json", "--help"},
         "report": {"--select-lambda", "--help"},
         "export": {"--cell", "--best", "--top", "--format", "--to", "--help"},
+        "recommend": {"--from", "--target", "--json", "--help"},
+        "features": {"--before", "--json", "--help"},
         "ui": {"--port", "--help"},
         "validate-cluster": {"--help"},
     }
