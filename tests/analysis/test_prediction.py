@@ -119,22 +119,21 @@ def test_exchanging_sources_keeps_blocks_and_moves_whole_models():
 
 def test_a_planted_relation_is_found_and_the_regret_falls():
     better = []
-    for seed in range(12):
-        part = problem(observed(seed, effect=0.1, sources=5, size=1), ONE_FEATURE)
-        found = [skill(part, grouping, "rank", permutations=120) for grouping in GROUPINGS]
+    for seed in range(8):
+        part = problem(observed(seed, effect=0.1, sources=6, size=1, noise=0.01), ONE_FEATURE)
+        found = [skill(part, grouping, "rank", permutations=40) for grouping in GROUPINGS]
         better.append(all(item.better for item in found))
         assert found[1].regret <= found[1].random_regret
     assert np.mean(better) >= 0.7
 
 
-@pytest.mark.parametrize("source_effect", [0.0, 0.1])
-def test_nothing_planted_is_no_better_than_chance(source_effect):
+def test_nothing_planted_is_no_better_than_chance():
     """200 simulations; with a source effect, results of one model are no independent draws."""
     simulations = 200
     for grouping in GROUPINGS:
         wrong = sum(
             skill(
-                problem(observed(seed, source_effect=source_effect, tasks=3, size=1), ONE_FEATURE),
+                problem(observed(seed, source_effect=0.1, tasks=2, targets=1, size=1), ONE_FEATURE),
                 grouping,
                 "rank",
             ).better

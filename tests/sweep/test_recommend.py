@@ -27,7 +27,8 @@ targets: [pocket-gpt2-large]
 tasks: [mini/topics, mini/reviews]
 seeds: 2
 methods:
-  soft: {lambda: [0, 0.5], steps: 2, evaluations: 1, batch_size: 2, text_tokens: 12, prompt_length: 3}
+  soft: {lambda: [0, 0.5], steps: 2, evaluations: 1, batch_size: 2, text_tokens: 12,
+         prompt_length: 3}
 direct: true
 """
 
@@ -61,7 +62,7 @@ def finished(plan: Plan, spec: Path) -> Path:
         result = {"score": level, "validation_score": level, "metric": "accuracy"}
         result |= {"histogram": [1, 1], "degenerate": False, "n_test": 2, "n_validation": 2}
         if cell.kind == "transfer":
-            result["similarity"] = level
+            result |= {"similarity": level, "selection": "none"}
         if cell.row == "joint":
             result["alignment"] = level
         prompt = None
