@@ -1,19 +1,19 @@
 """The ledger read back: tidy results, tables, figures and one self-contained report.
 
-Reads the files a sweep leaves behind and nothing else: no torch, no Ray, no MLflow. Importing the
-package costs nothing; pandas is imported when :func:`load` or :func:`write_report` is first used,
-matplotlib when a figure is drawn.
+Reads the files a sweep leaves behind: no torch, no Ray, MLflow only where :func:`load` is told to
+read a server. Importing the package costs nothing; pandas is imported when :func:`load` or
+:func:`write_report` is first used, matplotlib when a figure is drawn.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from analysis.loading import load
     from analysis.report import write_report
-    from analysis.results import load
 
 __all__ = ["load", "write_report"]
 
-_HOMES = {"load": "analysis.results", "write_report": "analysis.report"}
+_HOMES = {"load": "analysis.loading", "write_report": "analysis.report"}
 
 
 def __getattr__(name: str) -> Any:

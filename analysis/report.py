@@ -18,7 +18,9 @@ from analysis.ceiling import gap_note, gap_table
 from analysis.combinations import parts, titled
 from analysis.dependence_report import dependence_section
 from analysis.families import HARD, SOFT, has, of_family
+from analysis.features import observations
 from analysis.figures import gain_heatmap, similarity_points, similarity_scatter, weight_curves
+from analysis.forecasts import forecast_section
 from analysis.hard_report import HardReport, hard_report
 from analysis.headline import findings, moment, oracle_note, progress, similarity_note
 from analysis.layout import (
@@ -201,6 +203,7 @@ def render(sweep: Sweep, select_lambda: str = "pair") -> str:
         hard=hard,
         dependence=dependence_section(frame),
         readability_scatter=_readability(hard),
+        prediction=Markup(forecast_section(sweep.folder, lambda: observations(sweep))),
         missing=_missing(sweep, split),
         failures=_failure_groups(sweep.failures),
         spec_text=sweep.spec_text,

@@ -300,6 +300,47 @@ def schema() -> None:
 
 
 @app.command()
+def recommend(
+    spec: Spec,
+    finished: Annotated[
+        list[Path] | None,
+        typer.Option("--from", metavar="DIR", help="A finished sweep to learn from (repeatable)."),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="One of the spec's targets. Default: all.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Rank source sets for the spec's targets before any tuning, and say what that is worth."""
+    from sweep.recommend import advice_text
+    from sweep.recommend import recommend as advise
+    from sweep.spec import load_spec
+
+    def say(line: str) -> None:
+        typer.echo(f"warning: {line}", err=True)
+
+    found = advise(load_spec(spec), finished or (), target, say)
+    print(json.dumps([item.to_json() for item in found]) if as_json else advice_text(found))
+
+
+@app.command()
+def features(
+    folder: Folder,
+    before: Annotated[
+        bool, typer.Option("--before", help="Only what is known before tuning; reads no prompt.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write features.parquet, and say what of it predicts which source sets transfer."""
+    from sweep.recommend import features_text
+
+    def say(line: str) -> None:
+        typer.echo(f"warning: {line}", err=True)
+
+    print(features_text(folder, not before, as_json, say))
+
+
+@app.command()
 def ui(
     folder: Folder,
     port: Annotated[

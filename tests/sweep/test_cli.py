@@ -64,7 +64,8 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     names = [line.split()[0] for line in text.partition("Commands:")[2].strip().splitlines()]
     assert names == [
         *("presets", "plan", "calibrate", "run", "status", "report", "export", "push"),
-        *("register", "schema", "ui", "sync", "compare", "validate-cluster"),
+        *("register", "schema", "recommend", "features", "ui", "sync", "compare"),
+        "validate-cluster",
     ]
     which = {"--cell", "--row", "--task", "--target", "--method"}
     options = {
@@ -84,6 +85,8 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         "push": {*which, "--repo", "--private", "--dry-run", "--help"},
         "register": {*which, "--name", "--tracking-uri", "--help"},
         "schema": {"--help"},
+        "recommend": {"--from", "--target", "--json", "--help"},
+        "features": {"--before", "--json", "--help"},
         "ui": {"--port", "--help"},
         "sync": {"--tracking-uri", "--help"},
         "compare": {"--method", "--task", "--target", "--server", "--json", "--help"},

@@ -1,0 +1,72 @@
+"""Activated neurons against a literal reading of the model's own layers."""
+
+import pytest
+import torch
+
+from tests.trainables.tiny import pristine, tiny
+from trainables.backbones.loading import families
+from trainables.features.neurons import FIRST_MATRIX, activated_neurons, neuron_overlap
+from trainables.features.prompts import prompt_cosine, prompt_norm
+
+ACTIVATION_INPUT = {
+    "bert": lambda model: [layer.intermediate.dense for layer in model.bert.encoder.layer],
+    "gpt2": lambda model: [layer.mlp.c_fc for layer in model.transformer.h],
+    "llama": lambda model: [layer.mlp.gate_proj for layer in model.model.layers],
+    "opt": lambda model: [layer.fc1 for layer in model.model.decoder.layers],
+}
+
+
+def prompts_for(model, count=3, length=4):
+    draw = torch.Generator().manual_seed(0)
+    return torch.randn(count, length, model.width, generator=draw)
+
+
+@pytest.mark.parametrize("name", ACTIVATION_INPUT)
+def test_neurons_are_those_of_the_library_model_reading_the_prompt_alone(name):
+    model, plain = tiny(name), pristine(name)
+    prompts = prompts_for(model)
+    found = activated_neurons(model, prompts)
+    heard = []
+    for matrix in ACTIVATION_INPUT[name](plain):
+        matrix.register_forward_hook(lambda module, args, output: heard.append(output))
+    table = plain.get_input_embeddings().weight
+    for row, prompt in enumerate(prompts):
+        heard.clear()
+        begin = table[torch.tensor(model.begin, dtype=torch.long)]
+        parts, answer = [begin, prompt], len(model.begin) + len(prompt) - 1
+        if model.family.masked:
+            answer += 1
+            parts.append(table[torch.tensor([model.tokenizer.mask_token_id, *model.end])])
+        with torch.no_grad():
+            plain(inputs_embeds=torch.cat(parts)[None])
+        expected = torch.cat([layer.reshape(-1, layer.shape[-1])[answer] > 0 for layer in heard])
+        assert torch.equal(found[row], expected)
+
+
+def test_every_architecture_is_covered():
+    assert set(FIRST_MATRIX) == set(families())
+    for name in FIRST_MATRIX:
+        model = tiny(name)
+        found = activated_neurons(model, prompts_for(model))
+        assert found.dtype == torch.bool and found.shape[0] == 3 and 0 < found.sum() < found.numel()
+
+
+def test_overlap_is_the_cosine_of_indicator_vectors():
+    draw = torch.Generator().manual_seed(0)
+    one, two = (torch.rand(50, generator=draw) > 0.5 for _ in range(2))
+    expected = torch.nn.functional.cosine_similarity(one.double(), two.double(), dim=0)
+    assert neuron_overlap(one, two) == pytest.approx(float(expected))
+    assert neuron_overlap(one, one) == pytest.approx(1.0)
+    assert neuron_overlap(one, ~one) == 0.0
+    assert neuron_overlap(one, torch.zeros(50, dtype=torch.bool)) == 0.0
+
+
+def test_norm_and_cosine_of_prompts_by_loops():
+    model = tiny("bert")
+    left, right = prompts_for(model, 2)
+    lengths = [float(vector.norm()) for vector in left]
+    rows = [float(row.norm()) for row in model.embeddings]
+    expected = sum(lengths) / len(lengths) / (sum(rows) / len(rows))
+    assert prompt_norm(left, model) == pytest.approx(expected, rel=1e-5)
+    pairs = [float(torch.cosine_similarity(a, b, dim=0)) for a in left for b in right]
+    assert prompt_cosine(left, right) == pytest.approx(sum(pairs) / len(pairs), abs=1e-6)

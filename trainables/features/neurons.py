@@ -1,0 +1,100 @@
+"""Activated neurons of a prompt, and their overlap between prompts (Su et al. 2022).
+
+The model reads the prompt alone, without any text: begin tokens, prompt, answer (mask) and end
+tokens; a causal model begin tokens and prompt. A neuron is a unit of a feed-forward layer; it is
+*activated* if what enters its activation function at the answer position is above 0. With ReLU that
+is Su et al.'s definition; GELU and SiLU have the sign of what enters them.
+
+Prompts can be compared only on one model: a carried prompt and one tuned on the target itself, both
+read by the target. Shapes: R prompts, m tokens, d width, F neurons of all layers together.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from operator import attrgetter
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainables.backbones import Backbone, Layout
+from trainables.backbones.answer import AnswerLayer
+
+FIRST_MATRIX = {
+    "bert": "intermediate.dense",
+    "roberta": "intermediate.dense",
+    "mpnet": "intermediate.dense",
+    "gpt2": "mlp.c_fc",
+    "opt": "fc1",
+    "llama": "mlp.gate_proj",
+}
+"""Per architecture, where in a layer stands the matrix whose output enters the activation."""
+
+
+@torch.no_grad()
+def activated_neurons(model: Backbone, prompts: torch.Tensor) -> torch.Tensor:
+    """Which neurons each prompt activates.
+
+    Args:
+        model: who reads the prompts.
+        prompts: [R, m, d] of this model.
+
+    Returns:
+        bool [R, F], layer after layer.
+
+    Raises:
+        ValueError: the architecture is not in :data:`FIRST_MATRIX`.
+    """
+    count = len(prompts)
+    layout = Layout(prompt_length=prompts.shape[1], seam="glued")
+    # Not as rows that share a beginning: each prompt is a row read as a whole.
+    data = replace(model.read([""] * count, [0] * count, layout), begin=None)
+    some = torch.zeros(1, dtype=torch.long, device=model.device)
+    owner = torch.arange(count, device=model.device)
+    with _listening(model) as heard:
+        model.row_logits(data, some, prompts.to(model.device), owner)
+    return torch.cat([_at_answers(layer, data.answers) > 0 for layer in heard], dim=1).cpu()
+
+
+def neuron_overlap(left: torch.Tensor, right: torch.Tensor) -> float:
+    """Overlap of two sets of activated neurons, bool [F] each: the cosine of their 0/1 vectors.
+
+    |A ∩ B| / √(|A|·|B|): 1 for equal sets, 0 for disjoint ones or where one is empty.
+    """
+    both = float((left & right).sum())
+    scale = (float(left.sum()) * float(right.sum())) ** 0.5
+    return both / scale if scale else 0.0
+
+
+def _at_answers(values: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+    """Values [R, f] at the answers, of [R, L, f], or of [R, 1, f] where only they were read."""
+    rows = values.view(len(answers), -1, values.shape[-1])
+    if rows.shape[1] == 1:
+        return rows[:, 0]
+    return rows[torch.arange(len(answers), device=rows.device), answers]
+
+
+@contextmanager
+def _listening(model: Backbone) -> Iterator[list[torch.Tensor]]:
+    """Within it, what enters the activation of each layer is put into the list handed out."""
+    heard: list[torch.Tensor] = []
+
+    def hear(module: nn.Module, args: Any, output: torch.Tensor) -> None:
+        del module, args
+        heard.append(output.detach())
+
+    handles = [matrix.register_forward_hook(hear) for matrix in _matrices(model)]
+    try:
+        yield heard
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _matrices(model: Backbone) -> list[nn.Module]:
+    layers, place = model.family.layers(), FIRST_MATRIX.get(model.family.model_type)
+    if layers is None or place is None:
+        raise ValueError(f"the neurons of {model.family.model_type} are not known")
+    plain = [layer.layer if isinstance(layer, AnswerLayer) else layer for layer in layers]
+    return [attrgetter(place)(layer) for layer in plain]
