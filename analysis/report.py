@@ -42,6 +42,7 @@ from analysis.results import (
     read,
     replace_file,
 )
+from analysis.search_report import search_section
 from analysis.selection import CRITERIA, Choice, Choices, choose
 from analysis.tables import (
     REFERENCES,
@@ -201,6 +202,7 @@ def render(sweep: Sweep, select_lambda: str = "pair") -> str:
         sources=[_sources(*item) for item in split if source_models(item[1])],
         prompts=best_prompts(soft),
         hard=hard,
+        search=search_section(sweep.folder),
         dependence=dependence_section(frame),
         readability_scatter=_readability(hard),
         prediction=Markup(forecast_section(sweep.folder, lambda: observations(sweep))),

@@ -1,7 +1,7 @@
 """Which pack may start now. Pure bookkeeping: no Ray, no clock, no files."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 from sweep.missing import missing_of
@@ -43,6 +43,21 @@ class Agenda:
     def finished(self) -> bool:
         """Whether nothing waits and nothing runs."""
         return not self._waiting and not self._running
+
+    @property
+    def rungs(self) -> bool:
+        """Never: a grid runs all of its cells to the end."""
+        return False
+
+    def report(self, pack_id: str, step: int, scores: Mapping[str, float]) -> Collection[str]:
+        """Nothing stops."""
+        return ()
+
+    def drop(self, cell_ids: Collection[str]) -> None:
+        """Forget packs that wait, all of whose cells are among these."""
+        self._waiting = [
+            pack for pack in self._waiting if any(cell.id not in cell_ids for cell in pack.cells)
+        ]
 
     def add(self, packs: Iterable[Pack]) -> None:
         """Have further packs run, after those that wait."""

@@ -16,7 +16,7 @@ class Closed:
 
     Attributes:
         done: ids of its cells that have a record now.
-        failed: ids of the others, each with the reason.
+        failed: ids of the others, each with the reason; those that were stopped are in neither.
     """
 
     done: list[str] = field(default_factory=list)
@@ -77,7 +77,10 @@ class Desk:
             outcome = {"error": reason, "traceback": ""}
         outcome = _checked(outcome)
         closed = Closed()
+        stopped = outcome.get("stopped", {})
         for cell in pack.cells:
+            if cell.id in stopped:  # its point was given up: neither a result nor a failure
+                continue
             why = self._write(cell, pack, outcome)
             if why is None:
                 closed.done.append(cell.id)

@@ -3,7 +3,7 @@
 The runner knows nothing but this.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -33,8 +33,15 @@ class Work(Protocol):
     def running(self) -> tuple[Pack, ...]:
         """Packs handed out and not closed yet."""
 
+    @property
+    def rungs(self) -> bool:
+        """Whether packs are to report while they train."""
+
     def next_pack(self) -> Pack | None:
         """The next pack to start; None where all wait for others, or nothing is left."""
+
+    def report(self, pack_id: str, step: int, scores: Mapping[str, float]) -> Collection[str]:
+        """A pack under way says its cells' scores after a step; the cells that are to stop."""
 
     def close(
         self, pack_id: str, done: list[str], failed: list[tuple[str, str]]

@@ -57,6 +57,16 @@ class PackQueue(Searcher):
         """Fetch the outcome and write it, whatever became of the trial."""
         self._guarded(self._close, trial_id)
 
+    def hear(self) -> None:
+        """Tell the agenda what packs report while they train, and them who is to stop."""
+        self._guarded(self._hear, "")
+
+    def _hear(self, _: str) -> None:
+        for pack_id, step, scores in ray.get(self.broker.reports.remote()):
+            asked = self._agenda.report(pack_id, step, scores)
+            if asked:
+                self.broker.stop.remote(pack_id, list(asked))
+
     def collect(self) -> None:
         """Write what workers have handed in and Tune has not told of; what runs on is dropped."""
         for trial_id, pack in list(self._trials.items()):

@@ -66,6 +66,7 @@ def folder_status(folder: Path) -> dict[str, Any]:
         ``cells``), ``missing`` (all but ``done``), ``kinds`` (done and planned per kind),
         ``cells_per_minute`` and ``eta_seconds`` (as the driver of a running sweep said last, else
         None), ``packs`` (those under way; see :meth:`sweep.progress.ProgressLine.figures`),
+        ``search`` (of a search: :func:`sweep.search.tell.search_status`),
         ``best`` (per target and task the transfer that is best on validation: cell, row, target,
         task, sources, weight, schedule, seed, validation_score, score), ``damaged`` (lines on
         records that count as missing) and ``failures`` (cell, row, task, target, sources, reason).
@@ -83,7 +84,12 @@ def folder_status(folder: Path) -> dict[str, Any]:
         ids.add(record["id"])
         kinds[record["cell"]["kind"]] += 1
         _keep_best(best, record)
-    done, planned = kinds.total(), int(meta["planned_cells"])
+    done = kinds.total()
+    search = None
+    if "search" in meta:
+        from sweep.search.tell import search_status  # Optuna takes its time to import
+
+        search = search_status(folder, meta["search"])
     driver = running_driver(folder)
     live = read_note(folder, driver) or {}
     failures = [
@@ -98,14 +104,17 @@ def folder_status(folder: Path) -> dict[str, Any]:
         for failure in ledger.failures()
         if failure["id"] not in ids
     ]
-    failed = min(len(failures), max(planned - done, 0))
     packs = live.get("packs", [])
+    # A search plans as it goes: what it has begun is what it has planned.
+    begun = done + len(failures) + sum(pack["cells"] for pack in packs)
+    planned = begun if search else int(meta["planned_cells"])
+    failed = min(len(failures), max(planned - done, 0))
     room = max(planned - done - failed, 0)
     running = min(sum(pack["cells"] for pack in packs), room)
     return {
         "name": meta["name"],
         "spec_hash": meta["spec_hash"],
-        "state": "running" if driver is not None else "done" if done >= planned else "stopped",
+        "state": _state(driver, search["over"] if search else done >= planned),
         "driver": driver,
         "cells": planned,
         "done": done,
@@ -114,8 +123,10 @@ def folder_status(folder: Path) -> dict[str, Any]:
         "failed": failed,
         "missing": planned - done,
         "kinds": {
-            kind: {"done": kinds[kind], "planned": count} for kind, count in meta["kinds"].items()
+            kind: {"done": kinds[kind], "planned": count}
+            for kind, count in meta.get("kinds", kinds).items()
         },
+        **({"search": search} if search else {}),
         "cells_per_minute": live.get("cells_per_minute"),
         "eta_seconds": live.get("eta_seconds"),
         "packs": packs,
@@ -123,6 +134,12 @@ def folder_status(folder: Path) -> dict[str, Any]:
         "damaged": damaged,
         "failures": failures,
     }
+
+
+def _state(driver: int | None, over: bool) -> str:
+    if driver is not None:
+        return "running"
+    return "done" if over else "stopped"
 
 
 def _keep_best(best: dict[tuple[str, str], Record], record: Record) -> None:
@@ -157,9 +174,17 @@ def status_text(status: Mapping[str, Any]) -> str:
             for kind, count in status["kinds"].items()
         ],
     ]
-    for section in (_live_lines, _best_lines, _damage_lines, _failure_lines):
+    for section in (_search_lines, _live_lines, _best_lines, _damage_lines, _failure_lines):
         lines += section(status)
     return "\n".join(lines)
+
+
+def _search_lines(status: Mapping[str, Any]) -> list[str]:
+    if "search" not in status:
+        return []
+    from sweep.search.tell import search_lines
+
+    return search_lines(status["search"])
 
 
 def _live_lines(status: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """Packs as Ray Tune trials. Imported only when there is something to run."""
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ WORKER_DEATHS = 2
 """How often a pack whose worker process died is started anew."""
 
 _PROGRESS_TIMEOUT = 5.0
+_HEAR_EVERY = 0.2  # seconds between two looks at what packs report while they train
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ def run_packs(
             "cpu": resources.cpu,
             "most": workshop.most,
             "room": {"replicas": resources.replicas, "share": min(1.0, resources.gpu) or None},
+            "rungs": agenda.rungs,
             **depot_keys,
         },
         workshop.most,
@@ -137,6 +140,7 @@ class _Pulse(tune.Callback):
     ) -> None:
         self._agenda, self._desk, self._line = agenda, desk, line
         self._queue, self._stopping = queue, stopping
+        self._heard = 0.0
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Called by Tune several times a second."""
@@ -145,6 +149,9 @@ class _Pulse(tune.Callback):
         if self._queue.error is not None:
             # Packs under way could not be written either: nobody waits for them.
             raise self._queue.error
+        if self._agenda.rungs and time.monotonic() - self._heard > _HEAR_EVERY:
+            self._heard = time.monotonic()
+            self._queue.hear()
         if self._line.due():
             phases = ray.get(self._queue.broker.progress.remote(), timeout=_PROGRESS_TIMEOUT)
             self._line.show(self._agenda.running, phases, len(self._desk.failures))

@@ -5,7 +5,7 @@ rows, independently tuned prompts) run once; what the ledger has does not run at
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sweep.agenda import Agenda, Refuse
@@ -68,6 +68,9 @@ class _Live:
         open: ids of cells that are wanted and not over.
         failed: why a cell failed.
         told: instances (task, seed) that were reported.
+        scores: of the present task, per training step the scores of its cells.
+        steps: training steps of the tasks before the present one.
+        pruned: whether it is given up; its packs under way are still to end.
     """
 
     number: int
@@ -76,6 +79,9 @@ class _Live:
     open: set[str] = field(default_factory=set)
     failed: str | None = None
     told: set[int] = field(default_factory=set)
+    scores: dict[int, dict[str, float]] = field(default_factory=dict)
+    steps: int = 0
+    pruned: bool = False
 
 
 class SearchAgenda:
@@ -117,6 +123,7 @@ class SearchAgenda:
         self._failed: dict[str, str] = {}
         self._exhausted = False
         self._by_task = study.settings.pruner != "none"
+        self._rungs = self._by_task and plan.section.rungs == "steps"
         names, section = plan.names, plan.section
         self._goals, self._bounds = section.goals(names), section.bounds(names)
 
@@ -132,6 +139,43 @@ class SearchAgenda:
         """Packs handed out and not closed yet."""
         return self._packs.running
 
+    @property
+    def rungs(self) -> bool:
+        """Whether packs are to report while they train."""
+        return self._rungs
+
+    def report(self, pack_id: str, step: int, scores: Mapping[str, float]) -> Collection[str]:
+        """A pack's cells have these validation scores after a training step.
+
+        The study is told their mean once every tuning of the point's present task has said its
+        own. Steps count on from task to task, so that points are compared at the same ones.
+
+        Returns:
+            Ids of cells that are to stop, as their point is given up.
+        """
+        live = next((item for item in self._live.values() if scores.keys() & item.open), None)
+        if live is None:
+            return ()
+        if not live.pruned:
+            known = live.scores.setdefault(step, {})
+            known.update(scores)
+            tuned = {cell.id for cell in live.plan.cells if cell.kind == "source"} & live.open
+            if tuned <= known.keys():
+                value = math.fsum(known[name] for name in tuned) / len(tuned)
+                self._study.report(live.number, live.steps + step, value)
+                if self._study.should_prune(live.number):
+                    self._give_up(live)
+        return list(scores) if live.pruned else ()
+
+    def _give_up(self, live: _Live) -> None:
+        live.pruned = True
+        wanted = {name for other in self._live.values() if other is not live for name in other.open}
+        waiting = live.open - wanted
+        running = {cell.id for pack in self.running for cell in pack.cells}
+        self._packs.drop(waiting)
+        self._claimed -= waiting - running
+        live.open &= running
+
     def next_pack(self) -> Pack | None:
         """The next pack to start; None where all wait for others, or nothing is left."""
         while True:
@@ -146,11 +190,18 @@ class SearchAgenda:
         self, pack_id: str, done: Iterable[str], failed: Iterable[tuple[str, str]]
     ) -> dict[str, str]:
         """A pack is over; as :meth:`sweep.agenda.Agenda.close`."""
-        finished = list(done)
+        finished, unlucky = list(done), list(failed)
+        pack = next((item for item in self.running if item.id == pack_id), None)
         self._done.update(finished)
-        broken = self._packs.close(pack_id, finished, failed)
+        broken = self._packs.close(pack_id, finished, unlucky)
         self._failed.update(broken)
         self._claimed.difference_update(finished, broken)
+        if pack is not None:
+            stopped = {cell.id for cell in pack.cells} - self._done - {name for name, _ in unlucky}
+            self._claimed -= stopped
+            for live in self._live.values():
+                if live.pruned:
+                    live.open -= stopped
         self._settle()
         return broken
 
@@ -218,13 +269,22 @@ class SearchAgenda:
             elif cell_id in self._failed:
                 live.open.discard(cell_id)
                 live.failed = live.failed or self._failed[cell_id]
+        if live.pruned and not live.open:
+            self._end(live)
+            self._study.prune(live.number)
+            return True
+        if self._stolen(live):
+            return True
         if live.open:
             return False
         if live.failed is not None:
             self._end(live)
             self._study.fail(live.number, live.failed)
             return True
-        self._report(live)
+        if not self._rungs:
+            self._report(live)
+        live.steps += max(live.scores, default=0)
+        live.scores = {}
         if live.ahead:
             if self._study.should_prune(live.number):
                 self._end(live)
@@ -234,6 +294,15 @@ class SearchAgenda:
             return True
         self._end(live)
         self._complete(live)
+        return True
+
+    def _stolen(self, live: _Live) -> bool:
+        """Whether cells that another point had put up went with it; they are put up anew."""
+        lost = live.open - self._claimed
+        if live.pruned or not lost:
+            return False
+        for task in {cell.task for cell in live.plan.cells if cell.id in lost}:
+            self._put_up(live, task)
         return True
 
     def _end(self, live: _Live) -> None:
