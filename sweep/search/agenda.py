@@ -159,7 +159,11 @@ class SearchAgenda:
         if not live.pruned:
             known = live.scores.setdefault(step, {})
             known.update(scores)
-            tuned = {cell.id for cell in live.plan.cells if cell.kind == "source"} & live.open
+            task = self._plan.by_id[next(iter(scores))].task
+            tuned = {
+                cell.id for cell in live.plan.cells if cell.kind == "source" and cell.task == task
+            }
+            # Prompts that another point has tuned report no more: the rest alone would not compare.
             if tuned <= known.keys():
                 value = math.fsum(known[name] for name in tuned) / len(tuned)
                 self._study.report(live.number, live.steps + step, value)

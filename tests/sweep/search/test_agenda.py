@@ -322,3 +322,55 @@ def test_mistakes_are_one_sentence(changes: dict[str, Any], named: str) -> None:
         )
     assert "allowed: " in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def train(one: Driver, pack: Pack) -> None:
+    """A pack that reports at four steps, and whose cells stop where they are asked to."""
+    tuned = [cell for cell in pack.cells if cell.kind == "source"]
+    gone: dict[str, int] = {}
+    for step in (1, 2, 3, 4) if tuned else ():
+        scores = {
+            cell.id: result_of(cell)["validation_score"] * (0.5 + step / 8)
+            for cell in tuned
+            if cell.id not in gone
+        }
+        asked = one.agenda.report(pack.id, step, scores) if scores else ()
+        gone |= {name: step for name in asked if name not in gone}
+    one.out.remove(pack)
+    inputs = one.desk.inputs(pack)
+    outcome = vars(run_tabulated(Pack.from_json(inputs["pack"]), inputs["prompts"]))
+    if gone:
+        lost = {c.id for c in pack.cells if c.id in gone or set(c.inputs) & gone.keys()}
+        outcome["stopped"] = dict.fromkeys(lost, 4)
+        for name in lost:
+            outcome["results"].pop(name)
+    closed = one.desk.close(pack, outcome)
+    one.agenda.close(pack.id, closed.done, closed.failed)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_with_step_rungs_points_are_given_up_while_they_train(tmp_path: Path, seed: int) -> None:
+    """λ = 0 has two tunings a point, whose prompts other points share; none of it is lost."""
+    methods = {"soft": {"lambda": [0, {"low": 0.1, "high": 1}], "steps": 4, "evaluations": 2}}
+    plan = searched(methods, trials=24, pruner="median", rungs="steps", startup=3)
+    order = random.Random(seed)
+    with driver(tmp_path, plan, parallel=3) as one:
+        while not one.agenda.finished:
+            one.start_all()
+            assert one.out, "packs wait for nothing"
+            train(one, order.choice(one.out))
+        counts, outcomes = one.study.counts(), one.study.outcomes()
+        failures = list(one.ledger.failures())
+    assert counts.finished == 24
+    assert counts.pruned > 0
+    assert not failures
+    for outcome in outcomes:
+        if outcome.state == "complete":
+            assert math.isclose(
+                outcome.values["transfer/score"], expected_score(plan, outcome.point.key)
+            )
+            joint = outcome.point.weight != 0
+            assert set(outcome.steps) <= set(range(1, 9))
+            assert not joint or len(outcome.steps) == 8
+        if outcome.state == "pruned":
+            assert max(outcome.steps) < 9
