@@ -10,6 +10,8 @@ from trainables.cells import Cell, Pack
 
 Refuse = Callable[[Cell, str, str], None]
 """Takes a cell that cannot be had, the reason and the pack's id."""
+Adopt = Callable[[Iterable[Cell]], None]
+"""Takes cells that the store has into the ledger."""
 
 
 class Agenda:

@@ -3,23 +3,21 @@
 The runner knows nothing but this.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from sweep.agenda import Agenda, Refuse
+from sweep.agenda import Adopt, Agenda, Refuse
 from sweep.estimate import weights
 from sweep.ledger import Ledger
 from sweep.plan import Plan
 from sweep.progress import NOTE, ProgressLine
 from sweep.search.plan import AnyPlan
 from sweep.store import Reuse
-from trainables.cells import Cell, Pack
+from trainables.cells import Pack
 
 Places = int
 """How many packs can run at a time."""
-Adopt = Callable[[Iterable[Cell]], None]
-"""Takes cells that the store has into the ledger."""
 
 
 class Work(Protocol):

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sweep.agenda import Agenda, Refuse
+from sweep.agenda import Adopt, Agenda, Refuse
 from sweep.plan import Plan
 from sweep.search.measures import Record
 from sweep.search.plan import SearchPlan
@@ -17,8 +17,6 @@ from sweep.search.section import violation
 from sweep.search.study import Study
 from trainables.cells import Cell, Pack
 
-Adopt = Callable[[Iterable[Cell]], None]
-"""Takes cells that the store has into the ledger."""
 ReadRecord = Callable[[str], Record]
 """The ledger's record of a cell that is done."""
 

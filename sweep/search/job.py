@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sweep.agenda import Refuse
+from sweep.agenda import Adopt, Refuse
 from sweep.files import replace_file
-from sweep.jobs import Adopt
 from sweep.ledger import Ledger
 from sweep.plan import Plan
 from sweep.progress import NOTE, Phases, ProgressLine
