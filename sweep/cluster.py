@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.scratch import scratch_folder
+from sweep.share import Share, settle
 from sweep.spec import Resources
 from trainables.errors import InputError
 
@@ -57,30 +58,40 @@ def prepare_environment(local: bool) -> None:
         os.environ.setdefault(name, value)
 
 
-def worker_environment(resources: Resources) -> dict[str, str]:
+def worker_environment(threads: int) -> dict[str, str]:
     """Environment variables of the workers: their share of the cores, and a heap that keeps."""
-    threads = str(threads_of(resources))
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
     return {
-        **dict.fromkeys(names, threads),
+        **dict.fromkeys(names, str(threads)),
         "MALLOC_TRIM_THRESHOLD_": _KEEP_BYTES,
         "MALLOC_MMAP_THRESHOLD_": _KEEP_BYTES,
         "TOKENIZERS_PARALLELISM": "false",
     }
 
 
-def threads_of(resources: Resources) -> int:
+def threads_of(share: Share) -> int:
     """Whole CPU threads of one pack."""
-    return max(1, int(resources.cpu))
+    return max(1, int(share.cpu))
 
 
-def ray_resources(resources: Resources) -> dict[str, float]:
+def ray_resources(share: Share) -> dict[str, float]:
     """What one pack takes, in the names that Ray Tune knows."""
-    wanted = {"cpu": resources.cpu, "gpu": resources.gpu}
-    if resources.accelerator:
+    wanted = {"cpu": share.cpu, "gpu": share.gpu}
+    if share.accelerator:
         # Ray gives every node of that type one unit of it: any part of it binds a pack there.
-        wanted[f"{_ACCELERATOR}{resources.accelerator}"] = _PART
+        wanted[f"{_ACCELERATOR}{share.accelerator}"] = _PART
     return wanted
+
+
+def share_of(resources: Resources) -> Share:
+    """What one pack takes in the Ray that is up.
+
+    Raises:
+        InputError: something is left to the program and no node is up.
+    """
+    import ray
+
+    return settle(resources, [node["Resources"] for node in ray.nodes() if node["Alive"]])
 
 
 @contextmanager
@@ -100,7 +111,8 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Path]:
 
     # The runner tells what matters; Ray's own lines would tear the progress line.
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    environment = {"env_vars": worker_environment(resources)}
+    # Workers set torch's threads themselves; this is for the other libraries.
+    environment = {"env_vars": worker_environment(max(1, int(resources.cpu or 1)))}
     common: dict[str, Any] = {
         "runtime_env": environment,
         "configure_logging": False,
@@ -110,7 +122,7 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Path]:
         try:
             if address is None:
                 _start_local(common, folder)
-                check_resources(resources, ray.cluster_resources())
+                check_resources(share_of(resources), ray.cluster_resources())
             else:
                 _connect(common, address)
             yield folder
@@ -175,26 +187,26 @@ def _found(address: str) -> str:
     return str(found)
 
 
-def check_resources(resources: Resources, here: Mapping[str, float]) -> None:
+def check_resources(share: Share, here: Mapping[str, float]) -> None:
     """See that one pack fits.
 
     Args:
-        resources: what one pack takes.
+        share: what one pack takes.
         here: what Ray found (``CPU``, ``GPU``).
 
     Raises:
         InputError: it does not.
     """
-    for name, wanted, key in (("cpu", resources.cpu, "CPU"), ("gpu", resources.gpu, "GPU")):
+    for name, wanted, key in (("cpu", share.cpu, "CPU"), ("gpu", share.gpu, "GPU")):
         if wanted > here.get(key, 0):
             raise InputError(
                 f"resources.{name}: found {wanted:g}; allowed: at most {here.get(key, 0):g},"
                 " which is what this machine has"
             )
     kinds = [key.removeprefix(_ACCELERATOR) for key in here if key.startswith(_ACCELERATOR)]
-    if resources.accelerator and resources.accelerator not in kinds:
+    if share.accelerator and share.accelerator not in kinds:
         raise InputError(
-            f"resources.accelerator: found {resources.accelerator!r}, which no node has; allowed:"
+            f"resources.accelerator: found {share.accelerator!r}, which no node has; allowed:"
             f" {', '.join(sorted(kinds)) or 'none, as there is no node with a GPU that Ray knows'}"
         )
 

@@ -12,6 +12,7 @@ from sweep.folder import META_FILE, read_meta
 from sweep.ledger import Ledger
 from sweep.plan import Plan, cost
 from sweep.schedule import would_take
+from sweep.share import Share, settle
 from sweep.spec import Resources
 from sweep.throughput import Device, Profile, default_file, load_profile, measured, training_texts
 from trainables.cells import Cell, Pack
@@ -56,7 +57,12 @@ def basis(path: Path | None = None) -> Basis | None:
 
 def device_of(resources: Resources) -> str:
     """Name of the device that packs run on."""
-    return "cuda" if resources.gpu else "cpu"
+    return "cuda" if share_here(resources).gpu else "cpu"
+
+
+def share_here(resources: Resources) -> Share:
+    """What one pack takes on this machine."""
+    return settle(resources, [{"CPU": os.cpu_count() or 1, "GPU": _gpus()}])
 
 
 def pack_seconds(plan: Plan, device: Device) -> Callable[[Pack], float]:
@@ -103,9 +109,10 @@ def unknown(plan: Plan, packs: Collection[Pack], device: Device) -> list[str]:
 
 def at_once(resources: Resources, workers: int | None = None) -> int:
     """Packs that this machine runs at a time, at least 1."""
-    room = [(os.cpu_count() or 1) / resources.cpu]
-    if resources.gpu:
-        room.append(_gpus() / resources.gpu)
+    share = share_here(resources)
+    room = [(os.cpu_count() or 1) / share.cpu]
+    if share.gpu:
+        room.append(_gpus() / share.gpu)
     if workers is not None:
         room.append(workers)
     return max(1, math.floor(min(room) + 1e-9))
@@ -153,7 +160,7 @@ def estimate(
     if told["unknown"]:
         return told
     schedule = would_take(packs, done, told["packs_at_once"], pack_seconds(plan, rates))
-    hours = schedule.busy * resources.gpu / 3600
+    hours = schedule.busy * share_here(resources).gpu / 3600
     return told | {
         "seconds": schedule.makespan,
         "pack_seconds": schedule.busy,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from analysis.durations import duration
-from sweep.cluster import RayLostError, ray_session
+from sweep.cluster import RayLostError, ray_session, share_of
 from sweep.depot import heavy_models, shipping
 from sweep.desk import Closed, Desk
 from sweep.estimate import device_of
@@ -228,6 +228,9 @@ class _Run:
                 from sweep.trials import Workshop, places, run_packs
 
                 self.interrupts.install()  # Ray takes SIGTERM for itself
+                share = share_of(spec.resources)
+                if share.reason:
+                    self._say(share.reason)
                 ship = shipping(options.address)
                 for warning in (*checked.result(), *heavy_models(self.plan, ship)):
                     self._say(f"warning: {warning}")
@@ -251,13 +254,9 @@ class _Run:
                 desk = Desk(self.ledger, on_record, on_close)
                 self.failures = desk.failures
                 try:
-                    work = self.job.start(
-                        desk.refuse, places(spec.resources, options.workers), adopt
-                    )
+                    work = self.job.start(desk.refuse, places(share, options.workers), adopt)
                     line = self.job.line()
-                    workshop = Workshop(
-                        spec.resources, options.executor, options.workers, temporary, ship
-                    )
+                    workshop = Workshop(share, options.executor, options.workers, temporary, ship)
                     try:
                         run_packs(work, desk, line, workshop, lambda: self.interrupts.seen)
                     finally:

@@ -52,7 +52,7 @@ def _form(name: str) -> dict[str, Any]:
         "domains": {**domains_schema(), "type": ["object", "null"]},
         "transfer": {"type": "object"},
         "calibration": {"type": "array", "items": {"enum": list(CALIBRATIONS)}},
-        "resources": _closed(Resources.model_json_schema()),
+        "resources": _resources(),
         "mlflow": _closed(MlflowEntry.model_json_schema()),
         "search": _search(),
     }
@@ -76,6 +76,18 @@ def _pairs() -> dict[str, Any]:
             {"type": "array", "items": {"anyOf": [several, pattern]}, "minItems": 1},
         ]
     }
+
+
+def _resources() -> dict[str, Any]:
+    found = _closed(Resources.model_json_schema())
+    own = found["properties"]
+    for name, number in (
+        ("cpu", {"type": "number", "exclusiveMinimum": 0}),
+        ("gpu", {"type": "number", "minimum": 0}),
+        ("replicas", {"type": "integer", "minimum": 1}),
+    ):
+        own[name] = {"anyOf": [number, {"const": "auto"}, {"type": "null"}]}
+    return found
 
 
 def _search() -> dict[str, Any]:

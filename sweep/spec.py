@@ -79,6 +79,10 @@ def _methods(value: Any) -> Any:
     return {name: parse_method(name, section) for name, section in value.items()}
 
 
+def _or_auto(value: Any) -> Any:
+    return None if value == "auto" else value
+
+
 def _replicas(value: Any) -> Any:
     if value == "auto" or value is None:
         return None
@@ -127,8 +131,12 @@ class ModelEntry(_Section):
 class Resources(_Section):
     """What one pack occupies while it runs."""
 
-    cpu: float = Field(default=1.0, gt=0, description="a number of CPU cores above 0")
-    gpu: float = Field(default=0.0, ge=0, description="a number of GPUs of at least 0")
+    cpu: Annotated[float | None, BeforeValidator(_or_auto)] = Field(
+        default=1.0, gt=0, description="a number of CPU cores above 0, or auto"
+    )
+    gpu: Annotated[float | None, BeforeValidator(_or_auto)] = Field(
+        default=0.0, ge=0, description="a number of GPUs of at least 0, or auto"
+    )
     accelerator: str | None = Field(
         default=None,
         min_length=1,

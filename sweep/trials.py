@@ -17,7 +17,7 @@ from sweep.desk import Desk
 from sweep.jobs import Work
 from sweep.progress import ProgressLine
 from sweep.queue import PackQueue
-from sweep.spec import Resources
+from sweep.share import Share
 from trainables.tune import PackTrainable
 
 WORKER_DEATHS = 2
@@ -32,24 +32,24 @@ class Workshop:
     """Where and how packs run.
 
     Attributes:
-        resources: what one pack takes.
+        share: what one pack takes.
         executor: import string of what computes a pack.
         most: packs at once at most; None leaves it to the resources.
         folder: for Tune's own files, of no use afterwards.
         ship: how files get to nodes that lack them, see :func:`sweep.depot.shipping`.
     """
 
-    resources: Resources
+    share: Share
     executor: str
     most: int | None
     folder: Path
     ship: str | None = None
 
 
-def places(resources: Resources, most: int | None) -> int:
+def places(share: Share, most: int | None) -> int:
     """How many packs the Ray that is up has room for now; at least 1."""
     here = ray.cluster_resources()
-    wanted = {"CPU": resources.cpu, "GPU": resources.gpu}
+    wanted = {"CPU": share.cpu, "GPU": share.gpu}
     room = [int(here.get(name, 0) / amount) for name, amount in wanted.items() if amount]
     return max(1, min([*room, *([most] if most else [])]))
 
@@ -79,7 +79,7 @@ def run_packs(
     broker = start_broker(name)
     # An actor lives as long as its handle.
     depot, depot_keys = depot_config(workshop.ship, f"depot-{os.getpid()}")
-    resources = workshop.resources
+    share = workshop.share
     queue = PackQueue(
         agenda,
         desk,
@@ -88,18 +88,18 @@ def run_packs(
             "broker": name,
             "namespace": NAMESPACE,
             "executor": workshop.executor,
-            "device": "cuda" if resources.gpu else "cpu",
-            "threads": threads_of(resources),
-            "cpu": resources.cpu,
+            "device": "cuda" if share.gpu else "cpu",
+            "threads": threads_of(share),
+            "cpu": share.cpu,
             "most": workshop.most,
-            "room": {"replicas": resources.replicas, "share": min(1.0, resources.gpu) or None},
+            "room": {"replicas": share.replicas, "share": min(1.0, share.gpu) or None},
             "rungs": agenda.rungs,
             **depot_keys,
         },
         workshop.most,
     )
     tuner = tune.Tuner(
-        tune.with_resources(PackTrainable, ray_resources(resources)),
+        tune.with_resources(PackTrainable, ray_resources(share)),
         tune_config=tune.TuneConfig(search_alg=queue, num_samples=-1, reuse_actors=True),
         run_config=tune.RunConfig(
             name="tune",

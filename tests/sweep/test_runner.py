@@ -16,7 +16,7 @@ from sweep.cluster import check_resources, ray_resources
 from sweep.ledger import Ledger
 from sweep.plan import Plan
 from sweep.runner import Options, run
-from sweep.spec import Resources
+from sweep.share import Share
 from sweep.testing.tabulated import EXECUTOR, SECONDS
 from tests.sweep.drive import no_check, no_report, the_plan
 from tests.sweep.folders import check_complete, check_mlflow, mlflow_runs
@@ -127,23 +127,23 @@ def test_a_mistake_found_by_the_preflight_leaves_the_folder_free(
 
 @pytest.mark.parametrize("name", ["cpu", "gpu"])
 def test_more_than_the_machine_has_is_refused(name: str) -> None:
-    wanted = Resources(**{name: 3})
+    wanted = Share(**{"cpu": 1.0, "gpu": 0.0, name: 3.0})
     check_resources(wanted, {"CPU": 4, "GPU": 3})
     with pytest.raises(InputError, match=rf"resources\.{name}: found 3; allowed: at most 2"):
         check_resources(wanted, {"CPU": 2, "GPU": 2})
     with pytest.raises(InputError, match="allowed: at most 0"):
-        check_resources(Resources(gpu=0.5), {"CPU": 2})
+        check_resources(Share(1.0, 0.5), {"CPU": 2})
 
 
 def test_an_accelerator_that_no_node_has_is_refused() -> None:
-    wanted = Resources(gpu=0.5, accelerator="A100")
+    wanted = Share(1.0, 0.5, "A100")
     here = {"CPU": 4, "GPU": 1, "accelerator_type:A100": 1.0}
     check_resources(wanted, here)
     assert ray_resources(wanted) == {"cpu": 1.0, "gpu": 0.5, "accelerator_type:A100": 0.001}
     with pytest.raises(InputError, match=r"accelerator: found 'H100'.*allowed: A100"):
-        check_resources(Resources(gpu=0.5, accelerator="H100"), here)
+        check_resources(Share(1.0, 0.5, "H100"), here)
     with pytest.raises(InputError, match="no node with a GPU"):
-        check_resources(Resources(accelerator="A100"), {"CPU": 4})
+        check_resources(Share(1.0, 0.0, "A100"), {"CPU": 4})
 
 
 def test_mlflow_that_is_down_delays_only_the_view(tmp_path: Path, no_ray: None) -> None:

@@ -46,6 +46,7 @@ SEARCH = {
     "methods": {
         "soft": {"lambda": ["annealing", {"low": 0, "high": 1}], "steps": 4, "evaluations": 2}
     },
+    "resources": {"cpu": "auto", "gpu": 0.5, "replicas": "auto"},
     "search": {"trials": 3, "objective": ["transfer/score", {"measure": "prompt/tokens"}]},
 }
 
@@ -66,6 +67,8 @@ def test_a_search_is_valid() -> None:
         {"methods": {"soft": {"lamda": [0]}}},
         {"pairs": [["pocket-bert"]]},
         {"seeds": 0},
+        {"resources": {"cpu": "all"}},
+        {"resources": {"cpus": 1}},
     ],
     ids=str,
 )
