@@ -17,6 +17,7 @@ from sweep.ledger import Ledger
 from sweep.plan import Plan
 from sweep.runner import Options, run
 from sweep.share import Share
+from sweep.spec import Resources
 from sweep.testing.tabulated import EXECUTOR, SECONDS
 from tests.sweep.drive import no_check, no_report, the_plan
 from tests.sweep.folders import check_complete, check_mlflow, mlflow_runs
