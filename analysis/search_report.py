@@ -141,6 +141,7 @@ def _shown(value: Any) -> str:
 def _course(course: pd.DataFrame, name: str) -> Markup:
     with drawing() as new:
         fig = new(6.4, 2.8)
+        fig.set_layout_engine("constrained")
         axes = fig.add_subplot()
         order = range(1, len(course) + 1)
         axes.scatter(order, course["value"], s=14, color="#7a8793", label="a point")

@@ -34,7 +34,8 @@ def sync(folder: Path, uri: str | None = None) -> str:
         target = target_of(folder, uri or meta["spec"]["mlflow"]["tracking_uri"])
         sink = MlflowSink(target, View(facts, grouping_of(facts)), PromptFiles(folder, facts))
         sink.start(records)
-        whole = len(records) >= int(meta["planned_cells"])
+        planned = meta.get("planned_cells")  # a search plans as it goes
+        whole = planned is None or len(records) >= int(planned)
         failed = any(True for _ in ledger.failures())
         late = sink.close("FINISHED" if whole else "FAILED" if failed else "KILLED")
     if late:
