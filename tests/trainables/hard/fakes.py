@@ -12,6 +12,9 @@ from trainables.hard.problem import Reading
 class TableModel:
     """Logits looked up in a table [prompts, rows, classes]; a prompt is one token, its number."""
 
+    alias = "table"
+    device = torch.device("cpu")
+
     def __init__(self, table: torch.Tensor) -> None:
         self.table = table
         self.embeddings = torch.arange(len(table), dtype=torch.float64)[:, None]

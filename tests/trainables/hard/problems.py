@@ -48,9 +48,9 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, list[tuple[int, ...]
         referee: Referee = real(*args)
         offer = referee.offer
 
-        def note(step: int, prompts: torch.Tensor) -> list[bool]:
+        def note(step: int, prompts: torch.Tensor, *members: Any) -> list[bool]:
             offers.append((step, [tuple(ids) for ids in prompts.tolist()]))
-            return offer(step, prompts)
+            return offer(step, prompts, *members)
 
         monkeypatch.setattr(referee, "offer", note)
         return referee
