@@ -220,7 +220,7 @@ class Ledger:
         }
         if is_text:
             about["text"] = array.tobytes().decode()
-        content = save({"prompt": array}, about)
+        content = _in_order(save({"prompt": array}, about))
         path = self._prompt_path(cell.id)
         replace_file(path, content)
         return {
@@ -284,6 +284,17 @@ class Ledger:
         for item in (path, self._prompt_path(path.stem)):
             if item.exists():
                 item.replace(damaged / f"{stamp}-{item.name}")
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with the keys of its header sorted: the library's order is random.
+
+    The same prompt has the same bytes, and so the same digest, whichever run writes it.
+    """
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = canonical(json.loads(content[8:start]))
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[start:]
 
 
 def _now() -> str:

@@ -113,6 +113,8 @@ class PackQueue(Searcher):
         pack = self._trials.pop(trial_id, None)
         if pack is None:
             return
+        if self._agenda.rungs:
+            self._hear(trial_id)  # what it reported last counts as well
         outcome = ray.get(self.broker.take.remote(pack.id))
         self._settle(pack, outcome, "its worker process died")
 

@@ -41,7 +41,7 @@ DONE, FAILED, INTERRUPTED = 0, 1, 130
 _MLFLOW_STATUS = {DONE: "FINISHED", FAILED: "FAILED", INTERRUPTED: "KILLED"}
 _PACKAGES = ("promptsweep", "torch", "transformers", "ray", "numpy")
 _SHOWN_REASONS = 10
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # no mistake of the user's
 
 
 def say_to_stderr(line: str) -> None:
@@ -99,7 +99,7 @@ def run(plan: AnyPlan, out: Path, options: Options | None = None) -> int:
             check_binding(folder, plan)
             return _Run(plan, folder, chosen, interrupts).run()
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in _DISK:
             chosen.say(f"sweep {plan.resolved.spec.name}: stopped: {_told(error, folder)}")
             return FAILED
         raise InputError(

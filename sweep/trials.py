@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,9 @@ def run_packs(
     try:
         tuner.fit()
     except KeyboardInterrupt:
-        queue.collect()
+        # A Ray that is going down too has nothing to give.
+        with suppress(ray.exceptions.RayError):
+            queue.collect()
         raise
     except Exception as error:
         if queue.error is not None:

@@ -16,7 +16,7 @@ from functools import cached_property
 from itertools import islice, product
 from typing import Any, get_args, get_origin, get_type_hints
 
-from sweep.explain import nearest, show
+from sweep.explain import listed, nearest, show
 from sweep.methods import (
     ANNEALING,
     COUNTERPARTS,
@@ -381,9 +381,9 @@ def _method_space(name: Any, section: Any, parser: DomainParser) -> MethodSpace:
             found[key] = parser.parse(value, path, _kind(cls, key, hints[key]))
         elif key != RECIPE:
             known = ((LAMBDA,) if family_of(str(name)) == "soft" else ()) + (RECIPE, *hints)
-            listed = ", ".join(known)
             raise InputError(
-                f"{where}: unknown key {show(key)}{nearest(key, known)}; allowed: {listed}"
+                f"{where}: unknown key {show(key)}{nearest(key, known)};"
+                f" allowed: {listed(known, key)}"
             )
     recipe = section.get(RECIPE)
     parse_method(name, {RECIPE: recipe})

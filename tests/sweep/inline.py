@@ -76,4 +76,5 @@ def inline(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("sweep.runner.ray_session", session)
     monkeypatch.setattr("sweep.trials.run_packs", run_packs)
+    monkeypatch.setattr("sweep.trials.places", lambda resources, most: 1)
     monkeypatch.setattr("sweep.queue.ray.get", lambda value, timeout=None: value)

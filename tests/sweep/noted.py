@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ def run_noted(
     prompts: Mapping[str, np.ndarray],
     device: str = "cpu",
     progress: Callable[[str, int, int], None] | None = None,
+    **more: Any,
 ) -> PackOutcome:
     """As :func:`run_tabulated`; one line in ``nodes.log`` of the folder for faults.
 
@@ -46,7 +48,7 @@ def run_noted(
         if time.monotonic() > deadline:
             raise RuntimeError("too few nodes took packs")
         time.sleep(0.05)
-    return run_tabulated(pack, prompts, device, progress)
+    return run_tabulated(pack, prompts, device, progress, **more)
 
 
 def notes(folder: Path) -> list[dict[str, str]]:

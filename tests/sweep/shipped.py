@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ def run_shipped(
     prompts: Mapping[str, np.ndarray],
     device: str = "cpu",
     progress: Callable[[str, int, int], None] | None = None,
+    **more: Any,
 ) -> PackOutcome:
     """As :func:`run_tabulated`, once everything has been found to be what was planned.
 
@@ -36,7 +38,7 @@ def run_shipped(
     note["places"] += [place for place in pack.files.values() if Path(place).exists()]
     with (Path(os.environ[FAULTS]) / _PLACES).open("a", encoding="utf-8") as log:
         log.write(f"{json.dumps(note)}\n")
-    return run_tabulated(pack, prompts, device, progress)
+    return run_tabulated(pack, prompts, device, progress, **more)
 
 
 def places(folder: Path) -> list[dict[str, list[str]]]:

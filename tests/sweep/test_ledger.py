@@ -74,6 +74,17 @@ def test_a_prompt_file_says_what_it_is(tmp_path: Path, plan: Plan) -> None:
     assert about["sources"] == "A+B"
 
 
+def test_the_same_prompt_has_the_same_bytes(tmp_path: Path, plan: Plan) -> None:
+    """The library writes what it is told about a prompt in an order of its own, each time."""
+    cell = next(cell for cell in plan.cells if cell.row == "ours")
+    contents = set()
+    for number in range(8):
+        fill(Ledger(tmp_path / str(number)), [cell])
+        contents.add(prompt_file(tmp_path / str(number), cell).read_bytes())
+    (content,) = contents
+    assert int.from_bytes(content[:8], "little") % 8 == 0
+
+
 def test_a_cell_is_written_once(tmp_path: Path, plan: Plan) -> None:
     cell = plan.cells[0]
     ledger = Ledger(tmp_path)

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from sweep.cli import MISTAKE, main
-from sweep.plan import Plan, make_plan
+from sweep.plan import make_plan
+from sweep.search.plan import make_search_plan
 from sweep.spec import SweepSpec, load_spec, parse_spec, preset_names, preset_text
 from sweep.testing.tabulated import find_model, find_task
 from trainables.errors import InputError
@@ -130,7 +131,8 @@ def examine(content: Any) -> str | None:
     try:
         spec = parse_spec(content, "it.yaml", ROOT / "examples", "")
         assert isinstance(spec, SweepSpec)
-        assert isinstance(make_plan(spec, find_model, find_task), Plan)
+        make = make_plan if spec.search is None else make_search_plan
+        assert make(spec, find_model, find_task).counts()
     except InputError as error:
         return str(error)
     return None
