@@ -34,9 +34,10 @@ def sync(folder: Path, uri: str | None = None) -> str:
         target = target_of(folder, uri or meta["spec"]["mlflow"]["tracking_uri"])
         sink = MlflowSink(target, View(facts, grouping_of(facts)), PromptFiles(folder, facts))
         sink.start(records)
-        planned = meta.get("planned_cells")  # a search plans as it goes
-        whole = planned is None or len(records) >= int(planned)
         failed = any(True for _ in ledger.failures())
+        # A search plans as it goes: only what failed is known to be missing.
+        planned = meta.get("planned_cells")
+        whole = not failed if planned is None else len(records) >= int(planned)
         late = sink.close("FINISHED" if whole else "FAILED" if failed else "KILLED")
     if late:
         raise InputError(late.replace("the next run of the same command", "sweep sync"))

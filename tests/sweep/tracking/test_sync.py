@@ -1,5 +1,6 @@
 """From a ledger into MLflow, without the plan."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,21 @@ def test_half_a_sweep(sweep: tuple[Plan, Path]) -> None:
     assert parent.info.status == "KILLED"
     assert cell.id not in {run.data.tags["cell"] for run in children}
     Ledger(folder).fail(cell, "no luck", "pack")
+    sync(folder)
+    (parent,), _ = mlflow_runs(folder)
+    assert parent.info.status == "FAILED"
+
+
+def test_a_search_has_no_number_of_cells(sweep: tuple[Plan, Path]) -> None:
+    plan, folder = sweep
+    meta = json.loads((folder / "sweep.json").read_text())
+    del meta["planned_cells"]
+    (folder / "sweep.json").write_text(json.dumps(meta))
+    sync(folder)
+    (parent,), _ = mlflow_runs(folder)
+    assert parent.info.status == "FINISHED"
+    Ledger(folder).fail(plan.cells[0], "no luck", "pack")
+    (folder / "ledger" / plan.cells[0].id[:2] / f"{plan.cells[0].id}.json").unlink()
     sync(folder)
     (parent,), _ = mlflow_runs(folder)
     assert parent.info.status == "FAILED"
