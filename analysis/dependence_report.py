@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.best_of_n import best_of_n
 from analysis.bootstrap import Crossed
+from analysis.dependence import QUESTIONS, Dependence, Spread, dependence
 from analysis.dependence_figures import (
     best_of_n_curve,
     critical_difference_diagram,
@@ -17,99 +17,69 @@ from analysis.dependence_figures import (
     term_name,
     variance_bars,
 )
-from analysis.effects import ROPE, effect_table, hard_differences, overall, paired
-from analysis.families import HARD, SOFT, has, of_family
+from analysis.dependence_tables import effect_grid, importance_grid, stability_grid
+from analysis.effects import ROPE
+from analysis.families import HARD, SOFT
 from analysis.figures import drawing, encoded
-from analysis.importance import LABEL, importance
-from analysis.layout import DASH, points, span
-from analysis.power import Detectable, detectable_effects, seeds_needed
-from analysis.ranks import Ranking, ranking
-from analysis.shapley import REST, shapley_shares
-from analysis.stability import NUMBERS, chosen_rows, leave_one_out
+from analysis.importance import LABEL
+from analysis.layout import Grid, points, span
+from analysis.power import Detectable, seeds_needed
+from analysis.ranks import Ranking
+from analysis.shapley import REST
 from analysis.statistics import LEVEL
-from analysis.tables import sources_name
-from analysis.variance import REPLICATES, Shares, variance_shares
+from analysis.variance import Shares
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUESTIONS = {
-    SOFT: ("Ours − Baseline", "joint tuning gains over independent tuning", "ours"),
-    HARD: (
-        "agreement − all words",
-        "words that agree gain over the whole vocabulary",
-        "agreement",
-    ),
-}
-"""By family: name of the difference, what it is in words, and the row that is searched over."""
 _TITLES = {SOFT: "soft prompts", HARD: "hard prompts"}
-_GAIN = "gain_points"
-_MANY = 20_000
 _PERCENT = f"{100 * LEVEL:.0f} %"
 
 
-def dependence_section(frame: pd.DataFrame) -> Markup:
+def dependence_section(frame: pd.DataFrame, found: Sequence[Dependence] | None = None) -> Markup:
     """The section for every family of prompts that was carried over; empty where there is none.
 
     Args:
         frame: table of :func:`analysis.results.load`.
+        found: of :func:`analysis.dependence.dependence`, where it is already worked out.
 
     Returns:
         ``<section>`` elements with ids ``dependence-soft`` and ``dependence-hard``.
     """
-    here = [name for name in QUESTIONS if has(frame[frame["kind"] == "transfer"], name)]
-    return Markup("\n").join(_section(of_family(frame, family), family) for family in here)
+    return Markup("\n").join(map(_section, dependence(frame) if found is None else found))
 
 
-def _section(frame: pd.DataFrame, family: str) -> Markup:
-    name, words, row = QUESTIONS[family]
-    pairs = _PAIRS[family](frame)
-    moved = frame[(frame["kind"] == "transfer") & (frame["family"] == family)]
-    moved = moved.assign(**{_GAIN: 100 * moved["gain_over_empty"]})
+def _section(item: Dependence) -> Markup:
+    name, words, _ = QUESTIONS[item.family]
     parts = [
         Markup('<section id="dependence-{}">\n<h2>What transfer depends on: {}</h2>').format(
-            family, _TITLES[family]
+            item.family, _TITLES[item.family]
         ),
-        *_effects(pairs, name, words),
-        *_variance(moved, _GAIN, "the gain over Empty", family),
-        *_variance(pairs, "difference", f"the difference {name}", family),
-        *_interaction(pairs, name),
-        *_ranks(moved, family),
-        *_stability(frame, family),
-        *_best(moved[moved["row"] == row]),
-        *_importance(moved[moved["row"] == row]),
+        *_effects(item, name, words),
+        *(part for spread in item.spreads for part in _variance(spread)),
+        *_interaction(item.pairs, name),
+        *_ranks(item.ranking),
+        *_stability(item.stability),
+        *_best(item.best),
+        *_importance(item.importance),
         Markup("</section>"),
     ]
     return Markup("\n").join(parts)
 
 
-def _soft_pairs(frame: pd.DataFrame) -> pd.DataFrame:
-    """As :func:`analysis.effects.soft_differences`, the weights chosen in one pass."""
-    moved = frame[(frame["kind"] == "transfer") & (frame["family"] == SOFT)]
-    on = ["combination", "sources", "task", "target", "seed"]
-    return paired(chosen_rows(moved), moved[moved["row"] == "baseline"], on)
-
-
-_PAIRS = {SOFT: _soft_pairs, HARD: hard_differences}
-
-
-def _effects(pairs: pd.DataFrame, name: str, words: str) -> list[Markup]:
+def _effects(item: Dependence, name: str, words: str) -> list[Markup]:
     title = _h3(f"How much {words}")
-    if pairs.empty:
+    if item.overall is None or item.detectable is None:
         return [title, _p(f"There is no pair of results to take {name} of yet.")]
-    found = overall(pairs)
-    texts = [effect_sentence(name, found), power_sentence(detectable_effects(pairs))]
+    texts = [effect_sentence(name, item.overall), power_sentence(item.detectable)]
     note = (
         f"Points, mean over models, tasks, targets and seeds with its {_PERCENT} interval over new "
         "ones of each (crossed). Cases are source set × task × target; a tie lies within "
         f"± {ROPE:g} points. Superiority: share of pairs above 0, ties half. Wilcoxon on cases, "
         "taken as independent; Holm over the lines."
     )
-    shown = [title, *map(_p, texts), _p(note, "quiet")]
-    for column, head in (("task", "Task"), ("sources", "Source set")):
-        if pairs[column].nunique() > 1:
-            shown.append(_effect_table(effect_table(pairs, [column]), column, head))
-    return shown
+    tables = (_table(effect_grid(table, column)) for column, table in item.effects.items())
+    return [title, *map(_p, texts), _p(note, "quiet"), *tables]
 
 
 def effect_sentence(name: str, found: Crossed) -> str:
@@ -145,25 +115,19 @@ def power_sentence(found: Detectable) -> str:
     return " ".join([*texts, found.note]).strip()
 
 
-def _variance(frame: pd.DataFrame, value: str, what: str, family: str) -> list[Markup]:
-    if frame.empty or frame[value].notna().sum() == 0:
-        return []
-    # Singles have sets of one model: their spread is another design's.
-    part = frame[frame["row"] != "single"] if family == SOFT and "row" in frame else frame
-    part = part if len(part) else frame
-    replicates = REPLICATES if len(part) <= _MANY else REPLICATES // 2
-    found = variance_shares(part, value, replicates=replicates)
-    title = _h3(f"Where the spread of {what} lies")
-    if found.table.empty:
-        return [title, _p(found.note)]
-    check = shapley_shares(part, value)
+def _variance(item: Spread) -> list[Markup]:
+    title = _h3(f"Where the spread of {item.what} lies")
+    if item.shares.table.empty:
+        return [title, _p(item.shares.note)]
     caption = (
         f"Share of the variance of single results by random effects; lines: {_PERCENT} crossed "
         "bootstrap. Shares describe this design."
     )
     with drawing() as new:
-        picture = _figure(variance_bars(new, found.table), f"Variance shares of {what}.", caption)
-    return [title, _p(shares_sentence(found, check)), picture]
+        picture = _figure(
+            variance_bars(new, item.shares.table), f"Variance shares of {item.what}.", caption
+        )
+    return [title, _p(shares_sentence(item.shares, item.check)), picture]
 
 
 def shares_sentence(found: Shares, check: pd.DataFrame) -> str:
@@ -206,11 +170,7 @@ def _interaction(pairs: pd.DataFrame, name: str) -> list[Markup]:
     return shown
 
 
-def _ranks(moved: pd.DataFrame, family: str) -> list[Markup]:
-    rows = moved
-    if family == SOFT:
-        rows = pd.concat([chosen_rows(moved), moved[moved["row"] != "ours"]])
-    found = ranking(rows, "row", ["task", "target"])
+def _ranks(found: Ranking) -> list[Markup]:
     title = _h3("Ranks over tasks and targets")
     if found.note:
         return [title, _p(found.note)]
@@ -232,41 +192,19 @@ def _friedman(found: Ranking) -> str:
     return f"Friedman's test over {found.blocks} blocks: p {size}."
 
 
-def _stability(frame: pd.DataFrame, family: str) -> list[Markup]:
-    table = leave_one_out(frame, NUMBERS[family])
+def _stability(table: pd.DataFrame) -> list[Markup]:
     if table.empty:
         return []
-    lines = []
-    for number, part in table.groupby("number", sort=False):
-        entries = [points(part["all"].iloc[0], signed=True)]
-        for kind in ("model", "task"):
-            known = part[(part["left_out"] == kind) & part["value"].notna()]
-            entries.append(_range(known))
-        flips = part[part["flips"].astype(bool)]["name"]
-        entries.append(", ".join(flips) or "none")
-        lines.append((str(number), entries))
     note = "Every number computed anew without each model (as source, as target) and task; λ " \
         "chosen anew. Points; the model or task in brackets is the one left out."  # fmt: skip
-    heads = ("All", "Without one model", "Without one task", "Sign changes without")
     return [
         _h3("How much rests on one model or task"),
         _p(note, "quiet"),
-        _table("Number", heads, lines, texts=3),
+        _table(stability_grid(table), texts=3),
     ]
 
 
-def _range(known: pd.DataFrame) -> str:
-    if known.empty:
-        return DASH
-    low, high = known.iloc[known["value"].argmin()], known.iloc[known["value"].argmax()]
-    return (
-        f"{points(low['value'], signed=True)} ({low['name']}) to "
-        f"{points(high['value'], signed=True)} ({high['name']})"
-    )
-
-
-def _best(candidates: pd.DataFrame) -> list[Markup]:
-    table = best_of_n(candidates)
+def _best(table: pd.DataFrame) -> list[Markup]:
     if len(table) < 2:
         return []
     first, last = table.iloc[0], table.iloc[-1]
@@ -285,67 +223,38 @@ def _best(candidates: pd.DataFrame) -> list[Markup]:
     return [_h3("What a larger search brings"), _p(text), picture]
 
 
-def _importance(candidates: pd.DataFrame) -> list[Markup]:
-    table = importance(candidates)
+def _importance(table: pd.DataFrame) -> list[Markup]:
     if len(table) < 2:
         return []
-    lines = [
-        (term_name(str(setting)), [f"{100 * share:.0f} %", str(values)])
-        for setting, share, values in table.itertuples(index=False)
-    ]
     return [
         _h3("Importance of settings (PED-ANOVA)"),
         _p(LABEL, "quiet"),
-        _table("Setting", ("Importance", "Values"), lines),
+        _table(importance_grid(table)),
     ]
 
 
-def _effect_table(table: pd.DataFrame, column: str, head: str) -> Markup:
-    lines = [
-        (
-            sources_name(str(line[column])),
-            [
-                points(line["mean"], signed=True),
-                span(line["low"], line["high"]),
-                f"{line['win']} / {line['tie']} / {line['loss']}",
-                f"{line['superiority']:.2f}",
-                _p_value(line["p"]),
-                _p_value(line["holm"]),
-                str(line["n"]),
-            ],
-        )
-        for line in table.to_dict("records")
-    ]
-    heads = ("Mean", f"{_PERCENT} interval", "Win / tie / loss", "Superiority", "Wilcoxon p",
-             "Holm p", "n")  # fmt: skip
-    return _table(head, heads, lines)
-
-
-def _table(
-    first: str, heads: Sequence[str], lines: Sequence[tuple[str, Sequence[str]]], texts: int = 0
-) -> Markup:
-    """A table; its last ``texts`` columns are words."""
-    kinds = [Markup("")] * len(heads)
-    numbers = len(heads) - texts
-    kinds[:numbers] = [Markup(' class="number"')] * numbers
+def _table(grid: Grid, texts: int = 0) -> Markup:
+    """A grid of :mod:`analysis.dependence_tables`; its last ``texts`` columns are words."""
+    numbers = len(grid.columns) - texts
+    kinds = [Markup(' class="number"' if at < numbers else "") for at in range(len(grid.columns))]
     top = Markup("").join(
         Markup('<th scope="col"{}>{}</th>').format(kind, head)
-        for kind, head in zip(kinds, heads, strict=True)
+        for kind, (head, _) in zip(kinds, grid.columns, strict=True)
     )
     rows = Markup("\n").join(
         Markup('<tr><th scope="row">{}</th>{}</tr>').format(
-            name,
+            line.label,
             Markup("").join(
-                Markup("<td{}>{}</td>").format(kind, entry)
-                for kind, entry in zip(kinds, entries, strict=True)
+                Markup("<td{}>{}</td>").format(kind, entry.text)
+                for kind, entry in zip(kinds, line.entries, strict=True)
             ),
         )
-        for name, entries in lines
+        for line in grid.lines
     )
     return Markup(
         '<div class="scroll">\n<table class="plain">\n<thead><tr><th scope="col">{}</th>{}</tr>'
         "</thead>\n<tbody>\n{}\n</tbody>\n</table>\n</div>"
-    ).format(first, top, rows)
+    ).format(grid.heads[1], top, rows)
 
 
 def _figure(figure: "Figure", alt: str, caption: str) -> Markup:
@@ -366,9 +275,3 @@ def _h3(text: str) -> Markup:
 
 def _ends(low: float, high: float) -> str:
     return "" if low != low else f" [{100 * low:.0f}, {100 * high:.0f}]"
-
-
-def _p_value(p: float) -> str:
-    if p != p:
-        return DASH
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -156,7 +156,7 @@ def _heat_panel(
     edges = [np.arange(count + 1) - 0.5 for count in (len(names), len(sets))]
     # Not imshow: a mesh stays sharp at every size, an image in an SVG does not.
     image = axes.pcolormesh(
-        *edges, np.ma.masked_invalid(gains), cmap=_diverging(), vmin=-limit, vmax=limit
+        *edges, np.ma.masked_invalid(gains), cmap=diverging(), vmin=-limit, vmax=limit
     )
     axes.invert_yaxis()
     axes.set_facecolor("#EFEFEF")
@@ -164,7 +164,7 @@ def _heat_panel(
         missing = bool(np.isnan(value))
         flag = FLAG if not missing and degenerate[row, column] > 0.5 else ""
         text = DASH if missing else points(value, signed=True) + flag
-        colour = QUIET if missing else _readable_on(image.to_rgba(np.array([value]))[0])
+        colour = QUIET if missing else readable_on(image.to_rgba(np.array([value]))[0])
         axes.text(column, row, text, ha="center", va="center", color=colour, size=8)
     axes.set_xticks(
         range(len(names)),
@@ -183,7 +183,7 @@ def _heat_panel(
     return image
 
 
-def _diverging() -> Any:
+def diverging() -> Any:
     """Red over white to blue, without the near-black ends on which no hue is seen."""
     import matplotlib
     from matplotlib.colors import LinearSegmentedColormap
@@ -192,7 +192,7 @@ def _diverging() -> Any:
     return LinearSegmentedColormap.from_list("gain", shades)
 
 
-def _readable_on(colour: np.ndarray) -> str:
+def readable_on(colour: np.ndarray) -> str:
     """Ink or white, whichever stands out more (relative luminance, WCAG 2)."""
     linear = [
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]

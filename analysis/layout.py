@@ -75,6 +75,11 @@ class Grid:
     columns: tuple[tuple[str, str], ...]
     lines: tuple[Line, ...]
 
+    @property
+    def grouped(self) -> bool:
+        """Whether there is a column of groups; without one its head and all groups are empty."""
+        return bool(self.heads[0]) or any(line.group for line in self.lines)
+
 
 def score_grid(
     table: pd.DataFrame,
@@ -169,7 +174,9 @@ def to_html(grid: Grid, caption: str = "") -> Markup:
     parts = [Markup("<table>")]
     if caption:
         parts.append(Markup("<caption>{}</caption>").format(caption))
-    heads = Markup("").join(Markup('<th scope="col">{}</th>').format(head) for head in grid.heads)
+    heads = Markup("").join(
+        Markup('<th scope="col">{}</th>').format(head) for head in grid.heads[not grid.grouped :]
+    )
     columns = Markup("").join(
         Markup('<th scope="col" class="number">{}<small>{}</small></th>').format(title, unit)
         for title, unit in grid.columns
@@ -177,7 +184,9 @@ def to_html(grid: Grid, caption: str = "") -> Markup:
     parts.append(Markup("<thead><tr>{}{}</tr></thead>").format(heads, columns))
     for _, block in groupby(grid.lines, key=lambda line: line.block):
         groups = groupby(block, key=lambda line: line.group)
-        body = Markup("\n").join(_html_group(name, list(lines)) for name, lines in groups)
+        body = Markup("\n").join(
+            _html_group(name if grid.grouped else None, list(lines)) for name, lines in groups
+        )
         parts.append(Markup("<tbody>\n{}\n</tbody>").format(body))
     parts.append(Markup("</table>"))
     return Markup("\n").join(parts)
@@ -186,15 +195,16 @@ def to_html(grid: Grid, caption: str = "") -> Markup:
 def to_markdown(grid: Grid) -> str:
     """The grid as a Markdown table."""
     titles = [f"{title} ({unit})" if unit else title for title, unit in grid.columns]
+    start = int(not grid.grouped)
     lines = [
-        _pipes([*grid.heads, *titles]),
-        _pipes(["---", "---", *("---:" for _ in grid.columns)]),
+        _pipes([*grid.heads[start:], *titles]),
+        _pipes([*["---"] * (2 - start), *("---:" for _ in grid.columns)]),
     ]
     for line in grid.lines:
         entries = [
             f"**{item.text}** {item.note}" if item.strong else item.line for item in line.entries
         ]
-        lines.append(_pipes([line.group, line.label, *entries]))
+        lines.append(_pipes([*(line.group, line.label)[start:], *entries]))
     return "\n".join(lines) + "\n"
 
 
@@ -280,14 +290,14 @@ def _difference_entry(line: Mapping[str, Any]) -> Entry:
     return Entry(text, strong=bool(line["direction"]), note=span(line["low"], line["high"]))
 
 
-def _html_group(name: str, lines: Sequence[Line]) -> Markup:
+def _html_group(name: str | None, lines: Sequence[Line]) -> Markup:
     rows = []
     for place, line in enumerate(lines):
         head = Markup('<th scope="rowgroup" rowspan="{}">{}</th>').format(len(lines), name)
         cells = Markup("").join(_html_entry(item) for item in line.entries)
         rows.append(
             Markup('<tr>{}<th scope="row">{}</th>{}</tr>').format(
-                head if place == 0 else "", line.label, cells
+                head if place == 0 and name is not None else "", line.label, cells
             )
         )
     return Markup("\n").join(rows)

@@ -19,7 +19,15 @@ from analysis.combinations import parts, titled
 from analysis.dependence_report import dependence_section
 from analysis.families import HARD, SOFT, has, of_family
 from analysis.features import observations
-from analysis.figures import gain_heatmap, similarity_points, similarity_scatter, weight_curves
+from analysis.figure_files import prompts
+from analysis.figures import (
+    drawing,
+    encoded,
+    gain_heatmap,
+    similarity_points,
+    similarity_scatter,
+    weight_curves,
+)
 from analysis.forecasts import forecast_section
 from analysis.hard_report import HardReport, hard_report
 from analysis.headline import findings, moment, oracle_note, progress, similarity_note
@@ -33,6 +41,7 @@ from analysis.layout import (
     share_grid,
     to_html,
 )
+from analysis.published import beside_published, published_grids, published_sentence
 from analysis.results import (
     COLUMNS,
     Failure,
@@ -58,6 +67,12 @@ from analysis.tables import (
     tasks,
     transfer_table,
     weight_name,
+)
+from analysis.transfer_figures import (
+    prompt_map,
+    size_surface,
+    slope_chart,
+    source_target_heatmap,
 )
 from trainables.calibration import CALIBRATIONS
 from trainables.ceiling import LEAST_GAP
@@ -135,6 +150,14 @@ class SourceSection:
 
 
 @dataclass(frozen=True)
+class Published:
+    """The sweep beside the papers: how far it is from them, and titled tables."""
+
+    sentence: str
+    tables: tuple[tuple[str, Markup], ...]
+
+
+@dataclass(frozen=True)
 class FailureGroup:
     """Failed cells with one reason; some of them by name."""
 
@@ -203,6 +226,8 @@ def render(sweep: Sweep, select_lambda: str = "pair") -> str:
         prompts=best_prompts(soft),
         hard=hard,
         search=search_section(sweep.folder),
+        published=_published(frame, {label: choices for label, _, choices in split}),
+        overview=_overview(sweep),
         dependence=dependence_section(frame),
         readability_scatter=_readability(hard),
         prediction=Markup(forecast_section(sweep.folder, lambda: observations(sweep))),
@@ -220,6 +245,51 @@ def render(sweep: Sweep, select_lambda: str = "pair") -> str:
         criterion=criterion,
         columns={name: COLUMNS.get(name, "further source") for name in frame.columns},
     )
+
+
+def _overview(sweep: Sweep) -> list[Picture]:
+    """Figures over all targets, those that there is data for."""
+    vectors = prompts(sweep.folder, sweep.frame)
+    drawn = (
+        (
+            lambda new: source_target_heatmap(new, sweep.frame),
+            "Heatmap of the gain over Empty by source set and target.",
+            "Points gained over Empty on test, mean over rows, tasks, weights and seeds.",
+        ),
+        (
+            lambda new: slope_chart(new, sweep.frame),
+            "Scores on the source and after the transfer, a line per source.",
+            "Mean over tasks and seeds of prompts tuned on one model: on that model, and carried "
+            "over to the target named above. Metrics are those of the tasks.",
+        ),
+        (
+            lambda new: size_surface(new, sweep.frame),
+            "Gain of neighbour agreement by s and K.",
+            "Words kept (s) by neighbours compared (K): mean difference on the targets.",
+        ),
+        (
+            lambda new: prompt_map(new, sweep.frame, vectors),
+            "Map of the tuned prompts of every model.",
+            "Principal components of the tuned prompts, one panel a model, as every model has a "
+            "space of its own: distances compare within a panel only.",
+        ),
+    )
+    found = []
+    for make, alt, caption in drawn:
+        with drawing() as new:
+            figure = make(new)
+            image = None if figure is None else encoded(figure, "svg")
+        if picture := _picture(image, alt, caption):
+            found.append(picture)
+    return found
+
+
+def _published(frame: pd.DataFrame, choices: Mapping[str, Choices]) -> Published | None:
+    table = beside_published(frame, choices)
+    if table.empty:
+        return None
+    tables = [(title, to_html(grid)) for _, title, grid, _ in published_grids(table)]
+    return Published(published_sentence(table), tuple(tables))
 
 
 def _sources(label: str, frame: pd.DataFrame, choices: Choices) -> SourceSection:

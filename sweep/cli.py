@@ -173,7 +173,10 @@ def status(folder: Folder, as_json: Json = False) -> None:
 
 @app.command()
 def report(
-    folder: Folder,
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR...", help="The --out of a sweep, or of several to compare."),
+    ],
     select_lambda: Annotated[
         str,
         typer.Option(
@@ -182,19 +185,35 @@ def report(
             " prompt over tasks, on each task alone, or validation on the sources.",
         ),
     ] = "pair",
+    html: Annotated[bool, typer.Option("--html", help="Only tables, as HTML.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Only tables, for booktabs.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Only tables, their numbers.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Only tables.")] = False,
+    figures: Annotated[bool, typer.Option("--figures", help="Only figures, SVG and PNG.")] = False,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where the comparison of several goes. Default: comparison.html in the first.",
+        ),
+    ] = None,
 ) -> None:
-    """Write results.csv, results.parquet and report.html anew."""
+    """Write results.csv, results.parquet and report.html anew, or DIR/tables and DIR/figures."""
     from sweep.folder import read_meta
 
-    read_meta(folder)
-    from analysis.report import write_report
+    for folder in folders:
+        read_meta(folder)
+    from analysis.outputs import Wanted, write_outputs
     from analysis.selection import CRITERIA
 
     if select_lambda not in CRITERIA:
         raise InputError(
             f"--select-lambda: found {select_lambda!r}; allowed: {', '.join(CRITERIA)}"
         )
-    print(write_report(folder, select_lambda))
+    asked = {"csv": csv, "markdown": markdown, "latex": latex, "html": html}
+    formats = [name for name, wanted in asked.items() if wanted]
+    for path in write_outputs(folders, Wanted(select_lambda, formats, figures, to)):
+        print(path)
 
 
 @app.command()

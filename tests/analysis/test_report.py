@@ -71,7 +71,7 @@ def test_the_report_holds_every_piece(full_report, full_folder):
         "Best prompts", "Missing and failed", "Reproduce", "Glossary",
     ):  # fmt: skip
         assert title in page.text
-    assert page.tags.count("img") == 3 + 4  # three of the target, four of what transfer depends on
+    assert page.tags.count("img") == 2 + 3 + 4  # at a glance, of the target, of what it depends on
     assert "All 1,143 planned cells are finished." in page.text
     assert "abcdef0123456789" in page.text
     assert "torch 9.9.9, transformers 8.8" in page.text
@@ -287,7 +287,7 @@ def test_baseline_without_ours_and_ours_without_baseline(tmp_path):
 def test_several_targets_each_have_their_section(tmp_path):
     build(tmp_path, Design(TWO, ("elk", "fox"), ("mini/a",), (0.0, 0.3), (0, 1)))
     page = report_of(tmp_path)
-    assert page.tags.count("img") == 6 + 2
+    assert page.tags.count("img") == 2 + 6 + 2
     assert {"target-1", "target-2"} <= set(page.ids)
     assert "Best transfer to fox" in page.text
 

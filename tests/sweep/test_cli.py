@@ -80,7 +80,10 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         "calibrate": {"--model", "--task", "--words", "--json", "--help"},
         "run": {"--out", "--address", "--workers", "--store", "--help"},
         "status": {"--json", "--help"},
-        "report": {"--select-lambda", "--help"},
+        "report": {
+            *("--select-lambda", "--html", "--latex", "--csv", "--markdown", "--figures", "--to"),
+            "--help",
+        },
         "export": {*which, "--best", "--top", "--format", "--to", "--help"},
         "push": {*which, "--repo", "--private", "--dry-run", "--help"},
         "register": {*which, "--name", "--tracking-uri", "--help"},

@@ -1,0 +1,150 @@
+"""Every figure of a sweep as SVG and PNG files."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.combinations import parts
+from analysis.dependence import QUESTIONS, Dependence, dependence
+from analysis.dependence_figures import (
+    best_of_n_curve,
+    critical_difference_diagram,
+    interaction_plot,
+    variance_bars,
+)
+from analysis.families import SOFT, of_family
+from analysis.figures import drawing, encoded, gain_heatmap, similarity_scatter, weight_curves
+from analysis.formats import file_name
+from analysis.hard_rows import hard_rows
+from analysis.readability import transfers
+from analysis.readability_figure import readability_scatter
+from analysis.results import replace_file
+from analysis.selection import choose
+from analysis.tables import targets
+from analysis.transfer_figures import (
+    New,
+    prompt_map,
+    size_surface,
+    slope_chart,
+    source_target_heatmap,
+)
+
+FORMATS = ("svg", "png")
+MOST_PROMPTS = 300
+"""Prompts of one source model that the map shows; more are thinned evenly."""
+_Draw = Callable[[str], bytes | None]
+
+
+def write_figures(folder: Path, frame: pd.DataFrame, select_lambda: str = "pair") -> list[Path]:
+    """Write every figure there is data for into the folder ``figures`` of a sweep.
+
+    Args:
+        folder: the sweep's folder, whose prompts are read.
+        frame: its table.
+        select_lambda: by what Ours chooses its weight, see :func:`analysis.selection.choose`.
+
+    Returns:
+        Paths of the files, two a figure.
+    """
+    place = folder / "figures"
+    place.mkdir(exist_ok=True)
+    written = []
+    for name, draw in figures(folder, frame, select_lambda):
+        for fmt in FORMATS:
+            data = draw(fmt)
+            if data is None:
+                break
+            path = place / f"{name}.{fmt}"
+            replace_file(path, lambda temporary, data=data: temporary.write_bytes(data))
+            written.append(path)
+    return written
+
+
+def figures(
+    folder: Path, frame: pd.DataFrame, select_lambda: str = "pair"
+) -> Iterator[tuple[str, _Draw]]:
+    """Name of every figure, and what draws it in a format (None: there is nothing to draw)."""
+    for label, part in parts(of_family(frame, SOFT)):
+        choices = choose(part, select_lambda)
+        for target in targets(part):
+            end = [target, label] if label else [target]
+            yield (file_name("gain", *end),
+                   lambda fmt, p=part, t=target, c=choices: gain_heatmap(p, t, c, fmt)
+                   )  # fmt: skip
+            yield (file_name("weights", *end),
+                   lambda fmt, p=part, t=target, c=choices: weight_curves(p, t, c, fmt)
+                   )  # fmt: skip
+            yield (file_name("similarity", *end),
+                   lambda fmt, p=part, t=target: similarity_scatter(p, t, fmt))  # fmt: skip
+    yield "source_target", _drawn(lambda new: source_target_heatmap(new, frame))
+    yield "slopes", _drawn(lambda new: slope_chart(new, frame))
+    yield "sizes", _drawn(lambda new: size_surface(new, frame))
+    vectors = prompts(folder, frame)
+    yield "prompt_map", _drawn(lambda new: prompt_map(new, frame, vectors))
+    moved = transfers(hard_rows(frame))
+    if not moved.empty:
+        yield "readability", lambda fmt: readability_scatter(moved, fmt)
+    for item in dependence(frame):
+        yield from _dependence(item)
+
+
+def prompts(folder: Path, frame: pd.DataFrame, most: int = MOST_PROMPTS) -> dict[str, np.ndarray]:
+    """Tuned soft prompts of a sweep as [vectors, dimensions], by cell.
+
+    Files that are missing or damaged are left out; of more than ``most`` prompts of one model every
+    k-th is read.
+
+    Args:
+        folder: the sweep's folder.
+        frame: its table.
+        most: prompts read for one model.
+    """
+    from safetensors.numpy import load_file
+
+    rows = frame[(frame["kind"] == "source") & (frame["family"] == SOFT)]
+    rows = rows[rows["prompt_file"].notna()]
+    found = {}
+    for _, part in rows.groupby("target", sort=True):
+        thinned = part.iloc[:: -(-len(part) // most)]
+        for cell, name in zip(thinned["cell"], thinned["prompt_file"], strict=True):
+            path = folder / str(name)
+            # A record that names a file elsewhere is not followed.
+            if not path.resolve().is_relative_to(folder.resolve()):
+                continue
+            try:
+                tensors = load_file(path)
+            except Exception:  # safetensors has an error class of its own per cause
+                continue
+            if "prompt" in tensors and tensors["prompt"].ndim == 2:
+                found[str(cell)] = tensors["prompt"]
+    return found
+
+
+def _dependence(item: Dependence) -> Iterator[tuple[str, _Draw]]:
+    name = f"dependence_{item.family}"
+    for spread in item.spreads:
+        table = spread.shares.table
+        if not table.empty:
+            yield (f"{name}_shares_{spread.key}",
+                   _drawn(lambda new, table=table: variance_bars(new, table)))  # fmt: skip
+    pairs = item.pairs
+    if len(pairs) and pairs["task"].nunique() > 1 and pairs["sources"].nunique() > 1:
+        label = f"{QUESTIONS[item.family][0]}, points"
+        yield (f"{name}_interaction",
+               _drawn(lambda new: interaction_plot(new, pairs, "difference", "task", "sources",
+                                                   label)))  # fmt: skip
+    if not item.ranking.note:
+        yield f"{name}_ranks", _drawn(lambda new: critical_difference_diagram(new, item.ranking))
+    if len(item.best) > 1:
+        yield f"{name}_best_of_n", _drawn(lambda new: best_of_n_curve(new, item.best))
+
+
+def _drawn(make: Callable[[New], object]) -> _Draw:
+    def draw(fmt: str) -> bytes | None:
+        with drawing() as new:
+            figure = make(new)
+            return None if figure is None else encoded(figure, fmt)  # type: ignore[arg-type]
+
+    return draw
