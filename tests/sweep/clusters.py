@@ -52,7 +52,12 @@ def cluster_of(*workers: Mapping[str, Any]) -> Iterator[Any]:
 
     cluster = Cluster(
         initialize_head=True,
-        head_node_args={"num_cpus": 0, "num_gpus": 0, "node_ip_address": LOOPBACK},
+        head_node_args={
+            "num_cpus": 0,
+            "num_gpus": 0,
+            "node_ip_address": LOOPBACK,
+            "include_dashboard": False,
+        },
     )
     try:
         for worker in workers:

@@ -1,27 +1,64 @@
-"""A driver in a process of its own: ``python -m tests.sweep.drive FOLDER``."""
+"""A driver in a process of its own: ``python -m tests.sweep.drive FOLDER [PLAN]``."""
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from sweep.plan import Plan
 from sweep.runner import Options, run
-from sweep.testing.tabulated import EXECUTOR
-from tests.sweep.samples import plan_of
+from sweep.search.plan import AnyPlan, SearchPlan, make_search_plan
+from sweep.spec import parse_spec
+from sweep.testing.tabulated import EXECUTOR, find_model, find_task
+from tests.sweep.samples import content, plan_of
 
 ADDRESS = "PROMPTSWEEP_TEST_ADDRESS"
 """Environment variable: a cluster to use; without it the driver starts a Ray of its own."""
+COMPUTES = "PROMPTSWEEP_TEST_EXECUTOR"
+"""Environment variable: what computes packs; by default the tabulated method."""
+
+SPACE = {
+    "soft": {"lambda": [0, 0.5, "annealing"], "steps": 4, "evaluations": [1, 2]},
+    "pez": {"vocabulary": ["all", "agreement"], "s": [4, 8], "steps": 4, "evaluations": 2},
+}
+"""42 points over three sources."""
+RANGES = {
+    "soft": {"lambda": [0, "annealing", {"low": 0, "high": 1}], "steps": 4, "evaluations": 2},
+    "pez": {"vocabulary": ["all", "agreement"], "s": [4, 8], "k": {"low": 4, "high": 64}},
+}
+"""Points without end."""
 
 
-def the_plan() -> Plan:
+def the_plan(tasks: tuple[str, ...] = ("x", "y")) -> Plan:
     return plan_of(
         sources=["A", "B", "C"],
-        tasks=["x", "y"],
+        tasks=list(tasks),
         seeds=2,
         methods={"soft": {"lambda": [0, 0.5, "annealing"]}},
         pairs=[["A", "B"], ["A", "C"], ["B", "C"], ["A", "B", "C"]],
         direct=True,
     )
+
+
+def search_of(methods: Any, **search: Any) -> SearchPlan:
+    spec = content(
+        sources=["A", "B", "C"],
+        tasks=["x", "y"],
+        seeds=2,
+        methods=methods,
+        direct=None,
+        search=search,
+    )
+    return make_search_plan(parse_spec(spec), find_model, find_task)
+
+
+PLANS: dict[str, Callable[[], AnyPlan]] = {
+    "small": the_plan,
+    "grid": lambda: the_plan(("x", "y", "z", "w")),
+    "search": lambda: search_of(SPACE, sampler="grid", trials=1000),
+    "tpe": lambda: search_of(RANGES, sampler="tpe", trials=60),
+}
 
 
 def no_check(plan: Plan) -> list[str]:
@@ -33,16 +70,16 @@ def no_report(folder: Path) -> None:
     """The report has tests of its own."""
 
 
-if __name__ == "__main__":
-    sys.exit(
-        run(
-            the_plan(),
-            Path(sys.argv[1]),
-            Options(
-                address=os.environ.get(ADDRESS),
-                executor=EXECUTOR,
-                preflight=no_check,
-                report=no_report,
-            ),
-        )
+def options(**more: Any) -> Options:
+    """How all of these run."""
+    return Options(
+        address=os.environ.get(ADDRESS),
+        executor=os.environ.get(COMPUTES, EXECUTOR),
+        preflight=no_check,
+        report=no_report,
+        **more,
     )
+
+
+if __name__ == "__main__":
+    sys.exit(run(PLANS[(*sys.argv, "small")[2]](), Path(sys.argv[1]), options()))

@@ -31,14 +31,26 @@ def check_complete(folder: Path, plan: Plan) -> None:
     assert list(folder.rglob("*.tmp")) == []
 
 
-def mlflow_levels(uri: str, name: str = "small") -> dict[str, list[Any]]:
-    """Runs of the experiment ``name`` by their kind."""
+def trials_in(journal: Path) -> list[Any]:
+    """Optuna's trials, as its own reader sees them; none where there is no journal."""
+    import optuna
+
+    if not journal.exists():
+        return []
+    backend = optuna.storages.journal.JournalFileBackend(str(journal))
+    storage = optuna.storages.JournalStorage(backend)
+    (study,) = storage.get_all_studies()
+    return list(storage.get_all_trials(study._study_id))
+
+
+def mlflow_levels(where: str | Path, name: str = "small") -> dict[str, list[Any]]:
+    """Runs of the experiment ``name`` by their kind, on a server or in a sweep's folder."""
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(tracking_uri=uri)
+    client = MlflowClient(default_tracking_uri(where) if isinstance(where, Path) else where)
     experiment = client.get_experiment_by_name(name)
     assert experiment is not None
-    found: dict[str, list[Any]] = {"sweep": [], "pack": [], "result": []}
+    found: dict[str, list[Any]] = {kind: [] for kind in ("sweep", "pack", "point", "result")}
     token = None
     while True:
         page = client.search_runs([experiment.experiment_id], max_results=1000, page_token=token)
@@ -51,13 +63,13 @@ def mlflow_levels(uri: str, name: str = "small") -> dict[str, list[Any]]:
 
 def mlflow_runs(folder: Path, name: str = "small") -> tuple[list[Any], list[Any]]:
     """(parent runs, runs of results) of the sweep ``name``."""
-    found = mlflow_levels(default_tracking_uri(folder), name)
+    found = mlflow_levels(folder, name)
     return found["sweep"], found["result"]
 
 
 def check_mlflow(folder: Path, plan: Plan, uri: str | None = None) -> None:
     """One finished run a transfer cell, with its numbers, three levels deep."""
-    levels = mlflow_levels(uri or default_tracking_uri(folder), plan.resolved.spec.name)
+    levels = mlflow_levels(uri or folder, plan.resolved.spec.name)
     parents, packs, children = levels["sweep"], levels["pack"], levels["result"]
     assert [run.info.status for run in parents] == ["FINISHED"]
     assert {run.info.status for run in packs} == {"FINISHED"}
