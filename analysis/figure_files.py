@@ -1,7 +1,9 @@
 """Every figure of a sweep as SVG and PNG files."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +26,6 @@ from analysis.results import replace_file
 from analysis.selection import choose
 from analysis.tables import targets
 from analysis.transfer_figures import (
-    New,
     prompt_map,
     size_surface,
     slope_chart,
@@ -57,7 +58,7 @@ def write_figures(folder: Path, frame: pd.DataFrame, select_lambda: str = "pair"
             if data is None:
                 break
             path = place / f"{name}.{fmt}"
-            replace_file(path, lambda temporary, data=data: temporary.write_bytes(data))
+            replace_file(path, partial(_write, data))
             written.append(path)
     return written
 
@@ -70,19 +71,13 @@ def figures(
         choices = choose(part, select_lambda)
         for target in targets(part):
             end = [target, label] if label else [target]
-            yield (file_name("gain", *end),
-                   lambda fmt, p=part, t=target, c=choices: gain_heatmap(p, t, c, fmt)
-                   )  # fmt: skip
-            yield (file_name("weights", *end),
-                   lambda fmt, p=part, t=target, c=choices: weight_curves(p, t, c, fmt)
-                   )  # fmt: skip
-            yield (file_name("similarity", *end),
-                   lambda fmt, p=part, t=target: similarity_scatter(p, t, fmt))  # fmt: skip
-    yield "source_target", _drawn(lambda new: source_target_heatmap(new, frame))
-    yield "slopes", _drawn(lambda new: slope_chart(new, frame))
-    yield "sizes", _drawn(lambda new: size_surface(new, frame))
-    vectors = prompts(folder, frame)
-    yield "prompt_map", _drawn(lambda new: prompt_map(new, frame, vectors))
+            yield file_name("gain", *end), partial(gain_heatmap, part, target, choices)
+            yield file_name("weights", *end), partial(weight_curves, part, target, choices)
+            yield file_name("similarity", *end), partial(similarity_scatter, part, target)
+    yield "source_target", _drawn(source_target_heatmap, frame)
+    yield "slopes", _drawn(slope_chart, frame)
+    yield "sizes", _drawn(size_surface, frame)
+    yield "prompt_map", _drawn(prompt_map, frame, prompts(folder, frame))
     moved = transfers(hard_rows(frame))
     if not moved.empty:
         yield "readability", lambda fmt: readability_scatter(moved, fmt)
@@ -127,24 +122,26 @@ def _dependence(item: Dependence) -> Iterator[tuple[str, _Draw]]:
     for spread in item.spreads:
         table = spread.shares.table
         if not table.empty:
-            yield (f"{name}_shares_{spread.key}",
-                   _drawn(lambda new, table=table: variance_bars(new, table)))  # fmt: skip
+            yield f"{name}_shares_{spread.key}", _drawn(variance_bars, table)
     pairs = item.pairs
     if len(pairs) and pairs["task"].nunique() > 1 and pairs["sources"].nunique() > 1:
         label = f"{QUESTIONS[item.family][0]}, points"
-        yield (f"{name}_interaction",
-               _drawn(lambda new: interaction_plot(new, pairs, "difference", "task", "sources",
-                                                   label)))  # fmt: skip
+        draw = _drawn(interaction_plot, pairs, "difference", "task", "sources", label)
+        yield f"{name}_interaction", draw
     if not item.ranking.note:
-        yield f"{name}_ranks", _drawn(lambda new: critical_difference_diagram(new, item.ranking))
+        yield f"{name}_ranks", _drawn(critical_difference_diagram, item.ranking)
     if len(item.best) > 1:
-        yield f"{name}_best_of_n", _drawn(lambda new: best_of_n_curve(new, item.best))
+        yield f"{name}_best_of_n", _drawn(best_of_n_curve, item.best)
 
 
-def _drawn(make: Callable[[New], object]) -> _Draw:
+def _write(data: bytes, path: Path) -> None:
+    path.write_bytes(data)
+
+
+def _drawn(make: Callable[..., Any], *of: Any) -> _Draw:
     def draw(fmt: str) -> bytes | None:
         with drawing() as new:
-            figure = make(new)
-            return None if figure is None else encoded(figure, fmt)  # type: ignore[arg-type]
+            figure = make(new, *of)
+            return None if figure is None else encoded(figure, fmt)
 
     return draw

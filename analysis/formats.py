@@ -6,6 +6,7 @@ A further format is one more entry of :data:`FORMATS`.
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -115,9 +116,13 @@ def write_tables(tables: Sequence[Table], folder: Path, formats: Iterable[str]) 
             ending, text_of = FORMATS[name]
             path = folder / f"{table.name}{ending}"
             text = text_of(table)
-            replace_file(path, lambda place, text=text: place.write_text(text, encoding="utf-8"))
+            replace_file(path, partial(_write, text))
             written.append(path)
     return written
+
+
+def _write(text: str, path: Path) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def plain_grid(

@@ -94,7 +94,8 @@ def published_grids(table: pd.DataFrame) -> Iterator[tuple[str, str, Grid, pd.Da
         columns = list(dict.fromkeys(zip(part["task"], part["target"], strict=True)))
         lines = []
         keys = ["row", "sources", "counterparts", "setting"]
-        for (row, sources, partners, setting), line in part.groupby(keys, sort=False):
+        for found, line in part.groupby(keys, sort=False):
+            row, sources, partners, setting = map(str, found)
             places = zip(line["task"], line["target"], strict=True)
             known = dict(zip(places, line.to_dict("records"), strict=True))
             names = _HARD_NAMES if paper == "B" else ROW_NAMES
@@ -104,7 +105,7 @@ def published_grids(table: pd.DataFrame) -> Iterator[tuple[str, str, Grid, pd.Da
             label += f" with {sources_name(partners)}" if partners else ""
             lines.append(Line(sources, group, label, tuple(entries)))
         grid = Grid(("Tuned on", "Row"), tuple(columns), tuple(lines))
-        yield f"published_{paper.lower()}{number}", f"Paper {paper}, table {number}", grid, part
+        yield f"published_{str(paper).lower()}{number}", f"Paper {paper}, table {number}", grid, part
 
 
 def _entry(line: Mapping[Any, Any]) -> Entry:
