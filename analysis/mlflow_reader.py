@@ -20,6 +20,7 @@ from trainables.settings import family_of
 PREFIX = "mlflow:"
 _PAGE = 5000
 _NONE = "none"
+_ALIAS = "_alias"
 _ANNEALING = "annealing"
 _METRICS = {
     "transfer/score": "score",
@@ -90,7 +91,9 @@ def _rows(client: Any, experiment: str) -> list[dict[str, Any]]:
 
 def row_of(run: Any) -> dict[str, Any]:
     """A run's columns; what it does not say is left out."""
-    params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
+    metrics, tags = run.data.metrics, run.data.tags
+    # Charts need short names of models; tags say what the spec calls them.
+    params = {name: tags.get(name + _ALIAS, text) for name, text in run.data.params.items()}
     sources = [
         params[name]
         for name in sorted(params, key=_number)

@@ -105,7 +105,12 @@ def published_grids(table: pd.DataFrame) -> Iterator[tuple[str, str, Grid, pd.Da
             label += f" with {sources_name(partners)}" if partners else ""
             lines.append(Line(sources, group, label, tuple(entries)))
         grid = Grid(("Tuned on", "Row"), tuple(columns), tuple(lines))
-        yield f"published_{str(paper).lower()}{number}", f"Paper {paper}, table {number}", grid, part
+        yield (
+            f"published_{str(paper).lower()}{number}",
+            f"Paper {paper}, table {number}",
+            grid,
+            part,
+        )
 
 
 def _entry(line: Mapping[Any, Any]) -> Entry:

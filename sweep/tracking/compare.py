@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from sweep.folder import read_meta
+from sweep.growth import origin
+from sweep.tracking.names import chart_names
 from sweep.tracking.places import DATABASE, target_of
 from sweep.tracking.schema import GAIN, SCORE
 from sweep.tracking.writer import connect
@@ -53,7 +55,8 @@ def compare(folder: Path, choices: Mapping[str, str | None], server: str | None 
 
     Args:
         folder: the sweep's.
-        choices: parameters to filter by; None leaves one open.
+        choices: parameters to filter by; None leaves one open. A model is called by its alias or
+            by its name in charts.
         server: address of the web page; None takes the tracking server's, or that of ``sweep ui``.
 
     Raises:
@@ -66,7 +69,9 @@ def compare(folder: Path, choices: Mapping[str, str | None], server: str | None 
     client = connect(target_of(folder, uri).uri)
     experiment = client.get_experiment_by_name(meta["name"])
     wanted = {name: text for name, text in choices.items() if text is not None}
-    condition = filter_of(meta["spec_hash"], wanted)
+    names = chart_names(meta["spec"]["models"])
+    shown = {name: names.get(text, text) for name, text in wanted.items()}
+    condition = filter_of(origin(meta), shown)
     runs = [] if experiment is None else _best(client, experiment.experiment_id, condition)
     if experiment is None or not runs:
         asked = ", ".join(f"{name} {text}" for name, text in wanted.items()) or "this sweep"

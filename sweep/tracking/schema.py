@@ -26,6 +26,8 @@ GAP = "transfer/gap_recovered"
 SOURCE_SCORE = "source/score"
 COMMIT = "git_commit"
 """Key of a record's versions: the commit of the folder that the driver was started in."""
+ALIAS = "_alias"
+"""Ending of tags that have a model's alias where its name in charts is another one."""
 _LONGEST_TAG = 5000
 
 
@@ -151,22 +153,34 @@ def _train_seconds(tuned: Sequence[Tuned]) -> float | None:
     return sum(known) if known and len(known) == len(seconds) else None
 
 
-def run_tags(record: Record, models: Mapping[str, str]) -> dict[str, str]:
+def run_tags(
+    record: Record, models: Mapping[str, str], names: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Tags of a transfer's run: what says where it comes from and cannot be an axis.
 
     Args:
         record: of a transfer cell.
         models: per alias the model's full name with its revision.
+        names: per alias its name in charts: where that is another one, a tag has the alias.
     """
     cell, result = record["cell"], record["result"]
-    sources = {
-        f"source_{number}_model": models.get(name, name)
-        for number, name in enumerate(cell["sources"], 1)
+    places = {f"source_{number}": name for number, name in enumerate(cell["sources"], 1)}
+    sources = {f"{place}_model": models.get(name, name) for place, name in places.items()}
+    partners = cell.get("counterparts", ())
+    aliases = {
+        f"{place}{ALIAS}": "+".join(own)
+        for place, own in {
+            **{place: [name] for place, name in places.items()},
+            "target": [cell["target"]],
+            "counterparts": partners,
+        }.items()
+        if any((names or {}).get(alias, alias) != alias for alias in own)
     }
     found = {
         "pack": record["pack"],
         "target_model": models.get(cell["target"], cell["target"]),
         **sources,
+        **aliases,
         "prompt_file": (record["prompt"] or {}).get("file", ""),
         "nearest_words": str(result.get("nearest_words", "")),
         "prompt": str(result.get("text", "")),

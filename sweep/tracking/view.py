@@ -286,7 +286,7 @@ class View:
             ended=ended,
             params=run_params(record, tuned, facts.sources, facts.names),
             metrics=metrics,
-            tags=run_tags(record, facts.models),
+            tags=run_tags(record, facts.models, facts.names),
             record=record,
         )
 

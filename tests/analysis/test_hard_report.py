@@ -1,5 +1,6 @@
 """The report on hard prompts: alone, beside soft ones, and with prompts that are hard to print."""
 
+import re
 from html import unescape
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from analysis.hard_findings import agreement, hard_design
 from analysis.hard_report import hard_report
 from analysis.hard_rows import blocks, hard_rows
 from analysis.prompt_table import UNKNOWN, prompt_tables, shown
+from sweep.choose import Choice, chosen_cells
+from sweep.ledger import Ledger
 from tests.analysis.builder import Design, Hard, build, cells_of, is_hard, record_of
 from tests.analysis.test_report import Page
 from trainables.errors import InputError
@@ -41,8 +44,9 @@ def test_a_sweep_of_hard_prompts_alone(alone: Path) -> None:
                   "Readability and transfer", "Rank correlations"):  # fmt: skip
         assert title in page.text
     for title in ("Transfer to", "On the source models", "Best prompts", "Joint tuning",
-                  "No transferred prompt", "source sets"):  # fmt: skip
+                  "No transferred prompt"):  # fmt: skip
         assert title not in page.text
+    assert re.search(r"\d source sets", page.text) is None
     assert page.tags.count("img") == 1
     assert {"hard-1", "readability"} <= set(page.ids)
     inside = [link[1:] for link in page.links if link.startswith("#")]
@@ -258,12 +262,12 @@ def test_design_without_transfers(tmp_path: Path) -> None:
     assert text.endswith("for 1 task (mini/a), with 1 seed.")
 
 
-def test_export_of_the_best_takes_soft_prompts_alone(tmp_path: Path) -> None:
+def test_vectors_of_the_best_are_those_of_soft_prompts_alone(tmp_path: Path) -> None:
     """A hard prompt is text: it has no vectors that another library could load."""
-    from sweep.export import _best
-
-    cells = {cell.id: cell for cell in build(tmp_path / "both", BOTH)}
-    assert [cells[name].method for name in _best(tmp_path / "both", 3)] == ["soft"] * 3
-    build(tmp_path / "hard", HARD_ONLY)
+    soft, both, hard = Choice(top=3), tmp_path / "both", tmp_path / "hard"
+    cells = {cell.id: cell for cell in build(both, BOTH)}
+    found = chosen_cells(both, Ledger(both), soft, ("soft",))
+    assert [cells[name].method for name in found] == ["soft"] * 3
+    build(hard, HARD_ONLY)
     with pytest.raises(InputError, match="no transferred soft prompt has finished yet"):
-        _best(tmp_path / "hard", 3)
+        chosen_cells(hard, Ledger(hard), soft, ("soft",))

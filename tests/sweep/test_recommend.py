@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sweep.mlflow_sink import MlflowSink, SinkTarget
 
 from analysis import load, write_report
 from sweep.cli import main
@@ -16,6 +15,7 @@ from sweep.folder import bind
 from sweep.ledger import Ledger
 from sweep.plan import Plan, make_plan
 from sweep.spec import load_spec
+from sweep.tracking.sync import sync
 from trainables.cache import VARIABLE
 from trainables.features.before import Looking
 
@@ -164,10 +164,7 @@ def test_mistakes_are_one_sentence(spec, tmp_path, capsys):
 
 def test_mlflow_gives_the_rows_of_the_ledger(finished, plan, tmp_path):
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    ids = {cell.id: cell.settings for cell in plan.cells}
-    sink = MlflowSink(SinkTarget(uri, "little", "hash", str(tmp_path)), 2, ids, plan.direct)
-    sink.start(Ledger(finished).records())
-    assert sink.close() is None
+    sync(finished, uri)
     found = load(f"mlflow:{uri}#little").set_index("cell")
     wanted = load(finished)
     wanted = wanted[wanted["kind"] == "transfer"].set_index("cell").loc[found.index]

@@ -55,6 +55,17 @@ def test_links_filter_and_choose_axes(sweep: Path) -> None:
         assert f"mlflow.sharedViewState.{key}" in tags
 
 
+def test_models_go_by_their_alias_or_their_name_in_charts(tmp_path: Path) -> None:
+    plan = plan_of(sources=["pocket-gpt2", "B"], targets=["pocket-gpt2-large"], tasks=["x/one"])
+    bind(tmp_path, plan, {})
+    fill(Ledger(tmp_path), plan.cells)
+    sync(tmp_path)
+    everything = compare(tmp_path, {})
+    assert everything.runs > 0
+    for name in ("pocket-gpt2-large", "gpt2-large"):
+        assert compare(tmp_path, {"target": name}).runs == everything.runs
+
+
 def test_mistakes_are_said_in_a_sentence(sweep: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no results of method other in MLflow"):
         compare(sweep, {"method": "other"})

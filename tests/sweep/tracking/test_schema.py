@@ -126,6 +126,12 @@ def test_tags_say_where_a_result_comes_from() -> None:
     assert tags["target_model"] == "owner/T@abc"
     assert (tags["source_1_model"], tags["source_2_model"]) == ("/models/A (digest 1)", "B")
     assert tags["mlflow.source.git.commit"] == "c0ffee"
+    assert not any(name.endswith("_alias") for name in tags)
+    named = run_tags(record_of(cell), {}, {"A": "a", "B": "B", "T": "t"})
+    assert {name: named[name] for name in named if name.endswith("_alias")} == {
+        "source_1_alias": "A",
+        "target_alias": "T",
+    }
     long = run_tags(record_of(cell, text="word " * 9000), {})
     assert len(long["prompt"]) == 5000
 
