@@ -105,7 +105,8 @@ def published_grids(table: pd.DataFrame) -> Iterator[tuple[str, str, Grid, pd.Da
             label += f" with {sources_name(partners)}" if partners else ""
             lines.append(Line(sources, group, label, tuple(entries)))
         grid = Grid(("Tuned on", "Row"), tuple(columns), tuple(lines))
-        yield (
+        title = f"Paper {paper}, table {number}"
+        yield f"published_{str(paper).lower()}{number}", title, grid, part
             f"published_{str(paper).lower()}{number}",
             f"Paper {paper}, table {number}",
             grid,
