@@ -107,11 +107,6 @@ def published_grids(table: pd.DataFrame) -> Iterator[tuple[str, str, Grid, pd.Da
         grid = Grid(("Tuned on", "Row"), tuple(columns), tuple(lines))
         title = f"Paper {paper}, table {number}"
         yield f"published_{str(paper).lower()}{number}", title, grid, part
-            f"published_{str(paper).lower()}{number}",
-            f"Paper {paper}, table {number}",
-            grid,
-            part,
-        )
 
 
 def _entry(line: Mapping[Any, Any]) -> Entry:
