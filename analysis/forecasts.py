@@ -18,7 +18,7 @@ from analysis.ordering import Numbers
 from analysis.prediction import ORDERING, Forecast, Skill, forecast
 from trainables.settings import family_of
 
-_FEWEST = 4
+FEWEST = 4
 """Observations below which there is nothing to fit."""
 
 
@@ -48,7 +48,7 @@ def forecasts(table: pd.DataFrame, permutations: int = 200) -> list[Forecasts]:
 def _each(table: pd.DataFrame, permutations: int) -> Iterator[Forecasts]:
     kinds = table["method"].map(family_of), table["size"] > 1
     for (family, several), part in table.groupby(list(kinds), sort=True):
-        if len(part) < _FEWEST or part["source_ids"].nunique() < 2:
+        if len(part) < FEWEST or part["source_ids"].nunique() < 2:
             continue
         sets = "sets of several sources" if several else "single sources"
         for stage, names in (("before tuning", BEFORE), ("after tuning", tuple(FEATURES))):

@@ -53,7 +53,7 @@ def read_mlflow(place: str) -> Iterator[tuple[str, pd.DataFrame]]:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = MlflowClient(tracking_uri=uri)
         experiments = {item.name: item.experiment_id for item in client.search_experiments()}

@@ -295,7 +295,8 @@ def _header(part: "pd.DataFrame") -> str:
 def _line(row: Mapping[Any, Any], part: "pd.DataFrame") -> str:
     gain = ""
     if not math.isnan(row["predicted"]):
-        ends = f"({100 * row['low']:+.1f} to {100 * row['high']:+.1f})"
+        known = not math.isnan(row["low"])
+        ends = f"({100 * row['low']:+.1f} to {100 * row['high']:+.1f})" if known else "(not known)"
         gain = f"  {100 * row['predicted']:+5.1f}  {ends:<18}"
     names = str(row["sources"]).ljust(_width(part))
     facts = f"{row['agreement']:.3f}      {row['cka']:.3f}  {row['vocabulary_overlap']:.3f}"
@@ -324,7 +325,7 @@ def features_text(
     """
     import json
 
-    from analysis.forecasts import forecasts
+    from analysis.forecasts import FEWEST, forecasts
     from trainables.features.before import Looking
 
     _, table = write_features(folder, Looking(facts_folder(), say=say), after)
@@ -336,6 +337,11 @@ def features_text(
                 for item in found
                 for skills in [[_plain(asdict(skill)) for skill in item.forecast.skills]]
             ]
+        )
+    if not found:
+        return (
+            f"{folder}: features.parquet has {len(table)} gains; too few to predict anything from,"
+            f" or all of one source set (needed: {FEWEST} of at least two)"
         )
     return "\n\n".join(
         "\n".join([item.about, item.forecast.sentence(), *_skill_lines(item.forecast.skills)])

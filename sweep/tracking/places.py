@@ -1,12 +1,10 @@
 """Where a sweep's MLflow runs are."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
-_PASSWORD = re.compile(r"(://[^/@:\s]*):[^/@\s]+@")
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,3 @@ def target_of(folder: Path, uri: str | None) -> SinkTarget:
         return SinkTarget(uri)
     artifacts = (folder.resolve() / ARTIFACTS).as_uri()
     return SinkTarget(uri or default_tracking_uri(folder), artifacts)
-
-
-def without_password(text: str) -> str:
-    """``text`` with the passwords of the addresses in it replaced by ``***``."""
-    return _PASSWORD.sub(r"\1:***@", text)

@@ -11,7 +11,8 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from sweep.ledger import Record
-from sweep.tracking.places import SinkTarget, without_password
+from sweep.redact import redact
+from sweep.tracking.places import SinkTarget
 from sweep.tracking.view import RunData, View, milliseconds, sweep_run
 from sweep.tracking.writer import Files, RunWriter
 
@@ -96,14 +97,14 @@ class MlflowSink:
         if self._error is not None:
             return self._told(_first_line(self._error))
         if self._refused:
-            return without_password(
+            return redact(
                 f"MLflow ({self._target.uri}) refused {len(self._refused)} runs"
                 f" ({self._refused[0]}); the ledger is complete"
             )
         return None
 
     def _told(self, reason: str) -> str:
-        return without_password(
+        return redact(
             f"MLflow ({self._target.uri}) could not be written ({reason}); the ledger is complete"
             f" and the next run of the same command catches up ({self._view.behind} runs behind)"
         )

@@ -5,9 +5,10 @@ from pathlib import Path
 from sweep.folder import read_meta
 from sweep.ledger import Ledger
 from sweep.lock import DriverLock
+from sweep.redact import redact
 from sweep.tracking.artifacts import PromptFiles
 from sweep.tracking.facts import facts_of_folder
-from sweep.tracking.places import target_of, without_password
+from sweep.tracking.places import target_of
 from sweep.tracking.sink import MlflowSink
 from sweep.tracking.view import View, grouping_of
 from trainables.errors import InputError
@@ -42,4 +43,4 @@ def sync(folder: Path, uri: str | None = None) -> str:
     if late:
         raise InputError(late.replace("the next run of the same command", "sweep sync"))
     count = sum(record["cell"]["kind"] == "transfer" for record in records)
-    return f"{count} results of sweep {facts.name} are in MLflow at {without_password(target.uri)}"
+    return f"{count} results of sweep {facts.name} are in MLflow at {redact(target.uri)}"
