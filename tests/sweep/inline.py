@@ -12,6 +12,7 @@ from sweep.agenda import Agenda
 from sweep.desk import Desk
 from sweep.progress import ProgressLine
 from sweep.queue import PackQueue
+from sweep.share import settle
 from sweep.spec import Resources
 from sweep.trials import Workshop
 from trainables.tune import run_once
@@ -75,6 +76,7 @@ def inline(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
         yield scratch
 
     monkeypatch.setattr("sweep.runner.ray_session", session)
+    monkeypatch.setattr("sweep.runner.share_of", lambda resources: settle(resources, [{"CPU": 1}]))
     monkeypatch.setattr("sweep.trials.run_packs", run_packs)
     monkeypatch.setattr("sweep.trials.places", lambda resources, most: 1)
     monkeypatch.setattr("sweep.queue.ray.get", lambda value, timeout=None: value)

@@ -62,13 +62,13 @@ def snapshot(folder: Path) -> dict[str, Any]:
         for item in levels["result"]
     )
     trials = {
-        Point.from_json(trial.user_attrs[POINT]).key: (
+        _key(trial): (
             trial.state.name,
             trial.values,
             trial.intermediate_values,
         )
         for trial in trials_in(folder / JOURNAL)
-        if DROPPED not in trial.user_attrs
+        if trial.state.name == "COMPLETE"
     }
     return {
         "records": records,
@@ -119,11 +119,17 @@ def check_trials(folder: Path, plan: SearchPlan) -> None:
         plan.open(point)
     trials = trials_in(folder / JOURNAL)
     assert {trial.state.name for trial in trials} <= {"COMPLETE", "FAIL"}
-    assert all(DROPPED in trial.user_attrs for trial in trials if trial.state.name == "FAIL")
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
     assert not any(WARM in trial.user_attrs for trial in complete)
-    found = Counter(Point.from_json(trial.user_attrs[POINT]).key for trial in complete)
-    assert found == Counter(point.key for point in every)
+    found = Counter(_key(trial) for trial in complete)
+    # A pack whose worker was killed once too often failed, and its point was asked for again.
+    failed = [trial for trial in trials if trial.state.name == "FAIL"]
+    assert {_key(trial) for trial in failed if DROPPED not in trial.user_attrs} <= found.keys()
+    assert found == Counter({point.key for point in every})
+
+
+def _key(trial: Any) -> str:
+    return Point.from_json(trial.user_attrs[POINT]).key
 
 
 def kills_of(total: int, rng: random.Random) -> list[tuple[str, int]]:

@@ -120,6 +120,7 @@ def test_a_mistake_found_by_the_preflight_leaves_the_folder_free(
         raise InputError("task x: the label word 'great' is two tokens of A")
 
     monkeypatch.setattr("sweep.runner.ray_session", instead_of_ray)
+    monkeypatch.setattr("sweep.runner.share_of", lambda resources: Share(1, 0))
     folder = tmp_path / "out"
     with pytest.raises(InputError, match="two tokens"):
         run(plan_of(), folder, options([], preflight=complain))
