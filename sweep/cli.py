@@ -85,8 +85,9 @@ def plan(
     from sweep.estimate import basis, estimate
     from sweep.folder import check_binding
     from sweep.plan import Plan
+    from sweep.search.forecast import search_estimate
     from sweep.search.plan import any_plan
-    from sweep.search.plan import plan_text as search_text
+    from sweep.search.tell import plan_text as search_text
     from sweep.spec import load_spec
     from sweep.store import counted_of, held, store_folder
     from sweep.tell import plan_text
@@ -95,7 +96,12 @@ def plan(
     if not isinstance(made, Plan):
         if out is not None:
             check_binding(out, made)
-        print(json.dumps(made.counts()) if as_json else search_text(made.counts()))
+        place = store_folder(store)
+        told = search_estimate(
+            made, lambda some: set().union(*held(some, out, place)), basis(profile), workers
+        )
+        counts = made.counts() | {"estimate": told}
+        print(json.dumps(counts) if as_json else search_text(counts))
         return
     done, stored = held(made, out, store_folder(store))
     counts = counted_of(made, done, stored)

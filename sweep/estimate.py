@@ -171,6 +171,8 @@ def estimate(
 def estimate_text(told: dict[str, Any]) -> str:
     """The estimate in a sentence."""
     if told["seconds"] is None:
+        if told.get("points", 0) is None:
+            return "time: as long as the budget allows"
         if told["basis"] is None:
             return (
                 "time: cannot be told, as no sweep has finished on this machine yet;"
@@ -186,6 +188,8 @@ def estimate_text(told: dict[str, Any]) -> str:
     packs = told["packs_at_once"]
     gpu = f", {told['gpu_hours']:.1f} GPU hours" if told["gpu_hours"] else ""
     at_once = f"{packs} pack{'s' if packs > 1 else ''} at once"
+    if told.get("points"):
+        at_once += f" for {told['points']} points"
     return f"time: about {_rounded(told['seconds'])} on {at_once}{gpu} (from {told['basis']})"
 
 

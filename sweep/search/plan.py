@@ -1,6 +1,5 @@
 """What a search stands for: a space, and for each point of it the cells to run."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -112,7 +111,11 @@ class SearchPlan:
 
         What is wrong with models, tasks and words shows in it before anything is trained.
         """
-        plans = [plan_of(self._resolved_for(point)) for point in self._corners()]
+        return self.together(self._corners())
+
+    def together(self, points: Sequence[Point]) -> Plan:
+        """One plan of the cells of several points, which are not the search's by that."""
+        plans = [plan_of(self._resolved_for(point)) for point in points]
         first = plans[0].resolved
         methods: dict[str, MethodSpec] = {}
         for plan in plans:
@@ -242,25 +245,3 @@ def _in_each_order(resolved: ResolvedSpec) -> tuple[tuple[str, ...], ...]:
         for name in pair
     }
     return tuple(sorted(found, key=lambda names: tuple(map(resolved.sources.index, names))))
-
-
-def plan_text(counts: Mapping[str, Any]) -> str:
-    """:meth:`SearchPlan.counts` for people."""
-    size = "a continuum of" if counts["points"] is None else f"{counts['points']:,}"
-    low, high = counts["cells_per_point"]
-    cells = f"{low}" if low == high else f"{low} to {high}"
-    bounds = ", ".join(f"{value:g} {key}" for key, value in counts["budget"].items())
-    goals = ", ".join(f"{way} {name}" for name, way in counts["objectives"])
-    width = max(map(len, counts["parameters"]), default=0)
-    return "\n".join(
-        [
-            f"search {counts['name']} (spec {counts['spec_hash']}, study {counts['study']})",
-            f"  {size} points of {cells} cells each, up to {bounds}",
-            f"  {goals}; sampler {counts['sampler']}, pruner {counts['pruner']}",
-            *(f"  subject to {name}" for name in counts["constraints"]),
-            *(
-                f"    {name.ljust(width)}  {json.dumps(domain)}"
-                for name, domain in counts["parameters"].items()
-            ),
-        ]
-    )
