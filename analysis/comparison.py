@@ -1,6 +1,6 @@
 """Several sweeps in one page: their headline numbers side by side, and paired where they agree."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -24,6 +24,9 @@ from trainables.errors import InputError
 _TEMPLATES = Path(__file__).parent / "templates"
 _KEY = ["row", "method", "task", "target", "sources", "counterparts", "s", "k", "seed"]
 _MOST_SETTINGS = 40
+_WIDEST = 44
+_CONTENTS = ("models", "task_files")
+_NO_SETTINGS = ("name", "description", "methods", *_CONTENTS)
 
 
 @dataclass(frozen=True)
@@ -215,10 +218,23 @@ def pair_grid(both: pd.DataFrame) -> Grid:
 
 def _settings(sweeps: Sequence[Sweep], names: Sequence[str]) -> Markup | None:
     """Settings of the specs that differ, as a table; None where none does."""
-    flat = [_flat(sweep.meta.get("spec") or {}) for sweep in sweeps]
-    for each in flat:
-        for key in ("name", "description"):
-            each.pop(key, None)
+    specs = [sweep.meta.get("spec") or {} for sweep in sweeps]
+    methods = [spec.get("methods") or {} for spec in specs]
+    shared = set.intersection(*(set(each) for each in methods))
+    flat = []
+    common = {
+        key: set.intersection(*(set(each.get(key) or {}) for each in specs)) for key in _CONTENTS
+    }
+    for spec, own in zip(specs, methods, strict=True):
+        rest = {key: part for key, part in spec.items() if key not in _NO_SETTINGS}
+        # A method that one of them lacks is a line of its own, not one a setting.
+        used = {name: part if name in shared else "used" for name, part in own.items()}
+        # What only one of them has is named among its sources, targets and tasks.
+        contents = {
+            key: {name: spec[key][name]["digest"] for name in sorted(names)}
+            for key, names in common.items()
+        }
+        flat.append(_flat({**rest, **contents, "methods": used}))
     keys = sorted({key for each in flat for key in each})
     differ = [key for key in keys if len({each.get(key, DASH) for each in flat}) > 1]
     if not differ:
@@ -228,9 +244,26 @@ def _settings(sweeps: Sequence[Sweep], names: Sequence[str]) -> Markup | None:
 
 
 def _flat(value: Any, path: str = "") -> dict[str, str]:
+    """Settings by their path in the spec; of several variants all values of each setting."""
+    if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
+        names = dict.fromkeys(name for part in value for name in part)
+        value = {name: _distinct(part.get(name) for part in value) for name in names}
     if not isinstance(value, dict):
-        return {path: shorten(str(value), 60, placeholder=" …")}
+        return {path: shorten(_text(value), _WIDEST, placeholder=" …") or DASH}
     found: dict[str, str] = {}
     for name, part in value.items():
-        found |= _flat(part, f"{path}.{name}" if path else str(name))
+        # Variants are how a spec is kept, not something that one writes.
+        found |= _flat(part, path if name == "variants" else f"{path}.{name}" if path else name)
     return found
+
+
+def _distinct(values: Iterable[Any]) -> Any:
+    found = list({_text(value): value for value in values if value is not None}.values())
+    return found[0] if len(found) == 1 else found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        parts = ("+".join(map(str, part)) if isinstance(part, list) else part for part in value)
+        return ", ".join(map(str, parts))
+    return DASH if value is None else str(value)

@@ -71,7 +71,8 @@ def number_heatmap(new: New, table: pd.DataFrame, label: str) -> "Figure":
     names, heads = [str(name) for name in table.index], [str(name) for name in table.columns]
     left = 0.3 + 0.075 * max(map(len, names))
     cell_w = max(0.62, min(1.6, 0.085 * max(map(len, heads)) + 0.15))
-    width, height = left + max(cell_w * columns, 2.8) + 0.3, 0.5 + 0.3 * rows + 0.75
+    legend = 1.6 + 0.062 * len(label)
+    width, height = left + max(cell_w * columns, legend) + 0.3, 0.5 + 0.3 * rows + 0.75
     fig = new(width, height)
     axes = fig.add_axes((left / width, 0.7 / height, cell_w * columns / width, 0.3 * rows / height))
     limit = max(float(np.nanmax(np.abs(values), initial=0.0)), 1.0)

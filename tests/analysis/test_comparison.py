@@ -101,3 +101,25 @@ def test_parts_of_one_sweep(pair) -> None:
     assert written == [pair[0] / "tables"]
     assert {path.suffix for path in written[0].iterdir()} == {".tex"}
     assert not (pair[0] / "report.html").exists()
+
+
+def test_settings_are_listed_as_people_write_them() -> None:
+    from analysis.comparison import _flat
+
+    spec = {
+        "pairs": [["A", "B"], ["A", "C"]],
+        "seeds": [0, 1],
+        "transfer": {"anchors": None},
+        "methods": {
+            "soft": {"variants": [{"weight": 0, "steps": 4}, {"weight": 0.5, "steps": 4}]},
+            "random": "used",
+        },
+    }
+    assert _flat(spec) == {
+        "pairs": "A+B, A+C",
+        "seeds": "0, 1",
+        "transfer.anchors": "–",
+        "methods.soft.weight": "0, 0.5",
+        "methods.soft.steps": "4",
+        "methods.random": "used",
+    }
