@@ -4,6 +4,7 @@ MLflow holds the carried prompts alone, and of them what charts need: columns th
 parameter or metric stay empty, and there are no rows of kind ``source`` or ``reference``.
 """
 
+import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ from trainables.settings import family_of
 PREFIX = "mlflow:"
 _PAGE = 5000
 _NONE = "none"
-_ALIAS = "_alias"
+_ALIASES = "aliases"
 _ANNEALING = "annealing"
 _METRICS = {
     "transfer/score": "score",
@@ -93,7 +94,7 @@ def row_of(run: Any) -> dict[str, Any]:
     """A run's columns; what it does not say is left out."""
     metrics, tags = run.data.metrics, run.data.tags
     # Charts need short names of models; tags say what the spec calls them.
-    params = {name: tags.get(name + _ALIAS, text) for name, text in run.data.params.items()}
+    params = {**run.data.params, **json.loads(tags.get(_ALIASES, "{}"))}
     sources = [
         params[name]
         for name in sorted(params, key=_number)

@@ -21,7 +21,8 @@ AXES = (
     *("method", "row", "task", "target", "source_1", "source_2", "source_3", "lambda"),
     *("vocabulary", "s", "k", "state", "prompt_length", "position", "init", "solver", "seed"),
 )
-"""Parameters that may be axes, in their order."""
+"""Parameters that may be axes, in their order; further settings of a sweep come before the last."""
+_NO_AXES = ("schedule", "selection", "counterparts")
 MOST_AXES = 9
 MOST_RUNS = 100
 """A chart shows the runs that its list has loaded, and that is so many."""
@@ -96,7 +97,9 @@ def filter_of(spec_hash: str, wanted: Mapping[str, str]) -> str:
 
 def axes_of(params: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
     """Parameters that differ between the runs, the most telling ones first."""
-    differing = [name for name in AXES if len({found.get(name) for found in params}) > 1]
+    further = {name for found in params for name in found} - {*AXES, *_NO_AXES}
+    names = [*AXES[:-1], *sorted(further), AXES[-1]]
+    differing = [name for name in names if len({found.get(name) for found in params}) > 1]
     return tuple((differing or ["target", "task"])[:MOST_AXES])
 
 

@@ -13,6 +13,7 @@ from sweep.ledger import Record
 from sweep.plan import DIRECT_ROWS
 from sweep.search.plan import AnyPlan, SearchPlan
 from sweep.tracking.names import chart_names
+from sweep.tracking.schema import varied_settings
 
 Place = tuple[str, str, str]
 """Method (or reference row), target and task."""
@@ -38,6 +39,7 @@ class Facts:
         sources: most sources a transfer has.
         models: per alias the model's full name with its revision.
         names: per alias its name in charts.
+        varied: see :func:`sweep.tracking.schema.varied_settings`.
         datasets: per task its data set.
         direct: per place the ids of the planned independent tunings on the target.
         artifacts: whether prompts are written too.
@@ -51,6 +53,7 @@ class Facts:
     sources: int = 2
     models: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+    varied: Mapping[str, str] = field(default_factory=dict)
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
     direct: Mapping[Place, frozenset[str]] = field(default_factory=dict)
     artifacts: bool = True
@@ -120,6 +123,7 @@ def _facts(
         sources=max([2, *sources]),
         models={alias: full_name(model) for alias, model in spec["models"].items()},
         names=chart_names(spec["models"]),
+        varied=varied_settings(spec["methods"]),
         datasets={
             name: Dataset(name, task["digest"], json.dumps({"task_file": task["file"]}))
             for name, task in spec["task_files"].items()

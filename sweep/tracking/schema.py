@@ -7,6 +7,7 @@ words. Names before the slash of a metric are the sections of MLflow's charts. A
 keys: searches return all of them.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,8 +27,11 @@ GAP = "transfer/gap_recovered"
 SOURCE_SCORE = "source/score"
 COMMIT = "git_commit"
 """Key of a record's versions: the commit of the folder that the driver was started in."""
-ALIAS = "_alias"
-"""Ending of tags that have a model's alias where its name in charts is another one."""
+ALIASES = "aliases"
+"""Tag with the models' aliases by parameter, as JSON, where their names in charts are others."""
+MOST_PARAMS = 40
+"""Parameters of a run."""
+_NO_VARIED = ("lambda", "weight", "schedule", "counterparts", "sources", "recipe", "label")
 _LONGEST_TAG = 5000
 
 
@@ -66,7 +70,11 @@ class Tuned:
 
 
 def run_params(
-    record: Record, tuned: Sequence[Tuned], sources: int, names: Mapping[str, str]
+    record: Record,
+    tuned: Sequence[Tuned],
+    sources: int,
+    names: Mapping[str, str],
+    varied: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Parameters of a transfer's run: the same keys for every run, each with a value.
 
@@ -75,12 +83,14 @@ def run_params(
         tuned: the prompts it was carried from, as far as they are known.
         sources: how many parameters source_1 … source_n there are.
         names: per alias of a model its name in charts.
+        varied: further settings of which the sweep has several values, each with what stands for
+            it in runs of a method without it.
     """
     cell = record["cell"]
     tuning = tuned[0].settings if tuned else {}
     settings, method = cell["settings"], cell["method"]
     padded = [*(names.get(name, name) for name in cell["sources"]), *[NONE] * sources][:sources]
-    return {
+    found = {
         "method": method,
         "row": cell["row"],
         "task": cell["task"],
@@ -100,6 +110,42 @@ def run_params(
         "state": str(settings.get("state", NONE)),
         "counterparts": "+".join(names.get(x, x) for x in cell.get("counterparts", ())) or NONE,
     }
+    for name, blank in (varied or {}).items():
+        if name not in found and len(found) < MOST_PARAMS:
+            value = tuning.get(name, settings.get(name, default_of(method, name)))
+            found[name] = blank if value is None else str(value)
+    return found
+
+
+def varied_settings(methods: Mapping[str, Any]) -> dict[str, str]:
+    """Settings of which a sweep has several values, each with what it is where there is none.
+
+    Args:
+        methods: section ``methods`` of a folder's spec: of a grid with its ``variants``, of a
+            search as written.
+    """
+    values: dict[str, list[Any]] = {}
+    for section in methods.values():
+        variants = section.get("variants", [section])
+        for name in {key for variant in variants for key in variant}:
+            every = (each[name] for each in variants if each.get(name) is not None)
+            found = list({repr(item): item for item in every}.values())
+            if len(found) > 1 or any(isinstance(item, list | Mapping) for item in found):
+                values.setdefault(name, []).extend(found)
+    return {
+        name: "0" if _is_number(found) else NONE
+        for name, found in sorted(values.items())
+        if name not in _NO_VARIED
+    }
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a setting, a list of choices or a range of one is numbers."""
+    if isinstance(value, list):
+        return all(map(_is_number, value))
+    if isinstance(value, Mapping):
+        return "low" in value
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def weight_of(cell: Mapping[str, Any]) -> float:
@@ -161,26 +207,23 @@ def run_tags(
     Args:
         record: of a transfer cell.
         models: per alias the model's full name with its revision.
-        names: per alias its name in charts: where that is another one, a tag has the alias.
+        names: per alias its name in charts: where that is another one, a tag has the aliases.
     """
     cell, result = record["cell"], record["result"]
     places = {f"source_{number}": name for number, name in enumerate(cell["sources"], 1)}
     sources = {f"{place}_model": models.get(name, name) for place, name in places.items()}
-    partners = cell.get("counterparts", ())
-    aliases = {
-        f"{place}{ALIAS}": "+".join(own)
-        for place, own in {
-            **{place: [name] for place, name in places.items()},
-            "target": [cell["target"]],
-            "counterparts": partners,
-        }.items()
-        if any((names or {}).get(alias, alias) != alias for alias in own)
+    places |= {"target": cell["target"]}
+    places |= {"counterparts": "+".join(cell.get("counterparts", ()))}
+    shown = {
+        place: "+".join((names or {}).get(alias, alias) for alias in own.split("+"))
+        for place, own in places.items()
     }
+    aliases = {place: own for place, own in places.items() if own != shown[place]}
     found = {
         "pack": record["pack"],
         "target_model": models.get(cell["target"], cell["target"]),
         **sources,
-        **aliases,
+        ALIASES: json.dumps(aliases) if aliases else "",
         "prompt_file": (record["prompt"] or {}).get("file", ""),
         "nearest_words": str(result.get("nearest_words", "")),
         "prompt": str(result.get("text", "")),

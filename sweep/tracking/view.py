@@ -284,7 +284,7 @@ class View:
             parent=group.key,
             began=ended - int(1000 * seconds),
             ended=ended,
-            params=run_params(record, tuned, facts.sources, facts.names),
+            params=run_params(record, tuned, facts.sources, facts.names, facts.varied),
             metrics=metrics,
             tags=run_tags(record, facts.models, facts.names),
             record=record,

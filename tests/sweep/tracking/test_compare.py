@@ -78,6 +78,10 @@ def test_mistakes_are_said_in_a_sentence(sweep: Path, tmp_path: Path) -> None:
 
 def test_axes_are_what_differs() -> None:
     assert axes_of([{"lambda": "0", "seed": "1"}, {"lambda": "0.5", "seed": "1"}]) == ("lambda",)
+    rates = [
+        {"k": "1", "learning_rate": rate, "schedule": rate, "seed": rate} for rate in ("1", "2")
+    ]
+    assert axes_of(rates) == ("learning_rate", "seed")
     assert axes_of([{"lambda": "0"}]) == ("target", "task")
     many = axes_of([dict.fromkeys(AXES, "a"), dict.fromkeys(AXES, "b")])
     assert many == AXES[:9]

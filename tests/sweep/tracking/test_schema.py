@@ -8,13 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweep.plan import Plan
+from sweep.search.forecast import drawn_points
 from sweep.testing.tabulated import tabulated_result
 from sweep.tracking.artifacts import PromptFiles
 from sweep.tracking.facts import Facts, facts_of_plan
 from sweep.tracking.names import LABEL, chart_names
-from sweep.tracking.schema import Tuned, run_metrics, run_params, run_tags, weight_of
+from sweep.tracking.schema import (
+    Tuned,
+    run_metrics,
+    run_params,
+    run_tags,
+    varied_settings,
+    weight_of,
+)
 from sweep.tracking.view import RESULT, Group, RunData, View
+from tests.sweep.drive import search_of
 from tests.sweep.samples import plan_of, relaxed
+from trainables.settings import default_of
 
 PARAMS = (
     *("method", "row", "task", "target", "source_1", "source_2", "source_3", "seed"),
@@ -59,6 +69,43 @@ def test_every_run_has_every_parameter() -> None:
     assert {run.params["solver"] for run in runs} == {"closed_form", "none"}
     own = {"kind", "spec_hash", "cell", "mlflow.parentRunId", "mlflow.runName"}
     assert max(len({*run.params, *run.metrics, *run.tags, *own}) for run in runs) <= 40
+
+
+def test_settings_that_vary_are_parameters_too() -> None:
+    search = search_of(
+        {
+            "soft": {
+                "lambda": 0.5,
+                "learning_rate": {"low": 0.1, "high": 1},
+                "prompt_length": [3, 5],
+            },
+            "pez": {"vocabulary": ["all", "random"], "s": 8, "steps": 99},
+        },
+        trials=9,
+    )
+    view, plan = View(facts_of_plan(search)), search.together(drawn_points(search, 9))
+    runs = [run for run in _runs(plan, view) if run.kind == RESULT]
+    # Steps differ between the methods alone, and lengths are a parameter anyway.
+    wanted = [name for name in PARAMS if name != "source_3"]
+    assert {tuple(run.params) for run in runs} == {(*wanted, "learning_rate")}
+    rates: dict[str, set[str]] = {"soft": set(), "pez": set()}
+    for run in runs:
+        rates[run.params["method"]].add(run.params["learning_rate"])
+    assert rates["pez"] == {str(default_of("pez", "learning_rate"))}
+    assert len(rates["soft"]) > 1
+    assert all(0.1 <= float(rate) <= 1 for rate in rates["soft"])
+
+
+def test_what_varies_in_a_search_is_what_is_no_single_value() -> None:
+    methods = {
+        "soft": {"lambda": [0, 1], "learning_rate": {"low": 0.1, "high": 1}, "steps": 4},
+        "pez": {"init": ["class_words", "random"], "s": 8, "prompt_length": {"domain": "lengths"}},
+    }
+    assert varied_settings(methods) == {
+        "init": "none",
+        "learning_rate": "0",
+        "prompt_length": "none",
+    }
 
 
 def test_metrics_of_a_run() -> None:
@@ -126,12 +173,9 @@ def test_tags_say_where_a_result_comes_from() -> None:
     assert tags["target_model"] == "owner/T@abc"
     assert (tags["source_1_model"], tags["source_2_model"]) == ("/models/A (digest 1)", "B")
     assert tags["mlflow.source.git.commit"] == "c0ffee"
-    assert not any(name.endswith("_alias") for name in tags)
+    assert "aliases" not in tags
     named = run_tags(record_of(cell), {}, {"A": "a", "B": "B", "T": "t"})
-    assert {name: named[name] for name in named if name.endswith("_alias")} == {
-        "source_1_alias": "A",
-        "target_alias": "T",
-    }
+    assert json.loads(named["aliases"]) == {"source_1": "A", "target": "T"}
     long = run_tags(record_of(cell, text="word " * 9000), {})
     assert len(long["prompt"]) == 5000
 
