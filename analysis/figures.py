@@ -34,6 +34,9 @@ COLOURS = (
     "#000000",
     "#B3A400",
 )
+MOST_PANELS, MOST_SETS = 24, 40
+"""Source sets that a figure has room for, as panels and as lines; the tables have all."""
+_MOST_MARKS = 1000
 _INK, QUIET = "#222222", "#8A8A8A"
 _MARKERS = {"single": "^", "baseline": "s", "ours": "o"}
 _STYLE: dict[Any, Any] = {
@@ -76,10 +79,11 @@ def gain_heatmap(
         fmt: ``svg`` or ``png``.
     """
     here = frame[frame["target"] == target].dropna(subset=["gain_over_empty"])
+    joint = leading(here[here["row"].isin(("baseline", "ours"))], MOST_SETS)
     panels = {
-        "single": here[here["row"] == "single"],
-        "baseline": here[here["row"] == "baseline"],
-        "ours": at_choices(here, choices),
+        "single": leading(here[here["row"] == "single"], MOST_SETS),
+        "baseline": joint[joint["row"] == "baseline"],
+        "ours": at_choices(joint, choices),
     }
     shown = pd.concat(list(panels.values()))
     if shown.empty:
@@ -222,10 +226,11 @@ def weight_curves(
         fmt: ``svg`` or ``png``.
     """
     here = frame[(frame["target"] == target) & frame["row"].isin(("baseline", "ours"))]
+    by_set = dict(list(here.groupby("sources")))
     panels = {
         sources: curve
-        for sources in _ordered_sets(here["sources"])
-        if not (curve := weight_curve(here[here["sources"] == sources])).empty
+        for sources in _ordered_sets(leading(here, MOST_PANELS)["sources"])
+        if not (curve := weight_curve(by_set[sources])).empty
     }
     if not panels:
         return None
@@ -382,6 +387,8 @@ def similarity_scatter(frame: pd.DataFrame, target: str, fmt: str = "svg") -> by
                 alpha=0.75,
                 linewidth=0.4,
                 edgecolor="white",
+                # Thousands of marks as paths are megabytes.
+                rasterized=len(means) > _MOST_MARKS,
             )
         axes.set_xlabel("achieved similarity of the transfer")
         axes.set_ylabel("points gained over Empty")
@@ -407,6 +414,23 @@ def similarity_points(frame: pd.DataFrame, target: str) -> pd.DataFrame:
     here = here.dropna(subset=["similarity", "gain_over_empty"])
     by = ["row", "sources", "weight_label", "task"]
     return here.groupby(by, as_index=False)[["similarity", "gain_over_empty"]].mean()
+
+
+def leading(rows: pd.DataFrame, most: int) -> pd.DataFrame:
+    """The rows of the ``most`` source sets with the best mean validation score; all if so few."""
+    if rows["sources"].nunique() <= most:
+        return rows
+    means = rows.groupby("sources")["validation_score"].mean().sort_values(ascending=False)
+    return rows[rows["sources"].isin(means.index[:most])]
+
+
+def leading_note(frame: pd.DataFrame, target: str, most: int) -> str:
+    """A sentence on source sets that :func:`leading` leaves out of a figure; empty if none is."""
+    here = frame[(frame["target"] == target) & frame["row"].isin(("baseline", "ours"))]
+    count = here["sources"].nunique()
+    if count <= most:
+        return ""
+    return f" Shown are the {most} of {count} source sets with the best mean validation score."
 
 
 def _ordered_sets(names: pd.Series) -> list[str]:

@@ -151,7 +151,8 @@ _VERDICTS: Mapping[int, str] = {
 def oracle_note(frame: pd.DataFrame, target: str, choices: Choices) -> str:
     """How much the choice of λ on validation leaves on the table; clearly marked as oracle."""
     by = "task" if any(item.weight_label == PER_TASK for item in choices.values()) else "pair"
-    best = {key: value for key, value in oracle(frame, by).items() if key[0] == target}
+    frame = frame[frame["target"] == target]
+    best = oracle(frame, by)
     here = at_choices(frame, {key: value for key, value in choices.items() if key[0] == target})
     means = here.groupby("sources")["score"].mean()
     lost = [

@@ -21,9 +21,12 @@ from analysis.families import HARD, SOFT, has, of_family
 from analysis.features import observations
 from analysis.figure_files import prompts
 from analysis.figures import (
+    MOST_PANELS,
+    MOST_SETS,
     drawing,
     encoded,
     gain_heatmap,
+    leading_note,
     similarity_points,
     similarity_scatter,
     weight_curves,
@@ -182,7 +185,7 @@ def write_report(folder: Path | str, select_lambda: str = "pair") -> Path:
         InputError: the folder is no sweep's folder, or no cell has finished.
     """
     sweep = read(folder)
-    export(sweep.folder, sweep.frame)
+    export(sweep)
     path = sweep.folder / "report.html"
     text = render(sweep, select_lambda)
     replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
@@ -333,14 +336,16 @@ def _target(
             gain_heatmap(frame, target, choices),
             f"Heatmap of the gain over Empty on {target} by source set and task.",
             "Points gained over Empty on test, mean over seeds. Blue is better than no prompt, red "
-            "worse; all panels share one scale. † more than half of the seeds predict one class.",
+            "worse; all panels share one scale. † more than half of the seeds predict one class."
+            + leading_note(frame, target, MOST_SETS),
         ),
         curves=_picture(
             weight_curves(frame, target, choices),
             f"Transferred score on {target} against λ for every source set.",
             "Mean score of the transferred prompts over tasks against the weight λ of the alignment"
             " loss; bars are ± one standard deviation over seeds. The ring marks the weight that "
-            "the tables call Ours, chosen on validation (dashed); test (solid) chooses nothing.",
+            "the tables call Ours, chosen on validation (dashed); test (solid) chooses nothing."
+            + leading_note(frame, target, MOST_PANELS),
         ),
         scatter=_picture(
             similarity_scatter(frame, target),

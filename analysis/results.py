@@ -4,10 +4,12 @@ The folder's layout is the ledger's (``sweep.json``, ``ledger/<2 hex>/<cell>.jso
 ``ledger/failed/<cell>.json``); this reader needs nothing but the files.
 """
 
+import gc
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +21,7 @@ import pandas as pd
 from analysis.combinations import labels
 from analysis.families import family_of
 from analysis.hard_columns import HARD_COLUMNS, HARD_ROWS, fill_hard, hard_values
+from analysis.snapshot import FILE, keep, kept, signature
 from trainables.calibration import CALIBRATIONS
 from trainables.ceiling import LEAST_GAP, gap_recovered
 from trainables.errors import InputError
@@ -165,6 +168,7 @@ class Sweep:
         unreadable: record files that are no valid record, relative to the folder.
         costs: per pack, its measured seconds by part.
         versions: per package, the versions that computed the records.
+        signature: of the ledger when it was read, see :mod:`analysis.snapshot`.
     """
 
     folder: Path
@@ -177,6 +181,7 @@ class Sweep:
     unreadable: tuple[str, ...]
     costs: Mapping[str, Mapping[str, float]]
     versions: Mapping[str, str]
+    signature: str = ""
 
 
 def load(folder: Path | str) -> pd.DataFrame:
@@ -202,45 +207,67 @@ def read(folder: Path | str) -> Sweep:
     """
     folder = Path(folder)
     meta = _meta(folder)
-    rows: list[dict[str, Any]] = []
-    unreadable: list[str] = []
-    costs: dict[str, Mapping[str, float]] = {}
-    versions: dict[str, set[str]] = {}
-    for path in _record_files(folder / "ledger"):
-        try:
-            record = _record(path)
-            rows.append(_row(path.stem, record))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            unreadable.append(path.relative_to(folder).as_posix())
-            continue
-        costs[str(record.get("pack"))] = record.get("cost") or {}
-        for name, version in (record.get("versions") or {}).items():
-            versions.setdefault(name, set()).add(str(version))
-    if not rows:
-        raise InputError(
-            f"Folder {folder} holds no finished cell yet; run the sweep into it first."
-        )
+    sign = signature(folder)
+    frame, told = kept(folder, sign) or _from_ledger(folder, meta)
     spec = folder / "spec.yaml"
     return Sweep(
         folder=folder,
-        frame=_frame(rows, _planned_targets(meta)),
+        frame=frame,
         meta=meta,
         spec_text=spec.read_text(encoding="utf-8", errors="replace") if spec.is_file() else "",
         planned=_count(meta.get("planned_cells")),
         planned_rows={row: int(count) for row, count in (meta.get("rows") or {}).items()},
-        failures=_failures(folder / "ledger" / "failed", {row["cell"] for row in rows}),
-        unreadable=tuple(unreadable),
-        costs=costs,
-        versions={name: ", ".join(sorted(found)) for name, found in sorted(versions.items())},
+        failures=_failures(folder / "ledger" / "failed", set(frame["cell"])),
+        unreadable=tuple(told["unreadable"]),
+        costs=told["costs"],
+        versions=told["versions"],
+        signature=sign,
     )
 
 
-def export(folder: Path | str, frame: pd.DataFrame | None = None) -> tuple[Path, Path]:
+def _from_ledger(folder: Path, meta: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table of all records, and what else they say."""
+    rows: list[dict[str, Any]] = []
+    unreadable: list[str] = []
+    costs: dict[str, Mapping[str, float]] = {}
+    versions: dict[str, set[str]] = {}
+    with _no_collection():
+        for path in _record_files(folder / "ledger"):
+            try:
+                record = _record(path)
+                rows.append(_row(path.stem, record))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                unreadable.append(path.relative_to(folder).as_posix())
+                continue
+            costs[str(record.get("pack"))] = record.get("cost") or {}
+            for name, version in (record.get("versions") or {}).items():
+                versions.setdefault(name, set()).add(str(version))
+        if not rows:
+            raise InputError(
+                f"Folder {folder} holds no finished cell yet; run the sweep into it first."
+            )
+        frame = _frame(rows, _planned_targets(meta))
+    told = {name: ", ".join(sorted(found)) for name, found in sorted(versions.items())}
+    return frame, {"unreadable": unreadable, "costs": costs, "versions": told}
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the collector of cycles, which would look at millions of records again and again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def export(folder: Path | str | Sweep) -> tuple[Path, Path]:
     """Write ``results.csv`` and ``results.parquet`` into the sweep's folder, each atomically.
 
     Args:
-        folder: a sweep's folder.
-        frame: its table where it is already loaded.
+        folder: a sweep's folder, or what :func:`read` makes of it.
 
     Returns:
         Paths of the two files.
@@ -248,11 +275,11 @@ def export(folder: Path | str, frame: pd.DataFrame | None = None) -> tuple[Path,
     Raises:
         InputError: as :func:`load`.
     """
-    folder = Path(folder)
-    table = load(folder) if frame is None else frame
-    csv, parquet = folder / "results.csv", folder / "results.parquet"
-    replace_file(csv, lambda path: table.to_csv(path, index=False))
-    replace_file(parquet, lambda path: table.to_parquet(path, index=False))
+    sweep = folder if isinstance(folder, Sweep) else read(folder)
+    csv, parquet = sweep.folder / "results.csv", sweep.folder / FILE
+    told = {"unreadable": sweep.unreadable, "costs": sweep.costs, "versions": sweep.versions}
+    replace_file(csv, lambda path: sweep.frame.to_csv(path, index=False))
+    replace_file(parquet, lambda path: keep(path, sweep.frame, told, sweep.signature))
     return csv, parquet
 
 

@@ -25,6 +25,7 @@ PER_TASK = "per task"
 """Weight label of Ours where each task has its own weight."""
 
 _UNIT = ["task", "seed"]
+_NO_MEANS = pd.Series(dtype="float64")
 # Means of equal scores may differ in the last bits with the order of summation.
 _DECIMALS = 12
 
@@ -147,15 +148,35 @@ def complete(
     return means[counts == wanted], list(counts[counts != wanted].index)
 
 
+def _complete_within(
+    rows: pd.DataFrame, within: list[str], column: str
+) -> tuple[dict[Any, pd.Series], dict[Any, list[Any]]]:
+    """:func:`complete` by weight for each group of ``within`` by itself, in one go."""
+    rows = rows.dropna(subset=[column])
+    by = [*within, "weight_label"]
+    wanted = rows.drop_duplicates([*within, *_UNIT]).groupby(within).size()
+    counts = rows.drop_duplicates([*by, *_UNIT]).groupby(by).size()
+    outer: Any = [tuple(key)[:-1] for key in counts.index.to_list()]
+    full = counts == wanted.loc[outer].to_numpy()
+    means = rows.groupby(by)[column].mean()[full]
+    found = {key: part.droplevel(within) for key, part in means.groupby(level=within)}
+    lacking: dict[Any, list[Any]] = {}
+    for *key, label in counts[~full].index.to_list():
+        lacking.setdefault(tuple(key), []).append(label)
+    return found, lacking
+
+
 def _choose(
     frame: pd.DataFrame, column: str, criterion: str, on_sources: bool = False
 ) -> dict[tuple[str, str], Choice]:
     ours = frame[frame["row"] == "ours"]
     joint = frame[frame["row"] == "joint"]
     choices = {}
-    for key, rows in ours.groupby(["target", "sources"], sort=True):
-        target, sources = map(str, key)
-        means, left_out = complete(rows, ["weight_label"], column)
+    every_mean, every_lack = _complete_within(ours, ["target", "sources"], column)
+    names = ours.groupby(["target", "sources"], sort=True)["task"].unique()
+    for key, known in zip(names.index.to_list(), names, strict=True):
+        target, sources = str(key[0]), str(key[1])
+        means, left_out = every_mean.get(key, _NO_MEANS), every_lack.get(key, [])
         if on_sources:
             # What is chosen must have been carried over as well.
             there = set(means.index)
@@ -176,7 +197,7 @@ def _choose(
             mean=float(means[best]),
             criterion=criterion,
             compared=tuple(sorted(means.index, key=weight_rank)),
-            tasks=tuple(sorted(rows["task"].unique())),
+            tasks=tuple(sorted(known)),
             incomplete=tuple(sorted(left_out, key=weight_rank)),
         )
     return choices

@@ -7,6 +7,7 @@ deviations are sample deviations over seeds (ddof=1), NaN where there is one see
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.results import source_columns, weight_rank
@@ -251,7 +252,7 @@ def summary(rows: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
         n=("points", "count"),
         degenerate=("degenerate", "mean"),
     )
-    table["hint"] = [_hint(part) for _, part in groups]
+    table["hint"] = _hints(per_task, groups.ngroup().to_numpy(), len(table))
     table = table.reset_index()
     # A constant predictor says one class by construction; a flag on it would say nothing.
     table["flagged"] = (table["degenerate"] > 0.5) & (table["row"] != "constant")
@@ -280,16 +281,16 @@ def _over_tasks(rows: pd.DataFrame, by: list[str], wanted: int, value: str) -> p
     return mean[mean["found"] == wanted].drop(columns="found")
 
 
-def _hint(part: pd.DataFrame) -> str:
-    """Every seed's score and what it predicted, for the curious."""
-    lines = []
-    for seed, points, histogram in zip(
-        part["seed"], part["points"], _column(part, "histogram"), strict=True
-    ):
+def _hints(rows: pd.DataFrame, numbers: np.ndarray, count: int) -> list[str]:
+    """Per group every seed's score and what it predicted, for the curious."""
+    found: list[list[str]] = [[] for _ in range(count)]
+    columns = rows["seed"], rows["points"], _column(rows, "histogram")
+    for number, seed, points, histogram in zip(numbers, *columns, strict=True):
         name = f"seed {seed:.0f}: " if seed >= 0 else ""
         counts = f" (predicted classes {histogram})" if isinstance(histogram, str) else ""
-        lines.append(f"{name}{points:.1f}{counts}")
-    return "; ".join(lines)
+        if number >= 0:  # not of a group
+            found[number].append(f"{name}{points:.1f}{counts}")
+    return ["; ".join(lines) for lines in found]
 
 
 def _column(part: pd.DataFrame, name: str) -> Iterable[Any]:
