@@ -12,6 +12,7 @@ import torch
 from trainables.backbones.family import CausalFamily, Family
 from trainables.backbones.reader import Encoded, Layout, Reader
 from trainables.memory import in_passes
+from trainables.passes import pass_end, spare_tokens
 from trainables.precision import FLOAT32
 from trainables.texts import Text
 
@@ -168,18 +169,22 @@ class Backbone(Reader):
             NoRoomError: one row behind one prompt does not fit in memory.
         """
         replicas = 1 if prompts is None else prompts.shape[0]
-        order = torch.argsort(data.lengths, stable=True)
+        lengths = data.lengths.cpu()
+        order = torch.argsort(lengths, descending=True, stable=True)
+        falling, start = lengths[order].tolist(), 0
+        spare = spare_tokens(self.device) / replicas
+        order = order.to(self.device)
         out = torch.empty(replicas, len(data), len(label_ids), device=self.device)
-        start = 0
         while start < len(order):
 
-            def read(budget: int, start: int = start) -> torch.Tensor:
-                tokens = int(data.lengths[order[start]])
-                chosen = order[start : start + max(1, budget // (tokens * replicas))]
-                out[:, chosen] = self._logits(data.take(chosen), label_ids, prompts, budget)
-                return chosen
+            def read(budget: int, start: int = start) -> int:
+                end = pass_end(falling, start, budget / replicas, spare)
+                chosen = order[start:end]
+                batch = data.take(chosen, falling[start])
+                out[:, chosen] = self._logits(batch, label_ids, prompts, budget)
+                return end
 
-            start += len(in_passes(("evaluate", self.alias, self.device), TOKEN_BUDGET, read))
+            start = in_passes(("evaluate", self.alias, self.device), TOKEN_BUDGET, read)
         return out
 
     def _logits(
