@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
@@ -39,19 +39,14 @@ class Work:
         needed: tokens of the rows read: with prompt and template, without padding.
         read: tokens of the rows as they passed, padding included.
         passes: forward passes.
+        flops: floating-point operations of all matrix products and attention, backward included;
+            known afterwards.
     """
 
     needed: int = 0
     read: int = 0
     passes: int = 0
-    _counter: FlopCounterMode = field(
-        default_factory=lambda: FlopCounterMode(display=False, custom_mapping=_ON_CPU)
-    )
-
-    @property
-    def flops(self) -> int:
-        """Floating-point operations of all matrix products and attention, backward included."""
-        return int(self._counter.get_total_flops())
+    flops: int = 0
 
     @property
     def padding(self) -> float:
@@ -64,6 +59,7 @@ def counted() -> Iterator[Work]:
     """Counts what is done within."""
     work = Work()
     real = Backbone.row_logits
+    counter = FlopCounterMode(display=False, custom_mapping=_ON_CPU)
 
     def row_logits(backbone: Backbone, batch: Encoded, *args: Any, **more: Any) -> torch.Tensor:
         work.needed += int(batch.lengths.sum())
@@ -71,5 +67,6 @@ def counted() -> Iterator[Work]:
         work.passes += 1
         return real(backbone, batch, *args, **more)
 
-    with patch.object(Backbone, "row_logits", row_logits), work._counter:
+    with patch.object(Backbone, "row_logits", row_logits), counter:
         yield work
+    work.flops = int(counter.get_total_flops())
