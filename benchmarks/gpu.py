@@ -33,7 +33,7 @@ from trainables.losses import StackLoss
 from trainables.passes import PASS_TOKENS, SPARE_TOKENS, length_batches
 from trainables.precision import PRECISIONS
 from trainables.settings import SoftSettings, from_mapping, transfer_settings
-from trainables.soft import Source, task_gradient
+from trainables.source import Source, TaskGradient
 from trainables.testing.work import counted
 
 COUNTED_ROWS, COUNTED_TOKENS = 16, 24
@@ -74,7 +74,7 @@ def cost_of(backbone: Backbone, settings: SoftSettings) -> Cost:
     for way in WAYS:
         loss = stack_loss(replace(settings, dropout=way == "dropout"), 1)
         with counted() as work:
-            task_gradient(source, prompts, torch.arange(COUNTED_ROWS), loss, torch.ones(1), 1)
+            TaskGradient(source, loss)(prompts, torch.arange(COUNTED_ROWS), torch.ones(1), 1)
         found[way] = work.flops / work.read
     with counted() as work:
         backbone.split_logits(source.validation, source.label_ids, prompts)
@@ -170,11 +170,14 @@ def matrix_rate(device: str, precision: str, size: int) -> float:
     return 2 * size**3 / best
 
 
-def step_seconds(source: Source, settings: SoftSettings, replicas: int, steps: int) -> float:
+def step_seconds(
+    source: Source, settings: SoftSettings, replicas: int, steps: int, graphs: bool
+) -> float:
     """Median seconds of a training step of a stack; the first two warm up."""
     device = source.backbone.device
     shape = (replicas, settings.prompt_length, source.backbone.width)
     prompts, loss = torch.randn(shape, device=device), stack_loss(settings, replicas)
+    gradient = TaskGradient(source, loss, graphs)
     seconds = []
     for step in range(steps + 2):
         generator = torch.Generator().manual_seed(step)
@@ -182,7 +185,7 @@ def step_seconds(source: Source, settings: SoftSettings, replicas: int, steps: i
         rows = torch.randint(len(source.train), count, generator=generator)
         synchronise(device)
         began = time.perf_counter()
-        task_gradient(source, prompts, rows, loss, torch.ones(replicas), step)
+        gradient(prompts, rows, torch.ones(replicas), step)
         synchronise(device)
         seconds.append(time.perf_counter() - began)
     return statistics.median(seconds[2:])
@@ -197,7 +200,7 @@ def timed(
     settings = SoftSettings(steps=1, evaluations=1, dropout=options.dropout)
     source = source_of(backbone, task, settings.prompt_length)
     for replicas in options.packs:
-        seconds = step_seconds(source, settings, replicas, options.steps)
+        seconds = step_seconds(source, settings, replicas, options.steps, options.graphs)
         tokens = step_tokens("rotten_tomatoes", settings, replicas, 1)
         flops = tokens * getattr(cost, WAYS[settings.dropout])
         lines.append(
@@ -221,6 +224,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--packs", type=int, nargs="+", default=[1, 5, 15, 30, 60])
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--dropout", action="store_true", help="time the preset's way")
+    parser.add_argument("--graphs", action="store_true", help="record and replay passes (CUDA)")
     parser.add_argument("--rate", type=float, default=989.0, help="TFLOP/s (H200, bfloat16: 989)")
     parser.add_argument("--fraction", type=float, default=0.3, help="of that rate, assumed")
     parser.add_argument("--hours", type=float, default=20.0, help="a budget to stay within")

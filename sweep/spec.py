@@ -153,6 +153,10 @@ class Resources(_Section):
         default=None,
         description="auto (as many prompts in one stack as fit in memory) or a whole number from 1",
     )
+    graphs: bool = Field(
+        default=False,
+        description="true or false: whether training passes are CUDA graphs (nothing on a CPU)",
+    )
 
 
 class MlflowEntry(_Section):
@@ -212,7 +216,7 @@ class SweepSpec(_Section):
     )
     resources: Resources = Field(
         default=Resources(),
-        description="a mapping with cpu, gpu, accelerator and replicas",
+        description="a mapping with cpu, gpu, accelerator, replicas and graphs",
     )
     precision: Annotated[str, BeforeValidator(_precision)] = Field(
         default=FLOAT32,

@@ -64,6 +64,9 @@ class StackLoss:
     step. So rows of one seed and example meet the same masks under every λ, and under λ = 0 in a
     stack of that source alone, wherever the passes hold the same seeds. Beside other seeds a
     replica has other masks: with dropout it does not get bit by bit what it would get alone.
+
+    Attributes:
+        dropout: whether there is any.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class StackLoss:
         """
         self._loss = LOSSES[loss]
         self._seeds = tuple(seeds)
+        self.dropout = dropout
         self._weights: dict[float | None, list[int]] = {}
         if dropout:
             for place in sorted(range(len(seeds)), key=lambda place: seeds[place]):

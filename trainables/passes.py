@@ -28,6 +28,24 @@ def spare_tokens(device: str) -> int:
     return SPARE_TOKENS.get(torch.device(device).type, SPARE_TOKENS["cuda"])
 
 
+LENGTH_STEP = {"cpu": 1, "cuda": 8}
+"""Passes are padded to a multiple of so many tokens: on a GPU, shapes that come again find memory
+and recorded work (:mod:`trainables.replay`)."""
+
+
+def bucket(longest: int, device: str) -> int:
+    """Tokens that rows of up to ``longest`` are padded to on a torch device."""
+    step = LENGTH_STEP.get(torch.device(device).type, LENGTH_STEP["cuda"])
+    return -(-longest // step) * step
+
+
+def on_device(tensor: torch.Tensor, device: str) -> torch.Tensor:
+    """A CPU tensor on a device. A GPU copies it from pinned memory, and nobody waits for it."""
+    if torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def pass_end(lengths: Sequence[int], start: int, budget: float, spare: float) -> int:
     """Where the pass that begins at ``start`` ends, at least one row later.
 

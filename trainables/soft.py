@@ -17,21 +17,19 @@ Shapes: R replicas, m prompt tokens, d_j width of source j, B examples a step, C
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from trainables.backbones import Backbone, Encoded
 from trainables.evaluate import mean_loss, scores
 from trainables.initialisation import Beginning, begin
 from trainables.losses import StackLoss
 from trainables.optim import ElementwiseAdamW, linear_schedule
-from trainables.passes import pass_tokens, spare_tokens
+from trainables.passes import on_device
 from trainables.prompts import seeded
 from trainables.relative import Grams, alignment_loss
 from trainables.settings import SoftSettings
+from trainables.source import Source, TaskGradient
 
 
 @dataclass(frozen=True)
@@ -40,31 +38,6 @@ class Replica:
 
     seed: int
     weight: float | None
-
-
-@dataclass(frozen=True)
-class Source:
-    """A backbone with the task as it reads it.
-
-    Attributes:
-        key: enters the random start of its prompts, e.g. the model's content digest.
-        label_ids: [C].
-        train: training split; the same examples in the same order for every source.
-        validation: validation split.
-        init_file: the file its prompts start from, with ``init: file``.
-    """
-
-    backbone: Backbone
-    key: str
-    label_ids: torch.Tensor
-    train: Encoded
-    validation: Encoded
-    init_file: Path | None = None
-
-    @cached_property
-    def lengths(self) -> torch.Tensor:
-        """Lengths of the training split's rows, on the CPU: passes are cut without a GPU."""
-        return self.train.lengths.cpu()
 
 
 @dataclass(frozen=True)
@@ -134,54 +107,10 @@ def loss_weights(
     return torch.tensor(keep), torch.tensor(pull)
 
 
-def task_gradient(
-    source: Source,
-    prompts: torch.Tensor,
-    rows: torch.Tensor,
-    loss: StackLoss,
-    factors: torch.Tensor,
-    step: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """L_pt of one source, and the gradient of ``factors`` times it.
-
-    Each pass goes back through the model before the next one begins, so that what autograd keeps
-    does not grow with the number of replicas.
-
-    Args:
-        source: the backbone with the task.
-        prompts: [R, m, d].
-        rows: training examples [R·B], each behind the prompt of its owner; on the CPU.
-        loss: of the stack.
-        factors: [R].
-        step: enters dropout masks.
-
-    Returns:
-        [R] and [R, m, d].
-    """
-    backbone, device = source.backbone, source.backbone.device
-    size = len(rows) // len(prompts)
-    owner = torch.arange(len(prompts)).repeat_interleave(size)
-    shares = factors[owner].to(device) / size
-    lengths = source.lengths[rows]
-    losses = torch.empty(len(rows), device=device)
-    gradient = torch.zeros_like(prompts)
-    for part in loss.passes(lengths, pass_tokens(device), spare_tokens(device)):
-        used, own = owner[part.rows].unique(return_inverse=True)
-        here, used, own = part.rows.to(device), used.to(device), own.to(device)
-        point = prompts.detach()[used].requires_grad_()
-        batch = source.train.take(rows[part.rows].to(device), int(lengths[part.rows].max()))
-        moment = (source.key, step)
-        each = loss(backbone, batch, source.label_ids, point, own, part.seeds, moment)
-        gradient[used] += torch.autograd.grad((each * shares[here]).sum(), point)[0]
-        losses[here] = each.detach()
-    return losses.view(len(prompts), size).mean(1), gradient
-
-
 def objective(
-    sources: Sequence[Source],
+    gradients: Sequence[TaskGradient],
     prompts: Sequence[torch.Tensor],
     rows: torch.Tensor,
-    loss: StackLoss,
     grams: Grams,
     factors: tuple[torch.Tensor, torch.Tensor],
     step: int,
@@ -189,22 +118,19 @@ def objective(
     """The loss [R] that a step descends; its gradient is put into each prompt's ``grad``.
 
     Args:
-        sources: S backbones with the task.
+        gradients: of L_pt on each of S sources.
         prompts: per source [R, m, d_j].
-        rows: as :func:`task_gradient`.
-        loss: likewise.
+        rows: training examples [R·B], each behind the prompt of its owner; on the CPU.
         grams: Gram matrices over the sources.
         factors: of L_pt and of L_ra, see :func:`loss_weights`.
-        step: likewise.
+        step: enters dropout masks.
     """
-    keep, pull = (factor.to(prompts[0].device) for factor in factors)
+    keep, pull = (on_device(factor, str(prompts[0].device)) for factor in factors)
     total = torch.zeros_like(keep)
-    for source, prompt in zip(sources, prompts, strict=True):
-        found, prompt.grad = task_gradient(
-            source, prompt, rows, loss, factors[0] / len(sources), step
-        )
-        total += keep * found / len(sources)
-    if len(sources) == 1:
+    for gradient, prompt in zip(gradients, prompts, strict=True):
+        found, prompt.grad = gradient(prompt, rows, factors[0] / len(gradients), step)
+        total += keep * found / len(gradients)
+    if len(gradients) == 1:
         return total
     aligned = pull * alignment_loss(prompts, grams)
     aligned.sum().backward()
@@ -245,6 +171,7 @@ def tune(
     metric: str,
     progress: Callable[[int, int], None] | None = None,
     rungs: Rungs | None = None,
+    graphs: bool = False,
 ) -> Tuned:
     """Tune the prompts of one or more sources together, all replicas in one stack.
 
@@ -262,6 +189,7 @@ def tune(
         progress: called with (step, steps) after each step.
         rungs: asked after each evaluation but the last which replicas are to stop. They leave the
             stack, the others go on as if they had been alone.
+        graphs: see :class:`trainables.source.TaskGradient`.
 
     Returns:
         Prompts at the best step, and how it went. A replica whose loss is no longer finite is
@@ -270,7 +198,7 @@ def tune(
     Raises:
         InputError: a prompt cannot start as asked for (:mod:`trainables.initialisation`).
     """
-    stack = _Stack(sources, replicas, settings)
+    stack = _Stack(sources, replicas, settings, graphs)
     steps = len(stack.order)
     evaluations = min(settings.evaluations, steps)
     evaluated = {round((number + 1) * steps / evaluations) for number in range(evaluations)}
@@ -314,9 +242,13 @@ class _Stack:
     """
 
     def __init__(
-        self, sources: Sequence[Source], replicas: Sequence[Replica], settings: SoftSettings
+        self,
+        sources: Sequence[Source],
+        replicas: Sequence[Replica],
+        settings: SoftSettings,
+        graphs: bool = False,
     ) -> None:
-        self.sources, self.settings = sources, settings
+        self.sources, self.settings, self.graphs = sources, settings, graphs
         self.replicas = list(replicas)
         self.members = list(range(len(replicas)))
         self.prompts = _start(sources, replicas, settings)
@@ -330,21 +262,22 @@ class _Stack:
         self.optimiser = ElementwiseAdamW(
             self.prompts, settings.bias_correction, settings.weight_decay
         )
-        self.loss = self._loss()
+        self.gradients = self._gradients()
 
-    def _loss(self) -> StackLoss:
-        return StackLoss(
+    def _gradients(self) -> list[TaskGradient]:
+        loss = StackLoss(
             self.settings.loss,
             self.settings.dropout,
             [replica.seed for replica in self.replicas],
             [replica.weight for replica in self.replicas],
         )
+        return [TaskGradient(source, loss, self.graphs) for source in self.sources]
 
     def step(self, step: int, steps: int, grams: Grams) -> None:
-        """One step of all. Nothing is read back from the device."""
+        """One step of all, without waiting for the device."""
         factors = loss_weights(self.replicas, step, steps)
         rows = self.order[step - 1].flatten()
-        loss = objective(self.sources, self.prompts, rows, self.loss, grams, factors, step)
+        loss = objective(self.gradients, self.prompts, rows, grams, factors, step)
         self.broken = torch.where(torch.isfinite(loss) | (self.broken > 0), self.broken, step)
         factor = linear_schedule(step - 1, steps, self.settings.warmup)
         self.optimiser.step(self.settings.learning_rate * factor)
@@ -368,7 +301,7 @@ class _Stack:
         self.members = [self.members[place] for place in kept]
         self.prompts = [prompt.detach()[rows].requires_grad_() for prompt in self.prompts]
         self.optimiser.keep(self.prompts, rows)
-        self.loss = self._loss()
+        self.gradients = self._gradients()
 
 
 Rank = Callable[[int, float, float], tuple[float, float]]

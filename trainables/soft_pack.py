@@ -23,7 +23,8 @@ from trainables.settings import (
     from_mapping,
     transfer_settings,
 )
-from trainables.soft import Replica, Rungs, Source, Tuned, tune
+from trainables.soft import Replica, Rungs, Tuned, tune
+from trainables.source import Source
 from trainables.stack_size import replicas_that_fit, shape_of
 from trainables.transfer import Judgement, Judges, Problem, Space, TargetTask, carry
 from trainables.vocabulary import Anchors
@@ -121,6 +122,7 @@ class _Stacked:
             run.task.metric,
             tell if progress else None,
             self._rungs(part) if run.rungs else None,
+            run.room.graphs,
         )
         share = run.spend("train_seconds", began) / len(part)
         measured = [self._measured(place, part, tuned) for place in range(len(self.sources))]

@@ -8,7 +8,7 @@ from trainables.losses import StackLoss
 from trainables.memory import RESERVE, attempt, free_bytes, give_back, metered
 from trainables.passes import pass_tokens
 from trainables.settings import SoftSettings
-from trainables.soft import Source, task_gradient
+from trainables.source import Source, TaskGradient
 
 BESIDE = 1.5
 """On a CPU the bytes saved for the backward pass times this are taken as a step's peak: gradients
@@ -78,6 +78,6 @@ def step_bytes(sources: Sequence[Source], settings: SoftSettings, replicas: int)
         start = source.backbone.embeddings[: settings.prompt_length].float()
         prompts = start.expand(replicas, -1, -1).clone()
         with metered(device, weights) as found:
-            task_gradient(source, prompts, rows, loss, torch.ones(replicas), 1)
+            TaskGradient(source, loss)(prompts, rows, torch.ones(replicas), 1)
         most = max(most, *found)
     return most if torch.device(device).type == "cuda" else int(BESIDE * most)

@@ -22,6 +22,7 @@ from trainables.relative import (
 )
 from trainables.settings import SoftSettings
 from trainables.soft import Replica, Source, annealing, batch_order, loss_weights, objective, tune
+from trainables.source import TaskGradient
 from trainables.vocabulary import common_vocabulary
 
 SETTINGS = SoftSettings(
@@ -193,7 +194,8 @@ def test_the_gradient_does_not_depend_on_the_passes(
     slopes = torch.autograd.grad(expected.sum(), prompts)
     stack_loss = StackLoss(loss, False, [0, 1, 0], [0.0, 0.4, None])
     weights = loss_weights(replicas, 5, 20)
-    got = objective(sources, prompts, rows, stack_loss, grams, weights, 5)
+    gradients = [TaskGradient(item, stack_loss) for item in sources]
+    got = objective(gradients, prompts, rows, grams, weights, 5)
     torch.testing.assert_close(got, expected.detach(), atol=1e-5, rtol=1e-4)
     for prompt, slope in zip(prompts, slopes, strict=True):
         assert prompt.grad is not None

@@ -12,7 +12,7 @@ import torch
 from trainables.backbones.family import CausalFamily, Family
 from trainables.backbones.reader import Encoded, Layout, Reader
 from trainables.memory import in_passes
-from trainables.passes import pass_end, spare_tokens
+from trainables.passes import bucket, pass_end, spare_tokens
 from trainables.precision import FLOAT32
 from trainables.texts import Text
 
@@ -140,8 +140,10 @@ class Backbone(Reader):
             embeds = embeds.index_put((every, columns), prompts)
         index = torch.arange(length, device=self.device)
         mask: torch.Tensor | None = None
-        if self.family.masked and int(batch.lengths.min()) < length:
-            # Under a causal mask, padding on the right is never seen.
+        # Under a causal mask, padding on the right is never seen. To ask a GPU whether there is
+        # any would mean to wait for it.
+        asked = torch.device(self.device).type == "cpu"
+        if self.family.masked and not (asked and int(batch.lengths.min()) == length):
             mask = (index[None, :] < batch.lengths[:, None]).long()
         positions = (index + self.family.first_position)[None, :]
         read = embeds.to(self.dtype)
@@ -180,7 +182,7 @@ class Backbone(Reader):
             def read(budget: int, start: int = start) -> int:
                 end = pass_end(falling, start, budget / replicas, spare)
                 chosen = order[start:end]
-                batch = data.take(chosen, falling[start])
+                batch = data.take(chosen, bucket(falling[start], self.device))
                 out[:, chosen] = self._logits(batch, label_ids, prompts, budget)
                 return end
 

@@ -78,7 +78,7 @@ class Encoded:
     def take(self, index: torch.Tensor, longest: int | None = None) -> "Encoded":
         """Rows ``index`` [N], cut to the longest of them.
 
-        ``longest``: how long that is, where it is known: a GPU need not be asked then.
+        ``longest``: to at least how many tokens, where it is known: a GPU need not be asked then.
         """
         lengths = self.lengths[index]
         longest = int(lengths.max()) if longest is None else longest
