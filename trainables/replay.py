@@ -5,6 +5,7 @@ them together; it works on the very memory it was recorded on, so that inputs ar
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,13 +18,22 @@ Recorder = Callable[[Work, Tensors], Callable[[], tuple[torch.Tensor, ...]]]
 _WARM_UPS = 3
 
 
+@cache
+def _pool() -> Any:
+    return torch.cuda.graph_pool_handle()
+
+
 def plain(work: Work, inputs: Tensors) -> Callable[[], tuple[torch.Tensor, ...]]:
     """Nothing is recorded: the function is called again."""
     return lambda: work(*inputs)
 
 
 def cuda_graph(work: Work, inputs: Tensors) -> Callable[[], tuple[torch.Tensor, ...]]:
-    """A CUDA graph of the function; the function itself where it cannot be captured."""
+    """A CUDA graph of the function; the function itself where it cannot be captured.
+
+    All graphs share one pool of memory: they run one after another, and whoever replays one copies
+    its outputs before the next (:class:`Replayed`).
+    """
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -32,7 +42,7 @@ def cuda_graph(work: Work, inputs: Tensors) -> Callable[[], tuple[torch.Tensor, 
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     try:
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, pool=_pool()):
             outputs = work(*inputs)
     except RuntimeError:  # an operation that waits for the device, say
         return plain(work, inputs)
