@@ -12,11 +12,12 @@ from sweep.folder import META_FILE, read_meta
 from sweep.ledger import Ledger
 from sweep.plan import Plan, cost
 from sweep.schedule import would_take
-from sweep.share import Share, settle
+from sweep.share import Share, gpus_here, settle
 from sweep.spec import Resources
 from sweep.throughput import Device, Profile, default_file, load_profile, measured, training_texts
 from trainables.cells import Cell, Pack
 from trainables.errors import InputError
+from trainables.precision import FLOAT32
 
 TEXTS = 300
 """Texts a prompt is scored on, of a task that was never seen."""
@@ -48,21 +49,27 @@ def basis(path: Path | None = None) -> Basis | None:
         found = load_profile(own)
         return Basis(found, f"sweeps on this machine until {found.measured}")
     if (path / META_FILE).exists() or path.is_dir():
-        resources = Resources(**read_meta(path)["spec"]["resources"])
-        found = measured(Ledger(path).records(), device_of(resources))
+        spec = read_meta(path)["spec"]
+        device = device_of(Resources(**spec["resources"]), spec.get("precision", FLOAT32))
+        found = measured(Ledger(path).records(), device)
         return Basis(found, f"the sweep in {path}, {found.measured or 'nothing finished'}")
     found = load_profile(path)
     return Basis(found, f"{path}, measured until {found.measured}")
 
 
-def device_of(resources: Resources) -> str:
-    """Name of the device that packs run on."""
-    return "cuda" if share_here(resources).gpu else "cpu"
+def device_of(resources: Resources, precision: str) -> str:
+    """Name of the device that packs run on, with the precision where it is not float32."""
+    name = "cuda" if share_here(resources).gpu else "cpu"
+    return name if precision == FLOAT32 else f"{name} {precision}"
+
+
+def _device_of(plan: Plan) -> str:
+    return device_of(plan.resolved.spec.resources, plan.resolved.precision)
 
 
 def share_here(resources: Resources) -> Share:
     """What one pack takes on this machine."""
-    return settle(resources, [{"CPU": os.cpu_count() or 1, "GPU": _gpus()}])
+    return settle(resources, [{"CPU": os.cpu_count() or 1, "GPU": gpus_here()}])
 
 
 def pack_seconds(plan: Plan, device: Device) -> Callable[[Pack], float]:
@@ -87,7 +94,7 @@ def weights(plan: Plan, packs: Collection[Pack]) -> Callable[[Pack], float]:
     except InputError:  # a damaged profile is no reason not to run
         found = None
     devices = found.profile.devices if found else {}
-    device = devices.get(device_of(plan.resolved.spec.resources))
+    device = devices.get(_device_of(plan))
     if device is None or unknown(plan, packs, device):
         return cost
     return pack_seconds(plan, device)
@@ -112,17 +119,10 @@ def at_once(resources: Resources, workers: int | None = None) -> int:
     share = share_here(resources)
     room = [(os.cpu_count() or 1) / share.cpu]
     if share.gpu:
-        room.append(_gpus() / share.gpu)
+        room.append(gpus_here() / share.gpu)
     if workers is not None:
         room.append(workers)
     return max(1, math.floor(min(room) + 1e-9))
-
-
-def _gpus() -> int:
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if shown is not None:
-        return len([name for name in shown.split(",") if name.strip() not in ("", "-1")])
-    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
 
 
 def estimate(
@@ -142,7 +142,7 @@ def estimate(
         ``unknown`` (models, or models and methods, that were never measured).
     """
     resources = plan.resolved.spec.resources
-    device = device_of(resources)
+    device = _device_of(plan)
     packs = plan.remaining(done)
     told: dict[str, Any] = {
         "seconds": None,

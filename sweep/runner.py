@@ -273,7 +273,8 @@ class _Run:
                 for record in self.ledger.records()
                 if datetime.fromisoformat(record["finished"]) >= since
             )
-            learn(new, device_of(self.plan.resolved.spec.resources))
+            resolved = self.plan.resolved
+            learn(new, device_of(resolved.spec.resources, resolved.precision))
 
     def _done(self) -> int:
         return len(self.ledger.done_ids() & self.plan.by_id.keys())

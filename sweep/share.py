@@ -1,7 +1,10 @@
 """What one pack takes of a machine: as the spec says, or chosen by what there is."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from sweep.spec import Resources
 from trainables.errors import InputError
@@ -19,6 +22,7 @@ class Share:
         gpu: GPUs or a part of one.
         accelerator: type of GPU; None for any.
         replicas: prompts in a stack; None for as many as fit.
+        graphs: whether passes are recorded and replayed on a GPU.
         reason: why so, where the spec leaves it to the program.
     """
 
@@ -26,6 +30,7 @@ class Share:
     gpu: float
     accelerator: str | None = None
     replicas: int | None = None
+    graphs: bool = False
     reason: str | None = None
 
 
@@ -45,10 +50,13 @@ def settle(resources: Resources, nodes: Sequence[Node]) -> Share:
         InputError: something is left to the program and no node that trains is up.
     """
     asked = [name for name in ("cpu", "gpu") if getattr(resources, name) is None]
+    rest: dict[str, Any] = {
+        "accelerator": resources.accelerator,
+        "replicas": resources.replicas,
+        "graphs": resources.graphs,
+    }
     if not asked:
-        return Share(
-            resources.cpu or 0.0, resources.gpu or 0.0, resources.accelerator, resources.replicas
-        )
+        return Share(resources.cpu or 0.0, resources.gpu or 0.0, **rest)
     able = [node for node in nodes if node.get("CPU", 0) > 0 or node.get("GPU", 0) > 0]
     if not able:
         raise InputError(
@@ -61,7 +69,15 @@ def settle(resources: Resources, nodes: Sequence[Node]) -> Share:
     if cpu is None:
         cpu = min(node.get("CPU", 0) // node["GPU"] for node in cards) if gpu and cards else 1.0
         cpu = max(1.0, cpu)
-    return Share(cpu, gpu, resources.accelerator, resources.replicas, _reason(cpu, gpu, able))
+    return Share(cpu, gpu, **rest, reason=_reason(cpu, gpu, able))
+
+
+def gpus_here() -> int:
+    """GPUs of this machine that may be used, counted without loading their driver."""
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if shown is not None:
+        return len([name for name in shown.split(",") if name.strip() not in ("", "-1")])
+    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
 
 
 def _reason(cpu: float, gpu: float, nodes: Sequence[Node]) -> str:

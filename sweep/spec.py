@@ -22,6 +22,7 @@ from sweep.search.section import SearchSection, parse_search
 from sweep.search.space import named_domains, parse_space
 from trainables.calibration import CALIBRATIONS
 from trainables.errors import InputError
+from trainables.precision import FLOAT32, PRECISIONS
 from trainables.settings import METHOD_SETTINGS, TransferSettings
 from trainables.strict_yaml import UniqueKeyLoader
 
@@ -91,6 +92,12 @@ def _replicas(value: Any) -> Any:
     return value
 
 
+def _precision(value: Any) -> Any:
+    if value not in (*PRECISIONS, "auto"):
+        raise ValueError
+    return value
+
+
 def _calibration(value: Any) -> Any:
     if not isinstance(value, list):
         raise ValueError
@@ -145,6 +152,10 @@ class Resources(_Section):
     replicas: Annotated[int | None, BeforeValidator(_replicas)] = Field(
         default=None,
         description="auto (as many prompts in one stack as fit in memory) or a whole number from 1",
+    )
+    graphs: bool = Field(
+        default=False,
+        description="true or false: whether training passes are CUDA graphs (nothing on a CPU)",
     )
 
 
@@ -205,7 +216,11 @@ class SweepSpec(_Section):
     )
     resources: Resources = Field(
         default=Resources(),
-        description="a mapping with cpu, gpu, accelerator and replicas",
+        description="a mapping with cpu, gpu, accelerator, replicas and graphs",
+    )
+    precision: Annotated[str, BeforeValidator(_precision)] = Field(
+        default=FLOAT32,
+        description=f"{', '.join(PRECISIONS)} or auto (what the frozen models compute in)",
     )
     retries: int = Field(
         default=0,

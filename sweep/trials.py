@@ -93,7 +93,11 @@ def run_packs(
             "threads": threads_of(share),
             "cpu": share.cpu,
             "most": workshop.most,
-            "room": {"replicas": share.replicas, "share": min(1.0, share.gpu) or None},
+            "room": {
+                "replicas": share.replicas,
+                "share": min(1.0, share.gpu) or None,
+                "graphs": share.graphs,
+            },
             "rungs": agenda.rungs,
             **depot_keys,
         },

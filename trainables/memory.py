@@ -32,10 +32,12 @@ class Room:
     Attributes:
         replicas: prompts trained at once at most; None measures how many fit.
         share: part of the device's memory that is this process's, 0 < share ≤ 1.
+        graphs: whether training passes are recorded and replayed where the device can.
     """
 
     replicas: int | None = None
     share: float = 1.0
+    graphs: bool = False
 
 
 class NoRoomError(Exception):

@@ -17,19 +17,19 @@ Shapes: R replicas, m prompt tokens, d_j width of source j, B examples a step, C
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from trainables.backbones import Backbone, Encoded
 from trainables.evaluate import mean_loss, scores
 from trainables.initialisation import Beginning, begin
 from trainables.losses import StackLoss
 from trainables.optim import ElementwiseAdamW, linear_schedule
+from trainables.passes import on_device
 from trainables.prompts import seeded
 from trainables.relative import Grams, alignment_loss
 from trainables.settings import SoftSettings
+from trainables.source import Source, TaskGradient
 
 
 @dataclass(frozen=True)
@@ -38,26 +38,6 @@ class Replica:
 
     seed: int
     weight: float | None
-
-
-@dataclass(frozen=True)
-class Source:
-    """A backbone with the task as it reads it.
-
-    Attributes:
-        key: enters the random start of its prompts, e.g. the model's content digest.
-        label_ids: [C].
-        train: training split; the same examples in the same order for every source.
-        validation: validation split.
-        init_file: the file its prompts start from, with ``init: file``.
-    """
-
-    backbone: Backbone
-    key: str
-    label_ids: torch.Tensor
-    train: Encoded
-    validation: Encoded
-    init_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -117,30 +97,44 @@ def batch_order(rows: int, settings: Pace, seed: int) -> torch.Tensor:
     return torch.cat(passes)[:needed].view(steps, settings.batch_size)
 
 
-def combined_loss(
-    task: torch.Tensor, aligned: torch.Tensor, replicas: Sequence[Replica], step: int, steps: int
-) -> torch.Tensor:
-    """Equations 7 and 8: loss [R] from L_pt [R] and L_ra [R] at step t = 1..T."""
+def loss_weights(
+    replicas: Sequence[Replica], step: int, steps: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Equations 7 and 8: factors [R] of L_pt and of L_ra at step t = 1..T."""
     eta = annealing(step, steps)
     keep = [1.0 if replica.weight is None else 1.0 - replica.weight for replica in replicas]
     pull = [eta if replica.weight is None else replica.weight for replica in replicas]
-    return task.new_tensor(keep) * task + task.new_tensor(pull) * aligned
+    return torch.tensor(keep), torch.tensor(pull)
 
 
-def step_loss(
-    sources: Sequence[Source],
+def objective(
+    gradients: Sequence[TaskGradient],
     prompts: Sequence[torch.Tensor],
     rows: torch.Tensor,
-    loss: StackLoss,
+    grams: Grams,
+    factors: tuple[torch.Tensor, torch.Tensor],
     step: int,
 ) -> torch.Tensor:
-    """L_pt [R] on training examples ``rows`` [R·B], each behind the prompt of its owner."""
-    losses = []
-    for source, prompt in zip(sources, prompts, strict=True):
-        batch = source.train.take(rows)
-        found = loss(source.backbone, batch, source.label_ids, prompt, (source.key, step))
-        losses.append(found.mean(1))
-    return torch.stack(losses).mean(0)
+    """The loss [R] that a step descends; its gradient is put into each prompt's ``grad``.
+
+    Args:
+        gradients: of L_pt on each of S sources.
+        prompts: per source [R, m, d_j].
+        rows: training examples [R·B], each behind the prompt of its owner; on the CPU.
+        grams: Gram matrices over the sources.
+        factors: of L_pt and of L_ra, see :func:`loss_weights`.
+        step: enters dropout masks.
+    """
+    keep, pull = (on_device(factor, str(prompts[0].device)) for factor in factors)
+    total = torch.zeros_like(keep)
+    for gradient, prompt in zip(gradients, prompts, strict=True):
+        found, prompt.grad = gradient(prompt, rows, factors[0] / len(gradients), step)
+        total += keep * found / len(gradients)
+    if len(gradients) == 1:
+        return total
+    aligned = pull * alignment_loss(prompts, grams)
+    aligned.sum().backward()
+    return total + aligned.detach()
 
 
 def _start(
@@ -177,6 +171,7 @@ def tune(
     metric: str,
     progress: Callable[[int, int], None] | None = None,
     rungs: Rungs | None = None,
+    graphs: bool = False,
 ) -> Tuned:
     """Tune the prompts of one or more sources together, all replicas in one stack.
 
@@ -194,6 +189,7 @@ def tune(
         progress: called with (step, steps) after each step.
         rungs: asked after each evaluation but the last which replicas are to stop. They leave the
             stack, the others go on as if they had been alone.
+        graphs: see :class:`trainables.source.TaskGradient`.
 
     Returns:
         Prompts at the best step, and how it went. A replica whose loss is no longer finite is
@@ -202,16 +198,14 @@ def tune(
     Raises:
         InputError: a prompt cannot start as asked for (:mod:`trainables.initialisation`).
     """
-    stack = _Stack(sources, replicas, settings)
+    stack = _Stack(sources, replicas, settings, graphs)
     steps = len(stack.order)
     evaluations = min(settings.evaluations, steps)
     evaluated = {round((number + 1) * steps / evaluations) for number in range(evaluations)}
     keeper = _Keeper(stack.prompts, len(sources), CHECKPOINTS[settings.checkpoint])
-    failed: dict[int, int] = {}
     stopped: dict[int, int] = {}
     for step in range(1, steps + 1):
-        for broken in stack.step(step, steps, grams):
-            failed.setdefault(broken, step)
+        stack.step(step, steps, grams)
         if step in evaluated:
             with torch.no_grad():
                 aligned = alignment_loss(stack.prompts, grams)
@@ -231,7 +225,7 @@ def tune(
         steps,
         keeper.alignment,
         keeper.logits,
-        failed,
+        stack.failed(),
         keeper.curve,
         stopped,
     )
@@ -243,13 +237,18 @@ class _Stack:
     Attributes:
         prompts: per source [R, m, d_j], R being those that are still there.
         members: of these, the places in the stack as it began.
-        order: training examples of every step [T, R, B].
+        order: training examples of every step [T, R, B], on the CPU.
+        broken: per member the step at which its loss was no longer finite, 0 for none [R].
     """
 
     def __init__(
-        self, sources: Sequence[Source], replicas: Sequence[Replica], settings: SoftSettings
+        self,
+        sources: Sequence[Source],
+        replicas: Sequence[Replica],
+        settings: SoftSettings,
+        graphs: bool = False,
     ) -> None:
-        self.sources, self.settings = sources, settings
+        self.sources, self.settings, self.graphs = sources, settings, graphs
         self.replicas = list(replicas)
         self.members = list(range(len(replicas)))
         self.prompts = _start(sources, replicas, settings)
@@ -257,45 +256,52 @@ class _Stack:
             seed: batch_order(len(sources[0].train), settings, seed)
             for seed in {replica.seed for replica in replicas}
         }
-        order = torch.stack([orders[replica.seed] for replica in replicas], dim=1)
-        self.order = order.to(sources[0].backbone.device)
+        self.order = torch.stack([orders[replica.seed] for replica in replicas], dim=1)
+        self.broken = torch.zeros(len(replicas), dtype=torch.long, device=self.prompts[0].device)
+        self._failed: dict[int, int] = {}
         self.optimiser = ElementwiseAdamW(
             self.prompts, settings.bias_correction, settings.weight_decay
         )
-        self.loss = self._loss()
+        self.gradients = self._gradients()
 
-    def _loss(self) -> StackLoss:
-        return StackLoss(
+    def _gradients(self) -> list[TaskGradient]:
+        loss = StackLoss(
             self.settings.loss,
             self.settings.dropout,
             [replica.seed for replica in self.replicas],
             [replica.weight for replica in self.replicas],
         )
+        return [TaskGradient(source, loss, self.graphs) for source in self.sources]
 
-    def step(self, step: int, steps: int, grams: Grams) -> list[int]:
-        """One step of all; members whose loss is not finite."""
+    def step(self, step: int, steps: int, grams: Grams) -> None:
+        """One step of all, without waiting for the device."""
+        factors = loss_weights(self.replicas, step, steps)
         rows = self.order[step - 1].flatten()
-        task = step_loss(self.sources, self.prompts, rows, self.loss, step)
-        aligned = alignment_loss(self.prompts, grams)
-        loss = combined_loss(task, aligned, self.replicas, step, steps)
-        broken = (~torch.isfinite(loss)).nonzero().flatten().tolist()
-        loss.sum().backward()
+        loss = objective(self.gradients, self.prompts, rows, grams, factors, step)
+        self.broken = torch.where(torch.isfinite(loss) | (self.broken > 0), self.broken, step)
         factor = linear_schedule(step - 1, steps, self.settings.warmup)
         self.optimiser.step(self.settings.learning_rate * factor)
-        return [self.members[place] for place in broken]
+
+    def failed(self) -> dict[int, int]:
+        """Members so far to the step at which their loss was no longer finite."""
+        found = zip(self.members, self.broken.tolist(), strict=True)
+        self._failed |= {member: step for member, step in found if step}
+        return self._failed
 
     def drop(self, gone: Collection[int]) -> None:
         """Go on without these members."""
         if not gone:
             return
         kept = [place for place, member in enumerate(self.members) if member not in gone]
-        rows = torch.tensor(kept, dtype=torch.long, device=self.order.device)
+        self.failed()
+        self.order = self.order[:, kept]
+        rows = torch.tensor(kept, dtype=torch.long, device=self.broken.device)
+        self.broken = self.broken[rows]
         self.replicas = [self.replicas[place] for place in kept]
         self.members = [self.members[place] for place in kept]
-        self.order = self.order[:, rows]
         self.prompts = [prompt.detach()[rows].requires_grad_() for prompt in self.prompts]
         self.optimiser.keep(self.prompts, rows)
-        self.loss = self._loss()
+        self.gradients = self._gradients()
 
 
 Rank = Callable[[int, float, float], tuple[float, float]]

@@ -23,7 +23,8 @@ from trainables.settings import (
     from_mapping,
     transfer_settings,
 )
-from trainables.soft import Replica, Rungs, Source, Tuned, tune
+from trainables.soft import Replica, Rungs, Tuned, tune
+from trainables.source import Source
 from trainables.stack_size import replicas_that_fit, shape_of
 from trainables.transfer import Judgement, Judges, Problem, Space, TargetTask, carry
 from trainables.vocabulary import Anchors
@@ -56,7 +57,7 @@ def tune_sources(
     grams = {} if len(sources) == 1 else run.grams(pack.sources, anchors)
     stack = _Stacked(run, cells, replicas, sources, settings, layouts)
     stack.grams = {key: value.float() for key, value in grams.items()}
-    size = run.room.replicas or replicas_that_fit(sources, settings, stack.grams, len(replicas))
+    size = run.room.replicas or replicas_that_fit(sources, settings, len(replicas))
     lost = in_parts(
         replicas,
         whole_groups(replicas, size) if settings.dropout else size,
@@ -121,6 +122,7 @@ class _Stacked:
             run.task.metric,
             tell if progress else None,
             self._rungs(part) if run.rungs else None,
+            run.room.graphs,
         )
         share = run.spend("train_seconds", began) / len(part)
         measured = [self._measured(place, part, tuned) for place in range(len(self.sources))]

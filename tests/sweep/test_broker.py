@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 
 from sweep.broker import Broker
+from sweep.cluster import threads_of, worker_environment
+from sweep.share import Share
 from sweep.testing.tabulated import EXECUTOR, FAULTS, tabulated_prompt, tabulated_result
 from tests.sweep.samples import plan_of
 from trainables.cells import Pack, PackOutcome
@@ -108,3 +110,25 @@ def test_the_broker_keeps_a_pack_until_its_outcome_is_taken() -> None:
     assert broker.take("p") == {"results": {}}
     assert broker.take("p") is None
     assert broker == Broker()
+
+
+def tell_threads(pack: Pack, prompts: Any, **options: Any) -> PackOutcome:
+    import torch
+
+    return PackOutcome({}, {}, {}, {"threads": torch.get_num_threads()})
+
+
+def test_a_pack_has_the_threads_of_its_cores() -> None:
+    """Packs beside each other on one machine: as many threads as cores, no more."""
+    import torch
+
+    before, inputs = torch.get_num_threads(), _inputs(plan_of().packs[0])
+    try:
+        for cores, threads in ((0.5, 1), (1.0, 1), (2.0, 2), (3.5, 3)):
+            assert threads_of(Share(cores, 0.0)) == threads
+            outcome = run_once(inputs, f"{__name__}:tell_threads", "cpu", threads)
+            assert outcome["cost"] == {"threads": threads}
+            found = worker_environment(threads)
+            assert found["OMP_NUM_THREADS"] == found["MKL_NUM_THREADS"] == str(threads)
+    finally:
+        torch.set_num_threads(before)

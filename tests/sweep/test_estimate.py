@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from sweep.cli import app
-from sweep.estimate import Basis, at_once, basis, estimate, estimate_text, pack_seconds, weights
+from sweep.estimate import (
+    Basis,
+    at_once,
+    basis,
+    device_of,
+    estimate,
+    estimate_text,
+    pack_seconds,
+    weights,
+)
 from sweep.ledger import Ledger
 from sweep.plan import Plan, cost
 from sweep.spec import Resources
@@ -190,3 +199,13 @@ def test_sweep_plan_tells(cache: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert {"seconds", "gpu_hours", "basis"} <= told.keys()
     with pytest.raises(InputError, match="--workers"):
         app(["plan", "smoke", "--workers", "0"], standalone_mode=False)
+
+
+def test_rates_of_one_precision_say_nothing_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    names = [
+        device_of(Resources(gpu=gpu), precision)
+        for gpu in (0.0, 1.0)
+        for precision in ("float32", "bfloat16")
+    ]
+    assert names == ["cpu", "cpu bfloat16", "cuda", "cuda bfloat16"]

@@ -1,5 +1,7 @@
 """What a pack takes where the spec says auto."""
 
+from typing import Any
+
 import pytest
 
 from sweep.share import settle
@@ -51,3 +53,13 @@ def test_the_spec_says_auto() -> None:
     assert Resources(**spec.resources.model_dump()) == spec.resources
     with pytest.raises(InputError, match=r"resources.cpu: found 'all'; .* or auto"):
         parse_spec(content(resources={"cpu": "all"}))
+
+
+@pytest.mark.parametrize("resources", [{"gpu": 1}, {"cpu": "auto", "gpu": "auto"}], ids=str)
+def test_graphs_are_asked_for_in_so_many_words(resources: dict[str, Any]) -> None:
+    plain = parse_spec(content(resources=resources)).resources
+    asked = parse_spec(content(resources={**resources, "graphs": True})).resources
+    assert not settle(plain, [CARDS]).graphs
+    assert settle(asked, [CARDS]).graphs
+    with pytest.raises(InputError, match=r"resources.graphs: found 'yes'; .* true or false"):
+        parse_spec(content(resources={"graphs": "yes"}))

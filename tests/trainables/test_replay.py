@@ -1,0 +1,110 @@
+"""Recorded passes: the same numbers as without, from memory that stays the same."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from tests.trainables.test_soft import SETTINGS, grams_of, source
+from tests.trainables.tiny import ARCHITECTURES
+from trainables.backbones import Encoded
+from trainables.losses import StackLoss
+from trainables.passes import LENGTH_STEP, SPARE_TOKENS, bucket
+from trainables.replay import RECORDERS, Replayed, Tensors, Work, plain
+from trainables.soft import Replica, tune
+from trainables.source import TaskGradient
+
+LAST = replace(SETTINGS, evaluations=1, steps=8)
+STACK = [Replica(0, 0.0), Replica(1, 0.4), Replica(0, None)]
+
+
+def strict(work: Work, inputs: Tensors) -> Callable[[], tuple[torch.Tensor, ...]]:
+    """As a CUDA graph: one memory for inputs and one for outputs."""
+    places = [item.data_ptr() for item in inputs]
+    outputs = [item.clone() for item in work(*inputs)]
+
+    def replay() -> tuple[torch.Tensor, ...]:
+        assert [item.data_ptr() for item in inputs] == places
+        for mine, found in zip(outputs, work(*inputs), strict=True):
+            mine.copy_(found)
+        return tuple(outputs)
+
+    return replay
+
+
+@pytest.mark.parametrize("record", [plain, strict])
+def test_a_call_gives_what_the_function_gives(record: Callable[..., Any]) -> None:
+    recorded: list[tuple[int, ...]] = []
+
+    def count(work: Work, inputs: Tensors) -> Callable[[], tuple[torch.Tensor, ...]]:
+        recorded.append(tuple(inputs[0].shape))
+        found: Callable[[], tuple[torch.Tensor, ...]] = record(work, inputs)
+        return found
+
+    replayed = Replayed(lambda x, y: (x @ y, x.sum()), count, most=2)
+    given, found = [], []
+    for shape in [(2, 3), (2, 3), (4, 3), (2, 3), (5, 3), (5, 3)]:
+        given.append((torch.randn(shape), torch.randn(3, 2)))
+        found.append(replayed(*given[-1]))
+    # Only now: outputs are the caller's, whatever has run since.
+    for (x, y), (product, total) in zip(given, found, strict=True):
+        torch.testing.assert_close(product, x @ y)
+        torch.testing.assert_close(total, x.sum())
+    assert recorded == [(2, 3), (4, 3)]
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_tuning_with_recorded_passes_is_tuning(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = [source(name), source("bert")]
+    grams, _ = grams_of(sources)
+    expected = tune(sources, STACK, LAST, grams, "accuracy")
+    shapes: set[tuple[tuple[int, ...], ...]] = set()
+
+    def record(work: Work, inputs: Tensors) -> Callable[[], tuple[torch.Tensor, ...]]:
+        shapes.add(tuple(tuple(item.shape) for item in inputs))
+        return strict(work, inputs)
+
+    monkeypatch.setitem(RECORDERS, "cpu", record)
+    monkeypatch.setitem(LENGTH_STEP, "cpu", 8)
+    monkeypatch.setitem(SPARE_TOKENS, "cpu", 40)
+    found = tune(sources, STACK, LAST, grams, "accuracy", graphs=True)
+    for one, other in zip(expected.prompts, found.prompts, strict=True):
+        torch.testing.assert_close(one, other, atol=2e-4, rtol=2e-3)
+    assert 0 < len(shapes) <= 4, "8 steps on two models, few shapes"
+
+
+def test_nothing_is_recorded_on_a_cpu_or_under_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+    item = source("gpt2")
+    calm, dropping = (StackLoss("label_words", drop, [0], [0.0]) for drop in (False, True))
+    assert TaskGradient(item, calm, graphs=True)._replayed is None
+    monkeypatch.setitem(RECORDERS, "cpu", plain)
+    assert TaskGradient(item, calm, graphs=True)._replayed is not None
+    assert TaskGradient(item, calm)._replayed is None
+    assert TaskGradient(item, dropping, graphs=True)._replayed is None
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_buckets_of_lengths_change_no_result(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = source(name)
+    taken: list[int] = []
+    real = Encoded.take
+
+    def take(data: Encoded, index: torch.Tensor, longest: int | None = None) -> Encoded:
+        found = real(data, index, longest)
+        taken.append(found.ids.shape[1])
+        return found
+
+    expected = tune([item], STACK, LAST, {}, "accuracy")
+    monkeypatch.setattr(Encoded, "take", take)
+    monkeypatch.setitem(LENGTH_STEP, "cpu", 4)
+    found = tune([item], STACK, LAST, {}, "accuracy")
+    assert {size % 4 for size in taken} - {item.train.ids.shape[1] % 4} <= {0}
+    torch.testing.assert_close(found.prompts[0], expected.prompts[0], atol=2e-4, rtol=2e-3)
+    torch.testing.assert_close(found.validation[0], expected.validation[0], atol=2e-4, rtol=2e-3)
+
+
+def test_lengths_of_buckets() -> None:
+    assert [bucket(length, "cpu") for length in (1, 9, 17)] == [1, 9, 17]
+    assert [bucket(length, "cuda") for length in (1, 8, 9, 17)] == [8, 8, 16, 24]

@@ -1,0 +1,162 @@
+"""The bounds hold, and each is broken by the waste that it guards against."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import tracking
+from tests.work import jobs
+from tests.work.bounds import BOUNDS
+from trainables.backbones import Backbone, Encoded
+from trainables.backbones.answer import AnswerLayer
+from trainables.backbones.loading import resident
+from trainables.passes import PASS_TOKENS, SPARE_TOKENS
+from trainables.settings import TransferSettings
+
+Patch = pytest.MonkeyPatch
+MASKED, CAUSAL = jobs.SOURCES
+
+
+def whole_vocabulary(patch: Patch) -> None:
+    """The library's own forward: logits of all words at all positions."""
+
+    def row_logits(
+        model: Backbone, batch: Encoded, label_ids: Any, prompts: Any = None, owner: Any = None
+    ) -> torch.Tensor:
+        every = torch.arange(len(batch))
+        embeds = model.embeddings[batch.ids]
+        columns = batch.slots[:, None] + torch.arange(prompts.shape[1])
+        embeds = embeds.index_put((every[:, None], columns), prompts[owner])
+        mask = (torch.arange(batch.ids.shape[1]) < batch.lengths[:, None]).long()
+        logits = model.family.model(inputs_embeds=embeds, attention_mask=mask).logits
+        return logits[every, batch.answers][:, label_ids]
+
+    patch.setattr(Backbone, "row_logits", row_logits)
+
+
+def padded_rows(patch: Patch) -> None:
+    """Every row as long as the longest of its split."""
+    real = Encoded.take
+    patch.setattr(Encoded, "take", lambda data, index, *_: real(data, index, data.ids.shape[1]))
+
+
+def mixed_lengths(patch: Patch) -> None:
+    """One pass for rows of all lengths."""
+    patch.setitem(PASS_TOKENS, "cpu", 10**9)
+    patch.setitem(SPARE_TOKENS, "cpu", 10**9)
+
+
+def whole_last_layer(patch: Patch) -> None:
+    """The last layer at every token."""
+    patch.setattr(
+        AnswerLayer,
+        "forward",
+        lambda self, states, *args, **more: self.layer(states, *args, **more),
+    )
+
+
+def prompts_in_every_row(patch: Patch) -> None:
+    """A causal model reads the prompt anew for each row."""
+    real = jobs.read
+    patch.setattr(jobs, "read", lambda *asked: replace(real(*asked), begin=None))
+
+
+def tuning_flops(name: str) -> float:
+    work = jobs.tuning(name)
+    return work.flops / (4 * jobs.weights_of(name) * work.needed)
+
+
+def pez_flops(name: str) -> float:
+    work = jobs.searching(name)
+    return work.flops / (4 * jobs.weights_of(name) * work.needed)
+
+
+def evaluation_flops(name: str) -> float:
+    work = jobs.evaluating(name, 6)
+    return work.flops / (2 * jobs.weights_of(name) * work.needed)
+
+
+MEASURED: dict[str, Callable[[str], float]] = {
+    "tuning, FLOPs by ideal": tuning_flops,
+    "PEZ, FLOPs by ideal": pez_flops,
+    "evaluation, FLOPs by ideal": evaluation_flops,
+    "tuning, tokens read by needed": lambda name: jobs.tuning(name).padding,
+    "evaluation, tokens read by needed": lambda name: jobs.evaluating(name, 6).padding,
+}
+WASTES: list[tuple[str, str, Callable[[Patch], None]]] = [
+    ("tuning, FLOPs by ideal", MASKED, whole_vocabulary),
+    ("tuning, FLOPs by ideal", CAUSAL, whole_vocabulary),
+    ("tuning, FLOPs by ideal", MASKED, padded_rows),
+    ("tuning, FLOPs by ideal", MASKED, whole_last_layer),
+    ("tuning, FLOPs by ideal", CAUSAL, whole_last_layer),
+    ("tuning, FLOPs by ideal", CAUSAL, prompts_in_every_row),
+    ("PEZ, FLOPs by ideal", MASKED, whole_vocabulary),
+    ("PEZ, FLOPs by ideal", MASKED, whole_last_layer),
+    ("evaluation, FLOPs by ideal", MASKED, whole_vocabulary),
+    ("evaluation, FLOPs by ideal", MASKED, whole_last_layer),
+    ("tuning, tokens read by needed", CAUSAL, mixed_lengths),
+    ("tuning, tokens read by needed", MASKED, padded_rows),
+    ("evaluation, tokens read by needed", MASKED, mixed_lengths),
+    ("evaluation, tokens read by needed", CAUSAL, padded_rows),
+]
+
+
+@pytest.mark.parametrize("name", jobs.SOURCES)
+@pytest.mark.parametrize("bound", MEASURED)
+def test_the_bound_holds(bound: str, name: str) -> None:
+    found, most = MEASURED[bound](name), BOUNDS[bound].most
+    assert found <= most, BOUNDS[bound].why
+    assert found > 0.5 * most, "a bound far off guards nothing"
+
+
+@pytest.mark.parametrize(("bound", "name", "waste"), WASTES)
+def test_the_waste_is_seen(
+    bound: str, name: str, waste: Callable[[Patch], None], monkeypatch: Patch
+) -> None:
+    waste(monkeypatch)
+    assert MEASURED[bound](name) > BOUNDS[bound].most
+
+
+def test_replicas_share_passes() -> None:
+    most = BOUNDS["tuning, passes of six prompts"].most
+    assert jobs.tuning(MASKED).passes <= most
+    alone = sum(jobs.tuning(MASKED, replicas=[one]).passes for one in jobs.REPLICAS)
+    assert alone > most
+
+
+def test_prompts_share_passes() -> None:
+    most = BOUNDS["evaluation, passes of six prompts"].most
+    assert jobs.evaluating(MASKED, 6).passes <= most
+    assert 6 * jobs.evaluating(MASKED, 1).passes > most
+
+
+def test_a_transfer_is_a_few_products() -> None:
+    prompts, bound = 4, BOUNDS["transfer, FLOPs by product"]
+    unit = prompts * jobs.LENGTH * 128**2
+    closed = jobs.carrying(TransferSettings(), prompts)
+    assert closed.flops <= bound.most * unit, bound.why
+    assert closed.passes == 0
+    searched = jobs.carrying(TransferSettings(solver="adam", steps=100), prompts)
+    assert searched.flops > bound.most * unit
+
+
+def test_models_stay_between_packs(monkeypatch: Patch) -> None:
+    most = BOUNDS["model loads of a sweep"].most
+    assert jobs.loading() == most
+    real = jobs.run_pack
+
+    def forgetful(*asked: Any) -> Any:
+        resident.clear()
+        return real(*asked)
+
+    monkeypatch.setattr(jobs, "run_pack", forgetful)
+    assert jobs.loading() > most
+
+
+def test_results_reach_mlflow_in_bulk() -> None:
+    most = BOUNDS["MLflow calls for each result"].most
+    assert tracking.writing(1, bulk=True, artifacts=False)["calls_per_result"] <= most
+    assert tracking.writing(1, bulk=False, artifacts=False)["calls_per_result"] > most
