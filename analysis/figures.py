@@ -34,7 +34,7 @@ COLOURS = (
     "#000000",
     "#B3A400",
 )
-MOST_PANELS, MOST_SETS = 24, 40
+MOST_PANELS, MOST_SETS = 12, 24
 """Source sets that a figure has room for, as panels and as lines; the tables have all."""
 _MOST_MARKS = 1000
 _INK, QUIET = "#222222", "#8A8A8A"

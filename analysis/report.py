@@ -2,8 +2,9 @@
 
 import base64
 import math
+import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from analysis.aside import aside
 from analysis.best_prompts import best_prompts
 from analysis.calibrated import calibration_table, missing_note
 from analysis.ceiling import gap_note, gap_table
 from analysis.combinations import parts, titled
+from analysis.dependence import Dependence, dependence
 from analysis.dependence_report import dependence_section
 from analysis.families import HARD, SOFT, has, of_family
 from analysis.features import observations
@@ -185,18 +188,26 @@ def write_report(folder: Path | str, select_lambda: str = "pair") -> Path:
         InputError: the folder is no sweep's folder, or no cell has finished.
     """
     sweep = read(folder)
-    export(sweep)
     path = sweep.folder / "report.html"
-    text = render(sweep, select_lambda)
+    with aside(dependence, sweep.frame) as found:
+        export(sweep)
+        text = render(sweep, select_lambda, found)
     replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return path
 
 
-def render(sweep: Sweep, select_lambda: str = "pair") -> str:
+def render(
+    sweep: Sweep, select_lambda: str = "pair", found: Callable[[], list[Dependence]] | None = None
+) -> str:
     """The report's HTML; equal folders give equal text.
 
     The sections on targets, sources and best prompts see soft prompts and references alone, those
     of :mod:`analysis.hard_report` hard ones.
+
+    Args:
+        sweep: of :func:`analysis.results.read`.
+        select_lambda: by what Ours chooses its weight.
+        found: gives :func:`analysis.dependence.dependence`, where it is worked out elsewhere.
     """
     frame, soft, hard = sweep.frame, of_family(sweep.frame, SOFT), hard_report(sweep.frame)
     split = [(label, part, choose(part, select_lambda)) for label, part in parts(soft)]
@@ -231,7 +242,7 @@ def render(sweep: Sweep, select_lambda: str = "pair") -> str:
         search=search_section(sweep.folder),
         published=_published(frame, {label: choices for label, _, choices in split}),
         overview=_overview(sweep),
-        dependence=dependence_section(frame),
+        dependence=dependence_section(frame, found() if found else None),
         readability_scatter=_readability(hard),
         prediction=Markup(forecast_section(sweep.folder, lambda: observations(sweep))),
         missing=_missing(sweep, split),
@@ -358,7 +369,10 @@ def _target(
 def _picture(image: bytes | None, alt: str, caption: str) -> Picture | None:
     if image is None:
         return None
-    uri = f"data:image/svg+xml;base64,{base64.b64encode(image).decode()}"
+    # A fifth of what matplotlib writes is comments and line breaks.
+    small = re.sub(rb"\s+", b" ", re.sub(rb"<!--.*?-->", b"", image, flags=re.DOTALL))
+    small = small.replace(b"> <", b"><")
+    uri = f"data:image/svg+xml;base64,{base64.b64encode(small).decode()}"
     return Picture(uri, alt, caption)
 
 

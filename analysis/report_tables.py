@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from analysis.aside import aside
 from analysis.calibrated import calibration_table
 from analysis.ceiling import gap_table
 from analysis.combinations import parts, titled
@@ -46,17 +47,18 @@ def report_tables(
     Returns:
         Tables with distinct names, in the order of the report.
     """
-    soft = of_family(frame, SOFT)
-    split = {label: (part, choose(part, select_lambda)) for label, part in parts(soft)}
-    tables = list(_published(frame, {label: chosen for label, (_, chosen) in split.items()}))
-    for label, (part, choices) in split.items():
-        for target in targets(part):
-            tables += _transfer(part, target, choices, label)
-    for label, (part, choices) in split.items():
-        tables += _sources(part, choices, label)
-    tables += _hard(frame)
-    for item in dependence(frame) if found is None else found:
-        tables += dependence_tables(item)
+    with aside(dependence, frame if found is None else frame.head(0)) as effects:
+        soft = of_family(frame, SOFT)
+        split = {label: (part, choose(part, select_lambda)) for label, part in parts(soft)}
+        tables = list(_published(frame, {label: chosen for label, (_, chosen) in split.items()}))
+        for label, (part, choices) in split.items():
+            for target in targets(part):
+                tables += _transfer(part, target, choices, label)
+        for label, (part, choices) in split.items():
+            tables += _sources(part, choices, label)
+        tables += _hard(frame)
+        for item in effects() if found is None else found:
+            tables += dependence_tables(item)
     return _distinct(tables)
 
 

@@ -281,13 +281,18 @@ def _over_tasks(rows: pd.DataFrame, by: list[str], wanted: int, value: str) -> p
     return mean[mean["found"] == wanted].drop(columns="found")
 
 
+_MOST_HISTOGRAMS = 600
+"""Entries of a table up to which each says what was predicted: thousands would be megabytes."""
+
+
 def _hints(rows: pd.DataFrame, numbers: np.ndarray, count: int) -> list[str]:
     """Per group every seed's score and what it predicted, for the curious."""
     found: list[list[str]] = [[] for _ in range(count)]
     columns = rows["seed"], rows["points"], _column(rows, "histogram")
     for number, seed, points, histogram in zip(numbers, *columns, strict=True):
         name = f"seed {seed:.0f}: " if seed >= 0 else ""
-        counts = f" (predicted classes {histogram})" if isinstance(histogram, str) else ""
+        told = count <= _MOST_HISTOGRAMS and isinstance(histogram, str)
+        counts = f" (predicted classes {histogram})" if told else ""
         if number >= 0:  # not of a group
             found[number].append(f"{name}{points:.1f}{counts}")
     return ["; ".join(lines) for lines in found]

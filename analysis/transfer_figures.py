@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.effects import hard_differences
-from analysis.figures import COLOURS, QUIET, diverging, readable_on
+from analysis.figures import COLOURS, MOST_SETS, QUIET, diverging, leading, readable_on
 from analysis.layout import DASH, points
 from analysis.tables import sources_name
 
@@ -27,6 +27,8 @@ _MOST_MODELS = 8
 def source_target_heatmap(new: New, frame: pd.DataFrame) -> "Figure | None":
     """Mean gain over Empty in points, source sets by targets, over rows, tasks, λ and seeds.
 
+    Of many source sets those with the best mean validation score.
+
     Args:
         new: maker of a figure (width, height in inches).
         frame: table of :func:`analysis.results.load`.
@@ -34,6 +36,8 @@ def source_target_heatmap(new: New, frame: pd.DataFrame) -> "Figure | None":
     moved = frame[(frame["kind"] == "transfer") & frame["gain_over_empty"].notna()]
     if moved.empty:
         return None
+    single = ~moved["sources"].str.contains("+", regex=False)
+    moved = pd.concat([leading(moved[single], MOST_SETS), leading(moved[~single], MOST_SETS)])
     table = 100 * moved.pivot_table(
         index="sources", columns="target", values="gain_over_empty", observed=True
     )
