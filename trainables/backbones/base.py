@@ -17,6 +17,10 @@ from trainables.texts import Text
 TOKEN_BUDGET = 8192
 """Tokens a forward pass in evaluation; larger batches gain nothing on a CPU."""
 
+PADDED = 1.05
+"""Most tokens a pass in evaluation may have for each token of its rows. Of a small split, rows of
+many lengths would else fill one pass (measured: 1.3 on 200 sentences of film reviews)."""
+
 
 class Backbone(Reader):
     """A frozen language model with its tokenizer.
@@ -143,14 +147,15 @@ class Backbone(Reader):
             NoRoomError: one row behind one prompt does not fit in memory.
         """
         replicas = 1 if prompts is None else prompts.shape[0]
-        order = torch.argsort(data.lengths, stable=True)
+        order = torch.argsort(data.lengths, descending=True, stable=True)
+        lengths = data.lengths[order].tolist()
         out = torch.empty(replicas, len(data), len(label_ids), device=self.device)
         start = 0
         while start < len(order):
 
             def read(budget: int, start: int = start) -> torch.Tensor:
-                tokens = int(data.lengths[order[start]])
-                chosen = order[start : start + max(1, budget // (tokens * replicas))]
+                most = max(1, budget // (lengths[start] * replicas))
+                chosen = order[start : start + _alike(lengths[start : start + most])]
                 out[:, chosen] = self._logits(data.take(chosen), label_ids, prompts, budget)
                 return chosen
 
@@ -173,3 +178,13 @@ class Backbone(Reader):
         return torch.cat(
             [self.label_logits(part, batch, label_ids) for part in prompts.split(size)]
         )
+
+
+def _alike(lengths: Sequence[int]) -> int:
+    """How many of these rows, longest first, pass together within :data:`PADDED`."""
+    total = 0
+    for count, length in enumerate(lengths):
+        total += length
+        if lengths[0] * (count + 1) > PADDED * total:
+            return count
+    return len(lengths)

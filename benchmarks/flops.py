@@ -1,0 +1,43 @@
+"""Operations that tuning a prompt needs at least, whoever computes them."""
+
+from collections import Counter
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from trainables.backbones import Encoded
+from trainables.losses import LOSSES
+from trainables.soft import Source
+
+
+def step_flops(source: Source, prompt_length: int, tokens: int) -> int:
+    """Of one row of so many tokens, forward and backward, without padding or other words' logits.
+
+    The last layer counts at the answer alone, as nothing else is read there.
+
+    Args:
+        source: model and task.
+        prompt_length: m; a gradient reaches the prompt alone.
+        tokens: of the row, prompt included.
+    """
+    row = _row_of(source.train, tokens)
+    prompt = torch.zeros(1, prompt_length, source.backbone.width, requires_grad=True)
+    owner = torch.zeros(1, dtype=torch.long)
+    with FlopCounterMode(display=False) as counter:
+        LOSSES["label_words"](
+            source.backbone, row, source.label_ids, prompt, owner
+        ).sum().backward()
+    return int(counter.get_total_flops())
+
+
+def tuning_flops(source: Source, prompt_length: int, rows: torch.Tensor) -> int:
+    """Of training rows [N], each at its own length."""
+    lengths = Counter(source.train.lengths[rows.flatten()].tolist())
+    return sum(
+        count * step_flops(source, prompt_length, length) for length, count in lengths.items()
+    )
+
+
+def _row_of(data: Encoded, tokens: int) -> Encoded:
+    place = int((data.lengths == tokens).nonzero()[0])
+    return data.take(torch.tensor([place]))
