@@ -12,7 +12,7 @@ from sweep.folder import META_FILE, read_meta
 from sweep.ledger import Ledger
 from sweep.plan import Plan, cost
 from sweep.schedule import would_take
-from sweep.share import Share, settle
+from sweep.share import Share, gpus_here, settle
 from sweep.spec import Resources
 from sweep.throughput import Device, Profile, default_file, load_profile, measured, training_texts
 from trainables.cells import Cell, Pack
@@ -62,7 +62,7 @@ def device_of(resources: Resources) -> str:
 
 def share_here(resources: Resources) -> Share:
     """What one pack takes on this machine."""
-    return settle(resources, [{"CPU": os.cpu_count() or 1, "GPU": _gpus()}])
+    return settle(resources, [{"CPU": os.cpu_count() or 1, "GPU": gpus_here()}])
 
 
 def pack_seconds(plan: Plan, device: Device) -> Callable[[Pack], float]:
@@ -112,17 +112,10 @@ def at_once(resources: Resources, workers: int | None = None) -> int:
     share = share_here(resources)
     room = [(os.cpu_count() or 1) / share.cpu]
     if share.gpu:
-        room.append(_gpus() / share.gpu)
+        room.append(gpus_here() / share.gpu)
     if workers is not None:
         room.append(workers)
     return max(1, math.floor(min(room) + 1e-9))
-
-
-def _gpus() -> int:
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if shown is not None:
-        return len([name for name in shown.split(",") if name.strip() not in ("", "-1")])
-    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
 
 
 def estimate(

@@ -101,6 +101,7 @@ class HardPlanner(Planner):
             counterparts=counterparts,
             seed=seed,
             settings=stored(settings),
+            precision=self.resolved.precision,
             digests=self.digests({source, *counterparts}),
         )
 
@@ -116,6 +117,7 @@ class HardPlanner(Planner):
             seed=cell.seed,
             inputs=(cell.id,),
             settings=_carried_settings(cell.settings),
+            precision=self.resolved.precision,
             digests=self.digests({*cell.sources, *cell.counterparts, target}),
         )
 

@@ -145,6 +145,7 @@ class SoftPlanner(Planner):
             schedule=weight.schedule,
             inputs=tuple(cell.id for cell in inputs),
             settings=self._settings[row if kind == "source" else kind],
+            precision=self.resolved.precision,
             digests=self.digests({*sources, target, *beside})
             | (self._start_digests(sources) if kind == "source" else {}),
             counterparts=beside,

@@ -64,6 +64,7 @@ class Planner(ABC):
                 task=self.task.name,
                 target=model,
                 settings=self.reference_settings(),
+                precision=self.resolved.precision,
                 digests=self.digests({model}),
             )
 

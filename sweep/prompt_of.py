@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.ledger import Ledger, Record
 from trainables.cells import ModelRef, TaskRef
 from trainables.errors import InputError
+from trainables.precision import FLOAT32
 from trainables.settings import family_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def tuned_prompt(ledger: Ledger, meta: Mapping[str, Any], record: Record) -> "Tu
 
     cell = record["cell"]
     model = model_now(meta, cell["target"], cell["digests"].get(cell["target"]))
-    backbone = load_backbone(model)
+    backbone = load_backbone(model, precision=cell.get("precision", FLOAT32))
     task = load_task(TaskRef(**meta["spec"]["task_files"][cell["task"]]))
     text = None
     if family_of(cell["method"]) == "hard":

@@ -11,9 +11,11 @@ from typing import Any, Protocol
 from sweep.counterparts import Group, groups_by_source, names_of
 from sweep.methods import COUNTERPARTS, LAMBDA, MethodSpec
 from sweep.patterns import expand_pairs
+from sweep.precision import settled
 from sweep.spec import SweepSpec
 from trainables.cells import CODE_VERSION, ModelRef, TaskRef, code_version, content_hash
 from trainables.errors import InputError
+from trainables.precision import FLOAT32
 from trainables.settings import family_of, stored
 
 
@@ -72,6 +74,11 @@ class ResolvedSpec:
         return self.starts.get((getattr(settings, "init_file", None) or "", source))
 
     @cached_property
+    def precision(self) -> str:
+        """What the frozen models compute in, ``auto`` settled."""
+        return settled(self.spec.precision, self.spec.resources)
+
+    @cached_property
     def hash(self) -> str:
         """Content hash of all that can change a result.
 
@@ -107,6 +114,7 @@ class ResolvedSpec:
             },
             "transfer": stored(spec.transfer),
             "direct": spec.direct,
+            **({} if self.precision == FLOAT32 else {"precision": self.precision}),
         }
 
     def _family_json(self, method: MethodSpec) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """What one pack takes of a machine: as the spec says, or chosen by what there is."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sweep.spec import Resources
 from trainables.errors import InputError
@@ -62,6 +64,14 @@ def settle(resources: Resources, nodes: Sequence[Node]) -> Share:
         cpu = min(node.get("CPU", 0) // node["GPU"] for node in cards) if gpu and cards else 1.0
         cpu = max(1.0, cpu)
     return Share(cpu, gpu, resources.accelerator, resources.replicas, _reason(cpu, gpu, able))
+
+
+def gpus_here() -> int:
+    """GPUs of this machine that may be used, counted without loading their driver."""
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if shown is not None:
+        return len([name for name in shown.split(",") if name.strip() not in ("", "-1")])
+    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
 
 
 def _reason(cpu: float, gpu: float, nodes: Sequence[Node]) -> str:

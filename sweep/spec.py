@@ -22,6 +22,7 @@ from sweep.search.section import SearchSection, parse_search
 from sweep.search.space import named_domains, parse_space
 from trainables.calibration import CALIBRATIONS
 from trainables.errors import InputError
+from trainables.precision import FLOAT32, PRECISIONS
 from trainables.settings import METHOD_SETTINGS, TransferSettings
 from trainables.strict_yaml import UniqueKeyLoader
 
@@ -87,6 +88,12 @@ def _replicas(value: Any) -> Any:
     if value == "auto" or value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError
+    return value
+
+
+def _precision(value: Any) -> Any:
+    if value not in (*PRECISIONS, "auto"):
         raise ValueError
     return value
 
@@ -206,6 +213,10 @@ class SweepSpec(_Section):
     resources: Resources = Field(
         default=Resources(),
         description="a mapping with cpu, gpu, accelerator and replicas",
+    )
+    precision: Annotated[str, BeforeValidator(_precision)] = Field(
+        default=FLOAT32,
+        description=f"{', '.join(PRECISIONS)} or auto (what the frozen models compute in)",
     )
     retries: int = Field(
         default=0,

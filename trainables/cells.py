@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
+from trainables.precision import FLOAT32
 from trainables.settings import METHOD_SETTINGS
 
 CODE_VERSION = "soft-1"
@@ -91,6 +92,7 @@ class Cell:
         counterparts: aliases of further models that decided over words or candidates of a hard
             prompt, or over the words that a joint tuning compares prompts on, without being
             trained on.
+        precision: what the models compute in, see :mod:`trainables.precision`.
         settings: the method's, the transfer's or the evaluation's parameters.
         digests: digests of the models and of the task involved, by name; of the file that the
             prompt of source ALIAS starts from, by ``init ALIAS``.
@@ -109,6 +111,7 @@ class Cell:
     settings: Mapping[str, Any] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     counterparts: tuple[str, ...] = ()
+    precision: str = FLOAT32
 
     @property
     def id(self) -> str:
@@ -122,8 +125,11 @@ class Cell:
     def to_json(self) -> dict[str, Any]:
         """JSON-able dictionary; :meth:`from_json` is its inverse."""
         values = {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
-        if not self.counterparts:  # cells from before it keep their ids
+        # Cells from before these two keep their ids.
+        if not self.counterparts:
             del values["counterparts"]
+        if self.precision == FLOAT32:
+            del values["precision"]
         return values
 
     @classmethod
@@ -169,6 +175,11 @@ class Pack:
     needs: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     calibration: tuple[str, ...] = ()
+
+    @property
+    def precision(self) -> str:
+        """What the models compute in: the same for all cells of a sweep."""
+        return self.cells[0].precision if self.cells else FLOAT32
 
     @property
     def id(self) -> str:

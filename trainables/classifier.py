@@ -25,6 +25,7 @@ from trainables.hard.text import encode
 from trainables.interchange import TunedPrompt
 from trainables.models import resolve_model
 from trainables.pocket.zoo import POCKET_NAMES
+from trainables.precision import FLOAT32, PRECISIONS
 from trainables.texts import Text
 
 TASK, ABOUT = "task.yaml", "prompt.yaml"
@@ -137,6 +138,7 @@ class Classifier:
             "format": FORMAT,
             "version": 1,
             "backbone": {**asdict(self.model), "location": embedded or self.model.location},
+            "precision": self.backbone.precision,
             "layout": asdict(self.layout),
             "prompt": VECTORS if self.text is None else TEXT,
             "about": dict(self.about),
@@ -166,6 +168,9 @@ class Classifier:
                 raise ValueError("it is no classifier's of version 1")
             model = ModelRef(**about["backbone"])
             layout = Layout(**about["layout"])
+            precision = str(about.get("precision", FLOAT32))
+            if precision not in PRECISIONS:
+                raise ValueError(f"precision {precision!r}")
             stored = str(about["prompt"])
             words = [str(word) for word in task["label_words"]]
             if len(words) != len(task["classes"]) or "pair" not in task:
@@ -175,7 +180,7 @@ class Classifier:
                 f"{folder / ABOUT}: cannot be used ({error}); allowed: the folder as sweep register"
                 " wrote it"
             ) from None
-        backbone = load_backbone(_model_now(model), device)
+        backbone = load_backbone(_model_now(model), device, precision)
         text = None
         if stored == TEXT:
             text = _bytes(folder / TEXT).decode()

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
 from trainables.backbones import Backbone, Encoded
+from trainables.passes import length_batches
 from trainables.prompts import seeded
 
 
@@ -40,15 +42,28 @@ LOSSES: dict[str, RowLoss] = {"label_words": _label_words, "vocabulary": _vocabu
 """Loss [N] of a batch of N rows, label ids [C], prompts [R, m, d] and each row's prompt [N]."""
 
 
+@dataclass(frozen=True)
+class Pass:
+    """Rows of a stack that pass the model together.
+
+    Attributes:
+        rows: their places among all rows of the step, on the CPU [n].
+        seeds: with dropout, what the masks of this pass depend on.
+    """
+
+    rows: torch.Tensor
+    seeds: tuple[int, ...] | None = None
+
+
 class StackLoss:
     """The task's loss of every row of a stack of R replicas, with dropout if asked for.
 
-    Dropout masks are paired between replicas of one seed. The replicas of one weight λ pass the
-    model together, one pass a weight, and before each pass the generator is set anew from the seeds
-    in it, the model and the step. So rows of one seed and example meet the same masks under every
-    λ, and under λ = 0 in a stack of that source alone, wherever the passes hold the same seeds.
-    Beside other seeds a replica has other masks: with dropout it does not get bit by bit what it
-    would get alone.
+    Rows of like length pass the model together. With dropout the passes are others, as masks are
+    paired between replicas of one seed: the replicas of one weight λ pass together, one pass a
+    weight, and before each pass the generator is set anew from the seeds in it, the model and the
+    step. So rows of one seed and example meet the same masks under every λ, and under λ = 0 in a
+    stack of that source alone, wherever the passes hold the same seeds. Beside other seeds a
+    replica has other masks: with dropout it does not get bit by bit what it would get alone.
     """
 
     def __init__(
@@ -64,10 +79,24 @@ class StackLoss:
         """
         self._loss = LOSSES[loss]
         self._seeds = tuple(seeds)
-        self._passes: dict[float | None, list[int]] = {}
+        self._weights: dict[float | None, list[int]] = {}
         if dropout:
             for place in sorted(range(len(seeds)), key=lambda place: seeds[place]):
-                self._passes.setdefault(weights[place], []).append(place)
+                self._weights.setdefault(weights[place], []).append(place)
+
+    def passes(self, lengths: torch.Tensor, budget: int) -> Iterator[Pass]:
+        """All rows of a step, pass by pass.
+
+        Args:
+            lengths: of R · B rows, those of replica 0, then those of replica 1, and so on; on the
+                CPU.
+            budget: tokens of a pass, which those with dropout may exceed.
+        """
+        if not self._weights:
+            yield from map(Pass, length_batches(lengths, budget))
+        every = torch.arange(len(lengths)).view(len(self._seeds), -1)
+        for places in self._weights.values():
+            yield Pass(every[places].flatten(), tuple(self._seeds[place] for place in places))
 
     def __call__(
         self,
@@ -75,32 +104,26 @@ class StackLoss:
         batch: Encoded,
         label_ids: torch.Tensor,
         prompts: torch.Tensor,
-        moment: tuple[object, ...],
+        owner: torch.Tensor,
+        seeds: tuple[int, ...] | None = None,
+        moment: tuple[object, ...] = (),
     ) -> torch.Tensor:
-        """Loss [R, B].
+        """Loss [n] of the rows of one pass.
 
         Args:
             backbone: the model.
-            batch: R · B rows: those of replica 0, then those of replica 1, and so on.
+            batch: the rows.
             label_ids: [C].
-            prompts: [R, m, d].
+            prompts: [P, m, d].
+            owner: index into ``prompts`` of each row's prompt [n].
+            seeds: of the pass.
             moment: what dropout masks depend on besides the seeds: the model's key and the step.
         """
-        replicas = len(self._seeds)
-        index = torch.arange(replicas, device=prompts.device)
-        owner = index.repeat_interleave(len(batch) // replicas)
-        if not self._passes:
-            return self._loss(backbone, batch, label_ids, prompts, owner).view(replicas, -1)
-        every = torch.arange(len(batch), device=prompts.device).view(replicas, -1)
-        found: dict[int, torch.Tensor] = {}
-        for places in self._passes.values():
-            rows = every[places].flatten()
-            seeds = (self._seeds[place] for place in places)
-            number = seeded("dropout", *moment, *seeds).initial_seed()
-            with _randomness(backbone.device, number), backbone.dropout():
-                part = self._loss(backbone, batch.take(rows), label_ids, prompts, owner[rows])
-            found.update(zip(places, part.view(len(places), -1), strict=True))
-        return torch.stack([found[place] for place in range(replicas)])
+        if seeds is None:
+            return self._loss(backbone, batch, label_ids, prompts, owner)
+        number = seeded("dropout", *moment, *seeds).initial_seed()
+        with _randomness(backbone.device, number), backbone.dropout():
+            return self._loss(backbone, batch, label_ids, prompts, owner)
 
 
 @contextmanager

@@ -60,7 +60,7 @@ class Run:
 
     def backbone(self, alias: str) -> Backbone:
         """The model, loaded once a process."""
-        return load_backbone(self.pack.models[alias], self.device)
+        return load_backbone(self.pack.models[alias], self.device, self.pack.precision)
 
     def labels(self, alias: str) -> torch.Tensor:
         """Ids [C] of the task's label words on a model."""

@@ -17,6 +17,7 @@ Shapes: R replicas, m prompt tokens, d_j width of source j, B examples a step, C
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +28,7 @@ from trainables.evaluate import mean_loss, scores
 from trainables.initialisation import Beginning, begin
 from trainables.losses import StackLoss
 from trainables.optim import ElementwiseAdamW, linear_schedule
+from trainables.passes import pass_tokens
 from trainables.prompts import seeded
 from trainables.relative import Grams, alignment_loss
 from trainables.settings import SoftSettings
@@ -58,6 +60,11 @@ class Source:
     train: Encoded
     validation: Encoded
     init_file: Path | None = None
+
+    @cached_property
+    def lengths(self) -> torch.Tensor:
+        """Lengths of the training split's rows, on the CPU: passes are cut without a GPU."""
+        return self.train.lengths.cpu()
 
 
 @dataclass(frozen=True)
@@ -117,30 +124,91 @@ def batch_order(rows: int, settings: Pace, seed: int) -> torch.Tensor:
     return torch.cat(passes)[:needed].view(steps, settings.batch_size)
 
 
-def combined_loss(
-    task: torch.Tensor, aligned: torch.Tensor, replicas: Sequence[Replica], step: int, steps: int
-) -> torch.Tensor:
-    """Equations 7 and 8: loss [R] from L_pt [R] and L_ra [R] at step t = 1..T."""
+def loss_weights(
+    replicas: Sequence[Replica], step: int, steps: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Equations 7 and 8: factors [R] of L_pt and of L_ra at step t = 1..T."""
     eta = annealing(step, steps)
     keep = [1.0 if replica.weight is None else 1.0 - replica.weight for replica in replicas]
     pull = [eta if replica.weight is None else replica.weight for replica in replicas]
-    return task.new_tensor(keep) * task + task.new_tensor(pull) * aligned
+    return torch.tensor(keep), torch.tensor(pull)
 
 
-def step_loss(
+def task_gradient(
+    source: Source,
+    prompts: torch.Tensor,
+    rows: torch.Tensor,
+    loss: StackLoss,
+    factors: torch.Tensor,
+    step: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """L_pt of one source, and the gradient of ``factors`` times it.
+
+    Each pass goes back through the model before the next one begins, so that what autograd keeps
+    does not grow with the number of replicas.
+
+    Args:
+        source: the backbone with the task.
+        prompts: [R, m, d].
+        rows: training examples [R·B], each behind the prompt of its owner; on the CPU.
+        loss: of the stack.
+        factors: [R].
+        step: enters dropout masks.
+
+    Returns:
+        [R] and [R, m, d].
+    """
+    backbone, device = source.backbone, source.backbone.device
+    size = len(rows) // len(prompts)
+    owner = torch.arange(len(prompts)).repeat_interleave(size)
+    shares = factors[owner].to(device) / size
+    lengths = source.lengths[rows]
+    losses = torch.empty(len(rows), device=device)
+    gradient = torch.zeros_like(prompts)
+    for part in loss.passes(lengths, pass_tokens(device)):
+        used, own = owner[part.rows].unique(return_inverse=True)
+        here, used, own = part.rows.to(device), used.to(device), own.to(device)
+        point = prompts.detach()[used].requires_grad_()
+        batch = source.train.take(rows[part.rows].to(device), int(lengths[part.rows].max()))
+        moment = (source.key, step)
+        each = loss(backbone, batch, source.label_ids, point, own, part.seeds, moment)
+        gradient[used] += torch.autograd.grad((each * shares[here]).sum(), point)[0]
+        losses[here] = each.detach()
+    return losses.view(len(prompts), size).mean(1), gradient
+
+
+def objective(
     sources: Sequence[Source],
     prompts: Sequence[torch.Tensor],
     rows: torch.Tensor,
     loss: StackLoss,
+    grams: Grams,
+    factors: tuple[torch.Tensor, torch.Tensor],
     step: int,
 ) -> torch.Tensor:
-    """L_pt [R] on training examples ``rows`` [R·B], each behind the prompt of its owner."""
-    losses = []
+    """The loss [R] that a step descends; its gradient is put into each prompt's ``grad``.
+
+    Args:
+        sources: S backbones with the task.
+        prompts: per source [R, m, d_j].
+        rows: as :func:`task_gradient`.
+        loss: likewise.
+        grams: Gram matrices over the sources.
+        factors: of L_pt and of L_ra, see :func:`loss_weights`.
+        step: likewise.
+    """
+    keep, pull = (factor.to(prompts[0].device) for factor in factors)
+    total = torch.zeros_like(keep)
     for source, prompt in zip(sources, prompts, strict=True):
-        batch = source.train.take(rows)
-        found = loss(source.backbone, batch, source.label_ids, prompt, (source.key, step))
-        losses.append(found.mean(1))
-    return torch.stack(losses).mean(0)
+        found, prompt.grad = task_gradient(
+            source, prompt, rows, loss, factors[0] / len(sources), step
+        )
+        total += keep * found / len(sources)
+    if len(sources) == 1:
+        return total
+    aligned = pull * alignment_loss(prompts, grams)
+    aligned.sum().backward()
+    return total + aligned.detach()
 
 
 def _start(
@@ -207,11 +275,9 @@ def tune(
     evaluations = min(settings.evaluations, steps)
     evaluated = {round((number + 1) * steps / evaluations) for number in range(evaluations)}
     keeper = _Keeper(stack.prompts, len(sources), CHECKPOINTS[settings.checkpoint])
-    failed: dict[int, int] = {}
     stopped: dict[int, int] = {}
     for step in range(1, steps + 1):
-        for broken in stack.step(step, steps, grams):
-            failed.setdefault(broken, step)
+        stack.step(step, steps, grams)
         if step in evaluated:
             with torch.no_grad():
                 aligned = alignment_loss(stack.prompts, grams)
@@ -231,7 +297,7 @@ def tune(
         steps,
         keeper.alignment,
         keeper.logits,
-        failed,
+        stack.failed(),
         keeper.curve,
         stopped,
     )
@@ -243,7 +309,8 @@ class _Stack:
     Attributes:
         prompts: per source [R, m, d_j], R being those that are still there.
         members: of these, the places in the stack as it began.
-        order: training examples of every step [T, R, B].
+        order: training examples of every step [T, R, B], on the CPU.
+        broken: per member the step at which its loss was no longer finite, 0 for none [R].
     """
 
     def __init__(
@@ -257,8 +324,9 @@ class _Stack:
             seed: batch_order(len(sources[0].train), settings, seed)
             for seed in {replica.seed for replica in replicas}
         }
-        order = torch.stack([orders[replica.seed] for replica in replicas], dim=1)
-        self.order = order.to(sources[0].backbone.device)
+        self.order = torch.stack([orders[replica.seed] for replica in replicas], dim=1)
+        self.broken = torch.zeros(len(replicas), dtype=torch.long, device=self.prompts[0].device)
+        self._failed: dict[int, int] = {}
         self.optimiser = ElementwiseAdamW(
             self.prompts, settings.bias_correction, settings.weight_decay
         )
@@ -272,27 +340,32 @@ class _Stack:
             [replica.weight for replica in self.replicas],
         )
 
-    def step(self, step: int, steps: int, grams: Grams) -> list[int]:
-        """One step of all; members whose loss is not finite."""
+    def step(self, step: int, steps: int, grams: Grams) -> None:
+        """One step of all. Nothing is read back from the device."""
+        factors = loss_weights(self.replicas, step, steps)
         rows = self.order[step - 1].flatten()
-        task = step_loss(self.sources, self.prompts, rows, self.loss, step)
-        aligned = alignment_loss(self.prompts, grams)
-        loss = combined_loss(task, aligned, self.replicas, step, steps)
-        broken = (~torch.isfinite(loss)).nonzero().flatten().tolist()
-        loss.sum().backward()
+        loss = objective(self.sources, self.prompts, rows, self.loss, grams, factors, step)
+        self.broken = torch.where(torch.isfinite(loss) | (self.broken > 0), self.broken, step)
         factor = linear_schedule(step - 1, steps, self.settings.warmup)
         self.optimiser.step(self.settings.learning_rate * factor)
-        return [self.members[place] for place in broken]
+
+    def failed(self) -> dict[int, int]:
+        """Members so far to the step at which their loss was no longer finite."""
+        found = zip(self.members, self.broken.tolist(), strict=True)
+        self._failed |= {member: step for member, step in found if step}
+        return self._failed
 
     def drop(self, gone: Collection[int]) -> None:
         """Go on without these members."""
         if not gone:
             return
         kept = [place for place, member in enumerate(self.members) if member not in gone]
-        rows = torch.tensor(kept, dtype=torch.long, device=self.order.device)
+        self.failed()
+        self.order = self.order[:, kept]
+        rows = torch.tensor(kept, dtype=torch.long, device=self.broken.device)
+        self.broken = self.broken[rows]
         self.replicas = [self.replicas[place] for place in kept]
         self.members = [self.members[place] for place in kept]
-        self.order = self.order[:, rows]
         self.prompts = [prompt.detach()[rows].requires_grad_() for prompt in self.prompts]
         self.optimiser.keep(self.prompts, rows)
         self.loss = self._loss()

@@ -56,7 +56,7 @@ def tune_sources(
     grams = {} if len(sources) == 1 else run.grams(pack.sources, anchors)
     stack = _Stacked(run, cells, replicas, sources, settings, layouts)
     stack.grams = {key: value.float() for key, value in grams.items()}
-    size = run.room.replicas or replicas_that_fit(sources, settings, stack.grams, len(replicas))
+    size = run.room.replicas or replicas_that_fit(sources, settings, len(replicas))
     lost = in_parts(
         replicas,
         whole_groups(replicas, size) if settings.dropout else size,

@@ -50,9 +50,10 @@ def test_vocabulary_loss_is_cross_entropy_over_the_full_logits(name: str, positi
     data, labels = data_of(backbone, position), backbone.labels(WORDS, "t")
     torch.manual_seed(1)
     prompts = torch.randn(2, 2, backbone.width)
+    owner = torch.arange(2).repeat_interleave(len(data))
     loss = StackLoss("vocabulary", False, [0, 1], [0.0, 0.0])
     with torch.no_grad():
-        got = loss(backbone, data.repeat(2), labels, prompts, ("k", 1))
+        got = loss(backbone, data.repeat(2), labels, prompts, owner).view(2, -1)
         for replica in range(2):
             logits = library_logits(pristine(name), backbone, data, prompts[replica])
             # Rows of the table that belong to no token are no words.
@@ -63,7 +64,7 @@ def test_vocabulary_loss_is_cross_entropy_over_the_full_logits(name: str, positi
                 expected = usable[row].exp().sum().log() - usable[row, word]
                 torch.testing.assert_close(got[replica, row], expected, atol=2e-4, rtol=1e-4)
         over_labels = StackLoss("label_words", False, [0, 1], [0.0, 0.0])
-        fewer = over_labels(backbone, data.repeat(2), labels, prompts, ("k", 1))
+        fewer = over_labels(backbone, data.repeat(2), labels, prompts, owner).view(2, -1)
     assert (got > fewer + 0.5).all(), "the vocabulary takes probability from the label words"
 
 
@@ -109,7 +110,10 @@ def gradient(backbone: Backbone, seed: int, step: int) -> torch.Tensor:
     start = torch.randn(1, 2, backbone.width, generator=torch.Generator().manual_seed(0))
     prompt = start.requires_grad_()
     loss = StackLoss("label_words", True, [seed], [0.0])
-    loss(backbone, data, labels, prompt, ("k", step)).sum().backward()
+    (part,) = loss.passes(data.lengths, 1)
+    assert part.rows.tolist() == list(range(len(data)))
+    owner = torch.zeros(len(data), dtype=torch.long)
+    loss(backbone, data, labels, prompt, owner, part.seeds, ("k", step)).sum().backward()
     assert prompt.grad is not None
     return prompt.grad
 
@@ -143,6 +147,18 @@ def test_evaluation_knows_no_dropout(name: str) -> None:
     tuned = tune([item], [Replica(0, 0.0)], replace(SETTINGS, dropout=True), {}, "accuracy")
     kept = backbone.split_logits(item.validation, item.label_ids, tuned.prompts[0])
     torch.testing.assert_close(kept, tuned.validation[0], atol=1e-5, rtol=1e-5)
+
+
+def test_each_row_is_in_one_pass() -> None:
+    lengths = torch.tensor([5, 9, 4, 9, 5, 4, 30, 4])
+    calm = StackLoss("label_words", False, [1, 0, 1, 0], [0.0, 0.0, 0.5, 0.5])
+    passes = list(calm.passes(lengths, 20))
+    assert [part.rows.tolist() for part in passes] == [[6], [1, 3], [0, 4, 2, 5], [7]]
+    assert {part.seeds for part in passes} == {None}
+    dropping = StackLoss("label_words", True, [1, 0, 1, 0], [0.0, 0.0, 0.5, 0.5])
+    passes = list(dropping.passes(lengths, 20))
+    assert [part.rows.tolist() for part in passes] == [[2, 3, 0, 1], [6, 7, 4, 5]]
+    assert [part.seeds for part in passes] == [(0, 1), (0, 1)]
 
 
 DROPPING = replace(LAST_ONLY, dropout=True)

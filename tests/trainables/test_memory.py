@@ -1,20 +1,21 @@
 """Stacks cut by memory: same results whatever the cut, halved where memory is short."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tests.trainables.test_soft import SETTINGS, grams_of, source
+from tests.trainables.test_soft import SETTINGS, source
 from trainables import memory, stack_size
 from trainables.backbones.base import Backbone
 from trainables.cells import Cell, Pack, PackOutcome
 from trainables.memory import NoRoomError, Resident, in_parts, in_passes, out_of_memory
 from trainables.models import resolve_model
 from trainables.packs import run_pack
+from trainables.passes import PASS_TOKENS
 from trainables.settings import PezSettings, SoftSettings, stored
 from trainables.tasks import resolve_task
 
@@ -182,17 +183,22 @@ def test_shortage_is_known_by_what_it_says(error: Exception, short: bool) -> Non
 
 def test_the_stack_is_as_large_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     sources = [source("bert"), source("gpt2")]
-    grams, _ = grams_of(sources)
-    bytes_of = [stack_size.step_bytes(sources, SETTINGS, grams, count) for count in (1, 2, 3, 5)]
+    bytes_of = [stack_size.step_bytes(sources, SETTINGS, count) for count in (1, 2, 3, 5)]
     one, two, three, five = bytes_of
     assert three - two == pytest.approx(two - one, rel=0.05), "bytes grow with replicas"
     assert five - two == pytest.approx(3 * (two - one), rel=0.05)
     for count in (1, 3, 7):
         room = (one + (count - 0.5) * (two - one)) / (1.0 - memory.RESERVE)
         monkeypatch.setattr(stack_size, "free_bytes", lambda device, room=room: int(room))
-        fit = stack_size.replicas_that_fit(sources, SETTINGS, grams, 100)
+        fit = stack_size.replicas_that_fit(sources, SETTINGS, 100)
         assert fit == max(1, count)
-    assert stack_size.replicas_that_fit(sources, SETTINGS, grams, 4) == 4
+    assert stack_size.replicas_that_fit(sources, SETTINGS, 4) == 4
+    # Where a full pass fits, here of about three replicas, any number does.
+    longest = max(int(item.lengths.max()) for item in sources)
+    monkeypatch.setitem(PASS_TOKENS, "cpu", 3 * SETTINGS.batch_size * longest)
+    assert stack_size.replicas_that_fit(sources, SETTINGS, 100) == 100
+    dropping = replace(SETTINGS, dropout=True)
+    assert stack_size.replicas_that_fit(sources, dropping, 100) < 100
 
 
 def test_the_longest_unused_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

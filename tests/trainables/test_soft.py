@@ -9,16 +9,19 @@ import torch
 
 from tests.trainables.tiny import tiny
 from trainables.backbones import Layout
+from trainables.losses import LOSSES, StackLoss
 from trainables.optim import linear_schedule
+from trainables.passes import PASS_TOKENS
 from trainables.prompts import initial_prompt
 from trainables.relative import (
     Grams,
+    alignment_loss,
     gram_matrices,
     normalised_anchors,
     relative_representation,
 )
 from trainables.settings import SoftSettings
-from trainables.soft import Replica, Source, annealing, batch_order, combined_loss, tune
+from trainables.soft import Replica, Source, annealing, batch_order, loss_weights, objective, tune
 from trainables.vocabulary import common_vocabulary
 
 SETTINGS = SoftSettings(
@@ -157,12 +160,45 @@ def test_annealing_runs_from_zero_to_one() -> None:
     assert values == sorted(values)
 
 
-def test_combined_loss_is_equations_7_and_8() -> None:
+def test_the_losses_are_weighed_as_in_equations_7_and_8() -> None:
     task, aligned = torch.tensor([2.0, 2.0, 2.0]), torch.tensor([0.5, 0.5, 0.5])
     replicas = [Replica(0, 0.0), Replica(0, 0.3), Replica(0, None)]
-    got = combined_loss(task, aligned, replicas, step=5, steps=20)
+    keep, pull = loss_weights(replicas, step=5, steps=20)
     eta = 0.5 * (1 - math.cos(math.pi * 5 / 20))
-    torch.testing.assert_close(got, torch.tensor([2.0, 0.7 * 2 + 0.3 * 0.5, 2 + eta * 0.5]))
+    expected = torch.tensor([2.0, 0.7 * 2 + 0.3 * 0.5, 2 + eta * 0.5])
+    torch.testing.assert_close(keep * task + pull * aligned, expected)
+
+
+@pytest.mark.parametrize("tokens", [2048, 30])
+@pytest.mark.parametrize("loss", ["label_words", "vocabulary"])
+def test_the_gradient_does_not_depend_on_the_passes(
+    loss: str, tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against autograd through all rows of all replicas at once."""
+    monkeypatch.setitem(PASS_TOKENS, "cpu", tokens)
+    sources = [source("mpnet"), source("gpt2")]
+    grams, _ = grams_of(sources)
+    replicas = [Replica(0, 0.0), Replica(1, 0.4), Replica(0, None)]
+    torch.manual_seed(0)
+    prompts = [torch.randn(3, 2, 16, requires_grad=True) for _ in sources]
+    rows, owner = torch.tensor([0, 3, 1, 5, 6, 3, 2, 2, 4]), torch.arange(3).repeat_interleave(3)
+    task = torch.zeros(3)
+    for item, prompt in zip(sources, prompts, strict=True):
+        batch = item.train.take(rows)
+        each = LOSSES[loss](item.backbone, batch, item.label_ids, prompt, owner)
+        task = task + each.view(3, 3).mean(1) / 2
+    eta = annealing(5, 20)
+    aligned = alignment_loss(prompts, grams)
+    expected = torch.stack([task[0], 0.6 * task[1] + 0.4 * aligned[1], task[2] + eta * aligned[2]])
+    slopes = torch.autograd.grad(expected.sum(), prompts)
+    stack_loss = StackLoss(loss, False, [0, 1, 0], [0.0, 0.4, None])
+    weights = loss_weights(replicas, 5, 20)
+    got = objective(sources, prompts, rows, stack_loss, grams, weights, 5)
+    torch.testing.assert_close(got, expected.detach(), atol=1e-5, rtol=1e-4)
+    for prompt, slope in zip(prompts, slopes, strict=True):
+        assert prompt.grad is not None
+        torch.testing.assert_close(prompt.grad, slope, atol=1e-5, rtol=1e-3)
+        assert slope.abs().max() > 1e-3
 
 
 def test_checkpoint_is_the_best_common_step() -> None:

@@ -12,6 +12,7 @@ import torch
 from trainables.backbones.family import CausalFamily, Family
 from trainables.backbones.reader import Encoded, Layout, Reader
 from trainables.memory import in_passes
+from trainables.precision import FLOAT32
 from trainables.texts import Text
 
 TOKEN_BUDGET = 8192
@@ -27,17 +28,33 @@ class Backbone(Reader):
 
     Attributes:
         width: width d of its prompt vectors (that of its word embeddings).
-        embeddings: the usable rows of the embedding table, [V, d], no gradient.
+        precision: what the model computes in, of :data:`trainables.precision.PRECISIONS`.
+        dtype: the same as torch's type.
+        embeddings: the usable rows of the embedding table, [V, d], no gradient; float32 whatever
+            the model computes in, as prompts live among them.
         scale: mean length of those rows.
     """
 
-    def __init__(self, alias: str, family: Family, tokenizer: Any, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        alias: str,
+        family: Family,
+        tokenizer: Any,
+        device: str = "cpu",
+        precision: str = FLOAT32,
+    ) -> None:
         """Freeze the family's model; no weight ever takes part in autograd."""
         super().__init__(alias, family, tokenizer)
         self.device = device
         family.model.eval()
         family.model.requires_grad_(False)
-        self._table: torch.Tensor = family.model.get_input_embeddings().weight
+        self._table: torch.Tensor = family.model.get_input_embeddings().weight.detach()
+        self.precision = precision
+        self.dtype: torch.dtype = getattr(torch, precision)
+        # Weights alone (buffers hold such as the angles of rotary positions), and each by a new
+        # tensor where it is of another type: the table stays as it is.
+        for weight in family.model.parameters():
+            weight.data = weight.data.to(self.dtype)
         self.embeddings = self._table[: self.rows]
         self.width = int(self._table.shape[1])
         self.scale = float(self.embeddings.float().norm(dim=1).mean())
@@ -45,7 +62,9 @@ class Backbone(Reader):
     @property
     def nbytes(self) -> int:
         """Bytes of the weights."""
-        return sum(weight.nbytes for weight in self.family.model.parameters())
+        weights = {weight.data_ptr(): weight for weight in self.family.model.parameters()}
+        weights[self._table.data_ptr()] = self._table
+        return sum(weight.nbytes for weight in weights.values())
 
     def labels(self, words: Sequence[str], task: str) -> torch.Tensor:
         """Ids [C] of a task's label words on the device; errors as :meth:`Reader.label_ids`."""
@@ -95,19 +114,24 @@ class Backbone(Reader):
             states = self._states(batch)
         elif shared and isinstance(self.family, CausalFamily):
             begin = self._table[batch.ids[:1, : batch.begin]].expand(len(prompts), -1, -1)
-            prefix = torch.cat([begin, prompts.to(begin.dtype)], dim=1)
+            prefix = torch.cat([begin, prompts], dim=1).to(self.dtype)
             start = prefix.shape[1]
-            rest = self._table[batch.ids[:, start:]]
+            rest = self._table[batch.ids[:, start:]].to(self.dtype)
             states = self.family.answer_states_behind(prefix, owner, rest, batch.answers - start)
         else:
             states = self._states(batch, prompts[owner])
-        features = self.family.head_features(states)
+        return self.head_logits(states, label_ids)
+
+    def head_logits(
+        self, states: torch.Tensor, label_ids: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Logits [..., C] of label words, or [..., V] of all words, from last states [..., h]."""
+        # Logits lie close together: in eight bits, rounding would tell classes apart.
+        features = self.family.head_features(states).float()
         output = self.family.head_output()
         chosen = slice(self.rows) if label_ids is None else label_ids
-        logits = features @ output.weight[chosen].T
-        if output.bias is not None:
-            logits = logits + output.bias[chosen]
-        return logits.float()
+        logits = features @ output.weight[chosen].float().T
+        return logits if output.bias is None else logits + output.bias[chosen].float()
 
     def _states(self, batch: Encoded, prompts: torch.Tensor | None = None) -> torch.Tensor:
         """Last hidden states [N, h] at the answers, with a prompt [N, m, d] of its own in each."""
@@ -116,14 +140,15 @@ class Backbone(Reader):
         if prompts is not None:
             every = torch.arange(count, device=self.device)[:, None]
             columns = batch.slots[:, None] + torch.arange(prompts.shape[1], device=self.device)
-            embeds = embeds.index_put((every, columns), prompts.to(embeds.dtype))
+            embeds = embeds.index_put((every, columns), prompts)
         index = torch.arange(length, device=self.device)
         mask: torch.Tensor | None = None
         if self.family.masked and int(batch.lengths.min()) < length:
             # Under a causal mask, padding on the right is never seen.
             mask = (index[None, :] < batch.lengths[:, None]).long()
         positions = (index + self.family.first_position)[None, :]
-        return self.family.answer_states(embeds, mask, positions, batch.answers, batch.types)
+        read = embeds.to(self.dtype)
+        return self.family.answer_states(read, mask, positions, batch.answers, batch.types)
 
     def label_logits(
         self, prompts: torch.Tensor, batch: Encoded, label_ids: torch.Tensor

@@ -4,6 +4,7 @@ import importlib
 import logging
 import pkgutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,17 @@ from trainables.backbones.reader import Reader
 from trainables.cells import ModelRef
 from trainables.errors import InputError
 from trainables.memory import Resident
+from trainables.precision import FLOAT32
 
 _NOT_FAMILIES = {"answer", "base", "family", "loading", "reader"}
 _SHARE = 0.5
 """Part of a device's memory that models may take between packs; the rest is for training. Models
 that a pack is using stay whatever they take."""
 
-resident: Resident[tuple[str, str, str], Backbone] = Resident(
+resident: Resident[tuple[str, str, str, str], Backbone] = Resident(
     _SHARE, lambda backbone: backbone.nbytes
 )
-"""The models of this process by location, digest and device."""
+"""The models of this process by location, digest, device and precision."""
 
 
 def families() -> dict[str, type[Family]]:
@@ -38,14 +40,20 @@ def families() -> dict[str, type[Family]]:
     return Family.registry
 
 
-def load_backbone(ref: ModelRef, device: str = "cpu") -> Backbone:
+def load_backbone(ref: ModelRef, device: str = "cpu", precision: str = FLOAT32) -> Backbone:
     """The frozen backbone of ``ref``; it stays resident in this process as long as there is room.
+
+    Args:
+        ref: the model.
+        device: torch device.
+        precision: what it computes in, of :data:`trainables.precision.PRECISIONS`.
 
     Raises:
         InputError: the model cannot be had, is of no known family, or ships no fast tokenizer.
     """
-    key = (ref.location, ref.digest, device)
-    return resident.get(key, device, lambda: _load(ref, device), lambda: _weight_bytes(ref))
+    key = (ref.location, ref.digest, device, precision)
+    make = partial(_load, ref, device, precision)
+    return resident.get(key, device, make, lambda: _weight_bytes(ref))
 
 
 def _weight_bytes(ref: ModelRef) -> int:
@@ -90,7 +98,7 @@ def _check_head(ref: ModelRef, family: type[Family], architectures: Sequence[str
         )
 
 
-def _load(ref: ModelRef, device: str) -> Backbone:
+def _load(ref: ModelRef, device: str, precision: str) -> Backbone:
     reader = load_reader(ref)
     transformers.utils.logging.disable_progress_bar()
     auto = AutoModelForMaskedLM if reader.family.masked else AutoModelForCausalLM
@@ -112,7 +120,7 @@ def _load(ref: ModelRef, device: str) -> Backbone:
             f" ({', '.join(missing[:3])}); allowed: a complete masked or causal language model"
         )
     family = type(reader.family)(model.config, model.to(device))
-    return Backbone(ref.alias, family, reader.tokenizer, device)
+    return Backbone(ref.alias, family, reader.tokenizer, device, precision)
 
 
 def _where(ref: ModelRef) -> dict[str, Any]:

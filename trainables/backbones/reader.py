@@ -75,10 +75,13 @@ class Encoded:
         """Number of rows n."""
         return int(self.ids.shape[0])
 
-    def take(self, index: torch.Tensor) -> "Encoded":
-        """Rows ``index`` [N], cut to the longest of them."""
+    def take(self, index: torch.Tensor, longest: int | None = None) -> "Encoded":
+        """Rows ``index`` [N], cut to the longest of them.
+
+        ``longest``: how long that is, where it is known: a GPU need not be asked then.
+        """
         lengths = self.lengths[index]
-        longest = int(lengths.max())
+        longest = int(lengths.max()) if longest is None else longest
         return Encoded(
             ids=self.ids[index, :longest],
             lengths=lengths,

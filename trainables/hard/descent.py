@@ -14,20 +14,15 @@ import torch
 
 from trainables.errors import InputError
 from trainables.hard.fluency import check_fluency, fluency_loss
-from trainables.hard.juror import length_batches
 from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Reading, Rungs
 from trainables.hard.projection import Projection
 from trainables.hard.random_words import random_prompts
 from trainables.hard.referee import source_referee
 from trainables.losses import LOSSES
 from trainables.memory import in_passes
+from trainables.passes import length_batches, pass_tokens
 from trainables.settings.descent import DescentSettings
 from trainables.soft import batch_order
-
-PASS_TOKENS = {"cpu": 2048, "cuda": 8192}
-"""Tokens of a forward pass with gradient; rows beyond them take the next one. What autograd keeps
-grows with them (some 3 MB a token on GPT-2-large in float32). Larger passes are no faster, and on a
-CPU slower: they leave its cache and are padded more (measured: 50 instead of 40 steps a second)."""
 
 
 class Mover(Protocol):
@@ -188,7 +183,7 @@ class _Batches:
         examples = self.order[step - 1]
         replicas, size = examples.shape
         flat, owner = examples.flatten(), torch.arange(replicas).repeat_interleave(size)
-        most = PASS_TOKENS.get(device.type, PASS_TOKENS["cuda"])
+        most = pass_tokens(backbone.device)
 
         def read(budget: int) -> tuple[torch.Tensor, torch.Tensor]:
             return self._read(flat, owner, rows, size, budget)

@@ -37,14 +37,13 @@ def fluency_loss(backbone: Backbone, prompts: torch.Tensor, ids: torch.Tensor) -
     family, start = backbone.family, len(backbone.begin)
     table = backbone.embeddings
     begin = table[torch.tensor(backbone.begin, dtype=torch.long, device=backbone.device)]
-    embeds = torch.cat([begin.expand(len(prompts), -1, -1), prompts[:, :-1].to(table.dtype)], dim=1)
+    embeds = torch.cat([begin.expand(len(prompts), -1, -1), prompts[:, :-1]], dim=1)
     positions = torch.arange(embeds.shape[1], device=embeds.device) + family.first_position
     states = family.model.base_model(
-        inputs_embeds=embeds, position_ids=positions[None, :], **family.body_arguments()
+        inputs_embeds=embeds.to(backbone.dtype),
+        position_ids=positions[None, :],
+        **family.body_arguments(),
     ).last_hidden_state[:, start:]
-    output = family.head_output()
-    logits = family.head_features(states) @ output.weight[: backbone.rows].T
-    if output.bias is not None:
-        logits = logits + output.bias[: backbone.rows]
-    each = F.cross_entropy(logits.float().transpose(1, 2), ids[:, 1:], reduction="none")
+    logits = backbone.head_logits(states)
+    each = F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
     return each.mean(1)

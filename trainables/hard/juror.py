@@ -3,7 +3,7 @@
 Shapes: P prompts, m tokens of a prompt, d embedding width, n rows, L tokens of a row, C classes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,6 +12,7 @@ import torch
 from trainables.backbones import Encoded
 from trainables.hard.problem import Reading
 from trainables.memory import in_passes
+from trainables.passes import length_batches
 
 Ids = tuple[int, ...]
 """Token ids of a prompt."""
@@ -27,19 +28,6 @@ of what is computed is padding."""
 def same_ids(ids: Ids) -> Ids:
     """The ids as they are: of a juror that has the tokenizer the prompts come from."""
     return ids
-
-
-def length_batches(lengths: torch.Tensor, budget: int) -> Iterator[torch.Tensor]:
-    """Indices of all rows [N] by falling length, in parts of at most ``budget`` tokens each.
-
-    Equal rows keep their order; a row longer than that is a part by itself.
-    """
-    order = torch.argsort(lengths, descending=True, stable=True)
-    start = 0
-    while start < len(order):
-        part = order[start : start + max(1, budget // int(lengths[order[start]]))]
-        yield part
-        start += len(part)
 
 
 def with_slots(data: Encoded, old: int, new: int) -> Encoded:

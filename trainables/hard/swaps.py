@@ -17,11 +17,12 @@ import torch
 import torch.nn.functional as F
 
 from trainables.errors import InputError
-from trainables.hard.juror import Juror, length_batches
+from trainables.hard.juror import Juror
 from trainables.hard.problem import HardFound, HardReplica, Progress, Reading, Rungs
 from trainables.hard.random_words import random_prompts
 from trainables.hard.referee import Referee
 from trainables.memory import in_passes
+from trainables.passes import length_batches
 from trainables.prompts import seeded
 from trainables.settings.autoprompt import AutoPromptSettings
 from trainables.soft import batch_order

@@ -18,6 +18,7 @@ from trainables.hard.juror import Juror
 from trainables.hard.pez import search
 from trainables.hard.problem import HardProblem, HardReplica
 from trainables.hard.projection import Projection
+from trainables.passes import PASS_TOKENS
 from trainables.settings.pez import PezSettings
 
 STEPS = 25
@@ -96,7 +97,7 @@ def test_the_projected_state_is_put_back(every: int, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("tokens", [2048, 70])
 @pytest.mark.parametrize("variant", ["continuous", "projected", "fluency"])
 def test_stacked_equals_alone(tokens: int, variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(descent.PASS_TOKENS, "cpu", tokens)
+    monkeypatch.setitem(PASS_TOKENS, "cpu", tokens)
     task = problem("gpt2", 3)
     stack = replicas_on(words(task, 60), words(task, 90, every=5), seeds=[0, 1, 2])
     chosen = replace(SETTINGS, init="random")

@@ -13,8 +13,9 @@ from tests.trainables.tiny import ARCHITECTURES, tiny
 from trainables.backbones import Layout
 from trainables.errors import InputError
 from trainables.hard import autoprompt, random_words, swaps
-from trainables.hard.juror import Ids, Juror, length_batches
+from trainables.hard.juror import Ids, Juror
 from trainables.hard.problem import HardProblem, HardReplica, Reading
+from trainables.passes import length_batches
 from trainables.prompts import seeded
 from trainables.settings import METHOD_SETTINGS
 from trainables.settings.autoprompt import AutoPromptSettings
