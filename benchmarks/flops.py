@@ -10,8 +10,8 @@ from trainables.losses import LOSSES
 from trainables.soft import Source
 
 
-def step_flops(source: Source, prompt_length: int, tokens: int) -> int:
-    """Of one row of so many tokens, forward and backward, without padding or other words' logits.
+def step_flops(source: Source, prompt_length: int, tokens: int, loss: str) -> int:
+    """Of one row of so many tokens, forward and backward, without padding or needless logits.
 
     The last layer counts at the answer alone, as nothing else is read there.
 
@@ -19,22 +19,23 @@ def step_flops(source: Source, prompt_length: int, tokens: int) -> int:
         source: model and task.
         prompt_length: m; a gradient reaches the prompt alone.
         tokens: of the row, prompt included.
+        loss: a name in :data:`trainables.losses.LOSSES`.
     """
     row = _row_of(source.train, tokens)
     prompt = torch.zeros(1, prompt_length, source.backbone.width, requires_grad=True)
     owner = torch.zeros(1, dtype=torch.long)
     with FlopCounterMode(display=False) as counter:
-        LOSSES["label_words"](
-            source.backbone, row, source.label_ids, prompt, owner
-        ).sum().backward()
+        LOSSES[loss](source.backbone, row, source.label_ids, prompt, owner).sum().backward()
     return int(counter.get_total_flops())
 
 
-def tuning_flops(source: Source, prompt_length: int, rows: torch.Tensor) -> int:
+def tuning_flops(
+    source: Source, prompt_length: int, rows: torch.Tensor, loss: str = "label_words"
+) -> int:
     """Of training rows [N], each at its own length."""
     lengths = Counter(source.train.lengths[rows.flatten()].tolist())
     return sum(
-        count * step_flops(source, prompt_length, length) for length, count in lengths.items()
+        count * step_flops(source, prompt_length, length, loss) for length, count in lengths.items()
     )
 
 

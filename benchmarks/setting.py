@@ -46,7 +46,7 @@ def read(backbone: Backbone, split: str, layout: Layout, rows: int | None = None
     return backbone.read(texts, gold, layout)
 
 
-def source(model: str, layout: Layout, rows: int | None = None, validation: int = 32) -> Source:
+def source(model: str, layout: Layout, rows: int | None = None, validation: int = 16) -> Source:
     """A model with the task, ready to be tuned."""
     backbone = load_backbone(located(model))
     return Source(

@@ -43,6 +43,8 @@ class Load:
         steps: of each.
         rounds: of the race.
         threads: of all contestants.
+        loss: over the ``label_words``, or, as in PEFT's documentation, ``outputs.loss`` over the
+            ``vocabulary``.
     """
 
     models: tuple[str, ...]
@@ -51,6 +53,7 @@ class Load:
     steps: int = 6
     rounds: int = 3
     threads: int = 1
+    loss: str = "label_words"
 
 
 SEEDS = tuple(Replica(seed, 0.0) for seed in range(18))
@@ -59,10 +62,12 @@ GRID = tuple(
 )
 LOADS = (
     Load(("BERT-tiny",), SEEDS),
-    Load(("MiniLM-L6",), SEEDS, rounds=2),
+    Load(("MiniLM-L6",), SEEDS, steps=3, rounds=2),
+    Load(("MiniLM-L6",), SEEDS, steps=3, rounds=2, loss="vocabulary"),
     Load(("pocket-gpt2",), SEEDS),
-    Load(("BERT-tiny", "pocket-gpt2"), GRID),
+    Load(("BERT-tiny", "pocket-gpt2"), GRID, steps=4),
 )
+LOSS = {"label_words": "loss over label words", "vocabulary": "outputs.loss over all words"}
 
 
 def measure(load: Load) -> list[Finding | Skipped]:
@@ -88,7 +93,8 @@ def measure(load: Load) -> list[Finding | Skipped]:
             findings.append(
                 Finding(
                     claim=claim,
-                    peer=text + (" and literal L_ra" if len(load.models) > 1 else ""),
+                    peer=f"{text}, {LOSS[load.loss]}"
+                    + (", literal L_ra" if len(load.models) > 1 else ""),
                     ours=stacked / times["ours"].median,
                     theirs=load.alone * load.steps / times[name].median,
                     unit="replica-steps/s",
@@ -118,7 +124,9 @@ class _Contest:
 
     def __init__(self, load: Load) -> None:
         self.load = load
-        self.settings = SoftSettings(steps=load.steps, learning_rate=0.05, evaluations=1)
+        self.settings = SoftSettings(
+            steps=load.steps, learning_rate=0.05, evaluations=1, loss=load.loss
+        )
         layout = Layout(self.settings.prompt_length)
         self.sources = [source(model, layout) for model in load.models]
         self.bases = [
@@ -143,6 +151,7 @@ class _Contest:
                 one,
                 base,
                 begin(Beginning(one.backbone, one.label_ids, self.settings, replica.seed, one.key)),
+                self.load.loss,
             )
             for one, base in zip(self.sources, self.bases, strict=True)
         ]
@@ -201,7 +210,7 @@ class _Contest:
         for one in self.sources:
             for replica in self.load.replicas:
                 rows = batch_order(len(one.train), self.settings, replica.seed)
-                found += tuning_flops(one, self.settings.prompt_length, rows)
+                found += tuning_flops(one, self.settings.prompt_length, rows, self.load.loss)
         return found
 
     def tokens_a_row(self) -> float:
@@ -217,4 +226,8 @@ def same_tuning(ours: torch.Tensor, theirs: torch.Tensor, start: torch.Tensor) -
         raise AssertionError(f"prompts are {apart:.4f} apart after moving by {moved:.4f}")
 
 
-MEASURES = {f"tuning_{'_'.join(load.models)}": partial(measure, load) for load in LOADS}
+MEASURES = {
+    f"tuning_{'_'.join(load.models)}"
+    + ("" if load.loss == "label_words" else "_documented"): partial(measure, load)
+    for load in LOADS
+}

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -84,7 +84,7 @@ class Kind:
     joint: bool
 
 
-def kinds(cells: Iterable[Cell]) -> Counter[Kind]:
+def kinds(cells: Iterable[Cell], targets: Container[str]) -> Counter[Kind]:
     """Processes that the cells ask for, by kind.
 
     Prompts evaluated on their own source come out of the processes that carry them over, and rows
@@ -95,7 +95,7 @@ def kinds(cells: Iterable[Cell]) -> Counter[Kind]:
         if cell.kind == "transfer":
             joint = cell.row == "ours"
             found[Kind(cell.task, cell.sources, cell.target, joint)] += 1
-        elif cell.row == "direct":
+        elif cell.kind == "source" and cell.target in targets:
             found[Kind(cell.task, (cell.target,), None, False)] += 1
     return found
 
@@ -144,7 +144,7 @@ def sweep_seconds(load: Load, folder: Path) -> tuple[float, int]:
 def measure(load: Load) -> list[Finding | Skipped]:
     """Both sides."""
     plan = make_plan(parse_spec(load.spec()), resolve_model, resolve_task)
-    asked = kinds(plan.cells)
+    asked = kinds(plan.cells, (load.target,))
     with tempfile.TemporaryDirectory() as folder:
         seconds, cells = sweep_seconds(load, Path(folder))
     all_there(cells, len(plan.cells))

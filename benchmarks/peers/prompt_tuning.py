@@ -77,14 +77,20 @@ class PeftPrompt:
         validation: validation split.
     """
 
-    def __init__(self, source: Source, base: Any, start: torch.Tensor) -> None:
-        """Wrap ``base``, the library's own model, around the prompt ``start`` [m, d]."""
+    def __init__(
+        self, source: Source, base: Any, start: torch.Tensor, loss: str = "label_words"
+    ) -> None:
+        """Wrap ``base``, the library's own model, around the prompt ``start`` [m, d].
+
+        ``loss`` is a name in :data:`LOSSES`.
+        """
+        self.kind = loss
+        self.masked = source.backbone.family.masked
         begin = source.backbone.embeddings[source.train.ids[0, : source.train.begin]]
         self.fixed = len(begin)
         virtual = self.fixed + len(start)
-        masked = source.backbone.family.masked
         config = PromptTuningConfig(
-            task_type="FEATURE_EXTRACTION" if masked else "CAUSAL_LM",
+            task_type="FEATURE_EXTRACTION" if self.masked else "CAUSAL_LM",
             num_virtual_tokens=virtual,
             token_dim=source.backbone.width,
         )
@@ -112,8 +118,8 @@ class PeftPrompt:
         return out[torch.arange(len(out)), batch["answers"]][:, self.labels]
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Cross-entropy over the label words."""
-        return F.cross_entropy(self.logits(batch), batch["gold"])
+        """The training loss."""
+        return LOSSES[self.kind](self, batch)
 
     @torch.no_grad()
     def validate(self, size: int) -> torch.Tensor:
@@ -121,6 +127,31 @@ class PeftPrompt:
         rows = torch.arange(len(self.validation.gold))
         parts = [self.logits(self.validation.batch(part)) for part in rows.split(size)]
         return torch.cat(parts)
+
+
+def _label_words(tuning: PeftPrompt, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Cross-entropy over the label words: the least that a careful user computes."""
+    return F.cross_entropy(tuning.logits(batch), batch["gold"])
+
+
+def _vocabulary(tuning: PeftPrompt, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """``outputs.loss`` as in PEFT's documentation: labels are -100 but at the answer."""
+    ids, mask, words = batch["input_ids"], batch["attention_mask"], tuning.labels[batch["gold"]]
+    rows, virtual = torch.arange(len(ids)), len(tuning.prompt)
+    if tuning.masked:  # PEFT has no task type for masked models and leaves labels as they are
+        labels = torch.full((len(ids), virtual + ids.shape[1]), -100)
+        labels[rows, batch["answers"]] = words
+    else:  # the label word stands behind the text, the model shifts labels by one
+        ids, mask = F.pad(ids, (0, 1)), F.pad(mask, (0, 1))
+        behind = batch["answers"] + 1 - virtual
+        labels = torch.full_like(ids, -100)
+        ids[rows, behind], labels[rows, behind], mask[rows, behind] = words, words, 1
+    loss: torch.Tensor = tuning.model(input_ids=ids, attention_mask=mask, labels=labels).loss
+    return loss
+
+
+LOSSES = {"label_words": _label_words, "vocabulary": _vocabulary}
+"""Training losses, by the names our settings have for them."""
 
 
 def plain_model(source: Source, location: str) -> Any:

@@ -1,6 +1,7 @@
 """Every claim at a tiny size: it is measured, and it fails where the two sides differ."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,7 +37,11 @@ def findings(found: list[Finding | Skipped]) -> list[Finding]:
     return chosen
 
 
-@pytest.mark.parametrize("load", [ONE, CAUSAL, TWO], ids=["masked", "causal", "joint"])
+@pytest.mark.parametrize(
+    "load",
+    [ONE, CAUSAL, TWO, replace(ONE, loss="vocabulary"), replace(CAUSAL, loss="vocabulary")],
+    ids=["masked", "causal", "joint", "masked-documented", "causal-documented"],
+)
 def test_tuning_ends_as_peft_does(load: tuning.Load) -> None:
     found = findings(tuning.measure(load))
     peers = [one.peer for one in found]

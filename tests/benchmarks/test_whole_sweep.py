@@ -29,7 +29,7 @@ def test_the_sweep_has_more_than_200_cells() -> None:
 
 
 def test_one_naive_process_for_each_prompt_carried_over_or_direct() -> None:
-    asked = kinds(planned(SMALL).cells)
+    asked = kinds(planned(SMALL).cells, (SMALL.target,))
     pair = ("pocket-bert", "pocket-gpt2")
     for task in SMALL.tasks:
         assert asked[Kind(task, pair, SMALL.target, True)] == 2
@@ -59,7 +59,9 @@ def test_both_sides_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whole_sweep, "naive_seconds", naive)
     (one,) = whole_sweep.measure(SMALL)
     assert isinstance(one, Finding)
-    assert set(ran) == set(measured(kinds(planned(SMALL).cells))) and len(ran) == 2 * len(set(ran))
+    assert set(ran) == set(measured(kinds(planned(SMALL).cells, (SMALL.target,)))) and len(
+        ran
+    ) == 2 * len(set(ran))
     assert one.theirs == pytest.approx(20 * 4.0 / 2)
     assert one.met and "20 processes" in one.estimated
     monkeypatch.setattr(whole_sweep, "sweep_seconds", lambda load, folder: (2.0, cells - 1))
