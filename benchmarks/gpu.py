@@ -30,7 +30,7 @@ from trainables.backbones import Backbone
 from trainables.backbones.base import TOKEN_BUDGET
 from trainables.cells import ModelRef, Pack, TaskRef
 from trainables.losses import StackLoss
-from trainables.passes import PASS_TOKENS, length_batches
+from trainables.passes import PASS_TOKENS, SPARE_TOKENS, length_batches
 from trainables.precision import PRECISIONS
 from trainables.settings import SoftSettings, from_mapping, transfer_settings
 from trainables.soft import Source, task_gradient
@@ -89,7 +89,7 @@ def step_tokens(task: str, settings: SoftSettings, replicas: int, weights: int) 
     for _ in range(SAMPLED_STEPS):
         texts = TASKS[task].lengths(replicas * settings.batch_size, generator)
         lengths = texts + FRAME + settings.prompt_length
-        for part in loss.passes(lengths, PASS_TOKENS["cuda"]):
+        for part in loss.passes(lengths, PASS_TOKENS["cuda"], SPARE_TOKENS["cuda"]):
             total += len(part.rows) * int(lengths[part.rows].max())
     return total / SAMPLED_STEPS
 
@@ -97,7 +97,7 @@ def step_tokens(task: str, settings: SoftSettings, replicas: int, weights: int) 
 def split_tokens(task: str, rows: int, prompt: int) -> float:
     """Tokens of a split behind one prompt, padding included."""
     lengths = TASKS[task].lengths(rows, torch.Generator().manual_seed(1)) + FRAME + prompt
-    parts = length_batches(lengths, TOKEN_BUDGET)
+    parts = length_batches(lengths, TOKEN_BUDGET, SPARE_TOKENS["cuda"])
     return float(sum(len(part) * int(lengths[part].max()) for part in parts))
 
 

@@ -84,16 +84,17 @@ class StackLoss:
             for place in sorted(range(len(seeds)), key=lambda place: seeds[place]):
                 self._weights.setdefault(weights[place], []).append(place)
 
-    def passes(self, lengths: torch.Tensor, budget: int) -> Iterator[Pass]:
+    def passes(self, lengths: torch.Tensor, budget: int, spare: int) -> Iterator[Pass]:
         """All rows of a step, pass by pass.
 
         Args:
             lengths: of R · B rows, those of replica 0, then those of replica 1, and so on; on the
                 CPU.
             budget: tokens of a pass, which those with dropout may exceed.
+            spare: of these, padding; likewise.
         """
         if not self._weights:
-            yield from map(Pass, length_batches(lengths, budget))
+            yield from map(Pass, length_batches(lengths, budget, spare))
         every = torch.arange(len(lengths)).view(len(self._seeds), -1)
         for places in self._weights.values():
             yield Pass(every[places].flatten(), tuple(self._seeds[place] for place in places))

@@ -4,7 +4,7 @@ A stack holds rows of very different lengths: read all at once, each would be as
 of hundreds. Sorted by length and cut into passes, next to nothing is computed on padding.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -19,14 +19,42 @@ def pass_tokens(device: str) -> int:
     return PASS_TOKENS.get(torch.device(device).type, PASS_TOKENS["cuda"])
 
 
-def length_batches(lengths: torch.Tensor, budget: int) -> Iterator[torch.Tensor]:
-    """Indices of all rows [N] by falling length, in parts of at most ``budget`` tokens each.
+SPARE_TOKENS = {"cpu": 128, "cuda": 2048}
+"""Padding that a pass may have: about what the launch of another pass costs, in tokens read."""
 
-    Equal rows keep their order; a row longer than that is a part by itself.
+
+def spare_tokens(device: str) -> int:
+    """Padding that a pass on a torch device may have."""
+    return SPARE_TOKENS.get(torch.device(device).type, SPARE_TOKENS["cuda"])
+
+
+def pass_end(lengths: Sequence[int], start: int, budget: float, spare: float) -> int:
+    """Where the pass that begins at ``start`` ends, at least one row later.
+
+    Args:
+        lengths: of rows, falling.
+        start: index of its first row.
+        budget: tokens it may have, padding included.
+        spare: of these, padding.
+    """
+    longest, padding, end = lengths[start], 0, start + 1
+    most = min(len(lengths), start + int(budget // longest))
+    while end < most:
+        padding += longest - lengths[end]
+        if padding > spare:
+            break
+        end += 1
+    return end
+
+
+def length_batches(lengths: torch.Tensor, budget: int, spare: int) -> Iterator[torch.Tensor]:
+    """Indices of all rows [N] by falling length, in parts that :func:`pass_end` cuts.
+
+    Equal rows keep their order; a row longer than the budget is a part by itself.
     """
     order = torch.argsort(lengths, descending=True, stable=True)
-    start = 0
+    falling, start = lengths[order].tolist(), 0
     while start < len(order):
-        part = order[start : start + max(1, budget // int(lengths[order[start]]))]
-        yield part
-        start += len(part)
+        end = pass_end(falling, start, budget, spare)
+        yield order[start:end]
+        start = end

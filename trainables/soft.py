@@ -28,7 +28,7 @@ from trainables.evaluate import mean_loss, scores
 from trainables.initialisation import Beginning, begin
 from trainables.losses import StackLoss
 from trainables.optim import ElementwiseAdamW, linear_schedule
-from trainables.passes import pass_tokens
+from trainables.passes import pass_tokens, spare_tokens
 from trainables.prompts import seeded
 from trainables.relative import Grams, alignment_loss
 from trainables.settings import SoftSettings
@@ -165,7 +165,7 @@ def task_gradient(
     lengths = source.lengths[rows]
     losses = torch.empty(len(rows), device=device)
     gradient = torch.zeros_like(prompts)
-    for part in loss.passes(lengths, pass_tokens(device)):
+    for part in loss.passes(lengths, pass_tokens(device), spare_tokens(device)):
         used, own = owner[part.rows].unique(return_inverse=True)
         here, used, own = part.rows.to(device), used.to(device), own.to(device)
         point = prompts.detach()[used].requires_grad_()

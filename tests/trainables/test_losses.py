@@ -110,7 +110,7 @@ def gradient(backbone: Backbone, seed: int, step: int) -> torch.Tensor:
     start = torch.randn(1, 2, backbone.width, generator=torch.Generator().manual_seed(0))
     prompt = start.requires_grad_()
     loss = StackLoss("label_words", True, [seed], [0.0])
-    (part,) = loss.passes(data.lengths, 1)
+    (part,) = loss.passes(data.lengths, 1, 0)
     assert part.rows.tolist() == list(range(len(data)))
     owner = torch.zeros(len(data), dtype=torch.long)
     loss(backbone, data, labels, prompt, owner, part.seeds, ("k", step)).sum().backward()
@@ -152,11 +152,11 @@ def test_evaluation_knows_no_dropout(name: str) -> None:
 def test_each_row_is_in_one_pass() -> None:
     lengths = torch.tensor([5, 9, 4, 9, 5, 4, 30, 4])
     calm = StackLoss("label_words", False, [1, 0, 1, 0], [0.0, 0.0, 0.5, 0.5])
-    passes = list(calm.passes(lengths, 20))
+    passes = list(calm.passes(lengths, 20, 4))
     assert [part.rows.tolist() for part in passes] == [[6], [1, 3], [0, 4, 2, 5], [7]]
     assert {part.seeds for part in passes} == {None}
     dropping = StackLoss("label_words", True, [1, 0, 1, 0], [0.0, 0.0, 0.5, 0.5])
-    passes = list(dropping.passes(lengths, 20))
+    passes = list(dropping.passes(lengths, 20, 4))
     assert [part.rows.tolist() for part in passes] == [[2, 3, 0, 1], [6, 7, 4, 5]]
     assert [part.seeds for part in passes] == [(0, 1), (0, 1)]
 

@@ -12,15 +12,12 @@ import torch
 from trainables.backbones.family import CausalFamily, Family
 from trainables.backbones.reader import Encoded, Layout, Reader
 from trainables.memory import in_passes
+from trainables.passes import pass_end, spare_tokens
 from trainables.precision import FLOAT32
 from trainables.texts import Text
 
 TOKEN_BUDGET = 8192
 """Tokens a forward pass in evaluation; larger batches gain nothing on a CPU."""
-
-PADDED = 1.05
-"""Most tokens a pass in evaluation may have for each token of its rows. Of a small split, rows of
-many lengths would else fill one pass (measured: 1.3 on 200 sentences of film reviews)."""
 
 
 class Backbone(Reader):
@@ -172,19 +169,22 @@ class Backbone(Reader):
             NoRoomError: one row behind one prompt does not fit in memory.
         """
         replicas = 1 if prompts is None else prompts.shape[0]
-        order = torch.argsort(data.lengths, descending=True, stable=True)
-        lengths = data.lengths[order].tolist()
+        lengths = data.lengths.cpu()
+        order = torch.argsort(lengths, descending=True, stable=True)
+        falling, start = lengths[order].tolist(), 0
+        spare = spare_tokens(self.device) / replicas
+        order = order.to(self.device)
         out = torch.empty(replicas, len(data), len(label_ids), device=self.device)
-        start = 0
         while start < len(order):
 
-            def read(budget: int, start: int = start) -> torch.Tensor:
-                most = max(1, budget // (lengths[start] * replicas))
-                chosen = order[start : start + _alike(lengths[start : start + most])]
-                out[:, chosen] = self._logits(data.take(chosen), label_ids, prompts, budget)
-                return chosen
+            def read(budget: int, start: int = start) -> int:
+                end = pass_end(falling, start, budget / replicas, spare)
+                chosen = order[start:end]
+                batch = data.take(chosen, falling[start])
+                out[:, chosen] = self._logits(batch, label_ids, prompts, budget)
+                return end
 
-            start += len(in_passes(("evaluate", self.alias, self.device), TOKEN_BUDGET, read))
+            start = in_passes(("evaluate", self.alias, self.device), TOKEN_BUDGET, read)
         return out
 
     def _logits(
@@ -203,13 +203,3 @@ class Backbone(Reader):
         return torch.cat(
             [self.label_logits(part, batch, label_ids) for part in prompts.split(size)]
         )
-
-
-def _alike(lengths: Sequence[int]) -> int:
-    """How many of these rows, longest first, pass together within :data:`PADDED`."""
-    total = 0
-    for count, length in enumerate(lengths):
-        total += length
-        if lengths[0] * (count + 1) > PADDED * total:
-            return count
-    return len(lengths)

@@ -20,7 +20,7 @@ from trainables.hard.random_words import random_prompts
 from trainables.hard.referee import source_referee
 from trainables.losses import LOSSES
 from trainables.memory import in_passes
-from trainables.passes import length_batches, pass_tokens
+from trainables.passes import length_batches, pass_tokens, spare_tokens
 from trainables.settings.descent import DescentSettings
 from trainables.soft import batch_order
 
@@ -212,7 +212,7 @@ class _Batches:
         backbone, device = self.source.backbone, rows.device
         losses = torch.empty(len(flat), device=device)
         gradient = torch.zeros_like(rows)
-        for part in length_batches(self.train.lengths[flat], budget):
+        for part in length_batches(self.train.lengths[flat], budget, spare_tokens(backbone.device)):
             used, own = owner[part].unique(return_inverse=True)
             used, own = used.to(device), own.to(device)
             point = rows[used].requires_grad_()

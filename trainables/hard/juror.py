@@ -12,7 +12,7 @@ import torch
 from trainables.backbones import Encoded
 from trainables.hard.problem import Reading
 from trainables.memory import in_passes
-from trainables.passes import length_batches
+from trainables.passes import length_batches, spare_tokens
 
 Ids = tuple[int, ...]
 """Token ids of a prompt."""
@@ -90,6 +90,7 @@ class Juror:
 
     def _logits(self, data: Encoded, prompts: Sequence[Ids], budget: int) -> torch.Tensor:
         backbone, label_ids = self.reading.backbone, self.reading.label_ids
+        spare = spare_tokens(backbone.device)
         out = torch.empty(len(prompts), len(data), len(label_ids), device=data.ids.device)
         small = max(1, budget // max(1, self.longest))
         together = PROMPTS_AT_ONCE if budget >= PASS_TOKENS else min(PROMPTS_AT_ONCE, small)
@@ -97,7 +98,9 @@ class Juror:
             rows = with_slots(data, self.slots, ids.shape[1])
             vectors = backbone.embeddings[ids]
             which = torch.tensor(places, device=out.device)[:, None]
-            for part in length_batches(rows.lengths.cpu(), budget // len(places)):
+            for part in length_batches(
+                rows.lengths.cpu(), budget // len(places), spare // len(places)
+            ):
                 chosen = part.to(out.device)
                 found = backbone.label_logits(vectors, rows.take(chosen), label_ids)
                 out[which, chosen] = found.to(out.dtype)
@@ -117,14 +120,14 @@ class Juror:
     def _own_logits(self, prompts: Sequence[Ids], rows: torch.Tensor, budget: int) -> torch.Tensor:
         reading, backbone = self.reading, self.reading.backbone
         device = backbone.device
-        count = rows.shape[1]
+        spare, count = spare_tokens(device), rows.shape[1]
         out = torch.empty(len(prompts), count, len(reading.label_ids), device=device)
         for places, ids in self._alike(prompts, len(prompts)):
             train = with_slots(reading.train, self.slots, ids.shape[1])
             owner = torch.arange(len(places)).repeat(count)
             example = torch.arange(count).repeat_interleave(len(places))
             row = rows[torch.tensor(places)][owner, example]
-            for part in length_batches(train.lengths.cpu()[row], budget):
+            for part in length_batches(train.lengths.cpu()[row], budget, spare):
                 used, own = owner[part].unique(return_inverse=True)
                 vectors = backbone.embeddings[ids[used.to(device)]]
                 batch = train.take(row[part].to(device))

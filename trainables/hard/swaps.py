@@ -22,7 +22,7 @@ from trainables.hard.problem import HardFound, HardReplica, Progress, Reading, R
 from trainables.hard.random_words import random_prompts
 from trainables.hard.referee import Referee
 from trainables.memory import in_passes
-from trainables.passes import length_batches
+from trainables.passes import length_batches, spare_tokens
 from trainables.prompts import seeded
 from trainables.settings.autoprompt import AutoPromptSettings
 from trainables.soft import batch_order
@@ -142,7 +142,7 @@ def _gradient(source: Reading, ids: torch.Tensor, rows: torch.Tensor, tokens: in
     replicas, count = rows.shape
     owner = torch.arange(replicas).repeat_interleave(count)
     flat = rows.flatten()
-    for part in length_batches(train.lengths.cpu()[flat], tokens):
+    for part in length_batches(train.lengths.cpu()[flat], tokens, spare_tokens(device)):
         used, own = owner[part].unique(return_inverse=True)
         used, own = used.to(device), own.to(device)
         point = vectors[used].requires_grad_()

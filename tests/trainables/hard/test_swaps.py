@@ -214,7 +214,7 @@ def test_prompts_on_rows_of_their_own() -> None:
 
 def test_batches_by_length_hold_every_row_once() -> None:
     lengths = torch.tensor([9, 2, 30, 4, 4, 50, 1])
-    parts = list(length_batches(lengths, 12))
+    parts = list(length_batches(lengths, 12, 12))
     assert sorted(itertools.chain(*[part.tolist() for part in parts])) == list(range(7))
     assert [lengths[part].tolist() for part in parts] == [[50], [30], [9], [4, 4, 2], [1]]
     assert parts[3].tolist() == [3, 4, 1]
