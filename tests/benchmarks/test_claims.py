@@ -122,10 +122,10 @@ def test_agreement_is_measured() -> None:
 
 
 def test_evaluation_counts_padding(monkeypatch: pytest.MonkeyPatch) -> None:
-    (one,) = findings(evaluation.measure("pocket-bert", ("mini/reviews",), 2))
+    (one,) = findings(evaluation.measure("pocket-bert", ("mini/reviews",), 5))
     assert one.met and 1.0 <= one.ours <= evaluation.AT_MOST < one.theirs
-    monkeypatch.setattr(base, "PADDED", 100.0)
-    (padded,) = findings(evaluation.measure("pocket-bert", ("mini/reviews",), 2))
+    monkeypatch.setattr(base, "spare_tokens", lambda device: 10**6)
+    (padded,) = findings(evaluation.measure("pocket-bert", ("mini/reviews",), 5))
     assert padded.ours > one.ours
     assert padded.met is False
 
