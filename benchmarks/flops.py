@@ -3,11 +3,11 @@
 from collections import Counter
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.backbones import Encoded
 from trainables.losses import LOSSES
 from trainables.soft import Source
+from trainables.testing.work import counted
 
 
 def step_flops(source: Source, prompt_length: int, tokens: int, loss: str) -> int:
@@ -24,9 +24,9 @@ def step_flops(source: Source, prompt_length: int, tokens: int, loss: str) -> in
     row = _row_of(source.train, tokens)
     prompt = torch.zeros(1, prompt_length, source.backbone.width, requires_grad=True)
     owner = torch.zeros(1, dtype=torch.long)
-    with FlopCounterMode(display=False) as counter:
+    with counted() as work:
         LOSSES[loss](source.backbone, row, source.label_ids, prompt, owner).sum().backward()
-    return int(counter.get_total_flops())
+    return work.flops
 
 
 def tuning_flops(
