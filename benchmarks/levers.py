@@ -28,7 +28,7 @@ MODELS = ("pocket-bert", "pocket-gpt2")
 WEIGHTS = (0.1, 0.3, 0.5, 0.7, 0.9, None)
 
 
-def stacking(seeds: int = 3, steps: int = 6, rounds: int = 3) -> list[Finding | Skipped]:
+def stacking(seeds: int = 3, steps: int = 3, rounds: int = 2) -> list[Finding | Skipped]:
     """Joint tuning of seeds × λ, stacked and not."""
     torch.set_num_threads(1)
     keep_freed_memory()
@@ -46,9 +46,9 @@ def stacking(seeds: int = 3, steps: int = 6, rounds: int = 3) -> list[Finding | 
         runs = [tune(sources, [one], settings, grams, metric).prompts for one in replicas]
         return [torch.cat(prompts) for prompts in zip(*runs, strict=True)]
 
-    for mine, theirs in zip(stacked(), alone(), strict=True):
+    times, given = race(rounds, {"ours": stacked, "alone": alone})
+    for mine, theirs in zip(given["ours"], given["alone"], strict=True):
         torch.testing.assert_close(mine, theirs, atol=0.01, rtol=0)
-    times = race(rounds, {"ours": stacked, "alone": alone}, warm=False)
     rows = [batch_order(len(sources[0].train), settings, one.seed) for one in replicas]
     flops = sum(tuning_flops(one, settings.prompt_length, part) for one in sources for part in rows)
     return [
@@ -94,8 +94,8 @@ def label_head(rows: int = 64, rounds: int = 12) -> list[Finding | Skipped]:
         F.cross_entropy(chosen, data.gold).backward()
         return prompt.grad
 
-    torch.testing.assert_close(few(), full(), atol=1e-5, rtol=1e-3)
-    times = race(rounds, {"ours": few, "full": full}, warm=False)
+    times, given = race(rounds, {"ours": few, "full": full})
+    torch.testing.assert_close(given["ours"], given["full"], atol=1e-5, rtol=1e-3)
     return [
         Finding(
             claim=f"One training step of {rows} rows, {len(one.label_ids)} label words' logits",

@@ -72,8 +72,8 @@ def measure(load: Load) -> list[Finding | Skipped]:
     def loop() -> list[tuple[int, ...]]:
         return [search_one(model, problem, each, settings) for each in replicas[: load.alone]]
 
-    share = same_words(ours()[: load.alone], loop())
-    times = race(load.rounds, {"ours": ours, "loop": loop}, warm=False)
+    times, given = race(load.rounds, {"ours": ours, "loop": loop})
+    share = same_words(given["ours"][: load.alone], given["loop"])
     steps = load.prompts * load.steps
     rows = [batch_order(len(one.train), settings, each.seed) for each in replicas]
     flops = sum(tuning_flops(one, settings.prompt_length, part) for part in rows)

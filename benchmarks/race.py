@@ -34,25 +34,26 @@ class Times:
 
 
 def race(
-    rounds: int, contestants: Mapping[str, Callable[[], Any]], warm: bool = True
-) -> dict[str, Times]:
+    rounds: int, contestants: Mapping[str, Callable[[], Any]]
+) -> tuple[dict[str, Times], dict[str, Any]]:
     """Run each contestant once a round, in turn, and time it.
 
     Args:
         rounds: how often.
         contestants: by name.
-        warm: run all of them once beforehand, untimed.
+
+    Returns:
+        Times, and what each gave in the last round.
     """
-    if warm:
-        for run in contestants.values():
-            run()
     laps: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
+    given: dict[str, Any] = {}
     for _ in range(rounds):
         for name, run in contestants.items():
             began, spent = time.perf_counter(), time.process_time()
-            run()
+            given[name] = run()
             laps[name].append((time.perf_counter() - began, time.process_time() - spent))
-    return {
+    times = {
         name: Times(tuple(wall for wall, _ in values), tuple(cpu for _, cpu in values))
         for name, values in laps.items()
     }
+    return times, given

@@ -77,15 +77,13 @@ def measure(load: Load) -> list[Finding | Skipped]:
         flat = [r[: load.together].flatten(0, 1) for r in wanted]
         return adam_search(flat, unit, load.steps).view(load.together, load.tokens, -1)
 
-    ours, reached = closed(), {}
-    for name, run, count in (
-        ("alone", alone, load.alone),
-        ("together", together, load.together),
-    ):
+    times, given = race(load.rounds, {"ours": closed, "alone": alone, "together": together})
+    reached = {}
+    for name, count in (("alone", load.alone), ("together", load.together)):
         best = [r[:count] for r in wanted]
-        reached[name] = (similarity(ours[:count], best, unit), similarity(run(), best, unit))
+        mine, searched = given["ours"][:count], given[name]
+        reached[name] = (similarity(mine, best, unit), similarity(searched, best, unit))
         not_farther(*reached[name])
-    times = race(load.rounds, {"ours": closed, "alone": alone, "together": together}, warm=False)
     k, widths = unit.shape[0], [model.width for model in models]
     # Gram matrices, half of them as they are symmetric, in double precision: twice the work.
     floor = Floor(2 * k * sum(a * b for a in widths for b in widths))

@@ -6,7 +6,7 @@ validation logits.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -83,8 +83,8 @@ def measure(load: Load) -> list[Finding | Skipped]:
     contestants = {"ours": contest.ours, "loop": contest.loop}
     if len(load.models) == 1:
         contestants["trainer"] = contest.trainer
-    same = contest.check()
-    times = race(load.rounds, contestants, warm=False)
+    times, given = race(load.rounds, contestants)
+    same = contest.check(given.pop("ours"), given)
     stacked = len(load.replicas) * load.steps
     floor = Floor(contest.flops())
     findings: list[Finding | Skipped] = []
@@ -176,17 +176,15 @@ class _Contest:
         """The last ones: of a grid those with the largest weights."""
         return self.load.replicas[-self.load.alone :]
 
-    def check(self) -> str:
-        """Run every contestant once; what was found the same.
+    def check(self, tuned: Tuned, peers: Mapping[str, Sequence[Outcome]]) -> str:
+        """What was found the same between our stack and each peer.
 
         Raises:
             AssertionError: a peer ends elsewhere.
         """
-        tuned = self.ours()
         began = [self._tunings(replica) for replica in self._few]
-        runs = [self.loop()] + ([self.trainer()] if len(self.sources) == 1 else [])
         first = len(self.load.replicas) - self.load.alone
-        for outcomes in runs:
+        for outcomes in peers.values():
             for place, outcome in enumerate(outcomes):
                 for number in range(len(self.sources)):
                     same_tuning(
