@@ -65,6 +65,7 @@ LOADS = (
     Load(("MiniLM-L6",), SEEDS, steps=3, rounds=2),
     Load(("MiniLM-L6",), SEEDS, steps=3, rounds=2, loss="vocabulary"),
     Load(("pocket-gpt2",), SEEDS),
+    Load(("pocket-gpt2",), SEEDS, rounds=2, loss="vocabulary"),
     Load(("BERT-tiny", "pocket-gpt2"), GRID, steps=4),
 )
 LOSS = {"label_words": "loss over label words", "vocabulary": "outputs.loss over all words"}
