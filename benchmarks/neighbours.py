@@ -37,7 +37,8 @@ def measure(load: Load) -> list[Finding | Skipped]:
             runs[name].append(
                 alone(compare, load.words, load.width, load.threads, comparison, (K,))
             )
-    exact, drawn = (set(runs[name][0].pop("chosen")) for name in ("ours", "sampled"))
+    chosen = {name: [set(run.pop("chosen")) for run in many] for name, many in runs.items()}
+    exact, drawn = chosen["ours"][0], chosen["sampled"][0]
     seconds = {name: [run["seconds"] for run in many] for name, many in runs.items()}
     return [
         Finding(
