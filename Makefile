@@ -29,9 +29,7 @@ types: install
 	$(BIN)/mypy
 
 bench: install
-	$(BIN)/python -m benchmarks.speed
-	$(BIN)/python -m benchmarks.engine
-	$(BIN)/python -m benchmarks.quickstart
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -30,6 +30,8 @@ from sweep.testing.tabulated import (
 )
 
 WEIGHTS = [0, 0.1, 0.3, 0.5, 0.7, 0.9, "annealing"]
+CELLS = "PROMPTSWEEP_BENCHMARK_CELLS"
+"""Environment variable: cells of the sweep that is run, at least (default 5,000)."""
 _CELLS_DONE = re.compile(r"(\d+)/\d+ cells")
 
 
@@ -91,7 +93,7 @@ def running(folder: Path) -> dict[str, float]:
     from sweep.runner import Options, run
 
     sweep.progress.PLAIN_EVERY = 0.5
-    plan = plan_of(5_000)
+    plan = plan_of(int(os.environ.get(CELLS, "5000")))
     watched = _Watched()
     reported = [0.0]
 
