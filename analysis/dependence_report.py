@@ -120,8 +120,8 @@ def _variance(item: Spread) -> list[Markup]:
     if item.shares.table.empty:
         return [title, _p(item.shares.note)]
     caption = (
-        f"Share of the variance of single results by random effects; lines: {_PERCENT} crossed "
-        "bootstrap. Shares describe this design."
+        f"Share of the variance of single results by random effects; lines: {_PERCENT} "
+        "intervals (crossed bootstrap, or wider where few levels say so). Shares describe this design."
     )
     with drawing() as new:
         picture = _figure(
