@@ -121,7 +121,7 @@ def _variance(item: Spread) -> list[Markup]:
         return [title, _p(item.shares.note)]
     caption = (
         f"Share of the variance of single results by random effects; lines: {_PERCENT} "
-        "intervals (crossed bootstrap, or wider where few levels say so). Shares describe this design."
+        "intervals (crossed bootstrap, wider where levels are few). Shares describe this design."
     )
     with drawing() as new:
         picture = _figure(
