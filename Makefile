@@ -19,7 +19,7 @@ demo: install
 	$(BIN)/sweep run quickstart --out $(OUT)
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: install
 	$(BIN)/ruff check .

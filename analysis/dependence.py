@@ -119,7 +119,7 @@ def _spread(frame: pd.DataFrame, value: str, what: str, key: str, family: str) -
     # Singles have sets of one model: their spread is another design's.
     part = frame[frame["row"] != "single"] if family == SOFT and "row" in frame else frame
     part = part if len(part) else frame
-    replicates = REPLICATES if len(part) <= _MANY else REPLICATES // 2
+    replicates = REPLICATES if len(part) <= _MANY else REPLICATES // 4
     found = variance_shares(part, value, replicates=replicates)
     check = pd.DataFrame() if found.table.empty else shapley_shares(part, value)
     return Spread(what, key, found, check)

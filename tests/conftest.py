@@ -32,3 +32,10 @@ def shared() -> Path:
 def shared_data(shared: Path) -> Path:
     """Folder with real data sets as JSON lines."""
     return shared / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start Ray run one after another: clusters on one loopback may take others' ports."""
+    for item in items:
+        if item.get_closest_marker("cluster"):
+            item.add_marker(pytest.mark.xdist_group("ray"))
