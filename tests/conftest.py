@@ -35,7 +35,7 @@ def shared_data(shared: Path) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that start Ray run one after another: clusters on one loopback may take others' ports."""
+    """Tests that start Ray run one after another: clusters share the loopback and its ports."""
     for item in items:
         if item.get_closest_marker("cluster"):
             item.add_marker(pytest.mark.xdist_group("ray"))
