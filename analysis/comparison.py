@@ -8,7 +8,6 @@ from textwrap import shorten
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.dependence_report import effect_sentence
@@ -16,12 +15,12 @@ from analysis.effects import overall, superiority, win_tie_loss
 from analysis.families import HARD, SOFT, has, of_family
 from analysis.formats import plain_grid
 from analysis.layout import DASH, Grid, points, span, to_html
+from analysis.pages import templates
 from analysis.results import Sweep, read, replace_file
 from analysis.stability import NUMBERS, chosen_rows
 from analysis.tables import ROW_NAMES, sources_name
 from trainables.errors import InputError
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _KEY = ["row", "method", "task", "target", "sources", "counterparts", "s", "k", "seed"]
 _MOST_SETTINGS = 40
 _WIDEST = 44
@@ -71,19 +70,16 @@ def render_comparison(sweeps: Sequence[Sweep]) -> str:
     """The page's HTML: headline numbers, design of each sweep, paired differences, settings."""
     names = sweep_names(sweeps)
     frames = dict(zip(names, (sweep.frame for sweep in sweeps), strict=True))
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("comparison.html.j2").render(
-        names=names,
-        headline=to_html(headline_grid(frames)),
-        design=to_html(design_grid(frames)),
-        pairs=list(_pairs(frames)),
-        settings=_settings(sweeps, names),
+    return (
+        templates()
+        .get_template("comparison.html.j2")
+        .render(
+            names=names,
+            headline=to_html(headline_grid(frames)),
+            design=to_html(design_grid(frames)),
+            pairs=list(_pairs(frames)),
+            settings=_settings(sweeps, names),
+        )
     )
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.aside import aside
@@ -47,6 +46,7 @@ from analysis.layout import (
     share_grid,
     to_html,
 )
+from analysis.pages import templates
 from analysis.published import beside_published, published_grids, published_sentence
 from analysis.results import (
     COLUMNS,
@@ -83,7 +83,6 @@ from analysis.transfer_figures import (
 from trainables.calibration import CALIBRATIONS
 from trainables.ceiling import LEAST_GAP
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _SHOWN_CELLS = 6
 _SHOWN_REASONS = 30
 
@@ -216,13 +215,7 @@ def render(
     ]
     criterion = CRITERIA[select_lambda]
     moments = finished_between(frame)
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates()
     environment.filters |= {"points": _points, "weight": _weights, "sources": sources_name}
     environment.filters |= {"share": _share, "nats": _nats}
     return environment.get_template("report.html.j2").render(

@@ -25,7 +25,8 @@ def run(trials: int, folder: Path, workers: int = 2) -> dict[str, float]:
     from ray.air.integrations.mlflow import MLflowLoggerCallback
     from ray.tune.search.optuna import OptunaSearch
 
-    ray.init(num_cpus=workers, include_dashboard=False, logging_level="ERROR")
+    # Without "local", Ray would join whatever cluster this machine has noted last, even a dead one.
+    ray.init(address="local", num_cpus=workers, include_dashboard=False, logging_level="ERROR")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     callback = MLflowLoggerCallback(tracking_uri=uri, experiment_name="peer")
     tuner = tune.Tuner(

@@ -1,5 +1,6 @@
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,3 +38,12 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(ray, "init", refuse)
     yield
     assert not ray.is_initialized()
+
+
+@pytest.fixture
+def ray_is_put_away() -> Iterator[None]:
+    """Ray that a test has started in its own process goes down with the test."""
+    yield
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        ray.shutdown()

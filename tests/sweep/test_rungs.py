@@ -1,8 +1,6 @@
 """Points given up while they train, on a real Ray and with real, tiny training."""
 
-import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,17 +15,14 @@ from tests.sweep.drive import no_check, no_report
 from tests.sweep.folders import mlflow_levels
 from tests.sweep.samples import content
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.usefixtures("ray_is_put_away"),
+    pytest.mark.cluster,
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+]
 
 POINTS, STEPS, EVERY = 12, 16, 2
-
-
-@pytest.fixture(autouse=True)
-def ray_is_put_away() -> Iterator[None]:
-    yield
-    ray = sys.modules.get("ray")
-    if ray is not None and ray.is_initialized():
-        ray.shutdown()
 
 
 def test_points_are_given_up_while_they_train(tmp_path: Path) -> None:

@@ -24,15 +24,11 @@ from tests.sweep.folders import check_complete, check_mlflow, mlflow_runs
 from tests.sweep.samples import plan_of
 from trainables.errors import InputError
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(autouse=True)
-def ray_is_put_away() -> Iterator[None]:
-    yield
-    ray = sys.modules.get("ray")
-    if ray is not None and ray.is_initialized():
-        ray.shutdown()
+pytestmark = [
+    pytest.mark.usefixtures("ray_is_put_away"),
+    pytest.mark.cluster,
+    pytest.mark.timeout(300),
+]
 
 
 def options(lines: list[str], **more: object) -> Options:

@@ -1,7 +1,5 @@
 """Soft and hard methods in one spec: one ledger, one MLflow experiment, one report."""
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,15 +12,11 @@ from tests.sweep.drive import no_check
 from tests.sweep.folders import check_complete, mlflow_runs
 from tests.sweep.samples import plan_of
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(autouse=True)
-def ray_is_put_away() -> Iterator[None]:
-    yield
-    ray = sys.modules.get("ray")
-    if ray is not None and ray.is_initialized():
-        ray.shutdown()
+pytestmark = [
+    pytest.mark.usefixtures("ray_is_put_away"),
+    pytest.mark.cluster,
+    pytest.mark.timeout(300),
+]
 
 
 def test_one_sweep_of_both(tmp_path: Path) -> None:

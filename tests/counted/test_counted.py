@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from benchmarks import tracking
-from tests.work import jobs
-from tests.work.bounds import BOUNDS
+from tests.counted import jobs
+from tests.counted.bounds import BOUNDS
 from trainables.backbones import Backbone, Encoded
 from trainables.backbones.answer import AnswerLayer
 from trainables.backbones.loading import resident
