@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
-from trainables.backbones import Backbone, Encoded
-from trainables.passes import length_batches
+from trainables.backbones import Backbone, Encoded, Prompts
+from trainables.gradient import PassLoss
+from trainables.passes import Pass, by_length
 from trainables.prompts import seeded
 
 
@@ -16,7 +16,7 @@ def _label_words(
     backbone: Backbone,
     batch: Encoded,
     label_ids: torch.Tensor,
-    prompts: torch.Tensor,
+    prompts: Prompts,
     owner: torch.Tensor,
 ) -> torch.Tensor:
     """Cross-entropy over the label words (paper A, equation 1)."""
@@ -28,7 +28,7 @@ def _vocabulary(
     backbone: Backbone,
     batch: Encoded,
     label_ids: torch.Tensor,
-    prompts: torch.Tensor,
+    prompts: Prompts,
     owner: torch.Tensor,
 ) -> torch.Tensor:
     """Cross-entropy of the label word over every row of the vocabulary that a token uses."""
@@ -36,23 +36,23 @@ def _vocabulary(
     return F.cross_entropy(logits, label_ids[batch.gold], reduction="none")
 
 
-RowLoss = Callable[[Backbone, Encoded, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+RowLoss = Callable[[Backbone, Encoded, torch.Tensor, Prompts, torch.Tensor], torch.Tensor]
 
 LOSSES: dict[str, RowLoss] = {"label_words": _label_words, "vocabulary": _vocabulary}
 """Loss [N] of a batch of N rows, label ids [C], prompts [R, m, d] and each row's prompt [N]."""
 
 
-@dataclass(frozen=True)
-class Pass:
-    """Rows of a stack that pass the model together.
+def rows_behind(backbone: Backbone, label_ids: torch.Tensor) -> PassLoss:
+    """The loss over the label words, with nothing to drop out."""
+    loss = LOSSES["label_words"]
 
-    Attributes:
-        rows: their places among all rows of the step, on the CPU [n].
-        seeds: with dropout, what the masks of this pass depend on.
-    """
+    def losses(
+        batch: Encoded, prompts: Prompts, owner: torch.Tensor, part: Pass | None
+    ) -> torch.Tensor:
+        del part
+        return loss(backbone, batch, label_ids, prompts, owner)
 
-    rows: torch.Tensor
-    seeds: tuple[int, ...] | None = None
+    return losses
 
 
 class StackLoss:
@@ -98,7 +98,7 @@ class StackLoss:
             spare: of these, padding; likewise.
         """
         if not self._weights:
-            yield from map(Pass, length_batches(lengths, budget, spare))
+            yield from by_length(lengths, budget, spare)
         every = torch.arange(len(lengths)).view(len(self._seeds), -1)
         for places in self._weights.values():
             yield Pass(every[places].flatten(), tuple(self._seeds[place] for place in places))
@@ -108,7 +108,7 @@ class StackLoss:
         backbone: Backbone,
         batch: Encoded,
         label_ids: torch.Tensor,
-        prompts: torch.Tensor,
+        prompts: Prompts,
         owner: torch.Tensor,
         seeds: tuple[int, ...] | None = None,
         moment: tuple[object, ...] = (),
@@ -119,7 +119,7 @@ class StackLoss:
             backbone: the model.
             batch: the rows.
             label_ids: [C].
-            prompts: [P, m, d].
+            prompts: [P, m, d], or what the model remembers of them.
             owner: index into ``prompts`` of each row's prompt [n].
             seeds: of the pass.
             moment: what dropout masks depend on besides the seeds: the model's key and the step.

@@ -34,6 +34,7 @@ def whole_vocabulary(patch: Patch) -> None:
         logits = model.family.model(inputs_embeds=embeds, attention_mask=mask).logits
         return logits[every, batch.answers][:, label_ids]
 
+    patch.setattr(Backbone, "begin_alike", lambda *_: False)
     patch.setattr(Backbone, "row_logits", row_logits)
 
 

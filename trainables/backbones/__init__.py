@@ -1,7 +1,16 @@
 """Frozen language models behind one interface: prompt vectors in, label-word logits out."""
 
-from trainables.backbones.base import Backbone
+from trainables.backbones.base import Backbone, Prompts, Remembered
 from trainables.backbones.loading import load_backbone, load_reader
 from trainables.backbones.reader import Encoded, Layout, Reader
 
-__all__ = ["Backbone", "Encoded", "Layout", "Reader", "load_backbone", "load_reader"]
+__all__ = [
+    "Backbone",
+    "Encoded",
+    "Layout",
+    "Prompts",
+    "Reader",
+    "Remembered",
+    "load_backbone",
+    "load_reader",
+]

@@ -5,6 +5,7 @@ Shapes: R prompts (replicas), m prompt tokens, d embedding width, N rows, L toke
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +16,21 @@ from trainables.memory import in_passes
 from trainables.passes import bucket, pass_end, spare_tokens
 from trainables.precision import FLOAT32
 from trainables.texts import Text
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """Prompts that a causal model has read, with the tokens that every row has before them.
+
+    Attributes:
+        past: keys and values of every layer [R, layers, 2, K, P, w].
+    """
+
+    past: torch.Tensor
+
+
+Prompts = torch.Tensor | Remembered
+"""Prompt vectors [R, m, d], or what a model remembers of them."""
 
 TOKEN_BUDGET = 8192
 """Tokens a forward pass in evaluation; larger batches gain nothing on a CPU."""
@@ -90,7 +106,7 @@ class Backbone(Reader):
         self,
         batch: Encoded,
         label_ids: torch.Tensor | None,
-        prompts: torch.Tensor | None = None,
+        prompts: Prompts | None = None,
         owner: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Label-word logits of every row, each behind the prompt it belongs to.
@@ -100,24 +116,43 @@ class Backbone(Reader):
         Args:
             batch: N rows.
             label_ids: [C], or None for the V usable rows of the vocabulary.
-            prompts: [R, m, d], or None for rows without prompt.
+            prompts: [R, m, d], or what :meth:`remember` gives of them, or None for rows without
+                prompt.
             owner: [N], index into ``prompts`` of each row's prompt.
 
         Returns:
             [N, C], or [N, V].
         """
-        shared = batch.begin is not None and not self.family.model.training
         if prompts is None or owner is None:
             states = self._states(batch)
-        elif shared and isinstance(self.family, CausalFamily):
-            begin = self._table[batch.ids[:1, : batch.begin]].expand(len(prompts), -1, -1)
-            prefix = torch.cat([begin, prompts], dim=1).to(self.dtype)
-            start = prefix.shape[1]
-            rest = self._table[batch.ids[:, start:]].to(self.dtype)
-            states = self.family.answer_states_behind(prefix, owner, rest, batch.answers - start)
+        elif isinstance(prompts, Remembered):
+            states = self._states_behind(batch, prompts, owner)
+        elif self.begin_alike(batch) and not self.family.model.training:
+            states = self._states_behind(batch, self.remember(batch, prompts), owner)
         else:
             states = self._states(batch, prompts[owner])
         return self.head_logits(states, label_ids)
+
+    def begin_alike(self, data: Encoded) -> bool:
+        """Whether rows of one prompt begin alike, and this is a causal model: it can be shared."""
+        return data.begin is not None and isinstance(self.family, CausalFamily)
+
+    def remember(self, data: Encoded, prompts: torch.Tensor) -> Remembered:
+        """Read prompts [R, m, d] once for all rows of ``data``; only if these begin alike."""
+        assert isinstance(self.family, CausalFamily)
+        begin = self._table[data.ids[:1, : data.begin]].expand(len(prompts), -1, -1)
+        prefix = torch.cat([begin, prompts], dim=1)
+        return Remembered(self.family.remember(prefix.to(self.dtype)))
+
+    def _states_behind(
+        self, batch: Encoded, prompts: Remembered, owner: torch.Tensor
+    ) -> torch.Tensor:
+        """Last hidden states [N, h] at the answers of rows that begin with what was remembered."""
+        assert isinstance(self.family, CausalFamily)
+        start = prompts.past.shape[-2]
+        past = prompts.past.index_select(0, owner).to(self.dtype)
+        rest = self._table[batch.ids[:, start:]].to(self.dtype)
+        return self.family.answer_states_behind(past, rest, batch.answers - start)
 
     def head_logits(
         self, states: torch.Tensor, label_ids: torch.Tensor | None = None

@@ -150,47 +150,54 @@ class CausalFamily(Family):
         """No key-value cache: nothing is generated."""
         return {"use_cache": False}
 
-    def answer_states_behind(
-        self,
-        prefix: torch.Tensor,
-        owner: torch.Tensor,
-        embeds: torch.Tensor,
-        answers: torch.Tensor,
-    ) -> torch.Tensor:
-        """As :meth:`answer_states`, for rows that begin alike: each prefix is read only once.
+    def remember(self, prefix: torch.Tensor) -> torch.Tensor:
+        """Keys and values of what rows begin with, read once for all of them.
 
-        A causal model's states of a prefix do not depend on what follows, so rows of the same
-        prompt share its keys and values.
+        A causal model's states of a prefix do not depend on what follows.
 
         Args:
-            prefix: what rows begin with [R, P, d].
-            owner: index of each row's prefix [N].
+            prefix: embeddings [R, P, d].
+
+        Returns:
+            Of each layer, keys and values: [R, layers, 2, K, P, w].
+        """
+        cache = DynamicCache(config=self.config)
+        self.model.base_model(
+            inputs_embeds=prefix,
+            position_ids=torch.arange(prefix.shape[1], device=prefix.device)[None, :],
+            past_key_values=cache,
+            use_cache=True,
+        )
+        layers = [torch.stack([layer.keys, layer.values], dim=1) for layer in cache.layers]
+        return torch.stack(layers, dim=1)
+
+    def answer_states_behind(
+        self, past: torch.Tensor, embeds: torch.Tensor, answers: torch.Tensor
+    ) -> torch.Tensor:
+        """As :meth:`answer_states`, for the rest of rows whose beginning is remembered.
+
+        Args:
+            past: of each row what :meth:`remember` gives [N, layers, 2, K, P, w].
             embeds: the rest of each row [N, L, d], at least one token.
             answers: index of the wanted position, counted from the start of the rest [N].
 
         Returns:
             [N, h].
         """
-        start = prefix.shape[1]
-        positions = torch.arange(start + embeds.shape[1], device=embeds.device)[None, :]
+        start, length = past.shape[-2], embeds.shape[1]
         cache = DynamicCache(config=self.config)
-        self.model.base_model(
-            inputs_embeds=prefix,
-            position_ids=positions[:, :start],
-            past_key_values=cache,
-            use_cache=True,
-        )
-        for layer in cache.layers:
-            layer.keys = layer.keys.index_select(0, owner)
-            layer.values = layer.values.index_select(0, owner)
-        last = cache.layers[-1]
+        for layer, kept in zip(cache.layers, past.unbind(1), strict=True):
+            keys, values = kept.unbind(1)
+            layer.lazy_initialization(keys, values)
+            layer.keys, layer.values = keys, values  # ``update`` would copy them
         if self.layers() is not None:
-            keys = self._visible(positions.shape[1], None, answers + start)
+            keys = self._visible(start + length, None, answers + start)
+            last = cache.layers[-1]
             self.focus = Focus(answers, keys, (last.keys, last.values))
         try:
             states: torch.Tensor = self.model.base_model(
                 inputs_embeds=embeds,
-                position_ids=positions[:, start:],
+                position_ids=torch.arange(start, start + length, device=embeds.device)[None, :],
                 past_key_values=cache,
                 use_cache=True,
             ).last_hidden_state

@@ -13,14 +13,15 @@ from typing import Any, Protocol
 import torch
 
 from trainables.errors import InputError
+from trainables.gradient import PassGradient
 from trainables.hard.fluency import check_fluency, fluency_loss
 from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Reading, Rungs
 from trainables.hard.projection import Projection
 from trainables.hard.random_words import random_prompts
 from trainables.hard.referee import source_referee
-from trainables.losses import LOSSES
+from trainables.losses import rows_behind
 from trainables.memory import in_passes
-from trainables.passes import length_batches, pass_tokens, spare_tokens
+from trainables.passes import pass_tokens
 from trainables.settings.descent import DescentSettings
 from trainables.soft import batch_order
 
@@ -165,10 +166,11 @@ class _Batches:
     ) -> None:
         self.source = source
         self.weight = settings.fluency
-        # On the CPU, where the length of a batch is known without waiting for a GPU.
-        self.train = source.train.to("cpu")
+        self.passes = PassGradient(
+            source.backbone, source.train, rows_behind(source.backbone, source.label_ids)
+        )
         seeds = [replica.seed for replica in replicas]
-        orders = {seed: batch_order(len(self.train), settings, seed) for seed in set(seeds)}
+        orders = {seed: batch_order(len(source.train), settings, seed) for seed in set(seeds)}
         self.order = torch.stack([orders[seed] for seed in seeds], dim=1)
 
     def gradient(
@@ -182,11 +184,11 @@ class _Batches:
         backbone, device = self.source.backbone, rows.device
         examples = self.order[step - 1]
         replicas, size = examples.shape
-        flat, owner = examples.flatten(), torch.arange(replicas).repeat_interleave(size)
+        flat, shares = examples.flatten(), torch.full((examples.numel(),), 1.0 / size)
         most = pass_tokens(backbone.device)
 
         def read(budget: int) -> tuple[torch.Tensor, torch.Tensor]:
-            return self._read(flat, owner, rows, size, budget)
+            return self.passes(rows, flat, shares, budget)
 
         losses, gradient = in_passes(("gradient", backbone.alias, device.type), most, read)
         loss = losses.view(replicas, size).mean(1)
@@ -204,23 +206,6 @@ class _Batches:
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with the replicas ``rows``."""
         self.order = self.order[:, rows]
-
-    def _read(
-        self, flat: torch.Tensor, owner: torch.Tensor, rows: torch.Tensor, size: int, budget: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Losses [R·B] of examples behind their owners' prompts, and the gradient [R, m, d]."""
-        backbone, device = self.source.backbone, rows.device
-        losses = torch.empty(len(flat), device=device)
-        gradient = torch.zeros_like(rows)
-        for part in length_batches(self.train.lengths[flat], budget, spare_tokens(backbone.device)):
-            used, own = owner[part].unique(return_inverse=True)
-            used, own = used.to(device), own.to(device)
-            point = rows[used].requires_grad_()
-            batch = self.train.take(flat[part]).to(backbone.device)
-            each = LOSSES["label_words"](backbone, batch, self.source.label_ids, point, own)
-            gradient[used] += torch.autograd.grad(each.sum() / size, point)[0]
-            losses[part.to(device)] = each.detach()
-        return losses, gradient
 
 
 class _Record:

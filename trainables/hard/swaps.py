@@ -17,12 +17,13 @@ import torch
 import torch.nn.functional as F
 
 from trainables.errors import InputError
+from trainables.gradient import PassGradient
 from trainables.hard.juror import Juror
 from trainables.hard.problem import HardFound, HardReplica, Progress, Reading, Rungs
 from trainables.hard.random_words import random_prompts
 from trainables.hard.referee import Referee
+from trainables.losses import rows_behind
 from trainables.memory import in_passes
-from trainables.passes import length_batches, spare_tokens
 from trainables.prompts import seeded
 from trainables.settings.autoprompt import AutoPromptSettings
 from trainables.soft import batch_order
@@ -129,28 +130,13 @@ def prompt_gradient(source: Reading, ids: torch.Tensor, rows: torch.Tensor) -> t
         ids: prompts [R, m].
         rows: training examples of each replica [R, B].
     """
-    key = ("gradient", source.backbone.alias, str(source.backbone.device))
-    return in_passes(key, GRADIENT_TOKENS, lambda tokens: _gradient(source, ids, rows, tokens))
-
-
-def _gradient(source: Reading, ids: torch.Tensor, rows: torch.Tensor, tokens: int) -> torch.Tensor:
-    """:func:`prompt_gradient` in passes of so many tokens."""
-    backbone, train = source.backbone, source.train
-    device = backbone.device
-    vectors = backbone.embeddings[ids.to(device)].float()
-    total = torch.zeros_like(vectors)
-    replicas, count = rows.shape
-    owner = torch.arange(replicas).repeat_interleave(count)
+    backbone = source.backbone
+    key = ("gradient", backbone.alias, str(backbone.device))
+    vectors = backbone.embeddings[ids.to(backbone.device)].float()
+    shares = torch.full((rows.numel(),), 1.0 / rows.shape[1])
+    passes = PassGradient(backbone, source.train, rows_behind(backbone, source.label_ids))
     flat = rows.flatten()
-    for part in length_batches(train.lengths.cpu()[flat], tokens, spare_tokens(device)):
-        used, own = owner[part].unique(return_inverse=True)
-        used, own = used.to(device), own.to(device)
-        point = vectors[used].requires_grad_()
-        batch = train.take(flat[part].to(device))
-        logits = backbone.row_logits(batch, source.label_ids, point, own)
-        loss = F.cross_entropy(logits, batch.gold, reduction="sum") / count
-        total[used] += torch.autograd.grad(loss, point)[0]
-    return total
+    return in_passes(key, GRADIENT_TOKENS, lambda budget: passes(vectors, flat, shares, budget)[1])
 
 
 def propose(

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from tests.trainables.hard.literal import literal_pez
 from tests.trainables.hard.problems import of_replica, problem, replicas_on, spy, walk, words
+from trainables import losses
 from trainables.errors import InputError
 from trainables.hard import descent, pez
 from trainables.hard.descent import _Batches, evaluation_steps
@@ -181,7 +182,7 @@ def test_the_best_prompt_is_found(length: int, state: str, least: int) -> None:
 
 def poisoned(monkeypatch: pytest.MonkeyPatch, victim: int, call: int, value: float) -> None:
     """Multiplies the loss of one replica by ``value`` from a certain step on."""
-    real: Callable[..., torch.Tensor] = descent.LOSSES["label_words"]
+    real: Callable[..., torch.Tensor] = losses.LOSSES["label_words"]
     calls = 0
 
     def loss(*args: Any) -> torch.Tensor:
@@ -191,7 +192,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, victim: int, call: int, value: flo
         factor = torch.where((args[-1] == victim) & (calls >= call), value, 1.0)
         return each * factor
 
-    monkeypatch.setitem(descent.LOSSES, "label_words", loss)
+    monkeypatch.setitem(losses.LOSSES, "label_words", loss)
 
 
 @pytest.mark.parametrize("step", [1, 7])
