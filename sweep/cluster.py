@@ -112,40 +112,55 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Path]:
     # The runner tells what matters; Ray's own lines would tear the progress line.
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     # Workers set torch's threads themselves; this is for the other libraries.
-    environment = {"env_vars": worker_environment(max(1, int(resources.cpu or 1)))}
-    common: dict[str, Any] = {
-        "runtime_env": environment,
-        "configure_logging": False,
-        "log_to_driver": False,
-    }
+    environment = worker_environment(max(1, int(resources.cpu or 1)))
     with scratch_folder() as folder:
         try:
             if address is None:
-                _start_local(common, folder)
+                _start_local(environment, folder)
                 check_resources(share_of(resources), ray.cluster_resources())
             else:
-                _connect(common, address)
+                _connect(environment, address)
             yield folder
         finally:
             ray.shutdown()
 
 
-def _start_local(common: Mapping[str, Any], folder: Path) -> None:
+_COMMON: dict[str, Any] = {"configure_logging": False, "log_to_driver": False}
+
+
+@contextmanager
+def _variables(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for what is started within."""
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _start_local(environment: Mapping[str, str], folder: Path) -> None:
     import ray
 
     try:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _temp_dir=str(folder / "ray"),
-            **common,
-        )
+        # Inherited, and not a runtime environment: for one, Ray would start its workers anew.
+        with _variables(environment):
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _temp_dir=str(folder / "ray"),
+                **_COMMON,
+            )
     except (RuntimeError, TimeoutError, ConnectionError) as error:
         raise RayLostError(f"Ray does not start: {_first_line(error)}") from error
 
 
-def _connect(common: Mapping[str, Any], address: str) -> None:
+def _connect(environment: Mapping[str, str], address: str) -> None:
     import ray
     from ray.exceptions import AuthenticationError
 
@@ -155,7 +170,7 @@ def _connect(common: Mapping[str, Any], address: str) -> None:
         shown = address if found == address else f"{address}, which is {found},"
         _knock(found)
         heard = True
-        ray.init(address=found, **common)
+        ray.init(address=found, runtime_env={"env_vars": dict(environment)}, **_COMMON)
     except (OSError, ValueError, OverflowError, RuntimeError, AuthenticationError) as error:
         if isinstance(error, AuthenticationError) or (heard and isinstance(error, OSError)):
             raise InputError(

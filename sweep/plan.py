@@ -23,6 +23,8 @@ PLANNERS: dict[str, type[Planner]] = {"soft": SoftPlanner, "hard": HardPlanner}
 MOST_CELLS = 1_000_000
 _TRAINING_ROWS = 8000
 """Training examples of a task whose size is not known: between MRPC's 3,700 and SST-2's 67,000."""
+_GOOD_PART = 1 / 8
+"""Of all work: with packs smaller than that, two or four workers end at about the same time."""
 _EVALUATION = 10
 """Steps that evaluating one cell is worth: some 300 texts forwards against 8 forwards and back."""
 
@@ -184,10 +186,17 @@ def running_order(packs: Iterable[Pack]) -> list[Pack]:
     reference rows, against which everything is measured, are there early; then the joint tunings,
     the costly ones first and those of the same models side by side (they are in memory then),
     in the spec's order of tasks.
+
+    Tunings that are a good part of all work come before everything else: begun last, one of them
+    would run when the other workers have nothing left to do.
     """
+    packs = list(packs)
+    much = _GOOD_PART * sum(map(cost, packs))
 
     def rank(pack: Pack) -> tuple[Any, ...]:
         stage = 1 if pack.kind == "transfer" else 0 if len(pack.sources) == 1 else 2
+        if stage != 1 and cost(pack) >= much:
+            stage = -1
         return (stage, -cost(pack), pack.sources)
 
     return sorted(packs, key=rank)

@@ -12,7 +12,7 @@ from sweep.desk import Desk
 from sweep.ledger import Ledger
 from sweep.plan import Plan
 from sweep.testing.tabulated import run_tabulated
-from tests.sweep.samples import plan_of, relaxed
+from tests.sweep.samples import paper_shaped, plan_of, relaxed
 from trainables.cells import Cell, Pack
 
 
@@ -63,12 +63,15 @@ def test_a_pack_waits_for_its_inputs() -> None:
 
 
 def test_transfers_go_before_joint_tunings_once_they_are_ready() -> None:
-    agenda = Agenda(plan_of().packs, set(), Refused())
+    """In a sweep of so many packs that none is a good part of all work."""
+    agenda = Agenda(paper_shaped().packs, set(), Refused())
     kinds = []
     while (pack := agenda.next_pack()) is not None:
         kinds.append((pack.kind, len(pack.sources)))
         agenda.close(pack.id, _ids(pack), [])
-    assert kinds == [("tune", 1), ("tune", 1), ("transfer", 0), ("tune", 2)]
+    order = [("tune", 1), ("transfer", 0), ("tune", 2)]
+    assert set(kinds) == set(order)
+    assert kinds == sorted(kinds, key=order.index)
 
 
 def test_cells_of_failed_inputs_are_refused_and_the_others_run() -> None:
@@ -80,7 +83,8 @@ def test_cells_of_failed_inputs_are_refused_and_the_others_run() -> None:
     assert second is not None
     agenda.close(first.id, [], [(name, "no luck") for name in _ids(first)])
     agenda.close(second.id, _ids(second), [])
-    transfer = agenda.next_pack()
+    joint, transfer = agenda.next_pack(), agenda.next_pack()
+    assert joint is not None
     assert transfer is not None
     assert {plan.by_id[name].sources for name in refused} == {("A",), ("A", "B")}
     assert all("no luck" in reason for reason in refused.values())

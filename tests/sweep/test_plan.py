@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweep.plan import Plan, cost, make_plan, running_order
+from sweep.schedule import would_take
 from sweep.spec import load_spec, parse_spec
 from sweep.testing.tabulated import find_model, find_task
 from tests.sweep.samples import content, paper_shaped, plan_of, relaxed
@@ -364,6 +365,20 @@ def test_the_order_starts_with_what_others_wait_for() -> None:
     assert [cost(pack) for pack in joint] == sorted(map(cost, joint), reverse=True)
     changes = sum(a.sources != b.sources for a, b in pairwise(joint))
     assert changes == 9
+
+
+def test_large_packs_are_not_begun_last() -> None:
+    """Two large joint tunings beside many small packs: two workers end together."""
+    weights = [0, 0.1, 0.3, 0.5, 0.9]
+    plan = plan_of(tasks=["mini/reviews", "mini/topics"], methods={"soft": {"lambda": weights}})
+    packs = running_order(plan.packs)
+    whole = sum(map(cost, packs))
+    large = [pack for pack in packs if cost(pack) * 8 >= whole and pack.kind != "transfer"]
+    assert packs[: len(large)] == large
+    assert {len(pack.sources) for pack in large} == {2}
+    assert len(large) < len(packs) / 2
+    schedule = would_take(packs, (), 2, lambda pack: float(cost(pack)))
+    assert schedule.utilisation > 0.9
 
 
 # Names.
