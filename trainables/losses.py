@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from trainables.backbones import Backbone, Encoded, Prompts
 from trainables.gradient import PassLoss
-from trainables.passes import Pass, by_length
+from trainables.passes import Pass, by_length, length_batches
 from trainables.prompts import seeded
 
 
@@ -58,12 +58,12 @@ def rows_behind(backbone: Backbone, label_ids: torch.Tensor) -> PassLoss:
 class StackLoss:
     """The task's loss of every row of a stack of R replicas, with dropout if asked for.
 
-    Rows of like length pass the model together. With dropout the passes are others, as masks are
-    paired between replicas of one seed: the replicas of one weight λ pass together, one pass a
-    weight, and before each pass the generator is set anew from the seeds in it, the model and the
-    step. So rows of one seed and example meet the same masks under every λ, and under λ = 0 in a
-    stack of that source alone, wherever the passes hold the same seeds. Beside other seeds a
-    replica has other masks: with dropout it does not get bit by bit what it would get alone.
+    Rows of like length pass the model together, with dropout only those of one weight λ, as masks
+    are paired between replicas of one seed: before each pass the generator is set anew from the
+    seeds of that weight, the number of the pass among its passes, the model and the step. So rows
+    of one seed and example meet the same masks under every λ, and under λ = 0 in a stack of that
+    source alone, wherever the weights have the same seeds. Beside other seeds a replica has other
+    masks: with dropout it does not get bit by bit what it would get alone.
 
     Attributes:
         dropout: whether there is any.
@@ -94,14 +94,18 @@ class StackLoss:
         Args:
             lengths: of R · B rows, those of replica 0, then those of replica 1, and so on; on the
                 CPU.
-            budget: tokens of a pass, which those with dropout may exceed.
-            spare: of these, padding; likewise.
+            budget: tokens of a pass.
+            spare: of these, padding.
         """
         if not self._weights:
             yield from by_length(lengths, budget, spare)
         every = torch.arange(len(lengths)).view(len(self._seeds), -1)
         for places in self._weights.values():
-            yield Pass(every[places].flatten(), tuple(self._seeds[place] for place in places))
+            rows = every[places].flatten()
+            seeds = tuple(self._seeds[place] for place in places)
+            # The same rows under every weight, hence the same passes.
+            for number, part in enumerate(length_batches(lengths[rows], budget, spare)):
+                yield Pass(rows[part], (*seeds, number))
 
     def __call__(
         self,
@@ -110,7 +114,7 @@ class StackLoss:
         label_ids: torch.Tensor,
         prompts: Prompts,
         owner: torch.Tensor,
-        seeds: tuple[int, ...] | None = None,
+        masks: tuple[int, ...] | None = None,
         moment: tuple[object, ...] = (),
     ) -> torch.Tensor:
         """Loss [n] of the rows of one pass.
@@ -121,12 +125,12 @@ class StackLoss:
             label_ids: [C].
             prompts: [P, m, d], or what the model remembers of them.
             owner: index into ``prompts`` of each row's prompt [n].
-            seeds: of the pass.
-            moment: what dropout masks depend on besides the seeds: the model's key and the step.
+            masks: of the pass.
+            moment: what masks depend on besides: the model's key and the step.
         """
-        if seeds is None:
+        if masks is None:
             return self._loss(backbone, batch, label_ids, prompts, owner)
-        number = seeded("dropout", *moment, *seeds).initial_seed()
+        number = seeded("dropout", *moment, *masks).initial_seed()
         with _randomness(backbone.device, number), backbone.dropout():
             return self._loss(backbone, batch, label_ids, prompts, owner)
 

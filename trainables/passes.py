@@ -72,11 +72,11 @@ class Pass:
 
     Attributes:
         rows: their places among all rows of the step, on the CPU [n].
-        seeds: with dropout, what the masks of this pass depend on.
+        masks: with dropout, numbers that the masks of this pass depend on.
     """
 
     rows: torch.Tensor
-    seeds: tuple[int, ...] | None = None
+    masks: tuple[int, ...] | None = None
 
 
 def by_length(lengths: torch.Tensor, budget: int, spare: int) -> Iterator[Pass]:

@@ -80,6 +80,6 @@ class TaskGradient:
     def _rows(
         self, batch: Encoded, prompts: Prompts, owner: torch.Tensor, part: Pass | None
     ) -> torch.Tensor:
-        source, seeds = self._source, None if part is None else part.seeds
+        source, masks = self._source, None if part is None else part.masks
         moment = (source.key, self._step)
-        return self._loss(source.backbone, batch, source.label_ids, prompts, owner, seeds, moment)
+        return self._loss(source.backbone, batch, source.label_ids, prompts, owner, masks, moment)

@@ -33,8 +33,7 @@ def replicas_that_fit(sources: Sequence[Source], settings: SoftSettings, most: i
 
     One step with one replica and one with two are run, once per models and batch shape in this
     process, on the longest examples: a stack never holds more than they say. Where a full pass
-    fits, so does any number: rows beyond it take another pass. (With dropout a pass holds all
-    replicas of a weight, however many.)
+    fits, so does any number: rows beyond it take another pass.
 
     Args:
         sources: the backbones with the task.
@@ -57,7 +56,7 @@ def replicas_that_fit(sources: Sequence[Source], settings: SoftSettings, most: i
     fit = max(1, 1 + int((room - first) // further))
     longest = max(int(source.lengths.max()) for source in sources)
     full = pass_tokens(device) / (settings.batch_size * longest)
-    return most if fit > full and not settings.dropout else min(most, fit)
+    return most if fit > full else min(most, fit)
 
 
 def step_bytes(sources: Sequence[Source], settings: SoftSettings, replicas: int) -> int:
