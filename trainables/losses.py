@@ -92,13 +92,14 @@ class StackLoss:
         """All rows of a step, pass by pass.
 
         Args:
-            lengths: of R · B rows, those of replica 0, then those of replica 1, and so on; on the
-                CPU.
+            lengths: of R · B rows, those of replica 0, then those of replica 1, and so on (without
+                dropout also of some of the replicas); on the CPU.
             budget: tokens of a pass.
             spare: of these, padding.
         """
-        if not self._weights:
+        if not self.dropout:
             yield from by_length(lengths, budget, spare)
+            return
         every = torch.arange(len(lengths)).view(len(self._seeds), -1)
         for places in self._weights.values():
             rows = every[places].flatten()

@@ -11,6 +11,7 @@ from tests.trainables.test_soft import LAST_ONLY, SETTINGS, TEXTS, grams_of, sou
 from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
 from trainables.backbones import Backbone, Encoded, Layout
 from trainables.losses import StackLoss
+from trainables.passes import PASS_TOKENS
 from trainables.soft import Replica, tune
 
 WORDS = ["bad", "good"]
@@ -165,8 +166,12 @@ def test_each_row_is_in_one_pass() -> None:
 DROPPING = replace(LAST_ONLY, dropout=True)
 
 
-def test_weights_of_one_seed_meet_the_same_masks() -> None:
+@pytest.mark.parametrize("budget", [24, 10_000])
+def test_weights_of_one_seed_meet_the_same_masks(
+    budget: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """λ that differ by nothing worth speaking of end alike only if their masks are the same."""
+    monkeypatch.setitem(PASS_TOKENS, "cpu", budget)
     sources = [source("bert"), source("gpt2")]
     grams, _ = grams_of(sources)
     stack = [Replica(seed, weight) for weight in (0.0, 1e-7) for seed in (1, 0)]
