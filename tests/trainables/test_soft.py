@@ -120,7 +120,9 @@ def test_training_is_a_literal_reading_of_equations_4_to_9(weight: float | None)
     assert (got.prompts[0][0] - start).abs().max() > 0.05, "training must move the prompt"
 
 
-def test_stacked_equals_alone() -> None:
+@pytest.mark.parametrize("budget", [24, 10_000])
+def test_stacked_equals_alone(budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PASS_TOKENS, "cpu", budget)
     sources = [source("roberta"), source("llama")]
     grams, _ = grams_of(sources)
     replicas = [Replica(seed, weight) for seed in (0, 1) for weight in (0.0, 0.5, None)]
