@@ -49,8 +49,10 @@ def stacking(seeds: int = 3, steps: int = 3, rounds: int = 2) -> list[Finding | 
     times, given = race(rounds, {"ours": stacked, "alone": alone})
     for mine, theirs in zip(given["ours"], given["alone"], strict=True):
         torch.testing.assert_close(mine, theirs, atol=0.01, rtol=0)
-    rows = [batch_order(len(sources[0].train), settings, one.seed) for one in replicas]
-    flops = sum(tuning_flops(one, settings.prompt_length, part) for one in sources for part in rows)
+    rows = torch.cat(
+        [batch_order(len(sources[0].train), settings, one.seed).flatten() for one in replicas]
+    )
+    flops = sum(tuning_flops(one, settings.prompt_length, rows) for one in sources)
     return [
         Finding(
             claim=f"Tune {len(replicas)} prompts jointly on {' + '.join(MODELS)}, stacked",

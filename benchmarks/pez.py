@@ -75,8 +75,8 @@ def measure(load: Load) -> list[Finding | Skipped]:
     times, given = race(load.rounds, {"ours": ours, "loop": loop})
     share = same_words(given["ours"][: load.alone], given["loop"])
     steps = load.prompts * load.steps
-    rows = [batch_order(len(one.train), settings, each.seed) for each in replicas]
-    flops = sum(tuning_flops(one, settings.prompt_length, part) for part in rows)
+    rows = [batch_order(len(one.train), settings, each.seed).flatten() for each in replicas]
+    flops = tuning_flops(one, settings.prompt_length, torch.cat(rows))
     flops += 2 * steps * settings.prompt_length * len(allowed) * one.backbone.width
     return [
         Finding(

@@ -205,11 +205,12 @@ class _Contest:
 
     def flops(self) -> int:
         """Operations that the whole stack's training needs."""
+        seeds = [replica.seed for replica in self.load.replicas]
         found = 0
         for one in self.sources:
-            for replica in self.load.replicas:
-                rows = batch_order(len(one.train), self.settings, replica.seed)
-                found += tuning_flops(one, self.settings.prompt_length, rows, self.load.loss)
+            rows = [batch_order(len(one.train), self.settings, seed).flatten() for seed in seeds]
+            length = self.settings.prompt_length
+            found += tuning_flops(one, length, torch.cat(rows), self.load.loss)
         return found
 
     def tokens_a_row(self) -> float:

@@ -25,7 +25,7 @@ BOUNDS = {
     "tuning, FLOPs by ideal": Bound(
         0.80,
         "of the last layer only keys and values of all tokens, of the head only the answer and the"
-        " label words; prompts of causal models are read once a pass; padding is small",
+        " label words; prompts of a causal model are read twice a step; padding is small",
     ),
     "PEZ, FLOPs by ideal": Bound(
         0.95, "the same, and the nearest of 2,000 words for each prompt token: 0.15 on this model"
