@@ -7,6 +7,7 @@ import pytest
 
 from analysis.bootstrap import crossed_interval, crossed_intervals, draw_counts
 from tests.analysis.planted import Planted, planted
+from tests.pace import slowness
 
 SIMULATIONS = 200
 TOLERANCE = 0.04
@@ -121,4 +122,5 @@ def test_many_rows_take_seconds() -> None:
     start = time.process_time()
     crossed_interval(table, "difference", replicates=2000)
     assert len(table) > 99_000
-    assert time.process_time() - start < 10
+    spent = time.process_time() - start
+    assert spent < 10 * slowness()

@@ -27,6 +27,7 @@ from analysis.stability import NUMBERS, chosen_rows, leave_one_out, soft_numbers
 from analysis.variance import variance_shares
 from tests.analysis.builder import Design, Hard, build
 from tests.analysis.planted import ledger
+from tests.pace import slowness
 
 
 @pytest.fixture(scope="module")
@@ -199,4 +200,5 @@ def test_many_rows_take_seconds() -> None:
     start = time.process_time()
     dependence_section(frame)
     assert len(frame) > 99_000
-    assert time.process_time() - start < 40
+    spent = time.process_time() - start
+    assert spent < 40 * slowness()

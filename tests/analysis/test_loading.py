@@ -12,6 +12,7 @@ from analysis.columns import DICTIONARY, markdown, typed
 from analysis.results import COLUMNS, export
 from analysis.results import load as read_ledger
 from tests.analysis.builder import Design, Hard, build
+from tests.pace import slowness
 from trainables.errors import InputError
 
 
@@ -73,7 +74,8 @@ def test_100_000_rows_load_in_seconds(folder):
     many.to_parquet(folder / "results.parquet", index=False)
     began = time.process_time()
     assert len(load(folder)) == 100_000
-    assert time.process_time() - began < 8
+    spent = time.process_time() - began
+    assert spent < 8 * slowness()
 
 
 def test_every_column_is_in_the_dictionary_with_its_type(folder):

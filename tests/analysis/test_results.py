@@ -10,6 +10,7 @@ import pytest
 
 from analysis.results import COLUMNS, export, load, read, weight_label, weight_rank
 from tests.analysis.builder import Design, build, cells_of, fail, record_of, score_of, write_record
+from tests.pace import slowness
 from trainables.errors import InputError
 
 SMALL = Design(sources=("ant", "bee"), tasks=("mini/a",), weights=(0.0, 0.3), seeds=(0, 1))
@@ -184,7 +185,8 @@ def test_5000_records_load_in_two_seconds(tmp_path):
     assert len(cells) > 5000
     began = time.process_time()
     frame = load(tmp_path)
-    assert time.process_time() - began < 2.0
+    spent = time.process_time() - began
+    assert spent < 2.0 * slowness()
     assert len(frame) == len(cells)
 
 

@@ -9,6 +9,7 @@ from analysis.membership import membership
 from analysis.shapley import shapley_shares
 from analysis.variance import REST, design_fill, variance_shares
 from tests.analysis.planted import Planted, planted
+from tests.pace import slowness
 
 SIMULATIONS, TOLERANCE = 200, 0.04
 MAINS = ("source", "pair", "task", "target", "seed")
@@ -226,4 +227,5 @@ def test_many_rows_take_seconds() -> None:
     table = planted(Planted(models=20, tasks=21, targets=5, seeds=5), rng)
     start = time.process_time()
     variance_shares(table, "difference", replicates=100)
-    assert time.process_time() - start < 20
+    spent = time.process_time() - start
+    assert spent < 20 * slowness()

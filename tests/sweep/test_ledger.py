@@ -16,6 +16,7 @@ from sweep.folder import bind, check_binding, read_meta
 from sweep.ledger import Ledger
 from sweep.plan import Plan
 from sweep.testing.tabulated import tabulated_prompt, tabulated_result
+from tests.pace import slowness
 from tests.sweep.samples import plan_of, relaxed
 from trainables.cells import Cell
 from trainables.errors import InputError
@@ -343,7 +344,8 @@ def test_hundreds_of_records_are_read_quickly(tmp_path: Path) -> None:
     fill(ledger, cells)
     began = time.process_time()
     assert len(Ledger(tmp_path).done_ids()) == len(cells)
-    assert time.process_time() - began < 0.4
+    spent = time.process_time() - began
+    assert spent < 0.4 * slowness()
 
 
 # The folder.

@@ -11,6 +11,7 @@ from sweep.plan import Plan, cost, make_plan, running_order
 from sweep.schedule import would_take
 from sweep.spec import load_spec, parse_spec
 from sweep.testing.tabulated import find_model, find_task
+from tests.pace import slowness
 from tests.sweep.samples import content, paper_shaped, plan_of, relaxed
 from trainables.cells import Cell, ModelRef, Pack
 from trainables.errors import InputError
@@ -193,7 +194,8 @@ def test_too_many_cells_are_refused_at_once() -> None:
     began = time.perf_counter()
     with pytest.raises(InputError, match="allowed: 1000000 at most"):
         plan_of(sources=[f"M{number}" for number in range(300)], seeds=1000)
-    assert time.perf_counter() - began < 2
+    spent = time.perf_counter() - began
+    assert spent < 2 * slowness()
 
 
 def test_ten_thousand_cells_in_two_seconds() -> None:
