@@ -89,6 +89,8 @@ def test_a_node_that_dies_on_the_way(
 
         def kill_one() -> None:
             wait_for(lambda: len(list(records.glob("??/*.json"))) >= 10, 60)
+            begun = len(notes(faults))
+            wait_for(lambda: len(notes(faults)) > begun, 60)  # it has all of its pack before it
             busy = notes(faults)[-1]["node"]
             (node,) = (node for node in cluster.worker_nodes if node.node_id == busy)
             cluster.remove_node(node, allow_graceful=False)
