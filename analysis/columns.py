@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import hard_columns, results
+from analysis import hard_columns, records, results
 
 SWEEP = "sweep"
 """Column that tells several sweeps apart; there where more than one was asked for."""
 
-INTEGERS = (*results._INTEGERS, *hard_columns.INTEGERS)
+INTEGERS = (*results.INTEGERS, *hard_columns.INTEGERS)
 NUMBERS = (
-    *(*results._FLOATS, *hard_columns.FLOATS),
+    *(*results.FLOATS, *hard_columns.FLOATS),
     *("gain_over_empty", "gap_recovered", "gain_over_no_prompt"),
 )
 BOOLEANS = ("degenerate", "direct", *hard_columns.BOOLEANS)
-JSON = (*results._JSON, "ids", "inputs")
+JSON = (*records.JSON, "ids", "inputs")
 UNITS = {
     **{name: "0 to 1" for name in NUMBERS if "score" in name},
     **dict.fromkeys(("gain_over_empty", "gain_over_no_prompt"), "-1 to 1"),

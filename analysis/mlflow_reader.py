@@ -14,7 +14,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.columns import typed
-from analysis.results import COLUMNS, weight_label
+from analysis.records import weight_label
+from analysis.results import COLUMNS
 from trainables.errors import InputError
 from trainables.settings import family_of
 

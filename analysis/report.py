@@ -34,6 +34,7 @@ from analysis.figures import (
     weight_curves,
 )
 from analysis.forecasts import forecast_section
+from analysis.glossary import COMMON_WORDS, GLOSSARY
 from analysis.hard_report import HardReport, hard_report
 from analysis.headline import findings, moment, oracle_note, progress, similarity_note
 from analysis.layout import (
@@ -48,9 +49,9 @@ from analysis.layout import (
 )
 from analysis.pages import templates
 from analysis.published import beside_published, published_grids, published_sentence
+from analysis.records import Failure
 from analysis.results import (
     COLUMNS,
-    Failure,
     Sweep,
     export,
     finished_between,
@@ -80,42 +81,9 @@ from analysis.transfer_figures import (
     slope_chart,
     source_target_heatmap,
 )
-from trainables.calibration import CALIBRATIONS
-from trainables.ceiling import LEAST_GAP
 
 _SHOWN_CELLS = 6
 _SHOWN_REASONS = 30
-
-GLOSSARY = {
-    "Empty": "the model on the task's text alone, without any prompt.",
-    "Manual": "the model on the text with the task's hand-written template, no tuned prompt.",
-    "Constant": "always the most frequent class of the training split: the score that needs no "
-    "model.",
-    "Direct": "a prompt tuned on the target itself with the same settings and seeds: the ceiling "
-    "that a transfer is measured against, not a transfer.",
-    "Single": "a prompt tuned on one source model, carried over.",
-    "Baseline": "prompts tuned on each model of the source set independently (λ = 0), carried over "
-    "together.",
-    "Ours": "prompts tuned jointly on the source set with the alignment loss at weight λ (constant "
-    "or annealing), carried over together. λ is chosen per target and source set by the "
-    "{criterion}; the test split chooses nothing.",
-    "Independent, Joint": "the same tuned prompts, evaluated on the source models themselves.",
-    "Gap recovered": "(score − Empty) / (Direct − Empty) on the same task: 100 % is the ceiling, "
-    "0 % no better than Empty. Only where Direct is at least "
-    f"{100 * LEAST_GAP:g} points above Empty; a share of a smaller gap would be a share of noise.",
-    "Calibration": "a correction that needs no labels, the same for every row: "
-    + "; ".join(f"{item.title} subtracts {item.meaning}" for item in CALIBRATIONS.values())
-    + ". All other numbers of this report are uncalibrated, and so is the choice of λ.",
-    "Mean ± sd, n": "mean and sample standard deviation over n seeds, in points (100 times the "
-    "metric); – where there is one seed. References need no seed.",
-    "Bold": "in score tables the better of Baseline and Ours, nothing else; among differences, "
-    "intervals that exclude 0.",
-    "†": "more than half of the seeds predict a single class for the whole test split.",
-    "Similarity": "how well the carried-over prompt keeps its relative position among the common "
-    "words of both models (1 is perfect).",
-}
-_COMMON_WORDS = ("Empty", "Manual", "Constant", "Mean ± sd, n", "†")
-"""Words of the glossary that a report of hard prompts alone needs, too."""
 
 
 @dataclass(frozen=True)
@@ -247,7 +215,7 @@ def render(
         glossary={
             name: text.format(criterion=criterion)
             for name, text in GLOSSARY.items()
-            if hard is None or has(soft, SOFT) or name in _COMMON_WORDS
+            if hard is None or has(soft, SOFT) or name in COMMON_WORDS
         },
         criterion=criterion,
         columns={name: COLUMNS.get(name, "further source") for name in frame.columns},

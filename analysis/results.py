@@ -4,12 +4,9 @@ The folder's layout is the ledger's (``sweep.json``, ``ledger/<2 hex>/<cell>.jso
 ``ledger/failed/<cell>.json``); this reader needs nothing but the files.
 """
 
-import gc
-import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,13 +16,13 @@ import numpy as np
 import pandas as pd
 
 from analysis.combinations import labels
-from analysis.families import family_of
-from analysis.hard_columns import HARD_COLUMNS, HARD_ROWS, fill_hard, hard_values
+from analysis.hard_columns import HARD_COLUMNS, HARD_ROWS, fill_hard
+from analysis.records import Failure, failures_in, read_record, record_files, row_of
 from analysis.snapshot import FILE, keep, kept, signature
 from trainables.calibration import CALIBRATIONS
 from trainables.ceiling import LEAST_GAP, gap_recovered
+from trainables.collector import no_collection
 from trainables.errors import InputError
-from trainables.settings import default_of
 
 COLUMNS: dict[str, str] = {
     "cell": "content hash of the cell; names its record and its prompt file",
@@ -94,8 +91,8 @@ ROWS = (*_SOFT_ROWS, *HARD_ROWS)
 """Every row name, in the order of the tables."""
 
 _KINDS = ("reference", "source", "transfer")
-_INTEGERS = ("seed", "prompt_length", "candidates", "n_test", "n_validation", "best_step", "steps")
-_FLOATS = (
+INTEGERS = ("seed", "prompt_length", "candidates", "n_test", "n_validation", "best_step", "steps")
+FLOATS = (
     "lambda",
     "score",
     "validation_score",
@@ -106,51 +103,7 @@ _FLOATS = (
     "train_seconds",
     *(f"{split}_{name}" for name in CALIBRATIONS for split in ("score", "validation_score")),
 )
-_JSON = (
-    "histogram",
-    "nearest",
-    "nearest_cosine",
-    "nearest_words",
-    "nearest_words_cosine",
-)
 _TEXT = pd.StringDtype(na_value=np.nan)
-# Keys of a record's result that become columns unchanged.
-_MEASURED = (
-    "selection",
-    "candidates",
-    "chosen",
-    "metric",
-    "score",
-    "validation_score",
-    "similarity",
-    "alignment",
-    "n_test",
-    "n_validation",
-    "loss",
-    "best_step",
-    "steps",
-    "train_seconds",
-    *(f"{split}_{name}" for name in CALIBRATIONS for split in ("score", "validation_score")),
-)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A cell without a result.
-
-    Attributes:
-        cell: its id.
-        reason: one sentence.
-        row: table row, ``?`` where the record does not say; likewise ``task``.
-        task: task name.
-        sources: source aliases joined by ``+``.
-    """
-
-    cell: str
-    reason: str
-    row: str
-    task: str
-    sources: str
 
 
 @dataclass(frozen=True)
@@ -217,7 +170,7 @@ def read(folder: Path | str) -> Sweep:
         spec_text=spec.read_text(encoding="utf-8", errors="replace") if spec.is_file() else "",
         planned=_count(meta.get("planned_cells")),
         planned_rows={row: int(count) for row, count in (meta.get("rows") or {}).items()},
-        failures=_failures(folder / "ledger" / "failed", set(frame["cell"])),
+        failures=failures_in(folder / "ledger" / "failed", set(frame["cell"])),
         unreadable=tuple(told["unreadable"]),
         costs=told["costs"],
         versions=told["versions"],
@@ -231,11 +184,11 @@ def _from_ledger(folder: Path, meta: Mapping[str, Any]) -> tuple[pd.DataFrame, d
     unreadable: list[str] = []
     costs: dict[str, Mapping[str, float]] = {}
     versions: dict[str, set[str]] = {}
-    with _no_collection():
-        for path in _record_files(folder / "ledger"):
+    with no_collection():
+        for path in record_files(folder / "ledger"):
             try:
-                record = _record(path)
-                rows.append(_row(path.stem, record))
+                record = read_record(path)
+                rows.append(row_of(path.stem, record))
             except (ValueError, KeyError, TypeError, AttributeError):
                 unreadable.append(path.relative_to(folder).as_posix())
                 continue
@@ -249,18 +202,6 @@ def _from_ledger(folder: Path, meta: Mapping[str, Any]) -> tuple[pd.DataFrame, d
         frame = _frame(rows, _planned_targets(meta))
     told = {name: ", ".join(sorted(found)) for name, found in sorted(versions.items())}
     return frame, {"unreadable": unreadable, "costs": costs, "versions": told}
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without the collector of cycles, which would look at millions of records again and again."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def export(folder: Path | str | Sweep) -> tuple[Path, Path]:
@@ -293,13 +234,6 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def weight_label(weight: float | None, schedule: str) -> str:
-    """How a weight is called in tables: ``0.3``, ``annealing``, or empty where there is none."""
-    if schedule == "annealing":
-        return "annealing"
-    return "" if weight is None else f"{weight:g}"
-
-
 def weight_rank(label: str) -> float:
     """Order of weight labels: by number, annealing after all numbers."""
     try:
@@ -329,89 +263,6 @@ def _meta(folder: Path) -> dict[str, Any]:
     return meta
 
 
-def _record_files(ledger: Path) -> Iterator[Path]:
-    # Two hexadecimal digits name a shard, so `failed/` and `damaged/` stay out.
-    if not ledger.is_dir():
-        return
-    for shard in sorted(item.name for item in os.scandir(ledger) if len(item.name) == 2):
-        for name in sorted(item.name for item in os.scandir(ledger / shard)):
-            # A name that starts with a dot is a record half-written.
-            if name.endswith(".json") and not name.startswith("."):
-                yield ledger / shard / name
-
-
-def _record(path: Path) -> dict[str, Any]:
-    """One record, checked against the digest it carries.
-
-    Raises:
-        ValueError: it is no JSON, no mapping, or not what was written.
-    """
-    record = json.loads(path.read_bytes())
-    if not isinstance(record, dict):
-        raise ValueError("it is no mapping")
-    digest = record.pop("digest", None)
-    if digest is not None:
-        text = json.dumps(record, sort_keys=True, separators=(",", ":"))
-        if hashlib.sha256(text.encode()).hexdigest() != digest:
-            raise ValueError("its digest does not fit its content")
-    return record
-
-
-def _row(cell_id: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    cell, result = record["cell"], record["result"]
-    sources = list(cell.get("sources") or ())
-    settings = cell.get("settings") or {}
-    prompt = record.get("prompt") or {}
-    row: dict[str, Any] = hard_values(cell, result)
-    row |= {name: result.get(name) for name in _MEASURED}
-    row["score"] = float(result["score"])
-    row |= {f"source_{number}": name for number, name in enumerate(sources, 1)}
-    row |= {
-        name: None if result.get(name) is None else json.dumps(result[name], ensure_ascii=False)
-        for name in _JSON
-    }
-    return row | {
-        "cell": cell_id,
-        "kind": cell["kind"],
-        "row": cell["row"],
-        "method": cell.get("method"),
-        "family": family_of(cell, result),
-        "settings": settings,
-        "task": cell["task"],
-        "target": cell["target"],
-        "sources": "+".join(sources),
-        "seed": cell.get("seed"),
-        "lambda": cell.get("weight"),
-        "schedule": cell.get("schedule", "none"),
-        "weight_label": weight_label(cell.get("weight"), cell.get("schedule", "none")),
-        "prompt_length": _setting(settings, "prompt_length"),
-        "position": _tuned_setting(cell, "position"),
-        "init": _tuned_setting(cell, "init") if cell["kind"] == "source" else None,
-        "solver": _setting(settings, "solver"),
-        "degenerate": bool(result.get("degenerate", False)),
-        "prompt_file": prompt.get("file"),
-        "pack": record.get("pack"),
-        "finished": record.get("finished"),
-        "inputs": json.dumps(list(cell.get("inputs") or ())),
-    }
-
-
-def _setting(settings: Mapping[str, Any], name: str) -> Any:
-    """A setting by name, at the top or in one of the groups below it."""
-    if name in settings:
-        return settings[name]
-    groups = (group for group in settings.values() if isinstance(group, Mapping))
-    return next((group[name] for group in groups if name in group), None)
-
-
-def _tuned_setting(cell: Mapping[str, Any], name: str) -> Any:
-    """A setting of a tuned cell; younger settings are not stored while at their default."""
-    found = _setting(cell.get("settings") or {}, name)
-    if found is not None or cell["kind"] == "reference":
-        return found
-    return default_of(str(cell.get("method")), name)
-
-
 def _planned_targets(meta: Mapping[str, Any]) -> tuple[str, ...]:
     spec = meta.get("spec")
     return tuple(spec.get("targets") or ()) if isinstance(spec, Mapping) else ()
@@ -425,9 +276,9 @@ def _frame(rows: Sequence[Mapping[str, Any]], targets: Sequence[str] = ()) -> pd
     place = columns.index("source_2") + 1
     columns[place:place] = further
     frame = pd.DataFrame(list(rows), columns=columns)
-    for name in _INTEGERS:
+    for name in INTEGERS:
         frame[name] = pd.to_numeric(frame[name]).astype("Int64")
-    for name in _FLOATS:
+    for name in FLOATS:
         frame[name] = pd.to_numeric(frame[name]).astype("float64")
     frame["degenerate"] = frame["degenerate"].astype(bool)
     # A carried prompt started where its source did; its own settings are those of the transfer.
@@ -484,28 +335,6 @@ def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
     )
     order = ranks.sort_values(list(ranks.columns), na_position="first", kind="stable").index
     return frame.loc[order].reset_index(drop=True)
-
-
-def _failures(folder: Path, finished: set[str]) -> tuple[Failure, ...]:
-    """Failed cells; one that a later run finished is not failed any more."""
-    found = []
-    for path in sorted(folder.glob("*.json")):
-        if path.stem in finished:
-            continue
-        try:
-            record = json.loads(path.read_bytes())
-            cell = record.get("cell") or {}
-            failure = Failure(
-                cell=path.stem,
-                reason=str(record.get("reason") or "no reason recorded"),
-                row=str(cell.get("row", "?")),
-                task=str(cell.get("task", "?")),
-                sources="+".join(cell.get("sources") or ()),
-            )
-        except (ValueError, AttributeError, TypeError):
-            failure = Failure(path.stem, "its failure record cannot be read", "?", "?", "")
-        found.append(failure)
-    return tuple(found)
 
 
 def _count(value: Any) -> int | None:

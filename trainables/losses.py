@@ -88,7 +88,9 @@ class StackLoss:
             for place in sorted(range(len(seeds)), key=lambda place: seeds[place]):
                 self._weights.setdefault(weights[place], []).append(place)
 
-    def passes(self, lengths: torch.Tensor, budget: int, spare: int) -> Iterator[Pass]:
+    def passes(
+        self, lengths: torch.Tensor, budget: int, spare: int, step: int = 0
+    ) -> Iterator[Pass]:
         """All rows of a step, pass by pass.
 
         Args:
@@ -96,6 +98,7 @@ class StackLoss:
                 dropout also of some of the replicas); on the CPU.
             budget: tokens of a pass.
             spare: of these, padding.
+            step: enters dropout masks.
         """
         if not self.dropout:
             yield from by_length(lengths, budget, spare)
@@ -106,7 +109,7 @@ class StackLoss:
             seeds = tuple(self._seeds[place] for place in places)
             # The same rows under every weight, hence the same passes.
             for number, part in enumerate(length_batches(lengths[rows], budget, spare)):
-                yield Pass(rows[part], (*seeds, number))
+                yield Pass(rows[part], (step, *seeds, number))
 
     def __call__(
         self,
@@ -116,7 +119,7 @@ class StackLoss:
         prompts: Prompts,
         owner: torch.Tensor,
         masks: tuple[int, ...] | None = None,
-        moment: tuple[object, ...] = (),
+        key: str = "",
     ) -> torch.Tensor:
         """Loss [n] of the rows of one pass.
 
@@ -127,11 +130,11 @@ class StackLoss:
             prompts: [P, m, d], or what the model remembers of them.
             owner: index into ``prompts`` of each row's prompt [n].
             masks: of the pass.
-            moment: what masks depend on besides: the model's key and the step.
+            key: the model's, which masks depend on besides.
         """
         if masks is None:
             return self._loss(backbone, batch, label_ids, prompts, owner)
-        number = seeded("dropout", *moment, *masks).initial_seed()
+        number = seeded("dropout", key, *masks).initial_seed()
         with _randomness(backbone.device, number), backbone.dropout():
             return self._loss(backbone, batch, label_ids, prompts, owner)
 

@@ -5,7 +5,7 @@ classes.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -53,7 +53,6 @@ class TaskGradient:
             graphs: see :class:`trainables.gradient.PassGradient`.
         """
         self._source, self._loss = source, loss
-        self._step = 0
         self.passes = PassGradient(source.backbone, source.train, self._rows, loss.dropout, graphs)
 
     def __call__(
@@ -70,16 +69,16 @@ class TaskGradient:
         Returns:
             [R] and [R, m, d].
         """
-        self._step = step
         size = len(rows) // len(prompts)
         shares = factors.repeat_interleave(size) / size
         budget = pass_tokens(self._source.backbone.device)
-        losses, gradient = self.passes(prompts, rows, shares, budget, self._loss.passes)
+        passes = partial(self._loss.passes, step=step)
+        losses, gradient = self.passes(prompts, rows, shares, budget, passes)
         return losses.view(len(prompts), size).mean(1), gradient
 
     def _rows(
         self, batch: Encoded, prompts: Prompts, owner: torch.Tensor, part: Pass | None
     ) -> torch.Tensor:
         source, masks = self._source, None if part is None else part.masks
-        moment = (source.key, self._step)
-        return self._loss(source.backbone, batch, source.label_ids, prompts, owner, masks, moment)
+        words, key = source.label_ids, source.key
+        return self._loss(source.backbone, batch, words, prompts, owner, masks, key)

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.results import COLUMNS, export, load, read, weight_label, weight_rank
+from analysis.records import weight_label
+from analysis.results import COLUMNS, export, load, read, weight_rank
 from tests.analysis.builder import Design, build, cells_of, fail, record_of, score_of, write_record
 from tests.pace import slowness
 from trainables.errors import InputError
