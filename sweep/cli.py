@@ -1,5 +1,7 @@
 """The command line. Heavy imports wait inside the commands, so that help answers at once."""
 
+import atexit
+import gc
 import json
 import os
 import sys
@@ -12,6 +14,8 @@ from sweep.redact import redact
 from trainables.errors import InputError
 
 MISTAKE = 2
+_YOUNG = 50_000
+"""New objects between two looks for garbage: most of what a command makes are modules, and stay."""
 
 app = typer.Typer(
     name="sweep",
@@ -447,6 +451,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     Exit codes: 0 done; 1 a sweep has failed cells, or a file could not be read or written; 2 a
     mistake in what was asked for; 130 stopped.
     """
+    gc.set_threshold(_YOUNG)
+    # Before it ends, the interpreter would look for garbage among millions of objects.
+    atexit.register(gc.freeze)
     try:
         app(args=arguments)
     except InputError as error:

@@ -19,8 +19,8 @@ _OBJECT_STORE_BYTES = 256 << 20  # packs and prompts are small; Ray's default is
 _PATIENCE = 10.0  # seconds for a cluster's head to answer
 _LONGEST = 300
 _AHEAD = "16"
-"""Packs that wait for a place in a cluster. Ray Tune's one would start workers one by one: the
-autoscaler sees what waits, and a node takes minutes to come."""
+"""Packs that may wait for their worker. Ray Tune's one would start workers one by one: each imports
+for seconds, and an autoscaler sees what waits, while a node takes minutes to come."""
 
 
 _ACCELERATOR, _PART = "accelerator_type:", 0.001
@@ -45,6 +45,7 @@ def prepare_environment(local: bool) -> None:
         "RAY_AIR_NEW_OUTPUT": "0",
         # Ctrl-C is the runner's: Tune's own handler would wait for the packs under way.
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        "TUNE_MAX_PENDING_TRIALS_PG": _AHEAD,
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     }
     if local:
@@ -52,8 +53,6 @@ def prepare_environment(local: bool) -> None:
         defaults["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         if "RAY_AUTH_MODE" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
             defaults |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    else:
-        defaults["TUNE_MAX_PENDING_TRIALS_PG"] = _AHEAD
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
 

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from sweep.plan import Plan
 from trainables.cells import ModelRef, TaskRef
+from trainables.collector import lasting
 from trainables.errors import InputError
 from trainables.settings import METHOD_SETTINGS, family_of
 
@@ -112,7 +113,8 @@ def _samples(plan: Plan) -> set[tuple[tuple[str, ...], int]]:
 
 def main() -> NoReturn:
     """Answer the question on standard input with one line of JSON; exit code 2 on a mistake."""
-    from trainables.preflight import preflight
+    with lasting():
+        from trainables.preflight import preflight
 
     question = json.load(sys.stdin)
     try:

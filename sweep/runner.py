@@ -254,9 +254,12 @@ class _Run:
                 desk = Desk(self.ledger, on_record, on_close)
                 self.failures = desk.failures
                 try:
-                    work = self.job.start(desk.refuse, places(share, options.workers), adopt)
+                    room = places(share, options.workers)
+                    work = self.job.start(desk.refuse, room, adopt)
                     line = self.job.line()
-                    workshop = Workshop(share, options.executor, options.workers, temporary, ship)
+                    # A cluster may grow; of a machine's own Ray nobody needs to wait for a place.
+                    most = room if options.address is None else options.workers
+                    workshop = Workshop(share, options.executor, most, temporary, ship)
                     try:
                         run_packs(work, desk, line, workshop, lambda: self.interrupts.seen)
                     finally:

@@ -17,6 +17,7 @@ import ray
 from ray import tune
 
 from trainables.cells import Pack, PackOutcome
+from trainables.collector import lasting
 from trainables.errors import InputError
 from trainables.heap import keep_freed_memory
 from trainables.parcels import Item, Places
@@ -186,7 +187,10 @@ def _share(task: Mapping[str, Any]) -> float:
 
 def _import(executor: str) -> Executor:
     module, _, name = executor.partition(":")
-    found: Executor = getattr(importlib.import_module(module), name)
+    if module not in sys.modules:
+        with lasting():
+            importlib.import_module(module)
+    found: Executor = getattr(sys.modules[module], name)
     return found
 
 

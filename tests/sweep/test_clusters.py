@@ -318,11 +318,9 @@ def test_auto_without_a_cluster(
         run(plan_of(), tmp_path, options([], "auto"))
 
 
-def test_packs_wait_ahead_in_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray Tune's one waiting trial would start the workers of a cluster one by one."""
-    name = "TUNE_MAX_PENDING_TRIALS_PG"
+@pytest.mark.parametrize("local", [True, False])
+def test_packs_wait_ahead(monkeypatch: pytest.MonkeyPatch, local: bool) -> None:
+    """Ray Tune's one waiting trial would start the workers one by one."""
     monkeypatch.setattr(os, "environ", {})
-    prepare_environment(local=True)
-    assert name not in os.environ
-    prepare_environment(local=False)
-    assert int(os.environ[name]) > 1
+    prepare_environment(local=local)
+    assert int(os.environ["TUNE_MAX_PENDING_TRIALS_PG"]) > 1

@@ -1,12 +1,18 @@
 """What a pack takes where the spec says auto."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sweep.share import settle
 from sweep.spec import Resources, parse_spec
-from tests.sweep.samples import content
+from sweep.trials import Workshop
+from tests.sweep.faulty import no_mlflow as no_mlflow
+from tests.sweep.faulty import start
+from tests.sweep.inline import inline as inline
+from tests.sweep.inline import run_packs as run_inline
+from tests.sweep.samples import content, plan_of
 from trainables.errors import InputError
 
 HEAD = {"CPU": 0.0, "memory": 1e9}
@@ -63,3 +69,33 @@ def test_graphs_are_asked_for_in_so_many_words(resources: dict[str, Any]) -> Non
     assert settle(asked, [CARDS]).graphs
     with pytest.raises(InputError, match=r"resources.graphs: found 'yes'; .* true or false"):
         parse_spec(content(resources={"graphs": "yes"}))
+
+
+@pytest.mark.parametrize(
+    ("address", "workers", "most"),
+    [(None, None, 3), (None, 2, 2), ("10.0.0.1:6379", None, None), ("10.0.0.1:6379", 2, 2)],
+)
+def test_how_many_packs_are_handed_out_at_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    inline: None,
+    no_mlflow: None,
+    address: str | None,
+    workers: int | None,
+    most: int | None,
+) -> None:
+    """No more than a machine has room for, as what waits cannot be chosen by a later result.
+
+    A cluster may grow: there Ray decides.
+    """
+    found: list[int | None] = []
+
+    def run_packs(agenda: Any, desk: Any, line: Any, workshop: Workshop, *more: Any) -> None:
+        found.append(workshop.most)
+        run_inline(agenda, desk, line, workshop, *more)
+
+    monkeypatch.setattr("sweep.trials.run_packs", run_packs)
+    monkeypatch.setattr("sweep.trials.places", lambda share, most: min(3, most or 3))
+    options = {"address": address, "workers": workers}
+    assert start(plan_of(), tmp_path, [], **options) == 0
+    assert found == [most]

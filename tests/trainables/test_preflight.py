@@ -1,5 +1,7 @@
 """Mistakes found before training: one sentence each, or a warning with the count."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +102,23 @@ def test_a_test_split_without_labels(tmp_path: Path, row: str, message: str) -> 
     with pytest.raises(InputError, match=message) as caught:
         preflight([resolve_model("pocket-bert")], [task], [])
     assert "\n" not in str(caught.value)
+
+
+def test_reading_text_does_without_torchs_compiler() -> None:
+    """It takes two seconds to import; of these families only modules that compute bring it along."""
+    code = (
+        "import sys, trainables.preflight\n"
+        "from trainables.backbones.loading import load_reader\n"
+        "from trainables.models import resolve_model\n"
+        "for name in ('pocket-bert', 'pocket-gpt2', 'pocket-roberta'):\n"
+        "    load_reader(resolve_model(name))\n"
+        "print('torch._dynamo' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "False"
