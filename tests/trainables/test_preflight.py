@@ -105,7 +105,7 @@ def test_a_test_split_without_labels(tmp_path: Path, row: str, message: str) -> 
 
 
 def test_reading_text_does_without_torchs_compiler() -> None:
-    """It takes two seconds to import; of these families only modules that compute bring it along."""
+    """It takes two seconds to import, and what reads these models has no need of it."""
     code = (
         "import sys, trainables.preflight\n"
         "from trainables.backbones.loading import load_reader\n"
