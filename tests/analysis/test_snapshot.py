@@ -25,7 +25,7 @@ def records_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> None:
         raise AssertionError(f"{path} is read")
 
-    monkeypatch.setattr(results, "_record", refuse)
+    monkeypatch.setattr(results, "read_record", refuse)
 
 
 def test_the_second_look_is_the_first_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,9 +158,9 @@ def test_each_row_is_in_one_pass() -> None:
     assert [part.rows.tolist() for part in passes] == [[6], [1, 3], [0, 4, 2, 5], [7]]
     assert {part.masks for part in passes} == {None}
     dropping = StackLoss("label_words", True, [1, 0, 1, 0], [0.0, 0.0, 0.5, 0.5])
-    passes = list(dropping.passes(torch.tensor([5, 30, 4, 9, 5, 30, 4, 9]), 40, 4))
+    passes = list(dropping.passes(torch.tensor([5, 30, 4, 9, 5, 30, 4, 9]), 40, 4, step=7))
     assert [part.rows.tolist() for part in passes] == [[1], [3, 0], [2], [5], [7, 4], [6]]
-    assert [part.masks for part in passes] == [(0, 1, part) for part in (0, 1, 2)] * 2
+    assert [part.masks for part in passes] == [(7, 0, 1, part) for part in (0, 1, 2)] * 2
 
 
 DROPPING = replace(LAST_ONLY, dropout=True)
