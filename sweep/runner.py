@@ -257,7 +257,7 @@ class _Run:
                     room = places(share, options.workers)
                     work = self.job.start(desk.refuse, room, adopt)
                     line = self.job.line()
-                    # A cluster may grow; of a machine's own Ray nobody needs to wait for a place.
+                    # Tune asks ahead, but what waits here for room is better chosen later.
                     most = room if options.address is None else options.workers
                     workshop = Workshop(share, options.executor, most, temporary, ship)
                     try:

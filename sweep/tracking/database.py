@@ -8,7 +8,8 @@ from typing import Any
 
 from sweep.files import TEMPORARY
 
-_MEMORY = ("", ":memory:")
+_NO_PATH = (":memory:", "file:")
+"""What a database's name begins with that SQLite does not take for a path."""
 
 
 def make_database(uri: str, connect: Callable[[str], Any]) -> None:
@@ -29,9 +30,10 @@ def make_database(uri: str, connect: Callable[[str], Any]) -> None:
         url = make_url(uri)
     except ArgumentError:
         return
-    if url.get_backend_name() != "sqlite" or (url.database or "") in _MEMORY:
+    name = url.database or ":memory:"  # as SQLite takes it
+    if url.get_backend_name() != "sqlite" or name.startswith(_NO_PATH):
         return
-    path = Path(url.database or "")
+    path = Path(name)
     if _is_there(path) or not path.parent.is_dir():
         return
     temporary = path.with_name(f".{path.name}{TEMPORARY}")
@@ -54,6 +56,7 @@ def _alone(temporary: Path) -> Iterator[None]:
     with temporary.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
+            # Not through ``file``: while it waited, that may have become the finished database.
             if temporary.exists():
                 temporary.write_bytes(b"")
             journal.unlink(missing_ok=True)

@@ -27,6 +27,18 @@ def faults(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     return folder
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of MLflow's with its tables, to be copied: making them takes seconds."""
+    from mlflow.tracking import MlflowClient
+
+    from sweep.tracking.places import DATABASE, default_tracking_uri
+
+    folder = tmp_path_factory.mktemp("mlflow")
+    MlflowClient(tracking_uri=default_tracking_uri(folder)).search_experiments()
+    return folder / DATABASE
+
+
 @pytest.fixture
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Any start of Ray is an error."""

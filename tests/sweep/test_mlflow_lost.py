@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ import pytest
 from sweep.folder import bind
 from sweep.plan import Plan
 from sweep.testing.tabulated import run_tabulated
-from sweep.tracking.places import DATABASE, default_tracking_uri
+from sweep.tracking.places import DATABASE
 from sweep.tracking.writer import RunWriter
 from tests.sweep.faulty import FOLDER, here, start
 from tests.sweep.folders import check_complete, check_mlflow
@@ -24,21 +25,12 @@ from trainables.cells import Pack, PackOutcome
 pytestmark = pytest.mark.usefixtures("inline")
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    from mlflow.tracking import MlflowClient
-
-    folder = tmp_path_factory.mktemp("mlflow")
-    MlflowClient(tracking_uri=default_tracking_uri(folder)).search_experiments()
-    return (folder / DATABASE).read_bytes()
-
-
 @pytest.fixture
-def bound(tmp_path: Path, database: bytes) -> tuple[Plan, Path]:
+def bound(tmp_path: Path, empty_database: Path) -> tuple[Plan, Path]:
     plan, folder = plan_of(), tmp_path / "out"
     folder.mkdir()
     bind(folder, plan, {})
-    (folder / DATABASE).write_bytes(database)
+    shutil.copy(empty_database, folder / DATABASE)
     return plan, folder
 
 
@@ -107,7 +99,7 @@ def delete_database(pack: Pack, prompts: Mapping[str, Any], **more: Any) -> Pack
 
 
 def test_a_database_deleted_under_way(
-    bound: tuple[Plan, Path], monkeypatch: pytest.MonkeyPatch, database: bytes
+    bound: tuple[Plan, Path], monkeypatch: pytest.MonkeyPatch, empty_database: Path
 ) -> None:
     plan, folder = bound
     monkeypatch.setenv(FOLDER, str(folder))
@@ -118,7 +110,7 @@ def test_a_database_deleted_under_way(
     # Elsewhere, as MLflow keeps a database open for as long as its process lives.
     moved = folder.rename(folder.parent / "moved")
     if not (moved / DATABASE).exists():
-        (moved / DATABASE).write_bytes(database)  # only to save the time
+        shutil.copy(empty_database, moved / DATABASE)  # only to save the time
     assert start(plan, moved, lines) == 0
     check_mlflow(moved, plan)
 

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from sweep.tracking.database import make_database
 from sweep.tracking.places import DATABASE, default_tracking_uri
 from sweep.tracking.writer import connect
+from tests.sweep.clusters import wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE = 120.0
@@ -31,12 +31,9 @@ def _size(path: Path) -> int:
 
 def test_killed_while_tables_are_made(tmp_path: Path) -> None:
     """MLflow itself would find a column there that it wants to add."""
-    found, deadline = _connecting(tmp_path), time.monotonic() + PATIENCE
-    temporary = tmp_path / f".{DATABASE}.tmp"
-    while _size(temporary) < SOME_TABLES:
-        assert found.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    found, temporary = _connecting(tmp_path), tmp_path / f".{DATABASE}.tmp"
+    wait_for(lambda: _size(temporary) >= SOME_TABLES or found.poll() is not None, PATIENCE)
+    assert found.poll() is None
     found.kill()
     found.wait()
     assert temporary.exists()
@@ -66,6 +63,7 @@ def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
         "postgresql://somebody@127.0.0.1/runs",
         "sqlite://",
         "sqlite:///:memory:",
+        "sqlite:///file:mlflow.db?uri=true",
         "sqlite:////nowhere/at/all/mlflow.db",
         "file:///tmp/mlruns",
         "mlruns",

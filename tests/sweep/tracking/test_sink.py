@@ -42,16 +42,6 @@ def _sync(
     return sink.close(status)
 
 
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with its tables: making them takes seconds."""
-    from mlflow.tracking import MlflowClient
-
-    folder = tmp_path_factory.mktemp("mlflow")
-    MlflowClient(tracking_uri=default_tracking_uri(folder)).search_experiments()
-    return folder / DATABASE
-
-
 @pytest.fixture
 def filled(tmp_path: Path, empty_database: Path) -> tuple[Plan, Path, list[Record]]:
     plan = _plan()
