@@ -1,14 +1,13 @@
 """What records of hard prompts add to the table of results."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from analysis.combinations import flat, matched
 from analysis.families import HARD
-from trainables.settings import default_of
-from trainables.settings.hard import WORDS
 
 HARD_ROWS = ("random", "all", "common", "agreement")
 """Table rows of hard prompts, as the cells name them."""
@@ -61,69 +60,8 @@ def hard_values(cell: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str,
     return row
 
 
-def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings at the top and in the groups below it, by name; the top goes first."""
-    found: dict[str, Any] = {}
-    for value in settings.values():
-        if isinstance(value, Mapping):
-            found |= value
-    return found | {
-        name: value for name, value in settings.items() if not isinstance(value, Mapping)
-    }
-
-
-def combinations(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Per hard cell, the settings in which the prompts of its method differ, e.g. ``state …``.
-
-    What says which words a prompt may use (vocabulary, s, K) is not among them: these are rows of
-    one table. A carried prompt has the settings it was tuned with.
-
-    Args:
-        rows: per record its columns, and its cell's ``settings``.
-    """
-    hard = [row for row in rows if row["family"] == HARD]
-    own = {row["cell"]: flat(row["settings"]) for row in hard}
-    methods = {row["cell"]: str(row["method"]) for row in hard}
-    tuned = [row["cell"] for row in hard if row["kind"] == "source"] or list(own)
-    values: dict[tuple[str, str], set[str]] = {}
-    for name in tuned:
-        for key in own[name]:
-            values.setdefault((methods[name], key), set())
-    for name in tuned:
-        for method, key in values:
-            if method == methods[name]:
-                values[method, key].add(_shown(own[name], method, key))
-    varied = sorted(
-        place for place, found in values.items() if len(found) > 1 and place[1] not in WORDS
-    )
-    labels = {}
-    for row in hard:
-        first = next(iter(json.loads(row["inputs"])), None)
-        settings = own.get(first, own[row["cell"]])
-        labels[row["cell"]] = ", ".join(
-            f"{key} {_shown(settings, method, key)}"
-            for method, key in varied
-            if method == row["method"]
-        )
-    return labels
-
-
-def _shown(settings: Mapping[str, Any], method: str, key: str) -> str:
-    # Younger settings are not stored while at their default.
-    value = settings[key] if key in settings else default_of(method, key)
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def fill_hard(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Give the hard columns their types, and what follows from other rows; in place.
-
-    Args:
-        frame: the table under way, one row a record.
-        rows: what it was made from, see :func:`combinations`.
-    """
-    found = combinations(rows)
-    both = zip(frame["cell"], frame["combination"], strict=True)
-    frame["combination"] = [found.get(cell, soft) for cell, soft in both]
+def fill_hard(frame: pd.DataFrame) -> None:
+    """Give the hard columns of the table under way their types, and what follows; in place."""
     first = [next(iter(json.loads(text)), None) for text in frame["inputs"]]
     carried = (frame["family"] == HARD) & (frame["kind"] == "transfer")
     for name in (*TUNED, "counterparts"):
@@ -140,10 +78,8 @@ def fill_hard(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _without_prompt(frame: pd.DataFrame) -> pd.Series:
     """Per hard row, the score of its input without the prompt; NaN for all others."""
-    levels = frame[frame["kind"] == "reference"].groupby(["row", "target", "task"])["score"].mean()
-    rows = [reference_row(value) for value in frame["template"]]
-    keys = pd.MultiIndex.from_arrays([rows, frame["target"], frame["task"]])
-    found = pd.Series(levels.reindex(keys).to_numpy(dtype="float64"), index=frame.index)
+    rows = frame.assign(row=[reference_row(value) for value in frame["template"]])
+    found = matched(rows, frame[frame["kind"] == "reference"], ["row", "target", "task"])
     return found.where(frame["family"] == HARD)
 
 

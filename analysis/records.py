@@ -115,6 +115,7 @@ def row_of(cell_id: str, record: Mapping[str, Any]) -> dict[str, Any]:
         "method": cell.get("method"),
         "family": family_of(cell, result),
         "settings": settings,
+        "precision": cell.get("precision"),
         "task": cell["task"],
         "target": cell["target"],
         "sources": "+".join(sources),

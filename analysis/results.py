@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.combinations import labels
+from analysis.combinations import combinations, matched
 from analysis.hard_columns import HARD_COLUMNS, HARD_ROWS, fill_hard
 from analysis.records import Failure, failures_in, read_record, record_files, row_of
 from analysis.snapshot import FILE, keep, kept, signature
@@ -44,6 +44,7 @@ COLUMNS: dict[str, str] = {
     "position": "where the prompt stands: prefix, infix or suffix",
     "init": "how the tuned prompt started (of a carried one: its first source's)",
     "combination": "settings in which this sweep's tuned prompts differ; empty if in none",
+    "settings": "JSON: the same by name, and of references those that they depend on",
     "solver": "solver of the transfer",
     "selection": "how one of the solver's candidates was chosen: none, source_validation or"
     " target_validation",
@@ -52,7 +53,7 @@ COLUMNS: dict[str, str] = {
     "metric": "name of the task's metric",
     "score": "metric on the test split, 0 to 1",
     "validation_score": "metric on the validation split, 0 to 1; all choices rest on it",
-    "gain_over_empty": "score minus the Empty score of the same target and task",
+    "gain_over_empty": "score minus the Empty score of the same target, task and settings",
     "gap_recovered": "transfer rows: (score − Empty) / (Direct − Empty) on the same target and "
     "task, Direct being the mean over seeds; empty where Direct is not at least "
     f"{100 * LEAST_GAP:g} points above Empty",
@@ -285,11 +286,11 @@ def _frame(rows: Sequence[Mapping[str, Any]], targets: Sequence[str] = ()) -> pd
     starts = dict(zip(frame["cell"], frame["init"], strict=True))
     first = [next(iter(json.loads(text)), None) for text in frame["inputs"]]
     frame["init"] = [starts.get(name, own) for name, own in zip(first, frame["init"], strict=True)]
-    frame["combination"] = labels(frame)
-    fill_hard(frame, rows)
+    frame["combination"], frame["settings"] = zip(*combinations(rows), strict=True)
+    fill_hard(frame)
     reached = {*targets, *frame.loc[frame["kind"] == "transfer", "target"]}
     frame["direct"] = (frame["row"] == "independent") & frame["target"].isin(reached)
-    empty = _empty_score(frame)
+    empty = matched(frame, frame[frame["row"] == "empty"], ["target", "task"])
     frame["gain_over_empty"] = frame["score"] - empty
     frame["gap_recovered"] = _gap_recovered(frame, empty)
     for name in columns:
@@ -298,21 +299,13 @@ def _frame(rows: Sequence[Mapping[str, Any]], targets: Sequence[str] = ()) -> pd
     return _ordered(frame)
 
 
-def _empty_score(frame: pd.DataFrame) -> pd.Series:
-    """Per row, the Empty score of its target and task; NaN where it is missing."""
-    empty = frame[frame["row"] == "empty"].groupby(["target", "task"])["score"].mean()
-    keys = pd.MultiIndex.from_frame(frame[["target", "task"]])
-    return pd.Series(empty.reindex(keys).to_numpy(dtype="float64"), index=frame.index)
-
-
 def _gap_recovered(frame: pd.DataFrame, empty: pd.Series) -> pd.Series:
     """Per transfer row, its share of the gap between Empty and the mean of Direct."""
-    key = ["method", "combination", "target", "task"]
-    level = frame[frame["direct"]].groupby(key)["score"].mean().to_dict()
-    columns = (frame["kind"], *(frame[name] for name in key), frame["score"], empty)
+    direct = matched(frame, frame[frame["direct"]], ["method", "target", "task"])
+    columns = (frame["kind"], frame["score"], empty, direct)
     shares = [
-        gap_recovered(score, below, level.get(tuple(place), np.nan)) if kind == "transfer" else None
-        for kind, *place, score, below in zip(*columns, strict=True)
+        gap_recovered(score, below, level) if kind == "transfer" else None
+        for kind, score, below, level in zip(*columns, strict=True)
     ]
     return pd.Series(shares, index=frame.index, dtype="float64")
 

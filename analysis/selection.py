@@ -1,18 +1,20 @@
-"""Which weight λ stands for Ours: chosen on validation, never on test.
+"""Which weight λ stands for Ours: chosen on validation, never on test, and not on the same seed.
 
 By default (``pair``) the choice is made per target and source set, by the mean validation score of
 the *transferred* prompt over tasks and seeds; annealing is one more candidate. :data:`CRITERIA`
-names the alternatives. :func:`oracle` shows what a look at the test split would have given; nothing
-else uses it.
+names the alternatives. The choice is cross-fitted: what is reported of a seed stands at the weight
+that the *other* seeds choose. A weight that was chosen on a seed had its luck there, on validation
+and test alike, and Baseline, which has one weight, had no such choice. :func:`oracle` shows what a
+look at the test split would have given; nothing else uses it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from analysis.crossfit import ALL_SEEDS, best_candidates, complete
 from analysis.results import weight_rank
 
 CRITERIA: dict[str, str] = {
@@ -23,11 +25,10 @@ CRITERIA: dict[str, str] = {
 """By what λ may be chosen, per target and source set."""
 PER_TASK = "per task"
 """Weight label of Ours where each task has its own weight."""
+PER_SEED = "per seed"
+"""Weight label of Ours where not all seeds choose one weight."""
 
-_UNIT = ["task", "seed"]
-_NO_MEANS = pd.Series(dtype="float64")
-# Means of equal scores may differ in the last bits with the order of summation.
-_DECIMALS = 12
+_SET = ["target", "sources"]
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,17 @@ class Choice:
     Attributes:
         target: alias of the target.
         sources: source aliases joined by ``+``.
-        weight_label: the weight, e.g. ``0.3`` or ``annealing``; :data:`PER_TASK` where every task
-            has its own.
+        weight_label: the weight that all seeds together choose, e.g. ``0.3`` or ``annealing``;
+            :data:`PER_TASK` where every task has its own.
         mean: mean score it was chosen by, 0 to 1.
         criterion: ``validation``, ``source validation`` or ``test (oracle)``.
         compared: weights compared, all with the same tasks and seeds.
         tasks: tasks the mean runs over; a sweep that is not finished may have more.
         incomplete: weights left out because a task or seed is missing.
         by_task: with :data:`PER_TASK` the weight of each task, else empty.
+        by_seed: per task (``""`` for a choice over all tasks) and seed, the weight that the other
+            seeds choose: what that seed's results stand at. Empty where there is one seed, which
+            then stands at its own choice.
     """
 
     target: str
@@ -56,10 +60,24 @@ class Choice:
     tasks: tuple[str, ...]
     incomplete: tuple[str, ...]
     by_task: Mapping[str, str] = field(default_factory=dict)
+    by_seed: Mapping[tuple[str, int], str] = field(default_factory=dict)
 
-    def weight_for(self, task: str) -> str | None:
-        """The weight chosen for a task; None where there is none."""
+    def weight_for(self, task: str, seed: int) -> str | None:
+        """The weight that a task's result of a seed stands at; None where there is none."""
+        if self.by_seed:
+            return self.by_seed.get((task if self.by_task else "", seed))
         return self.by_task.get(task) if self.by_task else self.weight_label
+
+    @property
+    def label(self) -> str:
+        """How Ours is called in tables: its weight, or by what it differs."""
+        same = self.by_task or {*self.by_seed.values()} <= {self.weight_label}
+        return self.weight_label if same else PER_SEED
+
+    @property
+    def left_out(self) -> Mapping[int, str]:
+        """Per seed the weight that the others choose, of a choice over all tasks."""
+        return {} if self.by_task else {seed: found for (_, seed), found in self.by_seed.items()}
 
 
 Choices = Mapping[tuple[str, str], Choice]
@@ -73,7 +91,7 @@ def choose(frame: pd.DataFrame, by: str = "pair") -> dict[tuple[str, str], Choic
     the smaller weight, annealing last. A set without a complete weight has no entry.
 
     Args:
-        frame: table of :func:`analysis.results.load`.
+        frame: table of :func:`analysis.results.load`, of one combination of settings.
         by: key of :data:`CRITERIA`. ``pair`` (the default): one weight for all tasks, by the mean
             validation score of the transferred prompt. ``task``: a weight for each task, by the
             same score on that task alone. ``source``: one weight, by the mean validation score of
@@ -85,145 +103,129 @@ def choose(frame: pd.DataFrame, by: str = "pair") -> dict[tuple[str, str], Choic
     if by not in CRITERIA:
         raise ValueError(f"by: found {by!r}; allowed: {', '.join(CRITERIA)}")
     if by == "source":
-        return _choose(frame, "validation_score", "source validation", on_sources=True)
-    pick = _choose_per_task if by == "task" else _choose
-    return pick(frame, "validation_score", "validation")
+        return _choose(frame, by, "validation_score", "source validation")
+    return _choose(frame, by, "validation_score", "validation")
 
 
 def oracle(frame: pd.DataFrame, by: str = "pair") -> dict[tuple[str, str], Choice]:
     """As :func:`choose`, but by the test score: an upper bound, not a result to report.
 
     There is no test score of the transfer on the sources: for ``source`` it is that of ``pair``.
+    Nothing is cross-fitted: it stands at the weight that is best on the seeds themselves.
     """
-    pick = _choose_per_task if by == "task" else _choose
-    return pick(frame, "score", "test (oracle)")
+    return _choose(frame, "pair" if by == "source" else by, "score", "test (oracle)", False)
 
 
 def at_choices(frame: pd.DataFrame, choices: Choices) -> pd.DataFrame:
     """The rows of Ours at the chosen weights, under the label of their choice."""
     rows = frame[frame["row"] == "ours"]
     found = [choices.get(key) for key in zip(rows["target"], rows["sources"], strict=True)]
-    here = zip(found, rows["task"], rows["weight_label"], strict=True)
-    kept = [choice is not None and choice.weight_for(task) == label for choice, task, label in here]
-    # An array: of an empty list pandas would take it that no column is wanted.
-    labels = [
-        choice.weight_label for choice, keep in zip(found, kept, strict=True) if keep and choice
+    here = zip(found, rows["task"], rows["seed"], rows["weight_label"], strict=True)
+    kept = [
+        choice is not None and choice.weight_for(task, seed) == label
+        for choice, task, seed, label in here
     ]
+    # An array: of an empty list pandas would take it that no column is wanted.
+    labels = [choice.label for choice, keep in zip(found, kept, strict=True) if keep and choice]
     return rows[np.array(kept, dtype=bool)].assign(weight_label=labels)
 
 
 def joint_at_choices(frame: pd.DataFrame, choices: Choices) -> pd.DataFrame:
-    """Jointly tuned prompts on their sources, at every weight chosen for one of the targets."""
+    """Jointly tuned prompts on their sources, at every weight chosen for one of the targets.
+
+    They keep their own weight's label, unless there is one target whose seeds choose differently.
+    """
     by_set: dict[str, list[Choice]] = {}
     for choice in choices.values():
         by_set.setdefault(choice.sources, []).append(choice)
     rows = frame[frame["row"] == "joint"]
-    kept = [
-        any(choice.weight_for(task) == label for choice in by_set.get(sources, ()))
-        for sources, task, label in zip(
-            rows["sources"], rows["task"], rows["weight_label"], strict=True
-        )
-    ]
-    return rows[np.array(kept, dtype=bool)]
-
-
-def complete(
-    rows: pd.DataFrame, by: list[str], column: str, unit: Sequence[str] = _UNIT
-) -> tuple[pd.Series, list[Any]]:
-    """Mean of ``column`` for the groups that hold every (task, seed) found in ``rows``.
-
-    Args:
-        rows: rows to compare.
-        by: columns that make a group.
-        column: score to average, 0 to 1.
-        unit: columns that tell the results of a group apart.
-
-    Returns:
-        Means by group, and the groups left out because a (task, seed) is missing.
-    """
-    rows = rows.dropna(subset=[column])
-    wanted = len(rows.drop_duplicates(unit))
-    counts = rows.drop_duplicates([*by, *unit]).groupby(by).size()
-    means = rows.groupby(by)[column].mean()
-    return means[counts == wanted], list(counts[counts != wanted].index)
-
-
-def _complete_within(
-    rows: pd.DataFrame, within: list[str], column: str
-) -> tuple[dict[Any, pd.Series], dict[Any, list[Any]]]:
-    """:func:`complete` by weight for each group of ``within`` by itself, in one go."""
-    rows = rows.dropna(subset=[column])
-    by = [*within, "weight_label"]
-    wanted = rows.drop_duplicates([*within, *_UNIT]).groupby(within).size()
-    counts = rows.drop_duplicates([*by, *_UNIT]).groupby(by).size()
-    outer: Any = [tuple(key)[:-1] for key in counts.index.to_list()]
-    full = counts == wanted.loc[outer].to_numpy()
-    means = rows.groupby(by)[column].mean()[full]
-    found = {key: part.droplevel(within) for key, part in means.groupby(level=within)}
-    lacking: dict[Any, list[Any]] = {}
-    for *key, label in counts[~full].index.to_list():
-        lacking.setdefault(tuple(key), []).append(label)
-    return found, lacking
+    columns = (rows[name] for name in ("sources", "task", "seed", "weight_label"))
+    kept, labels = [], []
+    for sources, task, seed, label in zip(*columns, strict=True):
+        found = [item for item in by_set.get(sources, ()) if item.weight_for(task, seed) == label]
+        kept.append(bool(found))
+        if found:
+            alone = len(by_set[sources]) == 1 and found[0].label == PER_SEED
+            labels.append(PER_SEED if alone else label)
+    return rows[np.array(kept, dtype=bool)].assign(weight_label=labels)
 
 
 def _choose(
-    frame: pd.DataFrame, column: str, criterion: str, on_sources: bool = False
+    frame: pd.DataFrame, by: str, column: str, criterion: str, cross: bool = True
 ) -> dict[tuple[str, str], Choice]:
     ours = frame[frame["row"] == "ours"]
-    joint = frame[frame["row"] == "joint"]
+    group = [*_SET, "task"] if by == "task" else _SET
+    units = [] if by == "task" else ["task"]
+    best, lacking = best_candidates(ours, group, "weight_label", units, column, _order)
+    names = ours.groupby(_SET, sort=True)["task"].unique()
+    if by == "source":
+        best, lacking = _on_sources(frame, best, lacking, column)
     choices = {}
-    every_mean, every_lack = _complete_within(ours, ["target", "sources"], column)
-    names = ours.groupby(["target", "sources"], sort=True)["task"].unique()
-    for key, known in zip(names.index.to_list(), names, strict=True):
+    left_out = {key: set(part["weight_label"]) for key, part in lacking.groupby(_SET)}
+    for key, part in best.groupby(_SET, sort=True):
         target, sources = str(key[0]), str(key[1])
-        means, left_out = every_mean.get(key, _NO_MEANS), every_lack.get(key, [])
-        if on_sources:
-            # What is chosen must have been carried over as well.
-            there = set(means.index)
-            tuned = joint[joint["sources"] == sources]
-            means, lacking = complete(tuned, ["weight_label"], column, ["target", *_UNIT])
-            left_out = sorted({*left_out, *lacking, *(set(means.index) - there)})
-            means = means[means.index.isin(there)]
-        if means.empty:
-            continue
-        best = min(
-            (-round(float(mean), _DECIMALS), weight_rank(str(label)), str(label))
-            for label, mean in means.items()
-        )[-1]
+        whole = part[part["seed"] == ALL_SEEDS]
+        known = tuple(sorted(names[key]))
+        lines = part[part["seed"] != ALL_SEEDS]
+        by_task = dict(zip(whole["task"], whole["weight_label"], strict=True)) if not units else {}
+        if not cross:
+            by_seed = {}
+        elif by_task:
+            columns = (lines[name] for name in ("task", "seed", "weight_label"))
+            by_seed = {(task, seed): label for task, seed, label in zip(*columns, strict=True)}
+        else:
+            pairs = zip(lines["seed"], lines["weight_label"], strict=True)
+            by_seed = {("", seed): label for seed, label in pairs}
         choices[target, sources] = Choice(
             target=target,
             sources=sources,
-            weight_label=best,
-            mean=float(means[best]),
+            weight_label=PER_TASK if by_task else str(whole["weight_label"].iloc[0]),
+            mean=float(whole["mean"].mean()),
             criterion=criterion,
-            compared=tuple(sorted(means.index, key=weight_rank)),
-            tasks=tuple(sorted(known)),
-            incomplete=tuple(sorted(left_out, key=weight_rank)),
+            compared=_sorted({label for labels in whole["compared"] for label in labels}),
+            tasks=tuple(sorted(by_task)) if by_task else known,
+            incomplete=_sorted(left_out.get(key, set())),
+            by_task=by_task,
+            by_seed=by_seed,
         )
     return choices
 
 
-def _choose_per_task(
-    frame: pd.DataFrame, column: str, criterion: str
-) -> dict[tuple[str, str], Choice]:
-    """The choices of each task alone, put together."""
-    found: dict[tuple[str, str], dict[str, Choice]] = {}
-    for task in sorted(frame.loc[frame["row"] == "ours", "task"].unique()):
-        for key, choice in _choose(frame[frame["task"] == task], column, criterion).items():
-            found.setdefault(key, {})[task] = choice
-    return {
-        key: replace(
-            next(iter(each.values())),
-            weight_label=PER_TASK,
-            mean=sum(choice.mean for choice in each.values()) / len(each),
-            compared=_union(choice.compared for choice in each.values()),
-            tasks=tuple(each),
-            incomplete=_union(choice.incomplete for choice in each.values()),
-            by_task={task: choice.weight_label for task, choice in each.items()},
+def _on_sources(
+    frame: pd.DataFrame, moved: pd.DataFrame, lacking: pd.DataFrame, column: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The choice on the sources, per target among the weights that were carried there whole."""
+    joint = frame[frame["row"] == "joint"]
+    there = moved[moved["seed"] == ALL_SEEDS].set_index(_SET)["compared"]
+    parts, left = [], [lacking]
+    for (target, sources), labels in there.items():
+        tuned = joint[joint["sources"] == sources].assign(where=joint["target"], target=target)
+        found, lost = best_candidates(
+            tuned, _SET, "weight_label", ["where", "task"], column, _order, allowed=set(labels)
         )
-        for key, each in found.items()
-    }
+        parts.append(found)
+        left.append(lost)
+    return (pd.concat(parts) if parts else moved[:0]), pd.concat(left)
 
 
-def _union(labels: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    return tuple(sorted({label for each in labels for label in each}, key=weight_rank))
+def _order(label: str) -> tuple[float, str]:
+    """Among equals the smaller weight, annealing last."""
+    return weight_rank(label), label
+
+
+def _sorted(labels: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(labels, key=weight_rank))
+
+
+__all__ = [
+    "CRITERIA",
+    "PER_SEED",
+    "PER_TASK",
+    "Choice",
+    "Choices",
+    "at_choices",
+    "choose",
+    "complete",
+    "joint_at_choices",
+    "oracle",
+]
