@@ -84,6 +84,7 @@ def crossed_interval(
     replicates: int = REPLICATES,
     level: float = LEVEL,
     seed: int = 0,
+    examples: float = 0.0,
 ) -> Crossed:
     """Mean of a column with its intervals over new models, tasks, targets and seeds.
 
@@ -93,6 +94,10 @@ def crossed_interval(
     Satterthwaite's degrees of freedom from the parts c_u v_u - r, n_u-1 each. Noise that two units
     share (interactions) is counted twice: the interval errs on the wide side.
 
+    The drawing of test examples adds its own variance. Where tasks are units, what their examples
+    do is part of what they differ in, and the interval is at least as wide as with the tasks as
+    they are and the examples drawn anew.
+
     Args:
         frame: tidy table with the units' columns; rows with a NaN in ``value`` are left out.
         value: column to average.
@@ -100,6 +105,8 @@ def crossed_interval(
         replicates: bootstrap draws; 0 for the t-interval alone.
         level: coverage.
         seed: of the random numbers; equal input gives equal output.
+        examples: standard error of the mean from the drawing of test examples
+            (:meth:`analysis.examples.Examples.error`); NaN where it is not known.
     """
     frame = frame[frame[value].notna()]
     nothing = (math.nan,) * 4
@@ -110,13 +117,15 @@ def crossed_interval(
     found = [_unit(frame, name) for name in units if name == SOURCE or name in frame]
     free = [unit for unit in found if math.isfinite(unit.correction)]
     note = _note(found, free)
-    if not free:
+    drawn = 0.0 if math.isnan(examples) else examples**2
+    if not free and not drawn:
         return Crossed(mean, *nothing, len(y), {}, math.nan, note)
     counts = {unit.name: unit.levels for unit in free}
-    variance, degrees = _spread(y, free)
+    others = [unit for unit in free if unit.name != "task"]
+    variance, degrees = max(_spread(y, free), _with(_spread(y, others), drawn))
     half = t_quantile(degrees, level) * math.sqrt(variance) if variance else 0.0
     boot = (math.nan, math.nan)
-    if replicates:
+    if replicates and free:
         draws = _means(y, free, replicates, np.random.default_rng(seed))
         draws = draws[~np.isnan(draws)]
         ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) if len(draws) else boot
@@ -223,8 +232,17 @@ def _table(member: Any, inner: Any, values: Numbers) -> Any:
     return csr_array((values, (member, inner)), shape=shape)
 
 
+def _with(found: tuple[float, float], more: float) -> tuple[float, float]:
+    """A variance and its degrees of freedom, with another one that is known added."""
+    variance, degrees = found
+    whole = variance + more
+    return whole, degrees * (whole / variance) ** 2 if variance else math.inf
+
+
 def _spread(y: Numbers, units: Sequence[_Unit]) -> tuple[float, float]:
     """Variance of the mean over new units, and its degrees of freedom."""
+    if not units:
+        return 0.0, math.nan
     noise = _noise(y, units)
     centred = y - y.mean()
     parts = []

@@ -36,7 +36,7 @@ def compute(metric: str, gold: Labels, predicted: Labels, num_classes: int) -> f
     score = _scorer(metric, num_classes)
     if len(gold) != len(predicted) or len(gold) == 0:
         raise ValueError(f"{len(gold)} true and {len(predicted)} predicted classes")
-    return float(score(gold, predicted, num_classes))
+    return float(score(counts_of(gold, predicted, num_classes)))
 
 
 def resolve_metric(metric: str, classes: Sequence[str]) -> str:
@@ -94,42 +94,64 @@ def constant_score(
     return compute(metric, gold, [label] * len(gold), num_classes), label
 
 
-Score = Callable[[Any, Any, int], float]
+Score = Callable[["npt.NDArray[np.float64]"], "npt.NDArray[np.float64]"]
 
 
-def _accuracy(gold: Any, predicted: Any, num_classes: int) -> float:
-    from sklearn.metrics import accuracy_score
+def counts_of(gold: Labels, predicted: Labels, num_classes: int) -> "npt.NDArray[np.float64]":
+    """How often each class was given for each true one, [C, C]: true classes down."""
+    import numpy as np
 
-    return float(accuracy_score(gold, predicted))
-
-
-def _macro_f1(gold: Any, predicted: Any, num_classes: int) -> float:
-    from sklearn.metrics import f1_score
-
-    labels = list(range(num_classes))
-    return float(f1_score(gold, predicted, labels=labels, average="macro", zero_division=0))
+    place = np.asarray(gold, dtype=np.int64) * num_classes + np.asarray(predicted, dtype=np.int64)
+    found = np.bincount(place, minlength=num_classes**2).reshape(num_classes, num_classes)
+    return found.astype(np.float64)
 
 
-def _macro_recall(gold: Any, predicted: Any, num_classes: int) -> float:
-    from sklearn.metrics import recall_score
+def score_counts(metric: str, counts: "npt.NDArray[np.float64]") -> "npt.NDArray[np.float64]":
+    """Score of every table of counts.
 
-    labels = list(range(num_classes))
-    return float(recall_score(gold, predicted, labels=labels, average="macro", zero_division=0))
+    Args:
+        metric: as for :func:`compute`.
+        counts: of :func:`counts_of`, [..., C, C].
+
+    Returns:
+        Scores, [...].
+
+    Raises:
+        InputError: as :func:`compute`.
+    """
+    return _scorer(metric, counts.shape[-1])(counts)
 
 
-def _f1_of(label: int) -> Score:
-    def score(gold: Any, predicted: Any, num_classes: int) -> float:
-        from sklearn.metrics import f1_score
-
-        # With one label asked for, the macro mean is that label's F1.
-        return float(f1_score(gold, predicted, labels=[label], average="macro", zero_division=0))
-
-    return score
+def _right(counts: Any) -> Any:
+    return counts.diagonal(axis1=-2, axis2=-1)
 
 
-def _accuracy_f1_mean(gold: Any, predicted: Any, num_classes: int) -> float:
-    both = _accuracy(gold, predicted, num_classes) + _f1_of(1)(gold, predicted, num_classes)
-    return both / 2
+def _share(part: Any, whole: Any) -> Any:
+    """Of nothing 0, as scikit-learn's ``zero_division=0``."""
+    import numpy as np
+
+    return np.divide(part, whole, out=np.zeros_like(part, dtype=np.float64), where=whole > 0)
+
+
+def _accuracy(counts: Any) -> Any:
+    return _share(_right(counts).sum(-1), counts.sum((-2, -1)))
+
+
+def _f1(counts: Any) -> Any:
+    """F1 of every class, [..., C]."""
+    return _share(2 * _right(counts), counts.sum(-1) + counts.sum(-2))
+
+
+def _macro_f1(counts: Any) -> Any:
+    return _f1(counts).mean(-1)
+
+
+def _macro_recall(counts: Any) -> Any:
+    return _share(_right(counts), counts.sum(-1)).mean(-1)
+
+
+def _accuracy_f1_mean(counts: Any) -> Any:
+    return (_accuracy(counts) + _f1(counts)[..., 1]) / 2
 
 
 METRICS: dict[str, Score] = {
@@ -138,7 +160,10 @@ METRICS: dict[str, Score] = {
     "macro_recall": _macro_recall,
     "accuracy_f1_mean": _accuracy_f1_mean,
 }
-"""Metrics by name (``f1:<class>`` comes on top); accuracy_f1_mean is GLUE's for MRPC and QQP."""
+"""Metrics by name (``f1:<class>`` comes on top); accuracy_f1_mean is GLUE's for MRPC and QQP.
+
+Each is a function of how often each class was given for each true one, so that the analysis can
+score many predictions at once."""
 
 _BINARY_ONLY = frozenset({"accuracy_f1_mean"})
 
@@ -146,7 +171,7 @@ _BINARY_ONLY = frozenset({"accuracy_f1_mean"})
 def _scorer(metric: str, num_classes: int) -> Score:
     kind, _, which = metric.partition(":")
     if kind == "f1" and which.isdecimal() and int(which) < num_classes:
-        return _f1_of(int(which))
+        return lambda counts: _f1(counts)[..., int(which)]
     if metric not in METRICS:
         raise InputError(
             f"metric is {metric!r}, but must be one of {', '.join(METRICS)}, f1:<class>"

@@ -1,0 +1,95 @@
+"""What the drawing of the test examples adds to the uncertainty of a mean difference.
+
+All cells of a task are scored on the same examples. With other examples of the same task every
+score would be another one, and more seeds change nothing about that. The kept predictions tell how
+much: a metric changes by the *influence* of an example (jackknife: n - 1 times what the score loses
+without it), influences are averaged over all cells of a task before their spread over examples is
+taken, and so what cells share on one example is counted once (Miller 2024, clustered errors).
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainables.tasks.metrics import counts_of, score_counts
+
+Numbers = npt.NDArray[np.float64]
+Classes = npt.NDArray[np.integer[Any]]
+Reader = Callable[[Collection[str]], Iterable[tuple[str, Classes, Classes, int]]]
+"""Of cells that keep predictions: id, true classes [n], predicted classes [n], number of classes."""
+
+
+@dataclass
+class Examples:
+    """Influences of the test examples on the scores of cells, read once a cell.
+
+    Attributes:
+        reader: gives the predictions that cells keep.
+        metrics: name of each task's metric.
+    """
+
+    reader: Reader
+    metrics: Mapping[str, str]
+    _known: dict[str, Numbers] = field(default_factory=dict)
+    _asked: set[str] = field(default_factory=set)
+
+    def influences(self, task: str, cells: Iterable[str]) -> dict[str, Numbers]:
+        """Per cell that keeps predictions, the influence [n] of every test example, in points."""
+        wanted = list(dict.fromkeys(cells))
+        new = [cell for cell in wanted if cell not in self._asked]
+        self._asked.update(new)
+        for cell, gold, predicted, classes in self.reader(new):
+            change = influence(self.metrics[task], counts_of(gold, predicted, classes))
+            self._known[cell] = 100 * change[gold, predicted]
+        return {cell: self._known[cell] for cell in wanted if cell in self._known}
+
+    def error(self, pairs: pd.DataFrame) -> float:
+        """Standard error of a mean paired difference from the drawing of the test examples alone.
+
+        Args:
+            pairs: of :func:`analysis.effects.paired`, with the columns task, cell and partner.
+
+        Returns:
+            Points; NaN where a cell keeps no predictions, or cells of a task have other examples.
+        """
+        variance = 0.0
+        for task, part in pairs.groupby("task", observed=True):
+            found = self.influences(str(task), [*part["cell"], *part["partner"]])
+            weights: dict[str, float] = {}
+            for column, sign in (("cell", 1.0), ("partner", -1.0)):
+                for cell, number in part[column].value_counts().items():
+                    weights[str(cell)] = weights.get(str(cell), 0.0) + sign * number
+            if not weights.keys() <= found.keys() or len({len(v) for v in found.values()}) != 1:
+                return math.nan
+            each = sum(weight * found[cell] for cell, weight in weights.items()) / len(pairs)
+            variance += variance_of_mean(np.asarray(each))
+        return math.sqrt(variance)
+
+
+def influence(metric: str, counts: Numbers) -> Numbers:
+    """Jackknife influence of an example on a metric, by its true and its predicted class.
+
+    Args:
+        metric: name of :mod:`trainables.tasks.metrics`.
+        counts: examples by true and predicted class, [C, C].
+
+    Returns:
+        (n - 1) (score - score without one such example), [C, C]; 0 where there is none. Of the
+        accuracy it is (right or not) - accuracy.
+    """
+    classes, n = len(counts), counts.sum()
+    one = np.eye(classes * classes).reshape(-1, classes, classes)
+    without = score_counts(metric, np.maximum(counts - one, 0.0)).reshape(classes, classes)
+    change = (n - 1) * (float(score_counts(metric, counts)) - without)
+    return np.where(counts > 0, change, 0.0)
+
+
+def variance_of_mean(influences: Numbers) -> float:
+    """Variance of a score from its examples' influences [n]: their variance over n (ddof=1)."""
+    n = len(influences)
+    return float(np.var(influences, ddof=1)) / n if n > 1 else 0.0
