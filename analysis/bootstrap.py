@@ -46,6 +46,7 @@ class Crossed:
         units: levels by kind of unit that was resampled.
         degrees: degrees of freedom of the t-quantile.
         note: what weakens the interval, in a sentence; empty where nothing does.
+        error: standard error of the mean; 0 where nothing varies, NaN where nothing can be told.
     """
 
     mean: float
@@ -57,6 +58,25 @@ class Crossed:
     units: Mapping[str, int]
     degrees: float
     note: str
+    error: float = math.nan
+
+    def p_value(self, side: int = 0) -> float:
+        """Of the t-test of a mean of 0 that goes with the interval.
+
+        Args:
+            side: 0 for two-sided; 1 for the mean being above 0, -1 for below.
+
+        Returns:
+            NaN where nothing could be resampled or nothing varies: no spread, no test.
+        """
+        if not self.error > 0:
+            return math.nan
+        from scipy.special import stdtr  # imported late: scipy costs as much as all the rest
+
+        t = self.mean / self.error
+        if side:
+            return float(stdtr(self.degrees, -side * t))
+        return float(2 * stdtr(self.degrees, -abs(t)))
 
     @property
     def direction(self) -> int:
@@ -123,14 +143,15 @@ def crossed_interval(
     counts = {unit.name: unit.levels for unit in free}
     others = [unit for unit in free if unit.name != "task"]
     variance, degrees = max(_spread(y, free), _with(_spread(y, others), drawn))
-    half = t_quantile(degrees, level) * math.sqrt(variance) if variance else 0.0
+    error = math.sqrt(variance)
+    half = t_quantile(degrees, level) * error if variance else 0.0
     boot = (math.nan, math.nan)
     if replicates and free:
         draws = _means(y, free, replicates, np.random.default_rng(seed))
         draws = draws[~np.isnan(draws)]
         ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) if len(draws) else boot
         boot = (float(ends[0]), float(ends[1]))
-    return Crossed(mean, mean - half, mean + half, *boot, len(y), counts, degrees, note)
+    return Crossed(mean, mean - half, mean + half, *boot, len(y), counts, degrees, note, error)
 
 
 def crossed_intervals(

@@ -10,18 +10,17 @@ taken, and so what cells share on one example is counted once (Miller 2024, clus
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.kept import Kept
 from trainables.tasks.metrics import counts_of, score_counts
 
 Numbers = npt.NDArray[np.float64]
-Classes = npt.NDArray[np.integer[Any]]
-Reader = Callable[[Collection[str]], Iterable[tuple[str, Classes, Classes, int]]]
-"""Of cells that keep predictions: id, true classes [n], predicted classes [n], number of classes."""
+Reader = Callable[[Collection[str]], Iterable[Kept]]
+"""Gives the predictions on test of those of the cells that keep them."""
 
 
 @dataclass
@@ -43,9 +42,9 @@ class Examples:
         wanted = list(dict.fromkeys(cells))
         new = [cell for cell in wanted if cell not in self._asked]
         self._asked.update(new)
-        for cell, gold, predicted, classes in self.reader(new):
-            change = influence(self.metrics[task], counts_of(gold, predicted, classes))
-            self._known[cell] = 100 * change[gold, predicted]
+        for cell, gold, predicted, log_probs in self.reader(new):
+            counts = counts_of(gold, predicted, log_probs.shape[1])
+            self._known[cell] = 100 * influence(self.metrics[task], counts)[gold, predicted]
         return {cell: self._known[cell] for cell in wanted if cell in self._known}
 
     def error(self, pairs: pd.DataFrame) -> float:

@@ -66,16 +66,24 @@ def membership(frame: pd.DataFrame, factor: str) -> Membership:
 def _main(frame: pd.DataFrame, name: str) -> Membership:
     if name == SOURCE:
         return _models(frame["sources"])
-    column = frame["sources" if name == "pair" else name]
-    # A setting that a row does not have is a level of its own.
-    codes, names = pd.factorize(column.astype("string").fillna("–"), sort=True)
+    codes, names = _levels(frame["sources" if name == "pair" else name])
     rows = np.arange(len(frame))
-    return Membership(rows, codes.astype(np.int64), np.ones(len(frame)), tuple(names), len(frame))
+    return Membership(rows, codes, np.ones(len(frame)), tuple(names), len(frame))
+
+
+def _levels(column: pd.Series) -> tuple[Codes, list[str]]:
+    """Number of every row's value among the values as text, and these texts in their order."""
+    codes, found = pd.factorize(column, use_na_sentinel=False)
+    # A setting that a row does not have is a level of its own.
+    texts = ["–" if pd.isna(value) else str(value) for value in found]
+    names = sorted(set(texts))
+    place = {name: number for number, name in enumerate(names)}
+    return np.array([place[text] for text in texts], dtype=np.int64)[codes], names
 
 
 def _models(column: pd.Series) -> Membership:
-    codes, sets = pd.factorize(column.astype("string").fillna("–"), sort=True)
-    members = [str(text).split("+") for text in sets]
+    codes, sets = _levels(column)
+    members = [text.split("+") for text in sets]
     names = sorted({name for group in members for name in group})
     place = {name: number for number, name in enumerate(names)}
     sizes = np.array([len(group) for group in members], dtype=np.int64)

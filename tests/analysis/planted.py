@@ -54,6 +54,65 @@ def planted(design: Planted, rng: np.random.Generator) -> pd.DataFrame:
     )
 
 
+@dataclass(frozen=True)
+class Tuned:
+    """A comparison of joint with independent tuning, whose tunings are shared.
+
+    Attributes:
+        joint: standard deviation of the joint tuning of a pair (per task and seed), points.
+        alone: of the independent tuning of a source (per task and seed), in all pairs with it.
+        reading: of every reading of a prompt on a target.
+        source_task, pair_task: of true effects of source × task and pair × task.
+        effect: true mean.
+        freedom: of t-distributed tunings and readings (scaled to these deviations); 0 for normal.
+        missing: share of rows left out at random.
+    """
+
+    joint: float = 2.0
+    alone: float = 2.0
+    reading: float = 1.0
+    source_task: float = 0.0
+    pair_task: float = 0.0
+    effect: float = 0.0
+    freedom: int = 0
+    missing: float = 0.0
+    models: int = 6
+    tasks: int = 7
+    targets: int = 1
+    seeds: int = 5
+
+
+def tuned(design: Tuned, rng: np.random.Generator) -> pd.DataFrame:
+    """Columns sources, task, target, seed and difference (points): joint minus mean of alone."""
+
+    def noise(sd: float, *shape: int) -> np.ndarray:
+        if not design.freedom:
+            return sd * rng.normal(size=shape)
+        scale = sd / (design.freedom / (design.freedom - 2)) ** 0.5
+        return scale * rng.standard_t(design.freedom, size=shape)
+
+    ends = np.array(list(itertools.combinations(range(design.models), 2)))
+    tasks, targets, seeds = design.tasks, design.targets, design.seeds
+    alone = noise(design.alone, design.models, tasks, 1, seeds)
+    alone = alone + noise(design.reading, design.models, tasks, targets, seeds)
+    joint = noise(design.joint, len(ends), tasks, 1, seeds)
+    joint = joint + noise(design.reading, len(ends), tasks, targets, seeds)
+    true = design.source_task * rng.normal(size=(design.models, tasks, 1, 1))
+    y = design.effect + joint + (true - alone)[ends].mean(axis=1)
+    y = y + design.pair_task * rng.normal(size=(len(ends), tasks, 1, 1))
+    pair, task, target, seed = (place.ravel() for place in np.indices(y.shape))
+    table = pd.DataFrame(
+        {
+            "sources": np.array([f"m{a}+m{b}" for a, b in ends])[pair],
+            "task": np.char.add("t", task.astype(str)),
+            "target": np.char.add("g", target.astype(str)),
+            "seed": seed,
+            "difference": y.ravel(),
+        }
+    )
+    return table[rng.uniform(size=len(table)) >= design.missing] if design.missing else table
+
+
 def ledger(
     models: int, tasks: int, targets: int, seeds: int, rng: np.random.Generator
 ) -> pd.DataFrame:
