@@ -24,6 +24,8 @@ from trainables.tasks import metrics
 Array = npt.NDArray[Any]
 
 _AT_ONCE = 1 << 14  # the whole file of a reference or a text, the header of any other
+_LONGEST = 1 << 20
+"""Bytes of a header, at most: those of sweeps have less than a thousand, and a text's length."""
 _DTYPES = {"F16": np.dtype("<f2"), "U8": np.dtype("u1"), "U16": np.dtype("<u2")}
 _SCORES = {"validation": "validation_score", "test": "score"}
 """Per split the key of its score in a result."""
@@ -179,9 +181,13 @@ def _read(path: str, split: str) -> tuple[Array, Array] | None:
     try:
         head = os.read(file, _AT_ONCE)
         start = 8 + int.from_bytes(head[:8], "little")
+        if not 8 < start <= _LONGEST:
+            raise ValueError("it has no header")
         if start > len(head):
             head += os.pread(file, start - len(head), len(head))
         header = json.loads(head[8:start])
+        if not isinstance(header, dict):
+            raise ValueError("its header is no mapping")
         if split not in header:
             return None
         values, gold = (_tensor(file, head, start, header[name]) for name in (split, split + GOLD))
