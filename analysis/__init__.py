@@ -8,12 +8,17 @@ read a server. Importing the package costs nothing; pandas is imported when :fun
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from analysis.kept import predictions
     from analysis.loading import load
     from analysis.report import write_report
 
-__all__ = ["load", "write_report"]
+__all__ = ["load", "predictions", "write_report"]
 
-_HOMES = {"load": "analysis.loading", "write_report": "analysis.report"}
+_HOMES = {
+    "load": "analysis.loading",
+    "predictions": "analysis.kept",
+    "write_report": "analysis.report",
+}
 
 
 def __getattr__(name: str) -> Any:

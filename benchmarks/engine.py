@@ -25,7 +25,7 @@ from sweep.testing.tabulated import (
     EXECUTOR,
     find_model,
     find_task,
-    tabulated_prompt,
+    tabulated_arrays,
     tabulated_result,
 )
 
@@ -73,7 +73,7 @@ def reading(folder: Path) -> dict[str, float]:
         name = pack.id
         for cell in pack.cells:
             result = tabulated_result(cell)
-            ledger.write(cell, result, name, {"seconds": 1.0}, tabulated_prompt(cell))
+            ledger.write(cell, result, name, {"seconds": 1.0}, *tabulated_arrays(cell))
     written = time.perf_counter() - began
     began = time.perf_counter()
     found = len(Ledger(folder).done_ids())

@@ -67,14 +67,14 @@ def recorded(size: int) -> Callable[[], Any]:
     """Reading a ledger of so many records."""
     from benchmarks.engine import plan_of
     from sweep.ledger import Ledger
-    from sweep.testing.tabulated import tabulated_prompt, tabulated_result
+    from sweep.testing.tabulated import tabulated_arrays, tabulated_result
 
     folder = tempfile.TemporaryDirectory()
     ledger, left = Ledger(Path(folder.name)), size
     for pack in plan_of(size).packs:
         for cell in pack.cells[:left]:
             result = tabulated_result(cell)
-            ledger.write(cell, result, pack.id, {"seconds": 1.0}, tabulated_prompt(cell))
+            ledger.write(cell, result, pack.id, {"seconds": 1.0}, *tabulated_arrays(cell))
             left -= 1
 
     def read() -> int:

@@ -28,7 +28,7 @@ from sweep.testing.tabulated import (
     SECONDS,
     find_model,
     find_task,
-    tabulated_prompt,
+    tabulated_arrays,
     tabulated_result,
 )
 from sweep.tracking.artifacts import PromptFiles
@@ -89,7 +89,7 @@ def fill(plan: Plan, folder: Path) -> list[Record]:
     for pack in plan.packs:
         for cell in pack.cells:
             cost = {"seconds": 1.0}
-            ledger.write(cell, tabulated_result(cell), pack.id, cost, tabulated_prompt(cell))
+            ledger.write(cell, tabulated_result(cell), pack.id, cost, *tabulated_arrays(cell))
     return list(ledger.records())
 
 

@@ -105,12 +105,13 @@ class Desk:
             told = outcome["failures"].get(cell.id)
             return str(told or f"pack {pack.id} gave no result for it")
         prompt = outcome["prompts"].get(cell.id)
+        predictions = outcome.get("predictions", {}).get(cell.id)
         try:
             if prompt is None and cell.kind == "source":
                 plain_result(outcome["results"][cell.id])  # a result that is none says more
                 raise ValueError(f"pack {pack.id} gave no prompt for it")
             record = self._ledger.write(
-                cell, outcome["results"][cell.id], pack.id, outcome["cost"], prompt
+                cell, outcome["results"][cell.id], pack.id, outcome["cost"], prompt, predictions
             )
         except OSError:
             raise
@@ -130,8 +131,8 @@ def _checked(outcome: Any) -> Mapping[str, Any]:
         return {"error": f"its worker gave a {type(outcome).__name__}, not an outcome"}
     if "error" in outcome:
         return outcome
-    for name in ("results", "prompts", "failures", "cost"):
-        found = outcome.get(name)
+    for name in ("results", "prompts", "failures", "cost", "predictions"):
+        found = outcome.get(name, {} if name == "predictions" else None)
         if not isinstance(found, Mapping):
             return {"error": f"the {name} its worker gave are a {type(found).__name__}"}
     return outcome

@@ -1,12 +1,14 @@
 """A sweep's folder: which spec it belongs to."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sweep.extras import Extras
 from sweep.files import TEMPORARY, replace_file
-from sweep.growth import GROWN, finished_elsewhere, first_calibration, grown, origin
+from sweep.growth import GROWN, finished_elsewhere, first_extras, grown, origin
 from sweep.ledger import Record
 from sweep.lock import LOCK_FILE
 from sweep.search.plan import AnyPlan, SearchPlan
@@ -16,6 +18,7 @@ from trainables.errors import InputError
 META_FILE = "sweep.json"
 SPEC_FILE = "spec.yaml"
 FORMAT = 1
+_KINDS = {"calibration": "calibrations", "predictions": "predictions"}
 
 
 def check_binding(folder: Path, plan: AnyPlan) -> None:
@@ -136,11 +139,11 @@ def first_hash(folder: Path, plan: AnyPlan) -> str:
     return origin(read_meta(folder)) if (folder / META_FILE).exists() else plan.hash
 
 
-def calibration_note(folder: Path, plan: AnyPlan, records: Callable[[], Iterable[Record]]) -> str:
-    """Which calibrations of the spec finished cells lack, in a sentence; empty where none does.
+def lacking_note(folder: Path, plan: AnyPlan, records: Callable[[], Iterable[Record]]) -> str:
+    """Which calibrations and predictions finished cells lack, in a sentence; empty where none does.
 
-    Calibrations are no part of a spec's hash: a folder may be continued with more of them. A cell
-    that is finished stays as it was written, for its logits are gone.
+    They are no part of a spec's hash: a folder may be continued with more of them. A cell that is
+    finished stays as it was written, for its logits are gone.
 
     Args:
         folder: a sweep's folder.
@@ -149,19 +152,24 @@ def calibration_note(folder: Path, plan: AnyPlan, records: Callable[[], Iterable
     """
     if not (folder / META_FILE).exists():
         return ""
-    first = first_calibration(read_meta(folder))
-    added = [name for name in plan.resolved.spec.calibration if name not in first]
+    added = Extras.asked(plan.resolved.spec).lacking(first_extras(read_meta(folder)))
     if not added:
         return ""
-    results = [record["result"] for record in records() if record["id"] in plan.by_id]
-    lacking = {name: sum(f"score_{name}" not in result for result in results) for name in added}
-    parts = [f"{name} in {count:,}" for name, count in lacking.items() if count]
-    if not parts:
+    there = [Extras.of(record) for record in records() if record["id"] in plan.by_id]
+    lacking = Counter(
+        (kind, name)
+        for found in there
+        for kind, names in added.lacking(found).by_kind().items()
+        for name in names
+    )
+    if not lacking:
         return ""
+    kinds = dict.fromkeys(_KINDS[kind] for kind, _ in lacking)
+    parts = (f"{name} in {count:,}" for (_, name), count in lacking.items())
     return (
-        f"of {len(results):,} finished cells, calibrations that were added to the spec later are"
-        f" missing ({', '.join(parts)}) and stay so; only a run into a new folder (sweep run SPEC"
-        " --out NEW_FOLDER) computes them for all"
+        f"of {len(there):,} finished cells, {' and '.join(kinds)} that were added to the spec"
+        f" later are missing ({', '.join(parts)}) and stay so; only a run into a new folder (sweep"
+        " run SPEC --out NEW_FOLDER) computes them for all"
     )
 
 

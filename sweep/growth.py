@@ -6,9 +6,11 @@ of the new spec too. The older spec is kept as ``spec.1.yaml``, ``spec.2.yaml``,
 """
 
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from sweep.extras import Extras
 from sweep.files import replace_file
 from sweep.ledger import Ledger
 from sweep.plan import Plan
@@ -29,10 +31,10 @@ def origin(meta: Mapping[str, Any]) -> str:
     return str(earlier[0].get("spec_hash"))
 
 
-def first_calibration(meta: Mapping[str, Any]) -> list[str]:
-    """The calibrations that all specs of a folder have asked for."""
-    lists = [item.get("calibration", ()) for item in (*meta.get(GROWN, ()), meta.get("spec", {}))]
-    return [name for name in lists[0] if all(name in found for found in lists)]
+def first_extras(meta: Mapping[str, Any]) -> Extras:
+    """The calibrations and predictions that all specs of a folder have asked for."""
+    specs = (*meta.get(GROWN, ()), meta.get("spec", {}))
+    return reduce(Extras.common, map(Extras.asked, specs))
 
 
 def grown(
@@ -61,7 +63,7 @@ def grown(
         "spec_hash": meta.get("spec_hash"),
         "spec": kept,
         "planned_cells": meta.get("planned_cells"),
-        "calibration": meta.get("spec", {}).get("calibration", []),
+        **Extras.asked(meta.get("spec", {})).by_kind(),
     }
     return [*earlier, before]
 

@@ -1,8 +1,8 @@
 """The ledger: one file a finished cell, written once and only by the driver.
 
-``ledger/<2 hex>/<cell>.json`` is a record, ``prompts/<2 hex>/<cell>.safetensors`` the prompt it
-names, ``ledger/failed/<cell>.json`` why a cell has no record. The presence of a record that passes
-its digest means *done*; everything else (MLflow, tables, report) is a view.
+``ledger/<2 hex>/<cell>.json`` is a record, ``prompts/<2 hex>/<cell>.safetensors`` the prompt and
+the predictions it names, ``ledger/failed/<cell>.json`` why a cell has no record. The presence of a
+record that passes its digest means *done*; everything else (MLflow, tables, report) is a view.
 """
 
 import hashlib
@@ -16,8 +16,10 @@ from typing import Any
 from sweep.files import TEMPORARY, canonical, read_bytes, replace_file, seal, unseal
 from sweep.names import check_cell_id
 from sweep.plain import plain_result
+from sweep.prompt_file import file_content, prompt_in
 from sweep.redact import redact
 from trainables.cells import Cell
+from trainables.predictions import splits_of
 
 Record = dict[str, Any]
 _JSON = ".json"
@@ -54,7 +56,7 @@ class Ledger:
         self._done: set[str] | None = None
 
     def done_ids(self) -> set[str]:
-        """Ids of finished cells whose record and prompt are intact."""
+        """Ids of finished cells whose record and file are intact."""
         if self._done is None:
             if self._repair:
                 for half_written in self.folder.rglob(f".*{TEMPORARY}"):
@@ -88,12 +90,10 @@ class Ledger:
         Raises:
             KeyError: the cell has no intact record or no prompt.
         """
-        from safetensors.numpy import load
-
         named = self.record(cell_id)["prompt"]
         if named is None:
             raise KeyError(cell_id)
-        return load((self.folder / named["file"]).read_bytes())["prompt"]
+        return prompt_in((self.folder / named["file"]).read_bytes())
 
     def write(
         self,
@@ -102,8 +102,9 @@ class Ledger:
         pack: str,
         cost: Mapping[str, float],
         prompt: Any = None,
+        predictions: Mapping[str, Any] | None = None,
     ) -> Record | None:
-        """Make a cell finished: first its prompt, then its record; a failure of it is forgotten.
+        """Make a cell finished: first its file, then its record; a failure of it is forgotten.
 
         Args:
             cell: the cell.
@@ -111,12 +112,14 @@ class Ledger:
             pack: id of the pack that computed it.
             cost: seconds of the whole pack.
             prompt: float32 array [m, d], uint8 array [n] of a text in UTF-8, or None.
+            predictions: arrays of :mod:`trainables.predictions`, or None.
 
         Returns:
             The record; None where the cell was finished already, which then stays as it is.
 
         Raises:
-            ValueError: the result has no finite ``score``, or the prompt is none.
+            ValueError: the result has no finite ``score``, or the prompt or the predictions are
+                none.
             TypeError: the result is no mapping, or holds what JSON cannot.
             OSError: the record could not be written.
         """
@@ -130,7 +133,7 @@ class Ledger:
             "cost": plain_result(cost, score=False),
             "finished": _now(),
             "versions": self._versions,
-            "prompt": None if prompt is None else self._write_prompt(cell, prompt),
+            **self._write_prompt(cell, prompt, predictions or {}),
         }
         replace_file(self._record_path(cell.id), seal(record))
         self.done_ids().add(cell.id)
@@ -138,7 +141,7 @@ class Ledger:
         return record
 
     def adopt(self, record: Mapping[str, Any], prompt: bytes | None) -> None:
-        """Make a cell finished whose record and prompt another sweep has written.
+        """Make a cell finished whose record and file another sweep has written.
 
         Nothing waits for the disk: what a power cut spoils fails its digest, and is adopted again.
 
@@ -198,16 +201,13 @@ class Ledger:
     def _failed_path(self, cell_id: str) -> Path:
         return self.folder / "ledger" / "failed" / f"{cell_id}.json"
 
-    def _write_prompt(self, cell: Cell, prompt: Any) -> dict[str, str]:
-        import numpy as np
-        from safetensors.numpy import save
-
-        is_text = getattr(prompt, "dtype", None) == np.uint8
-        array = np.ascontiguousarray(prompt, dtype=np.uint8 if is_text else np.float32)
-        if is_text and array.ndim != 1:
-            raise ValueError(f"its prompt is no text (shape {array.shape})")
-        if not is_text and (array.ndim != 2 or not array.size or not np.isfinite(array).all()):
-            raise ValueError(f"its prompt is no matrix of finite numbers (shape {array.shape})")
+    def _write_prompt(
+        self, cell: Cell, prompt: Any, predictions: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Write the cell's file, if there is anything for it; what the record says of it."""
+        splits = splits_of(predictions)
+        if prompt is None and not splits:
+            return {"prompt": None, "predictions": None}
         # Strings only: that is all that safetensors metadata holds.
         about = {
             "cell": cell.id,
@@ -218,14 +218,16 @@ class Ledger:
             "model_digest": cell.digests.get(cell.target, ""),
             "sources": "+".join(cell.sources),
         }
-        if is_text:
-            about["text"] = array.tobytes().decode()
-        content = _in_order(save({"prompt": array}, about))
+        content = file_content(about, prompt, predictions)
         path = self._prompt_path(cell.id)
         replace_file(path, content)
-        return {
+        named = {
             "file": path.relative_to(self.folder).as_posix(),
             "sha256": hashlib.sha256(content).hexdigest(),
+        }
+        return {
+            "prompt": None if prompt is None else named,
+            "predictions": {**named, "splits": list(splits)} if splits else None,
         }
 
     def _files(self) -> Iterator[tuple[str, str]]:
@@ -243,7 +245,7 @@ class Ledger:
                     yield f"{folder}/{name}", name[: -len(_JSON)]
 
     def _read(self, path: str, cell_id: str) -> Record | None:
-        """The record at ``path`` if it and its prompt are intact, else None."""
+        """The record at ``path`` if it and its file are intact, else None."""
         try:
             content = read_bytes(path)
         except FileNotFoundError:
@@ -252,23 +254,24 @@ class Ledger:
             record = unseal(content)
             if record["id"] != cell_id:
                 raise ValueError("it holds another cell")
-            self._check_prompt(record["prompt"], cell_id)
+            # They name the same file, which is read once.
+            named = (record["prompt"], record.get("predictions"))
+            for file, digest in {(item["file"], item["sha256"]) for item in named if item}:
+                self._check_prompt(file, digest, cell_id)
         except (ValueError, KeyError, TypeError) as error:
             self._set_aside(Path(path), error)
             return None
         return record
 
-    def _check_prompt(self, named: Mapping[str, str] | None, cell_id: str) -> None:
-        if named is None:
-            return
-        if named["file"] != f"prompts/{cell_id[:2]}/{cell_id}.safetensors":
-            raise ValueError(f"its prompt {named['file']!r} is not in its place")
+    def _check_prompt(self, file: str, digest: str, cell_id: str) -> None:
+        if file != f"prompts/{cell_id[:2]}/{cell_id}.safetensors":
+            raise ValueError(f"its file {file!r} is not in its place")
         try:
-            content = read_bytes(f"{self._place}/{named['file']}")
+            content = read_bytes(f"{self._place}/{file}")
         except OSError:
-            raise ValueError(f"its prompt {named['file']} cannot be read") from None
-        if hashlib.sha256(content).hexdigest() != named["sha256"]:
-            raise ValueError(f"its prompt {named['file']} is damaged")
+            raise ValueError(f"its file {file} cannot be read") from None
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise ValueError(f"its file {file} is damaged")
 
     def _set_aside(self, path: Path, error: Exception) -> None:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -284,17 +287,6 @@ class Ledger:
         for item in (path, self._prompt_path(path.stem)):
             if item.exists():
                 item.replace(damaged / f"{stamp}-{item.name}")
-
-
-def _in_order(content: bytes) -> bytes:
-    """A safetensors file with the keys of its header sorted: the library's order is random.
-
-    The same prompt has the same bytes, and so the same digest, whichever run writes it.
-    """
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = canonical(json.loads(content[8:start]))
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + content[start:]
 
 
 def _now() -> str:

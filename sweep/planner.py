@@ -85,6 +85,7 @@ class Planner(ABC):
             needs=needs_of(cells) if kind == "transfer" else (),
             files=self.files(sources),
             calibration=self.resolved.spec.calibration,
+            predictions=self.resolved.spec.predictions,
         )
 
     def digests(self, models: set[str]) -> dict[str, str]:

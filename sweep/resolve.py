@@ -82,8 +82,8 @@ class ResolvedSpec:
     def hash(self) -> str:
         """Content hash of all that can change a result.
 
-        Resources, calibrations (they add numbers and change none), the MLflow address and the
-        description are left out; the contents of models and
+        Resources, calibrations and kept predictions (they add to results and change none), the
+        MLflow address and the description are left out; the contents of models and
         tasks and the code version are in. A folder holds the results of one such hash.
         """
         settings = self.settings_json()
@@ -140,6 +140,7 @@ class ResolvedSpec:
             "models": {alias: asdict(model) for alias, model in self.models.items()},
             "task_files": {task.name: asdict(task) for task in self.tasks},
             "calibration": list(self.spec.calibration),
+            "predictions": list(self.spec.predictions),
             **self._search_json(),
             "resources": self.spec.resources.model_dump(),
             "mlflow": self.spec.mlflow.model_dump(),

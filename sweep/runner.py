@@ -16,7 +16,7 @@ from sweep.cluster import RayLostError, ray_session, share_of
 from sweep.depot import heavy_models, shipping
 from sweep.desk import Closed, Desk
 from sweep.estimate import device_of
-from sweep.folder import bind, calibration_note, check_binding, first_hash
+from sweep.folder import bind, check_binding, first_hash, lacking_note
 from sweep.interrupts import Interrupts, interruptible
 from sweep.jobs import Job, job_of
 from sweep.ledger import Ledger, Record
@@ -176,7 +176,7 @@ class _Run:
 
     def _run(self) -> int:
         nothing_left = self.job.nothing_left()
-        lacking = calibration_note(self.folder, self.plan, self.ledger.records)
+        lacking = lacking_note(self.folder, self.plan, self.ledger.records)
         began, began_at = time.monotonic(), datetime.now(UTC)
         self._say(self.job.beginning() if nothing_left is None else nothing_left)
         code = self._run_packs(nothing_left is None)

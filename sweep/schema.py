@@ -12,6 +12,7 @@ from sweep.search.settings import DIRECTIONS
 from sweep.spec import MOST_SEEDS, MlflowEntry, ModelEntry, Resources, SweepSpec
 from trainables.calibration import CALIBRATIONS
 from trainables.precision import PRECISIONS
+from trainables.predictions import SPLITS
 
 _NAMES = {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True}
 
@@ -53,6 +54,7 @@ def _form(name: str) -> dict[str, Any]:
         "domains": {**domains_schema(), "type": ["object", "null"]},
         "transfer": {"type": "object"},
         "calibration": {"type": "array", "items": {"enum": list(CALIBRATIONS)}},
+        "predictions": {"type": "array", "items": {"enum": list(SPLITS)}},
         "resources": _resources(),
         "precision": {"enum": [*PRECISIONS, "auto"]},
         "mlflow": _closed(MlflowEntry.model_json_schema()),

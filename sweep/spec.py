@@ -5,7 +5,7 @@ is the ``description`` of the field it concerns, so a new field documents its ow
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import resources as package_files
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +23,7 @@ from sweep.search.space import named_domains, parse_space
 from trainables.calibration import CALIBRATIONS
 from trainables.errors import InputError
 from trainables.precision import FLOAT32, PRECISIONS
+from trainables.predictions import SPLITS
 from trainables.settings import METHOD_SETTINGS, TransferSettings
 from trainables.strict_yaml import UniqueKeyLoader
 
@@ -98,15 +99,18 @@ def _precision(value: Any) -> Any:
     return value
 
 
-def _calibration(value: Any) -> Any:
-    if not isinstance(value, list):
-        raise ValueError
-    for index, name in enumerate(value):
-        if name not in tuple(CALIBRATIONS):
-            raise ValueError(f"found {show(name)}{nearest(name, CALIBRATIONS)}")
-        if name in value[:index]:
-            raise ValueError(f"{show(name)} stands there twice")
-    return tuple(value)
+def _some_of(names: Collection[str]) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if not isinstance(value, list):
+            raise ValueError
+        for index, name in enumerate(value):
+            if name not in tuple(names):
+                raise ValueError(f"found {show(name)}{nearest(name, names)}")
+            if name in value[:index]:
+                raise ValueError(f"{show(name)} stands there twice")
+        return tuple(value)
+
+    return BeforeValidator(check)
 
 
 def _transfer(value: Any) -> Any:
@@ -209,10 +213,15 @@ class SweepSpec(_Section):
         default=True,
         description="true or false (whether to tune on each target itself too: row Direct)",
     )
-    calibration: Annotated[tuple[str, ...], BeforeValidator(_calibration)] = Field(
+    calibration: Annotated[tuple[str, ...], _some_of(CALIBRATIONS)] = Field(
         default=("batch",),
         description=f"a list of calibrations ({', '.join(CALIBRATIONS)}) to evaluate besides, none"
         " twice, or [] for none",
+    )
+    predictions: Annotated[tuple[str, ...], _some_of(SPLITS)] = Field(
+        default=SPLITS,
+        description=f"a list of splits ({', '.join(SPLITS)}) whose predictions are kept with every"
+        " cell, none twice, or [] for none",
     )
     resources: Resources = Field(
         default=Resources(),

@@ -1,9 +1,10 @@
 """Finished cells of all sweeps by their content hash, to be used again by any of them.
 
 ``cells/<2 hex>/<cell>.json`` is a record as in a ledger, ``prompts/<2 hex>/<cell>-<8 hex>
-.safetensors`` its prompt. Several sweeps may read and write at the same time: files appear
-complete or not at all, nothing is changed in place, and digests are checked on reading. The store
-is never in the way of a sweep: what cannot be read is computed, what cannot be written is left out.
+.safetensors`` its prompt and predictions. Several sweeps may read and write at the same time: files
+appear complete or not at all, nothing is changed in place, and digests are checked on reading. The
+store is never in the way of a sweep: what cannot be read is computed, what cannot be written is
+left out.
 """
 
 import hashlib
@@ -15,13 +16,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sweep.extras import Extras, file_of, trimmed
 from sweep.files import seal, unseal
 from sweep.folder import check_binding
 from sweep.ledger import Ledger, Record
 from sweep.plan import Plan
 from sweep.search.plan import AnyPlan
 from trainables.cache import cache_folder
-from trainables.calibration import CALIBRATIONS
 from trainables.cells import Cell
 
 VARIABLE = "PROMPTSWEEP_STORE"
@@ -53,7 +54,9 @@ def shareable(cell: Cell) -> bool:
 
 
 Entry = tuple[Cell, Record, bytes | None]
-"""A cell, its record, and the bytes of its prompt's file."""
+"""A cell, its record, and the bytes of its file."""
+
+NOTHING = Extras()
 
 
 class Store:
@@ -79,14 +82,12 @@ class Store:
         if repair:
             self._tidy()
 
-    def get(
-        self, cell: Cell, calibration: Iterable[str] = ()
-    ) -> tuple[Record, bytes | None] | None:
-        """A cell's record and the bytes of its prompt's file; None where there is nothing whole.
+    def get(self, cell: Cell, wanted: Extras = NOTHING) -> tuple[Record, bytes | None] | None:
+        """A cell's record and the bytes of its file; None where there is nothing whole.
 
         Args:
             cell: the cell.
-            calibration: calibrations that its result must have; others are taken out of it.
+            wanted: calibrations and predictions that it must have; others are taken out of it.
         """
         path = self._record_path(cell.id)
         try:
@@ -97,22 +98,21 @@ class Store:
             record = unseal(content)
             if record["id"] != cell.id or record["cell"] != cell.to_json():
                 raise ValueError("it holds another cell")
-            named = record["prompt"]
-            prompt = None if named is None else self._prompt(cell.id, named["sha256"])
-            result = _calibrated(record["result"], calibration)
+            named = file_of(record)
+            content = None if named is None else self._prompt(cell.id, named["sha256"])
+            return trimmed(record, content, wanted)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             self._set_aside(path, error)
             return None
-        return None if result is None else ({**record, "result": result}, prompt)
 
     def put(self, record: Record, prompt: bytes | None, sweep: Mapping[str, str]) -> None:
-        """Keep a finished cell, unless an entry with as many calibrations is there.
+        """Keep a finished cell, unless an entry with as many extras is there.
 
         After the first failure, which is one warning, nothing more is tried.
 
         Args:
             record: as the ledger has it.
-            prompt: the content of its prompt's file.
+            prompt: the content of its file.
             sweep: ``name`` and ``spec_hash`` of the sweep that gives it; where it was taken from a
                 store itself, that of the one that computed it stays.
         """
@@ -121,8 +121,9 @@ class Store:
             return
         kept = {key: value for key, value in record.items() if key != "reused_from"}
         try:
-            if prompt is not None:
-                self._write(self._prompt_path(record["id"], record["prompt"]["sha256"]), prompt)
+            named = file_of(record)
+            if prompt is not None and named is not None:
+                self._write(self._prompt_path(record["id"], named["sha256"]), prompt)
             origin = record.get("reused_from") or dict(sweep)
             self._write(path, seal({**kept, "sweep": origin}))
         except OSError as error:
@@ -133,12 +134,12 @@ class Store:
             )
 
     def among(
-        self, cells: Iterable[Cell], done: Collection[str], calibration: Collection[str]
+        self, cells: Iterable[Cell], done: Collection[str], wanted: Extras
     ) -> Iterator[Entry]:
         """Cells that are not in ``done``, each with what :meth:`get` gives, where it is whole."""
         for cell in cells:
             if cell.id not in done and shareable(cell):
-                found = self.get(cell, calibration)
+                found = self.get(cell, wanted)
                 if found is not None:
                     yield (cell, *found)
 
@@ -147,12 +148,12 @@ class Store:
         return self._writable and not self._record_path(cell_id).exists()
 
     def _richer(self, record: Record, path: Path) -> bool:
-        """Whether a record has calibrations that the stored one lacks."""
-        asked = _calibrations(record["result"])
-        if not asked:
+        """Whether a record has calibrations or predictions that the stored one lacks."""
+        has = Extras.of(record)
+        if not has:
             return False
         try:
-            return not asked <= _calibrations(unseal(path.read_bytes())["result"])
+            return bool(has.lacking(Extras.of(unseal(path.read_bytes()))))
         except (OSError, ValueError, KeyError, TypeError):
             return True
 
@@ -160,9 +161,9 @@ class Store:
         try:
             content = self._prompt_path(cell_id, digest).read_bytes()
         except OSError:
-            raise ValueError("its prompt cannot be read") from None
+            raise ValueError("its file cannot be read") from None
         if hashlib.sha256(content).hexdigest() != digest:
-            raise ValueError("its prompt is damaged")
+            raise ValueError("its file is damaged")
         return content
 
     def _record_path(self, cell_id: str) -> Path:
@@ -212,7 +213,7 @@ class Reuse:
         store: Store | None,
         ledger: Ledger,
         sweep: Mapping[str, str],
-        calibration: Collection[str] = (),
+        wanted: Extras = NOTHING,
     ) -> None:
         """Connect a ledger, of which this is the driver, with a store.
 
@@ -220,12 +221,12 @@ class Reuse:
             store: None: nothing is taken and nothing given.
             ledger: the sweep's ledger.
             sweep: ``name`` and ``spec_hash``.
-            calibration: calibrations of the spec: a cell that lacks one is computed.
+            wanted: what the spec asks for: a cell that lacks some of it is computed.
         """
         self._store = store
         self._ledger = ledger
         self._sweep = dict(sweep)
-        self._calibration = tuple(calibration)
+        self._wanted = wanted
 
     def find(self, cells: Iterable[Cell]) -> set[str]:
         """Ids of those cells that the ledger lacks and the store has, whole."""
@@ -245,10 +246,10 @@ class Reuse:
         return taken
 
     def keep(self, record: Record) -> None:
-        """Give a new record of the ledger, with its prompt, to the store."""
+        """Give a new record of the ledger, with its file, to the store."""
         if self._store is None or not shareable(Cell.from_json(record["cell"])):
             return
-        named = record["prompt"]
+        named = file_of(record)
         try:
             prompt = None if named is None else (self._ledger.folder / named["file"]).read_bytes()
         except OSError:  # the ledger says so itself when it is read
@@ -268,7 +269,7 @@ class Reuse:
     def _found(self, cells: Iterable[Cell]) -> Iterator[Entry]:
         if self._store is not None:
             done = self._ledger.done_ids()
-            yield from self._store.among(cells, done, self._calibration)
+            yield from self._store.among(cells, done, self._wanted)
 
 
 def make_reuse(
@@ -277,7 +278,7 @@ def make_reuse(
     """A running plan's dealings with the store in ``folder``; None for no store."""
     spec = plan.resolved.spec
     store = None if folder is None else Store(folder, warn, repair=True)
-    return Reuse(store, ledger, {"name": spec.name, "spec_hash": plan.hash}, spec.calibration)
+    return Reuse(store, ledger, {"name": spec.name, "spec_hash": plan.hash}, Extras.asked(spec))
 
 
 def held(plan: Plan, out: Path | None, store: Path | None) -> tuple[set[str], set[str]]:
@@ -297,8 +298,8 @@ def held(plan: Plan, out: Path | None, store: Path | None) -> tuple[set[str], se
         done = Ledger(out).done_ids()
     if store is None:
         return done, set()
-    calibration = plan.resolved.spec.calibration
-    return done, {cell.id for cell, *_ in Store(store).among(plan.cells, done, calibration)}
+    wanted = Extras.asked(plan.resolved.spec)
+    return done, {cell.id for cell, *_ in Store(store).among(plan.cells, done, wanted)}
 
 
 def counted(plan: Plan, out: Path | None, store: Path | None) -> dict[str, Any]:
@@ -315,16 +316,3 @@ def counted_of(plan: Plan, done: set[str], stored: set[str]) -> dict[str, Any]:
     """The same, of what :func:`held` found."""
     counts = plan.counts(done | stored)
     return {**counts, "done": counts["done"] - len(stored), "in_store": len(stored)}
-
-
-def _calibrations(result: Mapping[str, Any]) -> set[str]:
-    return {name for name in CALIBRATIONS if f"score_{name}" in result}
-
-
-def _calibrated(result: Mapping[str, Any], wanted: Iterable[str]) -> dict[str, Any] | None:
-    """A result with exactly these calibrations; None where it lacks one."""
-    there, asked = _calibrations(result), set(wanted)
-    if not asked <= there:
-        return None
-    surplus = {f"{part}score_{name}" for name in there - asked for part in ("", "validation_")}
-    return {key: value for key, value in result.items() if key not in surplus}

@@ -14,7 +14,7 @@ from typing import Any, Self
 from trainables.precision import FLOAT32
 from trainables.settings import METHOD_SETTINGS
 
-CODE_VERSION = "soft-1"
+CODE_VERSION = "soft-2"
 """Raised whenever a change alters results: it enters every cell's hash, unless the settings of its
 method have a ``code_version`` of their own."""
 
@@ -164,6 +164,8 @@ class Pack:
             matter to a result, what it holds is in its cells' digests.
         calibration: calibrations to evaluate besides (:mod:`trainables.calibration`). They add
             numbers to results and change none, so that no id depends on them.
+        predictions: splits whose predictions are kept (:mod:`trainables.predictions`); no id
+            depends on them either.
     """
 
     kind: str
@@ -175,6 +177,7 @@ class Pack:
     needs: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     calibration: tuple[str, ...] = ()
+    predictions: tuple[str, ...] = ()
 
     @property
     def precision(self) -> str:
@@ -203,6 +206,7 @@ class Pack:
             "needs": list(self.needs),
             "files": dict(self.files),
             "calibration": list(self.calibration),
+            "predictions": list(self.predictions),
         }
 
     @classmethod
@@ -218,6 +222,7 @@ class Pack:
             needs=tuple(value["needs"]),
             files=dict(value["files"]),
             calibration=tuple(value.get("calibration", ())),
+            predictions=tuple(value.get("predictions", ())),
         )
 
 
@@ -232,6 +237,8 @@ class PackOutcome:
         cost: seconds and counts of the whole pack (``seconds``, ``train_seconds``, …).
         stopped: per cell id that was given up on demand, the step after which its training
             stopped; it has neither result nor failure.
+        predictions: per cell id the arrays of :mod:`trainables.predictions`, of the splits that the
+            pack asks for.
     """
 
     results: dict[str, dict[str, Any]]
@@ -239,6 +246,7 @@ class PackOutcome:
     failures: dict[str, str]
     cost: dict[str, float]
     stopped: dict[str, int] = field(default_factory=dict)
+    predictions: dict[str, Any] = field(default_factory=dict)
 
 
 def _plain(value: Any) -> Any:

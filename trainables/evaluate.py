@@ -1,13 +1,33 @@
 """From label-word logits to the numbers of a result."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 
 from trainables.calibration import calibrate
+from trainables.predictions import GOLD, Tensors, gold_array, half_precision
 from trainables.tasks import metrics
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One prompt, or none, evaluated on one model.
+
+    Attributes:
+        numbers: what the result says, see :func:`measure`.
+        predictions: what is kept of the predictions it was scored by, see
+            :mod:`trainables.predictions`.
+    """
+
+    numbers: dict[str, Any]
+    predictions: Tensors = field(default_factory=dict)
+
+    def plus(self, numbers: dict[str, Any]) -> Self:
+        """The same with further numbers."""
+        return replace(self, numbers={**self.numbers, **numbers})
 
 
 def scores(logits: torch.Tensor, gold: torch.Tensor, metric: str) -> list[float]:
@@ -21,9 +41,29 @@ def scores(logits: torch.Tensor, gold: torch.Tensor, metric: str) -> list[float]
     Returns:
         R values in 0..1; NaN logits count as the first class.
     """
-    predicted = logits.argmax(-1).cpu().tolist()
+    return _scored(logits.argmax(-1), gold, metric, logits.shape[-1])
+
+
+def _scored(predicted: torch.Tensor, gold: torch.Tensor, metric: str, classes: int) -> list[float]:
     truth = gold.cpu().tolist()
-    return [metrics.compute(metric, truth, row, logits.shape[-1]) for row in predicted]
+    return [metrics.compute(metric, truth, row, classes) for row in predicted.cpu().tolist()]
+
+
+def kept_predictions(
+    split: str, logits: torch.Tensor, predicted: torch.Tensor, gold: torch.Tensor
+) -> list[Tensors]:
+    """What is kept of each replica's predictions on a split, see :mod:`trainables.predictions`.
+
+    Args:
+        split: its name.
+        logits: [R, n, C].
+        predicted: the classes that were scored, [R, n].
+        gold: [n].
+    """
+    log_probs = logits.detach().cpu().double().log_softmax(-1).numpy()
+    kept = half_precision(log_probs, predicted.cpu().numpy())
+    truth = gold_array(gold.cpu().numpy(), logits.shape[-1])
+    return [{split: values, split + GOLD: truth} for values in kept]
 
 
 def mean_loss(logits: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:
@@ -42,7 +82,8 @@ def measure(
     metric: str,
     calibrations: Sequence[str] = (),
     free: torch.Tensor | None = None,
-) -> list[dict[str, Any]]:
+    keep: Collection[str] = (),
+) -> list[Evaluated]:
     """What every evaluated prompt reports.
 
     Args:
@@ -53,15 +94,18 @@ def measure(
         metric: the task's.
         calibrations: names of :data:`trainables.calibration.CALIBRATIONS`.
         free: logits [R, k, C] on content-free inputs, where a calibration reads them.
+        keep: splits whose predictions are kept.
 
     Returns:
-        R dictionaries with score, validation_score, metric, loss, histogram (predictions per
-        class), degenerate (one class predicted throughout), n_test, n_validation, and per
-        calibration ``score_NAME`` and ``validation_score_NAME``. All but those are uncalibrated.
+        Per replica its predictions on the splits asked for, and numbers: score, validation_score,
+        metric, loss, histogram (predictions per class), degenerate (one class predicted
+        throughout), n_test, n_validation, and per calibration ``score_NAME`` and
+        ``validation_score_NAME``. All but those are uncalibrated.
     """
     classes = test.shape[-1]
-    on_test = scores(test, test_gold, metric)
-    on_validation = scores(validation, validation_gold, metric)
+    predicted, predicted_validation = test.argmax(-1), validation.argmax(-1)
+    on_test = _scored(predicted, test_gold, metric, classes)
+    on_validation = _scored(predicted_validation, validation_gold, metric, classes)
     losses = mean_loss(test, test_gold).tolist()
     calibrated = {
         f"{split}_{name}": scores(calibrate(name, logits, free), gold, metric)
@@ -71,20 +115,31 @@ def measure(
             ("validation_score", validation, validation_gold),
         )
     }
+    kept = [
+        kept_predictions(*parts)
+        for parts in (
+            ("validation", validation, predicted_validation, validation_gold),
+            ("test", test, predicted, test_gold),
+        )
+        if parts[0] in keep
+    ]
     results = []
-    for replica, predicted in enumerate(test.argmax(-1)):
-        histogram = torch.bincount(predicted, minlength=classes).tolist()
+    for replica, own in enumerate(predicted):
+        histogram = torch.bincount(own, minlength=classes).tolist()
         results.append(
-            {
-                "score": on_test[replica],
-                "validation_score": on_validation[replica],
-                "metric": metric,
-                "loss": losses[replica],
-                "histogram": histogram,
-                "degenerate": metrics.is_degenerate(histogram),
-                "n_test": len(test_gold),
-                "n_validation": len(validation_gold),
-                **{name: values[replica] for name, values in calibrated.items()},
-            }
+            Evaluated(
+                {
+                    "score": on_test[replica],
+                    "validation_score": on_validation[replica],
+                    "metric": metric,
+                    "loss": losses[replica],
+                    "histogram": histogram,
+                    "degenerate": metrics.is_degenerate(histogram),
+                    "n_test": len(test_gold),
+                    "n_validation": len(validation_gold),
+                    **{name: values[replica] for name, values in calibrated.items()},
+                },
+                {name: tensor for part in kept for name, tensor in part[replica].items()},
+            )
         )
     return results

@@ -3,7 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from trainables.cells import Cell
+from trainables.evaluate import Evaluated
+from trainables.predictions import GOLD, gold_array, half_precision
 from trainables.run import Run, layout_of
 from trainables.tasks import metrics
 
@@ -11,24 +15,25 @@ from trainables.tasks import metrics
 def evaluate_references(run: Run, cells: Sequence[Cell]) -> None:
     """Put the result of every reference cell into the run's outcome."""
     for cell in cells:
-        run.outcome.results[cell.id] = REFERENCES[cell.row](run, cell)
+        run.finish(cell, REFERENCES[cell.row](run, cell))
 
 
-def _empty(run: Run, cell: Cell) -> dict[str, Any]:
+def _empty(run: Run, cell: Cell) -> Evaluated:
     layout = layout_of({"text_tokens": cell.settings.get("text_tokens")})
     return run.evaluate(cell.target, layout, None)[0]
 
 
-def _manual(run: Run, cell: Cell) -> dict[str, Any]:
+def _manual(run: Run, cell: Cell) -> Evaluated:
     text_tokens = cell.settings.get("text_tokens")
     layout = layout_of({"text_tokens": text_tokens}, template=run.task.manual)
     return run.evaluate(cell.target, layout, None)[0]
 
 
-def _constant(run: Run, cell: Cell) -> dict[str, Any]:
+def _constant(run: Run, cell: Cell) -> Evaluated:
     """The training split's most frequent class, whatever the text says.
 
-    It has no label probabilities: a calibration leaves it as it is.
+    It reads no label words: it has no loss, and a calibration leaves it as it is. As its
+    log-probabilities stand those of the classes in the training split, which is all that it knows.
     """
     del cell
     golds = {
@@ -41,7 +46,7 @@ def _constant(run: Run, cell: Cell) -> dict[str, Any]:
 
     choice = metrics.majority_class(golds["train"], classes)
     found = {"score": score(golds["test"]), "validation_score": score(golds["validation"])}
-    return {
+    numbers: dict[str, Any] = {
         **found,
         "metric": metric,
         "loss": None,
@@ -51,9 +56,17 @@ def _constant(run: Run, cell: Cell) -> dict[str, Any]:
         "n_validation": len(golds["validation"]),
         **{f"{key}_{name}": value for key, value in found.items() for name in run.pack.calibration},
     }
+    counts = np.array(metrics.histogram(golds["train"], classes), dtype=np.float64)
+    with np.errstate(divide="ignore"):  # a class that is never seen has the probability 0
+        row = half_precision(np.log(counts / counts.sum())[None], np.array([choice]))
+    predictions: dict[str, Any] = {}
+    for split in run.pack.predictions:
+        predictions[split] = np.repeat(row, len(golds[split]), 0)
+        predictions[split + GOLD] = gold_array(golds[split], classes)
+    return Evaluated(numbers, predictions)
 
 
-REFERENCES: dict[str, Callable[[Run, Cell], dict[str, Any]]] = {
+REFERENCES: dict[str, Callable[[Run, Cell], Evaluated]] = {
     "empty": _empty,
     "manual": _manual,
     "constant": _constant,

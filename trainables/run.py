@@ -9,9 +9,9 @@ import torch
 from trainables.backbones import Backbone, Encoded, Layout, Reader, load_backbone
 from trainables.cache import cache_folder
 from trainables.calibration import CALIBRATIONS, content_free_texts
-from trainables.cells import Pack, PackOutcome
+from trainables.cells import Cell, Pack, PackOutcome
 from trainables.errors import InputError
-from trainables.evaluate import measure
+from trainables.evaluate import Evaluated, measure
 from trainables.kept_grams import kept_grams
 from trainables.memory import Resident, Room
 from trainables.relative import Grams, gram_matrices, normalised_anchors
@@ -108,14 +108,20 @@ class Run:
         self.outcome.cost[name] = self.outcome.cost.get(name, 0.0) + seconds
         return seconds
 
+    def finish(self, cell: Cell, found: Evaluated) -> None:
+        """Make this the result of a cell, with the predictions it was scored by."""
+        self.outcome.results[cell.id] = found.numbers
+        if found.predictions:
+            self.outcome.predictions[cell.id] = found.predictions
+
     def evaluate(
         self,
         alias: str,
         layout: Layout,
         prompts: torch.Tensor | None,
         on_validation: torch.Tensor | None = None,
-    ) -> list[dict[str, Any]]:
-        """Numbers of each prompt [R, m, d] (or of no prompt) on one model.
+    ) -> list[Evaluated]:
+        """Numbers and predictions of each prompt [R, m, d] (or of no prompt) on one model.
 
         ``on_validation``: its validation logits [R, v, C], where tuning has them already.
         """
@@ -136,6 +142,7 @@ class Run:
             self.task.metric,
             self.pack.calibration,
             free,
+            self.pack.predictions,
         )
         self.spend("evaluate_seconds", began)
         return found

@@ -11,7 +11,7 @@ import torch
 
 from trainables.backbones import Layout
 from trainables.cells import Cell, content_hash
-from trainables.evaluate import mean_loss, scores
+from trainables.evaluate import Evaluated, mean_loss, scores
 from trainables.memory import in_parts
 from trainables.reading import read_prompts
 from trainables.relative import Grams
@@ -127,17 +127,17 @@ class _Stacked:
         share = run.spend("train_seconds", began) / len(part)
         measured = [self._measured(place, part, tuned) for place in range(len(self.sources))]
         for found in measured:  # all of it or nothing: the part may have to be done again
-            for cell, replica, prompt, numbers in found:
+            for cell, replica, prompt, evaluated in found:
                 if replica in tuned.failed:
                     run.outcome.failures[cell.id] = (
                         f"the loss was no longer a finite number at step {tuned.failed[replica]}"
                     )
                 elif replica in tuned.stopped:
                     run.outcome.stopped[cell.id] = tuned.stopped[replica]
-                else:
+                elif evaluated is not None:
                     known[cell.id] = prompt
                     run.outcome.prompts[cell.id] = prompt.cpu().numpy()
-                    run.outcome.results[cell.id] = {**numbers, "train_seconds": share}
+                    run.finish(cell, evaluated.plus({"train_seconds": share}))
 
     def _cells(self, part: Sequence[Replica], alias: str) -> list[tuple[Cell, int]]:
         """The cells of a source that come from a part, each with its replica's place there."""
@@ -150,33 +150,34 @@ class _Stacked:
 
     def _measured(
         self, source: int, part: Sequence[Replica], tuned: Tuned
-    ) -> list[tuple[Cell, int, torch.Tensor, dict[str, Any]]]:
+    ) -> list[tuple[Cell, int, torch.Tensor, Evaluated | None]]:
         """Per cell of a source its replica, prompt and numbers; none where it was stopped."""
         alias = self.run.pack.sources[source]
         wanted = self._cells(part, alias)
         kept = [(cell, replica) for cell, replica in wanted if replica not in tuned.stopped]
         index = [replica for _, replica in kept]
         chosen = tuned.prompts[source][index]
-        numbers: list[dict[str, Any]] = []
+        numbers: list[Evaluated] = []
         if kept:
             logits = tuned.validation[source][index]
             evaluated = self.run.evaluate(alias, self.layouts[alias], chosen, logits)
             readings = read_prompts(self.run.backbone(alias), chosen)
             numbers = [
-                {
-                    **found,
-                    "best_step": tuned.best_step[replica],
-                    "steps": tuned.steps,
-                    "alignment": tuned.alignment[replica] if len(self.sources) > 1 else None,
-                    **reading,
-                    "curve": _curve(tuned.curve, replica),
-                }
+                found.plus(
+                    {
+                        "best_step": tuned.best_step[replica],
+                        "steps": tuned.steps,
+                        "alignment": tuned.alignment[replica] if len(self.sources) > 1 else None,
+                        **reading,
+                        "curve": _curve(tuned.curve, replica),
+                    }
+                )
                 for found, reading, replica in zip(evaluated, readings, index, strict=True)
             ]
         gone = [(cell, replica) for cell, replica in wanted if replica in tuned.stopped]
         return [
             *((*pair, chosen[row], numbers[row]) for row, pair in enumerate(kept)),
-            *((*pair, tuned.prompts[source][pair[1]], {}) for pair in gone),
+            *((*pair, tuned.prompts[source][pair[1]], None) for pair in gone),
         ]
 
     def _rungs(self, part: Sequence[Replica]) -> Rungs:
@@ -266,8 +267,7 @@ def _carry_group(run: Run, cells: Sequence[Cell], known: Mapping[str, torch.Tens
             )
             continue
         run.outcome.prompts[cell.id] = carried.prompt[place].cpu().numpy()
-        run.outcome.results[cell.id] = {
-            **measured[place],
+        more = {
             "solver": settings.solver,
             "selection": settings.selection,
             "candidates": carried.candidates,
@@ -277,6 +277,7 @@ def _carry_group(run: Run, cells: Sequence[Cell], known: Mapping[str, torch.Tens
             **readings[place],
             "transfer_seconds": share,
         }
+        run.finish(cell, measured[place].plus(more))
 
 
 def _problem(

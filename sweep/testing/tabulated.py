@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from trainables.cells import Cell, ModelRef, Pack, PackOutcome, TaskRef, content_hash
+from trainables.predictions import GOLD, SPLITS
 from trainables.settings import family_of
 
 EXECUTOR = f"{__name__}:run_tabulated"
@@ -23,6 +24,8 @@ FAULTS = "PROMPTSWEEP_TABULATED_FAULTS"
 """Environment variable: a folder; see :func:`run_tabulated`."""
 
 _WIDTH = 8
+_EXAMPLES = {"validation": 80, "test": 200}
+_SCORED = {"validation": ("validation",), "test": ("score",)}
 _READING = {
     "nearest": [["a", "b"]],
     "nearest_cosine": [[0.5, 0.25]],
@@ -50,8 +53,8 @@ def tabulated_result(cell: Cell, calibration: Sequence[str] = ("batch",)) -> dic
         "score": score,
         "metric": "accuracy",
         "validation_score": _fraction(cell.id, "validation"),
-        "n_test": 200,
-        "n_validation": 80,
+        "n_test": _EXAMPLES["test"],
+        "n_validation": _EXAMPLES["validation"],
         "histogram": [100, 100],
         "degenerate": False,
         "loss": 1.0 - score,
@@ -77,6 +80,21 @@ def tabulated_result(cell: Cell, calibration: Sequence[str] = ("batch",)) -> dic
             "transfer_seconds": 0.001,
         }
     return result
+
+
+def tabulated_predictions(cell: Cell, splits: Sequence[str] = SPLITS) -> dict[str, np.ndarray]:
+    """Kept predictions whose accuracy is as near to the cell's scores as the examples allow."""
+    found: dict[str, np.ndarray] = {}
+    for split in splits:
+        score, count = _fraction(cell.id, *_SCORED[split]), _EXAMPLES[split]
+        generator = np.random.default_rng(int(cell.id[:8], 16))
+        gold = np.arange(count, dtype=np.uint8) % 2
+        right = generator.permutation(count) < round(score * count)
+        sure = generator.uniform(0.55, 0.95, count)
+        first = np.where(right == (gold == 0), sure, 1 - sure)
+        found[split] = np.log(np.stack([first, 1 - first], 1)).astype(np.float16)
+        found[split + GOLD] = gold
+    return found
 
 
 def _hard_result(cell: Cell) -> dict[str, Any]:
@@ -114,6 +132,11 @@ def tabulated_prompt(cell: Cell) -> np.ndarray | None:
         return np.frombuffer(_text(cell.id).encode(), dtype=np.uint8)
     seed = int(cell.id[:8], 16)
     return np.random.default_rng(seed).standard_normal((5, _WIDTH)).astype(np.float32)
+
+
+def tabulated_arrays(cell: Cell) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
+    """The prompt and the predictions of a cell, as a ledger takes them."""
+    return tabulated_prompt(cell), tabulated_predictions(cell)
 
 
 def run_tabulated(
@@ -161,6 +184,8 @@ def tabulated_outcome(pack: Pack, prompts: Mapping[str, np.ndarray]) -> PackOutc
         prompt = tabulated_prompt(cell)
         if prompt is not None:
             outcome.prompts[cell.id] = prompt
+        if pack.predictions:
+            outcome.predictions[cell.id] = tabulated_predictions(cell, pack.predictions)
     return outcome
 
 

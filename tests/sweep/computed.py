@@ -18,7 +18,8 @@ def compute(plan: Plan, folder: Path) -> Path:
         outcome = run_pack(pack, {name: ledger.prompt(name) for name in pack.needs})
         for cell in pack.cells:
             result, prompt = outcome.results[cell.id], outcome.prompts.get(cell.id)
-            ledger.write(cell, result, pack.id, outcome.cost, prompt)
+            predictions = outcome.predictions.get(cell.id)
+            ledger.write(cell, result, pack.id, outcome.cost, prompt, predictions)
     return folder
 
 

@@ -27,6 +27,7 @@ def check_complete(folder: Path, plan: Plan) -> None:
         assert (record["prompt"] is None) == (expected is None)
         if expected is not None:
             assert (Ledger(folder).prompt(name) == expected).all()
+        assert record["predictions"]["splits"] == ["validation", "test"]
     assert list((folder / "ledger").glob("failed/*")) == []
     assert list(folder.rglob("*.tmp")) == []
 

@@ -15,7 +15,7 @@ from sweep.files import replace_file, seal, unseal
 from sweep.folder import bind, check_binding, read_meta
 from sweep.ledger import Ledger
 from sweep.plan import Plan
-from sweep.testing.tabulated import tabulated_prompt, tabulated_result
+from sweep.testing.tabulated import tabulated_arrays, tabulated_prompt, tabulated_result
 from tests.pace import slowness
 from tests.sweep.samples import plan_of, relaxed
 from trainables.cells import Cell
@@ -29,7 +29,8 @@ def plan() -> Plan:
 
 def fill(ledger: Ledger, cells: Iterable[Cell]) -> None:
     for cell in cells:
-        ledger.write(cell, tabulated_result(cell), "pack", {"seconds": 1.0}, tabulated_prompt(cell))
+        result = tabulated_result(cell)
+        ledger.write(cell, result, "pack", {"seconds": 1.0}, *tabulated_arrays(cell))
 
 
 def files(folder: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from trainables.backbones import Layout
 from trainables.cache import cache_folder
 from trainables.cells import Cell, content_hash
 from trainables.errors import InputError
+from trainables.evaluate import Evaluated
 from trainables.hard.allowed import Allowed, allowed_tokens
 from trainables.hard.problem import HardFound, HardProblem, HardReplica, Reading, Rungs
 from trainables.hard.readability import dictionary_share, log_perplexity
@@ -145,11 +146,7 @@ class _Search:
         )
         self.pack.outcome.stopped |= halted
         for cell, result, allowed, prompt in measured:
-            self.pack.outcome.results[cell.id] = {
-                **result,
-                **_told(allowed),
-                "train_seconds": share,
-            }
+            self.pack.finish(cell, result.plus({**_told(allowed), "train_seconds": share}))
             self.pack.outcome.prompts[cell.id] = to_bytes(prompt)
             known[cell.id] = torch.from_numpy(to_bytes(prompt))
 
@@ -199,7 +196,7 @@ class _Search:
 
     def _measured(
         self, cells: Sequence[Cell], found: Sequence[HardFound], words: Sequence[Allowed]
-    ) -> list[tuple[Cell, dict[str, Any], Allowed, str]]:
+    ) -> list[tuple[Cell, Evaluated, Allowed, str]]:
         """Every search that did not fail, with its numbers and its text."""
         backbone = self.pack.backbone(self.alias)
         kept = []
@@ -223,11 +220,10 @@ class _Search:
                 continue
             exact = numbers[place]
             row = {
-                **result,
                 **read[place],
                 "roundtrip_exact": as_text[place] == prompt.ids,
                 "tuned_ids": list(prompt.ids),
-                "score_as_ids": None if isinstance(exact, str) else exact["score"],
+                "score_as_ids": None if isinstance(exact, str) else exact.numbers["score"],
                 "best_step": prompt.step,
                 "steps": prompt.steps,
                 "search_validation": prompt.validation,
@@ -235,7 +231,7 @@ class _Search:
                 "rows_saved": prompt.saved,
                 "curve": list(prompt.curve),
             }
-            measured.append((cell, row, allowed, text))
+            measured.append((cell, result.plus(row), allowed, text))
         return measured
 
 
@@ -292,18 +288,16 @@ def _carry_group(
         if isinstance(result, str):
             run.outcome.failures[cell.id] = result
             continue
-        run.outcome.results[cell.id] = {
-            **result,
+        more = {
             **read[place],
             "roundtrip_exact": decode(backbone, ids[place]) == texts[place],
             "transfer_seconds": share,
         }
+        run.finish(cell, result.plus(more))
 
 
-def _evaluate(
-    run: Run, alias: str, layout: Any, prompts: Sequence[Ids]
-) -> list[dict[str, Any] | str]:
-    """Numbers of every token sequence on a model; each different one is read once.
+def _evaluate(run: Run, alias: str, layout: Any, prompts: Sequence[Ids]) -> list[Evaluated | str]:
+    """Numbers and predictions of every token sequence on a model; each different one is read once.
 
     Args:
         run: the pack.
@@ -312,17 +306,17 @@ def _evaluate(
         prompts: token ids, of any lengths.
 
     Returns:
-        Per prompt its numbers, or one sentence why it cannot be read there.
+        Per prompt what was found, or one sentence why it cannot be read there.
     """
     by_length: dict[int, list[Ids]] = {}
     for ids in dict.fromkeys(prompts):
         by_length.setdefault(len(ids), []).append(ids)
-    known: dict[Ids, dict[str, Any] | str] = {}
+    known: dict[Ids, Evaluated | str] = {}
     backbone = run.backbone(alias)
     for length, same in by_length.items():
         vectors = backbone.embeddings[torch.tensor(same, device=run.device)] if length else None
         try:
-            found: Sequence[dict[str, Any] | str] = run.evaluate(alias, layout(length), vectors)
+            found: Sequence[Evaluated | str] = run.evaluate(alias, layout(length), vectors)
         except InputError as error:  # no room: some other prompt may still fit
             found = [str(error)] * len(same)
         known |= dict(zip(same, found, strict=True))
@@ -334,7 +328,7 @@ def _read(
     alias: str,
     texts: Sequence[str],
     ids: Sequence[Ids],
-    numbers: Sequence[dict[str, Any] | str],
+    numbers: Sequence[Evaluated | str],
 ) -> list[dict[str, Any]]:
     """What prompts look like on a model: their texts and tokens, and how well they read.
 

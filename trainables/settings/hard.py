@@ -81,7 +81,7 @@ class HardSettings:
 
     family: ClassVar[str] = "hard"
     judged: ClassVar[bool] = False
-    code_version: ClassVar[str] = "hard-1"
+    code_version: ClassVar[str] = "hard-2"
     INSTEAD: ClassVar[Mapping[str, str]] = {}
 
     prompt_length: int = axis(10)
