@@ -8,7 +8,7 @@ tasks, targets and seeds; the unit that makes the groups stays fixed.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +67,7 @@ def group_effects(
     value: str = "difference",
     units: Sequence[str] = UNITS,
     level: float = LEVEL,
+    error: Callable[[pd.DataFrame], float] | None = None,
 ) -> pd.DataFrame:
     """Mean, interval and tests of every group.
 
@@ -76,6 +77,8 @@ def group_effects(
         value: column tested against 0.
         units: what an interval within a group is over; those in ``by`` are left out.
         level: coverage of the intervals, each by itself.
+        error: standard error of a group's mean from the drawing of test examples alone, where it
+            is known.
 
     Returns:
         The columns of ``by``, then those of :data:`COLUMNS`: mean, low, high and error (standard
@@ -87,7 +90,8 @@ def group_effects(
     free = [name for name in units if name not in fixed]
     lines = []
     for key, part in pairs.groupby(list(by), sort=True, observed=True):
-        found = crossed_interval(part, value, free, replicates=0, level=level)
+        drawn = error(part) if error else 0.0
+        found = crossed_interval(part, value, free, replicates=0, level=level, examples=drawn)
         tests = [found.p_value(), found.p_value(1), found.p_value(-1)]
         numbers = [found.mean, found.low, found.high, found.error, found.degrees, found.n]
         lines.append([*key, *numbers, *tests, math.nan, found.note])

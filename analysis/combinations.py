@@ -25,6 +25,8 @@ _TRANSFER = "transfer."
 _JOINT = ("joint", "ours")
 """Rows that depend on the alignment loss."""
 _NOTHING = "{}"
+MOST = 8
+"""Combinations of settings that a page has room for."""
 
 Values = dict[str, Any]
 
@@ -164,8 +166,32 @@ def parts(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield "", frame
         return
     for text in whole:
-        kept = settings.isin([other for other in settings.unique() if agree(text, other)])
-        yield labels[text], frame[kept].reset_index(drop=True)
+        yield labels[text], agreeing(frame, text).reset_index(drop=True)
+
+
+def leading_parts(frame: pd.DataFrame) -> tuple[list[tuple[str, pd.DataFrame]], str]:
+    """The combinations that a page has room for, and a sentence on those it has not.
+
+    Of more than :data:`MOST` (a search has one a point) those whose carried prompts have the best
+    mean validation score.
+    """
+    every = list(parts(frame))
+    if len(every) <= MOST:
+        return every, ""
+    means = [part.loc[part["kind"] == "transfer", "validation_score"].mean() for _, part in every]
+    order = sorted(range(len(every)), key=lambda place: (-means[place], place))
+    kept = sorted(place for place in order[:MOST] if means[place] == means[place])
+    note = (
+        f"{len(every)} combinations of settings were tuned. Shown are the {len(kept)} with the best"
+        " mean validation score; results.csv has all."
+    )
+    return [every[place] for place in kept], note
+
+
+def agreeing(frame: pd.DataFrame, settings: str) -> pd.DataFrame:
+    """The rows of a table that agree with the column ``settings`` of a cell."""
+    every = frame["settings"].fillna(_NOTHING)
+    return frame[every.isin([text for text in every.unique() if agree(settings, text)])]
 
 
 def agree(one: str, other: str) -> bool:
@@ -199,11 +225,10 @@ def matched(
     Returns:
         Values in the order of ``frame``; NaN where nothing matches.
     """
-    mine, theirs = (part["settings"].fillna(_NOTHING) for part in (frame, rows))
+    mine = frame["settings"].fillna(_NOTHING)
     found = pd.Series(float("nan"), index=frame.index)
     for text, part in frame.groupby(mine, sort=False):
-        same = rows[theirs.isin([other for other in theirs.unique() if agree(str(text), other)])]
-        level = same.groupby(list(on), dropna=False)[value].mean()
+        level = agreeing(rows, str(text)).groupby(list(on), dropna=False)[value].mean()
         if len(level):
             keys = pd.MultiIndex.from_frame(part[list(on)])
             keys = keys if len(on) > 1 else keys.get_level_values(0)

@@ -10,18 +10,23 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.dependence_report import effect_sentence
+from analysis.bootstrap import Crossed
+from analysis.combinations import parts
+from analysis.dependence import PARTS
 from analysis.effects import overall, superiority, win_tie_loss
 from analysis.families import HARD, SOFT, has, of_family
 from analysis.formats import plain_grid
 from analysis.layout import DASH, Grid, points, span, to_html
 from analysis.pages import templates
 from analysis.results import Sweep, read, replace_file
-from analysis.stability import NUMBERS, chosen_rows
+from analysis.selection import at_choices, choose
+from analysis.stability import NUMBERS
+from analysis.statistics import LEVEL
 from analysis.tables import ROW_NAMES, sources_name
 from trainables.errors import InputError
 
-_KEY = ["row", "method", "task", "target", "sources", "counterparts", "s", "k", "seed"]
+_KEY = ["row", "method", "combination", "task", "target", "sources", "counterparts", "s", "k",
+        "seed"]  # fmt: skip
 _MOST_SETTINGS = 40
 _WIDEST = 44
 _CONTENTS = ("models", "task_files")
@@ -45,28 +50,24 @@ def write_comparison(
     Args:
         folders: two sweeps' folders or more.
         to: the page; ``comparison.html`` in the first folder where it is not given.
-        select_lambda: as of a report; only ``pair``, which the paired numbers rest on.
+        select_lambda: by what Ours chooses its weight, see :func:`analysis.selection.choose`.
 
     Returns:
         Path of the page.
 
     Raises:
-        InputError: one is no sweep's folder or has no finished cell, the page is no file's name
-            that can be written, or another choice of λ than ``pair``.
+        InputError: one is no sweep's folder or has no finished cell, or the page is no file's name
+            that can be written.
     """
-    if select_lambda != "pair":
-        raise InputError(
-            f"--select-lambda: found {select_lambda!r} with several folders; allowed there: pair"
-        )
     path = to if to is not None else folders[0] / "comparison.html"
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise InputError(f"--to: found {path}; allowed: a file in a folder that is there")
-    text = render_comparison([read(folder) for folder in folders])
+    text = render_comparison([read(folder) for folder in folders], select_lambda)
     replace_file(path, lambda place: place.write_text(text, encoding="utf-8"))
     return path
 
 
-def render_comparison(sweeps: Sequence[Sweep]) -> str:
+def render_comparison(sweeps: Sequence[Sweep], select_lambda: str = "pair") -> str:
     """The page's HTML: headline numbers, design of each sweep, paired differences, settings."""
     names = sweep_names(sweeps)
     frames = dict(zip(names, (sweep.frame for sweep in sweeps), strict=True))
@@ -75,9 +76,9 @@ def render_comparison(sweeps: Sequence[Sweep]) -> str:
         .get_template("comparison.html.j2")
         .render(
             names=names,
-            headline=to_html(headline_grid(frames)),
+            headline=to_html(headline_grid(frames, select_lambda)),
             design=to_html(design_grid(frames)),
-            pairs=list(_pairs(frames)),
+            pairs=list(_pairs(frames, select_lambda)),
             settings=_settings(sweeps, names),
         )
     )
@@ -93,7 +94,7 @@ def sweep_names(sweeps: Sequence[Sweep]) -> list[str]:
     return names
 
 
-def headline_numbers(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def headline_numbers(frames: dict[str, pd.DataFrame], select_lambda: str = "pair") -> pd.DataFrame:
     """Headline numbers of every sweep by itself, in points (cases up: percent).
 
     Returns:
@@ -105,15 +106,17 @@ def headline_numbers(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
         for family, numbers in NUMBERS.items():
             if not has(moved, family):
                 continue
-            for number, value in numbers(of_family(frame, family)).items():
-                found.setdefault(f"{number} ({family})", {})[name] = value
+            for label, part in PARTS[family](frame):
+                kind = ", ".join(filter(None, [family, label]))
+                for number, value in numbers(part, by=select_lambda).items():
+                    found.setdefault(f"{number} ({kind})", {})[name] = value
     table = pd.DataFrame.from_dict(found, orient="index", columns=list(frames), dtype="float64")
     return table.rename_axis("number").reset_index()
 
 
-def headline_grid(frames: dict[str, pd.DataFrame]) -> Grid:
+def headline_grid(frames: dict[str, pd.DataFrame], select_lambda: str = "pair") -> Grid:
     """:func:`headline_numbers` as a table."""
-    numbers = headline_numbers(frames)
+    numbers = headline_numbers(frames, select_lambda)
     lines = [
         (str(number), [points(value, signed="%" not in str(number)) for value in values])
         for number, *values in numbers.itertuples(index=False)
@@ -135,29 +138,33 @@ def design_grid(frames: dict[str, pd.DataFrame]) -> Grid:
     return plain_grid("Carried over", [*frames, "in all"], lines)
 
 
-def common_cells(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+def common_cells(
+    one: pd.DataFrame, other: pd.DataFrame, select_lambda: str = "pair"
+) -> pd.DataFrame:
     """Transfers that two sweeps share: the same row, models, task and seed, λ chosen in each.
 
     Args:
         one: table of :func:`analysis.results.load`.
         other: likewise.
+        select_lambda: by what Ours chooses its weight.
 
     Returns:
         Columns row, sources, task, target, seed, one, other and difference (other minus one), in
         points; one line a common cell, means where a sweep has several settings of one.
     """
-    scores = [_scores(frame) for frame in (one, other)]
+    scores = [_scores(frame, select_lambda) for frame in (one, other)]
     both = pd.concat(scores, axis=1, join="inner", keys=["one", "other"]).reset_index()
     both["difference"] = (both["other"] - both["one"]).round(9)
     kept = ["row", "sources", "task", "target", "seed", "one", "other", "difference"]
     return both[kept].reset_index(drop=True)
 
 
-def _scores(frame: pd.DataFrame) -> pd.Series:
+def _scores(frame: pd.DataFrame, select_lambda: str) -> pd.Series:
     moved = frame[frame["kind"] == "transfer"]
     rest = moved[(moved["row"] != "ours") | (moved["family"] == HARD)]
-    soft = moved[moved["family"] == SOFT]
-    rows = pd.concat([rest, chosen_rows(soft)])
+    ours = [at_choices(part, choose(part, select_lambda))
+            for _, part in parts(of_family(frame, SOFT))]  # fmt: skip
+    rows = pd.concat([rest, *ours])
     rows = rows.assign(sources=rows["sources"].map(_ordered), points=100 * rows["score"])
     text = {name: rows[name].astype("string").fillna("") for name in _KEY if name != "seed"}
     return rows.assign(**text).groupby(_KEY)["points"].mean()
@@ -167,15 +174,25 @@ def _ordered(sources: Any) -> str:
     return "+".join(sorted(str(sources).split("+")))
 
 
-def _pairs(frames: dict[str, pd.DataFrame]) -> Iterator[Pair]:
+def _pairs(frames: dict[str, pd.DataFrame], select_lambda: str) -> Iterator[Pair]:
     for first, second in combinations(frames, 2):
-        both = common_cells(frames[first], frames[second])
+        both = common_cells(frames[first], frames[second], select_lambda)
         title = f"{second} minus {first}"
         if both.empty:
             text = "No cell is common: no row has the same models, task and seed in both."
             yield Pair(title, text, None)
             continue
-        yield Pair(title, effect_sentence(title, overall(both)), to_html(pair_grid(both)))
+        yield Pair(title, _difference(title, overall(both)), to_html(pair_grid(both)))
+
+
+def _difference(name: str, found: Crossed) -> str:
+    """A mean difference with its interval, in a sentence or two."""
+    text = f"{name} is {points(found.mean, signed=True)} points over {found.n:,} pairs"
+    if not found.high > found.low:
+        return f"{text}; no interval can be given. {found.note}".strip()
+    verdict = "it excludes 0" if found.direction else "it includes 0: no clear difference"
+    ends = span(found.low, found.high)
+    return f"{text}, {100 * LEVEL:.0f} % interval {ends}; {verdict}. {found.note}".strip()
 
 
 def pair_grid(both: pd.DataFrame) -> Grid:

@@ -1,32 +1,30 @@
 """What transfer depends on, worked out once: numbers for the report's section and its tables."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
 from analysis.best_of_n import best_of_n
-from analysis.bootstrap import Crossed
-from analysis.effects import effect_table, hard_differences, overall, paired
+from analysis.combinations import leading_parts
+from analysis.effects import PAIRS, Pairs, effect_table
+from analysis.examples import Examples
 from analysis.families import HARD, SOFT, has, of_family
+from analysis.hard_rows import block_parts
 from analysis.importance import importance
 from analysis.power import Detectable, detectable_effects
 from analysis.ranks import Ranking, ranking
 from analysis.shapley import shapley_shares
-from analysis.stability import NUMBERS, chosen_rows, leave_one_out
+from analysis.stability import NUMBERS, leave_one_out
 from analysis.variance import REPLICATES, Shares, variance_shares
+from analysis.verdict import QUESTIONS, Verdict, verdict
 
-QUESTIONS = {
-    SOFT: ("Ours − Baseline", "joint tuning gains over independent tuning", "ours"),
-    HARD: (
-        "agreement − all words",
-        "words that agree gain over the whole vocabulary",
-        "agreement",
-    ),
-}
-"""By family: name of the difference, what it is in words, and the row that is searched over."""
 GAIN = "gain_points"
 """Column of the gain over Empty in points."""
 _MANY = 20_000
+_GROUPS = ("task", "target", "sources")
+Part = tuple[str, pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -41,24 +39,24 @@ class Spread:
 
 @dataclass(frozen=True)
 class Dependence:
-    """All numbers on one family of prompts.
+    """All numbers on one family of prompts, under one combination of settings.
 
     Attributes:
         family: :data:`analysis.families.SOFT` or ``HARD``.
-        pairs: of :func:`analysis.effects.paired`.
-        overall: mean difference; None without a pair.
+        label: the combination; empty if there is only one.
+        verdict: whether what the papers propose helped; None without a pair.
         detectable: what the design could have found; None without a pair.
         effects: of :func:`analysis.effects.effect_table` by column, those that vary.
         spreads: variance shares of the gain over Empty and of the difference, where there are.
-        ranking: of the kinds of prompt over tasks and targets.
+        ranking: of the kinds of prompt over tasks.
         stability: of :func:`analysis.stability.leave_one_out`.
         best: of :func:`analysis.best_of_n.best_of_n`.
         importance: of :func:`analysis.importance.importance`.
     """
 
     family: str
-    pairs: pd.DataFrame
-    overall: Crossed | None
+    label: str
+    verdict: Verdict | None
     detectable: Detectable | None
     effects: dict[str, pd.DataFrame]
     spreads: tuple[Spread, ...]
@@ -67,50 +65,66 @@ class Dependence:
     best: pd.DataFrame
     importance: pd.DataFrame
 
+    @property
+    def pairs(self) -> pd.DataFrame:
+        """What the verdict rests on; empty without one."""
+        return self.verdict.pairs if self.verdict else pd.DataFrame()
 
-def dependence(frame: pd.DataFrame) -> list[Dependence]:
+
+PARTS: dict[str, Callable[[pd.DataFrame], Iterable[Part]]] = {
+    SOFT: lambda frame: leading_parts(of_family(frame, SOFT))[0],
+    HARD: block_parts,
+}
+"""By family, label and rows of each combination of settings that a report has room for."""
+
+
+def dependence(
+    frame: pd.DataFrame, select_lambda: str = "pair", examples: Examples | None = None
+) -> list[Dependence]:
     """Everything on every family of prompts that was carried over.
 
     Args:
         frame: table of :func:`analysis.results.load`.
+        select_lambda: by what Ours chooses its weight, see :func:`analysis.selection.choose`.
+        examples: reads the kept predictions; without it, intervals leave test examples out.
     """
-    here = [name for name in QUESTIONS if has(frame[frame["kind"] == "transfer"], name)]
-    return [_of_family(of_family(frame, family), family) for family in here]
+    moved = frame[frame["kind"] == "transfer"]
+    return [
+        _of_part(part, family, label, select_lambda, examples)
+        for family in QUESTIONS
+        if has(moved, family)
+        for label, part in PARTS[family](frame)
+    ]
 
 
-def _of_family(frame: pd.DataFrame, family: str) -> Dependence:
-    name, _, row = QUESTIONS[family]
-    pairs = _PAIRS[family](frame)
+def _of_part(
+    frame: pd.DataFrame, family: str, label: str, by: str, examples: Examples | None
+) -> Dependence:
+    question = QUESTIONS[family]
+    found = PAIRS[family](frame, by)
+    answer = verdict(family, found, examples)
+    pairs = answer.pairs if answer else found.every
     moved = frame[(frame["kind"] == "transfer") & (frame["family"] == family)]
     moved = moved.assign(**{GAIN: 100 * moved["gain_over_empty"]})
-    candidates = moved[moved["row"] == row]
-    columns = [] if pairs.empty else [c for c in ("task", "sources") if pairs[c].nunique() > 1]
+    candidates = moved[moved["row"] == question.row]
+    columns = [] if pairs.empty else [name for name in _GROUPS if pairs[name].nunique() > 1]
+    error = examples.error if examples else None
     spreads = (
         _spread(moved, GAIN, "the gain over Empty", "gain", family),
-        _spread(pairs, "difference", f"the difference {name}", "difference", family),
+        _spread(pairs, "difference", f"the difference {question.name}", "difference", family),
     )
     return Dependence(
         family=family,
-        pairs=pairs,
-        overall=None if pairs.empty else overall(pairs),
-        detectable=None if pairs.empty else detectable_effects(pairs),
-        effects={column: effect_table(pairs, [column]) for column in columns},
+        label=label,
+        verdict=answer,
+        detectable=detectable_effects(pairs) if answer else None,
+        effects={column: effect_table(pairs, [column], error=error) for column in columns},
         spreads=tuple(item for item in spreads if item),
-        ranking=_ranks(moved, family),
-        stability=leave_one_out(frame, NUMBERS[family]),
+        ranking=_ranks(moved, question.row, found),
+        stability=leave_one_out(frame, partial(NUMBERS[family], by=by)),
         best=best_of_n(candidates),
         importance=importance(candidates),
     )
-
-
-def _soft_pairs(frame: pd.DataFrame) -> pd.DataFrame:
-    """As :func:`analysis.effects.soft_differences`, the weights chosen in one pass."""
-    moved = frame[(frame["kind"] == "transfer") & (frame["family"] == SOFT)]
-    on = ["combination", "sources", "task", "target", "seed"]
-    return paired(chosen_rows(moved), moved[moved["row"] == "baseline"], on)
-
-
-_PAIRS = {SOFT: _soft_pairs, HARD: hard_differences}
 
 
 def _spread(frame: pd.DataFrame, value: str, what: str, key: str, family: str) -> Spread | None:
@@ -125,8 +139,7 @@ def _spread(frame: pd.DataFrame, value: str, what: str, key: str, family: str) -
     return Spread(what, key, found, check)
 
 
-def _ranks(moved: pd.DataFrame, family: str) -> Ranking:
-    rows = moved
-    if family == SOFT:
-        rows = pd.concat([chosen_rows(moved), moved[moved["row"] != "ours"]])
-    return ranking(rows, "row", ["task", "target"])
+def _ranks(moved: pd.DataFrame, row: str, found: Pairs) -> Ranking:
+    mine = found.asked
+    kept = (moved["row"] != row) | moved["cell"].isin(mine["cell"] if len(mine) else [])
+    return ranking(moved[kept], "row", ["task", "target"])

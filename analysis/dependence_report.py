@@ -2,6 +2,7 @@
 
 import base64
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.bootstrap import Crossed
-from analysis.dependence import QUESTIONS, Dependence, Spread, dependence
+from analysis.combinations import titled
+from analysis.dependence import Dependence, Spread, dependence
 from analysis.dependence_figures import (
     best_of_n_curve,
     critical_difference_diagram,
@@ -28,6 +30,7 @@ from analysis.ranks import Ranking
 from analysis.shapley import REST
 from analysis.statistics import LEVEL
 from analysis.variance import Shares
+from analysis.verdict import QUESTIONS, explanations, verdict_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,16 +49,23 @@ def dependence_section(frame: pd.DataFrame, found: Sequence[Dependence] | None =
     Returns:
         ``<section>`` elements with ids ``dependence-soft`` and ``dependence-hard``.
     """
-    return Markup("\n").join(map(_section, dependence(frame) if found is None else found))
+    items = dependence(frame) if found is None else found
+    counts: Counter[str] = Counter()
+    sections = []
+    for item in items:
+        counts[item.family] += 1
+        sections.append(_section(item, counts[item.family]))
+    return Markup("\n").join(sections)
 
 
-def _section(item: Dependence) -> Markup:
-    name, words, _ = QUESTIONS[item.family]
+def _section(item: Dependence, place: int) -> Markup:
+    name = QUESTIONS[item.family].name
+    anchor = item.family if place == 1 else f"{item.family}-{place}"
     parts = [
         Markup('<section id="dependence-{}">\n<h2>What transfer depends on: {}</h2>').format(
-            item.family, _TITLES[item.family]
+            anchor, titled(_TITLES[item.family], item.label)
         ),
-        *_effects(item, name, words),
+        *_effects(item),
         *(part for spread in item.spreads for part in _variance(spread)),
         *_interaction(item.pairs, name),
         *_ranks(item.ranking),
@@ -67,31 +77,33 @@ def _section(item: Dependence) -> Markup:
     return Markup("\n").join(parts)
 
 
-def _effects(item: Dependence, name: str, words: str) -> list[Markup]:
-    title = _h3(f"How much {words}")
-    if item.overall is None or item.detectable is None:
-        return [title, _p(f"There is no pair of results to take {name} of yet.")]
-    texts = [effect_sentence(name, item.overall), power_sentence(item.detectable)]
+def _effects(item: Dependence) -> list[Markup]:
+    question = QUESTIONS[item.family]
+    title = _h3(f"How much {question.words}")
+    if item.verdict is None or item.detectable is None:
+        return [title, _p(f"There is no pair of results to take {question.name} of yet.")]
+    texts = [
+        verdict_text(item.verdict),
+        *explanations(item.verdict),
+        bootstrap_sentence(item.verdict.answer),
+        power_sentence(item.detectable),
+    ]
     note = (
         f"Points, mean over models, tasks, targets and seeds with its {_PERCENT} interval over new "
         "ones of each (crossed). Cases are source set × task × target; a tie lies within "
-        f"± {ROPE:g} points. Superiority: share of pairs above 0, ties half. Wilcoxon on cases, "
-        "taken as independent; Holm over the lines."
+        f"± {ROPE:g} points. Superiority: share of pairs above 0, ties half. p: the t-test that "
+        "goes with the interval; Holm over the lines."
     )
     tables = (_table(effect_grid(table, column)) for column, table in item.effects.items())
     return [title, *map(_p, texts), _p(note, "quiet"), *tables]
 
 
-def effect_sentence(name: str, found: Crossed) -> str:
-    """A mean difference with both intervals, in a sentence or two."""
-    text = f"{name} is {points(found.mean, signed=True)} points over {found.n:,} pairs"
-    if not found.high > found.low:
-        return f"{text}; no interval can be given. {found.note}".strip()
-    text += f", {_PERCENT} interval {span(found.low, found.high)}"
-    if found.boot_low == found.boot_low:
-        text += f" (plain crossed bootstrap {span(found.boot_low, found.boot_high)})"
-    verdict = "it excludes 0" if found.direction else "it includes 0: no clear effect"
-    return f"{text}; {verdict}. {found.note}".strip()
+def bootstrap_sentence(found: Crossed) -> str:
+    """The plain crossed bootstrap beside the interval; empty without draws."""
+    if not found.boot_high > found.boot_low:
+        return ""
+    ends = span(found.boot_low, found.boot_high)
+    return f"The plain crossed bootstrap, which errs on the wide side, gives {ends}."
 
 
 def power_sentence(found: Detectable) -> str:

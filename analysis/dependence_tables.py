@@ -4,23 +4,26 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis.dependence import QUESTIONS, Dependence, Spread
+from analysis.combinations import titled
+from analysis.dependence import Dependence, Spread
 from analysis.dependence_figures import term_name
 from analysis.families import HARD, SOFT
-from analysis.formats import Table, plain_grid
+from analysis.formats import Table, file_name, plain_grid
 from analysis.layout import DASH, Grid, points, span
 from analysis.statistics import LEVEL
 from analysis.tables import ROW_NAMES, sources_name
+from analysis.verdict import QUESTIONS
 
 _PERCENT = f"{100 * LEVEL:.0f} %"
-_HEADS = {"task": "Task", "sources": "Source set"}
+_HEADS = {"task": "Task", "target": "Target", "sources": "Source set"}
 _TITLES = {SOFT: "soft prompts", HARD: "hard prompts"}
 
 
 def dependence_tables(item: Dependence) -> Iterator[Table]:
     """The tables of one family, those that there are numbers for."""
-    start, kind = f"dependence_{item.family}", _TITLES[item.family]
-    name = QUESTIONS[item.family][0]
+    start = file_name(*filter(None, [f"dependence_{item.family}", item.label]))
+    kind = titled(_TITLES[item.family], item.label)
+    name = QUESTIONS[item.family].name
     for column, numbers in item.effects.items():
         title = f"{name} by {_HEADS[column].lower()}, {kind}"
         yield Table(f"{start}_effects_{column}", title, effect_grid(numbers, column), numbers)
@@ -52,10 +55,10 @@ def effect_grid(table: pd.DataFrame, column: str) -> Grid:
 
     Args:
         table: of :func:`analysis.effects.effect_table`.
-        column: what its groups are, ``task`` or ``sources``.
+        column: what its groups are, ``task``, ``target`` or ``sources``.
     """
-    heads = ("Mean", f"{_PERCENT} interval", "Win / tie / loss", "Superiority", "Wilcoxon p",
-             "Holm p", "n")  # fmt: skip
+    heads = ("Mean", f"{_PERCENT} interval", "Win / tie / loss", "Superiority", "p", "Holm p",
+             "n")  # fmt: skip
     lines = [
         (
             sources_name(str(line[column])),

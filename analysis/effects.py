@@ -4,94 +4,162 @@ A *case* is one source set, task and target; seeds and settings within it are re
 All differences are in points (100 times the metric).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from analysis.bootstrap import Crossed, crossed_interval
-from analysis.families import HARD, SOFT, of_family
+from analysis.by_group import group_effects
+from analysis.crossfit import ALL_SEEDS, best_candidates
+from analysis.families import HARD, SOFT
 from analysis.selection import Choices, at_choices, choose
 
 ROPE = 0.5
 """Points either way that count as a tie (region of practical equivalence)."""
 CASE = ["sources", "task", "target"]
 """What makes a case."""
-_HARD_KEY = ["method", "combination", "sources", "task", "target", "seed"]
 _DECIMALS = 9
 _COLUMNS = [
     "family",
+    "method",
     "combination",
     "counterparts",
     "s",
     "k",
     *CASE,
     "seed",
+    "weight_label",
+    "metric",
+    "cell",
+    "partner",
     "ours",
     "baseline",
     "difference",
 ]
+_PAIR = [*CASE, "seed"]
 
 Numbers = npt.NDArray[np.float64]
 
 
-def paired(ours: pd.DataFrame, baseline: pd.DataFrame, on: Sequence[str]) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Pairs:
+    """One way of finding prompts beside another, on the same models, tasks and seeds.
+
+    Ours has several candidates (weights λ, or s and K), what it is compared with has one. So there
+    are three fair ways to pair them. Tables as of :func:`paired`.
+
+    Attributes:
+        chosen: each seed at the candidate that the other seeds choose on validation; empty where
+            there is one seed or no candidate is complete.
+        every: every candidate.
+        among: as ``chosen``, with the other way among the candidates; empty where validation scores
+            cannot be compared.
+        tries: candidates that Ours had, at most.
+    """
+
+    chosen: pd.DataFrame
+    every: pd.DataFrame
+    among: pd.DataFrame
+    tries: int
+
+    @property
+    def asked(self) -> pd.DataFrame:
+        """What the question is answered with: ``chosen`` if it has half of all cases, else all."""
+        cases = [len(table.drop_duplicates(CASE)) for table in (self.chosen, self.every)]
+        return self.chosen if 2 * cases[0] >= cases[1] > 0 else self.every
+
+
+def paired(ours: pd.DataFrame, baseline: pd.DataFrame, on: Sequence[str] = _PAIR) -> pd.DataFrame:
     """Rows of ``ours`` beside the row of ``baseline`` with the same values in ``on``.
 
     Args:
         ours: rows with a ``score`` between 0 and 1.
-        baseline: likewise; at most one per value of ``on``, else their mean is taken.
+        baseline: likewise; one per value of ``on``, of several the first.
         on: columns that both share; a missing value equals a missing value.
 
     Returns:
-        Settings, case and seed (those columns that ``ours`` has), then ours, baseline and
-        difference in points. Rows without a partner are left out.
+        Settings, case and seed (those columns that ``ours`` has), cell and partner (ids), then
+        ours, baseline and difference in points. Rows without a partner are left out.
     """
-    level = baseline.groupby(list(on), dropna=False)["score"].mean()
-    keys = pd.MultiIndex.from_frame(ours[list(on)])
-    found = level.reindex(keys).to_numpy(dtype=np.float64) if len(level) else np.full(len(ours), 0)
+    first = baseline.drop_duplicates(list(on)).set_index(list(on))
+    keys = pd.MultiIndex.from_frame(ours[list(on)]) if len(on) > 1 else pd.Index(ours[on[0]])
+    place = first.index.get_indexer(keys)
+    found = place >= 0
+    table, place = ours[found], place[found]
     kept = [name for name in _COLUMNS if name in ours]
-    table = ours[kept].assign(ours=100 * ours["score"], baseline=100 * found)
-    if not len(level):
-        table = table[:0]
+    level = first["score"].to_numpy(dtype=np.float64)[place]
+    table = table[kept].assign(ours=100 * table["score"], baseline=100 * level)
+    if "cell" in first:
+        table["partner"] = first["cell"].to_numpy()[place]
     table["difference"] = (table["ours"] - table["baseline"]).round(_DECIMALS)
     return table[table["difference"].notna()].reset_index(drop=True)
 
 
-def soft_differences(frame: pd.DataFrame, choices: Choices | None = None) -> pd.DataFrame:
-    """Ours (at the weight chosen on validation) minus Baseline on every target, per seed.
+def soft_pairs(part: pd.DataFrame, by: str = "pair") -> Pairs:
+    """Joint tuning (Ours) beside independent tuning (Baseline).
 
     Args:
-        frame: table of :func:`analysis.results.load`.
-        choices: of :func:`analysis.selection.choose`; made here where not given.
-
-    Returns:
-        As :func:`paired`.
+        part: rows of one combination of settings (:func:`analysis.combinations.parts`).
+        by: by what λ is chosen, key of :data:`analysis.selection.CRITERIA`.
     """
-    soft = of_family(frame, SOFT)
-    parts = []
-    for _, part in soft[soft["kind"] == "transfer"].groupby("combination", dropna=False):
-        mine = choose(part) if choices is None else choices
-        on = ["sources", "task", "target", "seed"]
-        parts.append(paired(at_choices(part, mine), part[part["row"] == "baseline"], on))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_COLUMNS)
+    moved = part[part["kind"] == "transfer"]
+    ours, base = moved[moved["row"] == "ours"], moved[moved["row"] == "baseline"]
+    chosen = at_choices(part, _crossfitted(choose(part, by)))
+    among = part[:0]
+    if by != "source":  # independent prompts have no score as a set on its sources
+        both = part.assign(row=part["row"].replace("baseline", "ours"))
+        among = at_choices(both, _crossfitted(choose(both, by)))
+    return Pairs(
+        paired(chosen, base), paired(ours, base), paired(among, base), _most(ours, "weight_label")
+    )
 
 
-def hard_differences(frame: pd.DataFrame) -> pd.DataFrame:
-    """Neighbour agreement minus the whole vocabulary, per seed; every s and K is a row.
+def hard_pairs(part: pd.DataFrame, by: str = "") -> Pairs:
+    """Words that agree beside all words, of one method; s and K are chosen on the sources.
 
-    Returns:
-        As :func:`paired`.
+    Args:
+        part: rows of one method and combination (:func:`analysis.hard_rows.blocks`).
+        by: unused; s and K have one way of being chosen.
     """
-    hard = of_family(frame, HARD)
-    moved = hard[hard["kind"] == "transfer"]
+    del by
+    size = [f"{s}/{k}" for s, k in zip(part["s"], part["k"], strict=True)]
+    rows = part.assign(size=np.where(part["row"] == "all", _ALL_WORDS, size))
+    rows = rows[rows["method"] != "random"]
+    moved = rows[rows["kind"] == "transfer"]
     ours, base = moved[moved["row"] == "agreement"], moved[moved["row"] == "all"]
-    return paired(ours, base, _HARD_KEY)
+    found = []
+    for names in (["agreement"], ["agreement", "all"]):
+        tuned = rows[(rows["kind"] == "source") & rows["row"].isin(names)]
+        best, _ = best_candidates(
+            tuned, ["method"], "size", ["task", "sources"], "validation_score", _size_order
+        )
+        best = best[best["seed"] != ALL_SEEDS][["seed", "size"]]
+        mine = moved[moved["row"].isin(names)]
+        found.append(paired(mine.merge(best, on=["seed", "size"]), base))
+    return Pairs(found[0], paired(ours, base), found[1], _most(ours, "size"))
 
 
-DIFFERENCES = {SOFT: soft_differences, HARD: hard_differences}
-"""By family, the differences that the papers ask about."""
+_ALL_WORDS = "all"
+
+
+def _size_order(size: str) -> tuple[float, ...]:
+    """All words first, then by s and K."""
+    return () if size == _ALL_WORDS else tuple(float(part) for part in size.split("/"))
+
+
+def _crossfitted(choices: Choices) -> Choices:
+    return {key: choice for key, choice in choices.items() if choice.by_seed}
+
+
+def _most(rows: pd.DataFrame, candidate: str) -> int:
+    return int(rows.groupby(CASE)[candidate].nunique().max()) if len(rows) else 0
+
+
+PAIRS: dict[str, Callable[[pd.DataFrame, str], Pairs]] = {SOFT: soft_pairs, HARD: hard_pairs}
+"""By family, the two ways that the papers compare."""
 
 
 def case_means(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -105,49 +173,47 @@ def case_means(pairs: pd.DataFrame) -> pd.DataFrame:
     return found.rename(columns={"mean": "difference", "size": "n"})
 
 
-def overall(pairs: pd.DataFrame, replicates: int = 2000) -> Crossed:
-    """Mean difference over everything with its crossed-bootstrap interval."""
-    return crossed_interval(pairs, "difference", replicates=replicates)
-
-
-def effect_table(pairs: pd.DataFrame, by: Sequence[str] = (), rope: float = ROPE) -> pd.DataFrame:
-    """Effects per group: size, interval, tests, superiority and win/tie/loss.
-
-    The unit of Wilcoxon's signed-rank test is a case (its mean over seeds): seeds are repeats.
-    Cases that share a model or task are taken as independent, which the interval does not.
-    Holm's correction runs over the groups.
+def overall(pairs: pd.DataFrame, replicates: int = 2000, examples: float = 0.0) -> Crossed:
+    """Mean difference over everything with its crossed interval.
 
     Args:
         pairs: of :func:`paired`.
-        by: columns that make a group, e.g. ``["task"]`` or ``["sources"]``; empty for one group.
+        replicates: draws of the bootstrap beside it.
+        examples: standard error from the test examples, :meth:`analysis.examples.Examples.error`.
+    """
+    return crossed_interval(pairs, "difference", replicates=replicates, examples=examples)
+
+
+def effect_table(
+    pairs: pd.DataFrame,
+    by: Sequence[str],
+    rope: float = ROPE,
+    error: Callable[[pd.DataFrame], float] | None = None,
+) -> pd.DataFrame:
+    """Effects per group: size, interval, tests, superiority and win/tie/loss.
+
+    Args:
+        pairs: of :func:`paired`.
+        by: columns that make a group, e.g. ``["task"]`` or ``["sources"]``.
         rope: half-width in points within which a case is a tie.
+        error: standard error of a group's mean from the drawing of test examples.
 
     Returns:
-        Columns of ``by``, mean, low, high (points), cases, n, win, tie, loss (cases), superiority,
-        p, holm, note.
+        Columns of :func:`analysis.by_group.group_effects`, cases, win, tie, loss (cases) and
+        superiority.
     """
-    lines = []
-    groups = pairs.groupby(list(by), observed=True) if by and len(pairs) else [((), pairs)]
-    for key, part in groups:
+    table = group_effects(pairs, by, error=error)
+    more = []
+    for _, part in pairs.groupby(list(by), sort=True, observed=True):
         means = case_means(part)["difference"].to_numpy(dtype=np.float64)
-        found = crossed_interval(part, "difference", replicates=0)
-        lines.append(
+        more.append(
             {
-                **dict(zip(by, key, strict=False)),
-                "mean": found.mean,
-                "low": found.low,
-                "high": found.high,
                 "cases": len(means),
-                "n": found.n,
                 **win_tie_loss(means, rope),
                 "superiority": superiority(part["difference"]),
-                "p": wilcoxon_p(means),
-                "note": found.note,
             }
         )
-    table = pd.DataFrame(lines)
-    table["holm"] = holm(table["p"].to_numpy(dtype=np.float64))
-    return table
+    return pd.concat([table, pd.DataFrame(more)], axis=1)
 
 
 def win_tie_loss(differences: Numbers, rope: float = ROPE) -> dict[str, int]:
@@ -162,55 +228,3 @@ def superiority(differences: "pd.Series | Numbers") -> float:
     if not len(values):
         return float("nan")
     return float((values > 0).mean() + 0.5 * (values == 0).mean())
-
-
-def wilcoxon_p(differences: Numbers) -> float:
-    """Two-sided p of Wilcoxon's signed-rank test; 1 where all differences are 0, NaN without any.
-
-    Zeros are left out (Wilcoxon's way). n differences cannot give a p below 2 / 2ⁿ.
-    """
-    if not len(differences):
-        return float("nan")
-    if not np.any(differences):
-        return 1.0
-    from scipy.stats import wilcoxon
-
-    return float(wilcoxon(differences).pvalue)
-
-
-def holm(p: Numbers) -> Numbers:
-    """Holm's step-down correction of p-values; NaN stays NaN and does not count."""
-    adjusted = np.full(len(p), np.nan)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    raised = p[order] * np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
-    return adjusted
-
-
-def welch_counts(table: pd.DataFrame, alpha: float = 0.05) -> dict[str, int]:
-    """Of published pairs of means: how many go up or down, and how many by Welch's test.
-
-    Args:
-        table: columns ours, ours_sd, baseline, baseline_sd and n (seeds on either side).
-        alpha: level of each test, uncorrected.
-
-    Returns:
-        up, down, equal, and significant_up, significant_down.
-    """
-    from scipy.stats import ttest_ind_from_stats
-
-    ours, ours_sd, base, base_sd, n = (
-        table[name].to_numpy(dtype=np.float64)
-        for name in ("ours", "ours_sd", "baseline", "baseline_sd", "n")
-    )
-    test = ttest_ind_from_stats(ours, ours_sd, n, base, base_sd, n, equal_var=False)
-    difference = (ours - base).round(_DECIMALS)
-    clear = np.asarray(test.pvalue) < alpha
-    return {
-        "up": int((difference > 0).sum()),
-        "down": int((difference < 0).sum()),
-        "equal": int((difference == 0).sum()),
-        "significant_up": int((clear & (difference > 0)).sum()),
-        "significant_down": int((clear & (difference < 0)).sum()),
-    }

@@ -10,12 +10,13 @@ taken, and so what cells share on one example is counted once (Miller 2024, clus
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.kept import Kept
+from analysis.kept import Kept, read_predictions
 from trainables.tasks.metrics import counts_of, score_counts
 
 Numbers = npt.NDArray[np.float64]
@@ -68,6 +69,17 @@ class Examples:
             each = sum(weight * found[cell] for cell, weight in weights.items()) / len(pairs)
             variance += variance_of_mean(np.asarray(each))
         return math.sqrt(variance)
+
+
+def examples_of(folder: Path, frame: pd.DataFrame) -> Examples:
+    """Influences from the predictions kept in a sweep's folder; damaged files count as missing."""
+    names = frame.dropna(subset=["metric"]).drop_duplicates("task")
+    metrics = dict(zip(names["task"], names["metric"], strict=True))
+
+    def reader(cells: Collection[str]) -> Iterable[Kept]:
+        return read_predictions(folder, cells, damaged=lambda line: None)
+
+    return Examples(reader, metrics)
 
 
 def influence(metric: str, counts: Numbers) -> Numbers:

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.combinations import parts
-from analysis.dependence import QUESTIONS, Dependence, dependence
+from analysis.combinations import leading_parts
+from analysis.dependence import PARTS, Dependence, dependence
 from analysis.dependence_figures import (
     best_of_n_curve,
     critical_difference_diagram,
     interaction_plot,
     variance_bars,
 )
+from analysis.examples import examples_of
 from analysis.families import SOFT, of_family
 from analysis.figures import drawing, encoded, gain_heatmap, similarity_scatter, weight_curves
 from analysis.formats import file_name
@@ -31,6 +32,7 @@ from analysis.transfer_figures import (
     slope_chart,
     source_target_heatmap,
 )
+from analysis.verdict import QUESTIONS
 
 FORMATS = ("svg", "png")
 MOST_PROMPTS = 300
@@ -67,21 +69,27 @@ def figures(
     folder: Path, frame: pd.DataFrame, select_lambda: str = "pair"
 ) -> Iterator[tuple[str, _Draw]]:
     """Name of every figure, and what draws it in a format (None: there is nothing to draw)."""
-    for label, part in parts(of_family(frame, SOFT)):
+    for label, part in leading_parts(of_family(frame, SOFT))[0]:
         choices = choose(part, select_lambda)
         for target in targets(part):
             end = [target, label] if label else [target]
             yield file_name("gain", *end), partial(gain_heatmap, part, target, choices)
             yield file_name("weights", *end), partial(weight_curves, part, target, choices)
             yield file_name("similarity", *end), partial(similarity_scatter, part, target)
-    yield "source_target", _drawn(source_target_heatmap, frame)
-    yield "slopes", _drawn(slope_chart, frame)
-    yield "sizes", _drawn(size_surface, frame)
+    for family, of in PARTS.items():
+        for label, part in of(frame):
+            for name, make in (
+                ("source_target", source_target_heatmap),
+                ("slopes", slope_chart),
+                ("sizes", size_surface),
+            ):
+                end = [name, family, label] if label else [name, family]
+                yield file_name(*end), _drawn(make, part)
     yield "prompt_map", _drawn(prompt_map, frame, prompts(folder, frame))
     moved = transfers(hard_rows(frame))
     if not moved.empty:
         yield "readability", lambda fmt: readability_scatter(moved, fmt)
-    for item in dependence(frame):
+    for item in dependence(frame, select_lambda, examples_of(folder, frame)):
         yield from _dependence(item)
 
 
@@ -118,14 +126,14 @@ def prompts(folder: Path, frame: pd.DataFrame, most: int = MOST_PROMPTS) -> dict
 
 
 def _dependence(item: Dependence) -> Iterator[tuple[str, _Draw]]:
-    name = f"dependence_{item.family}"
+    name = file_name(*filter(None, [f"dependence_{item.family}", item.label]))
     for spread in item.spreads:
         table = spread.shares.table
         if not table.empty:
             yield f"{name}_shares_{spread.key}", _drawn(variance_bars, table)
     pairs = item.pairs
     if len(pairs) and pairs["task"].nunique() > 1 and pairs["sources"].nunique() > 1:
-        label = f"{QUESTIONS[item.family][0]}, points"
+        label = f"{QUESTIONS[item.family].name}, points"
         draw = _drawn(interaction_plot, pairs, "difference", "task", "sources", label)
         yield f"{name}_interaction", draw
     if not item.ranking.note:

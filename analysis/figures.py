@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analysis.crossfit import complete
 from analysis.layout import DASH, FLAG, points
 from analysis.results import weight_rank
-from analysis.selection import Choices, at_choices, complete
+from analysis.selection import Choices, at_choices
 from analysis.tables import ROW_NAMES, sources_name, weight_name
 
 if TYPE_CHECKING:

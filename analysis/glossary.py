@@ -15,7 +15,8 @@ GLOSSARY = {
     "together.",
     "Ours": "prompts tuned jointly on the source set with the alignment loss at weight λ (constant "
     "or annealing), carried over together. λ is chosen per target and source set by the "
-    "{criterion}; the test split chooses nothing.",
+    '{criterion}, for each seed on the other seeds ("λ per seed" where they differ); the test '
+    "split chooses nothing.",
     "Independent, Joint": "the same tuned prompts, evaluated on the source models themselves.",
     "Gap recovered": "(score − Empty) / (Direct − Empty) on the same task: 100 % is the ceiling, "
     "0 % no better than Empty. Only where Direct is at least "

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from analysis.hard_rows import LINES, Block
-from analysis.hard_tables import CARRIED, ON_SOURCE, chosen_sizes, mean_gain, paired_gains
+from analysis.hard_tables import ON_SOURCE, mean_gain, paired_gains
 from analysis.layout import points, span
 from analysis.statistics import LEVEL, Interval
 from analysis.wording import Finding, counted, listed
@@ -35,14 +35,14 @@ def hard_design(rows: pd.DataFrame) -> str:
 
 
 def hard_findings(blocks: list[Block], sentences: list[str]) -> list[Finding]:
-    """Per block whether neighbour agreement paid, and how readability and transfer go together.
+    """Per block what agreement does on the source, and how readability and transfer go together.
 
     Args:
         blocks: of :func:`analysis.hard_rows.blocks`.
         sentences: of :func:`analysis.readability.readability_sentences`.
     """
     found = [
-        Finding(f"Neighbour agreement: {block.title}", text)
+        Finding(f"Neighbour agreement on the source: {block.title}", text)
         for block in blocks
         if (text := agreement(block))
     ]
@@ -50,30 +50,22 @@ def hard_findings(blocks: list[Block], sentences: list[str]) -> list[Finding]:
 
 
 def agreement(block: Block) -> str:
-    """Ours against PEZ at the s and K chosen on the sources' validation; empty without either."""
-    sizes, gains = chosen_sizes(block), paired_gains(block)
-    if sizes is None or gains.empty:
+    """Ours against PEZ on the sources themselves, over all s and K; empty without either.
+
+    What it is after the transfer is the question of :mod:`analysis.verdict`.
+    """
+    gains = paired_gains(block)
+    part = gains[gains["where"] == ON_SOURCE]
+    if part.empty:
         return ""
-    s, k = sizes
-    gains = gains[(gains["s"] == s) & (gains["k"] == k)]
-    compared = block.rows.loc[block.rows["line"] == "agreement", ["s", "k"]].drop_duplicates()
-    chosen = ", chosen on the sources' validation" if len(compared) > 1 else ""
-    parts = []
-    for where in (CARRIED, ON_SOURCE):
-        part = gains[gains["where"] == where]
-        if part.empty:
-            continue
-        means = part.groupby(["counterparts", "task", "sources", "target"])["difference"].mean()
-        up, down = int((means.round(9) > 0).sum()), int((means.round(9) < 0).sum())
-        gain, cases = mean_gain(part)
-        every = "" if cases == len(means) else f" over the {cases} cases that have every seed"
-        parts.append(
-            f"{where[0].upper()}{where[1:]}, it is above in {up} of {len(means)} cases ({down} "
-            f"lower), by {_size(gain)} on average{every}: {_verdict(gain)}"
-        )
+    means = part.groupby(["counterparts", "task", "sources"])["difference"].mean().round(9)
+    up, down = int((means > 0).sum()), int((means < 0).sum())
+    gain, cases = mean_gain(part)
+    every = "" if cases == len(means) else f" over the {cases} cases that have every seed"
     return (
-        f"Words that agree (Ours, s = {s} and K = {k}{chosen}) against the whole vocabulary "
-        f"({block.name}), on test and the same seeds. {' '.join(parts)}"
+        f"Words that agree (Ours, mean over s and K) against the whole vocabulary ({block.name}), "
+        f"on the source and the same seeds: above in {up} of {len(means)} cases ({down} lower), by "
+        f"{_size(gain)} on average{every}. That is no transfer yet."
     )
 
 
@@ -82,13 +74,3 @@ def _size(gain: Interval) -> str:
     if gain.n < 2:
         return text
     return f"{text} ({_PERCENT} interval {span(gain.low, gain.high)} over {gain.n} seeds)"
-
-
-def _verdict(gain: Interval) -> str:
-    if gain.n < 2:
-        return "without more seeds this shows nothing either way."
-    return {
-        1: "agreement helped on these models and tasks.",
-        -1: "agreement hurt on these models and tasks.",
-        0: "this sweep does not show that agreement helps or hurts.",
-    }[gain.direction]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.combinations import titled
+from analysis.combinations import agreeing, titled
 from analysis.families import HARD, of_family
 from analysis.hard_columns import reference_row
 
@@ -144,6 +144,20 @@ def blocks(rows: pd.DataFrame) -> Iterator[Block]:
             without=reference_row(part["template"].iloc[0]),
             shows=tuple(key for key in ("s", "k") if both[key].nunique() > 1),
         )
+
+
+def block_parts(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Label and rows, references included, of each block; without label if there is only one.
+
+    Args:
+        frame: table of :func:`analysis.results.load`.
+    """
+    found = list(blocks(hard_rows(frame)))
+    references = frame[frame["kind"] == "reference"]
+    for block in found:
+        settings = str(block.rows["settings"].iloc[0])
+        rows = pd.concat([agreeing(references, settings), block.rows], ignore_index=True)
+        yield block.title if len(found) > 1 else "", rows
 
 
 def _about(rows: pd.DataFrame) -> str:

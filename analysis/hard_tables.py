@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.combinations import agreeing
 from analysis.hard_rows import BASELINE, LINE_KEY, LINES, OURS, Block
-from analysis.selection import complete
 from analysis.statistics import Interval, t_interval
 
 AS_TEXT, AS_IDS = "as text", "as ids"
@@ -85,6 +85,7 @@ def _scores(block: Block, task: str, source: str) -> pd.DataFrame:
 def _reference_scores(block: Block, frame: pd.DataFrame, task: str, source: str) -> pd.DataFrame:
     """Empty (the input without the prompt) and the constant predictor at every place."""
     parts = []
+    frame = agreeing(frame, str(block.rows["settings"].iloc[0]))
     for line, row, name in (
         ("empty", block.without, "Empty"),
         ("constant", "constant", "Constant"),
@@ -162,15 +163,3 @@ def effect_table(block: Block) -> pd.DataFrame:
     columns = ["where", "s", "k", "mean", "low", "high", "n", "cases", "direction"]
     table = pd.DataFrame(lines, columns=columns)
     return table.sort_values("where", key=lambda places: places == CARRIED, kind="stable")
-
-
-def chosen_sizes(block: Block) -> tuple[Any, Any] | None:
-    """The s and K of Ours with the best mean validation score on the sources; None without any.
-
-    Only sizes with every task, source, counterpart and seed are compared; ties go to the smaller.
-    """
-    rows = block.rows
-    rows = rows[(rows["line"] == OURS) & (rows["kind"] == "source")]
-    unit = ["task", "sources", "counterparts", "seed"]
-    means, _ = complete(rows, ["s", "k"], "validation_score", unit)
-    return min(means.index, key=lambda size: (-round(means[size], 12), size), default=None)

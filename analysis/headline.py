@@ -1,30 +1,35 @@
 """The findings of a sweep in plain sentences, computed from its table and honest where weak."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import pandas as pd
 
+from analysis.bootstrap import Crossed, crossed_interval
 from analysis.calibrated import calibration_finding
 from analysis.ceiling import gap_finding
 from analysis.combinations import parts, titled
+from analysis.crossfit import complete
+from analysis.dependence import Dependence
 from analysis.durations import duration
-from analysis.families import SOFT, has, of_family
+from analysis.effects import paired
+from analysis.examples import Examples
+from analysis.families import HARD, SOFT, has, of_family
 from analysis.hard_report import HardReport
 from analysis.layout import points, span
 from analysis.results import Sweep, finished_between, weight_rank
-from analysis.selection import PER_TASK, Choices, at_choices, complete, oracle
-from analysis.statistics import LEVEL, Interval, t_interval
+from analysis.selection import PER_TASK, Choices, at_choices, oracle
+from analysis.statistics import LEVEL
 from analysis.tables import (
-    overall_difference,
-    paired_differences,
     row_label,
     source_models,
     sources_name,
     targets,
     tasks,
 )
+from analysis.verdict import QUESTIONS, explanations, verdict_text
 from analysis.wording import Finding
 from analysis.wording import counted as _count
 from analysis.wording import listed as _listed
@@ -36,13 +41,17 @@ def findings(
     sweep: Sweep,
     split: Sequence[tuple[str, pd.DataFrame, Choices]],
     hard: HardReport | None = None,
+    answers: Sequence[Dependence] = (),
+    examples: Examples | None = None,
 ) -> list[Finding]:
-    """What was run and, per target, what transferred and whether joint tuning paid.
+    """What was run, per target what transferred, and whether joint tuning paid.
 
     Args:
         sweep: the whole sweep.
         split: label, rows and chosen weights of each combination of settings of soft prompts.
         hard: what there is to say on its hard prompts.
+        answers: of :func:`analysis.dependence.dependence`.
+        examples: reads the kept predictions.
     """
     designs = [hard.design] if hard else []
     if hard is None or has(sweep.frame, SOFT):
@@ -56,12 +65,13 @@ def findings(
     for label, part, choices in split:
         for target in targets(part):
             suffix = titled(f" to {target}" if len(names) > 1 else "", label)
-            found.append(Finding(f"Best transfer{suffix}", best_transfer(part, target, choices)))
-            found.append(Finding(f"Joint tuning{suffix}", joint_tuning(part, target, choices)))
+            text = best_transfer(part, target, choices, examples)
+            found.append(Finding(f"Best transfer{suffix}", text))
             if text := gap_finding(part, target, choices):
                 found.append(Finding(f"Ceiling{suffix}", text))
             if text := calibration_finding(part, target, choices):
                 found.append(Finding(f"Calibration{suffix}", text))
+    found += verdict_findings(answers) + verdict_findings(answers, hard=True)
     found += hard.findings if hard else ()
     caution = _caution(sweep.frame) if targets(sweep.frame) else ""
     return [*found, Finding("Read with care", caution)] if caution else found
@@ -82,7 +92,9 @@ def progress(sweep: Sweep) -> str:
     )
 
 
-def best_transfer(frame: pd.DataFrame, target: str, choices: Choices) -> str:
+def best_transfer(
+    frame: pd.DataFrame, target: str, choices: Choices, examples: Examples | None = None
+) -> str:
     """The row with the best mean validation score on a target, and what it gains on test.
 
     Rows compared are Single, Baseline and Ours at the chosen weights, all with every task and seed.
@@ -100,52 +112,55 @@ def best_transfer(frame: pd.DataFrame, target: str, choices: Choices) -> str:
     count = mine["task"].nunique()
     over = f"on average over {count} tasks" if count > 1 else f"on {mine['task'].iloc[0]}"
     name = f"{row_label(row, label)} from {sources_name(sources)}"
-    start = f"By validation the best way to {target} is {name}: {points(score)} on test {over}"
-    if mine["gain_over_empty"].isna().any():
+    among = f", the best of {len(means)}," if len(means) > 1 else ""
+    start = f"By validation{among} the way to {target} is {name}: {points(score)} on test {over}"
+    gains = paired(mine, here[here["row"] == "empty"], ["target", "task"])
+    if len(gains) < len(mine):
         return f"{start}. Empty is not finished for every task, so the gain is not known yet."
-    gain = t_interval(100 * mine.groupby("seed")["gain_over_empty"].mean())
-    return f"{start}, {_against(gain, score - gain.mean)} {_cases(frame, target, choices)}".strip()
+    error = examples.error(gains) if examples else 0.0
+    seeds = gains.groupby("seed", as_index=False)["difference"].mean()
+    gain = crossed_interval(seeds, "difference", ["seed"], replicates=0, examples=error)
+    text = f"{start}, {_against(gain, score - gain.mean, error > 0)}"
+    if gain.mean <= 0:
+        text += f" {_others(here, rows)}"
+    return f"{text} {_cases(frame, target, choices)}".strip()
 
 
-def joint_tuning(frame: pd.DataFrame, target: str, choices: Choices) -> str:
-    """In how many cases Ours beat Baseline, by how much, and what that shows."""
-    pairs = paired_differences(frame, target, choices)
-    if pairs.empty:
-        return (
-            "No source set has both a Baseline and an Ours result yet, so joint tuning "
-            "cannot be judged."
-        )
-    cases = pairs.groupby(["sources", "task"])["difference"]
-    means = cases.mean().round(9)
-    up, down, equal = int((means > 0).sum()), int((means < 0).sum()), int((means == 0).sum())
-    total = len(means)
-    text = (
-        f"At the weight chosen on validation, Ours beats Baseline on test in {up} of {total} "
-        f"source set × task cases ({down} lower, {equal} equal). "
-    )
-    overall, balanced = overall_difference(pairs)
-    if overall.n == 0:
-        return text + "No case has every seed, so no overall interval can be given."
-    part = "" if balanced == total else f" (over the {balanced} cases that have every seed)"
-    text += f"The mean difference{part} is {points(overall.mean, signed=True)} points"
-    if overall.n < 2:
-        return text + ", from a single seed: without more seeds this shows nothing either way."
-    seeds = f"{_PERCENT} interval {span(overall.low, overall.high)} over {overall.n} seeds"
-    text += f", {seeds}: {_VERDICTS[overall.direction]}"
-    directions = [t_interval(values).direction for _, values in cases]
-    clear_up, clear_down = directions.count(1), directions.count(-1)
+def _others(here: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """Where what validation chooses is of no use: whether anything else was above Empty on test."""
+    direct = here[here["direct"]].assign(row="direct")
+    every = pd.concat([rows, direct]).dropna(subset=["gain_over_empty"])
+    gains = every.groupby(["row", "sources", "weight_label"])["gain_over_empty"].mean()
+    above = gains[gains > 0]
+    if above.empty:
+        return "No other tuned prompt was above Empty on test either."
+    row, sources, label = above.idxmax()
+    name = row_label(row, label) + ("" if row == "direct" else f" from {sources_name(sources)}")
     return (
-        f"{text} Case by case the interval lies above 0 in {clear_up} and below 0 in "
-        f"{clear_down} of {total}; about {_about((1 - LEVEL) * total)} would miss 0 by chance "
-        "alone, as nothing is corrected for their number."
+        f"Of {len(gains)} rows {len(above)} are above Empty on test, {name} by most "
+        f"({points(100 * above.max(), signed=True)}); test chooses nothing."
     )
 
 
-_VERDICTS: Mapping[int, str] = {
-    1: "joint tuning helped on these models and tasks.",
-    -1: "joint tuning hurt on these models and tasks.",
-    0: "this sweep does not show that joint tuning helps or hurts.",
-}
+def verdict_findings(found: Sequence[Dependence], hard: bool = False) -> list[Finding]:
+    """Whether joint tuning (or agreement) helped: the verdict of the section on dependence.
+
+    Args:
+        found: of :func:`analysis.dependence.dependence`.
+        hard: of hard prompts, else of soft ones.
+    """
+    findings = []
+    for item in found:
+        if (item.family == HARD) != hard:
+            continue
+        subject = QUESTIONS[item.family].subject.capitalize()
+        text = (
+            " ".join([verdict_text(item.verdict), *explanations(item.verdict)])
+            if item.verdict
+            else "No source set has both results yet that this is told from."
+        )
+        findings.append(Finding(titled(subject, item.label), text))
+    return findings
 
 
 def oracle_note(frame: pd.DataFrame, target: str, choices: Choices) -> str:
@@ -153,7 +168,9 @@ def oracle_note(frame: pd.DataFrame, target: str, choices: Choices) -> str:
     by = "task" if any(item.weight_label == PER_TASK for item in choices.values()) else "pair"
     frame = frame[frame["target"] == target]
     best = oracle(frame, by)
-    here = at_choices(frame, {key: value for key, value in choices.items() if key[0] == target})
+    # The same seeds on both sides: what a look at test adds, not what cross-fitting takes away.
+    plain = {key: replace(item, by_seed={}) for key, item in choices.items() if key[0] == target}
+    here = at_choices(frame, plain)
     means = here.groupby("sources")["score"].mean()
     lost = [
         100 * (choice.mean - float(means[choice.sources]))
@@ -226,16 +243,17 @@ def _time(sweep: Sweep) -> str:
     return f"{text}; {end}." if text else f"{end[0].upper()}{end[1:]}."
 
 
-def _against(gain: Interval, empty: float) -> str:
+def _against(gain: Crossed, empty: float, examples: bool) -> str:
     """A gain over Empty in words."""
     size = f"{points(abs(gain.mean))} points {'above' if gain.mean >= 0 else 'below'} Empty"
     text = f"{size} ({points(empty)})"
-    if gain.n < 2:
-        return f"{text}, from a single seed."
     if gain.high > gain.low:
-        text += f", {_PERCENT} interval of the gain {span(gain.low, gain.high)} over {gain.n} seeds"
+        over = f"over {_count(gain.n, 'seed')}" + (" and the test examples" if examples else "")
+        text += f", {_PERCENT} interval of the gain {span(gain.low, gain.high)} {over}"
+    elif gain.n < 2:
+        return f"{text}, from a single seed."
     if gain.mean <= 0:
-        return f"{text}. No tuned prompt was of use on this target."
+        return f"{text}."
     if gain.direction == 0 and gain.high > gain.low:
         return f"{text}, which includes 0: no clear gain."
     return f"{text}."

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.comparison import write_comparison
+from analysis.examples import examples_of
 from analysis.figure_files import write_figures
 from analysis.formats import FORMATS, write_tables
 from analysis.loading import load
@@ -58,7 +59,8 @@ def write_outputs(folders: Sequence[Path], wanted: Wanted) -> list[Path]:
         return [write_report(folder, wanted.select_lambda)]
     frame, written = load(folder), []
     if wanted.formats:
-        tables = report_tables(frame, wanted.select_lambda)
+        examples = examples_of(folder, frame)
+        tables = report_tables(frame, wanted.select_lambda, examples=examples)
         write_tables(tables, folder / "tables", wanted.formats)
         written.append(folder / "tables")
     if wanted.figures:

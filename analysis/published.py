@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.combinations import parts
 from analysis.families import SOFT, of_family
 from analysis.hard_rows import hard_rows
 from analysis.layout import DASH, Entry, Grid, Line, points
@@ -149,8 +150,7 @@ def _soft_scores(frame: pd.DataFrame, choices: Mapping[str, Choices]) -> Iterato
     plain = soft[soft["row"].isin(("empty", "manual", "independent", "single", "baseline"))]
     plain = plain.assign(setting=plain["combination"].fillna(""))
     yield _scores(plain)
-    for combination, part in soft.groupby("combination", dropna=False):
-        label = "" if pd.isna(combination) else str(combination)
+    for label, part in parts(soft):
         ours = at_choices(part, choices.get(label, {}))
         names = [" ".join(filter(None, [weight_name(str(weight)), label]))
                  for weight in ours["weight_label"]]  # fmt: skip

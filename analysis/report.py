@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from analysis.aside import aside
 from analysis.best_prompts import best_prompts
 from analysis.calibrated import calibration_table, missing_note
 from analysis.ceiling import gap_note, gap_table
-from analysis.combinations import parts, titled
-from analysis.dependence import Dependence, dependence
+from analysis.combinations import leading_parts, titled
+from analysis.dependence import PARTS, Dependence, dependence
 from analysis.dependence_report import dependence_section
+from analysis.examples import Examples, examples_of
 from analysis.families import HARD, SOFT, has, of_family
 from analysis.features import observations
 from analysis.figure_files import prompts
@@ -156,7 +158,8 @@ def write_report(folder: Path | str, select_lambda: str = "pair") -> Path:
     """
     sweep = read(folder)
     path = sweep.folder / "report.html"
-    with aside(dependence, sweep.frame) as found:
+    work = partial(_dependence, folder=sweep.folder, select_lambda=select_lambda)
+    with aside(work, sweep.frame) as found:
         export(sweep)
         text = render(sweep, select_lambda, found)
     replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
@@ -177,11 +180,14 @@ def render(
         found: gives :func:`analysis.dependence.dependence`, where it is worked out elsewhere.
     """
     frame, soft, hard = sweep.frame, of_family(sweep.frame, SOFT), hard_report(sweep.frame)
-    split = [(label, part, choose(part, select_lambda)) for label, part in parts(soft)]
+    shown, more = leading_parts(soft)
+    split = [(label, part, choose(part, select_lambda)) for label, part in shown]
+    examples = examples_of(sweep.folder, frame)
     places = [
         (label, part, choices, target) for label, part, choices in split for target in targets(part)
     ]
     criterion = CRITERIA[select_lambda]
+    answers = found() if found else _dependence(frame, sweep.folder, select_lambda)
     moments = finished_between(frame)
     environment = templates()
     environment.filters |= {"points": _points, "weight": _weights, "sources": sources_name}
@@ -192,9 +198,9 @@ def render(
         state=progress(sweep),
         finished=moment(moments[1]) if moments else "",
         facts=_facts(sweep),
-        findings=findings(sweep, split, hard),
+        findings=findings(sweep, split, hard, answers, examples),
         targets=[
-            _target(replace(sweep, frame=part), target, place, choices, label)
+            _target(replace(sweep, frame=part), target, place, choices, label, examples)
             for place, (label, part, choices, target) in enumerate(places)
         ],
         sources=[_sources(*item) for item in split if source_models(item[1])],
@@ -203,10 +209,10 @@ def render(
         search=search_section(sweep.folder),
         published=_published(frame, {label: choices for label, _, choices in split}),
         overview=_overview(sweep),
-        dependence=dependence_section(frame, found() if found else None),
+        dependence=dependence_section(frame, answers),
         readability_scatter=_readability(hard),
         prediction=Markup(forecast_section(sweep.folder, lambda: observations(sweep))),
-        missing=_missing(sweep, split),
+        missing=[*filter(None, [more]), *_missing(sweep, split)],
         failures=_failure_groups(sweep.failures),
         spec_text=sweep.spec_text,
         spec_hash=str(sweep.meta.get("spec_hash") or ""),
@@ -222,41 +228,57 @@ def render(
     )
 
 
+def _dependence(frame: pd.DataFrame, folder: Path, select_lambda: str) -> list[Dependence]:
+    return dependence(frame, select_lambda, examples_of(folder, frame))
+
+
 def _overview(sweep: Sweep) -> list[Picture]:
     """Figures over all targets, those that there is data for."""
     vectors = prompts(sweep.folder, sweep.frame)
-    drawn = (
+    drawn = [
         (
-            lambda new: source_target_heatmap(new, sweep.frame),
+            source_target_heatmap,
             "Heatmap of the gain over Empty by source set and target.",
             "Points gained over Empty on test, mean over rows, tasks, weights and seeds.",
         ),
         (
-            lambda new: slope_chart(new, sweep.frame),
+            slope_chart,
             "Scores on the source and after the transfer, a line per source.",
             "Mean over tasks and seeds of prompts tuned on one model: on that model, and carried "
             "over to the target named above. Metrics are those of the tasks.",
         ),
         (
-            lambda new: size_surface(new, sweep.frame),
+            size_surface,
             "Gain of neighbour agreement by s and K.",
             "Words kept (s) by neighbours compared (K): mean difference on the targets.",
         ),
+    ]
+    every = [
+        (partial(make, frame=part), alt, f"{_of(family, label)}{caption}")
+        for family, of in PARTS.items()
+        for label, part in of(sweep.frame)
+        for make, alt, caption in drawn
+    ]
+    every.append(
         (
             lambda new: prompt_map(new, sweep.frame, vectors),
             "Map of the tuned prompts of every model.",
             "Principal components of the tuned prompts, one panel a model, as every model has a "
             "space of its own: distances compare within a panel only.",
-        ),
+        )
     )
     found = []
-    for make, alt, caption in drawn:
+    for make, alt, caption in every:
         with drawing() as new:
             figure = make(new)
             image = None if figure is None else encoded(figure, "svg")
         if picture := _picture(image, alt, caption):
             found.append(picture)
     return found
+
+
+def _of(family: str, label: str) -> str:
+    return f"{titled(f'{family.capitalize()} prompts', label)}. " if label else ""
 
 
 def _published(frame: pd.DataFrame, choices: Mapping[str, Choices]) -> Published | None:
@@ -279,12 +301,17 @@ def _sources(label: str, frame: pd.DataFrame, choices: Choices) -> SourceSection
 
 
 def _target(
-    sweep: Sweep, target: str, place: int, choices: Choices, label: str = ""
+    sweep: Sweep,
+    target: str,
+    place: int,
+    choices: Choices,
+    label: str = "",
+    examples: Examples | None = None,
 ) -> TargetSection:
     frame = sweep.frame
     names, units = tasks(frame), metrics(frame)
     pairs = paired_differences(frame, target, choices)
-    differences = difference_grid(difference_table(pairs), names, units)
+    differences = difference_grid(difference_table(pairs, examples), names, units)
     shares = gap_table(frame, target, choices)
     with_share = [name for name in names if name in set(shares["task"])]
     after = calibration_table(frame, target, choices)
@@ -455,7 +482,9 @@ def _failure_groups(failures: tuple[Failure, ...]) -> list[FailureGroup]:
 def _weights(choice: Choice) -> str:
     """The chosen weight, or the one of each task."""
     each = [f"{task} {weight_name(label)}" for task, label in choice.by_task.items()]
-    return ", ".join(each) or weight_name(choice.weight_label)
+    others = [label for label in choice.left_out.values() if label != choice.weight_label]
+    more = f" (other seeds alone: also {', '.join(sorted(set(others)))})" if others else ""
+    return ", ".join(each) or f"{weight_name(choice.weight_label)}{more}"
 
 
 def _share(value: float) -> str:

@@ -1,15 +1,17 @@
 """Every table of a report, as numbers and as people read them."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import pandas as pd
 
 from analysis.aside import aside
 from analysis.calibrated import calibration_table
 from analysis.ceiling import gap_table
-from analysis.combinations import parts, titled
+from analysis.combinations import leading_parts, titled
 from analysis.dependence import Dependence, dependence
 from analysis.dependence_tables import dependence_tables
+from analysis.examples import Examples
 from analysis.families import SOFT, of_family
 from analysis.formats import Table, file_name
 from analysis.hard_layout import effect_grid, method_grid
@@ -36,6 +38,7 @@ def report_tables(
     frame: pd.DataFrame,
     select_lambda: str = "pair",
     found: Sequence[Dependence] | None = None,
+    examples: Examples | None = None,
 ) -> list[Table]:
     """The tables of papers A and B, those beside their published values and those of effects.
 
@@ -43,17 +46,19 @@ def report_tables(
         frame: table of :func:`analysis.results.load`.
         select_lambda: by what Ours chooses its weight, see :func:`analysis.selection.choose`.
         found: of :func:`analysis.dependence.dependence`, where it is already worked out.
+        examples: reads the kept predictions; without it, intervals leave test examples out.
 
     Returns:
         Tables with distinct names, in the order of the report.
     """
-    with aside(dependence, frame if found is None else frame.head(0)) as effects:
-        soft = of_family(frame, SOFT)
-        split = {label: (part, choose(part, select_lambda)) for label, part in parts(soft)}
+    work = partial(dependence, select_lambda=select_lambda, examples=examples)
+    with aside(work, frame if found is None else frame.head(0)) as effects:
+        shown, _ = leading_parts(of_family(frame, SOFT))
+        split = {label: (part, choose(part, select_lambda)) for label, part in shown}
         tables = list(_published(frame, {label: chosen for label, (_, chosen) in split.items()}))
         for label, (part, choices) in split.items():
             for target in targets(part):
-                tables += _transfer(part, target, choices, label)
+                tables += _transfer(part, target, choices, label, examples)
         for label, (part, choices) in split.items():
             tables += _sources(part, choices, label)
         tables += _hard(frame)
@@ -67,7 +72,9 @@ def _published(frame: pd.DataFrame, choices: dict[str, Choices]) -> Iterator[Tab
         yield Table(name, f"{title}: here and as published", grid, numbers)
 
 
-def _transfer(frame: pd.DataFrame, target: str, choices: Choices, label: str) -> Iterator[Table]:
+def _transfer(
+    frame: pd.DataFrame, target: str, choices: Choices, label: str, examples: Examples | None
+) -> Iterator[Table]:
     names, units, place = tasks(frame), metrics(frame), titled(target, label)
 
     def name(kind: str) -> str:
@@ -89,7 +96,7 @@ def _transfer(frame: pd.DataFrame, target: str, choices: Choices, label: str) ->
         yield Table(name("calibration"), f"Transfer to {place} after calibration", grid, after)
     pairs = paired_differences(frame, target, choices)
     if not pairs.empty:
-        table = difference_table(pairs)
+        table = difference_table(pairs, examples)
         title = f"Ours minus Baseline on {place}"
         yield Table(name("differences"), title, difference_grid(table, names, units), table)
 

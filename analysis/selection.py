@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from analysis.crossfit import ALL_SEEDS, best_candidates, complete
+from analysis.crossfit import ALL_SEEDS, best_candidates
 from analysis.results import weight_rank
 
 CRITERIA: dict[str, str] = {
@@ -215,17 +215,3 @@ def _order(label: str) -> tuple[float, str]:
 
 def _sorted(labels: set[str]) -> tuple[str, ...]:
     return tuple(sorted(labels, key=weight_rank))
-
-
-__all__ = [
-    "CRITERIA",
-    "PER_SEED",
-    "PER_TASK",
-    "Choice",
-    "Choices",
-    "at_choices",
-    "choose",
-    "complete",
-    "joint_at_choices",
-    "oracle",
-]

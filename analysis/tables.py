@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.bootstrap import crossed_interval
+from analysis.effects import paired
+from analysis.examples import Examples
 from analysis.results import source_columns, weight_rank
-from analysis.selection import PER_TASK, Choices, at_choices, joint_at_choices
-from analysis.statistics import Interval, t_interval
+from analysis.selection import PER_SEED, PER_TASK, Choices, at_choices, joint_at_choices
 
 ROW_NAMES = {
     "empty": "Empty",
@@ -42,9 +44,9 @@ def row_label(row: str, weight_label: str = "") -> str:
 
 
 def weight_name(weight_label: str) -> str:
-    """``λ=0.3``, ``annealing``, or ``λ per task``."""
-    if weight_label == PER_TASK:
-        return f"λ {PER_TASK}"
+    """``λ=0.3``, ``annealing``, ``λ per task`` or ``λ per seed``."""
+    if weight_label in (PER_TASK, PER_SEED):
+        return f"λ {weight_label}"
     return weight_label if weight_label == "annealing" else f"λ={weight_label}"
 
 
@@ -139,23 +141,22 @@ def paired_differences(frame: pd.DataFrame, target: str, choices: Choices) -> pd
     """Ours minus Baseline of the same source set, task and seed, one line per seed.
 
     Returns:
-        Columns sources, weight_label, task, metric, seed, difference (points).
+        As :func:`analysis.effects.paired`.
     """
     here = frame[frame["target"] == target]
-    key = ["sources", "task", "seed"]
-    baseline = here.loc[here["row"] == "baseline", [*key, "score"]]
-    ours = at_choices(here, choices)[[*key, "weight_label", "metric", "score"]]
+    ours = at_choices(here, choices)
     ours = ours.assign(metric=ours["metric"].fillna(""))
-    pairs = ours.merge(baseline, on=key, suffixes=("", "_baseline"))
-    pairs["difference"] = 100 * (pairs["score"] - pairs["score_baseline"])
-    return pairs[["sources", "weight_label", "task", "metric", "seed", "difference"]]
+    return paired(ours, here[here["row"] == "baseline"])
 
 
-def difference_table(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Mean paired difference per source set and task with its t-interval over seeds.
+def difference_table(pairs: pd.DataFrame, examples: Examples | None = None) -> pd.DataFrame:
+    """Mean paired difference per source set and task with its interval.
+
+    The interval is over seeds and, where predictions are kept, over test examples.
 
     Args:
         pairs: of :func:`paired_differences`.
+        examples: reads the kept predictions.
 
     Returns:
         Columns sources, weight_label, task, metric, mean, low, high (points; the ends NaN where
@@ -163,11 +164,17 @@ def difference_table(pairs: pd.DataFrame) -> pd.DataFrame:
         :data:`ALL_TASKS` holds the difference of the means over all tasks.
     """
     key = ["sources", "weight_label"]
-    mean = _over_tasks(pairs, [*key, "seed"], pairs["task"].nunique(), "difference")
-    rows = pd.concat([pairs, mean.assign(task=ALL_TASKS, metric="mean")], ignore_index=True)
+    count = pairs["task"].nunique()
+    parts = [(group, part) for group, part in pairs.groupby([*key, "task", "metric"])]
+    for group, part in pairs.groupby(key) if count else ():
+        whole = part.groupby("seed")["task"].transform("nunique") == count
+        if whole.any():
+            parts.append(((*group, ALL_TASKS, "mean"), part[whole]))
     lines = []
-    for (sources, label, task, metric), part in rows.groupby([*key, "task", "metric"]):
-        interval = t_interval(part["difference"])
+    for (sources, label, task, metric), part in parts:
+        error = examples.error(part) if examples else 0.0
+        means = part.groupby("seed", as_index=False)["difference"].mean()
+        interval = crossed_interval(means, "difference", ["seed"], replicates=0, examples=error)
         lines.append(
             {
                 "sources": sources,
@@ -182,21 +189,8 @@ def difference_table(pairs: pd.DataFrame) -> pd.DataFrame:
             }
         )
     columns = [*key, "task", "metric", "mean", "low", "high", "n", "direction"]
-    return pd.DataFrame(lines, columns=columns)
-
-
-def overall_difference(pairs: pd.DataFrame) -> tuple[Interval, int]:
-    """Ours minus Baseline averaged over source sets and tasks, with a t-interval over seeds.
-
-    Source sets and tasks are taken as given: the interval says how far seeds alone move the mean.
-    Only (source set, task) cases that have every seed enter, so that all seeds average the same.
-
-    Returns:
-        The interval in points, and the number of cases in it.
-    """
-    grid = pairs.pivot_table(index=["sources", "task"], columns="seed", values="difference")
-    grid = grid.dropna()
-    return t_interval(grid.mean(axis=0)), len(grid)
+    table = pd.DataFrame(lines, columns=columns)
+    return table.sort_values([*key, "task", "metric"], kind="stable", ignore_index=True)
 
 
 def averaged_joint(table: pd.DataFrame, frame: pd.DataFrame, choices: Choices) -> pd.DataFrame:

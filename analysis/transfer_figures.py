@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.effects import hard_differences
+from analysis.effects import hard_pairs
 from analysis.figures import COLOURS, MOST_SETS, QUIET, diverging, leading, readable_on
 from analysis.layout import DASH, points
 from analysis.tables import sources_name
@@ -31,7 +31,7 @@ def source_target_heatmap(new: New, frame: pd.DataFrame) -> "Figure | None":
 
     Args:
         new: maker of a figure (width, height in inches).
-        frame: table of :func:`analysis.results.load`.
+        frame: rows of one combination of settings.
     """
     moved = frame[(frame["kind"] == "transfer") & frame["gain_over_empty"].notna()]
     if moved.empty:
@@ -53,7 +53,9 @@ def size_surface(new: New, frame: pd.DataFrame) -> "Figure | None":
         new: maker of a figure.
         frame: table of :func:`analysis.results.load`.
     """
-    pairs = hard_differences(frame)
+    if not (frame["row"] == "agreement").any():
+        return None
+    pairs = hard_pairs(frame).every
     if pairs.empty or pairs["s"].nunique() * pairs["k"].nunique() < 2:
         return None
     table = pairs.pivot_table(index="s", columns="k", values="difference", observed=True)

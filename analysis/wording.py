@@ -20,3 +20,8 @@ def listed(noun: str, names: list[str]) -> str:
     """``2 tasks (a, b)``; of many names the first eight."""
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
     return f"{counted(len(names), noun)} ({shown})"
+
+
+def joined(texts: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(texts[:-1]), *texts[-1:]]))
