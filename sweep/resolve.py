@@ -119,7 +119,7 @@ class ResolvedSpec:
 
     def _family_json(self, method: MethodSpec) -> dict[str, Any]:
         if family_of(method.name) == "soft":
-            return {LAMBDA: [weight.value or weight.schedule for weight in method.weights]}
+            return {LAMBDA: [weight.written for weight in method.weights]}
         if method.name not in self.counterparts:
             return {}
         groups = self.counterparts[method.name].items()
