@@ -19,7 +19,8 @@ from sweep.store import counted, make_reuse, shareable
 from sweep.testing.tabulated import find_model, find_task
 from tests.sweep.samples import content
 from tests.sweep.test_ledger import fill
-from tests.trainables.tasks.test_data_folder import COMMIT, hub_task, write_data
+from tests.trainables.tasks.test_data_folder import COMMIT, write_data
+from tests.trainables.tasks.test_task_file import hub_task
 from trainables.backbones.loading import load_backbone
 from trainables.cells import Pack
 from trainables.contents import is_pinned

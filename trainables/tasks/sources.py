@@ -137,7 +137,9 @@ class HubSource(LibrarySource):
         import datasets
 
         check_no_folder(self._path, "data.hub.path")
-        table = datasets.load_dataset(self._path, self._name, split=name, revision=self._revision)
+        table: Iterable[Row] = datasets.load_dataset(
+            self._path, self._name, split=name, revision=self._revision
+        )
         if self.pinned:
             self._check_commit(table)
         return table

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.trainables.tasks.test_task_file import ROWS, jsonl, load, three, write_task
+from tests.trainables.tasks.test_task_file import ROWS, hub_task, jsonl, load, three, write_task
 from trainables.errors import InputError
 from trainables.tasks import SPLITS, Task, load_task
 from trainables.testing.task_contract import TaskContract
@@ -25,10 +25,6 @@ def write_data(folder: Path, flip: bool = False) -> Path:
         rows = [{"text": f"{split} {row['text']}", "label": row["label"] ^ changed} for row in ROWS]
         (folder / f"{split}.jsonl").write_text(jsonl(rows))
     return folder
-
-
-def hub_task(folder: Path, path: str, **hub: str) -> Path:
-    return write_task(folder, {}, data={"hub": {"path": path, **hub}})
 
 
 @pytest.fixture
