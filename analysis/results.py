@@ -261,6 +261,17 @@ def _meta(folder: Path) -> dict[str, Any]:
         raise InputError(f"File {path} is no valid JSON ({error}).") from None
     if not isinstance(meta, dict):
         raise InputError(f"File {path} holds no mapping; it should be as the sweep wrote it.")
+    return _with_zero(meta)
+
+
+def _with_zero(meta: dict[str, Any]) -> dict[str, Any]:
+    """Folders of earlier versions have λ = 0 as ``none`` among their methods: it is read as 0."""
+    spec = meta.get("spec")
+    methods = spec.get("methods") if isinstance(spec, Mapping) else None
+    for method in methods.values() if isinstance(methods, Mapping) else ():
+        weights = method.get("lambda") if isinstance(method, Mapping) else None
+        if isinstance(weights, list):
+            method["lambda"] = [0.0 if weight == "none" else weight for weight in weights]
     return meta
 
 

@@ -58,6 +58,11 @@ class Weight:
         """Whether it asks for a joint tuning of a pair."""
         return self.schedule != "none"
 
+    @property
+    def written(self) -> float | str:
+        """As a spec has it: a number, 0 for independent tuning, or the schedule's name."""
+        return self.schedule if self.value is None else self.value
+
 
 INDEPENDENT = Weight(0.0, "none")
 

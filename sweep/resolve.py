@@ -1,6 +1,5 @@
 """A spec with every name looked up: what the models and tasks it names are, bit for bit."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -14,6 +13,7 @@ from sweep.patterns import expand_pairs
 from sweep.precision import settled
 from sweep.spec import SweepSpec
 from trainables.cells import CODE_VERSION, ModelRef, TaskRef, code_version, content_hash
+from trainables.contents import start_digest
 from trainables.errors import InputError
 from trainables.precision import FLOAT32
 from trainables.settings import family_of, stored
@@ -119,7 +119,7 @@ class ResolvedSpec:
 
     def _family_json(self, method: MethodSpec) -> dict[str, Any]:
         if family_of(method.name) == "soft":
-            return {LAMBDA: [weight.value or weight.schedule for weight in method.weights]}
+            return {LAMBDA: [weight.written for weight in method.weights]}
         if method.name not in self.counterparts:
             return {}
         groups = self.counterparts[method.name].items()
@@ -238,14 +238,13 @@ def start_files(
     for (where, pattern), source in product(sorted(patterns), sources):
         path = spec.base / Path(pattern.replace("{model}", source))
         try:
-            content = path.read_bytes()
+            digest = start_digest(path)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(
                 f"{where}.init_file: found {pattern!r}, for source {source} {str(path)!r}"
                 f" ({reason}); allowed: a .npy or .safetensors file for every source"
             ) from None
-        digest = hashlib.sha256(content).hexdigest()[:16]
         yield (pattern, source), StartFile(str(path.resolve()), digest)
 
 

@@ -24,6 +24,7 @@ from sweep.plan import Plan
 from sweep.search.plan import AnyPlan
 from trainables.cache import cache_folder
 from trainables.cells import Cell
+from trainables.contents import is_pinned
 
 VARIABLE = "PROMPTSWEEP_STORE"
 """Environment variable with the store's folder, or ``none``."""
@@ -31,8 +32,6 @@ OFF = "none"
 
 _PARTIAL, _DAMAGED = "partial", "damaged"
 _FORGOTTEN = 86_400.0  # seconds after which a half-written file has no writer any more
-_UNPINNED = "@main"
-"""End of the digest of a Hub model without a revision: what it names may change."""
 
 
 def store_folder(named: str | None = None) -> Path | None:
@@ -50,7 +49,7 @@ def store_folder(named: str | None = None) -> Path | None:
 
 def shareable(cell: Cell) -> bool:
     """Whether a cell's id says all that its result depends on, today and next year."""
-    return not any(digest.endswith(_UNPINNED) for digest in cell.digests.values())
+    return all(map(is_pinned, cell.digests.values()))
 
 
 Entry = tuple[Cell, Record, bytes | None]

@@ -180,6 +180,13 @@ class Pack:
     predictions: tuple[str, ...] = ()
 
     @property
+    def file_digests(self) -> dict[str, str]:
+        """By source of ``files``, the digest of what its file held when the plan was made."""
+        found = {key: value for cell in self.cells for key, value in cell.digests.items()}
+        named = {alias: found.get(f"init {alias}") for alias in self.files}
+        return {alias: digest for alias, digest in named.items() if digest}
+
+    @property
     def precision(self) -> str:
         """What the models compute in: the same for all cells of a sweep."""
         return self.cells[0].precision if self.cells else FLOAT32

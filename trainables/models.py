@@ -2,16 +2,15 @@
 
 import difflib
 import hashlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from trainables.cells import ModelRef
+from trainables.contents import file_digest, is_hub_name
 from trainables.errors import InputError
 from trainables.pocket.zoo import POCKET_NAMES, pocket_path
 
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _DIGESTED = ("*.json", "*.safetensors", "*.txt", "*.model")
 
 
@@ -44,8 +43,7 @@ def _locate(alias: str, location: str, revision: str | None, base: Path) -> Mode
     folder = (base / Path(location).expanduser()).resolve()
     if folder.is_dir():
         return ModelRef(_short(alias), str(folder), None, _folder_digest(alias, folder))
-    looks_local = location.startswith((".", "/", "~"))
-    if not looks_local and _HUB_NAME.fullmatch(location):
+    if is_hub_name(location):
         return ModelRef(_short(alias), location, revision, f"{location}@{revision or 'main'}")
     near = difflib.get_close_matches(location, POCKET_NAMES, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
@@ -69,7 +67,18 @@ def _folder_digest(alias: str, folder: Path) -> str:
             f"model {alias!r}: {folder} holds no *.safetensors weights;"
             " allowed: a Hugging Face model folder with safetensors weights"
         )
-    return folder_digest(folder)
+    if (folder / "adapter_config.json").exists():
+        raise InputError(
+            f"model {alias!r}: {folder} holds adapter_config.json, an adapter whose base may lie"
+            " elsewhere; allowed: a model folder into which the adapter is merged"
+        )
+    try:
+        return folder_digest(folder)
+    except OSError as error:
+        raise InputError(
+            f"model {alias!r}: {error.filename} cannot be read ({error.strerror});"
+            " allowed: a Hugging Face model folder"
+        ) from None
 
 
 def folder_digest(folder: Path) -> str:
@@ -81,8 +90,7 @@ def folder_digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for file in model_files(folder):
         digest.update(file.name.encode())
-        with file.open("rb") as handle:
-            digest.update(hashlib.file_digest(handle, "sha256").digest())
+        digest.update(bytes.fromhex(file_digest(file)))
     return digest.hexdigest()[:16]
 
 

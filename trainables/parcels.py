@@ -7,7 +7,6 @@ Ray: who fetches is handed in.
 """
 
 import fcntl
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from trainables.cache import cache_folder
 from trainables.cells import Pack
+from trainables.contents import start_digest
 from trainables.errors import InputError
 from trainables.models import folder_digest, model_files
 
@@ -44,7 +44,8 @@ class Kind:
 
     Attributes:
         digest: of what is at a path.
-        files: what has to travel, by file name: a path, or the bytes themselves.
+        files: what has to travel, by file name (with ``/`` below a folder): a path, or the bytes
+            themselves.
         entry: from the folder it arrived in to the path that packs name.
     """
 
@@ -73,7 +74,7 @@ KINDS: dict[str, Kind] = {
     ),
     "task": Kind(_task_digest, _task_files, lambda folder: folder / "task.yaml"),
     "prompt": Kind(
-        lambda file: hashlib.sha256(file.read_bytes()).hexdigest()[:16],
+        start_digest,
         # The suffix tells the format.
         lambda file: {f"prompt{file.suffix}": file},
         lambda folder: next(iter(sorted(folder.glob("prompt.*"))), folder / "prompt"),
@@ -126,11 +127,9 @@ class Places:
             if Path(model.location).is_absolute()  # no name of the Hub is
         }
         task = Item("task", pack.task.name, pack.task.file, pack.task.digest)
-        digests = {key: value for cell in pack.cells for key, value in cell.digests.items()}
         files = {
-            alias: self._place(Item("prompt", path, path, digest))
-            for alias, path in pack.files.items()
-            if (digest := digests.get(f"init {alias}"))
+            alias: self._place(Item("prompt", pack.files[alias], pack.files[alias], digest))
+            for alias, digest in pack.file_digests.items()
         }
         return replace(
             pack,
@@ -164,7 +163,11 @@ class Places:
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=kept.parent))
         try:
             for name, content in parts:
-                with (partial / Path(name).name).open("wb") as file:
+                place = partial / name
+                if ".." in place.parts or not place.is_relative_to(partial):
+                    raise InputError(f"{item.kind} {item.name!r}: a file is named {name!r}")
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with place.open("wb") as file:
                     for part in content:
                         file.write(part)
             if not is_whole(item, KINDS[item.kind].entry(partial)):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from trainables.backbones import Backbone, Encoded, Layout, Reader, load_backbon
 from trainables.cache import cache_folder
 from trainables.calibration import CALIBRATIONS, content_free_texts
 from trainables.cells import Cell, Pack, PackOutcome
+from trainables.contents import start_digest
 from trainables.errors import InputError
 from trainables.evaluate import Evaluated, measure
 from trainables.kept_grams import kept_grams
@@ -65,6 +67,23 @@ class Run:
     def labels(self, alias: str) -> torch.Tensor:
         """Ids [C] of the task's label words on a model."""
         return self.backbone(alias).labels(self.task.label_words, self.task.name)
+
+    def start_file(self, alias: str) -> Path | None:
+        """The file that a source's prompts start from; None where there is none.
+
+        Raises:
+            InputError: it has changed since it was planned.
+        """
+        if alias not in self.pack.files:
+            return None
+        path, planned = Path(self.pack.files[alias]), self.pack.file_digests.get(alias)
+        try:
+            same = planned is None or start_digest(path) == planned
+        except OSError as error:
+            raise InputError(f"init_file {path}: cannot be read ({error.strerror})") from None
+        if not same:
+            raise InputError(f"init_file {path}: has changed since the sweep was planned")
+        return path
 
     def split(self, alias: str, name: str, layout: Layout) -> Encoded:
         """A split as a model reads it under a layout, read once a pack."""

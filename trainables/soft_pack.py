@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -49,7 +48,7 @@ def tune_sources(
             label_ids=run.labels(alias),
             train=run.split(alias, "train", layouts[alias]),
             validation=run.split(alias, "validation", layouts[alias]),
-            init_file=Path(pack.files[alias]) if alias in pack.files else None,
+            init_file=run.start_file(alias),
         )
         for alias in pack.sources
     ]

@@ -17,8 +17,10 @@ from trainables.backbones.base import Backbone
 from trainables.backbones.family import Family
 from trainables.backbones.reader import Reader
 from trainables.cells import ModelRef
+from trainables.contents import check_no_folder, is_hub_name
 from trainables.errors import InputError
 from trainables.memory import Resident
+from trainables.models import folder_digest
 from trainables.precision import FLOAT32
 
 _NOT_FAMILIES = {"answer", "base", "family", "loading", "reader"}
@@ -68,6 +70,8 @@ def load_reader(ref: ModelRef) -> Reader:
         InputError: as :func:`load_backbone`.
     """
     logging.getLogger("transformers").setLevel(logging.ERROR)
+    if is_hub_name(ref.location):
+        check_no_folder(ref.location, f"model {ref.alias!r}")
     try:
         config = AutoConfig.from_pretrained(ref.location, **_where(ref))
         tokenizer = AutoTokenizer.from_pretrained(ref.location, **_where(ref))
@@ -119,8 +123,19 @@ def _load(ref: ModelRef, device: str, precision: str) -> Backbone:
             f"model {ref.alias!r}: {len(missing)} of its weights are not in {ref.location!r}"
             f" ({', '.join(missing[:3])}); allowed: a complete masked or causal language model"
         )
+    _check_unchanged(ref)
     family = type(reader.family)(model.config, model.to(device))
     return Backbone(ref.alias, family, reader.tokenizer, device, precision)
+
+
+def _check_unchanged(ref: ModelRef) -> None:
+    """Results count as the planned model's: what was read must be that, hours later too."""
+    folder = Path(ref.location)
+    if folder.is_absolute() and folder_digest(folder) != ref.digest:
+        raise InputError(
+            f"model {ref.alias!r}: {folder} has changed since it was planned;"
+            f" allowed: the model with the digest {ref.digest}, or a new plan"
+        )
 
 
 def _where(ref: ModelRef) -> dict[str, Any]:

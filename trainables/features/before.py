@@ -1,16 +1,18 @@
 """Features of a source set, a target and a task before anything is tuned."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import torch
 
 from trainables.backbones import load_backbone
 from trainables.cells import ModelRef, TaskRef
+from trainables.contents import is_pinned
 from trainables.errors import InputError
 from trainables.features import models, texts
 from trainables.features.kept import Facts, kept
@@ -106,13 +108,13 @@ def model_facts(model: ModelRef, looking: Looking) -> Facts:
         size = models.parameters(backbone)
         return {"parameters": size, "family": family.model_type, "masked": family.masked}
 
-    return kept(looking.folder, {"model": model.digest}, compute)
+    return _kept(looking, [model.digest], {"model": model.digest}, compute)
 
 
 def pair_facts(left: ModelRef, right: ModelRef, looking: Looking) -> Facts:
     """``agreement``, ``overlap`` and ``cka`` of two models, in either order the same."""
     first, second = sorted((left, right), key=lambda model: model.digest)
-    key = {
+    key: dict[str, Any] = {
         "pair": [first.digest, second.digest],
         "k": models.NEIGHBOURS,
         "canonicaliser": CANONICALISER,
@@ -126,7 +128,7 @@ def pair_facts(left: ModelRef, right: ModelRef, looking: Looking) -> Facts:
             "cka": models.linear_cka(*models.common_embeddings([one, two])),
         }
 
-    return kept(looking.folder, key, compute)
+    return _kept(looking, key["pair"], key, compute)
 
 
 def text_facts(
@@ -154,20 +156,28 @@ def text_facts(
         }
 
     try:
-        return kept(looking.folder, key, compute)
+        return _kept(looking, [model.digest, task.digest], key, compute)
     except InputError as error:
         looking.say(str(error))
         return {}
 
 
 def _common_words(group: Sequence[ModelRef], looking: Looking) -> int:
-    key = {"common": sorted(model.digest for model in group), "canonicaliser": CANONICALISER}
+    digests = sorted(model.digest for model in group)
+    key = {"common": digests, "canonicaliser": CANONICALISER}
 
     def compute() -> Facts:
         loaded = [load_backbone(model, looking.device) for model in group]
         return {"words": len(common_vocabulary(loaded))}
 
-    return int(kept(looking.folder, key, compute)["words"])
+    return int(_kept(looking, digests, key, compute)["words"])
+
+
+def _kept(
+    looking: Looking, digests: Iterable[str], key: Mapping[str, Any], compute: Callable[[], Facts]
+) -> Facts:
+    """Facts on these models and tasks, kept where their digests say what they are for good."""
+    return kept(looking.folder if all(map(is_pinned, digests)) else None, key, compute)
 
 
 def _tensor(facts: Facts) -> torch.Tensor:

@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from trainables.contents import is_hub_name
 from trainables.errors import InputError
 from trainables.strict_yaml import UniqueKeyLoader
 from trainables.tasks.metrics import resolve_metric
@@ -38,9 +39,10 @@ class Hub(_Fields):
     """A data set that ``datasets.load_dataset`` knows.
 
     Attributes:
-        path: ``owner/name``.
+        path: a folder of data files, relative to the task file, or else ``owner/name``.
         name: its configuration, where it has several.
-        revision: commit or tag; pin it, or changes of the data go unnoticed.
+        revision: of the Hub; where it is no commit (40 hex digits) the data may change, and
+            results on it are not shared between sweeps.
     """
 
     path: Name
@@ -53,7 +55,7 @@ class Data(_Fields):
 
     Attributes:
         files: path by name of the split, relative to the task file; JSONL, CSV or TSV by suffix.
-        hub: a data set of the Hub.
+        hub: a data set of the Hub, or a folder of data files.
     """
 
     files: dict[Name, Name] | None = Field(default=None, min_length=1)
@@ -271,13 +273,19 @@ def _fields(file: Path, below: tuple[Path, ...] = ()) -> dict[Any, Any]:
 
 
 def _fix_paths(data: Any, folder: Path) -> None:
-    """Let paths of local data files start from the folder of the task file that names them."""
-    files = data.get("files") if isinstance(data, dict) else None
+    """Let paths of local data start from the folder of the task file that names them."""
+    if not isinstance(data, dict):
+        return
+    files, hub = data.get("files"), data.get("hub")
     if isinstance(files, dict):
         data["files"] = {
             name: str(folder / path) if isinstance(path, str) else path
             for name, path in files.items()
         }
+    if isinstance(hub, dict) and isinstance(path := hub.get("path"), str):
+        place = folder / Path(path).expanduser()
+        if place.is_dir() or not is_hub_name(path):
+            data["hub"] = {**hub, "path": str(place)}
 
 
 def _content(file: Path) -> dict[Any, Any]:

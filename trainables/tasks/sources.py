@@ -1,13 +1,20 @@
-"""Where a task's rows come from: local files or a data set of the Hugging Face Hub."""
+"""Where a task's rows come from: local files, a folder of them, or a data set of the Hub."""
 
 import csv
-import hashlib
 import json
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from trainables.contents import (
+    check_no_folder,
+    file_digest,
+    files_below,
+    is_commit,
+    is_hub_name,
+)
 from trainables.errors import InputError
 
 Row = Mapping[str, Any]
@@ -15,7 +22,13 @@ Reader = Callable[[TextIO, Path], Iterator[tuple[int, Row]]]
 
 
 class Source(ABC):
-    """Named tables of rows; a row maps column names to values."""
+    """Named tables of rows; a row maps column names to values.
+
+    Attributes:
+        pinned: whether equal fingerprints always mean equal rows.
+    """
+
+    pinned = True
 
     @abstractmethod
     def fingerprint(self) -> dict[str, Any]:
@@ -67,33 +80,26 @@ class FileSource(Source):
     @staticmethod
     def _sha256(path: Path) -> str:
         try:
-            return hashlib.sha256(path.read_bytes()).hexdigest()
+            return file_digest(path)
         except FileNotFoundError:
             raise InputError(f"the data file {path} does not exist") from None
         except OSError as error:
             raise InputError(f"the data file {path} cannot be read: {error.strerror}") from None
 
 
-class HubSource(Source):
-    """A data set that ``datasets.load_dataset`` finds: ``owner/name``, or a folder with data."""
+class LibrarySource(Source):
+    """What ``datasets.load_dataset`` reads, one split of it a table."""
 
-    def __init__(self, path: str, name: str | None, revision: str | None) -> None:
-        """``name`` is the configuration; None for ``revision`` takes the newest."""
-        self._path, self._name, self._revision = path, name, revision
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Name, configuration and revision; an unpinned data set's changes remain unseen."""
-        return {"path": f"{self._path}@{self._revision}", "name": self._name}
+    def __init__(self, path: str, name: str | None) -> None:
+        """``path`` as messages name it; ``name`` is the configuration."""
+        self._path, self._name = path, name
 
     def rows(self, name: str) -> Iterator[tuple[int, Row]]:
         """Numbers are row numbers."""
-        # Seconds to import, and needed for the Hub alone.
-        import datasets
-
         try:
-            table = datasets.load_dataset(
-                self._path, self._name, split=name, revision=self._revision
-            )
+            yield from enumerate(self._table(name), start=1)
+        except InputError:
+            raise
         # Whatever goes wrong in there (network, name, split, file format) is the task file's to
         # mend or to wait for, and the library has no common base class for it.
         except Exception as error:
@@ -101,13 +107,135 @@ class HubSource(Source):
             raise InputError(
                 f"{self.where(name)} cannot be loaded: {type(error).__name__}: {reason[:300]}"
             ) from error
-        yield from enumerate(table, start=1)
+
+    @abstractmethod
+    def _table(self, name: str) -> Iterable[Row]:
+        """The rows of a split; any error."""
 
     def where(self, name: str, number: int | None = None) -> str:
         """Data set, split, and row."""
         config = f" ({self._name})" if self._name else ""
         place = f"split {name!r} of the data set {self._path}{config}"
         return place + ("" if number is None else f", row {number}")
+
+
+class HubSource(LibrarySource):
+    """A data set of the Hub, ``owner/name``."""
+
+    def __init__(self, path: str, name: str | None, revision: str | None) -> None:
+        """``name`` is the configuration; None for ``revision`` takes the newest."""
+        super().__init__(path, name)
+        self._revision = revision
+        self.pinned = is_commit(revision)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Name, configuration and revision: only a commit pins what they stand for."""
+        return {"path": f"{self._path}@{self._revision}", "name": self._name}
+
+    def _table(self, name: str) -> Iterable[Row]:
+        # Seconds to import, and needed for such data alone.
+        import datasets
+
+        check_no_folder(self._path, "data.hub.path")
+        table: Iterable[Row] = datasets.load_dataset(
+            self._path, self._name, split=name, revision=self._revision
+        )
+        if self.pinned:
+            self._check_commit(table)
+        return table
+
+    def _check_commit(self, table: Any) -> None:
+        """Without the Hub the library takes what it has in its cache, of whatever revision."""
+        for file in getattr(table, "cache_files", ()):
+            commit = Path(file["filename"]).parent.name
+            if is_commit(commit) and commit != self._revision:
+                raise InputError(
+                    f"data.hub.revision: found {self._revision}, which cannot be had now, and"
+                    f" {self._path} in this machine's cache is {commit}; allowed: a connection to"
+                    " the Hub, or the revision that is there"
+                )
+
+
+class FolderSource(LibrarySource):
+    """A folder of data files as the Hub's data sets have them."""
+
+    def __init__(self, folder: Path, name: str | None) -> None:
+        """``name`` is the configuration."""
+        super().__init__(str(folder), name)
+        self._folder = folder
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """All files that count, by name within the folder; errors as :meth:`fingerprint`."""
+        try:
+            found = files_below(self._folder)
+        except OSError as error:
+            raise InputError(f"{error.filename} cannot be read: {error.strerror}") from None
+        if not found:
+            raise InputError(f"data.hub.path: the folder {self._folder} holds no files")
+        return found
+
+    def fingerprint(self) -> dict[str, Any]:
+        """SHA-256 of every file, by name within the folder, and the configuration.
+
+        Where the folder is changes nothing, nor whether a file is a link.
+
+        Raises:
+            InputError: a file cannot be read, or there is none.
+        """
+        try:
+            digests = {name: file_digest(path) for name, path in self.files.items()}
+        except OSError as error:
+            raise InputError(f"{error.filename} cannot be read: {error.strerror}") from None
+        return {"folder": digests, "name": self._name}
+
+    def _table(self, name: str) -> Iterable[Row]:
+        import datasets
+
+        datasets.disable_progress_bars()  # they would come again with every pack
+        counted = {str(path.absolute()) for path in self.files.values()}
+        # The library's cache knows a file by its path and time, an archive by its path alone, and
+        # so gives old rows for new content: it gets a cache of its own for each reading.
+        with tempfile.TemporaryDirectory(prefix="promptsweep-data-") as cache:
+            builder = datasets.load_dataset_builder(str(self._folder), self._name, cache_dir=cache)
+            for files in (builder.config.data_files or {}).values():
+                for file in files:
+                    if file not in counted:
+                        raise InputError(
+                            f"{self._folder} names the data file {file}, which is hidden or not in"
+                            " the folder; allowed: files of the folder"
+                        )
+            builder.download_and_prepare()
+            yield from builder.as_dataset(split=name)
+
+
+def hub_source(path: str, name: str | None, revision: str | None, base: Path) -> Source:
+    """What ``data.hub`` stands for: a folder where there is one, else a data set of the Hub.
+
+    Args:
+        path: as the task file has it.
+        name: configuration.
+        revision: of the Hub.
+        base: folder that a relative path starts from: the task file's.
+
+    Raises:
+        InputError: neither a folder nor a name of the Hub, or a folder with a revision.
+    """
+    folder = base / Path(path).expanduser()
+    if folder.is_dir():
+        if revision is not None:
+            raise InputError(
+                f"data.hub.revision: found {revision!r}, but data.hub.path is the folder"
+                f" {folder}, which has none; allowed: no revision, or a name of the Hub that is no"
+                " folder beside the task file"
+            )
+        return FolderSource(folder.resolve(), name)
+    if not is_hub_name(path):
+        raise InputError(
+            f"data.hub.path: found {path!r}, and {folder} is no folder; allowed: a folder (relative"
+            " to the task file), or a Hub name owner/name"
+        )
+    return HubSource(path, name, revision)
 
 
 def _read_jsonl(stream: TextIO, path: Path) -> Iterator[tuple[int, Row]]:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainables.cells import TaskRef, content_hash
+from trainables.contents import UNPINNED
 from trainables.errors import InputError
 from trainables.tasks.metrics import resolve_metric
-from trainables.tasks.sources import FileSource, HubSource, Row, Source
+from trainables.tasks.sources import FileSource, FolderSource, Row, Source, hub_source
 from trainables.tasks.splits import SPLITS, Example, choose, take
 
 if TYPE_CHECKING:
     from trainables.tasks.schema import Part, TaskFile
+
+_FOLDER = "data"
+"""Name of a data folder that travels with its task."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +40,8 @@ class Task:
         manual: hand-written template of the Manual reference row, appended after the text.
         metric: for :func:`trainables.tasks.metrics.compute`; ``f1:`` carries a class index.
         file: the task file, absolute.
-        digest: over the task file's content (not its description) and the data.
+        digest: over the task file's content (not its description) and the data; ends in
+            :data:`trainables.contents.UNPINNED` where the data may change on the Hub.
     """
 
     name: str
@@ -54,6 +59,7 @@ class Task:
     digest: str
     _content: TaskFile = field(repr=False)
     _source: Source = field(repr=False)
+    _fingerprint: Mapping[str, Any] = field(repr=False)
     _cache: dict[str, tuple[Example, ...]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -67,16 +73,8 @@ class Task:
         from trainables.tasks import schema
 
         content = schema.read(file)
-        source: Source
-        if content.data.files is not None:
-            folder = file.absolute().parent
-            paths = {name: folder / path for name, path in content.data.files.items()}
-            source = FileSource(paths)
-        else:
-            hub = content.data.hub
-            assert hub is not None, "the schema demands files or hub"
-            source = HubSource(hub.path, hub.name, hub.revision)
         try:
+            source = _source_of(content, file.absolute().parent)
             fingerprint = source.fingerprint()
         except InputError as error:
             raise InputError(f"{file}: {error}") from None
@@ -98,16 +96,19 @@ class Task:
             manual=content.manual,
             metric=resolve_metric(content.metric, content.classes),
             file=file.absolute(),
-            digest=content_hash({"fields": fields, "data": fingerprint}),
+            digest=content_hash({"fields": fields, "data": fingerprint})
+            + ("" if source.pinned else UNPINNED),
             _content=content,
             _source=source,
+            _fingerprint=fingerprint,
         )
 
     def portable(self) -> dict[str, bytes | Path]:
         """What makes the same task in a folder of its own, by file name.
 
         ``task.yaml`` is the task file with all that it extends, as bytes; the others are the paths
-        of the local data files it names. Data of the Hub is named, not brought along.
+        of the local data files it names, those of a folder under its name there. Data of the Hub
+        is named, not brought along.
         """
         data = self._content.data
         fields = self._content.model_dump(mode="json", by_alias=True, exclude={"extends"})
@@ -118,6 +119,9 @@ class Task:
                 names[split] = f"data-{number}{Path(path).suffix}"
                 found[names[split]] = self.file.parent / path
             fields["data"]["files"] = names
+        elif isinstance(self._source, FolderSource):
+            fields["data"]["hub"]["path"] = _FOLDER
+            found = {f"{_FOLDER}/{name}": path for name, path in self._source.files.items()}
         # JSON is YAML in which no text is taken for a number.
         return {"task.yaml": json.dumps(fields, ensure_ascii=False).encode(), **found}
 
@@ -157,6 +161,12 @@ class Task:
     def _divide(self, origin: str) -> None:
         """Fill the cache for every split made of ``origin``."""
         examples = self._load(origin)
+        if self._source.fingerprint() != self._fingerprint:
+            # A pack may ask hours after its task was read: what it gets must be what it counts as.
+            raise InputError(
+                f"{self.file}: {self._source.where(origin)} has changed since the task was planned;"
+                " allowed: the data as it was, or a new plan"
+            )
         parts = {split: getattr(self._content.splits, split) for split in SPLITS}
         left = list(range(len(examples)))
         divided: dict[str, list[int]] = {}
@@ -256,3 +266,12 @@ class Task:
                 f"{where()} has {value!r} in the column {column!r}, but text is needed"
             )
         return str(value)
+
+
+def _source_of(content: TaskFile, folder: Path) -> Source:
+    """Where the rows of a task file in ``folder`` are."""
+    data = content.data
+    if data.files is not None:
+        return FileSource({name: folder / path for name, path in data.files.items()})
+    assert data.hub is not None, "the schema demands files or hub"
+    return hub_source(data.hub.path, data.hub.name, data.hub.revision, folder)

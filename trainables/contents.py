@@ -1,0 +1,102 @@
+"""What stands behind a name: digests of contents, and names that mean one content for good.
+
+A cell's hash holds digests of all that its result rests on. Of what lies on this machine they are
+made of bytes. What lies on the Hugging Face Hub counts by its name and revision, and only a commit
+means the same next year: a digest with ``@`` and anything else behind it stands for content that
+may change. Torch-free.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from trainables.errors import InputError
+
+UNPINNED = "@unpinned"
+"""End of a task's digest where its data may change; a model's ends in ``@`` and the revision."""
+
+_HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_PLACES = (".", "/", "~")
+_COUNTED_HIDDEN = (".huggingface.yaml",)
+"""Hidden files that change how a data set is read."""
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether a name can be one of the Hub: ``owner/name``."""
+    return not name.startswith(_PLACES) and _HUB_NAME.fullmatch(name) is not None
+
+
+def is_commit(revision: str | None) -> bool:
+    """Whether a revision of the Hub is a commit; a branch or a tag may move."""
+    return revision is not None and _COMMIT.fullmatch(revision) is not None
+
+
+def is_pinned(digest: str) -> bool:
+    """Whether a digest says all of what it stands for, today and next year."""
+    _, at, revision = digest.rpartition("@")
+    return not at or is_commit(revision)
+
+
+def check_no_folder(name: str, field: str) -> None:
+    """Libraries prefer a folder of the working directory to the Hub's of the same name.
+
+    Args:
+        name: what shall be loaded from the Hub.
+        field: how to call it in the message.
+
+    Raises:
+        InputError: there is such a folder: what is in it was not looked at when the plan was made.
+    """
+    if Path(name).is_dir():
+        raise InputError(
+            f"{field}: found {name!r}, which shall come from the Hugging Face Hub, but the working"
+            f" directory has {str(Path(name).absolute())!r}, which would be taken in its place;"
+            " allowed: another working directory, or the folder's path as the name"
+        )
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hex digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def start_digest(path: Path) -> str:
+    """16 hex digits of a file that prompts start from, as cells have them; errors as above."""
+    return file_digest(path)[:16]
+
+
+def files_below(folder: Path) -> dict[str, Path]:
+    """The regular files of a folder of data, by name relative to it with ``/``, sorted.
+
+    Links are followed. Hidden files and folders and ``__pycache__`` are left out, as the library
+    that reads the data does; the one hidden file that it reads is in.
+
+    Raises:
+        InputError: a link leads back to a folder that it is in.
+        OSError: a folder cannot be read.
+    """
+    return dict(sorted(_walk(folder, "", (os.path.realpath(folder),))))
+
+
+def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
+    for entry in folder.iterdir():
+        if entry.name == "__pycache__" or (
+            entry.name.startswith(".") and entry.name not in _COUNTED_HIDDEN
+        ):
+            continue
+        name = prefix + entry.name
+        if entry.is_dir():
+            real = os.path.realpath(entry)
+            if real in above:
+                raise InputError(f"{entry} is a link that leads back to a folder it is in")
+            yield from _walk(entry, f"{name}/", (*above, real))
+        elif entry.is_file():
+            yield name, entry
