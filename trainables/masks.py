@@ -41,7 +41,7 @@ _LOWBIAS = (_signed(0x7FEB352D, 32), _signed(0x846CA68B, 32))
 
 
 def _folded(values: torch.Tensor, shift: int) -> torch.Tensor:
-    """x ^ (x >> shift) with zeros shifted in: torch's integers are signed."""
+    """Exclusive or of x and x >> shift, zeros shifted in: torch's integers are signed."""
     bits = 8 * values.element_size()
     return values ^ ((values >> shift) & ((1 << (bits - shift)) - 1))
 
@@ -60,9 +60,7 @@ def _mixed32(values: torch.Tensor) -> torch.Tensor:
     return _folded(values, 16)
 
 
-def row_keys(
-    model: str, seeds: Sequence[int], step: int, examples: torch.Tensor
-) -> torch.Tensor:
+def row_keys(model: str, seeds: Sequence[int], step: int, examples: torch.Tensor) -> torch.Tensor:
     """Keys [R·B] of a step's rows.
 
     Replicas of one seed have the same keys for the same examples, whatever else they differ in.
@@ -190,7 +188,7 @@ class _Dropped(torch.autograd.Function):
 
 def _dropout(
     masks: RowMasks,
-    input: torch.Tensor,  # noqa: A002 - torch's name
+    input: torch.Tensor,
     p: float = 0.5,
     training: bool = True,
     inplace: bool = False,
