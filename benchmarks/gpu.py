@@ -58,11 +58,9 @@ def source_of(backbone: Backbone, lengths: torch.Tensor, prompt: int) -> Source:
     return Source(backbone, backbone.alias, labels, data, data)
 
 
-def stack_loss(settings: SoftSettings, replicas: int, weights: int = 1) -> StackLoss:
-    """Of so many replicas, as many of each weight."""
-    seeds = [place % (replicas // weights) for place in range(replicas)]
-    which = [float(place // (replicas // weights)) for place in range(replicas)]
-    return StackLoss(settings.loss, settings.dropout, seeds, which)
+def stack_loss(settings: SoftSettings, replicas: int) -> StackLoss:
+    """Of so many replicas, each with a seed of its own."""
+    return StackLoss(settings.loss, settings.dropout, range(replicas))
 
 
 def cost_of(backbone: Backbone, settings: SoftSettings) -> Cost:
@@ -81,16 +79,15 @@ def cost_of(backbone: Backbone, settings: SoftSettings) -> Cost:
     return Cost(**found, reading=work.flops / work.read)
 
 
-def step_tokens(task: str, settings: SoftSettings, replicas: int, weights: int) -> float:
+def step_tokens(task: str, settings: SoftSettings, replicas: int) -> float:
     """Tokens that pass a model in a training step of a stack, padding included; a mean."""
     generator = torch.Generator().manual_seed(0)
-    loss = stack_loss(settings, replicas, weights)
     total = 0
     for _ in range(SAMPLED_STEPS):
         texts = TASKS[task].lengths(replicas * settings.batch_size, generator)
         lengths = texts + FRAME + settings.prompt_length
-        for part in loss.passes(lengths, PASS_TOKENS["cuda"], SPARE_TOKENS["cuda"]):
-            total += len(part.rows) * int(lengths[part.rows].max())
+        for part in length_batches(lengths, PASS_TOKENS["cuda"], SPARE_TOKENS["cuda"]):
+            total += len(part) * int(lengths[part].max())
     return total / SAMPLED_STEPS
 
 
@@ -119,9 +116,8 @@ def pack_work(pack: Pack, dropout: bool | None = None) -> Counter[tuple[str, str
         settings = from_mapping(SoftSettings, sources[0].settings)
         settings = settings if dropout is None else replace(settings, dropout=dropout)
         replicas = len({cell.tuning for cell in sources})
-        weights = len({(cell.weight, cell.schedule) for cell in sources})
         steps = settings.steps_for(texts.train)
-        tokens = step_tokens(pack.task.name, settings, replicas, weights)
+        tokens = step_tokens(pack.task.name, settings, replicas)
         for alias in pack.sources:
             work[alias, WAYS[settings.dropout]] += round(steps * tokens)
             passes = min(settings.evaluations, steps) * validation + test
@@ -201,7 +197,7 @@ def timed(
     source = source_of(backbone, task, settings.prompt_length)
     for replicas in options.packs:
         seconds = step_seconds(source, settings, replicas, options.steps, options.graphs)
-        tokens = step_tokens("rotten_tomatoes", settings, replicas, 1)
+        tokens = step_tokens("rotten_tomatoes", settings, replicas)
         flops = tokens * getattr(cost, WAYS[settings.dropout])
         lines.append(
             {

@@ -8,13 +8,13 @@ look back to, and go from there to the prompts at the end.
 Shapes: R prompts, m prompt tokens, d embedding width, N examples, n rows of a pass.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from trainables.backbones import Backbone, Encoded, Prompts, Remembered
-from trainables.passes import Pass, bucket, by_length, on_device, spare_tokens
+from trainables.passes import bucket, length_batches, on_device, spare_tokens
 from trainables.replay import RECORDERS, Recorder, Replayed
 
 ROWS_STEP = 32
@@ -25,12 +25,8 @@ GROUP_SHARE = 0.25
 stay for all passes."""
 
 
-PassLoss = Callable[[Encoded, Prompts, torch.Tensor, Pass | None], torch.Tensor]
-"""Loss [n] of a batch behind prompts, given each row's prompt [n] and, unless it is to be recorded,
-the pass."""
-
-Passes = Callable[[torch.Tensor, int, int], Iterable[Pass]]
-"""From the lengths of all rows [N], the tokens of a pass and how many of them may be padding."""
+PassLoss = Callable[[Encoded, Prompts, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Loss [n] of a batch behind prompts, given each row's prompt [n] and key [n]."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +35,14 @@ class _Rows:
 
     Attributes:
         chosen: examples [n].
+        keys: of each one's dropout masks [n].
         owner: index of each one's prompt [n].
         shares: what each one's loss counts [n].
         longest: tokens they are padded to.
     """
 
     chosen: torch.Tensor
+    keys: torch.Tensor
     owner: torch.Tensor
     shares: torch.Tensor
     longest: int
@@ -69,15 +67,14 @@ class PassGradient:
             loss: of rows.
             dropout: whether the loss drops out: then each row is read by itself.
             graphs: record passes once a shape and replay them, where the device can
-                (:data:`trainables.replay.RECORDERS`) and there is no dropout, whose masks a record
-                would repeat.
+                (:data:`trainables.replay.RECORDERS`).
         """
         self._backbone, self._train, self._loss = backbone, train, loss
         self._lengths = train.lengths.cpu()
         self._remembers = backbone.begin_alike(train) and not dropout
         self._read, self._back, self._run = self._remember, self._way_back, self._run_now
         record = RECORDERS.get(torch.device(backbone.device).type)
-        self.recorded = graphs and record is not None and not dropout
+        self.recorded = graphs and record is not None
         if self.recorded and record:
             self._record(record)
 
@@ -87,7 +84,7 @@ class PassGradient:
         rows: torch.Tensor,
         shares: torch.Tensor,
         budget: int,
-        passes: Passes = by_length,
+        keys: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss of every row, and the gradient of their sum, each times its share.
 
@@ -96,7 +93,8 @@ class PassGradient:
             rows: examples [N = R·B], each behind the prompt of its owner; on the CPU.
             shares: [N], on the CPU.
             budget: tokens of a pass.
-            passes: cuts the rows into passes.
+            keys: int64 [N], on the CPU: what the dropout masks of each row are made from (None:
+                the loss has none).
 
         Returns:
             [N] and [R, m, d].
@@ -106,10 +104,9 @@ class PassGradient:
             tokens = (self._train.begin or 0) + prompts.shape[1]
             together = max(1, int(GROUP_SHARE * budget / tokens))
         size = together * (len(rows) // len(prompts))
-        parts = zip(prompts.split(together), rows.split(size), shares.split(size), strict=True)
-        losses, gradients = zip(
-            *(self._group(*part, budget, passes) for part in parts), strict=True
-        )
+        each = (rows, shares, torch.zeros_like(rows) if keys is None else keys)
+        parts = zip(prompts.split(together), *(item.split(size) for item in each), strict=True)
+        losses, gradients = zip(*(self._group(*part, budget) for part in parts), strict=True)
         return torch.cat(losses), torch.cat(gradients)
 
     def _group(
@@ -117,8 +114,8 @@ class PassGradient:
         prompts: torch.Tensor,
         rows: torch.Tensor,
         shares: torch.Tensor,
+        keys: torch.Tensor,
         budget: int,
-        passes: Passes,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """As a call, for prompts that are remembered together."""
         device = self._backbone.device
@@ -126,11 +123,10 @@ class PassGradient:
         slope = torch.zeros_like(state, dtype=torch.float32)
         owner = torch.arange(len(prompts)).repeat_interleave(len(rows) // len(prompts))
         lengths, losses = self._lengths[rows], torch.empty(len(rows), device=device)
-        for part in passes(lengths, budget, spare_tokens(device)):
-            chosen, own, share = (item[part.rows] for item in (rows, owner, shares))
-            longest = bucket(int(lengths[part.rows].max()), device)
-            each = self._run(state, slope, _Rows(chosen, own, share, longest), part)
-            losses[on_device(part.rows, device)] = each
+        for part in length_batches(lengths, budget, spare_tokens(device)):
+            columns = (item[part] for item in (rows, keys, owner, shares))
+            longest = bucket(int(lengths[part].max()), device)
+            losses[on_device(part, device)] = self._run(state, slope, _Rows(*columns, longest))
         return losses, self._back(prompts, slope) if self._remembers else slope
 
     def _prompts(self, state: torch.Tensor) -> Prompts:
@@ -150,18 +146,16 @@ class PassGradient:
         past = self._backbone.remember(self._train, point).past
         return torch.autograd.grad(past, point, slope.to(past.dtype))[0]
 
-    def _run_now(
-        self, state: torch.Tensor, slope: torch.Tensor, rows: _Rows, part: Pass
-    ) -> torch.Tensor:
+    def _run_now(self, state: torch.Tensor, slope: torch.Tensor, rows: _Rows) -> torch.Tensor:
         """Losses [n] of a pass; adds to the gradient ``slope`` at ``state``."""
         device = self._backbone.device
         used, own = rows.owner.unique(return_inverse=True)
-        used, own, shares, chosen = (
-            on_device(item, device) for item in (used, own, rows.shares, rows.chosen)
+        used, own, shares, chosen, keys = (
+            on_device(item, device) for item in (used, own, rows.shares, rows.chosen, rows.keys)
         )
         point = state[used].float().requires_grad_()
         batch = self._train.take(chosen, rows.longest)
-        each = self._loss(batch, self._prompts(point), own, part)
+        each = self._loss(batch, self._prompts(point), own, keys)
         slope[used] += torch.autograd.grad((each * shares).sum(), point)[0]
         return each.detach()
 
@@ -173,22 +167,22 @@ class PassGradient:
         self._read = lambda prompts: read(prompts)[0]
         self._back = lambda prompts, slope: back(prompts, slope)[0]
 
-        def replay(
-            state: torch.Tensor, slope: torch.Tensor, rows: _Rows, part: Pass
-        ) -> torch.Tensor:
+        def replay(state: torch.Tensor, slope: torch.Tensor, rows: _Rows) -> torch.Tensor:
             """As :meth:`_run_now`, with all prompts and filled up with rows that count nothing."""
-            del part  # only dropout reads it
             device, count = self._backbone.device, len(rows.chosen)
             more = -count % ROWS_STEP
             shares = torch.cat([rows.shares, torch.zeros(more)])
-            own, chosen = (
-                torch.cat([item, item[-1:].repeat(more)]) for item in (rows.owner, rows.chosen)
+            own, chosen, keys = (
+                torch.cat([item, item[-1:].repeat(more)])
+                for item in (rows.owner, rows.chosen, rows.keys)
             )
-            own, shares, chosen = (on_device(item, device) for item in (own, shares, chosen))
+            own, shares, chosen, keys = (
+                on_device(item, device) for item in (own, shares, chosen, keys)
+            )
             batch = self._train.take(chosen, rows.longest)
             fields = (batch.ids, batch.lengths, batch.slots, batch.answers, batch.gold)
             types = () if batch.types is None else (batch.types,)
-            each, found = run(state, own, shares, *fields, *types)
+            each, found = run(state, own, shares, keys, *fields, *types)
             slope += found
             return each[:count]
 
@@ -199,6 +193,7 @@ class PassGradient:
         state: torch.Tensor,
         owner: torch.Tensor,
         shares: torch.Tensor,
+        keys: torch.Tensor,
         ids: torch.Tensor,
         lengths: torch.Tensor,
         slots: torch.Tensor,
@@ -209,5 +204,5 @@ class PassGradient:
         """Losses [n] of a pass and the gradient at ``state``, from tensors alone."""
         batch = Encoded(ids, lengths, slots, answers, gold, self._train.begin, types)
         point = state.detach().float().requires_grad_()
-        each = self._loss(batch, self._prompts(point), owner, None)
+        each = self._loss(batch, self._prompts(point), owner, keys)
         return each.detach(), torch.autograd.grad((each * shares).sum(), point)[0]

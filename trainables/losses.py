@@ -1,15 +1,13 @@
 """What a prompt is trained on: the task's loss of every row, with and without dropout."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 
 from trainables.backbones import Backbone, Encoded, Prompts
 from trainables.gradient import PassLoss
-from trainables.passes import Pass, by_length, length_batches
-from trainables.prompts import seeded
+from trainables.masks import row_keys
 
 
 def _label_words(
@@ -47,9 +45,9 @@ def rows_behind(backbone: Backbone, label_ids: torch.Tensor) -> PassLoss:
     loss = LOSSES["label_words"]
 
     def losses(
-        batch: Encoded, prompts: Prompts, owner: torch.Tensor, part: Pass | None
+        batch: Encoded, prompts: Prompts, owner: torch.Tensor, keys: torch.Tensor
     ) -> torch.Tensor:
-        del part
+        del keys
         return loss(backbone, batch, label_ids, prompts, owner)
 
     return losses
@@ -58,58 +56,35 @@ def rows_behind(backbone: Backbone, label_ids: torch.Tensor) -> PassLoss:
 class StackLoss:
     """The task's loss of every row of a stack of R replicas, with dropout if asked for.
 
-    Rows of like length pass the model together, with dropout only those of one weight λ, as masks
-    are paired between replicas of one seed: before each pass the generator is set anew from the
-    seeds of that weight, the number of the pass among its passes, the model and the step. So rows
-    of one seed and example meet the same masks under every λ, and under λ = 0 in a stack of that
-    source alone, wherever the weights have the same seeds. Beside other seeds a replica has other
-    masks: with dropout it does not get bit by bit what it would get alone.
+    Masks depend on seed, step, model and example alone. So a replica gets with dropout what it
+    would get by itself, whatever is stacked beside it and however rows are cut into passes; and
+    replicas of one seed, which see the same examples, meet the same masks under every λ.
 
     Attributes:
+        name: of the loss.
         dropout: whether there is any.
     """
 
-    def __init__(
-        self, loss: str, dropout: bool, seeds: Sequence[int], weights: Sequence[float | None]
-    ) -> None:
+    def __init__(self, loss: str, dropout: bool, seeds: Sequence[int]) -> None:
         """Prepare for a stack.
 
         Args:
             loss: a name in :data:`LOSSES`.
             dropout: whether the models drop out.
             seeds: seed of each replica.
-            weights: λ of each replica (None: annealing).
         """
-        self._loss = LOSSES[loss]
-        self._seeds = tuple(seeds)
-        self.dropout = dropout
-        self._weights: dict[float | None, list[int]] = {}
-        if dropout:
-            for place in sorted(range(len(seeds)), key=lambda place: seeds[place]):
-                self._weights.setdefault(weights[place], []).append(place)
+        self.name, self.dropout = loss, dropout
+        self._loss, self._seeds = LOSSES[loss], tuple(seeds)
 
-    def passes(
-        self, lengths: torch.Tensor, budget: int, spare: int, step: int = 0
-    ) -> Iterator[Pass]:
-        """All rows of a step, pass by pass.
+    def keys(self, model: str, rows: torch.Tensor, step: int) -> torch.Tensor | None:
+        """Keys [R·B] of the masks of a step's rows; None without dropout.
 
         Args:
-            lengths: of R · B rows, those of replica 0, then those of replica 1, and so on (without
-                dropout also of some of the replicas); on the CPU.
-            budget: tokens of a pass.
-            spare: of these, padding.
-            step: enters dropout masks.
+            model: the model's key.
+            rows: training examples [R·B], on the CPU.
+            step: of the training.
         """
-        if not self.dropout:
-            yield from by_length(lengths, budget, spare)
-            return
-        every = torch.arange(len(lengths)).view(len(self._seeds), -1)
-        for places in self._weights.values():
-            rows = every[places].flatten()
-            seeds = tuple(self._seeds[place] for place in places)
-            # The same rows under every weight, hence the same passes.
-            for number, part in enumerate(length_batches(lengths[rows], budget, spare)):
-                yield Pass(rows[part], (step, *seeds, number))
+        return row_keys(model, self._seeds, step, rows) if self.dropout else None
 
     def __call__(
         self,
@@ -118,8 +93,7 @@ class StackLoss:
         label_ids: torch.Tensor,
         prompts: Prompts,
         owner: torch.Tensor,
-        masks: tuple[int, ...] | None = None,
-        key: str = "",
+        keys: torch.Tensor,
     ) -> torch.Tensor:
         """Loss [n] of the rows of one pass.
 
@@ -129,20 +103,9 @@ class StackLoss:
             label_ids: [C].
             prompts: [P, m, d], or what the model remembers of them.
             owner: index into ``prompts`` of each row's prompt [n].
-            masks: of the pass.
-            key: the model's, which masks depend on besides.
+            keys: of each row's masks [n], not read without dropout.
         """
-        if masks is None:
+        if not self.dropout:
             return self._loss(backbone, batch, label_ids, prompts, owner)
-        number = seeded("dropout", key, *masks).initial_seed()
-        with _randomness(backbone.device, number), backbone.dropout():
+        with backbone.dropout(keys):
             return self._loss(backbone, batch, label_ids, prompts, owner)
-
-
-@contextmanager
-def _randomness(device: str, number: int) -> Iterator[None]:
-    """Within it torch draws from ``number`` on; afterwards from where it was."""
-    place = torch.device(device)
-    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-        torch.manual_seed(number)
-        yield

@@ -5,7 +5,6 @@ of hundreds. Sorted by length and cut into passes, next to nothing is computed o
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 
@@ -64,24 +63,6 @@ def pass_end(lengths: Sequence[int], start: int, budget: float, spare: float) ->
             break
         end += 1
     return end
-
-
-@dataclass(frozen=True)
-class Pass:
-    """Rows of a step that pass the model together.
-
-    Attributes:
-        rows: their places among all rows of the step, on the CPU [n].
-        masks: with dropout, numbers that the masks of this pass depend on.
-    """
-
-    rows: torch.Tensor
-    masks: tuple[int, ...] | None = None
-
-
-def by_length(lengths: torch.Tensor, budget: int, spare: int) -> Iterator[Pass]:
-    """All rows [N], those of like length together, see :func:`length_batches`."""
-    return map(Pass, length_batches(lengths, budget, spare))
 
 
 def length_batches(lengths: torch.Tensor, budget: int, spare: int) -> Iterator[torch.Tensor]:

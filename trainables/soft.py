@@ -8,8 +8,8 @@ S frozen backbones are tuned together, one prompt each:
 
 Many *replicas* (seed x λ) are trained as one batch over the same backbones: their rows lie beside
 each other in every forward pass, the losses are summed, and the optimiser works element by element,
-so that each replica gets exactly the gradient it would get alone. (With dropout the masks depend on
-the seeds that are stacked, see :class:`trainables.losses.StackLoss`.)
+so that each replica gets exactly the gradient it would get alone, with the dropout masks it would
+meet alone (:mod:`trainables.masks`).
 
 Shapes: R replicas, m prompt tokens, d_j width of source j, B examples a step, C classes.
 """
@@ -269,7 +269,6 @@ class _Stack:
             self.settings.loss,
             self.settings.dropout,
             [replica.seed for replica in self.replicas],
-            [replica.weight for replica in self.replicas],
         )
         return [TaskGradient(source, loss, self.graphs) for source in self.sources]
 

@@ -59,7 +59,7 @@ def tune_sources(
     size = run.room.replicas or replicas_that_fit(sources, settings, len(replicas))
     lost = in_parts(
         replicas,
-        whole_groups(replicas, size) if settings.dropout else size,
+        size,
         shape_of(sources, settings),
         lambda part, first: stack.tune(part, first, known, progress),
     )
@@ -70,20 +70,6 @@ def tune_sources(
                 f" not fit beside {' + '.join(pack.sources)} on {run.device}, a smaller batch_size"
                 " or text_tokens takes less"
             )
-
-
-def whole_groups(replicas: Sequence[Replica], size: int) -> int:
-    """With dropout, the parts in which replicas of one weight stay together where that fits.
-
-    Replicas of one weight share a pass and its masks (:class:`trainables.losses.StackLoss`), so
-    that a cut between weights changes nothing, but one within a weight does.
-
-    Args:
-        replicas: sorted by weight, each weight with the same number of seeds.
-        size: replicas that fit.
-    """
-    group = max(1, len({replica.seed for replica in replicas}))
-    return size // group * group or size
 
 
 @dataclass

@@ -5,7 +5,7 @@ classes.
 """
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -13,7 +13,8 @@ import torch
 from trainables.backbones import Backbone, Encoded, Prompts
 from trainables.gradient import PassGradient
 from trainables.losses import StackLoss
-from trainables.passes import Pass, pass_tokens
+from trainables.memory import in_passes
+from trainables.passes import pass_tokens
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class TaskGradient:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """L_pt, and the gradient of ``factors`` times it.
 
+        Passes are halved where memory is short.
+
         Args:
             prompts: [R, m, d].
             rows: training examples [R·B], each behind the prompt of its owner; on the CPU.
@@ -68,17 +71,25 @@ class TaskGradient:
 
         Returns:
             [R] and [R, m, d].
+
+        Raises:
+            NoRoomError: one row behind one prompt does not fit in memory.
         """
+        source, loss = self._source, self._loss
         size = len(rows) // len(prompts)
         shares = factors.repeat_interleave(size) / size
-        budget = pass_tokens(self._source.backbone.device)
-        passes = partial(self._loss.passes, step=step)
-        losses, gradient = self.passes(prompts, rows, shares, budget, passes)
+        keys = loss.keys(source.key, rows, step)
+        device = str(source.backbone.device)
+
+        def read(budget: int) -> tuple[torch.Tensor, torch.Tensor]:
+            return self.passes(prompts, rows, shares, budget, keys)
+
+        kind = ("train", source.key, device, loss.name, loss.dropout)
+        losses, gradient = in_passes(kind, pass_tokens(device), read)
         return losses.view(len(prompts), size).mean(1), gradient
 
     def _rows(
-        self, batch: Encoded, prompts: Prompts, owner: torch.Tensor, part: Pass | None
+        self, batch: Encoded, prompts: Prompts, owner: torch.Tensor, keys: torch.Tensor
     ) -> torch.Tensor:
-        source, masks = self._source, None if part is None else part.masks
-        words, key = source.label_ids, source.key
-        return self._loss(source.backbone, batch, words, prompts, owner, masks, key)
+        source = self._source
+        return self._loss(source.backbone, batch, source.label_ids, prompts, owner, keys)

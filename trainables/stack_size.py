@@ -71,7 +71,7 @@ def step_bytes(sources: Sequence[Source], settings: SoftSettings, replicas: int)
     order = torch.argsort(lengths, descending=True)
     size = settings.batch_size
     rows = order.repeat(-(-size // len(order)))[:size].repeat(replicas)
-    loss = StackLoss(settings.loss, settings.dropout, range(replicas), [0.0] * replicas)
+    loss = StackLoss(settings.loss, settings.dropout, range(replicas))
     most = 0
     for source in sources:  # one after another, as in training
         start = source.backbone.embeddings[: settings.prompt_length].float()

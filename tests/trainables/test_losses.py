@@ -11,8 +11,10 @@ from tests.trainables.test_soft import LAST_ONLY, SETTINGS, TEXTS, grams_of, sou
 from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
 from trainables.backbones import Backbone, Encoded, Layout
 from trainables.losses import StackLoss
-from trainables.passes import PASS_TOKENS
+from trainables.masks import RowMasks
+from trainables.passes import LENGTH_STEP, PASS_TOKENS, SPARE_TOKENS
 from trainables.soft import Replica, tune
+from trainables.source import Source, TaskGradient
 
 WORDS = ["bad", "good"]
 
@@ -52,9 +54,10 @@ def test_vocabulary_loss_is_cross_entropy_over_the_full_logits(name: str, positi
     torch.manual_seed(1)
     prompts = torch.randn(2, 2, backbone.width)
     owner = torch.arange(2).repeat_interleave(len(data))
-    loss = StackLoss("vocabulary", False, [0, 1], [0.0, 0.0])
+    loss = StackLoss("vocabulary", False, [0, 1])
     with torch.no_grad():
-        got = loss(backbone, data.repeat(2), labels, prompts, owner).view(2, -1)
+        keys = torch.zeros_like(owner)
+        got = loss(backbone, data.repeat(2), labels, prompts, owner, keys).view(2, -1)
         for replica in range(2):
             logits = library_logits(pristine(name), backbone, data, prompts[replica])
             # Rows of the table that belong to no token are no words.
@@ -64,8 +67,8 @@ def test_vocabulary_loss_is_cross_entropy_over_the_full_logits(name: str, positi
                 word = labels[data.gold[row]]
                 expected = usable[row].exp().sum().log() - usable[row, word]
                 torch.testing.assert_close(got[replica, row], expected, atol=2e-4, rtol=1e-4)
-        over_labels = StackLoss("label_words", False, [0, 1], [0.0, 0.0])
-        fewer = over_labels(backbone, data.repeat(2), labels, prompts, owner).view(2, -1)
+        over_labels = StackLoss("label_words", False, [0, 1])
+        fewer = over_labels(backbone, data.repeat(2), labels, prompts, owner, keys).view(2, -1)
     assert (got > fewer + 0.5).all(), "the vocabulary takes probability from the label words"
 
 
@@ -80,23 +83,28 @@ def droppy(name: str) -> Backbone:
 
 
 @pytest.mark.parametrize("position", ["prefix", "infix"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_dropout_is_that_of_the_library(name: str, position: str) -> None:
-    """Same random numbers, same layers: the same logits as the unmodified model in train mode."""
+def test_dropout_is_that_of_the_library(name: str, attention: str, position: str) -> None:
+    """Same masks, same layers: the same logits as the unmodified model in train mode.
+
+    With the library's attention written out (eager) it is its own dropout that meets the masks.
+    """
     backbone = droppy(name)
     model = copy.deepcopy(pristine(name))
+    if name != "mpnet":  # it has one way only
+        model.set_attn_implementation(attention)
     for mine, theirs in zip(_droppers(backbone.family.model), _droppers(model), strict=True):
         theirs.attention_dropout = mine.attention_dropout
     data, labels = data_of(backbone, position), backbone.labels(WORDS, "t")
     prompt = torch.randn(1, 2, backbone.width, generator=torch.Generator().manual_seed(0))
-    owner = torch.zeros(len(data), dtype=torch.long)
+    owner, keys = torch.zeros(len(data), dtype=torch.long), 1 << torch.arange(len(data))
     with torch.no_grad():
-        with backbone.dropout():
-            torch.manual_seed(5)
+        with backbone.dropout(keys):
             got = backbone.row_logits(data, labels, prompt, owner)
         model.train()
-        torch.manual_seed(5)
-        expected = library_logits(model, backbone, data, prompt[0])[:, labels]
+        with RowMasks(keys):
+            expected = library_logits(model, backbone, data, prompt[0])[:, labels]
         calm = backbone.row_logits(data, labels, prompt, owner)
     torch.testing.assert_close(got, expected, atol=2e-4, rtol=1e-4)
     assert (got - calm).abs().max() > 1e-3, "dropout must show"
@@ -106,30 +114,39 @@ def _droppers(model: Any) -> list[Any]:
     return [m for m in model.modules() if isinstance(getattr(m, "attention_dropout", None), float)]
 
 
-def gradient(backbone: Backbone, seed: int, step: int) -> torch.Tensor:
-    data, labels = data_of(backbone), backbone.labels(WORDS, "t")
-    start = torch.randn(1, 2, backbone.width, generator=torch.Generator().manual_seed(0))
-    prompt = start.requires_grad_()
-    loss = StackLoss("label_words", True, [seed], [0.0])
-    (part,) = loss.passes(data.lengths, 10_000, 10_000)
-    assert part.rows.tolist() == torch.argsort(data.lengths, descending=True, stable=True).tolist()
-    data = data.take(part.rows)
-    owner = torch.zeros(len(data), dtype=torch.long)
-    loss(backbone, data, labels, prompt, owner, part.masks, ("k", step)).sum().backward()
-    assert prompt.grad is not None
-    return prompt.grad
+def dropping(name: str) -> Source:
+    """A source whose model drops out, if only in attention."""
+    return replace(source(name), backbone=droppy(name))
+
+
+def gradient(
+    item: Source, seeds: list[int], rows: torch.Tensor, prompts: torch.Tensor, step: int = 1
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Losses and gradient of one step with dropout."""
+    loss = StackLoss("label_words", True, seeds)
+    return TaskGradient(item, loss)(prompts, rows, torch.ones(len(seeds)), step)
+
+
+def some(item: Source, replicas: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Prompts, and three examples of each."""
+    generator = torch.Generator().manual_seed(0)
+    prompts = torch.randn(replicas, 2, item.backbone.width, generator=generator)
+    return prompts, torch.tensor([0, 3, 1, 5, 6, 3, 2, 2, 4, 1, 0, 5])[: 3 * replicas]
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_masks_depend_on_seed_and_step_and_touch_no_weight(name: str) -> None:
-    backbone = droppy(name)
-    model = backbone.family.model
+    item = dropping(name)
+    model = item.backbone.family.model
     before = {key: value.clone() for key, value in model.state_dict().items()}
     state = torch.get_rng_state()
-    one = gradient(backbone, 0, 1)
-    assert torch.equal(one, gradient(backbone, 0, 1))
-    assert not torch.allclose(one, gradient(backbone, 1, 1), rtol=1e-3)
-    assert not torch.allclose(one, gradient(backbone, 0, 2), rtol=1e-3)
+    prompts, rows = some(item, 1)
+    one = gradient(item, [0], rows, prompts)[1]
+    assert torch.equal(one, gradient(item, [0], rows, prompts)[1])
+    assert not torch.allclose(one, gradient(item, [1], rows, prompts)[1], rtol=1e-3)
+    assert not torch.allclose(one, gradient(item, [0], rows, prompts, step=2)[1], rtol=1e-3)
+    other = replace(item, key="another model")
+    assert not torch.allclose(one, gradient(other, [0], rows, prompts)[1], rtol=1e-3)
     assert torch.equal(torch.get_rng_state(), state), "others' random numbers stay theirs"
     assert not model.training
     assert not any(module.training for module in model.modules())
@@ -137,30 +154,57 @@ def test_masks_depend_on_seed_and_step_and_touch_no_weight(name: str) -> None:
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_replica_gets_what_it_would_get_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside whatever seeds, in whatever passes, padded to whatever length."""
+    item = dropping(name)
+    prompts, rows = some(item, 4)
+    seeds = [1, 0, 1, 7]
+    alone = [
+        gradient(item, [seed], own, prompt[None])
+        for seed, own, prompt in zip(seeds, rows.split(3), prompts, strict=True)
+    ]
+    losses, slopes = (torch.cat(found) for found in zip(*alone, strict=True))
+    assert slopes.abs().max() > 1e-3
+    for budget, spare, step in ((2048, 128, 1), (1, 0, 1), (40, 10, 1), (2048, 2048, 8)):
+        monkeypatch.setitem(PASS_TOKENS, "cpu", budget)
+        monkeypatch.setitem(SPARE_TOKENS, "cpu", spare)
+        monkeypatch.setitem(LENGTH_STEP, "cpu", step)
+        found = gradient(item, seeds, rows, prompts)
+        torch.testing.assert_close(found[0], losses, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(found[1], slopes, atol=2e-5, rtol=1e-3)
+
+
+def test_passes_with_dropout_are_those_without() -> None:
+    """Rows of all seeds and weights share them."""
+    item = dropping("bert")
+    prompts, rows = some(item, 4)
+    read: list[int] = []
+    real = item.backbone.row_logits
+
+    def row_logits(batch: Encoded, *args: Any) -> torch.Tensor:
+        read.append(len(batch))
+        return real(batch, *args)
+
+    item.backbone.row_logits = row_logits  # type: ignore[method-assign]
+    for dropout in (False, True):
+        loss = StackLoss("label_words", dropout, [0, 0, 1, 2])
+        TaskGradient(item, loss)(prompts, rows, torch.ones(4), 1)
+    assert read == [12, 12]
+
+
 @pytest.mark.parametrize("name", ["bert", "mpnet", "gpt2"])
 def test_evaluation_knows_no_dropout(name: str) -> None:
-    backbone = droppy(name)
-    data, labels = data_of(backbone), backbone.labels(WORDS, "t")
+    item = dropping(name)
+    backbone, data = item.backbone, data_of(item.backbone)
+    labels = backbone.labels(WORDS, "t")
     prompts = torch.randn(2, 2, backbone.width)
     before = backbone.split_logits(data, labels, prompts)
-    gradient(backbone, 0, 1)
+    gradient(item, [0], torch.arange(3), prompts[:1])
     assert torch.equal(backbone.split_logits(data, labels, prompts), before)
-    item = replace(source(name), backbone=backbone)
     tuned = tune([item], [Replica(0, 0.0)], replace(SETTINGS, dropout=True), {}, "accuracy")
     kept = backbone.split_logits(item.validation, item.label_ids, tuned.prompts[0])
     torch.testing.assert_close(kept, tuned.validation[0], atol=1e-5, rtol=1e-5)
-
-
-def test_each_row_is_in_one_pass() -> None:
-    lengths = torch.tensor([5, 9, 4, 9, 5, 4, 30, 4])
-    calm = StackLoss("label_words", False, [1, 0, 1, 0], [0.0, 0.0, 0.5, 0.5])
-    passes = list(calm.passes(lengths, 20, 4))
-    assert [part.rows.tolist() for part in passes] == [[6], [1, 3], [0, 4, 2, 5], [7]]
-    assert {part.masks for part in passes} == {None}
-    dropping = StackLoss("label_words", True, [1, 0, 1, 0], [0.0, 0.0, 0.5, 0.5])
-    passes = list(dropping.passes(torch.tensor([5, 30, 4, 9, 5, 30, 4, 9]), 40, 4, step=7))
-    assert [part.rows.tolist() for part in passes] == [[1], [3, 0], [2], [5], [7, 4], [6]]
-    assert [part.masks for part in passes] == [(7, 0, 1, part) for part in (0, 1, 2)] * 2
 
 
 DROPPING = replace(LAST_ONLY, dropout=True)
@@ -180,12 +224,12 @@ def test_weights_of_one_seed_meet_the_same_masks(
         for seed in range(2):
             torch.testing.assert_close(prompts[seed], prompts[2 + seed], atol=1e-3, rtol=1e-2)
         assert not torch.allclose(prompts[0], prompts[1], atol=1e-2)
-    # The baseline of the pair is tuned elsewhere, on each source alone, with the same masks.
+    # The baseline of the pair is tuned elsewhere, by itself on each source, with the same masks.
     for place, item in enumerate(sources):
-        alone = tune([item], [Replica(0, 0.0), Replica(1, 0.0)], DROPPING, {}, "accuracy")
-        for seed, mine in ((0, 1), (1, 0)):
+        for mine, seed in enumerate((1, 0)):
+            alone = tune([item], [Replica(seed, 0.0)], DROPPING, {}, "accuracy")
             torch.testing.assert_close(
-                alone.prompts[0][seed], tuned.prompts[place][mine], atol=1e-3, rtol=1e-2
+                alone.prompts[0][0], tuned.prompts[place][mine], atol=1e-3, rtol=1e-2
             )
     calm = tune(sources, stack, LAST_ONLY, grams, "accuracy")
     assert not torch.allclose(calm.prompts[0], tuned.prompts[0], atol=1e-2)

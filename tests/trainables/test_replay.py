@@ -55,11 +55,15 @@ def test_a_call_gives_what_the_function_gives(record: Callable[..., Any]) -> Non
     assert recorded == [(2, 3), (4, 3)]
 
 
+@pytest.mark.parametrize("dropout", [False, True])
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_tuning_with_recorded_passes_is_tuning(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    sources = [source(name), source("bert")]
+def test_tuning_with_recorded_passes_is_tuning(
+    name: str, dropout: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Masks too: a record is given keys, and takes no random numbers of its own."""
+    sources, settings = [source(name), source("bert")], replace(LAST, dropout=dropout)
     grams, _ = grams_of(sources)
-    expected = tune(sources, STACK, LAST, grams, "accuracy")
+    expected = tune(sources, STACK, settings, grams, "accuracy")
     shapes: set[tuple[tuple[int, ...], ...]] = set()
 
     def record(work: Work, inputs: Tensors) -> Callable[[], tuple[torch.Tensor, ...]]:
@@ -69,7 +73,7 @@ def test_tuning_with_recorded_passes_is_tuning(name: str, monkeypatch: pytest.Mo
     monkeypatch.setitem(RECORDERS, "cpu", record)
     monkeypatch.setitem(LENGTH_STEP, "cpu", 8)
     monkeypatch.setitem(SPARE_TOKENS, "cpu", 40)
-    found = tune(sources, STACK, LAST, grams, "accuracy", graphs=True)
+    found = tune(sources, STACK, settings, grams, "accuracy", graphs=True)
     for one, other in zip(expected.prompts, found.prompts, strict=True):
         torch.testing.assert_close(one, other, atol=2e-4, rtol=2e-3)
     passes = [shape for shape in shapes if len(shape) > 2]
@@ -77,14 +81,13 @@ def test_tuning_with_recorded_passes_is_tuning(name: str, monkeypatch: pytest.Mo
     assert len(shapes) - len(passes) <= 2, "prompts read, and the way back to them"
 
 
-def test_nothing_is_recorded_on_a_cpu_or_under_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
-    item = source("gpt2")
-    calm, dropping = (StackLoss("label_words", drop, [0], [0.0]) for drop in (False, True))
-    assert TaskGradient(item, calm, graphs=True).passes.recorded is False
+@pytest.mark.parametrize("dropout", [False, True])
+def test_nothing_is_recorded_on_a_cpu(dropout: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    item, loss = source("gpt2"), StackLoss("label_words", dropout, [0])
+    assert TaskGradient(item, loss, graphs=True).passes.recorded is False
     monkeypatch.setitem(RECORDERS, "cpu", plain)
-    assert TaskGradient(item, calm, graphs=True).passes.recorded
-    assert TaskGradient(item, calm).passes.recorded is False
-    assert TaskGradient(item, dropping, graphs=True).passes.recorded is False
+    assert TaskGradient(item, loss, graphs=True).passes.recorded
+    assert TaskGradient(item, loss).passes.recorded is False
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -194,7 +194,7 @@ def test_the_gradient_does_not_depend_on_the_passes(
     aligned = alignment_loss(prompts, grams)
     expected = torch.stack([task[0], 0.6 * task[1] + 0.4 * aligned[1], task[2] + eta * aligned[2]])
     slopes = torch.autograd.grad(expected.sum(), prompts)
-    stack_loss = StackLoss(loss, False, [0, 1, 0], [0.0, 0.4, None])
+    stack_loss = StackLoss(loss, False, [0, 1, 0])
     weights = loss_weights(replicas, 5, 20)
     gradients = [TaskGradient(item, stack_loss) for item in sources]
     got = objective(gradients, prompts, rows, grams, weights, 5)

@@ -12,6 +12,7 @@ import torch
 
 from trainables.backbones.family import CausalFamily, Family
 from trainables.backbones.reader import Encoded, Layout, Reader
+from trainables.masks import RowMasks
 from trainables.memory import in_passes
 from trainables.passes import bucket, pass_end, spare_tokens
 from trainables.precision import FLOAT32
@@ -90,15 +91,20 @@ class Backbone(Reader):
         return self.encode(texts, gold, layout, task).to(self.device)
 
     @contextmanager
-    def dropout(self) -> Iterator[None]:
+    def dropout(self, keys: torch.Tensor) -> Iterator[None]:
         """Within it the model drops out, at its config's rates; its weights stay frozen.
 
         Every row is then read by itself and through the library's own layers: what is shared
         between rows or worked out by :class:`Focus` would miss masks.
+
+        Args:
+            keys: what the masks of each row are made from [n], see
+                :func:`trainables.masks.row_keys`; good for one forward pass of these rows.
         """
         self.family.model.train()
         try:
-            yield
+            with RowMasks(keys):
+                yield
         finally:
             self.family.model.eval()
 

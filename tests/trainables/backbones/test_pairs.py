@@ -167,7 +167,7 @@ def test_token_types_matter_and_reach_a_model_that_drops_out() -> None:
                 module.p = 0.0
             if hasattr(module, "dropout_prob"):
                 module.dropout_prob = 0.0
-        with backbone.dropout():
+        with backbone.dropout(torch.arange(len(data))):
             torch.testing.assert_close(
                 backbone.row_logits(data, labels), seen, atol=2e-4, rtol=1e-4
             )
