@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.bootstrap import Crossed, crossed_interval
+from analysis.bootstrap import REPLICATES, Crossed, crossed_interval
 from analysis.by_group import Replicated, group_effects, replicated, replicated_sentence
 from analysis.effects import CASE, Pairs, overall
 from analysis.examples import Examples
@@ -109,13 +109,16 @@ class Verdict:
     leans: tuple[Lean, ...]
 
 
-def verdict(family: str, found: Pairs, examples: Examples | None = None) -> Verdict | None:
+def verdict(
+    family: str, found: Pairs, examples: Examples | None = None, draws: int = REPLICATES
+) -> Verdict | None:
     """The answer for one combination of settings; None without a pair.
 
     Args:
         family: key of :data:`QUESTIONS`.
         found: of :data:`analysis.effects.PAIRS`.
         examples: reads the kept predictions; without it, intervals leave test examples out.
+        draws: of the bootstrap that is shown beside the interval.
     """
     pairs = found.asked
     if pairs.empty:
@@ -127,7 +130,7 @@ def verdict(family: str, found: Pairs, examples: Examples | None = None) -> Verd
     drawn = error(pairs)
     tables = {"every": found.every, "among": found.among}
     others = {name: overall(table, 0, error(table)) for name, table in tables.items() if len(table)}
-    answer = overall(pairs, examples=drawn)
+    answer = overall(pairs, draws, drawn)
     here = crossed_interval(pairs, "difference", ["seed"], replicates=0, examples=drawn)
     tasks = None
     if pairs["task"].nunique() > 1:
