@@ -118,7 +118,7 @@ def best_transfer(
     if len(gains) < len(mine):
         return f"{start}. Empty is not finished for every task, so the gain is not known yet."
     error = examples.error(gains) if examples else 0.0
-    seeds = gains.groupby("seed", as_index=False)["difference"].mean()
+    seeds = gains.groupby("seed", as_index=False)[["difference"]].mean()
     gain = crossed_interval(seeds, "difference", ["seed"], replicates=0, examples=error)
     text = f"{start}, {_against(gain, score - gain.mean, error > 0)}"
     if gain.mean <= 0:
@@ -134,7 +134,7 @@ def _others(here: pd.DataFrame, rows: pd.DataFrame) -> str:
     above = gains[gains > 0]
     if above.empty:
         return "No other tuned prompt was above Empty on test either."
-    row, sources, label = above.idxmax()
+    row, sources, label = above.index[int(above.to_numpy().argmax())]
     name = row_label(row, label) + ("" if row == "direct" else f" from {sources_name(sources)}")
     return (
         f"Of {len(gains)} rows {len(above)} are above Empty on test, {name} by most "

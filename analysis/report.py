@@ -253,7 +253,7 @@ def _overview(sweep: Sweep) -> list[Picture]:
             "Words kept (s) by neighbours compared (K): mean difference on the targets.",
         ),
     ]
-    every = [
+    every: list[tuple[Callable[[Any], Any], str, str]] = [
         (partial(make, frame=part), alt, f"{_of(family, label)}{caption}")
         for family, of in PARTS.items()
         for label, part in of(sweep.frame)

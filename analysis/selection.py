@@ -10,6 +10,7 @@ look at the test split would have given; nothing else uses it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -157,12 +158,15 @@ def _choose(
     group = [*_SET, "task"] if by == "task" else _SET
     units = [] if by == "task" else ["task"]
     best, lacking = best_candidates(ours, group, "weight_label", units, column, _order)
-    names = ours.groupby(_SET, sort=True)["task"].unique()
+    names: Any = ours.groupby(_SET, sort=True)["task"].unique()
     if by == "source":
         best, lacking = _on_sources(frame, best, lacking, column)
     choices = {}
-    left_out = {key: set(part["weight_label"]) for key, part in lacking.groupby(_SET)}
-    for key, part in best.groupby(_SET, sort=True):
+    left_out: dict[Any, set[str]] = {
+        key: set(part["weight_label"]) for key, part in lacking.groupby(_SET)
+    }
+    places: Any = best.groupby(_SET, sort=True)
+    for key, part in places:
         target, sources = str(key[0]), str(key[1])
         whole = part[part["seed"] == ALL_SEEDS]
         known = tuple(sorted(names[key]))
@@ -198,7 +202,8 @@ def _on_sources(
     joint = frame[frame["row"] == "joint"]
     there = moved[moved["seed"] == ALL_SEEDS].set_index(_SET)["compared"]
     parts, left = [], [lacking]
-    for (target, sources), labels in there.items():
+    each: Any = there.items()
+    for (target, sources), labels in each:
         tuned = joint[joint["sources"] == sources].assign(where=joint["target"], target=target)
         found, lost = best_candidates(
             tuned, _SET, "weight_label", ["where", "task"], column, _order, allowed=set(labels)

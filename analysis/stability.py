@@ -70,8 +70,8 @@ def _without(moved: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
     sets = moved["sources"].astype("string").fillna("")
     distinct = {text: set(text.split("+")) for text in sets.unique()}
     carried = moved[moved["kind"] == "transfer"]
-    models = set().union(*(distinct[text] for text in sets[carried.index].unique()))
-    models = sorted((models | set(carried["target"])) - {""})
+    named = set().union(*(distinct[text] for text in sets[carried.index].unique()))
+    models = sorted((named | set(carried["target"])) - {""})
     parts = []
     for name in models:
         holds = sets.map({text: name in members for text, members in distinct.items()})

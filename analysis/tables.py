@@ -165,15 +165,13 @@ def difference_table(pairs: pd.DataFrame, examples: Examples | None = None) -> p
     """
     key = ["sources", "weight_label"]
     count = pairs["task"].nunique()
-    parts = [(group, part) for group, part in pairs.groupby([*key, "task", "metric"])]
-    for group, part in pairs.groupby(key) if count else ():
-        whole = part.groupby("seed")["task"].transform("nunique") == count
-        if whole.any():
-            parts.append(((*group, ALL_TASKS, "mean"), part[whole]))
+    whole = pairs.groupby([*key, "seed"])["task"].transform("nunique") == count
+    over = pairs[whole].assign(where=ALL_TASKS, unit="mean")
+    rows = pd.concat([pairs.assign(where=pairs["task"], unit=pairs["metric"]), over])
     lines = []
-    for (sources, label, task, metric), part in parts:
+    for (sources, label, task, metric), part in rows.groupby([*key, "where", "unit"]):
         error = examples.error(part) if examples else 0.0
-        means = part.groupby("seed", as_index=False)["difference"].mean()
+        means = part.groupby("seed", as_index=False)[["difference"]].mean()
         interval = crossed_interval(means, "difference", ["seed"], replicates=0, examples=error)
         lines.append(
             {

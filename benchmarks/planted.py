@@ -142,9 +142,7 @@ def sweep(design: Planted, generator: np.random.Generator) -> tuple[pd.DataFrame
     return frame, Examples(reader, dict.fromkeys(frame["task"], "accuracy"))
 
 
-def effects(
-    design: Planted, generator: np.random.Generator, ends: np.ndarray
-) -> np.ndarray:
+def effects(design: Planted, generator: np.random.Generator, ends: np.ndarray) -> np.ndarray:
     """What joint tuning adds by pair and task, [pairs, tasks]."""
     if design.alone == "task":
         return design.effect * design.tasks * np.eye(design.tasks)[[0] * len(ends)]
