@@ -83,6 +83,19 @@ def block_rows(blocks: Indices) -> list[Indices]:
     return list(np.split(order, ends)) if len(order) else []
 
 
+def orderable(gains: Numbers) -> npt.NDArray[np.bool_]:
+    """Which blocks have two gains or more that are not all equal.
+
+    Args:
+        gains: [..., S]; NaN where there is none.
+    """
+    here = ~np.isnan(gains)
+    highest = np.where(here, gains, -np.inf).max(-1, initial=-np.inf)
+    spread = highest - np.where(here, gains, np.inf).min(-1, initial=np.inf)
+    found: npt.NDArray[np.bool_] = (here.sum(-1) > 1) & (spread > LEAST_VARIATION)
+    return found
+
+
 @dataclass(frozen=True)
 class Alike:
     """Blocks of one target in which the same source sets have gains.
@@ -98,59 +111,87 @@ class Alike:
     ranks: Numbers
 
 
+def alike_blocks(gains: Numbers, scored: npt.NDArray[np.bool_]) -> list[Alike]:
+    """The scored blocks of gains [T targets, K tasks, S sets], by target and sets."""
+    found: dict[tuple[int, bytes], list[Numbers]] = {}
+    for target, task in np.argwhere(scored):
+        row = gains[target, task]
+        found.setdefault((int(target), np.isnan(row).tobytes()), []).append(row)
+    return [
+        Alike(target, np.flatnonzero(here), unit_ranks(rows[:, here]))
+        for (target, _), rows in ((key, np.array(rows)) for key, rows in found.items())
+        for here in [~np.isnan(rows[0])]
+    ]
+
+
 def feature_rho(values: Numbers, parts: Sequence[Alike], orders: Indices) -> Numbers:
     """Mean over blocks of ρ between gains and a feature, when source sets are exchanged.
 
     Args:
-        values: the feature of every source set and target [S, T].
-        parts: the blocks.
+        values: the feature on every target and of every source set [T, S].
+        parts: the blocks, one at least.
         orders: permutations of the source sets [P, S]: set s is given the value of ``orders[p, s]``
             on the same target.
 
     Returns:
         [P].
     """
-    total, blocks = np.zeros(len(orders)), 0
+    total = np.zeros(len(orders))
     for part in parts:
-        moved = unit_ranks(values[orders[:, part.sets], part.target])
+        moved = unit_ranks(values[part.target][orders[:, part.sets]])
         total += (moved @ part.ranks.T).sum(1)
-        blocks += len(part.ranks)
-    mean: Numbers = total / max(blocks, 1)
+    mean: Numbers = total / sum(len(part.ranks) for part in parts)
     return mean
 
 
-_AT_ONCE = 2_000_000
+_AT_ONCE = 1_000_000
 """Numbers worked on at once."""
+
+
+def with_past(gains: Numbers) -> Numbers:
+    """Gains [L, U, S] of sets that have gains in two units of the lane or more, NaN elsewhere."""
+    kept: Numbers = np.where((~np.isnan(gains)).sum(1, keepdims=True) > 1, gains, math.nan)
+    return kept
 
 
 def past_rho(gains: Numbers, orders: Indices) -> Numbers:
     """Mean over blocks of ρ between gains and the same set's mean gain in the lane's other units.
 
+    Args:
+        gains: as in :func:`past_rhos`; in one block at least something can be ordered.
+        orders: likewise.
+
+    Returns:
+        [P].
+    """
+    scored = orderable(gains)
+    mean: Numbers = past_rhos(gains, orders)[:, scored].mean(1)
+    return mean
+
+
+def past_rhos(gains: Numbers, orders: Indices) -> Numbers:
+    """ρ between gains and the same set's mean gain in the lane's other units, block by block.
+
     A lane is a target and a unit a task (or the other way round); a block is a unit of a lane.
 
     Args:
-        gains: [L lanes, U units, S sets], centred in every block; NaN where there is none.
+        gains: of :func:`with_past` [L lanes, U units, S sets], relative to their block.
         orders: permutations of the sets in every unit [P, U, S]: set s is given the gains of
             ``orders[p, u, s]`` in all lanes of unit u. They must map the sets with gains in a block
             onto themselves.
 
     Returns:
-        [P]; NaN throughout where no block can be ordered.
+        [P, L, U]; 0 where nothing can be ordered.
     """
     here = ~np.isnan(gains)
-    times = here.sum(1, keepdims=True)
-    here = here & (times > 1)  # without a past there is nothing to order by
-    spread = np.where(here, gains, -np.inf).max(-1) - np.where(here, gains, np.inf).min(-1)
-    scored = (here.sum(-1) > 1) & (spread > LEAST_VARIATION)
-    if not scored.any():
-        return np.full(len(orders), math.nan)
     filled, ranks = np.where(here, gains, 0.0), unit_ranks(gains, here)
-    others, found = np.maximum(times - 1, 1), []
+    others = np.maximum(here.sum(1, keepdims=True) - 1, 1)
+    found = np.empty((len(orders), *gains.shape[:2]))
     step = max(1, _AT_ONCE // gains.size)
     for start in range(0, len(orders), step):
         moves = orders[start : start + step, None]
         moved = np.take_along_axis(filled[None], moves, axis=-1)
         past = (moved.sum(2, keepdims=True) - moved) / others
-        rho = (unit_ranks(past, here) * np.take_along_axis(ranks[None], moves, axis=-1)).sum(-1)
-        found.append(rho[:, scored].mean(1))
-    return np.concatenate(found)
+        moved = np.take_along_axis(ranks[None], moves, axis=-1)
+        found[start : start + step] = (unit_ranks(past, here) * moved).sum(-1)
+    return found

@@ -19,6 +19,7 @@ A table of observations has one row a (sweep, method, source set, target, task),
 :func:`analysis.features.observations`.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,13 +32,13 @@ from analysis.exchanges import DRAWN, Places, SourceSet, exchanges, p_value, sam
 from analysis.features import FEATURES, members
 from analysis.ordering import (
     LEAST_VARIATION,
-    Alike,
-    Indices,
     Numbers,
+    alike_blocks,
     feature_rho,
+    orderable,
     past_rho,
     regret,
-    unit_ranks,
+    with_past,
     within_blocks,
 )
 from analysis.prediction_power import FEWEST, LEVEL, R2, past_power, source_power
@@ -258,6 +259,36 @@ def past_means(known: pd.DataFrame, asked: pd.DataFrame, new: str = "task") -> N
     return found
 
 
+@dataclass(frozen=True)
+class _Grid:
+    """Gains as an array.
+
+    Attributes:
+        sets: the source sets [S].
+        gains: [T targets, K tasks, S], NaN where there is none.
+        feature: :data:`PRESPECIFIED` [T, S], NaN where it is not known.
+    """
+
+    sets: tuple[SourceSet, ...]
+    gains: Numbers
+    feature: Numbers
+
+    @classmethod
+    def of(cls, known: pd.DataFrame) -> "_Grid":
+        """From :func:`pooled`."""
+        (targets, t), (tasks, k), (sets, s) = (
+            np.unique(known[name].to_numpy(dtype=str), return_inverse=True) for name in _CELL
+        )
+        gains = np.full((len(targets), len(tasks), len(sets)), math.nan)
+        gains[t, k, s] = known["gain"]
+        feature = np.full((len(targets), len(sets)), math.nan)
+        if PRESPECIFIED in known.columns:
+            values = known[PRESPECIFIED].to_numpy(dtype="float64")
+            there = ~np.isnan(values)
+            feature[t[there], s[there]] = values[there]
+        return cls(tuple(members(name) for name in sets.tolist()), gains, feature)
+
+
 def source_check(known: pd.DataFrame, drawn: int = DRAWN) -> Check:
     """Whether :data:`PRESPECIFIED` orders source sets better than chance.
 
@@ -265,36 +296,23 @@ def source_check(known: pd.DataFrame, drawn: int = DRAWN) -> Check:
         known: of :func:`pooled`.
         drawn: permutations where there are too many to look at all.
     """
-    feature = PRESPECIFIED
-    known = known.dropna(subset=[feature]) if feature in known.columns else known.iloc[:0]
-    sets, numbers = _sets(known)
-    targets = sorted(known["target_id"].unique())
-    values = np.full((len(sets), len(targets)), math.nan)
-    values[numbers, [targets.index(name) for name in known["target_id"]]] = known[feature]
-    places = _places(~np.isnan(values.T))
-    scored = _scored(known)
-    gains = known["gain"].to_numpy(dtype="float64")
-    alike: dict[tuple[int, tuple[int, ...]], list[Numbers]] = {}
-    for (target, _), rows in scored.items():
-        order = rows[np.argsort(numbers[rows])]
-        key = targets.index(target), tuple(numbers[order].tolist())
-        alike.setdefault(key, []).append(gains[order])
-    if not alike:
+    grid = _Grid.of(known)
+    there = ~np.isnan(grid.feature)
+    gains = np.where(there[:, None], grid.gains, math.nan)
+    scored = orderable(gains)
+    if not scored.any():
         return _unordered("source")
-    parts = [
-        Alike(place, np.array(here), unit_ranks(np.array(rows)))
-        for (place, here), rows in alike.items()
-    ]
-    valid = exchanges(sets, places)
-    blocks = tuple(sum(target == name for target, _ in scored) for name in targets)
+    places = _places(there)
+    valid = exchanges(grid.sets, places)
+    orders, exact = sample([valid], drawn=drawn)
     return _checked(
         "source",
-        known.iloc[np.concatenate(list(scored.values()))],
-        len(scored),
-        sample([valid], drawn=drawn),
+        grid.sets,
+        ~np.isnan(gains) & scored[..., None],
+        feature_rho(grid.feature, alike_blocks(gains, scored), orders[:, 0]),
+        exact,
         valid.count,
-        lambda orders: feature_rho(values, parts, orders[:, 0]),
-        lambda: source_power(sets, places, blocks),
+        source_power(grid.sets, places, tuple(scored.sum(1).tolist())),
     )
 
 
@@ -306,78 +324,59 @@ def past_check(known: pd.DataFrame, new: str = "task", drawn: int = DRAWN) -> Ch
         new: what is left out and asked about, ``task`` or ``target``.
         drawn: permutations where there are too many to look at all.
     """
-    kept = "target_id" if new == "task" else "task"
-    unit = "task" if new == "task" else "target_id"
-    known = known[~np.isnan(past_means(known, known, new))]
-    scored = _scored(known)
-    if not scored:
+    grid = _Grid.of(known)
+    turned = new == "target"
+    gains = with_past(np.swapaxes(grid.gains, 0, 1) if turned else grid.gains)
+    scored = orderable(gains)
+    if not scored.any():
         return _unordered(new)
-    sets, numbers = _sets(known)
-    lanes, units = (pd.factorize(known[name], sort=True) for name in (kept, unit))
-    gains = np.full((len(lanes[1]), len(units[1]), len(sets)), math.nan)
-    gains[lanes[0], units[0], numbers] = known["gain"]
     here = ~np.isnan(gains)
-    units_there = tuple(_places(one) for one in np.moveaxis(here, 1, 0))
-    valid, ways = separate(sets, units_there)
+    units = tuple(_places(one) for one in np.moveaxis(here, 1, 0))
+    valid, ways = separate(grid.sets, units)
+    orders, exact = sample(valid, drawn=drawn)
+    there = here & scored[..., None]
     return _checked(
         new,
-        known.iloc[np.concatenate(list(scored.values()))],
-        len(scored),
-        sample(valid, drawn=drawn),
+        grid.sets,
+        np.swapaxes(there, 0, 1) if turned else there,
+        past_rho(gains, orders),
+        exact,
         ways,
-        lambda orders: past_rho(gains, orders),
-        lambda: past_power(sets, units_there),
+        past_power(grid.sets, units),
     )
 
 
 def _checked(
     question: str,
-    rows: pd.DataFrame,
-    blocks: int,
-    sampled: tuple[Indices, bool],
+    sets: tuple[SourceSet, ...],
+    scored: npt.NDArray[np.bool_],
+    rho: Numbers,
+    exact: bool,
     ways: int,
-    statistic: Callable[[Indices], Numbers],
-    power: Callable[[], float],
+    power: float,
 ) -> Check:
-    orders, exact = sampled
-    rho = statistic(orders)
-    testable = ways >= FEWEST
+    """A check from what blocks were scored [T, K, S] and the permuted ρ [P]."""
+    used = [one for one, there in zip(sets, scored.any((0, 1)), strict=True) if there]
     return Check(
         question=question,
         rho=float(rho[0]),
-        p=p_value(rho) if testable else math.nan,
+        p=p_value(rho) if ways >= FEWEST else math.nan,
         ways=min(ways, MOST_WAYS),
-        looked_at=len(orders),
+        looked_at=len(rho),
         exact=exact,
-        power=power(),
-        n=len(rows),
-        blocks=blocks,
-        sets=rows["source_ids"].nunique(),
-        models=len({model for text in rows["source_ids"].unique() for model in members(text)}),
-        targets=rows["target_id"].nunique(),
-        tasks=rows["task"].nunique(),
+        power=power,
+        n=int(scored.sum()),
+        blocks=int(scored.any(2).sum()),
+        sets=len(used),
+        models=len(set(itertools.chain(*used))),
+        targets=int(scored.any((1, 2)).sum()),
+        tasks=int(scored.any((0, 2)).sum()),
     )
 
 
 def _unordered(question: str) -> Check:
     nan = math.nan
     return Check(question, nan, nan, 1, 1, True, nan, 0, 0, 0, 0, 0, 0)
-
-
-def _sets(known: pd.DataFrame) -> tuple[tuple[SourceSet, ...], Indices]:
-    """The source sets, and the number of each row's."""
-    numbers, names = pd.factorize(known["source_ids"], sort=True)
-    return tuple(members(name) for name in names), numbers.astype(np.int64)
-
-
-def _scored(known: pd.DataFrame) -> dict[tuple[str, str], Indices]:
-    """Rows of every target and task with something to order."""
-    gains = known["gain"].to_numpy(dtype="float64")
-    return {
-        key: rows
-        for key, rows in known.groupby(["target_id", "task"], sort=True).indices.items()
-        if len(rows) > 1 and np.ptp(gains[rows]) > LEAST_VARIATION
-    }
 
 
 def _places(here: npt.NDArray[np.bool_]) -> Places:

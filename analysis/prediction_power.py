@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.exchanges import Places, SourceSet, exchanges, p_value, sample, separate
-from analysis.ordering import Numbers, past_rho, unit_ranks
+from analysis.ordering import Numbers, past_rhos, unit_ranks
 
 R2 = 0.5
 """Share of the variance of gains among source sets that the order is taken to explain."""
@@ -80,15 +80,13 @@ def past_power(sets: tuple[SourceSet, ...], units: tuple[Places, ...], r2: float
     orders, _ = sample(valid, every=200, drawn=99)
     runs = _runs(400, 3_000_000 // orders.size)
     generator, mixing = np.random.default_rng(0), _mixing(sets)
-    found = []
-    for _ in range(runs):
-        lasting = generator.normal(size=mixing.shape[1])
-        passing = generator.normal(size=(len(here), mixing.shape[1]))
-        gains = (math.sqrt(r2) * lasting + math.sqrt(1 - r2) * passing) @ mixing.T
-        gains = np.where(here, gains, math.nan)
-        gains -= np.nanmean(np.where(here.any(1, keepdims=True), gains, 0.0), 1, keepdims=True)
-        found.append(p_value(past_rho(gains[None], orders)))
-    return float(np.mean(np.array(found) <= LEVEL))
+    lasting = generator.normal(size=(runs, 1, mixing.shape[1]))
+    passing = generator.normal(size=(runs, len(here), mixing.shape[1]))
+    gains = (math.sqrt(r2) * lasting + math.sqrt(1 - r2) * passing) @ mixing.T
+    relative = gains - (gains * here).sum(2, keepdims=True) / np.maximum(here.sum(1), 1)[:, None]
+    # Every simulated sweep is a lane of its own.
+    rho = past_rhos(np.where(here, relative, math.nan), orders).mean(2)
+    return float(np.mean([p_value(one) <= LEVEL for one in rho.T]))
 
 
 def _runs(most: int, affordable: int) -> int:
