@@ -239,17 +239,22 @@ BEFORE = tuple(name for name, feature in FEATURES.items() if feature.before)
 _LEDGER = ("similarity", "alignment", "source_score")
 
 
-def observations(sweep: Sweep | Path | str) -> pd.DataFrame:
+def observations(sweep: Sweep | Path | str, gains: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row a (method, source set, target, task): its gain, and its features where known.
 
-    The gain is the validation score of the carried prompts minus the Empty validation score of the
-    same target and task, mean over seeds and over the method's settings (λ, K, s). Of a source set
-    of several models only the jointly tuned prompts count, where there are any; prompts drawn at
-    random do not.
+    Of a source set of several models only the jointly tuned prompts count, where there are any;
+    prompts drawn at random do not.
+
+    Args:
+        sweep: a sweep or its folder.
+        gains: what the source sets gained, one row a method, sources, target and task with the
+            columns gain (0 to 1), n (cells) and gain_sd (over cells), such as gains at a weight
+            that was chosen on other seeds. By default :func:`mean_gains`, to which no choice was
+            made.
 
     Returns:
-        Columns method, sources, target, task, size (sources in the set), n (cells), gain, gain_sd
-        (over cells), source_ids and target_id (content of the models, or their names), features.
+        Columns method, sources, target, task, size (sources in the set), n, gain, gain_sd,
+        source_ids and target_id (content of the models, or their names), features.
 
     Raises:
         InputError: the folder is no sweep's folder, or nothing was carried over.
@@ -262,18 +267,28 @@ def observations(sweep: Sweep | Path | str) -> pd.DataFrame:
             " a sweep needs both before its gains can be predicted."
         )
     by = ["method", *KEY]
-    grouped = rows.groupby(by, sort=True)
-    table = grouped.agg(
-        n=("gain", "size"),
-        gain=("gain", "mean"),
-        gain_sd=("gain", "std"),
-        **{name: (name, "mean") for name in _LEDGER},
-    ).reset_index()
+    ledger = rows.groupby(by, sort=True)[list(_LEDGER)].mean().reset_index()
+    own = mean_gains(rows) if gains is None else gains[[*by, "gain", "n", "gain_sd"]]
+    table = own.merge(ledger, on=by, how="left").sort_values(by, ignore_index=True)
     table["size"] = table["sources"].str.count(r"\+") + 1
     ids = model_ids(found.meta)
     table["source_ids"] = [_named(name, ids) for name in table["sources"]]
     table["target_id"] = [ids.get(name, name) for name in table["target"]]
     return with_features(table, stored_features(found.folder))
+
+
+def mean_gains(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean gain over seeds and over all of the method's settings (λ, K, s): no choice is made.
+
+    Args:
+        rows: carried prompts with the column gain: the validation score minus the Empty validation
+            score of the same target and task.
+
+    Returns:
+        Columns method, sources, target, task, n, gain, gain_sd.
+    """
+    grouped = rows.groupby(["method", *KEY], sort=True)["gain"]
+    return grouped.agg(n="size", gain="mean", gain_sd="std").reset_index()
 
 
 def with_features(table: pd.DataFrame, stored: pd.DataFrame | None) -> pd.DataFrame:

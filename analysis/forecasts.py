@@ -1,25 +1,24 @@
-"""What features say of a sweep's gains, by kind of source set: objects, figure, report."""
+"""What can be said of a sweep's order of source sets beforehand: objects, figure, report."""
 
 import base64
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from analysis.features import BEFORE, FEATURES, stored_features
+from analysis.features import stored_features
 from analysis.figures import COLOURS, QUIET, drawing, encoded
 from analysis.layout import DASH
 from analysis.ordering import Numbers
-from analysis.prediction import ORDERING, Forecast, Skill, forecast
+from analysis.prediction import PRESPECIFIED, QUESTIONS, Forecast, forecast, past_means
 from trainables.settings import family_of
 
 FEWEST = 4
-"""Observations below which there is nothing to fit."""
+"""Gains below which there is nothing to order."""
 
 
 @dataclass(frozen=True)
@@ -28,89 +27,98 @@ class Forecasts:
 
     Attributes:
         about: a line.
-        forecast: the models with their skill.
+        names: of the targets, by the digests that tell them apart.
+        forecast: both questions with their answers.
     """
 
     about: str
+    names: Mapping[str, str]
     forecast: Forecast
 
 
-def forecasts(table: pd.DataFrame, permutations: int = 200) -> list[Forecasts]:
-    """Forecasts by family, by one source or several, and by what is known before and after tuning.
+def forecasts(table: pd.DataFrame) -> list[Forecasts]:
+    """Forecasts by method, and by one source or several.
 
     Args:
         table: of :func:`analysis.features.observations`, with features.
-        permutations: see :func:`analysis.prediction.skill`.
     """
-    return list(_each(table, permutations))
+    return list(_each(table))
 
 
-def _each(table: pd.DataFrame, permutations: int) -> Iterator[Forecasts]:
-    kinds = table["method"].map(family_of), table["size"] > 1
-    for (family, several), part in table.groupby(list(kinds), sort=True):
+def _each(table: pd.DataFrame) -> Iterator[Forecasts]:
+    families = table["method"].map(family_of)
+    for (family, method, several), part in table.groupby(
+        [families.rename("family"), "method", (table["size"] > 1).rename("several")], sort=True
+    ):
         if len(part) < FEWEST or part["source_ids"].nunique() < 2:
             continue
         sets = "sets of several sources" if several else "single sources"
-        for stage, names in (("before tuning", BEFORE), ("after tuning", tuple(FEATURES))):
-            known = [name for name in names if part[name].notna().all()]
-            if stage == "after tuning" and set(known) <= set(BEFORE):
-                continue
-            about = f"{str(family).capitalize()} prompts, {sets}, features known {stage}"
-            yield Forecasts(about, forecast(part, known, permutations))
+        other = (families[table["method"] != method] == family).any()
+        which = f" ({method})" if other else ""
+        about = f"{str(family).capitalize()} prompts{which}, {sets}"
+        names = dict(zip(part["target_id"], part["target"], strict=True))
+        yield Forecasts(about, names, forecast(part))
 
 
 def forecast_figure(item: Forecasts, fmt: str = "svg") -> bytes | None:
-    """Held-out prediction of the gain against the gain, one panel a way of leaving out.
+    """Each order against the gain, one panel a question.
 
     Args:
         item: a forecast.
         fmt: ``svg`` or ``png``.
 
     Returns:
-        The file, None where nothing was held out.
+        The file, None where nothing can be ordered.
     """
-    found, gain = item.forecast.held_out, 100 * item.forecast.table["gain"].to_numpy()
-    if all(np.isnan(values).all() for values in found.values()):
+    known = item.forecast.table
+    gain = 100 * known["gain"].to_numpy()
+    panels = [
+        (check, label, values)
+        for check in item.forecast.checks
+        for label, values in [_order(known, check.question)]
+        if not math.isnan(check.rho)
+    ]
+    if not panels:
         return None
     with drawing() as new:
         fig = new(7.2, 3.5)
-        for place, (grouping, values) in enumerate(found.items()):
+        for place, (check, label, values) in enumerate(panels):
             axes = fig.add_axes((0.08 + 0.48 * place, 0.14, 0.42, 0.68))
-            _scatter(axes, 100 * values, gain, item.forecast.table["target"])
-            skill = next(
-                one
-                for one in item.forecast.skills
-                if one.grouping == grouping and one.model == ORDERING
-            )
-            gained = next(
-                one
-                for one in item.forecast.skills
-                if one.grouping == grouping and one.model != ORDERING
-            )
+            _scatter(axes, values, gain, known["target_id"].map(item.names))
+            p = f"p {check.p:.3f}" if check.testable else "not testable"
             axes.set_title(
-                f"new {grouping}: R² {gained.r2:.2f}, order ρ {skill.within:+.2f}"
-                f" (p {skill.p:.2f})",
+                f"{QUESTIONS[check.question].about}: ρ {check.rho:+.2f}, {p},"
+                f" power {check.power:.0%}",
                 fontsize=8.5,
             )
-            axes.set_xlabel("predicted gain over Empty, points (held out)")
+            axes.set_xlabel(label)
             if not place:
-                axes.set_ylabel("observed gain, points (validation)")
-        verdict = "better than chance" if item.forecast.better else "not shown better than chance"
-        fig.text(0.08, 0.945, f"{item.about}: {verdict}", fontsize=9, weight="bold")
+                axes.set_ylabel("gain, points (validation)")
+        fig.text(0.08, 0.945, item.about, fontsize=9, weight="bold")
         return encoded(fig, fmt)
 
 
 _MARKERS = "os^Dv"
 
 
-def _scatter(axes: Any, predicted: Numbers, gain: Numbers, targets: pd.Series) -> None:
-    shown = np.concatenate([predicted[~np.isnan(predicted)], gain])
-    low, high = float(shown.min()), float(shown.max())
-    axes.plot([low, high], [low, high], color=QUIET, linewidth=0.8)
+def _order(known: pd.DataFrame, question: str) -> tuple[str, Numbers]:
+    """What orders the source sets, relative to the mean of their target and task, and its name."""
+    if question != "source":
+        return "past mean: gain on the other tasks, points", 100 * past_means(
+            known, known, question
+        )
+    values = known[PRESPECIFIED]
+    means = values.groupby([known["target_id"], known["task"]]).transform("mean")
+    return QUESTIONS[question].by, (values - means).to_numpy(dtype="float64")
+
+
+def _scatter(axes: Any, order: Numbers, gain: Numbers, targets: pd.Series) -> None:
+    axes.axhline(0.0, color=QUIET, linewidth=0.8)
+    axes.axvline(0.0, color=QUIET, linewidth=0.8)
     for place, target in enumerate(sorted(targets.unique())):
         rows = (targets == target).to_numpy()
         axes.scatter(
-            predicted[rows],
+            order[rows],
             gain[rows],
             s=16,
             marker=_MARKERS[place % len(_MARKERS)],
@@ -137,41 +145,42 @@ def forecast_section(folder: Path, table: Callable[[], pd.DataFrame]) -> str:
     if not parts:
         return ""
     return (
-        '<section id="prediction">\n<h2>What predicts the gain</h2>\n<p>Two models of the gain'
-        " over Empty on validation, judged on sources and tasks they had not seen.</p>\n"
+        '<section id="prediction">\n<h2>What predicts the gain</h2>\n<p>Two questions, each with a'
+        " test of its own: does neighbour agreement order source sets that were never tuned, and"
+        " does the past mean of a source set order them on a new task? Gains are those over Empty"
+        " on validation, relative to the other source sets of the target and task.</p>\n"
         + "\n".join(parts)
         + "\n</section>\n"
     )
 
 
 def _block(item: Forecasts) -> str:
-    parts = [f"<h3>{escape(item.about)}</h3>", f"<p>{escape(item.forecast.sentence())}</p>"]
-    parts.append(_skill_table(item.forecast.skills))
+    parts = [f"<h3>{escape(item.about)}</h3>"]
+    parts += [f"<p>{escape(check.sentence())}</p>" for check in item.forecast.checks]
     image = forecast_figure(item)
     if image is not None:
         uri = f"data:image/svg+xml;base64,{base64.b64encode(image).decode()}"
         parts.append(
-            f'<figure><img src="{uri}" alt="Held-out prediction against observed gain.">'
-            "<figcaption>Each point: one source set, target and task, mean over cells. Grey:"
-            " prediction equals observation.</figcaption></figure>"
+            f'<figure><img src="{uri}" alt="Each order against the gain.">'
+            "<figcaption>Each point: one source set, target and task, mean over cells, relative to"
+            " the mean of that target and task.</figcaption></figure>"
         )
-    names = ", ".join(FEATURES[name].title for name in item.forecast.names)
-    return "\n".join([*parts, f"<p><small>Features: {escape(names) or 'none'}.</small></p>"])
-
-
-def _skill_table(skills: Sequence[Skill]) -> str:
-    heads = (
-        *("left out", "model", "R²", "ρ", "ρ within target and task", "p"),
-        *("regret", "at random", "by source score"),
+    parts.append(
+        "<p>Exploratory, for description only: how every order went with the gain in this sweep."
+        " Nothing here was tested, and the best of many looks good by chance.</p>"
     )
+    return "\n".join([*parts, _described(item.forecast.described)])
+
+
+def _described(rows: pd.DataFrame) -> str:
+    heads = ("order", "mean ρ within target and task", "blocks", "regret, points")
     lines = ["".join(f"<th>{head}</th>" for head in heads)]
-    for item in skills:
-        lost = (item.regret, item.random_regret, item.source_regret)
-        cells = [item.grouping, item.model, *map(_number, (item.r2, item.spearman, item.within))]
-        cells += [_number(item.p, 3), *(_number(100 * value, 1) for value in lost)]
+    for row in rows.to_dict("records"):
+        cells = [escape(row["title"]), _number(row["rho"]), str(row["blocks"])]
+        cells.append(_number(100 * row["regret"], 1))
         lines.append("".join(f"<td>{cell}</td>" for cell in cells))
-    rows = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div class="scroll"><table>\n{rows}\n</table></div>'
+    found = "\n".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="scroll"><table>\n{found}\n</table></div>'
 
 
 def _number(value: float, digits: int = 2) -> str:

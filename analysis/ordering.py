@@ -1,10 +1,13 @@
 """How well an order of source sets fits their gains, block by block.
 
-A block is what is to be ordered: the source sets of one sweep, method, target and task.
+A block is what is to be ordered: the source sets of one method, target and task.
 Shapes: n rows.
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,43 +16,63 @@ Numbers = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 LEAST_VARIATION = 1e-9
-"""Spread below which values count as equal."""
+"""Spread up to which values count as equal."""
 
 
-def within_blocks(predicted: Numbers, gain: Numbers, blocks: Indices) -> tuple[float, int]:
+def unit_ranks(values: Any, present: Any = None) -> Numbers:
+    """Midranks along the last axis, centred and of length 1: ρ is the product of two such rows.
+
+    Args:
+        values: [..., n].
+        present: which of them are ranked, an array of booleans that fits ``values``; all if None.
+
+    Returns:
+        [..., n]; 0 where a value is not ranked, and in rows that do not vary.
+    """
+    from scipy.stats import rankdata  # imported late: scipy costs as much as all the rest
+
+    found = np.asarray(values, dtype=np.float64)
+    here = np.ones(found.shape, dtype=bool) if present is None else np.asarray(present, dtype=bool)
+    here = np.broadcast_to(here, found.shape)
+    # Those left out are put last, where they move the rank of nothing else.
+    ranks = rankdata(np.where(here, found, np.inf), axis=-1)
+    count = np.maximum(here.sum(-1, keepdims=True), 1)
+    centred = np.where(here, ranks - (count + 1) / 2, 0.0)
+    length = np.sqrt((centred * centred).sum(-1, keepdims=True))
+    scaled: Numbers = centred / np.where(length > LEAST_VARIATION, length, 1.0)
+    return scaled
+
+
+def spearman(x: Any, y: Any) -> float:
+    """Spearman's ρ, midranks for ties; 0 where a side does not vary: no order is no skill."""
+    return float(unit_ranks(x) @ unit_ranks(y))
+
+
+def within_blocks(order: Numbers, gain: Numbers, blocks: Indices) -> tuple[float, int]:
     """Mean over blocks of Spearman's ρ, and the number of blocks where it is defined.
 
-    A block in which all predictions are equal counts as 0: no order is no skill. One with fewer
-    than two predicted rows or equal gains throughout is left out.
+    Rows without an order (NaN) are left out. So is a block that then has fewer than two rows or
+    equal gains throughout; one in which nothing is ordered counts as 0.
     """
     found = []
     for rows in block_rows(blocks):
-        rows = rows[~np.isnan(predicted[rows])]
-        if len(rows) < 2 or np.ptp(gain[rows]) <= LEAST_VARIATION:
-            continue
-        value = spearman(predicted[rows], gain[rows])
-        found.append(0.0 if math.isnan(value) else value)
+        rows = rows[~np.isnan(order[rows])]
+        if len(rows) > 1 and np.ptp(gain[rows]) > LEAST_VARIATION:
+            found.append(spearman(order[rows], gain[rows]))
     return (float(np.mean(found)) if found else math.nan), len(found)
 
 
-def regret(order: Numbers | None, gain: Numbers, blocks: Indices) -> float:
+def regret(order: Numbers, gain: Numbers, blocks: Indices) -> float:
     """Mean over blocks of the best gain minus that of the row that ``order`` puts first.
 
-    Between equals the mean of their gains counts. Blocks that are not wholly ordered are left out.
+    Between equals the mean of their gains counts. Blocks of one row, or that are not wholly
+    ordered, are left out.
     """
-    if order is None:
-        return math.nan
     lost = [
         gain[rows].max() - gain[rows][order[rows] >= order[rows].max() - 1e-12].mean()
         for rows in block_rows(blocks)
         if len(rows) > 1 and not np.isnan(order[rows]).any()
     ]
-    return float(np.mean(lost)) if lost else math.nan
-
-
-def random_regret(gain: Numbers, blocks: Indices) -> float:
-    """Regret of a source set at random: mean over blocks of the best minus the mean gain."""
-    lost = [gain[rows].max() - gain[rows].mean() for rows in block_rows(blocks) if len(rows) > 1]
     return float(np.mean(lost)) if lost else math.nan
 
 
@@ -60,26 +83,115 @@ def block_rows(blocks: Indices) -> list[Indices]:
     return list(np.split(order, ends)) if len(order) else []
 
 
-def midranks(values: Numbers) -> Numbers:
-    """Ranks from 1; equal values share the mean of theirs."""
-    _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: Numbers = (np.cumsum(sizes) - (sizes - 1) / 2)[group]
-    return ranks
+def orderable(gains: Numbers) -> npt.NDArray[np.bool_]:
+    """Which blocks have two gains or more that are not all equal.
+
+    Args:
+        gains: [..., S]; NaN where there is none.
+    """
+    here = ~np.isnan(gains)
+    highest = np.where(here, gains, -np.inf).max(-1, initial=-np.inf)
+    spread = highest - np.where(here, gains, np.inf).min(-1, initial=np.inf)
+    found: npt.NDArray[np.bool_] = (here.sum(-1) > 1) & (spread > LEAST_VARIATION)
+    return found
 
 
-def spearman(x: Numbers, y: Numbers) -> float:
-    """Spearman's ρ, midranks for ties; NaN where a side does not vary."""
-    if len(x) < 2:
-        return math.nan
-    a, b = midranks(x), midranks(y)
-    a, b = a - a.mean(), b - b.mean()
-    scale = math.sqrt(float((a @ a) * (b @ b)))
-    return float(a @ b) / scale if scale > 0 else math.nan
+@dataclass(frozen=True)
+class Alike:
+    """Blocks of one target in which the same source sets have gains.
+
+    Attributes:
+        target: number of the target.
+        sets: numbers of the source sets [n].
+        ranks: :func:`unit_ranks` of the gains [b, n], one row a block.
+    """
+
+    target: int
+    sets: Indices
+    ranks: Numbers
 
 
-def r_squared(predicted: Numbers, truth: Numbers) -> float:
-    """1 - squared error over that of the mean of ``truth``; NaN where that does not vary."""
-    spread = float(((truth - truth.mean()) ** 2).sum()) if len(truth) else 0.0
-    if spread <= 0:
-        return math.nan
-    return 1 - float(((predicted - truth) ** 2).sum()) / spread
+def alike_blocks(gains: Numbers, scored: npt.NDArray[np.bool_]) -> list[Alike]:
+    """The scored blocks of gains [T targets, K tasks, S sets], by target and sets."""
+    found: dict[tuple[int, bytes], list[Numbers]] = {}
+    for target, task in np.argwhere(scored):
+        row = gains[target, task]
+        found.setdefault((int(target), np.isnan(row).tobytes()), []).append(row)
+    return [
+        Alike(target, np.flatnonzero(here), unit_ranks(rows[:, here]))
+        for (target, _), rows in ((key, np.array(rows)) for key, rows in found.items())
+        for here in [~np.isnan(rows[0])]
+    ]
+
+
+def feature_rho(values: Numbers, parts: Sequence[Alike], orders: Indices) -> Numbers:
+    """Mean over blocks of ρ between gains and a feature, when source sets are exchanged.
+
+    Args:
+        values: the feature on every target and of every source set [T, S].
+        parts: the blocks, one at least.
+        orders: permutations of the source sets [P, S]: set s is given the value of ``orders[p, s]``
+            on the same target.
+
+    Returns:
+        [P].
+    """
+    total = np.zeros(len(orders))
+    for part in parts:
+        moved = unit_ranks(values[part.target][orders[:, part.sets]])
+        total += (moved @ part.ranks.T).sum(1)
+    mean: Numbers = total / sum(len(part.ranks) for part in parts)
+    return mean
+
+
+_AT_ONCE = 1_000_000
+"""Numbers worked on at once."""
+
+
+def with_past(gains: Numbers) -> Numbers:
+    """Gains [L, U, S] of sets that have gains in two units of the lane or more, NaN elsewhere."""
+    kept: Numbers = np.where((~np.isnan(gains)).sum(1, keepdims=True) > 1, gains, math.nan)
+    return kept
+
+
+def past_rho(gains: Numbers, orders: Indices) -> Numbers:
+    """Mean over blocks of ρ between gains and the same set's mean gain in the lane's other units.
+
+    Args:
+        gains: as in :func:`past_rhos`; in one block at least something can be ordered.
+        orders: likewise.
+
+    Returns:
+        [P].
+    """
+    scored = orderable(gains)
+    mean: Numbers = past_rhos(gains, orders)[:, scored].mean(1)
+    return mean
+
+
+def past_rhos(gains: Numbers, orders: Indices) -> Numbers:
+    """ρ between gains and the same set's mean gain in the lane's other units, block by block.
+
+    A lane is a target and a unit a task (or the other way round); a block is a unit of a lane.
+
+    Args:
+        gains: of :func:`with_past` [L lanes, U units, S sets], relative to their block.
+        orders: permutations of the sets in every unit [P, U, S]: set s is given the gains of
+            ``orders[p, u, s]`` in all lanes of unit u. They must map the sets with gains in a block
+            onto themselves.
+
+    Returns:
+        [P, L, U]; 0 where nothing can be ordered.
+    """
+    here = ~np.isnan(gains)
+    filled, ranks = np.where(here, gains, 0.0), unit_ranks(gains, here)
+    others = np.maximum(here.sum(1, keepdims=True) - 1, 1)
+    found = np.empty((len(orders), *gains.shape[:2]))
+    step = max(1, _AT_ONCE // gains.size)
+    for start in range(0, len(orders), step):
+        moves = orders[start : start + step, None]
+        moved = np.take_along_axis(filled[None], moves, axis=-1)
+        past = (moved.sum(2, keepdims=True) - moved) / others
+        moved = np.take_along_axis(ranks[None], moves, axis=-1)
+        found[start : start + step] = (unit_ranks(past, here) * moved).sum(-1)
+    return found

@@ -1,447 +1,448 @@
-"""Does anything known of a source set predict its gain? Two plain models and an honest verdict.
+"""Can the order of source sets be known beforehand? Two questions, each with a test of its own.
 
-Both are ridge regressions on standardised features whose strength is chosen by an inner
-cross-validation over the same kind of groups as the outer one. *Gain* predicts the gain itself.
-*Rank* predicts the rank of a source set among those of the same target and task, from features
-centred there likewise; it is what orders source sets and what the verdict is about.
+*A new source set* has never been tuned: only facts about its models are known. One feature, chosen
+before any outcome (:data:`PRESPECIFIED`), is to order the source sets of a target. The test
+exchanges the names of the source models, in all tasks and targets at once: whatever the gains of
+one model have in common stays together.
 
-Validation leaves out all that a group has touched: a source model with every source set it is in,
-or a task. The question is whether source sets of one target and task (a *block*) come out in the
-right order, so skill is Spearman's ρ within blocks, averaged. Chance is what the same procedure
-makes of the same data when the names of the source models are exchanged: all results of a model
-stay together, because they are no independent draws. With S exchangeable models there are S!
-such permutations, so that three models can never show a skill at the 5 % level; that is said.
+*A new task* (or *a new target*) is asked of source sets that are known on others. What orders them
+is the past mean, the mean gain of the same set on the other tasks of the target. What has to be
+denied here is that the order of one task says anything of another's; so the test exchanges the
+names of the source models in each task on its own. A test that exchanged features instead would
+answer another question.
 
-Shapes: n observations, p features, G candidate strengths.
+The statistic of each is the mean over blocks (one target and task) of Spearman's ρ; p is one-sided,
+as both orders say which end is up. Permutations come from :mod:`analysis.exchanges`: valid ones
+only. ``scipy.stats.permutation_test`` knows no such constraints.
+
+A table of observations has one row a (sweep, method, source set, target, task), see
+:func:`analysis.features.observations`.
 """
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from analysis.features import BEFORE, members
+from analysis.exchanges import DRAWN, Places, SourceSet, exchanges, p_value, sample, separate
+from analysis.features import FEATURES, members
 from analysis.ordering import (
     LEAST_VARIATION,
-    Indices,
     Numbers,
-    block_rows,
-    midranks,
-    r_squared,
-    random_regret,
+    alike_blocks,
+    feature_rho,
+    orderable,
+    past_rho,
     regret,
-    spearman,
+    with_past,
     within_blocks,
 )
-from analysis.ridge import Ridge, fit_ridge
+from analysis.prediction_power import FEWEST, LEVEL, R2, past_power, source_power
 
-LEVEL = 0.05
-"""Permutation p-value up to which a skill counts as better than chance."""
-COVERAGE = 0.9
-"""Share of held-out gains that the uncertainty interval is to cover."""
-MOST_PERMUTATIONS = 500
+PRESPECIFIED = "agreement"
+"""The feature that orders new source sets, fixed before any outcome and never chosen by one.
 
-
-@dataclass(frozen=True)
-class Problem:
-    """Observations as arrays.
-
-    Attributes:
-        x: features [n, p].
-        y: gains [n].
-        blocks: number of each row's (sweep, method, target, task) [n].
-        sources: per row the models of its source set.
-        tasks: per row its task.
-        names: of the features [p].
-    """
-
-    x: Numbers
-    y: Numbers
-    blocks: Indices
-    sources: tuple[tuple[str, ...], ...]
-    tasks: tuple[str, ...]
-    names: tuple[str, ...]
-
-    def leave_source(self) -> list[Indices]:
-        """Per source model, the rows of every source set it is in."""
-        models = sorted({model for row in self.sources for model in row})
-        return [_rows(model in row for row in self.sources) for model in models]
-
-    def leave_task(self) -> list[Indices]:
-        """Per task, its rows."""
-        return [_rows(task == name for task in self.tasks) for name in sorted(set(self.tasks))]
-
-    def take(self, rows: Indices) -> "Problem":
-        """Some of the rows."""
-        return Problem(
-            self.x[rows],
-            self.y[rows],
-            self.blocks[rows],
-            tuple(self.sources[row] for row in rows),
-            tuple(self.tasks[row] for row in rows),
-            self.names,
-        )
-
-
-Grouping = Callable[[Problem], list[Indices]]
-ORDERING = "rank"
-"""Model that orders source sets, and whose skill the verdict rests on: of the gain model, held-out
-predictions of different groups differ by a level that says nothing of the order."""
-GROUPINGS: dict[str, Grouping] = {
-    "source": Problem.leave_source,
-    "task": Problem.leave_task,
-}
-"""What is left out together, by what it is called."""
-
-
-def _rows(chosen: Iterator[bool] | Any) -> Indices:
-    return np.flatnonzero(np.fromiter(chosen, dtype=bool)).astype(np.int64)
-
-
-def problem(table: pd.DataFrame, names: Sequence[str] = BEFORE) -> Problem:
-    """The arrays of a table of :func:`analysis.features.observations`.
-
-    Features that are missing somewhere or the same everywhere are left out.
-
-    Args:
-        table: one or more sweeps' observations; a column ``sweep`` tells them apart.
-        names: features to use.
-    """
-    used = [
-        name
-        for name in names
-        if table[name].notna().all() and table[name].std(ddof=0) > LEAST_VARIATION
-    ]
-    by = [name for name in ("sweep", "method", "target_id", "task") if name in table.columns]
-    return Problem(
-        x=table[used].to_numpy(dtype="float64"),
-        y=table["gain"].to_numpy(dtype="float64"),
-        blocks=np.asarray(table.groupby(by, sort=True).ngroup(), dtype=np.int64),
-        sources=tuple(members(text) for text in table["source_ids"]),
-        tasks=tuple(table["task"]),
-        names=tuple(used),
-    )
-
-
-def _plain(part: Problem) -> tuple[Numbers, Numbers]:
-    return part.x, part.y
-
-
-def _ranked(part: Problem) -> tuple[Numbers, Numbers]:
-    """Features centred within blocks, and ranks there from -1/2 to 1/2 (0 in blocks of one)."""
-    x, y = part.x.copy(), np.zeros(len(part.y))
-    for rows in block_rows(part.blocks):
-        x[rows] -= x[rows].mean(0)
-        if len(rows) > 1:
-            y[rows] = (midranks(part.y[rows]) - 1) / (len(rows) - 1) - 0.5
-    return x, y
-
-
-MODELS: dict[str, Callable[[Problem], tuple[Numbers, Numbers]]] = {
-    "gain": _plain,
-    "rank": _ranked,
-}
-"""Per model, what of a problem it regresses: features and what they are to predict."""
-
-
-def held_out(part: Problem, grouping: str, model: str = "gain") -> Numbers:
-    """Prediction [n] of every row by models that saw nothing of the group left out with it.
-
-    A row in several groups (a pair of sources) gets the mean of their predictions; NaN where no
-    group leaves anything to train on.
-
-    Args:
-        part: observations.
-        grouping: a name of :data:`GROUPINGS`.
-        model: a name of :data:`MODELS`.
-    """
-    find, x_of = GROUPINGS[grouping], MODELS[model]
-    features = x_of(part)[0]
-    total, times = np.zeros(len(part.y)), np.zeros(len(part.y))
-    for train, test in splits(part, grouping):
-        known = part.take(train)
-        fitted = fit_ridge(*x_of(known), find(known))
-        total[test] += fitted.predict(features[test])
-        times[test] += 1
-    return np.where(times > 0, total / np.maximum(times, 1), math.nan)
-
-
-def splits(part: Problem, grouping: str) -> Iterator[tuple[Indices, Indices]]:
-    """Rows to train on and rows held out, one pair a group; no group is on both sides."""
-    for test in GROUPINGS[grouping](part):
-        train = np.setdiff1d(np.arange(len(part.y)), test)
-        if len(train) >= 2:
-            yield train, test
+Neighbour agreement J_u (paper B, equation 7) is about a source *and* the target, so that it can
+order the same sources differently on different targets, as sizes cannot. It needs no labels, no
+texts and no tuning, is defined for any two models with common words, and is what paper B argues
+decides whether a prompt keeps its meaning, with the direction: more agreement, more gain.
+"""
+PAST = "past mean"
+MOST_WAYS = 10**15
+"""Numbers of permutations are not told beyond this."""
+_CELL = ["target_id", "task", "source_ids"]
+_UNSEEN = 0.8  # power from which "not found" says something
 
 
 @dataclass(frozen=True)
-class Skill:
-    """What a model was worth on what it had not seen.
+class Question:
+    """What is asked.
 
     Attributes:
-        grouping: what was left out, a name of :data:`GROUPINGS`.
-        model: a name of :data:`MODELS`.
-        r2: 1 - squared error over that of the overall mean (rank: of ranks); below 0 is worse.
-        spearman: ρ over all rows.
-        within: ρ within blocks, mean over blocks where it is defined; what the verdict rests on.
-        blocks: their number.
-        regret: gain lost by taking the first of each block instead of the best, mean over blocks.
-        random_regret: likewise for one at random.
-        source_regret: likewise for the highest source score; NaN where that is not known.
-        p: share of permutations with at least this ``within``, itself included; NaN where there is
-            no second permutation.
-        permutations: their number.
-        n: rows with a prediction.
+        about: what is new.
+        by: what orders the source sets.
+        strong: an order of which the power is told, "if …".
+        exchanged: what the null exchanges.
+        nothing: why nothing could be said.
     """
 
-    grouping: str
-    model: str
-    r2: float
-    spearman: float
-    within: float
-    blocks: int
-    regret: float
-    random_regret: float
-    source_regret: float
+    about: str
+    by: str
+    strong: str
+    exchanged: str
+    nothing: str
+
+
+_BY = FEATURES[PRESPECIFIED].title
+QUESTIONS: dict[str, Question] = {
+    "source": Question(
+        "a new source set",
+        _BY,
+        f"{_BY} explained half of the differences between source models on a target",
+        "source labels exchanged in all tasks and targets at once",
+        "no target and task has two source sets with known agreement and different gains",
+    ),
+    "task": Question(
+        "a new task",
+        PAST,
+        "half of the differences between source models were the same in all tasks",
+        "source labels exchanged in each task on its own",
+        "no target has different gains of source sets that are there in two tasks",
+    ),
+    "target": Question(
+        "a new target",
+        PAST,
+        "half of the differences between source models were the same on all targets",
+        "source labels exchanged on each target on its own",
+        "no task has different gains of source sets that are there on two targets",
+    ),
+}
+"""Questions by what is new."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What an order was worth where it could be tested.
+
+    Attributes:
+        question: key of :data:`QUESTIONS`.
+        rho: Spearman's ρ of order and gain, mean over blocks; NaN where nothing can be ordered.
+        p: share of valid permutations with at least this ρ, see
+            :func:`analysis.exchanges.p_value`; NaN where :attr:`testable` is false.
+        ways: valid permutations that differ in what they do, at most :data:`MOST_WAYS`.
+        looked_at: permutations compared, the identity among them.
+        exact: whether these are all there are.
+        power: share of simulated sweeps of this design in which an order as strong as the
+            question names is found; known before the outcome; NaN where nothing can be ordered.
+        n: gains.
+        blocks: targets and tasks, counted as pairs, over which ρ is averaged.
+        sets: source sets.
+        models: source models.
+        targets: targets.
+        tasks: tasks.
+    """
+
+    question: str
+    rho: float
     p: float
-    permutations: int
+    ways: int
+    looked_at: int
+    exact: bool
+    power: float
     n: int
+    blocks: int
+    sets: int
+    models: int
+    targets: int
+    tasks: int
 
     @property
-    def decidable(self) -> bool:
+    def testable(self) -> bool:
         """Whether there are permutations enough for any result to be better than chance."""
-        return self.permutations >= 1 / LEVEL
+        return not math.isnan(self.rho) and self.ways >= FEWEST
 
     @property
     def better(self) -> bool:
-        """Whether the order within blocks is better than chance."""
-        return self.decidable and self.within > 0 and self.p <= LEVEL
+        """Whether the order was better than chance."""
+        return self.testable and self.rho > 0 and self.p <= LEVEL
+
+    def told_before(self) -> str:
+        """The design's power in a sentence; empty where nothing can be ordered."""
+        if math.isnan(self.rho):
+            return ""
+        asked = QUESTIONS[self.question]
+        return (
+            f"Told before the outcome, for {asked.about}: if {asked.strong} (R² = {R2:g}), this"
+            f" design ({_count(self.sets, 'source set')} of {_count(self.models, 'model')},"
+            f" {_count(self.targets, 'target')}, {_count(self.tasks, 'task')};"
+            f" {_ways(self.ways)}) would show it with a power of {self.power:.0%}."
+        )
+
+    def outcome(self) -> str:
+        """What was tested and found, in a sentence or two."""
+        asked = QUESTIONS[self.question]
+        order = f"the order by {asked.by}"
+        if math.isnan(self.rho):
+            return f"For {asked.about} nothing can be said: {asked.nothing}."
+        rho = f"mean ρ {self.rho:+.2f} within target and task"
+        n = f"n = {_count(self.n, 'gain')} in {_count(self.blocks, 'block')}"
+        if not self.testable:
+            return (
+                f"For {asked.about} {order} cannot be tested: there are only {_ways(self.ways)},"
+                f" and p ≤ {LEVEL} takes {FEWEST} ({rho}; {n})."
+            )
+        looked = "all looked at" if self.exact else f"{self.looked_at - 1:,} drawn"
+        numbers = (
+            f"{rho}, one-sided p = {self.p:.3f} ({asked.exchanged}, {_ways(self.ways)}, {looked};"
+            f" {n})"
+        )
+        if self.better:
+            return f"For {asked.about} {order} is better than chance: {numbers}."
+        missed = (
+            f" With a power of {self.power:.0%} this is no evidence that there is no such order."
+            if self.power < _UNSEEN
+            else ""
+        )
+        return (
+            f"For {asked.about} {order} is not shown to be better than chance: {numbers}.{missed}"
+        )
 
     def sentence(self) -> str:
-        """The verdict in plain words."""
-        about = f"for a new {self.grouping}"
-        if math.isnan(self.within):
-            return f"Nothing can be said {about}: too little is left to learn from or to order."
-        numbers = f"mean ρ within target and task {self.within:+.2f} over {self.blocks} blocks"
-        if not self.decidable:
-            return (
-                f"Whether it is better than chance {about} cannot be told: {numbers}, but the"
-                f" source models can be exchanged in only {max(1, self.permutations)} ways (20 are"
-                " needed)."
-            )
-        verdict = "better than chance" if self.better else "no better than chance"
-        ways = f"permutation p = {self.p:.3f}, {self.permutations} permutations"
-        return f"The order of source sets is {verdict} {about}: {numbers}, {ways}."
+        """The power, and then the outcome."""
+        return f"{self.told_before()} {self.outcome()}".strip()
 
 
-def skill(
-    part: Problem,
-    grouping: str,
-    model: str = "gain",
-    source_score: Numbers | None = None,
-    permutations: int = MOST_PERMUTATIONS,
-) -> Skill:
-    """Held-out skill with its permutation null.
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _ways(number: int) -> str:
+    if number > 10**6:
+        return "more than a million valid permutations"
+    return _count(number, "valid permutation")
+
+
+def pooled(table: pd.DataFrame) -> pd.DataFrame:
+    """Gains relative to those of the other source sets, one row a (target, task, source set).
+
+    The mean of its sweep, method, target and task is taken off every gain; what several sweeps or
+    methods say of one source set, target and task is averaged. A target and task with a single
+    source set orders nothing and is left out.
 
     Args:
-        part: observations.
-        grouping: a name of :data:`GROUPINGS`.
-        model: a name of :data:`MODELS`.
-        source_score: scores of the prompts on their sources [n], to compare regrets with.
-        permutations: at most so many, drawn at random where there are more.
+        table: observations of one sweep, or of several with a column ``sweep``.
+
+    Returns:
+        Columns target_id, task, source_ids (models in the order of their names), gain and the
+        features that the table has.
     """
-    found = held_out(part, grouping, model)
-    known = np.flatnonzero(~np.isnan(found))
-    truth = MODELS[model](part)[1]
-    value, blocks = within_blocks(found, part.y, part.blocks)
-    null = [
-        within_blocks(held_out(other, grouping, model), other.y, other.blocks)[0]
-        for other in exchanged(part, permutations)
+    table = table.dropna(subset=["gain"])
+    table = table.assign(source_ids=table["source_ids"].map(canonical))
+    by = [name for name in ("sweep", "method", "target_id", "task") if name in table.columns]
+    gains = table.groupby(by)["gain"]
+    table = table.assign(gain=table["gain"] - gains.transform("mean"))[
+        gains.transform("size").to_numpy() > 1
     ]
-    null = [other for other in null if not math.isnan(other)]
-    # Rounding must not make a permutation that changes nothing smaller than the value itself.
-    beaten = sum(other >= value - 1e-9 for other in null)
-    regrets = [regret(order, part.y, part.blocks) for order in (found, source_score)]
-    return Skill(
-        grouping=grouping,
-        model=model,
-        r2=r_squared(found[known], truth[known]),
-        spearman=spearman(found[known], truth[known]),
-        within=value,
-        blocks=blocks,
-        regret=regrets[0],
-        random_regret=random_regret(part.y, part.blocks),
-        source_regret=regrets[1],
-        p=beaten / len(null) if len(null) > 1 else math.nan,
-        permutations=len(null),
-        n=len(known),
+    names = ["gain", *(name for name in FEATURES if name in table.columns)]
+    return table.groupby(_CELL, sort=True)[names].mean().reset_index()
+
+
+def canonical(source_ids: str) -> str:
+    """The same name for the same models in whatever order."""
+    return "+".join(sorted(members(source_ids)))
+
+
+def past_means(known: pd.DataFrame, asked: pd.DataFrame, new: str = "task") -> Numbers:
+    """What is known of source sets from elsewhere: the order for a new task, or a new target.
+
+    Args:
+        known: of :func:`pooled`.
+        asked: rows with target_id, task and source_ids.
+        new: ``task``: mean gain of the set on the same target over all other tasks. ``target``: on
+            the same task over all other targets.
+
+    Returns:
+        One mean a row of ``asked``, relative to the other source sets; NaN where there is none.
+    """
+    asked = asked.assign(source_ids=asked["source_ids"].map(canonical))
+    kept = ["target_id" if new == "task" else "task", "source_ids"]
+    there = known.groupby(kept)["gain"].agg(["sum", "size"])
+    there = there.reindex(pd.MultiIndex.from_frame(asked[kept])).fillna(0.0)
+    own = known.set_index(_CELL)["gain"].reindex(pd.MultiIndex.from_frame(asked[_CELL]))
+    count = there["size"].to_numpy() - own.notna().to_numpy()
+    total = there["sum"].to_numpy() - own.fillna(0.0).to_numpy()
+    found: Numbers = np.where(count > 0, total / np.maximum(count, 1), math.nan)
+    return found
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Gains as an array.
+
+    Attributes:
+        sets: the source sets [S].
+        gains: [T targets, K tasks, S], NaN where there is none.
+        feature: :data:`PRESPECIFIED` [T, S], NaN where it is not known.
+    """
+
+    sets: tuple[SourceSet, ...]
+    gains: Numbers
+    feature: Numbers
+
+    @classmethod
+    def of(cls, known: pd.DataFrame) -> "_Grid":
+        """From :func:`pooled`."""
+        (targets, t), (tasks, k), (sets, s) = (
+            np.unique(known[name].to_numpy(dtype=str), return_inverse=True) for name in _CELL
+        )
+        gains = np.full((len(targets), len(tasks), len(sets)), math.nan)
+        gains[t, k, s] = known["gain"]
+        feature = np.full((len(targets), len(sets)), math.nan)
+        if PRESPECIFIED in known.columns:
+            values = known[PRESPECIFIED].to_numpy(dtype="float64")
+            there = ~np.isnan(values)
+            feature[t[there], s[there]] = values[there]
+        return cls(tuple(members(name) for name in sets.tolist()), gains, feature)
+
+
+def source_check(known: pd.DataFrame, drawn: int = DRAWN) -> Check:
+    """Whether :data:`PRESPECIFIED` orders source sets better than chance.
+
+    Args:
+        known: of :func:`pooled`.
+        drawn: permutations where there are too many to look at all.
+    """
+    grid = _Grid.of(known)
+    there = ~np.isnan(grid.feature)
+    gains = np.where(there[:, None], grid.gains, math.nan)
+    scored = orderable(gains)
+    if not scored.any():
+        return _unordered("source")
+    places = _places(there)
+    valid = exchanges(grid.sets, places)
+    orders, exact = sample([valid], drawn=drawn)
+    return _checked(
+        "source",
+        grid.sets,
+        ~np.isnan(gains) & scored[..., None],
+        feature_rho(grid.feature, alike_blocks(gains, scored), orders[:, 0]),
+        exact,
+        valid.count,
+        source_power(grid.sets, places, tuple(scored.sum(1).tolist())),
     )
 
 
-def exchanged(part: Problem, most: int = MOST_PERMUTATIONS) -> Iterator[Problem]:
-    """The problem with the features of its source sets exchanged, as exchanging models does.
-
-    Only permutations of the models that map the source sets of every block onto themselves; the
-    identity is the first. Gains, and with them all that one model's results have in common, stay.
+def past_check(known: pd.DataFrame, new: str = "task", drawn: int = DRAWN) -> Check:
+    """Whether the past mean orders source sets better than chance.
 
     Args:
-        part: observations.
-        most: at most so many, drawn at random (always the same) where there are more.
+        known: of :func:`pooled`.
+        new: what is left out and asked about, ``task`` or ``target``.
+        drawn: permutations where there are too many to look at all.
     """
-    models = sorted({model for row in part.sources for model in row})
-    place = {
-        (block, tuple(sorted(row))): number
-        for number, (block, row) in enumerate(zip(part.blocks, part.sources, strict=True))
-    }
-    for order in _orders(models, most):
-        name = dict(zip(models, order, strict=True))
-        rows = [
-            place.get((block, tuple(sorted(name[model] for model in row))))
-            for block, row in zip(part.blocks, part.sources, strict=True)
-        ]
-        if all(row is not None for row in rows):
-            yield Problem(
-                part.x[np.asarray(rows, dtype=np.int64)],
-                part.y,
-                part.blocks,
-                part.sources,
-                part.tasks,
-                part.names,
-            )
+    grid = _Grid.of(known)
+    turned = new == "target"
+    gains = with_past(np.swapaxes(grid.gains, 0, 1) if turned else grid.gains)
+    scored = orderable(gains)
+    if not scored.any():
+        return _unordered(new)
+    here = ~np.isnan(gains)
+    units = tuple(_places(one) for one in np.moveaxis(here, 1, 0))
+    valid, ways = separate(grid.sets, units)
+    orders, exact = sample(valid, drawn=drawn)
+    there = here & scored[..., None]
+    return _checked(
+        new,
+        grid.sets,
+        np.swapaxes(there, 0, 1) if turned else there,
+        past_rho(gains, orders),
+        exact,
+        ways,
+        past_power(grid.sets, units),
+    )
 
 
-def _orders(models: Sequence[str], most: int) -> Iterator[tuple[str, ...]]:
-    if math.factorial(len(models)) <= most:
-        yield from itertools.permutations(models)
-        return
-    yield tuple(models)
-    generator = np.random.default_rng(0)
-    for _ in range(most - 1):
-        yield tuple(generator.permutation(models).tolist())
+def _checked(
+    question: str,
+    sets: tuple[SourceSet, ...],
+    scored: npt.NDArray[np.bool_],
+    rho: Numbers,
+    exact: bool,
+    ways: int,
+    power: float,
+) -> Check:
+    """A check from what blocks were scored [T, K, S] and the permuted ρ [P]."""
+    used = [one for one, there in zip(sets, scored.any((0, 1)), strict=True) if there]
+    return Check(
+        question=question,
+        rho=float(rho[0]),
+        p=p_value(rho) if ways >= FEWEST else math.nan,
+        ways=min(ways, MOST_WAYS),
+        looked_at=len(rho),
+        exact=exact,
+        power=power,
+        n=int(scored.sum()),
+        blocks=int(scored.any(2).sum()),
+        sets=len(used),
+        models=len(set(itertools.chain(*used))),
+        targets=int(scored.any((1, 2)).sum()),
+        tasks=int(scored.any((0, 2)).sum()),
+    )
+
+
+def _unordered(question: str) -> Check:
+    nan = math.nan
+    return Check(question, nan, nan, 1, 1, True, nan, 0, 0, 0, 0, 0, 0)
+
+
+def _places(here: npt.NDArray[np.bool_]) -> Places:
+    return tuple(tuple(np.flatnonzero(row).tolist()) for row in here)
+
+
+CHECKS: dict[str, Callable[[pd.DataFrame], Check]] = {
+    "source": source_check,
+    "task": past_check,
+    "target": lambda known: past_check(known, "target"),
+}
+"""The test of every question, of a table of :func:`pooled`."""
+
+
+def described(known: pd.DataFrame) -> pd.DataFrame:
+    """Exploratory: how every order went with the gain. Nothing is tested, nothing chosen.
+
+    Args:
+        known: of :func:`pooled`.
+
+    Returns:
+        Columns name, title, rho (Spearman's ρ with the gain, mean over blocks), blocks, and regret
+        (best gain minus that of the order's first, mean over blocks that it orders wholly): the
+        past mean, one source set at random, and every feature that differs somewhere in a block.
+    """
+    gain = known["gain"].to_numpy(dtype="float64")
+    blocks = np.asarray(known.groupby(["target_id", "task"]).ngroup(), dtype=np.int64)
+    orders = {"past": (PAST, past_means(known, known)), "random": ("at random", 0.0 * gain)}
+    for name, feature in FEATURES.items():
+        values = known[name].to_numpy(dtype="float64") if name in known.columns else gain * math.nan
+        means = pd.Series(values).groupby(blocks).transform("mean").to_numpy()
+        if (np.abs(values - means) > LEAST_VARIATION).any():
+            orders[name] = (feature.title, values)
+    rows = [
+        (name, title, *within_blocks(values, gain, blocks), regret(values, gain, blocks))
+        for name, (title, values) in orders.items()
+    ]
+    return pd.DataFrame(rows, columns=["name", "title", "rho", "blocks", "regret"])
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """A model of the gain with its validated skill.
+    """Both questions asked of one table.
 
     Attributes:
-        fitted: the gain model, fitted on everything.
-        ordering: the rank model, likewise.
-        names: its features.
-        skills: of both models under both groupings, those of :data:`ORDERING` first.
-        half_width: of the uncertainty interval; NaN where nothing could be held out.
-        held_out: per grouping, the held-out predictions of the gain [n].
-        table: the observations.
+        checks: of a new source set and of a new task.
+        table: of :func:`pooled`.
+        described: of :func:`described`.
     """
 
-    fitted: Ridge
-    ordering: Ridge
-    names: tuple[str, ...]
-    skills: tuple[Skill, ...]
-    half_width: float
-    held_out: dict[str, Numbers] = field(repr=False)
-    table: pd.DataFrame = field(repr=False)
-
-    @property
-    def better(self) -> bool:
-        """Whether it orders better than chance, for new sources and new tasks alike."""
-        return all(item.better for item in self.skills if item.model == ORDERING)
+    checks: tuple[Check, ...]
+    table: pd.DataFrame
+    described: pd.DataFrame
 
     def sentence(self) -> str:
-        """In a sentence or two, whether the predictions are worth anything."""
-        return " ".join(item.sentence() for item in self.skills if item.model == ORDERING)
-
-    def predict(self, table: pd.DataFrame) -> pd.DataFrame:
-        """``order``, ``predicted``, ``low`` and ``high`` for rows of a table with the features.
-
-        ``order`` is what the rank model makes of a row among those of its target and task, from
-        -1/2 (expected last) to 1/2. The interval is the predicted gain ± what :data:`COVERAGE` of
-        the held-out gains lay within (the wider one of the two groupings). A missing feature
-        counts as the mean.
-        """
-        x = table[list(self.names)].to_numpy(dtype="float64")
-        found = self.fitted.predict(np.where(np.isnan(x), self.fitted.mean, x))
-        centred = x.copy()
-        blocks = np.asarray(table.groupby(["target", "task"]).ngroup(), dtype=np.int64)
-        for rows in block_rows(blocks):
-            centred[rows] -= x[rows].mean(0)
-        return table.assign(
-            order=self.ordering.predict(np.where(np.isnan(centred), 0.0, centred)),
-            predicted=found,
-            low=found - self.half_width,
-            high=found + self.half_width,
-        )
+        """All sentences."""
+        return " ".join(check.sentence() for check in self.checks)
 
 
-def forecast(
-    table: pd.DataFrame,
-    names: Sequence[str] = BEFORE,
-    permutations: int = MOST_PERMUTATIONS,
-) -> Forecast:
-    """Fit on everything and validate by leaving sources and tasks out.
+def forecast(table: pd.DataFrame) -> Forecast:
+    """Ask both questions of the gains of source sets of one kind.
 
     Args:
         table: of :func:`analysis.features.observations`, of one sweep or several one below the
             other with a column ``sweep``.
-        names: features to use.
-        permutations: see :func:`skill`.
     """
-    table = table.reset_index(drop=True)
-    part = problem(table, names)
-    scores = table["source_score"].to_numpy(dtype="float64") if "source_score" in table else None
-    skills = tuple(
-        skill(part, grouping, model, scores, permutations)
-        for model in sorted(MODELS, key=lambda name: name != ORDERING)
-        for grouping in GROUPINGS
-    )
-    found = {grouping: held_out(part, grouping) for grouping in GROUPINGS}
-    widths = [interval_half_width(prediction, part.y) for prediction in found.values()]
-    widths = [width for width in widths if not math.isnan(width)]
-    return Forecast(
-        fitted=fit_ridge(part.x, part.y, part.leave_source()),
-        ordering=fit_ridge(*MODELS[ORDERING](part), part.leave_source()),
-        names=part.names,
-        skills=skills,
-        half_width=max(widths) if widths else math.nan,
-        held_out=found,
-        table=table,
-    )
-
-
-def interval_half_width(predicted: Numbers, gain: Numbers, coverage: float = COVERAGE) -> float:
-    """The ⌈(n + 1) · coverage⌉-th smallest distance of held-out predictions; the largest at most.
-
-    Split conformal prediction's quantile. Rows of one source or task are not exchangeable with
-    those of another, so that the coverage is nominal.
-    """
-    off = np.sort(np.abs(predicted - gain)[~np.isnan(predicted)])
-    if not len(off):
-        return math.nan
-    return float(off[min(len(off), math.ceil((len(off) + 1) * coverage)) - 1])
-
-
-HEURISTICS = ("agreement", "cka", "vocabulary_overlap", "reading_correlation", "source_size")
-"""Features that a higher value of is, on its face, better: what to go by without a model."""
-
-
-def best_heuristic(table: pd.DataFrame) -> tuple[str, float]:
-    """The one of :data:`HEURISTICS` with the highest mean ρ with the gain within blocks, and that.
-
-    It is chosen on the data it is measured on: nothing is validated by it. Neighbour agreement and
-    NaN where none can be measured.
-    """
-    part = problem(table, ())
-    found = {}
-    for name in HEURISTICS:
-        values = table[name].to_numpy(dtype="float64")
-        rho = within_blocks(values, part.y, part.blocks)[0]
-        if not math.isnan(rho):
-            found[name] = rho
-    if not found:
-        return HEURISTICS[0], math.nan
-    best = max(found, key=lambda name: found[name])
-    return best, found[best]
+    known = pooled(table)
+    checks = tuple(CHECKS[question](known) for question in ("source", "task"))
+    return Forecast(checks, known, described(known))

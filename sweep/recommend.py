@@ -16,12 +16,17 @@ from trainables.settings import family_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.prediction import Forecast
+    from analysis.forecasts import Forecasts
+    from analysis.prediction import Check
     from trainables.features.before import Looking
 
 NOTHING_VALIDATED = (
     "No finished sweep was given (--from DIR): source sets are ranked by neighbour agreement alone,"
     " and nothing says yet that it predicts a gain; nothing is validated."
+)
+NOT_ALIKE = (
+    "The finished sweeps hold no source set of this kind: the order is by neighbour agreement"
+    " alone, and nothing is validated."
 )
 
 
@@ -30,28 +35,37 @@ class Advice:
     """Source sets in order of what is expected of them.
 
     Attributes:
-        ranked_by: the model, or the feature that stands in for it.
-        verdict: what the order is worth, in plain sentences.
-        better: whether the order was better than chance where it could be checked.
-        table: one row a (method, target, task, source set), the best of each target and task first:
-            the features, ``rank``, and ``order``, ``predicted``, ``low``, ``high`` (NaN without a
-            model)
-        skills: of the models behind it.
+        verdict: what each order below is worth, and how much power its check had.
+        checks: of the orders below, by what is new: a key of
+            :data:`analysis.prediction.QUESTIONS`. Empty where nothing was learnt from.
+        table: one row a (method, target, task, source set), the best of each list first: the
+            features; ``new``, the question whose order the row is in; ``order``, what it is ordered
+            by there (the past mean gain, relative to other source sets, 0 to 1; or neighbour
+            agreement); ``rank`` among the rows of its target, task and ``new``.
     """
 
-    ranked_by: str
     verdict: str
-    better: bool
+    checks: "Mapping[str, Check]"
     table: "pd.DataFrame"
-    skills: tuple[Any, ...]
+
+    @property
+    def better(self) -> bool:
+        """Whether every order below was better than chance where it could be tested."""
+        return bool(self.checks) and all(check.better for check in self.checks.values())
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able; what is not known is null."""
         return {
-            "ranked_by": self.ranked_by,
             "verdict": self.verdict,
             "better_than_chance": self.better,
-            "skills": [_plain(asdict(skill)) for skill in self.skills],
+            "checks": {
+                name: {
+                    **_plain(asdict(check)),
+                    "better_than_chance": check.better,
+                    "sentence": check.sentence(),
+                }
+                for name, check in self.checks.items()
+            },
             "recommendations": [
                 _plain({str(key): value for key, value in row.items()})
                 for row in self.table.to_dict("records")
@@ -66,6 +80,10 @@ def recommend(
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Advice]:
     """Rank the source sets of a spec for its targets; tunes nothing.
+
+    A source set that finished sweeps tuned on other tasks of the same target is ranked by its mean
+    gain there; one that they carried to other targets on the same task, by its mean gain there; any
+    other by neighbour agreement. These are lists of their own: one says nothing of another's rows.
 
     Soft methods rank the spec's pairs, methods of hard prompts its single sources. What is learnt
     from comes from finished sweeps, from cells of the same family with as many sources (one, or
@@ -142,6 +160,8 @@ def _candidates(
                         "target": target,
                         "task": task.name,
                         "sources": "+".join(names),
+                        "source_ids": "+".join(model.digest for model in sources),
+                        "target_id": own.digest,
                         "size": len(names),
                         **features,
                         **on_texts(sources, own, task, looking, cut),
@@ -174,46 +194,23 @@ def _alike(
 
 
 def _advise(table: "pd.DataFrame", known: "pd.DataFrame | None") -> Advice:
-    from analysis.prediction import best_heuristic, forecast
+    import numpy as np
 
-    if known is None:
-        return _ranked(table, "agreement", NOTHING_VALIDATED)
-    if known.empty:
-        return _ranked(
-            table,
-            "agreement",
-            "The finished sweeps hold no source set of this kind: the order is by neighbour"
-            " agreement alone, and nothing is validated.",
-        )
-    usable = [name for name in table.columns if table[name].notna().all()]
-    fitted = forecast(known, [name for name in _before() if name in usable])
-    predicted = fitted.predict(table)
-    verdict = f"{_learnt_from(known)} {fitted.sentence()}"
-    if fitted.better:
-        return _ranked(predicted, "order", verdict, fitted)
-    name, rho = best_heuristic(known)
-    found = "" if math.isnan(rho) else f" (mean ρ {rho:+.2f} there, not validated)"
-    verdict += (
-        " The order below is therefore by the simple feature that went best with the gain in the"
-        f" finished sweeps, {_title(name)}{found}; do not read the predicted gains as knowledge."
-    )
-    return _ranked(predicted, name, verdict, fitted)
+    from analysis.prediction import CHECKS, PRESPECIFIED, past_means, pooled
 
-
-def _before() -> tuple[str, ...]:
-    from analysis.features import BEFORE
-
-    return BEFORE
-
-
-def _title(name: str) -> str:
-    from analysis.features import FEATURES
-
-    return (
-        FEATURES[name].title
-        if name in FEATURES
-        else "the rank model's order, with the gain model's prediction beside it"
-    )
+    table = table.assign(new="source", order=table[PRESPECIFIED])
+    if known is None or known.empty:
+        return Advice(NOTHING_VALIDATED if known is None else NOT_ALIKE, {}, _ranked(table))
+    gains = pooled(known)
+    for new in ("target", "task"):  # the nearer one last, as it is to stand
+        past = past_means(gains, table, new)
+        here = ~np.isnan(past)
+        table.loc[here, "new"] = new
+        table.loc[here, "order"] = past[here]
+    asked = set(table["new"])
+    checks = {new: check(gains) for new, check in CHECKS.items() if new in asked}
+    said = [_learnt_from(known), *(check.sentence() for check in checks.values())]
+    return Advice("\n".join(said), checks, _ranked(table))
 
 
 def _learnt_from(known: "pd.DataFrame") -> str:
@@ -225,24 +222,17 @@ def _learnt_from(known: "pd.DataFrame") -> str:
     )
 
 
-def _ranked(
-    table: "pd.DataFrame", by: str, verdict: str, fitted: "Forecast | None" = None
-) -> Advice:
-    """Rows by target, task and falling ``by``; equals in the order of their names."""
-    if fitted is None:
-        table = table.assign(order=math.nan, predicted=math.nan, low=math.nan, high=math.nan)
-    table = table.sort_values(
-        ["target", "task", by, "sources"], ascending=[True, True, False, True], ignore_index=True
+def _ranked(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Rows by target, task, question and falling order; equals in the order of their names."""
+    place = {new: number for number, new in enumerate(LISTS)}
+    table = table.assign(place=table["new"].map(place)).sort_values(
+        ["target", "task", "place", "order", "sources"],
+        ascending=[True, True, True, False, True],
+        ignore_index=True,
     )
-    place = table.groupby(["target", "task"])[by].rank(method="min", ascending=False)
-    table.insert(0, "rank", place.fillna(len(table)).astype(int))
-    return Advice(
-        ranked_by=_title(by),
-        verdict=verdict,
-        better=fitted is not None and fitted.better,
-        table=table,
-        skills=() if fitted is None else fitted.skills,
-    )
+    rank = table.groupby(["target", "task", "new"])["order"].rank(method="min", ascending=False)
+    table.insert(0, "rank", rank.fillna(len(table)).astype(int))
+    return table.drop(columns="place")
 
 
 def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -252,57 +242,41 @@ def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+LISTS = {
+    "task": "source sets known on other tasks of this target, by their mean gain there",
+    "target": "source sets known on other targets for this task, by their mean gain there",
+    "source": "new source sets, by neighbour agreement",
+}
+"""Lists of a target and task by what is new, in the order in which they stand."""
+
+
 def advice_text(advice: Sequence[Advice], shown: int = 10) -> str:
-    """Advice for people: gains and regrets in points, the first ``shown`` of each list."""
+    """Advice for people: past means in points, the first ``shown`` of each list."""
     return "\n\n".join(_one_text(item, shown) for item in advice)
 
 
 def _one_text(advice: Advice, shown: int) -> str:
-    table = advice.table
-    lines = [advice.verdict, *_skill_lines(advice.skills), f"Ranked by {advice.ranked_by}."]
-    for (target, task), part in table.groupby(["target", "task"], sort=False):
-        lines += ["", f"{target}, {task} ({part['method'].iloc[0]})", _header(part)]
+    lines = [advice.verdict]
+    for (target, task, new), part in advice.table.groupby(["target", "task", "new"], sort=False):
+        lines += ["", f"{target}, {task} ({part['method'].iloc[0]}): {LISTS[new]}", _header(part)]
         lines += [_line(row, part) for row in part.head(shown).to_dict("records")]
         if len(part) > shown:
             lines.append(f"  … {len(part) - shown} more (--json prints all)")
     return "\n".join(lines)
 
 
-def _skill_lines(skills: Sequence[Any]) -> list[str]:
-    if not skills:
-        return []
-    lines = [
-        "  left out  model  R²     ρ      ρ within  p      regret  random  source score (points)"
-    ]
-    for item in skills:
-        numbers = f"{_n(item.r2)}  {_n(item.spearman)}  {_n(item.within)}     {_n(item.p, '.3f')}"
-        regrets = (item.regret, item.random_regret, item.source_regret)
-        shown = "  ".join(_n(100 * value, ".1f").rjust(6) for value in regrets)
-        lines.append(f"  {item.grouping:<8}  {item.model:<5}  {numbers}  {shown}")
-    return lines
-
-
-def _n(value: float, form: str = "+.2f") -> str:
-    return "–".ljust(5) if math.isnan(value) else format(value, form).ljust(5)
-
-
 def _header(part: "pd.DataFrame") -> str:
-    width = _width(part)
-    gain = "" if part["predicted"].isna().all() else "  gain   (interval)        "
-    return f"    #  {'sources'.ljust(width)}{gain}  agreement  CKA    overlap  reading ρ"
+    past = "" if part["new"].iloc[0] == "source" else "  past mean"
+    return f"    #  {'sources'.ljust(_width(part))}{past}  agreement  CKA    overlap  reading ρ"
 
 
 def _line(row: Mapping[Any, Any], part: "pd.DataFrame") -> str:
-    gain = ""
-    if not math.isnan(row["predicted"]):
-        known = not math.isnan(row["low"])
-        ends = f"({100 * row['low']:+.1f} to {100 * row['high']:+.1f})" if known else "(not known)"
-        gain = f"  {100 * row['predicted']:+5.1f}  {ends:<18}"
+    past = "" if row["new"] == "source" else f"  {100 * row['order']:+9.1f}"
     names = str(row["sources"]).ljust(_width(part))
     facts = f"{row['agreement']:.3f}      {row['cka']:.3f}  {row['vocabulary_overlap']:.3f}"
-    return (
-        f"  {row['rank']:>3}  {names}{gain}  {facts}    {_n(row['reading_correlation'])}".rstrip()
-    )
+    reading = row["reading_correlation"]
+    shown = "–" if math.isnan(reading) else f"{reading:+.2f}"
+    return f"  {row['rank']:>3}  {names}{past}  {facts}    {shown}"
 
 
 def _width(part: "pd.DataFrame") -> int:
@@ -333,17 +307,36 @@ def features_text(
     if as_json:
         return json.dumps(
             [
-                {"about": item.about, "verdict": item.forecast.sentence(), "skills": skills}
+                {
+                    "about": item.about,
+                    "verdict": item.forecast.sentence(),
+                    "checks": [_plain(asdict(check)) for check in item.forecast.checks],
+                    "exploratory": [
+                        _plain({str(key): value for key, value in row.items()})
+                        for row in item.forecast.described.to_dict("records")
+                    ],
+                }
                 for item in found
-                for skills in [[_plain(asdict(skill)) for skill in item.forecast.skills]]
             ]
         )
     if not found:
         return (
-            f"{folder}: features.parquet has {len(table)} gains; too few to predict anything from,"
-            f" or all of one source set (needed: {FEWEST} of at least two)"
+            f"{folder}: features.parquet has {len(table)} gains; too few to order, or all of one"
+            f" source set (needed: {FEWEST} of at least two)"
         )
     return "\n\n".join(
-        "\n".join([item.about, item.forecast.sentence(), *_skill_lines(item.forecast.skills)])
+        "\n".join(
+            [item.about, *(one.sentence() for one in item.forecast.checks), *_described(item)]
+        )
         for item in found
     )
+
+
+def _described(item: "Forecasts") -> list[str]:
+    lines = ["  exploratory, nothing tested               ρ within  blocks  regret (points)"]
+    for row in item.forecast.described.to_dict("records"):
+        numbers = (row["rho"], "+.2f", 8), (row["blocks"], "d", 6), (100 * row["regret"], ".1f", 6)
+        shown = ("–" if math.isnan(value) else format(value, form) for value, form, _ in numbers)
+        cells = (text.rjust(width) for text, (_, _, width) in zip(shown, numbers, strict=True))
+        lines.append(f"  {row['title']:<40}  {'  '.join(cells)}")
+    return lines

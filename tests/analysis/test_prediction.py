@@ -1,192 +1,199 @@
-"""The models of the gain: formulas by slow readings, planted relations found, none invented."""
+"""Order told beforehand: planted designs, and every sentence compared with what is true of them."""
 
+import json
 import math
-from itertools import permutations
+from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 import pytest
-from scipy.stats import binom, spearmanr
-from sklearn.linear_model import Ridge as Reference
-from sklearn.preprocessing import StandardScaler
+from scipy.stats import binom
 
+from analysis.features import FEATURES
 from analysis.forecasts import forecast_figure, forecasts
-from analysis.ordering import random_regret, regret, within_blocks
 from analysis.prediction import (
-    GROUPINGS,
-    MODELS,
-    best_heuristic,
-    exchanged,
+    CHECKS,
+    MOST_WAYS,
+    PRESPECIFIED,
+    QUESTIONS,
+    described,
     forecast,
-    held_out,
-    interval_half_width,
-    problem,
-    skill,
-    splits,
+    past_check,
+    past_means,
+    pooled,
+    source_check,
 )
-from analysis.ridge import STRENGTHS, fit_ridge
-from tests.analysis.planted_features import observed
+from tests.analysis.planted_features import DESIGNS, Planted, ask, found, known, observed
 
-ONE_FEATURE = ("agreement", "source_size")
-LEVEL = 0.05
+SIMULATIONS = 200
+DRAWN = 199
 
-
-def test_the_ridge_is_scikit_learns_at_the_strength_with_the_least_held_out_error():
-    draw = np.random.default_rng(0)
-    x = draw.normal(size=(30, 4)) * [1, 10, 0.1, 1] + 3
-    y = x @ [1.0, 0.05, 2.0, 0.0] + draw.normal(size=30)
-    groups = [np.arange(start, 30, 3) for start in range(3)]
-
-    def reference(rows, strength):
-        scaler = StandardScaler().fit(x[rows])
-        model = Reference(alpha=strength).fit(scaler.transform(x[rows]), y[rows])
-        return lambda new: model.predict(scaler.transform(new))
-
-    errors = [
-        sum(
-            ((reference(np.setdiff1d(np.arange(30), held), strength)(x[held]) - y[held]) ** 2).sum()
-            for held in groups
-        )
-        for strength in STRENGTHS
-    ]
-    found = fit_ridge(x, y, groups)
-    assert found.strength == STRENGTHS[int(np.argmin(errors))]
-    assert found.predict(x) == pytest.approx(reference(np.arange(30), found.strength)(x))
+NOTHING = [
+    ("source", "nothing to find, 5 × 7"),
+    ("source", "sources of their own worth, 3 of 10 are targets"),
+    ("source", "the same, 30 % missing, heavy tails"),
+    ("task", "nothing to find, 5 × 7"),
+    ("task", "nothing to find, pairs on two targets"),
+    ("target", "only agreement with three targets"),
+]
+THERE = [
+    ("source", "agreement explains everything, 5 × 7"),
+    ("task", "agreement explains everything, 5 × 7"),
+    ("task", "own worth explains most, 5 × 7"),
+    ("task", "sources of their own worth, 3 of 10 are targets"),
+    ("target", "sources of their own worth, 3 of 10 are targets"),
+]
 
 
-def test_order_and_regret_by_hand():
-    gain = np.array([3.0, 1.0, 2.0, 5.0, 4.0, 7.0])
-    blocks = np.array([0, 0, 0, 1, 1, 2])
-    order = np.array([1.0, 3.0, 2.0, 9.0, 8.0, 0.0])
-    value, count = within_blocks(order, gain, blocks)
-    assert (value, count) == ((-1.0 + 1.0) / 2, 2)
-    assert regret(order, gain, blocks) == (2.0 + 0.0) / 2
-    assert random_regret(gain, blocks) == (1.0 + 0.5) / 2
-    # No order at all is no skill, and a tie for the first place its mean.
-    assert within_blocks(np.zeros(6), gain, blocks)[0] == 0.0
-    assert regret(np.zeros(6), gain, blocks) == random_regret(gain, blocks)
-    draw = np.random.default_rng(1)
-    x, y = draw.integers(0, 4, 20).astype(float), draw.integers(0, 4, 20).astype(float)
-    assert within_blocks(x, y, np.zeros(20, dtype=int))[0] == pytest.approx(spearmanr(x, y)[0])
+@pytest.mark.parametrize(("question", "title"), NOTHING)
+def test_what_is_not_there_is_found_at_most_at_the_nominal_rate(question, title):
+    design = DESIGNS[title]
+    assert not design.truth[question]
+    # Up to the 99.9th percentile of what a test at exactly its level of 5 % would do.
+    wrong = found(question, design, SIMULATIONS, DRAWN) * SIMULATIONS
+    assert wrong <= binom.ppf(0.999, SIMULATIONS, 0.05)
 
 
-@pytest.mark.parametrize("grouping", GROUPINGS)
-@pytest.mark.parametrize("size", [1, 2])
-def test_what_is_held_out_shares_no_group_with_what_is_learnt_from(grouping, size):
-    part = problem(observed(0, size=size))
-    seen = np.zeros(len(part.y), dtype=int)
-    count = 0
-    for train, test in splits(part, grouping):
-        count += 1
-        seen[test] += 1
-        assert not set(train) & set(test)
-        if grouping == "task":
-            assert not {part.tasks[row] for row in train} & {part.tasks[row] for row in test}
-        else:
-            common = set.intersection(*(set(part.sources[row]) for row in test))
-            assert common and not common & {model for row in train for model in part.sources[row]}
-    assert count == 4
-    assert set(seen) == {size if grouping == "source" else 1}
+@pytest.mark.parametrize(("question", "title"), THERE)
+def test_what_is_there_is_found_in_eight_of_ten_sweeps(question, title):
+    design = DESIGNS[title]
+    assert design.truth[question]
+    assert found(question, design, SIMULATIONS, DRAWN) >= 0.8
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("grouping", GROUPINGS)
-def test_a_prediction_does_not_change_with_the_gains_it_is_held_out_from(grouping, model):
-    table = observed(3, size=1)
-    held = table["sources"] == "m1" if grouping == "source" else table["task"] == "task1"
-    altered = table.assign(gain=table["gain"].where(~held, 1e6 * table["agreement"]))
-    before, after = (held_out(problem(one), grouping, model) for one in (table, altered))
-    assert (before[held] == after[held]).all()
-    assert (before[~held] != after[~held]).any()
+def test_the_two_questions_are_apart():
+    """Sources of their own worth: known on other tasks, and not to be told from agreement."""
+    design = Planted(8, tasks=6, own=0.8)
+    assert found("task", design, 40, DRAWN) == 1.0
+    assert found("source", design, 40, DRAWN) <= 0.2
 
 
-def test_exchanging_sources_keeps_blocks_and_moves_whole_models():
-    part = problem(observed(2), ONE_FEATURE)
-    found = list(exchanged(part))
-    assert len(found) == math.factorial(4)
-    assert (found[0].x == part.x).all()
-    models = sorted({model for row in part.sources for model in row})
-    for order, other in zip(permutations(models), found, strict=True):
-        name = dict(zip(models, order, strict=True))
-        for row in range(len(part.y)):
-            wanted = {name[model] for model in part.sources[row]}
-            source = next(
-                place
-                for place in range(len(part.y))
-                if set(part.sources[place]) == wanted and part.blocks[place] == part.blocks[row]
-            )
-            assert (other.x[row] == part.x[source]).all()
+def test_no_high_rho_is_called_chance():
+    """The sentence that stood here: "No better than chance …: mean ρ +0.81, p = 0.992"."""
+    for seed in range(20):
+        check = ask("task", Planted(5, tasks=7, own=0.9), seed, DRAWN)
+        assert check.rho > 0.5 and check.better and "no better than chance" not in check.sentence()
 
 
-def test_a_planted_relation_is_found_and_the_regret_falls():
-    better = []
-    for seed in range(8):
-        part = problem(observed(seed, effect=0.1, sources=6, size=1, noise=0.01), ONE_FEATURE)
-        found = [skill(part, grouping, "rank", permutations=40) for grouping in GROUPINGS]
-        better.append(all(item.better for item in found))
-        assert found[1].regret <= found[1].random_regret
-    assert np.mean(better) >= 0.7
-
-
-def test_nothing_planted_is_no_better_than_chance():
-    """200 simulations; with a source effect, results of one model are no independent draws."""
-    simulations = 200
-    for grouping in GROUPINGS:
-        wrong = sum(
-            skill(
-                problem(observed(seed, source_effect=0.1, tasks=2, targets=1, size=1), ONE_FEATURE),
-                grouping,
-                "rank",
-            ).better
-            for seed in range(simulations)
-        )
-        # Up to the 99.9th percentile of what a test at exactly its level would do.
-        assert wrong <= binom.ppf(0.999, simulations, LEVEL)
-
-
-def test_three_models_can_never_show_a_skill_and_it_says_so():
-    found = skill(problem(observed(0, effect=1.0, sources=3, size=1)), "task", "rank")
-    assert found.permutations == 6
-    assert not found.better
-    assert "cannot be told" in found.sentence() and "only 6 ways" in found.sentence()
-
-
-def test_the_interval_covers_what_it_is_said_to():
-    draw = np.random.default_rng(0)
-    covered = []
-    for _ in range(400):
-        gains = draw.normal(size=21)
-        half = interval_half_width(np.zeros(20), gains[:20])
-        covered.append(abs(gains[20]) <= half)
-    assert np.mean(covered) == pytest.approx(19 / 21, abs=0.045)
-    assert math.isnan(interval_half_width(np.array([math.nan]), np.array([0.0])))
-
-
-def test_the_forecast_predicts_orders_and_says_what_it_is_worth():
-    table = observed(1, effect=0.1, sources=5, size=1, noise=0.001)
-    found = forecast(table, ("agreement", "cka"), permutations=120)
-    assert found.better and "better than chance for a new source" in found.sentence()
-    new = found.predict(table)
-    assert spearmanr(new["order"], new["agreement"])[0] > 0.5
-    assert (new["high"] - new["low"]).to_numpy() == pytest.approx(2 * found.half_width)
-    assert best_heuristic(table)[0] == "agreement"
-    lone = forecast(table[table["sources"] == "m0"], ("agreement",))
-    assert "Nothing can be said" in lone.sentence() and not lone.better
-
-
-def test_equal_gains_and_missing_features_give_a_sentence():
-    table = observed(1).assign(gain=0.5)
-    assert "Nothing can be said" in forecast(table).sentence()
-    bare = observed(1).assign(
-        agreement=np.nan, cka=np.nan, source_size=np.nan, empty_entropy=np.nan
+def test_sentences_say_what_was_tested():
+    check = source_check(known(DESIGNS["agreement explains everything, 5 × 7"], 0))
+    assert check.testable and check.ways == check.looked_at == 120 and check.exact
+    assert (check.n, check.blocks, check.sets, check.models) == (35, 7, 5, 5)
+    assert check.told_before() == (
+        "Told before the outcome, for a new source set: if neighbour agreement explained half of"
+        " the differences between source models on a target (R² = 0.5), this design (5 source sets"
+        " of 5 models, 1 target, 7 tasks; 120 valid permutations) would show it with a power of"
+        f" {check.power:.0%}."
     )
-    found = forecast(bare)
-    assert found.names == () and not found.better
+    assert check.outcome() == (
+        "For a new source set the order by neighbour agreement is better than chance: mean ρ"
+        f" {check.rho:+.2f} within target and task, one-sided p = {check.p:.3f} (source labels"
+        " exchanged in all tasks and targets at once, 120 valid permutations, all looked at;"
+        " n = 35 gains in 7 blocks)."
+    )
+    assert check.sentence() == f"{check.told_before()} {check.outcome()}"
+    drawn = past_check(known(Planted(own=0.9), 0)).outcome()
+    assert "source labels exchanged in each task on its own, more than a million valid" in drawn
+    assert "1,999 drawn" in drawn
+    missed = next(
+        check for check in (ask("source", Planted(), seed) for seed in range(9)) if not check.better
+    )
+    assert "is not shown to be better than chance: mean ρ" in missed.outcome()
+    assert f"With a power of {missed.power:.0%} this is no evidence" in missed.outcome()
 
 
-def test_the_figure_has_the_skill_in_its_title_and_is_none_without_predictions():
-    table = observed(0, effect=0.1)
-    item = forecasts(table, permutations=24)[0]
-    assert item.about == "Soft prompts, sets of several sources, features known before tuning"
+def test_three_models_can_never_show_an_order_and_it_says_so():
+    check = ask("source", Planted(3, agreement=1.0), 0)
+    assert (check.rho, check.ways, check.power) == (pytest.approx(1.0), 6, 0.0)
+    assert not check.better and math.isnan(check.p)
+    assert (
+        "cannot be tested: there are only 6 valid permutations, and p ≤ 0.05 takes 20 (mean ρ +1.00"
+        in check.outcome()
+    )
+    # Three tasks are enough for the past mean: 6 · 6 ways beside the one that relabels all alike.
+    assert ask("task", Planted(3, tasks=3, own=1.0), 0).ways == 36
+
+
+def test_ten_sources_of_which_three_are_targets():
+    check = ask("source", DESIGNS["sources of their own worth, 3 of 10 are targets"], 0)
+    assert check.ways == check.looked_at == 5040 and check.exact and check.power > 0.8
+    assert check.n == 9 * 3 * 3
+
+
+def test_what_cannot_be_ordered_says_why():
+    table = observed(Planted(), 0)
+    flat = forecast(table.assign(gain=0.5))
+    assert [check.sentence() for check in flat.checks] == [
+        f"For {asked.about} nothing can be said: {asked.nothing}."
+        for asked in (QUESTIONS["source"], QUESTIONS["task"])
+    ]
+    bare = pooled(table.drop(columns=PRESPECIFIED))
+    assert "nothing can be said" in source_check(bare).sentence()
+    lone = pooled(table[table["sources"] == "m0"])
+    assert lone.empty
+    for check in CHECKS.values():
+        assert "nothing can be said" in check(lone).sentence()
+    one = pooled(table[table["task"] == "task0"])
+    assert source_check(one).testable and "nothing can be said" in past_check(one).sentence()
+
+
+def test_numbers_of_ways_beyond_all_measure_are_told_in_words():
+    check = ask("task", Planted(9, tasks=9), 0, 20)
+    assert check.ways == MOST_WAYS and "more than a million" in check.sentence()
+    assert json.loads(json.dumps(asdict(check)))["ways"] == MOST_WAYS
+
+
+def test_gains_are_relative_to_their_block_and_averaged_over_sweeps():
+    table = observed(Planted(3, targets=2, tasks=2), 0).assign(sweep="one")
+    other = table.assign(sweep="two", gain=2 * table["gain"] + 7, source_ids=table["source_ids"])
+    both = pooled(pd.concat([table, other]))
+    alone = pooled(table)
+    assert both["gain"].to_numpy() == pytest.approx(1.5 * alone["gain"].to_numpy())
+    assert alone.groupby(["target_id", "task"])["gain"].mean().to_numpy() == pytest.approx(0)
+    pairs = observed(Planted(3, size=2), 0)
+    turned = pairs.assign(source_ids=[text[3:] + "+" + text[:2] for text in pairs["source_ids"]])
+    pd.testing.assert_frame_equal(pooled(pairs), pooled(turned))
+
+
+@pytest.mark.parametrize(("new", "kept"), [("task", "target_id"), ("target", "task")])
+def test_past_means_leave_out_what_is_asked_about(new, kept):
+    design = Planted(4, targets=3, tasks=3, missing=0.4)
+    table = pooled(observed(design, 1))
+    asked = observed(Planted(5, targets=4, tasks=4), 0)
+    left_out = "task" if new == "task" else "target_id"
+    for row, value in zip(asked.to_dict("records"), past_means(table, asked, new), strict=True):
+        part = table[
+            (table["source_ids"] == row["source_ids"])
+            & (table[kept] == row[kept])
+            & (table[left_out] != row[left_out])
+        ]
+        assert value == pytest.approx(part["gain"].mean(), nan_ok=True)
+
+
+def test_other_features_are_described_and_never_judged():
+    table = pooled(observed(Planted(agreement=0.9), 0))
+    rows = described(table).set_index("name")
+    assert {"past", "random", "agreement", "cka", "source_score"} <= set(rows.index)
+    # The same for all source sets of a block, or not known at all.
+    assert "empty_entropy" not in rows.index and "similarity" not in rows.index
+    assert rows.loc["agreement", "rho"] == pytest.approx(source_check(table).rho)
+    assert rows.loc["past", "rho"] == pytest.approx(past_check(table).rho)
+    assert rows.loc["agreement", "regret"] < rows.loc["random", "regret"]
+    assert rows.loc["cka", "title"] == FEATURES["cka"].title
+    assert not {"p", "better"} & set(rows.columns)
+
+
+def test_the_figure_has_a_panel_a_question_and_is_none_without_an_order():
+    table = observed(Planted(size=2, targets=2, tasks=2, agreement=0.5), 0)
+    (item,) = forecasts(table)
+    assert item.about == "Soft prompts, sets of several sources"
     image = forecast_figure(item, "png")
     assert image is not None and image.startswith(b"\x89PNG")
+    (flat,) = forecasts(table.assign(gain=0.0))
+    assert forecast_figure(flat) is None
     assert forecasts(table[table["sources"] == "m0+m1"]) == []
+    two = pd.concat([table, table.assign(method="soft_2")])
+    assert np.array_equal(
+        [one.about.split(",")[0] for one in forecasts(two)],
+        ["Soft prompts (soft)", "Soft prompts (soft_2)"],
+    )
