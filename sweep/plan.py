@@ -142,15 +142,14 @@ def plan_of(resolved: ResolvedSpec) -> Plan:
     """Every cell of a spec whose names are looked up.
 
     Raises:
-        InputError: too many cells, or methods that cut texts differently.
+        InputError: too many cells.
     """
     spec = resolved.spec
     most = _upper_bound(resolved)
     if most > MOST_CELLS:
         raise InputError(f"the spec stands for up to {most} cells; allowed: {MOST_CELLS} at most")
-    _same_cut(spec)
     packs: list[Pack] = []
-    referred: set[tuple[str, str]] = set()
+    referred: set[tuple[str, str, int | None]] = set()
     for method in spec.methods.values():
         planner = PLANNERS[family_of(method.name)]
         for variants, task in product(planner.groups(method.variants), resolved.tasks):
@@ -158,24 +157,13 @@ def plan_of(resolved: ResolvedSpec) -> Plan:
     return Plan(resolved, tuple(packs))
 
 
-def _same_cut(spec: SweepSpec) -> None:
-    """All methods must cut texts alike, as they share the rows without prompt."""
-    cuts = {method.name: method.variants[0].text_tokens for method in spec.methods.values()}
-    first, cut = next(iter(cuts.items()))
-    for name, other in cuts.items():
-        if other != cut:
-            raise InputError(
-                f"methods.{name}.text_tokens: found {other}, but {cut} under {first};"
-                " allowed: the same for all methods, as they share the rows without prompt"
-            )
-
-
 def _upper_bound(resolved: ResolvedSpec) -> int:
     tuned = sum(
         PLANNERS[family_of(method.name)].most_cells(resolved, method)
         for method in resolved.spec.methods.values()
     )
-    references = len(REFERENCES) * (len(resolved.sources) + len(resolved.targets))
+    cuts = {method.variants[0].text_tokens for method in resolved.spec.methods.values()}
+    references = len(cuts) * len(REFERENCES) * (len(resolved.sources) + len(resolved.targets))
     return len(resolved.tasks) * (tuned + references)
 
 

@@ -22,15 +22,15 @@ class Planner(ABC):
         method: the method.
         variants: combinations of its settings that this planner plans for.
         task: the task.
-        referred: (model, task) whose reference cells some pack already holds; shared by all
-            planners of a plan.
+        referred: (model, task, cut of texts) whose reference cells some pack already holds;
+            shared by all planners of a plan.
     """
 
     resolved: ResolvedSpec
     method: MethodSpec
     variants: tuple[Any, ...]
     task: TaskRef
-    referred: set[tuple[str, str]]
+    referred: set[tuple[str, str, int | None]]
 
     @classmethod
     @abstractmethod
@@ -53,9 +53,10 @@ class Planner(ABC):
 
     def reference_cells(self, model: str) -> Iterator[Cell]:
         """The model's rows without prompt, unless another pack has them already."""
-        if (model, self.task.name) in self.referred:
+        place = (model, self.task.name, self.variants[0].text_tokens)
+        if place in self.referred:
             return
-        self.referred.add((model, self.task.name))
+        self.referred.add(place)
         for row in REFERENCES:
             yield Cell(
                 kind="reference",

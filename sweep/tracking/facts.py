@@ -14,9 +14,29 @@ from sweep.plan import DIRECT_ROWS
 from sweep.search.plan import AnyPlan, SearchPlan
 from sweep.tracking.names import chart_names
 from sweep.tracking.schema import varied_settings
+from trainables.cells import content_hash
+from trainables.settings import ALIGNMENT
+from trainables.settings.hard import WORDS
 
-Place = tuple[str, str, str]
-"""Method (or reference row), target and task."""
+Place = tuple[str, str, str, str]
+"""Method (or reference row), target, task, and what else a level must share with a result."""
+
+
+def direct_place(cell: Mapping[str, Any], settings: Mapping[str, Any]) -> Place:
+    """Where row Direct of a result is found: tuned with the same settings.
+
+    Args:
+        cell: the result's, or an independent tuning's.
+        settings: of the tuning that the result was carried from; of a tuning its own.
+    """
+    apart = {*ALIGNMENT, *WORDS}  # what an independent tuning over all words does not read
+    shared = {name: value for name, value in settings.items() if name not in apart}
+    return (cell["method"], cell["target"], cell["task"], content_hash(shared))
+
+
+def reference_place(row: str, cell: Mapping[str, Any]) -> Place:
+    """Where a reference row of a result is found: with texts cut alike."""
+    return (row, cell["target"], cell["task"], str(cell["settings"].get("text_tokens")))
 
 
 @dataclass(frozen=True)
@@ -72,7 +92,8 @@ def facts_of_plan(plan: AnyPlan, spec_hash: str | None = None) -> Facts:
     meta = {"spec": plan.resolved.to_json(), "spec_hash": spec_hash or plan.hash}
     direct: dict[Place, set[str]] = {}
     for cell in plan.direct:
-        direct.setdefault((cell.method, cell.target, cell.task), set()).add(cell.id)
+        found = cell.to_json()
+        direct.setdefault(direct_place(found, found["settings"]), set()).add(cell.id)
     sources = [len(cell.sources) for cell in plan.cells if cell.kind == "transfer"]
     if isinstance(plan, SearchPlan):  # its cells are not known yet
         sources = [len(pair) for pair in plan.resolved.pairs]
@@ -101,10 +122,9 @@ def facts_of_folder(folder: Path, records: Iterable[Record]) -> Facts:
         if cell["kind"] == "transfer":
             sources.append(len(cell["sources"]))
         elif cell["kind"] == "source" and cell["row"] in DIRECT_ROWS and cell["target"] in targets:
-            place = (cell["method"], cell["target"], cell["task"])
-            direct.setdefault(place, set()).add(record["id"])
+            direct.setdefault(direct_place(cell, cell["settings"]), set()).add(record["id"])
     most: Counter[str] = Counter()
-    for (method, _, _), ids in direct.items():
+    for (method, *_), ids in direct.items():
         most[method] = max(most[method], len(ids), len(meta["spec"]["seeds"]))
     whole = {place: ids for place, ids in direct.items() if len(ids) == most[place[0]]}
     spec_file = folder / SPEC_FILE

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from sweep.ledger import Record
-from sweep.tracking.facts import Dataset, Facts, Place
+from sweep.tracking.facts import Dataset, Facts, Place, direct_place, reference_place
 from sweep.tracking.schema import (
     COMMIT,
     Tuned,
@@ -156,12 +156,12 @@ class View:
         """Take a record."""
         cell = record["cell"]
         if cell["kind"] == "reference":
-            self._empty[cell["row"], cell["target"], cell["task"]] = record["result"]["score"]
+            self._empty[reference_place(cell["row"], cell)] = record["result"]["score"]
         elif cell["kind"] == "transfer":
             self._open[record["id"]] = record
         else:
             self._tuned[record["id"]] = Tuned.of(record)
-            place = (cell["method"], cell["target"], cell["task"])
+            place = direct_place(cell, cell["settings"])
             if record["id"] in self.facts.direct.get(place, ()):
                 self._direct.setdefault(place, {})[record["id"]] = record["result"]["score"]
             self._add_curve(record)
@@ -211,7 +211,7 @@ class View:
 
     def _complete(self, record: Record) -> bool:
         """Whether nothing can be added to its run any more."""
-        planned = self.facts.direct.get(_place(record))
+        planned = self.facts.direct.get(self._place(record))
         direct = planned is None or self._level(record) is not None
         return direct and self._without_prompt(record) is not None
 
@@ -220,15 +220,20 @@ class View:
         cell = record["cell"]
         templated = family_of(cell["method"]) == "hard" and cell["settings"].get("template")
         row = "manual" if templated else "empty"
-        return self._empty.get((row, cell["target"], cell["task"]))
+        return self._empty.get(reference_place(row, cell))
 
     def _level(self, record: Record) -> float | None:
         """Row Direct of its place, once every planned tuning is there: it would still move."""
-        place = _place(record)
+        place = self._place(record)
         planned, scores = self.facts.direct.get(place), self._direct.get(place, {})
         if not planned or planned - scores.keys():
             return None
         return sum(scores[name] for name in sorted(scores)) / len(scores)
+
+    def _place(self, record: Record) -> Place:
+        tuned = self._inputs(record)
+        own: Mapping[str, Any] = record["cell"]["settings"]
+        return direct_place(record["cell"], tuned[0].settings if tuned else own)
 
     def _join(self, record: Record) -> Group:
         group = self._grouping(record, self._inputs(record))
@@ -304,11 +309,6 @@ def sweep_run(facts: Facts, began: int, versions: Mapping[str, Any]) -> RunData:
         ended=began,
         tags={name: text for name, text in tags.items() if text},
     )
-
-
-def _place(record: Record) -> Place:
-    cell = record["cell"]
-    return (cell["method"], cell["target"], cell["task"])
 
 
 def milliseconds(moment: str) -> int:
