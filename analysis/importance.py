@@ -113,8 +113,8 @@ def against_noise(
     means = points.means()
     if len(means) < LEAST_POINTS or len(np.unique(means)) < 2:
         return empty
-    top = _top(means[None])
-    raw = {name: float(_divergence(top, points.codes[name])[0]) for name in names}
+    top = top_tenth(means[None])
+    raw = {name: float(divergence(top, points.codes[name])[0]) for name in names}
     total = sum(raw.values()) or 1.0
     generator = np.random.default_rng(seed)
     lines = []
@@ -195,8 +195,12 @@ def _ratio(totals: Numbers, counts: Numbers) -> Numbers:
     return means
 
 
-def _top(means: Numbers) -> npt.NDArray[np.bool_]:
-    """Which points are among the best tenth of each line (ties with the last one are in)."""
+def top_tenth(means: Numbers) -> npt.NDArray[np.bool_]:
+    """Which points are among the best tenth of each line (ties with the last one are in).
+
+    Args:
+        means: higher is better, NaN for a point without a value, [lines, points].
+    """
     known = np.isfinite(means)
     size = np.ceil(_TOP * known.sum(axis=1)).astype(np.int64)
     rising = np.sort(np.where(known, -means, np.inf), axis=1)
@@ -204,8 +208,13 @@ def _top(means: Numbers) -> npt.NDArray[np.bool_]:
     return known & (-means <= cut)
 
 
-def _divergence(top: npt.NDArray[np.bool_], codes: Codes) -> Numbers:
-    """Pearson's divergence of a setting's values in the top from those in all points, [lines]."""
+def divergence(top: npt.NDArray[np.bool_], codes: Codes) -> Numbers:
+    """Pearson's divergence of a setting's values in the top from those in all points, [lines].
+
+    Args:
+        top: which points are in the top, [lines, points].
+        codes: number of the setting's value at every point, [points].
+    """
     values = int(codes.max()) + 1
     each = np.zeros((len(codes), values))
     each[np.arange(len(codes)), codes] = 1.0
@@ -248,7 +257,7 @@ def _permuted(
             means[draw, members] = _ratio(
                 left[place, :, each].sum(axis=0), counts[place, :, each].sum(axis=0)
             )
-    return _divergence(_top(means), points.codes[name])
+    return divergence(top_tenth(means), points.codes[name])
 
 
 def _without(totals: Numbers, counts: Numbers) -> tuple[Numbers, Numbers]:

@@ -70,6 +70,20 @@ def test_shares_by_counting() -> None:
     assert found.to_dict() == pytest.approx({"s": s / (s + k), "k": k / (s + k)})
 
 
+def test_importance_finds_the_planted_setting() -> None:
+    # Only s matters; k and the source set are noise.
+    rng = np.random.default_rng(2)
+    lines = list(itertools.product(range(6), (1, 2, 3, 4), (1, 2, 3, 4), ("t0", "t1")))
+    table = pd.DataFrame(lines, columns=["pair", "s", "k", "task"])
+    table["sources"] = table["pair"].map("m{}".format)
+    level = np.where(table["task"] == "t0", 0.0, 5.0)
+    table["validation_score"] = level + table["s"] + 0.1 * rng.normal(size=len(table))
+    found = importance(table.assign(target="g"))
+    assert found["setting"].iloc[0] == "s"
+    assert found["importance"].iloc[0] > 0.6
+    assert found["importance"].sum() == pytest.approx(1.0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "design",
