@@ -114,7 +114,7 @@ def critical_difference_diagram(new: New, found: Ranking) -> "Figure":
 
     Args:
         new: maker of a figure.
-        found: of :func:`analysis.ranks.ranking`, with ranks.
+        found: of :func:`analysis.ranks.ranking`, with ranks and a test.
     """
     ranks = found.ranks
     count = len(ranks)

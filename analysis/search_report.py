@@ -11,6 +11,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.figures import drawing, encoded
+from analysis.importance import beyond_noise
+from analysis.importance_report import noise_sentence
 
 SUMMARY = "points.json"
 _SHOWN = 10
@@ -163,17 +165,50 @@ def _importance(found: Mapping[str, Any]) -> Markup:
     shares = found["importance"].get(name, {})
     if not shares:
         return Markup("<p>Too few points, or all alike: nothing can be said of what decided.</p>")
-    body = [[key, f"{100 * value:.0f} %"] for key, value in _sorted(shares)]
-    table = _html_table("How much each parameter decided (PED-ANOVA)", ["Parameter", "Share"], body)
-    return table + Markup(
-        "<p>The points were chosen by the search and not drawn evenly: these shares describe what"
-        " told its better points from the others, not the landscape. A parameter of one method"
-        " counts only among that method's points.</p>"
-    )
+    noise = found.get("importance_of_noise", {}).get(name, {})
+    table = importance_frame(shares, noise)
+    head = ["Parameter", "Share", "By noise alone", "Noise stays below", "More than noise"]
+    body = [
+        [
+            line["setting"],
+            *(_percent(line[column]) for column in ("importance", "noise", "bound")),
+            "–" if math.isnan(line["bound"]) else ("yes" if more else "no"),
+        ]
+        for line, more in zip(table.to_dict("records"), beyond_noise(table), strict=True)
+    ]
+    names = {text: text for text in table["setting"]}
+    told = noise_sentence(table, names) if noise else "It was not compared with noise."
+    shown = _html_table("How much each parameter decided (PED-ANOVA)", head, body)
+    return shown + Markup(
+        "<p>{}</p>\n<p>The points were chosen by the search and not drawn evenly: these shares"
+        " describe what told its better points from the others, not the landscape. A parameter of"
+        " one method counts only among that method's points. Noise: the same points with their"
+        " values exchanged.</p>"
+    ).format(told)
 
 
-def _sorted(shares: Mapping[str, float]) -> list[tuple[str, float]]:
-    return sorted(shares.items(), key=lambda item: -item[1])
+def importance_frame(
+    shares: Mapping[str, float], noise: Mapping[str, Mapping[str, float | None]]
+) -> pd.DataFrame:
+    """Columns setting, importance (descending), noise and bound; NaN where noise is not known.
+
+    Args:
+        shares: importance by parameter.
+        noise: by parameter ``mean`` and ``bound``, as :mod:`sweep.search.importance` gives them.
+    """
+    lines = [
+        (key, share, *(_number(noise.get(key, {}).get(what)) for what in ("mean", "bound")))
+        for key, share in sorted(shares.items(), key=lambda item: -item[1])
+    ]
+    return pd.DataFrame(lines, columns=["setting", "importance", "noise", "bound"])
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _percent(share: float) -> str:
+    return "–" if math.isnan(share) else f"{100 * share:.0f} %"
 
 
 def _html_table(title: str, head: Sequence[str], body: Sequence[Sequence[Any]]) -> Markup:

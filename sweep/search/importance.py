@@ -1,39 +1,37 @@
-"""Which parameters decide: Optuna's importance evaluators over the points of a study.
+"""Which parameters decide, over the points of a study, and what of it pure noise would give.
 
 The points were chosen by a search, not drawn evenly: such numbers describe the search rather than
 the landscape, and a report must say so.
 """
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import optuna
-from optuna.importance import (
-    BaseImportanceEvaluator,
-    FanovaImportanceEvaluator,
-    PedAnovaImportanceEvaluator,
-    get_param_importances,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from analysis.importance import divergence, noise_bounds, top_tenth
 from sweep.search.distributions import distribution_of
 from sweep.search.records import Outcome
 from sweep.search.space import Space
 from trainables.errors import InputError
 
+Codes = npt.NDArray[np.int64]
+Top = npt.NDArray[np.bool_]
+
 LEAST_POINTS = 4
+_BINS = 5
+PERMUTATIONS = 200
+"""Draws per parameter; more where there are more than ten parameters."""
 
 
-def _ped_anova() -> BaseImportanceEvaluator:
-    return PedAnovaImportanceEvaluator()
-
-
-def _fanova() -> BaseImportanceEvaluator:
-    return FanovaImportanceEvaluator(seed=0)
-
-
-EVALUATORS = {"ped_anova": _ped_anova, "fanova": _fanova}
+EVALUATORS = ("ped_anova", "fanova")
 
 
 def importance(
@@ -50,7 +48,8 @@ def importance(
         space: the study's.
         objectives: name to direction.
         evaluator: ``ped_anova`` (Watanabe et al. 2023: what tells the best tenth from the rest;
-            knows conditional parameters) or ``fanova`` (Hutter et al. 2014: shares of the variance;
+            knows conditional parameters; as :mod:`analysis.importance`, numbers in five bins of as
+            many points) or ``fanova`` (Hutter et al. 2014: shares of the variance;
             only parameters that every point has, and slow with dozens of choices: 100 points with
             45 pairs took 100 s).
         method: only points of this method.
@@ -64,31 +63,144 @@ def importance(
     """
     if evaluator not in EVALUATORS:
         raise InputError(f"importance: found {evaluator!r}; allowed: {', '.join(EVALUATORS)}")
-    complete = [
-        item
-        for item in outcomes
-        if item.state == "complete" and method in (None, item.point.method)
-    ]
+    complete = _complete(outcomes, method)
     return {
         name: _importance(complete, space, name, direction, evaluator)
         for name, direction in objectives.items()
     }
 
 
+def noise(
+    outcomes: Iterable[Outcome],
+    space: Space,
+    objectives: Mapping[str, str],
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """What PED-ANOVA gives a parameter that does not matter: values are exchanged among points.
+
+    They are exchanged among the points that have the parameter, so that what the choice of a method
+    decides stays where it is. It leaves out that a search looks where it found something: of pure
+    noise, too, its first finds attract further points.
+
+    Args:
+        outcomes: of a study; complete ones count.
+        space: the study's.
+        objectives: name to direction.
+        permutations: draws per parameter.
+        seed: of the random numbers.
+
+    Returns:
+        By objective and parameter of :func:`importance`: ``mean`` of the draws and ``bound``, which
+        noise exceeds in any parameter with a probability of 5 %, on the scale of the importance.
+    """
+    complete = _complete(outcomes, None)
+    return {
+        name: _noise(complete, space, name, direction, permutations, seed)
+        for name, direction in objectives.items()
+    }
+
+
+def _complete(outcomes: Iterable[Outcome], method: str | None) -> list[Outcome]:
+    return [
+        item
+        for item in outcomes
+        if item.state == "complete" and method in (None, item.point.method)
+    ]
+
+
 def _importance(
     complete: list[Outcome], space: Space, objective: str, direction: str, evaluator: str
 ) -> dict[str, float]:
+    trials = _trials(complete, space, objective)
+    if not trials:
+        return {}
+    if evaluator == "ped_anova":
+        raw = _divergences(_regimes(trials, space, direction))
+        total = sum(raw.values())
+        even = 1 / max(len(raw), 1)
+        found = {name: value / total if total else even for name, value in raw.items()}
+    else:
+        study = optuna.create_study(direction=StudyDirection[direction.upper()])
+        study.add_trials(trials)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            told = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+        found = {name: float(value) for name, value in told.items()}
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _noise(
+    complete: list[Outcome],
+    space: Space,
+    objective: str,
+    direction: str,
+    permutations: int,
+    seed: int,
+) -> dict[str, dict[str, float]]:
+    trials = _trials(complete, space, objective)
+    regimes = list(_regimes(trials, space, direction)) if trials else []
+    total = sum(_divergences(regimes).values())
+    generator, draws = np.random.default_rng(seed), max(permutations, 20 * len(regimes))
+    found = {}
+    for name, codes, top, factor in regimes:
+        moved = generator.permuted(np.tile(top, (draws, 1)), axis=1)
+        drawn = factor * divergence(moved, codes) / (total or 1.0)
+        mean, bound = noise_bounds(drawn, len(regimes))
+        found[name] = {"mean": mean, "bound": bound}
+    return found
+
+
+def _divergences(regimes: Iterable[tuple[str, Codes, Top, float]]) -> dict[str, float]:
+    return {
+        name: float(factor * divergence(top[None], codes)[0])
+        for name, codes, top, factor in regimes
+    }
+
+
+def _regimes(
+    trials: list[FrozenTrial], space: Space, direction: str
+) -> Iterator[tuple[str, Codes, Top, float]]:
+    """By parameter that varies: its values' numbers, which points are in the top, and a factor.
+
+    Only the points that have the parameter count; the factor α² / β weighs them by their shares α
+    of the top and β of all points (Watanabe et al. 2026).
+    """
+    sign = 1.0 if StudyDirection[direction.upper()] == StudyDirection.MAXIMIZE else -1.0
+    top = top_tenth(sign * np.array([[trial.value for trial in trials]], dtype=np.float64))[0]
+    for name in space.parameters:
+        having = np.array([name in trial.params for trial in trials])
+        values = [trial.params[name] for trial in trials if name in trial.params]
+        if len(set(map(str, values))) < 2:
+            continue
+        codes = _codes(values, isinstance(_domain(trials, name), CategoricalDistribution))
+        alpha = float((top & having).sum() / top.sum())
+        yield name, codes, top[having], alpha**2 / float(having.mean())
+
+
+def _domain(trials: list[FrozenTrial], name: str) -> BaseDistribution:
+    """The distribution of a parameter that some trial has."""
+    return next(trial.distributions[name] for trial in trials if name in trial.params)
+
+
+def _codes(values: list[Any], categories: bool) -> Codes:
+    """Numbers of the values; of many numbers, those of bins that hold equally many points."""
+    keys = [str(value) if categories else value for value in values]
+    known, codes = np.unique(np.array(keys), return_inverse=True)
+    if categories or len(known) <= _BINS:
+        return codes.reshape(-1).astype(np.int64)
+    edges = np.quantile(np.array(values, dtype=np.float64), np.arange(1, _BINS) / _BINS)
+    return np.unique(np.searchsorted(edges, values), return_inverse=True)[1].astype(np.int64)
+
+
+def _trials(complete: list[Outcome], space: Space, objective: str) -> list[FrozenTrial]:
+    """The points as trials of one objective; none with too few or where nothing varies."""
     # Parameters that a point does not use (genes of other methods) would blur the picture.
     trials = [_trial(item, space, objective) for item in complete]
     used = {name: {str(trial.params.get(name)) for trial in trials} for name in space.parameters}
     if len(trials) < LEAST_POINTS or all(len(values) < 2 for values in used.values()):
-        return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        study = optuna.create_study(direction=StudyDirection[direction.upper()])
-        study.add_trials(trials)
-        found = get_param_importances(study, evaluator=EVALUATORS[evaluator]())
-    return {name: float(value) for name, value in found.items()}
+        return []
+    return trials
 
 
 def _trial(outcome: Outcome, space: Space, objective: str) -> FrozenTrial:

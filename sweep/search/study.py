@@ -300,6 +300,13 @@ class Study:
             method,
         )
 
+    def importance_of_noise(self) -> dict[str, dict[str, dict[str, float]]]:
+        """What :meth:`importance` gives parameters that do not matter."""
+        from sweep.search.importance import noise  # as above
+
+        objectives = {item.name: item.direction for item in self.settings.objectives}
+        return noise(self.outcomes(), self.space, objectives)
+
     def _recover(self) -> None:
         """Know what is there; take up what a killed driver left."""
         lost = []

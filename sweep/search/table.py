@@ -11,7 +11,6 @@ from sweep.files import replace_file
 from sweep.methods import LAMBDA
 from sweep.search.records import Outcome
 from sweep.search.study import Study
-from trainables.errors import InputError
 
 POINTS = "points.csv"
 SUMMARY = "points.json"
@@ -51,7 +50,8 @@ def summary(study: Study) -> dict[str, Any]:
         "parameters": names,
         "counts": dict(vars(study.counts())),
         "best": best,
-        "importance": _importance(study),
+        "importance": study.importance(),
+        "importance_of_noise": study.importance_of_noise(),
         "points": [
             {
                 "point": outcome.number,
@@ -115,10 +115,3 @@ def _csv(found: Mapping[str, Any]) -> str:
             }
         )
     return text.getvalue()
-
-
-def _importance(study: Study) -> dict[str, dict[str, float]]:
-    try:
-        return study.importance()
-    except InputError:  # too few points, or all alike
-        return {}

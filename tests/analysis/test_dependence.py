@@ -1,7 +1,6 @@
 """Ranks, best of n, stability, importance, and the section of the report made of them all."""
 
 import itertools
-import math
 import re
 import time
 from pathlib import Path
@@ -20,51 +19,20 @@ from analysis.dependence_figures import (
 from analysis.dependence_report import dependence_section
 from analysis.figures import drawing, encoded
 from analysis.importance import importance
-from analysis.ranks import critical_difference, ranking
+from analysis.ranks import ranking
 from analysis.results import load
 from analysis.selection import at_choices, choose
 from analysis.stability import NUMBERS, chosen_rows, leave_one_out, soft_numbers
 from analysis.variance import variance_shares
 from tests.analysis.builder import Design, Hard, build
 from tests.analysis.planted import ledger
+from tests.analysis.test_ranks import blocks
 from tests.pace import slowness
 
 
 @pytest.fixture(scope="module")
 def sweep() -> pd.DataFrame:
     return ledger(5, 4, 2, 3, np.random.default_rng(0))
-
-
-def blocks(rows: dict[str, float], count: int, noise: float) -> pd.DataFrame:
-    rng = np.random.default_rng(1)
-    lines = [
-        {"row": row, "task": str(task), "score": level + noise * rng.normal() + task}
-        for task in range(count)
-        for row, level in rows.items()
-    ]
-    return pd.DataFrame(lines)
-
-
-def test_critical_difference_of_demsar() -> None:
-    # Demšar (2006), table 5: q(0.05) is 2.343 for two, 2.569 for four classifiers over √2 already.
-    assert critical_difference(4, 14) == pytest.approx(2.569 * math.sqrt(20 / 84), rel=1e-3)
-
-
-def test_friedman_as_scipy() -> None:
-    from scipy.stats import friedmanchisquare
-
-    table = blocks({"a": 0.0, "b": 0.5, "c": 0.6, "d": 0.6}, 9, 0.5)
-    wide = table.pivot_table(index="task", columns="row", values="score")
-    found = ranking(table, "row", ["task"])
-    assert found.p == pytest.approx(friedmanchisquare(*wide.to_numpy().T).pvalue)
-    assert found.blocks == 9
-
-
-def test_ranks_need_blocks_and_rows() -> None:
-    assert "too few" in ranking(blocks({"a": 0, "b": 1, "c": 2}, 4, 0.1), "row", ["task"]).note
-    assert "three rows" in ranking(blocks({"a": 0, "b": 1}, 9, 0.1), "row", ["task"]).note
-    equal = ranking(blocks({"a": 0, "b": 0, "c": 0}, 9, 0.0), "row", ["task"])
-    assert (list(equal.ranks), math.isnan(equal.p)) == ([2.0, 2.0, 2.0], True)
 
 
 def test_best_of_n_as_all_subsets() -> None:
@@ -110,20 +78,6 @@ def test_leaving_out_the_only_task_leaves_nothing(sweep: pd.DataFrame) -> None:
     found = leave_one_out(sweep[sweep["task"] == "t0"])
     assert found.loc[found["left_out"] == "task", "value"].isna().all()
     assert leave_one_out(sweep[:0]).empty
-
-
-def test_importance_finds_the_planted_setting() -> None:
-    # Only s matters; k and the source set are noise.
-    rng = np.random.default_rng(2)
-    lines = list(itertools.product(range(6), (1, 2, 3, 4), (1, 2, 3, 4), ("t0", "t1")))
-    table = pd.DataFrame(lines, columns=["pair", "s", "k", "task"])
-    table["sources"] = table["pair"].map("m{}".format)
-    level = np.where(table["task"] == "t0", 0.0, 5.0)
-    table["validation_score"] = level + table["s"] + 0.1 * rng.normal(size=len(table))
-    found = importance(table.assign(target="g"))
-    assert found["setting"].iloc[0] == "s"
-    assert found["importance"].iloc[0] > 0.6
-    assert found["importance"].sum() == pytest.approx(1.0)
 
 
 def test_importance_without_anything_to_tell(sweep: pd.DataFrame) -> None:

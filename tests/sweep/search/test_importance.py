@@ -1,9 +1,12 @@
 """Importance names the parameters that decide, also those of one method only."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from sweep.search.importance import importance, noise
 from sweep.search.point import Point
 from sweep.search.settings import Objective
 from sweep.testing.landscape import Landscape, simulate
@@ -75,3 +78,48 @@ def test_too_few_points_and_unknown_evaluators(tmp_path: Path) -> None:
         assert study.importance() == {"score": {}}
         with pytest.raises(InputError, match="importance: found 'x'; allowed: ped_anova, fanova"):
             study.importance("x")
+
+
+def test_noise_is_called_noise_and_what_decides_is_not(tmp_path: Path) -> None:
+    with open_study(tmp_path / "a", numeric(), sampler="random") as study:
+        simulate(study, Landscape(rate), 60)
+        told, noise = study.importance()["score"], study.importance_of_noise()["score"]
+    assert set(noise) == set(told)
+    assert told["soft.learning_rate"] > noise["soft.learning_rate"]["bound"]
+    assert told["soft.lambda"] <= noise["soft.lambda"]["bound"]
+
+
+def test_a_method_that_decides_lends_no_importance_to_its_settings(tmp_path: Path) -> None:
+    """Values are exchanged among the points that have a parameter."""
+    rng = np.random.default_rng(0)
+
+    def score(point: Point) -> float:
+        return float(rng.normal()) + (9.0 if point.method == "soft" else 0.0)
+
+    with open_study(tmp_path, conditional(), sampler="random") as study:
+        simulate(study, Landscape(score), 60)
+        told, noise = study.importance()["score"], study.importance_of_noise()["score"]
+    for name in told:
+        if name.startswith("soft."):
+            assert told[name] <= noise[name]["bound"]
+
+
+@pytest.mark.slow
+def test_pure_noise_has_the_level_that_is_told(tmp_path: Path) -> None:
+    """Of 200 draws of values."""
+    space, rng = numeric(), np.random.default_rng(1)
+    with open_study(tmp_path, space, sampler="random") as study:
+        simulate(study, Landscape(rate), 24)
+        outcomes = study.outcomes()
+    wrong = 0
+    for number in range(200):
+        drawn = [replace(item, values={"score": float(rng.normal())}) for item in outcomes]
+        told = importance(drawn, space, {"score": "maximize"})["score"]
+        found = noise(drawn, space, {"score": "maximize"}, seed=number)["score"]
+        wrong += any(share > found[name]["bound"] for name, share in told.items())
+    assert wrong / 200 <= 0.05 + 0.03
+
+
+def test_too_few_points_have_no_noise(tmp_path: Path) -> None:
+    with open_study(tmp_path, numeric()) as study:
+        assert study.importance_of_noise() == {"score": {}}

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from analysis.search_report import best_so_far, load_points, points_frame, search_section
+from analysis.importance import beyond_noise
+from analysis.search_report import (
+    best_so_far,
+    importance_frame,
+    load_points,
+    points_frame,
+    search_section,
+)
 from sweep.search.table import write_points
 from sweep.search.tell import search_lines, search_status
 from tests.sweep.search.test_agenda import driver, expected_score, searched
@@ -75,4 +82,13 @@ def test_the_section_of_the_report(folder: Path, tmp_path: Path) -> None:
     assert section.count("<svg") == 0 and section.count("data:image/svg+xml;base64,") == 1
     assert "12 complete points, chosen by random" in section
     assert "PED-ANOVA" in section
+    assert "More than noise" in section and "not compared with noise" not in section
     assert str(search_section(tmp_path / "nothing")) == ""
+
+
+def test_importance_of_an_older_search_stands_without_noise() -> None:
+    table = importance_frame({"a": 0.2, "b": 0.8}, {})
+    assert list(table["setting"]) == ["b", "a"]
+    assert table["bound"].isna().all()
+    known = importance_frame({"a": 0.8, "b": 0.2}, {"a": {"mean": 0.3, "bound": 0.5}})
+    assert beyond_noise(known).tolist() == [True, False]
