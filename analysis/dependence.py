@@ -12,7 +12,7 @@ from analysis.effects import PAIRS, Pairs, effect_table
 from analysis.examples import Examples
 from analysis.families import HARD, SOFT, has, of_family
 from analysis.hard_rows import block_parts
-from analysis.importance import importance
+from analysis.importance import against_noise
 from analysis.power import Detectable, detectable_effects
 from analysis.ranks import Ranking, ranking
 from analysis.shapley import shapley_shares
@@ -51,7 +51,7 @@ class Dependence:
         ranking: of the kinds of prompt over tasks.
         stability: of :func:`analysis.stability.leave_one_out`.
         best: of :func:`analysis.best_of_n.best_of_n`.
-        importance: of :func:`analysis.importance.importance`.
+        importance: of :func:`analysis.importance.against_noise`.
     """
 
     family: str
@@ -123,7 +123,7 @@ def _of_part(
         ranking=_ranks(moved, question.row, found),
         stability=leave_one_out(frame, partial(NUMBERS[family], by=by)),
         best=best_of_n(candidates),
-        importance=importance(candidates),
+        importance=against_noise(candidates),
     )
 
 
@@ -142,4 +142,4 @@ def _spread(frame: pd.DataFrame, value: str, what: str, key: str, family: str) -
 def _ranks(moved: pd.DataFrame, row: str, found: Pairs) -> Ranking:
     mine = found.asked
     kept = (moved["row"] != row) | moved["cell"].isin(mine["cell"] if len(mine) else [])
-    return ranking(moved[kept], "row", ["task", "target"])
+    return ranking(moved[kept], "row", ["task"])

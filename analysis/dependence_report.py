@@ -19,16 +19,18 @@ from analysis.dependence_figures import (
     term_name,
     variance_bars,
 )
-from analysis.dependence_tables import effect_grid, importance_grid, stability_grid
+from analysis.dependence_tables import effect_grid, stability_grid
 from analysis.effects import ROPE
 from analysis.families import HARD, SOFT
 from analysis.figures import drawing, encoded
 from analysis.importance import LABEL
+from analysis.importance_report import noise_grid, noise_sentence
 from analysis.layout import Grid, points, span
 from analysis.power import Detectable, seeds_needed
 from analysis.ranks import Ranking
 from analysis.shapley import REST
 from analysis.statistics import LEVEL
+from analysis.tables import ROW_NAMES
 from analysis.variance import Shares
 from analysis.verdict import QUESTIONS, explanations, verdict_text
 
@@ -183,11 +185,14 @@ def _interaction(pairs: pd.DataFrame, name: str) -> list[Markup]:
 
 
 def _ranks(found: Ranking) -> list[Markup]:
-    title = _h3("Ranks over tasks and targets")
+    title = _h3("Ranks over tasks")
     if found.note:
-        return [title, _p(found.note)]
+        described = ", ".join(
+            f"{ROW_NAMES.get(str(row), str(row))} {rank:.1f}" for row, rank in found.ranks.items()
+        )
+        return [title, _p(f"Mean ranks: {described}." if described else ""), _p(found.note)]
     caption = (
-        f"Mean rank of each kind of prompt over {found.blocks} blocks (task × target), 1 is best; "
+        f"Mean rank of each kind of prompt over {found.blocks} tasks, 1 is best; "
         "bars join ranks that Nemenyi's test does not tell apart at 5 %. Ranks alone: sizes of "
         "differences do not enter."
     )
@@ -199,9 +204,9 @@ def _ranks(found: Ranking) -> list[Markup]:
 
 def _friedman(found: Ranking) -> str:
     if math.isnan(found.p):
-        return "All rows tie in every block."
+        return "All rows tie on every task."
     size = "< 0.001" if found.p < 0.001 else f"= {found.p:.3f}"
-    return f"Friedman's test over {found.blocks} blocks: p {size}."
+    return f"Friedman's test over {found.blocks} tasks: p {size}."
 
 
 def _stability(table: pd.DataFrame) -> list[Markup]:
@@ -241,7 +246,8 @@ def _importance(table: pd.DataFrame) -> list[Markup]:
     return [
         _h3("Importance of settings (PED-ANOVA)"),
         _p(LABEL, "quiet"),
-        _table(importance_grid(table)),
+        _p(noise_sentence(table)),
+        _table(noise_grid(table)),
     ]
 
 

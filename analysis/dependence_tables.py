@@ -9,6 +9,7 @@ from analysis.dependence import Dependence, Spread
 from analysis.dependence_figures import term_name
 from analysis.families import HARD, SOFT
 from analysis.formats import Table, file_name, plain_grid
+from analysis.importance_report import noise_grid
 from analysis.layout import DASH, Grid, points, span
 from analysis.statistics import LEVEL
 from analysis.tables import ROW_NAMES, sources_name
@@ -35,7 +36,7 @@ def dependence_tables(item: Dependence) -> Iterator[Table]:
             )
     if not item.ranking.ranks.empty:
         ranks = item.ranking.ranks.rename("rank").rename_axis("row").reset_index()
-        title = f"Mean ranks over {item.ranking.blocks} blocks of task and target, {kind}"
+        title = f"Mean ranks over {item.ranking.blocks} tasks, {kind}"
         lines = [(ROW_NAMES.get(str(row), str(row)), [f"{rank:.2f}"])
                  for row, rank in ranks.itertuples(index=False)]  # fmt: skip
         yield Table(f"{start}_ranks", title, plain_grid("Row", ["Mean rank"], lines), ranks)
@@ -47,7 +48,7 @@ def dependence_tables(item: Dependence) -> Iterator[Table]:
         yield Table(f"{start}_best_of_n", title, best_grid(item.best), item.best)
     if len(item.importance) > 1:
         title = f"Importance of settings (PED-ANOVA), {kind}"
-        yield Table(f"{start}_importance", title, importance_grid(item.importance), item.importance)
+        yield Table(f"{start}_importance", title, noise_grid(item.importance), item.importance)
 
 
 def effect_grid(table: pd.DataFrame, column: str) -> Grid:
@@ -132,19 +133,6 @@ def best_grid(table: pd.DataFrame) -> Grid:
         for n, *values in table[["n", "chosen", "oracle", "validation"]].itertuples(index=False)
     ]
     return plain_grid("n", heads, lines)
-
-
-def importance_grid(table: pd.DataFrame) -> Grid:
-    """Importance of every setting in percent.
-
-    Args:
-        table: of :func:`analysis.importance.importance`.
-    """
-    lines = [
-        (term_name(str(setting)), [_share(share), str(values)])
-        for setting, share, values in table.itertuples(index=False)
-    ]
-    return plain_grid("Setting", ("Importance", "Values"), lines)
 
 
 def _range(known: pd.DataFrame) -> str:
