@@ -151,4 +151,6 @@ def ledger(
             )
         )
     frame = pd.concat(parts, ignore_index=True)
-    return frame.assign(kind="transfer", family="soft", combination="", method="joint")
+    cells = [f"c{number}" for number in range(len(frame))]
+    return frame.assign(kind="transfer", family="soft", combination="", method="joint",
+                        settings="{}", metric="accuracy", cell=cells)  # fmt: skip

@@ -3,6 +3,7 @@
 import itertools
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis.best_of_n import best_of_n
+from analysis.dependence import dependence
 from analysis.dependence_figures import (
     best_of_n_curve,
     critical_difference_diagram,
@@ -19,10 +21,12 @@ from analysis.dependence_figures import (
 from analysis.dependence_report import dependence_section
 from analysis.figures import drawing, encoded
 from analysis.importance import importance
+from analysis.layout import points
 from analysis.ranks import ranking
-from analysis.results import load
+from analysis.report import render
+from analysis.results import load, read
 from analysis.selection import at_choices, choose
-from analysis.stability import NUMBERS, chosen_rows, leave_one_out, soft_numbers
+from analysis.stability import NUMBERS, leave_one_out, soft_numbers
 from analysis.variance import variance_shares
 from tests.analysis.builder import Design, Hard, build
 from tests.analysis.planted import ledger
@@ -48,15 +52,31 @@ def test_best_of_n_as_all_subsets() -> None:
     assert best_of_n(table[:0]).empty
 
 
-def test_the_weights_chosen_are_those_of_the_report(tmp_path: Path) -> None:
-    build(tmp_path, Design(targets=("elk", "fox")))
-    frame = load(tmp_path)
-    told = at_choices(frame, choose(frame))
-    assert sorted(chosen_rows(frame)["cell"]) == sorted(told["cell"])
+def test_headline_and_dependence_give_one_interval(full_folder: Path, full_report: str) -> None:
+    headline = full_report.split("<h2>What transfer depends on")[0]
+    section = full_report.split("<h2>What transfer depends on")[1]
+    sentence = re.compile(r"Ours − Baseline is [^:]*95 % interval \[[^]]*\][^:]*: [^.]*\.")
+    assert sentence.search(headline)[0] == sentence.search(section)[0]  # type: ignore[index]
+    del full_folder
+
+
+def test_the_choice_of_weights_reaches_every_part(full_folder: Path) -> None:
+    sweep = read(full_folder)
+    frame = sweep.frame.copy()
+    ours = (frame["row"] == "ours") & (frame["task"] == "mini/a")
+    frame.loc[ours & (frame["weight_label"] == "0.9"), "validation_score"] = 0.99
+    for by in ("pair", "task"):
+        wanted = at_choices(frame, choose(frame, by))
+        (item,) = dependence(frame, by)
+        assert sorted(item.pairs["cell"]) == sorted(wanted["cell"])
+        told = item.stability.set_index("number")["all"].to_dict()
+        assert told["Ours − Baseline"] == pytest.approx(item.pairs["difference"].mean())
+        text = render(replace(sweep, frame=frame), by)
+        assert text.count(f"is {points(item.pairs['difference'].mean(), signed=True)} points") == 2
 
 
 def test_leaving_one_out_is_a_plain_filter(sweep: pd.DataFrame) -> None:
-    found = leave_one_out(sweep).set_index(["number", "name"])
+    found = leave_one_out(sweep, soft_numbers).set_index(["number", "name"])
     without = sweep[~sweep["sources"].str.split("+").map(lambda names: "m2" in names)]
     told = soft_numbers(without)
     for number, value in told.items():
@@ -108,11 +128,11 @@ def test_the_section_says_what_was_planted(sweep: pd.DataFrame) -> None:
     text = str(dependence_section(sweep))
     assert 'id="dependence-soft"' in text
     plain = re.sub(r"<[^>]+>", " ", text)
-    effect = re.search(r"Ours − Baseline is ([+−][\d.]+) points over (\d+) pairs", plain)
+    effect = re.search(r"Ours − Baseline is ([+−][\d.]+) points over (\d+) cases", plain)
     assert effect is not None
     assert float(effect[1].replace("−", "-")) == pytest.approx(2.0, abs=0.5)
-    assert int(effect[2]) == 10 * 4 * 2 * 3
-    assert "it excludes 0" in plain
+    assert int(effect[2]) == 10 * 4 * 2
+    assert "joint tuning helped." in plain
     assert "Conditional on the settings" in plain
     assert text.count("<figure>") >= 4
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from analysis import load, write_report
+from analysis.dependence import dependence
 from analysis.hard_findings import agreement, hard_design
 from analysis.hard_report import hard_report
 from analysis.hard_rows import blocks, hard_rows
@@ -98,20 +99,27 @@ def test_what_was_run_names_both(tmp_path: Path) -> None:
     )
 
 
-def test_the_finding_states_the_planted_effect(alone: Path) -> None:
-    (block,) = blocks(hard_rows(load(alone)))
+def test_the_findings_state_the_planted_effect(alone: Path) -> None:
+    frame = load(alone)
+    (block,) = blocks(hard_rows(frame))
     text = agreement(block)
     assert text.startswith(
-        "Words that agree (Ours, s = 16 and K = 4, chosen on the sources' validation) against the "
-        "whole vocabulary (PEZ), on test and the same seeds."
+        "Words that agree (Ours, mean over s and K) against the whole vocabulary (PEZ), on the "
+        "source and the same seeds: above in "
     )
-    assert "Carried over, it is above in 16 of 16 cases (0 lower), by +" in text
-    assert text.count("agreement helped on these models and tasks.") == 2
+    assert text.endswith("That is no transfer yet.")
+    (found,) = verdict_findings(dependence(frame), hard=True)
+    assert found.title == "Neighbour agreement"
+    assert found.text.startswith("agreement − all words is +")
+    assert "pairs of s and K to choose from and the whole vocabulary none" in found.text
 
 
 @pytest.mark.parametrize(
     ("shift", "verdict"),
-    [(-0.2, "agreement hurt on"), (None, "does not show that agreement helps or hurts.")],
+    [
+        (-0.2, ": neighbour agreement hurt."),
+        (None, "does not show that neighbour agreement helps or hurts."),
+    ],
 )
 def test_the_finding_states_the_contrary_too(
     tmp_path: Path, shift: float | None, verdict: str
@@ -125,15 +133,15 @@ def test_the_finding_states_the_contrary_too(
 
     build(tmp_path, Design(sources=(), weights=(), tasks=("mini/a",), seeds=(0, 1, 2, 3),
                            hard=Hard()), alter=alter)  # fmt: skip
-    (block,) = blocks(hard_rows(load(tmp_path)))
-    assert agreement(block).count(verdict) == 2
+    (found,) = verdict_findings(dependence(load(tmp_path)), hard=True)
+    assert verdict in found.text
 
 
 def test_one_seed_shows_nothing_either_way(tmp_path: Path) -> None:
     design = Design(sources=(), weights=(), tasks=("mini/a",), seeds=(0,), hard=Hard())
     build(tmp_path, design)
     (block,) = blocks(hard_rows(load(tmp_path)))
-    assert "without more seeds this shows nothing either way" in agreement(block)
+    assert "interval" not in agreement(block)
     page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
     assert "± –" in page.text
     assert "nan" not in page.text.lower().split()

@@ -18,7 +18,6 @@ from analysis.hard_tables import (
     AS_TEXT,
     CARRIED,
     ON_SOURCE,
-    chosen_sizes,
     effect_table,
     method_table,
     paired_gains,
@@ -282,7 +281,6 @@ def test_random_prompts_alone_are_a_block(tmp_path: Path) -> None:
     (block,) = blocks(hard_rows(frame_of(tmp_path, design, **keep)))
     assert (block.title, set(block.rows["line"])) == ("Random", {"random"})
     assert effect_table(block).empty
-    assert chosen_sizes(block) is None
 
 
 def test_gains_are_paired_on_the_seed_and_averaged_over_cases(block: Block) -> None:
@@ -312,19 +310,6 @@ def test_gains_are_paired_on_the_seed_and_averaged_over_cases(block: Block) -> N
     grid = effect_grid(table, block)
     assert [line.label for line in grid.lines] == ["s = 16", "s = 64"] * 2
     assert grid.heads[0] == "Gain of Ours over PEZ"
-
-
-def test_sizes_are_chosen_on_validation_of_the_sources(tmp_path: Path) -> None:
-    def alter(cell, record):  # type: ignore[no-untyped-def]
-        if is_hard(cell) and cell.row == "agreement":
-            size = (cell.settings["s"], cell.settings["k"])
-            if cell.kind == "source" and size == (64, 4):
-                record["result"]["validation_score"] = 0.95
-            if cell.kind == "transfer" and size == (64, 2):
-                record["result"]["validation_score"] = 0.99
-
-    (block,) = blocks(hard_rows(frame_of(tmp_path, ONE, alter=alter)))
-    assert chosen_sizes(block) == (64, 4)
 
 
 def test_a_missing_seed_is_named_and_left_out_of_pairs(tmp_path: Path) -> None:

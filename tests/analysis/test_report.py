@@ -8,8 +8,9 @@ import pytest
 
 from analysis import write_report
 from analysis.best_prompts import best_prompts
+from analysis.dependence import dependence
 from analysis.durations import duration
-from analysis.headline import best_transfer, joint_tuning
+from analysis.headline import best_transfer, verdict_findings
 from analysis.results import load
 from analysis.selection import choose
 from tests.analysis.builder import Design, build, cells_of, fail, write_record
@@ -110,13 +111,14 @@ def test_equal_folders_give_equal_reports(full_folder, full_report):
 
 def test_the_sentences_state_the_planted_effect(full_frame):
     choices = choose(full_frame)
-    text = joint_tuning(full_frame, "elk", choices)
-    assert "beats Baseline on test in 18 of 18 source set × task cases (0 lower, 0 equal)" in text
-    mean = float(re.search(r"mean difference is \+(\d\.\d) points", text)[1])
+    (found,) = verdict_findings(dependence(full_frame))
+    mean = float(re.search(r"Ours − Baseline is \+(\d\.\d) points", found.text)[1])
     assert mean == pytest.approx(5.0, abs=0.5)
-    assert "joint tuning helped on these models and tasks." in text
+    assert ": joint tuning helped." in found.text
+    assert "Ours had 6 weights λ to choose from and Baseline (λ = 0) none" in found.text
+    assert "improves on at least 3 of 3 tasks" in found.text
     best = best_transfer(full_frame, "elk", choices)
-    assert "Ours λ=0.3 from" in best
+    assert "the best of 16, the way to elk is Ours λ=0.3 from" in best
     assert "Ours beats Empty in 18 of 18 and the constant predictor in 18 of 18" in best
 
 
@@ -126,11 +128,11 @@ def test_the_sentences_say_when_there_is_no_effect(full_frame):
     shift = {0: -0.04, 1: 0.0, 2: 0.04}
     frame.loc[ours, "score"] = 0.6 + frame.loc[ours, "seed"].map(shift).astype(float)
     frame.loc[frame["row"] == "baseline", "score"] = 0.6
-    text = joint_tuning(frame, "elk", choose(frame))
-    assert "this sweep does not show that joint tuning helps or hurts" in text
-    assert "in 0 of 18 source set × task cases (0 lower, 18 equal)" in text
+    (found,) = verdict_findings(dependence(frame))
+    assert "this sweep does not show that joint tuning helps or hurts" in found.text
     frame.loc[ours, "score"] = 0.5 + frame.loc[ours, "seed"].map(shift).astype(float) / 100
-    assert "joint tuning hurt on" in joint_tuning(frame, "elk", choose(frame))
+    (found,) = verdict_findings(dependence(frame))
+    assert ": joint tuning hurt." in found.text
 
 
 def test_a_transfer_below_empty_is_called_that(full_frame):
@@ -140,8 +142,14 @@ def test_a_transfer_below_empty_is_called_that(full_frame):
     frame.loc[moved, "gain_over_empty"] -= 0.5
     text = best_transfer(frame, "elk", choose(frame))
     assert "points below Empty" in text
-    assert "No tuned prompt was of use on this target." in text
+    assert "No other tuned prompt was above Empty on test either." in text
     assert "Ours beats Empty in 0 of 18" in text
+    # Another row that is above Empty is named: it is not true that nothing was of use.
+    single = frame["row"] == "single"
+    frame.loc[single, "score"] += 0.6
+    frame.loc[single, "gain_over_empty"] += 0.6
+    text = best_transfer(frame, "elk", choose(frame))
+    assert "Of 16 rows 4 are above Empty on test, Single from" in text
 
 
 def test_the_best_prompt_is_chosen_on_validation_and_names_its_inputs(full_frame):

@@ -22,7 +22,6 @@ from analysis.tables import (
     averaged_joint,
     difference_table,
     metrics,
-    overall_difference,
     paired_differences,
     source_table,
     tasks,
@@ -100,22 +99,6 @@ def test_paired_differences_and_their_interval(full_frame, choices):
     assert line["mean"] == pytest.approx(mean, abs=1e-9)
     assert (line["low"], line["high"]) == pytest.approx((mean - half, mean + half), abs=1e-9)
     assert line["n"] == 3
-
-
-def test_the_overall_difference_averages_the_cases_seed_by_seed(full_frame, choices):
-    pairs = paired_differences(full_frame, "elk", choices)
-    overall, cases = overall_difference(pairs)
-    by_seed = [pairs.loc[pairs["seed"] == seed, "difference"].mean() for seed in (0, 1, 2)]
-    assert cases == 18
-    assert overall.n == 3
-    assert overall.mean == pytest.approx(sum(by_seed) / 3)
-    half = T_95_TWO_DEGREES * statistics.stdev(by_seed) / math.sqrt(3)
-    assert overall.high - overall.mean == pytest.approx(half)
-    # A case that lacks a seed is out, so that all seeds average the same cases.
-    lacking = pairs.drop(index=pairs.index[0])
-    overall, cases = overall_difference(lacking)
-    assert cases == 17
-    assert overall.n == 3
 
 
 def test_only_common_seeds_are_paired(full_frame, choices):
