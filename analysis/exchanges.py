@@ -118,17 +118,18 @@ def exchanges(sets: tuple[SourceSet, ...], places: Places) -> Exchanges:
         sets: all source sets, each once; their numbers are what is permuted.
         places: per place the sets that are there. A set in no place stays itself.
     """
-    there: dict[int, list[int]] = {}
+    found: dict[int, list[int]] = {}
     for place, numbers in enumerate(places):
         for number in numbers:
-            there.setdefault(number, []).append(place)
-    if not there:
+            found.setdefault(number, []).append(place)
+    if not found:
         return Exchanges((), len(sets))
-    design = _Design.of(sets, {number: tuple(found) for number, found in there.items()})
+    there: dict[int, Hashable] = {number: tuple(places_of) for number, places_of in found.items()}
+    design = _Design.of(sets, there)
     steps = []
     for fixed in range(design.units):
         images = (design.complete([*range(fixed), image]) for image in range(fixed, design.units))
-        choices = [design.on_sets(found, len(sets)) for found in images if found is not None]
+        choices = [design.on_sets(image, len(sets)) for image in images if image is not None]
         if len(choices) > 1:
             steps.append(np.array(choices, dtype=np.int64))
     return Exchanges(tuple(steps), len(sets))
@@ -176,7 +177,7 @@ class _Design:
     colours: Sequence[Hashable]
 
     @classmethod
-    def of(cls, sets: Sequence[SourceSet], there: Mapping[int, frozenset[Hashable]]) -> "_Design":
+    def of(cls, sets: Sequence[SourceSet], there: Mapping[int, Hashable]) -> "_Design":
         """Units of the models, and the sets they make."""
         member: dict[str, list[int]] = {}
         for number in there:

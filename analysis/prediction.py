@@ -356,7 +356,7 @@ def _checked(
     power: float,
 ) -> Check:
     """A check from what blocks were scored [T, K, S] and the permuted ρ [P]."""
-    used = [one for one, there in zip(sets, scored.any((0, 1)), strict=True) if there]
+    used = [sets[place] for place in np.flatnonzero(scored.any((0, 1)))]
     return Check(
         question=question,
         rho=float(rho[0]),

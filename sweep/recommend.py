@@ -258,7 +258,11 @@ def advice_text(advice: Sequence[Advice], shown: int = 10) -> str:
 def _one_text(advice: Advice, shown: int) -> str:
     lines = [advice.verdict]
     for (target, task, new), part in advice.table.groupby(["target", "task", "new"], sort=False):
-        lines += ["", f"{target}, {task} ({part['method'].iloc[0]}): {LISTS[new]}", _header(part)]
+        lines += [
+            "",
+            f"{target}, {task} ({part['method'].iloc[0]}): {LISTS[str(new)]}",
+            _header(part),
+        ]
         lines += [_line(row, part) for row in part.head(shown).to_dict("records")]
         if len(part) > shown:
             lines.append(f"  … {len(part) - shown} more (--json prints all)")
