@@ -1,5 +1,6 @@
 """What transfer depends on, worked out once: numbers for the report's section and its tables."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,8 @@ from analysis.verdict import QUESTIONS, Verdict, verdict
 GAIN = "gain_points"
 """Column of the gain over Empty in points."""
 _MANY = 20_000
+_CASES = 10
+"""Cases of a task from which the error of one is taken: they share its examples."""
 _GROUPS = ("task", "target", "sources")
 Part = tuple[str, pd.DataFrame]
 
@@ -117,7 +120,7 @@ def _of_part(
         family=family,
         label=label,
         verdict=answer,
-        detectable=detectable_effects(pairs) if answer else None,
+        detectable=_detectable(answer, examples) if answer else None,
         effects={column: effect_table(pairs, [column], error=error) for column in columns},
         spreads=tuple(item for item in spreads if item),
         ranking=_ranks(moved, question.row, found),
@@ -125,6 +128,18 @@ def _of_part(
         best=best_of_n(candidates),
         importance=against_noise(candidates),
     )
+
+
+def _detectable(answer: Verdict, examples: Examples | None) -> Detectable:
+    """What the design could have found, test examples included where they are known."""
+    if examples is None or math.isnan(answer.examples):
+        return detectable_effects(answer.pairs)
+    errors = {
+        task: sum(map(examples.error, cases[:_CASES])) / len(cases[:_CASES])
+        for task, part in answer.pairs.groupby("task", observed=True)
+        if (cases := [case for _, case in part.groupby(["sources", "target"], observed=True)])
+    }
+    return detectable_effects(answer.pairs, pd.Series(errors), answer.examples)
 
 
 def _spread(frame: pd.DataFrame, value: str, what: str, key: str, family: str) -> Spread | None:

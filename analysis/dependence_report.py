@@ -26,7 +26,7 @@ from analysis.figures import drawing, encoded
 from analysis.importance import LABEL
 from analysis.importance_report import noise_grid, noise_sentence
 from analysis.layout import Grid, points, span
-from analysis.power import Detectable, seeds_needed
+from analysis.power_report import power_grid, power_sentence
 from analysis.ranks import Ranking
 from analysis.shapley import REST
 from analysis.statistics import LEVEL
@@ -96,7 +96,9 @@ def _effects(item: Dependence) -> list[Markup]:
         f"± {ROPE:g} points. Superiority: share of pairs above 0, ties half. p: the t-test that "
         "goes with the interval; Holm over the lines."
     )
-    tables = (_table(effect_grid(table, column)) for column, table in item.effects.items())
+    tables = [_table(effect_grid(table, column)) for column, table in item.effects.items()]
+    if len(item.detectable.by_task) > 1:
+        tables.append(_table(power_grid(item.detectable.by_task)))
     return [title, *map(_p, texts), _p(note, "quiet"), *tables]
 
 
@@ -106,27 +108,6 @@ def bootstrap_sentence(found: Crossed) -> str:
         return ""
     ends = span(found.boot_low, found.boot_high)
     return f"The plain crossed bootstrap, which errs on the wide side, gives {ends}."
-
-
-def power_sentence(found: Detectable) -> str:
-    """What the design could have found, and the seeds it would take for one point."""
-    texts = []
-    spread = found.spread
-    if found.one_case == found.one_case:
-        seeds = seeds_needed(1.0, spread.between_seeds)
-        many = f"; finding 1 point there takes {seeds:,} seeds" if seeds else ""
-        texts.append(
-            f"With {spread.seeds:g} seeds a single case shows differences from "
-            f"{points(found.one_case)} points up (two-sided paired t-test, power 80 %, level 5 %)"
-            f"{many}."
-        )
-    if found.over_cases == found.over_cases:
-        texts.append(
-            f"The mean over {spread.cases} cases shows differences from {points(found.over_cases)} "
-            f"points up if cases were independent (spread between cases "
-            f"{points(spread.between_cases)}, between seeds {points(spread.between_seeds)} points)."
-        )
-    return " ".join([*texts, found.note]).strip()
 
 
 def _variance(item: Spread) -> list[Markup]:

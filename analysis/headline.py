@@ -303,8 +303,8 @@ def _caution(frame: pd.DataFrame) -> str:
         error = 50 / math.sqrt(float(smallest))
         notes.append(
             f"The smallest test split has {int(smallest):,} examples: chance in its drawing alone "
-            f"gives a score a standard error of up to {error:.1f} points, which the spread over "
-            "seeds does not include."
+            f"gives a score a standard error of up to {error:.1f} points. The ± of the tables is "
+            "over seeds alone and does not have it; intervals have it where predictions are kept."
         )
     return " ".join(notes)
 

@@ -11,6 +11,7 @@ from analysis.dependence import dependence
 from analysis.hard_findings import agreement, hard_design
 from analysis.hard_report import hard_report
 from analysis.hard_rows import blocks, hard_rows
+from analysis.headline import verdict_findings
 from analysis.prompt_table import UNKNOWN, prompt_tables, shown
 from sweep.choose import Choice, chosen_cells
 from sweep.ledger import Ledger
