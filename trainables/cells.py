@@ -232,6 +232,7 @@ class PackOutcome:
         cost: seconds and counts of the whole pack (``seconds``, ``train_seconds``, …).
         stopped: per cell id that was given up on demand, the step after which its training
             stopped; it has neither result nor failure.
+        remarks: sentences that people should read once a run; they fail nothing.
     """
 
     results: dict[str, dict[str, Any]]
@@ -239,6 +240,7 @@ class PackOutcome:
     failures: dict[str, str]
     cost: dict[str, float]
     stopped: dict[str, int] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
 
 def _plain(value: Any) -> Any:

@@ -69,15 +69,16 @@ class PassGradient:
             loss: of rows.
             dropout: whether the loss drops out: then each row is read by itself.
             graphs: record passes once a shape and replay them, where the device can
-                (:data:`trainables.replay.RECORDERS`) and there is no dropout, whose masks a record
-                would repeat.
+                (:data:`trainables.replay.RECORDERS`), there is no dropout, whose masks a record
+                would repeat, and the model is not read literally, where the library may look at
+                numbers on the way.
         """
         self._backbone, self._train, self._loss = backbone, train, loss
         self._lengths = train.lengths.cpu()
         self._remembers = backbone.begin_alike(train) and not dropout
         self._read, self._back, self._run = self._remember, self._way_back, self._run_now
         record = RECORDERS.get(torch.device(backbone.device).type)
-        self.recorded = graphs and record is not None and not dropout
+        self.recorded = graphs and record is not None and not dropout and not backbone.literal
         if self.recorded and record:
             self._record(record)
 

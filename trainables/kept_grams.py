@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load, save
 
 from trainables.cells import content_hash
+from trainables.models import unpinned
 from trainables.relative import Grams
 from trainables.vocabulary import CommonVocabulary
 
@@ -45,7 +46,7 @@ def kept_grams(
         device: where they shall be; devices round differently, and each has its own.
         folder: None: nothing is kept.
     """
-    moving = any(digest.endswith("@main") for digest in digests)
+    moving = any(map(unpinned, digests))
     if folder is None or moving or len(shared) * sum(widths) ** 2 < WORTH:
         return compute()
     content = {

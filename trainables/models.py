@@ -86,6 +86,11 @@ def folder_digest(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def unpinned(digest: str) -> bool:
+    """Whether a digest is that of a Hub model without a revision: what it names may change."""
+    return digest.endswith("@main")
+
+
 def model_files(folder: Path) -> list[Path]:
     """What a model folder is loaded from, sorted: configuration, weights and tokenizer."""
     files = {file for pattern in _DIGESTED for file in folder.glob(pattern)}

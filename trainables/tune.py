@@ -124,7 +124,7 @@ def run_once(
         rungs: who is to stop, handed on if given.
 
     Returns:
-        ``{"results", "prompts", "failures", "cost", "stopped"}`` as
+        ``{"results", "prompts", "failures", "cost", "stopped", "remarks"}`` as
         :class:`trainables.cells.PackOutcome`, or ``{"error": one sentence, "traceback": text}``.
     """
     try:
@@ -144,6 +144,7 @@ def run_once(
             "failures": outcome.failures,
             "cost": outcome.cost,
             "stopped": outcome.stopped,
+            "remarks": outcome.remarks,
         }
     except Exception as error:
         return _failure(error)

@@ -9,7 +9,7 @@ import torch
 from tests.trainables.tiny import tiny
 from trainables.agreement import Comparison, neighbour_agreement_many
 from trainables.features.before import Looking, before_tuning, on_texts, text_facts
-from trainables.features.kept import kept
+from trainables.kept import kept
 from trainables.features.models import (
     common_embeddings,
     linear_cka,
