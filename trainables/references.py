@@ -1,31 +1,31 @@
 """The rows without a tuned prompt: Empty, Manual and the constant predictor."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from trainables.cells import Cell
+from trainables.evaluate import Found
 from trainables.run import Run, layout_of
 from trainables.tasks import metrics
 
 
 def evaluate_references(run: Run, cells: Sequence[Cell]) -> None:
-    """Put the result of every reference cell into the run's outcome."""
+    """Put the result of every reference cell into the run's outcome, or why it has none."""
     for cell in cells:
-        run.outcome.results[cell.id] = REFERENCES[cell.row](run, cell)
+        run.settle(cell, REFERENCES[cell.row](run, cell))
 
 
-def _empty(run: Run, cell: Cell) -> dict[str, Any]:
+def _empty(run: Run, cell: Cell) -> Found:
     layout = layout_of({"text_tokens": cell.settings.get("text_tokens")})
     return run.evaluate(cell.target, layout, None)[0]
 
 
-def _manual(run: Run, cell: Cell) -> dict[str, Any]:
+def _manual(run: Run, cell: Cell) -> Found:
     text_tokens = cell.settings.get("text_tokens")
     layout = layout_of({"text_tokens": text_tokens}, template=run.task.manual)
     return run.evaluate(cell.target, layout, None)[0]
 
 
-def _constant(run: Run, cell: Cell) -> dict[str, Any]:
+def _constant(run: Run, cell: Cell) -> Found:
     """The training split's most frequent class, whatever the text says.
 
     It has no label probabilities: a calibration leaves it as it is.
@@ -53,7 +53,7 @@ def _constant(run: Run, cell: Cell) -> dict[str, Any]:
     }
 
 
-REFERENCES: dict[str, Callable[[Run, Cell], dict[str, Any]]] = {
+REFERENCES: dict[str, Callable[[Run, Cell], Found]] = {
     "empty": _empty,
     "manual": _manual,
     "constant": _constant,

@@ -9,11 +9,12 @@ import torch
 from trainables.backbones import Backbone, Encoded, Layout, Reader, load_backbone
 from trainables.cache import cache_folder
 from trainables.calibration import CALIBRATIONS, content_free_texts
-from trainables.cells import Pack, PackOutcome
+from trainables.cells import Cell, Pack, PackOutcome
 from trainables.errors import InputError
-from trainables.evaluate import measure
+from trainables.evaluate import Found, measure, unreadable
 from trainables.kept_grams import kept_grams
 from trainables.memory import Resident, Room
+from trainables.reading import finite_reading, read_prompts
 from trainables.relative import Grams, gram_matrices, normalised_anchors
 from trainables.tasks import Task, load_task
 from trainables.vocabulary import Anchors
@@ -114,8 +115,11 @@ class Run:
         layout: Layout,
         prompts: torch.Tensor | None,
         on_validation: torch.Tensor | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[Found]:
         """Numbers of each prompt [R, m, d] (or of no prompt) on one model.
+
+        A prompt with logits that are not finite has none, but a sentence that names the split;
+        those beside it are as they would be alone.
 
         ``on_validation``: its validation logits [R, v, C], where tuning has them already.
         """
@@ -128,8 +132,9 @@ class Run:
         free = None
         if any(CALIBRATIONS[name].content_free for name in self.pack.calibration):
             free = backbone.split_logits(self.content_free(alias, layout), labels, prompts)
+        on_test = backbone.split_logits(test, labels, prompts)
         found = measure(
-            backbone.split_logits(test, labels, prompts),
+            on_test,
             test.gold,
             on_validation,
             validation.gold,
@@ -137,8 +142,30 @@ class Run:
             self.pack.calibration,
             free,
         )
+        read = {"test": on_test, "validation": on_validation, _CONTENT_FREE: free}
+        broken = unreadable(alias, self.task.name, read)
         self.spend("evaluate_seconds", began)
-        return found
+        return [why or numbers for why, numbers in zip(broken, found, strict=True)]
+
+    def readings(self, alias: str, prompts: torch.Tensor) -> list[Found]:
+        """What prompts [R, m, d] are nearest to on a model, see :mod:`trainables.reading`."""
+        return [
+            found
+            if finite_reading(found)
+            else f"model {alias!r}, task {self.task.name!r}: the cosines of the prompt and the word"
+            " embeddings are not all finite numbers"
+            for found in read_prompts(self.backbone(alias), prompts)
+        ]
+
+    def settle(self, cell: Cell, found: Found, prompt: Any = None) -> bool:
+        """Put a cell's numbers and prompt into the outcome, or why it has none; whether it has."""
+        if isinstance(found, str):
+            self.outcome.failures[cell.id] = found
+            return False
+        self.outcome.results[cell.id] = found
+        if prompt is not None:
+            self.outcome.prompts[cell.id] = prompt
+        return True
 
 
 def _gram_table(

@@ -191,9 +191,9 @@ class CausalFamily(Family):
     def remember(self, prefix: torch.Tensor) -> torch.Tensor:
         """Keys and values of what rows begin with, read once for all of them.
 
-        A causal model's states of a prefix do not depend on what follows. The cache is not made from
-        the config: a window named there, which these architectures do not look through, would cut
-        off what is remembered.
+        A causal model's states of a prefix do not depend on what follows. The cache is not made
+        from the config: a window named there, which these architectures do not look through, would
+        cut off what is remembered.
 
         Args:
             prefix: embeddings [R, P, d].

@@ -17,9 +17,10 @@ from trainables.backbones import Layout
 from trainables.cache import cache_folder
 from trainables.cells import Cell, content_hash
 from trainables.errors import InputError
+from trainables.evaluate import Found, no_number, together
 from trainables.hard.allowed import Allowed, allowed_tokens
 from trainables.hard.problem import HardFound, HardProblem, HardReplica, Reading, Rungs
-from trainables.hard.readability import dictionary_share, log_perplexity
+from trainables.hard.readability import dictionary_share, is_scored, log_perplexity
 from trainables.hard.searches import SEARCHES
 from trainables.hard.text import decode, encode, from_bytes, to_bytes
 from trainables.memory import in_parts
@@ -204,8 +205,12 @@ class _Search:
         backbone = self.pack.backbone(self.alias)
         kept = []
         for cell, prompt, allowed in zip(cells, found, words, strict=True):
-            if prompt.failed is None:
+            if prompt.failed is None and prompt.unread is None:
                 kept.append((cell, prompt, allowed, decode(backbone, prompt.ids)))
+            elif prompt.failed is None:
+                self.pack.outcome.failures[cell.id] = no_number(
+                    str(prompt.unread), self.pack.task.name, "validation"
+                )
             else:
                 self.pack.outcome.failures[cell.id] = (
                     f"the loss was no longer a finite number at step {prompt.failed}"
@@ -217,14 +222,8 @@ class _Search:
         read = _read(self.pack, self.alias, texts, as_text, numbers[len(kept) :])
         measured = []
         for place, (cell, prompt, allowed, text) in enumerate(kept):
-            result = numbers[len(kept) + place]
-            if isinstance(result, str):
-                self.pack.outcome.failures[cell.id] = result
-                continue
             exact = numbers[place]
-            row = {
-                **result,
-                **read[place],
+            more = {
                 "roundtrip_exact": as_text[place] == prompt.ids,
                 "tuned_ids": list(prompt.ids),
                 "score_as_ids": None if isinstance(exact, str) else exact["score"],
@@ -235,7 +234,11 @@ class _Search:
                 "rows_saved": prompt.saved,
                 "curve": list(prompt.curve),
             }
-            measured.append((cell, row, allowed, text))
+            row = together(numbers[len(kept) + place], read[place], more)
+            if isinstance(row, str):
+                self.pack.outcome.failures[cell.id] = row
+            else:
+                measured.append((cell, row, allowed, text))
         return measured
 
 
@@ -288,21 +291,14 @@ def _carry_group(
     read = _read(run, target, texts, ids, numbers)
     share = run.spend("transfer_seconds", began) / len(cells)
     for place, cell in enumerate(cells):
-        result = numbers[place]
-        if isinstance(result, str):
-            run.outcome.failures[cell.id] = result
-            continue
-        run.outcome.results[cell.id] = {
-            **result,
-            **read[place],
+        more = {
             "roundtrip_exact": decode(backbone, ids[place]) == texts[place],
             "transfer_seconds": share,
         }
+        run.settle(cell, together(numbers[place], read[place], more))
 
 
-def _evaluate(
-    run: Run, alias: str, layout: Any, prompts: Sequence[Ids]
-) -> list[dict[str, Any] | str]:
+def _evaluate(run: Run, alias: str, layout: Any, prompts: Sequence[Ids]) -> list[Found]:
     """Numbers of every token sequence on a model; each different one is read once.
 
     Args:
@@ -317,12 +313,12 @@ def _evaluate(
     by_length: dict[int, list[Ids]] = {}
     for ids in dict.fromkeys(prompts):
         by_length.setdefault(len(ids), []).append(ids)
-    known: dict[Ids, dict[str, Any] | str] = {}
+    known: dict[Ids, Found] = {}
     backbone = run.backbone(alias)
     for length, same in by_length.items():
         vectors = backbone.embeddings[torch.tensor(same, device=run.device)] if length else None
         try:
-            found: Sequence[dict[str, Any] | str] = run.evaluate(alias, layout(length), vectors)
+            found: list[Found] = run.evaluate(alias, layout(length), vectors)
         except InputError as error:  # no room: some other prompt may still fit
             found = [str(error)] * len(same)
         known |= dict(zip(same, found, strict=True))
@@ -334,11 +330,12 @@ def _read(
     alias: str,
     texts: Sequence[str],
     ids: Sequence[Ids],
-    numbers: Sequence[dict[str, Any] | str],
-) -> list[dict[str, Any]]:
+    numbers: Sequence[Found],
+) -> list[Found]:
     """What prompts look like on a model: their texts and tokens, and how well they read.
 
-    Those that could not be evaluated there have no perplexity either.
+    Those that could not be evaluated there have no perplexity either; one whose perplexity is no
+    finite number has a sentence instead.
     """
     backbone = run.backbone(alias)
     fit = [item for item, found in zip(ids, numbers, strict=True) if not isinstance(found, str)]
@@ -346,12 +343,16 @@ def _read(
     for length in sorted({len(item) for item in fit if item}):
         same = list(dict.fromkeys(item for item in fit if len(item) == length))
         values = log_perplexity(backbone, torch.tensor(same, device=run.device)).tolist()
-        # One token that nothing stands before has no probability.
-        perplexities |= {
-            item: found for item, found in zip(same, values, strict=True) if not math.isnan(found)
-        }
+        if is_scored(backbone, length):
+            perplexities |= dict(zip(same, values, strict=True))
+    broken = (
+        f"model {alias!r}, task {run.task.name!r}: the log-perplexity of the prompt is not a finite"
+        " number"
+    )
     return [
-        {
+        broken
+        if not math.isfinite(perplexities.get(item, 0.0))
+        else {
             "text": text,
             "ids": list(item),
             "n_tokens": len(item),
