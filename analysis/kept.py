@@ -26,7 +26,11 @@ Array = npt.NDArray[Any]
 _AT_ONCE = 1 << 14  # the whole file of a reference or a text, the header of any other
 _LONGEST = 1 << 20
 """Bytes of a header, at most: those of sweeps have less than a thousand, and a text's length."""
-_DTYPES = {"F16": np.dtype("<f2"), "U8": np.dtype("u1"), "U16": np.dtype("<u2")}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F16": np.dtype("<f2"),
+    "U8": np.dtype("u1"),
+    "U16": np.dtype("<u2"),
+}
 _SCORES = {"validation": "validation_score", "test": "score"}
 """Per split the key of its score in a result."""
 
@@ -221,10 +225,10 @@ def _check_split(split: str) -> None:
         raise InputError(f"split: found {split!r}; allowed: {', '.join(SPLITS)}")
 
 
-def _category(names: list[str], sizes: list[int]) -> pd.Categorical:
+def _category(names: list[str], sizes: list[int]) -> "pd.Categorical[Any]":
     known = {name: code for code, name in enumerate(dict.fromkeys(names))}
     codes = np.repeat(np.array([known[name] for name in names], dtype=np.int32), sizes)
-    return pd.Categorical.from_codes(codes, categories=list(known))
+    return pd.Categorical.from_codes(codes, categories=pd.Index(list(known), dtype=object))
 
 
 def _joined(parts: list[Array]) -> Array:

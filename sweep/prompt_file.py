@@ -68,7 +68,7 @@ def _checked_prompt(prompt: Any) -> Any:
 def _written(tensors: Mapping[str, Any], about: Mapping[str, str]) -> bytes:
     from safetensors.numpy import save
 
-    content = save(dict(tensors), dict(about))
+    content: bytes = save(dict(tensors), dict(about))
     # The library writes what it is told in an order of its own, each time.
     found, start = _header(content)
     header = canonical(found)

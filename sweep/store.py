@@ -90,11 +90,11 @@ class Store:
         """
         path = self._record_path(cell.id)
         try:
-            content = path.read_bytes()
+            sealed = path.read_bytes()
         except OSError:
             return None
         try:
-            record = unseal(content)
+            record = unseal(sealed)
             if record["id"] != cell.id or record["cell"] != cell.to_json():
                 raise ValueError("it holds another cell")
             named = file_of(record)

@@ -19,7 +19,6 @@ from tests.sweep.samples import content, plan_of
 from trainables.errors import InputError
 from trainables.tasks import load_task
 
-
 PLANS = {
     "smoke": lambda: make_plan(load_spec("smoke")),
     "more calibrations": lambda: small(["batch", "content_free"]),

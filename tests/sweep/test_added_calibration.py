@@ -1,13 +1,13 @@
-"""A calibration added to the spec of a folder that has results already."""
+"""A calibration, or a split of predictions, added to the spec of a folder that has results."""
 
 from pathlib import Path
 
 import pytest
 
-from sweep.folder import bind, calibration_note
+from sweep.folder import bind, lacking_note
 from sweep.ledger import Ledger
 from sweep.runner import Options, run
-from sweep.testing.tabulated import tabulated_result
+from sweep.testing.tabulated import tabulated_predictions, tabulated_prompt, tabulated_result
 from tests.sweep.drive import no_check, no_report
 from tests.sweep.samples import plan_of
 from tests.sweep.test_ledger import fill
@@ -50,7 +50,7 @@ def test_cells_that_have_it_are_not_counted(tmp_path: Path) -> None:
     fill(ledger, plan.cells[:3])
     for cell in more.cells[3:]:
         ledger.write(cell, tabulated_result(cell, BOTH), "later", {})
-    note = calibration_note(tmp_path, more, ledger.records)
+    note = lacking_note(tmp_path, more, ledger.records)
     assert f"of {len(more.cells)} finished cells" in note
     assert "(content_free in 3)" in note
 
@@ -60,7 +60,25 @@ def test_nothing_is_read_where_nothing_was_added(tmp_path: Path) -> None:
         raise AssertionError("the ledger was read")
 
     plan = plan_of(calibration=BOTH)
-    assert calibration_note(tmp_path, plan, unread) == ""
+    assert lacking_note(tmp_path, plan, unread) == ""
     bind(tmp_path, plan, {})
     for fewer in (BOTH, ["content_free"], []):
-        assert calibration_note(tmp_path, plan_of(calibration=fewer), unread) == ""
+        assert lacking_note(tmp_path, plan_of(calibration=fewer), unread) == ""
+
+
+def test_predictions_that_were_added_are_told(tmp_path: Path) -> None:
+    plan = plan_of(predictions=["validation"])
+    bind(tmp_path, plan, {})
+    ledger = Ledger(tmp_path)
+    for number, cell in enumerate(plan.cells):
+        kept = tabulated_predictions(cell, ["validation", "test"][: 1 if number < 4 else 2])
+        ledger.write(cell, tabulated_result(cell), "p", {}, tabulated_prompt(cell), kept)
+    assert lacking_note(tmp_path, plan, ledger.records) == ""
+    assert lacking_note(tmp_path, plan_of(predictions=[]), ledger.records) == ""
+    note = lacking_note(tmp_path, plan_of(), ledger.records)
+    count = len(plan.cells)
+    assert note.startswith(f"of {count} finished cells, predictions that were added to the spec")
+    assert "(test in 4)" in note
+    note = lacking_note(tmp_path, plan_of(calibration=BOTH), ledger.records)
+    assert "calibrations and predictions that were added" in note
+    assert f"(content_free in {count}, test in 4)" in note

@@ -8,7 +8,7 @@ import pytest
 
 from sweep import folder as folder_module
 from sweep.files import replace_file
-from sweep.folder import bind, calibration_note, check_binding, first_hash, read_meta
+from sweep.folder import bind, check_binding, first_hash, lacking_note, read_meta
 from sweep.ledger import Ledger
 from sweep.plan import Plan
 from sweep.runner import make_sink
@@ -121,9 +121,9 @@ def test_failures_of_cells_that_are_not_asked_for_any_more_are_forgotten(tmp_pat
 def test_calibrations_that_came_with_the_growth_are_told(tmp_path: Path) -> None:
     begun(tmp_path, plan_of(calibration=["batch"]))
     after = plan_of(seeds=2, calibration=["batch", "content_free"])
-    assert "content_free in" in calibration_note(tmp_path, after, Ledger(tmp_path).records)
+    assert "content_free in" in lacking_note(tmp_path, after, Ledger(tmp_path).records)
     bind(tmp_path, after, {})
-    note = calibration_note(tmp_path, after, Ledger(tmp_path).records)
+    note = lacking_note(tmp_path, after, Ledger(tmp_path).records)
     assert f"missing (content_free in {len(plan_of().cells)})" in note
 
 

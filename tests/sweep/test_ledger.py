@@ -15,7 +15,12 @@ from sweep.files import replace_file, seal, unseal
 from sweep.folder import bind, check_binding, read_meta
 from sweep.ledger import Ledger
 from sweep.plan import Plan
-from sweep.testing.tabulated import tabulated_arrays, tabulated_prompt, tabulated_result
+from sweep.testing.tabulated import (
+    tabulated_arrays,
+    tabulated_predictions,
+    tabulated_prompt,
+    tabulated_result,
+)
 from tests.pace import slowness
 from tests.sweep.samples import plan_of, relaxed
 from trainables.cells import Cell
@@ -70,10 +75,54 @@ def test_a_prompt_file_says_what_it_is(tmp_path: Path, plan: Plan) -> None:
     fill(Ledger(tmp_path), [cell])
     with safe_open(prompt_file(tmp_path, cell), "numpy") as file:
         about = file.metadata()
-        assert list(file.keys()) == ["prompt"]
+        assert list(file.keys()) == ["prompt", "test", "test_gold", "validation", "validation_gold"]
     assert about["cell"] == cell.id
     assert about["model"] == "T"
     assert about["sources"] == "A+B"
+
+
+def test_predictions_are_beside_the_prompt_and_not_in_the_record(
+    tmp_path: Path, plan: Plan
+) -> None:
+    """One file a cell; a cell without a prompt has one of predictions alone."""
+    fill(Ledger(tmp_path), plan.cells)
+    for record in Ledger(tmp_path).records():
+        cell = plan.by_id[record["id"]]
+        named = record["predictions"]
+        assert named["splits"] == ["validation", "test"]
+        assert (tmp_path / named["file"]) == prompt_file(tmp_path, cell)
+        if record["prompt"] is not None:
+            assert record["prompt"] == {key: named[key] for key in ("file", "sha256")}
+        expected = tabulated_predictions(cell)
+        with safe_open(prompt_file(tmp_path, cell), "numpy") as file:
+            for name, array in expected.items():
+                found = file.get_tensor(name)
+                assert found.dtype == array.dtype
+                np.testing.assert_array_equal(found, array)
+        assert len(record_file(tmp_path, cell).read_bytes()) < 2500
+    assert len(files(tmp_path / "prompts")) == len(plan.cells)
+
+
+def test_predictions_that_are_none_are_refused(tmp_path: Path, plan: Plan) -> None:
+    ledger, cell = Ledger(tmp_path), plan.cells[0]
+    good = tabulated_predictions(cell)
+    for bad in ({"test": good["test"]}, good | {"test": good["test"].astype(np.float32)}):
+        with pytest.raises(ValueError, match="its predictions on test"):
+            ledger.write(cell, {"score": 1.0}, "p", {}, None, bad)
+    assert files(tmp_path) == []
+    # What is no split is not kept, and without predictions none are named.
+    record = ledger.write(cell, {"score": 1.0}, "p", {}, None, {"train": good["test"]})
+    assert record is not None
+    assert record["prompt"] is record["predictions"] is None
+
+
+def test_records_from_before_predictions_are_read(tmp_path: Path, plan: Plan) -> None:
+    fill(Ledger(tmp_path), plan.cells)
+    for cell in plan.cells:
+        record = unseal(record_file(tmp_path, cell).read_bytes())
+        del record["predictions"]
+        record_file(tmp_path, cell).write_bytes(seal(record))
+    assert Ledger(tmp_path).done_ids() == plan.by_id.keys()
 
 
 def test_the_same_prompt_has_the_same_bytes(tmp_path: Path, plan: Plan) -> None:
@@ -167,10 +216,11 @@ def _list(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [_truncate, _empty, _flip, _garbage, _list])
 @pytest.mark.parametrize("place", [record_file, prompt_file])
+@pytest.mark.parametrize("kind", ["transfer", "reference"])
 def test_damage_is_found_and_set_aside(
-    tmp_path: Path, plan: Plan, damage: Damage, place: Callable[[Path, Cell], Path]
+    tmp_path: Path, plan: Plan, damage: Damage, place: Callable[[Path, Cell], Path], kind: str
 ) -> None:
-    cells = [cell for cell in plan.cells if cell.kind == "transfer"]
+    cells = [cell for cell in plan.cells if cell.kind == kind]
     fill(Ledger(tmp_path), cells)
     lost = cells[1]
     damage(place(tmp_path, lost))
@@ -225,7 +275,7 @@ def test_a_write_that_breaks_off_leaves_nothing(
     cell = next(cell for cell in plan.cells if cell.kind == kind)
     ledger = Ledger(tmp_path)
     real = os.fsync
-    for good in range(2 if kind == "source" else 1):
+    for good in range(2):
         calls = [0]
 
         def full(number: int, good: int = good, calls: list[int] = calls) -> None:

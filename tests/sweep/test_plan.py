@@ -170,6 +170,12 @@ def test_calibrations_are_in_every_pack_and_in_no_id() -> None:
     assert all(Pack.from_json(pack.to_json()) == pack for pack in left)
     assert [pack.id for pack in plain.packs] == [pack.id for pack in more.packs]
     assert more.resolved.to_json()["calibration"] == ["batch", "content_free"]
+    fewer = plan_of(predictions=["validation"])
+    assert {pack.predictions for pack in plain.packs} == {("validation", "test")}
+    assert {pack.predictions for pack in fewer.packs} == {("validation",)}
+    assert all(Pack.from_json(pack.to_json()) == pack for pack in fewer.remaining(()))
+    assert [pack.id for pack in plain.packs] == [pack.id for pack in fewer.packs]
+    assert fewer.resolved.to_json()["predictions"] == ["validation"]
 
 
 def test_one_source_alone() -> None:
@@ -228,6 +234,7 @@ def test_the_spec_hash_stays_where_results_stay() -> None:
         {"seeds": [0]},
         {"transfer": {"norm": "match"}},
         {"calibration": []},
+        {"predictions": ["validation"]},
     ):
         assert plan_of(**same).hash == plain.hash
         assert plan_of(**same).by_id.keys() == plain.by_id.keys()

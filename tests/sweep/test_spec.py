@@ -81,6 +81,10 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"calibration": ["bach"]}, ["'bach'", "did you mean batch", "batch, content_free"]),
     ({"calibration": ["batch", "batch"]}, ["calibration: 'batch'", "twice"]),
     ({"calibration": [["batch"]]}, ["calibration: found ['batch']"]),
+    ({"predictions": "test"}, ["predictions: found 'test'", "a list", "validation, test"]),
+    ({"predictions": ["tset"]}, ["'tset'", "did you mean test", "validation, test"]),
+    ({"predictions": ["test", "test"]}, ["predictions: 'test'", "twice"]),
+    ({"predictions": False}, ["predictions: found False", "a list"]),
     ({"resources": {"cpu": 0}}, ["resources.cpu: found 0", "above 0"]),
     ({"resources": {"gpu": -1}}, ["resources.gpu: found -1", "at least 0"]),
     ({"resources": {"gpu": float("nan")}}, ["resources.gpu: found nan"]),
@@ -219,6 +223,9 @@ def test_the_ceiling_and_batch_calibration_are_on_unless_switched_off() -> None:
     assert spec.direct is True
     assert spec.calibration == ("batch",)
     assert parse_spec(content(calibration=[])).calibration == ()
+    assert spec.predictions == ("validation", "test")
+    assert parse_spec(content(predictions=["validation"])).predictions == ("validation",)
+    assert parse_spec(content(predictions=[])).predictions == ()
     both = parse_spec(content(calibration=["content_free", "batch"]))
     assert both.calibration == ("content_free", "batch")
 

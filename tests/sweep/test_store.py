@@ -9,13 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
 from sweep.ledger import Ledger
 from sweep.plan import Plan
 from sweep.runner import Options, run
 from sweep.store import Reuse, Store, counted, make_reuse, shareable, store_folder
 from sweep.tell import folder_status, plan_text
-from sweep.testing.tabulated import EXECUTOR, tabulated_result
+from sweep.testing.tabulated import (
+    EXECUTOR,
+    tabulated_arrays,
+    tabulated_predictions,
+    tabulated_prompt,
+    tabulated_result,
+)
 from tests.sweep.drive import no_check, no_report
 from tests.sweep.folders import check_complete, check_mlflow
 from tests.sweep.samples import plan_of
@@ -122,9 +129,7 @@ def test_damaged_entries_are_set_aside_and_replaced(tmp_path: Path, harm: str) -
     assert not path.exists()
     assert len(list((store / "damaged").iterdir())) == 1
     # Computed again, it is there again.
-    record = ledger.write(
-        cell, tabulated_result(cell), "pack", {}, Ledger(tmp_path / "a").prompt(cell.id)
-    )
+    record = ledger.write(cell, tabulated_result(cell), "pack", {}, *tabulated_arrays(cell))
     assert record is not None
     make_reuse(plan, ledger, store, pytest.fail).keep(record)
     assert taken(plan, store, tmp_path / "c", [])[0] == plan.by_id.keys()
@@ -166,7 +171,9 @@ def test_calibrations_are_those_of_the_spec(tmp_path: Path) -> None:
     richer = Ledger(tmp_path / "d")
     reuse = make_reuse(two, richer, store, pytest.fail)
     for cell in two.cells:
-        record = richer.write(cell, tabulated_result(cell, both), "pack", {})
+        record = richer.write(
+            cell, tabulated_result(cell, both), "pack", {}, *tabulated_arrays(cell)
+        )
         assert record is not None
         reuse.keep(record)
     for plan in (one, two, none):
@@ -175,6 +182,58 @@ def test_calibrations_are_those_of_the_spec(tmp_path: Path) -> None:
     for record in Ledger(tmp_path / "a").records():
         reuse.keep(record)
     assert counted(two, None, store)["in_store"] == len(two.cells)
+
+
+def test_predictions_are_those_of_the_spec(tmp_path: Path) -> None:
+    """As of calibrations: what lacks some is run, what has more gives it up, digests and all."""
+    splits = ("validation", "test")
+    both, one, none = (plan_of(predictions=list(asked)) for asked in (splits, splits[:1], ()))
+    assert both.by_id.keys() == one.by_id.keys()
+    assert both.hash == one.hash == none.hash
+    poor = Ledger(tmp_path / "a")
+    reuse = make_reuse(one, poor, tmp_path / "store", pytest.fail)
+    for cell in one.cells:
+        kept = tabulated_predictions(cell, splits[:1])
+        record = poor.write(cell, tabulated_result(cell), "p", {}, tabulated_prompt(cell), kept)
+        assert record is not None
+        reuse.keep(record)
+    assert [counted(plan, None, tmp_path / "store")["in_store"] for plan in (both, one, none)] == [
+        0,
+        len(one.cells),
+        len(one.cells),
+    ]
+    store = stocked(tmp_path / "store", both, tmp_path / "b")
+    rich = Ledger(tmp_path / "b")
+    for record in rich.records():
+        make_reuse(both, rich, store, pytest.fail).keep(record)
+    for record in poor.records():  # a poorer record does not take the place of a richer one
+        reuse.keep(record)
+    for plan, asked in ((both, splits), (one, splits[:1]), (none, ())):
+        folder = tmp_path / f"taken {len(asked)}"
+        found, ledger = taken(plan, store, folder, [])
+        assert found == plan.by_id.keys()
+        assert Ledger(folder).done_ids() == found, "digests are those of what is left"
+        for record in ledger.records():
+            cell = plan.by_id[record["id"]]
+            named = record["predictions"]
+            assert (named is None) == (not asked)
+            assert named is None or tuple(named["splits"]) == asked
+            arrays = tabulated_predictions(cell, asked)
+            file = folder / "prompts" / cell.id[:2] / f"{cell.id}.safetensors"
+            prompt = tabulated_prompt(cell)
+            assert file.exists() == (bool(asked) or prompt is not None)
+            if prompt is not None:
+                assert (ledger.prompt(cell.id) == prompt).all()
+                arrays["prompt"] = prompt
+            if file.exists():
+                tensors = load_file(file)
+                assert tensors.keys() == arrays.keys()
+                assert all((tensors[name] == arrays[name]).all() for name in arrays)
+        # Taken from the store or computed with as much, a file has the same bytes.
+        if asked == splits[:1]:
+            for file in folder.glob("prompts/*/*"):
+                twin = tmp_path / "a" / file.relative_to(folder)
+                assert file.read_bytes() == twin.read_bytes()
 
 
 def test_what_the_hub_may_change_is_not_shared(tmp_path: Path) -> None:

@@ -75,10 +75,11 @@ def test_every_result_has_both_beside_the_uncalibrated() -> None:
     signal = torch.nn.functional.one_hot(gold, 2).float()[None]
     logits = signal + torch.tensor([4.0, 0.0])  # right but for its preference for class 0
     free = torch.tensor([[[4.0, 0.0]]])
-    (plain,) = measure(logits, gold, logits[:, :4], gold[:4], "accuracy")
-    (found,) = measure(
+    (bare,) = measure(logits, gold, logits[:, :4], gold[:4], "accuracy")
+    (more,) = measure(
         logits, gold, logits[:, :4], gold[:4], "accuracy", ["batch", "content_free"], free
     )
+    plain, found = bare.numbers, more.numbers
     assert {name: found[name] for name in plain} == plain
     assert (plain["score"], plain["degenerate"]) == (0.5, True)
     assert {name: found[name] for name in found if name not in plain} == {
@@ -95,7 +96,7 @@ def test_batch_calibration_rests_on_the_evaluated_split_alone() -> None:
     validation = torch.tensor([[[9.0, 0.0], [1.0, 0.0]]])
     (found,) = measure(test, gold, validation, gold, "accuracy", ["batch"])
     (alone,) = measure(test, gold, test, gold, "accuracy", ["batch"])
-    assert found["score_batch"] == alone["score_batch"] == 1.0
+    assert found.numbers["score_batch"] == alone.numbers["score_batch"] == 1.0
 
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "gpt2", "opt", "llama"])
