@@ -37,6 +37,7 @@ class Desk:
         ledger: Ledger,
         on_record: Callable[[Record], None] = lambda record: None,
         on_close: Callable[[Pack, Closed], None] = lambda pack, closed: None,
+        on_remark: Callable[[str], None] = lambda remark: None,
     ) -> None:
         """Work for one ledger.
 
@@ -44,10 +45,13 @@ class Desk:
             ledger: where results and failures go.
             on_record: sees each new record.
             on_close: sees each pack that is over.
+            on_remark: sees each sentence that packs want people to read, once.
         """
         self._ledger = ledger
         self._on_record = on_record
         self._on_close = on_close
+        self._on_remark = on_remark
+        self._remarks: set[str] = set()
         self.failures: dict[str, str] = {}
         self._tries: Counter[str] = Counter()
 
@@ -76,6 +80,10 @@ class Desk:
         if outcome is None:
             outcome = {"error": reason, "traceback": ""}
         outcome = _checked(outcome)
+        for remark in outcome.get("remarks", ()):
+            if remark not in self._remarks:
+                self._remarks.add(remark)
+                self._on_remark(str(remark))
         closed = Closed()
         stopped = outcome.get("stopped", {})
         for cell in pack.cells:

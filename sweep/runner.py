@@ -251,7 +251,7 @@ class _Run:
                     for cell_id in self.reuse.take(cells):
                         self.sink.add(self.ledger.record(cell_id))
 
-                desk = Desk(self.ledger, on_record, on_close)
+                desk = Desk(self.ledger, on_record, on_close, self._warn)
                 self.failures = desk.failures
                 try:
                     room = places(share, options.workers)

@@ -8,7 +8,7 @@ import torch
 from trainables.backbones import Layout, load_backbone
 from trainables.cells import ModelRef
 from trainables.errors import InputError
-from trainables.evaluate import scores
+from trainables.evaluate import scores, unreadable
 from trainables.tasks import Task, metrics
 
 
@@ -31,9 +31,10 @@ def score_label_words(
         device: torch device.
 
     Returns:
-        Per candidate ``words``, ``problem`` (one sentence why the model cannot use it, or None),
-        and ``empty`` and ``manual`` (None where there is a problem), each with ``score``,
-        ``histogram`` (predictions per class) and ``degenerate`` (one class throughout).
+        Per candidate ``words``, ``problem`` (one sentence why the model cannot use it or
+        read with it, or None), and ``empty`` and ``manual`` (None where there is a problem), each
+        with ``score``, ``histogram`` (predictions per class) and ``degenerate`` (one class
+        throughout).
 
     Raises:
         InputError: the model cannot be had or the split cannot be read.
@@ -60,7 +61,14 @@ def score_label_words(
         for place, chosen in ids.items():
             own = logits[..., [union.index(number) for number in chosen]]
             found[place][row] = _measure(own, data.gold, task)
-    return found
+            found[place]["problem"] = (
+                found[place]["problem"]
+                or unreadable(model.alias, task.name, {"validation": own})[0]
+            )
+    return [
+        entry if entry["problem"] is None else {**entry, "empty": None, "manual": None}
+        for entry in found
+    ]
 
 
 def _measure(logits: torch.Tensor, gold: torch.Tensor, task: Task) -> dict[str, Any]:

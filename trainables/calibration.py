@@ -7,6 +7,7 @@ looked up. Registered in :data:`CALIBRATIONS`; a new one is one function and one
 Torch-free at import (tensors bring their own methods), so that specs and reports know the names.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -46,11 +47,14 @@ def _batch(split: "torch.Tensor", free: "torch.Tensor | None") -> "torch.Tensor"
 
 
 def _content_free(split: "torch.Tensor", free: "torch.Tensor | None") -> "torch.Tensor":
-    """Log of the mean probability over content-free inputs (Zhao et al. 2021, W = diag(p)⁻¹)."""
+    """Log of the mean probability over content-free inputs (Zhao et al. 2021, W = diag(p)⁻¹).
+
+    In logarithms throughout: a probability that is 0 in float32 would give an infinite score.
+    """
     if free is None:
         raise ValueError("content-free calibration needs content-free inputs")
     del split
-    return free.exp().mean(1, keepdim=True).log()
+    return free.logsumexp(1, keepdim=True) - math.log(free.shape[1])
 
 
 CALIBRATIONS: dict[str, Calibration] = {

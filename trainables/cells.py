@@ -246,6 +246,7 @@ class PackOutcome:
             stopped; it has neither result nor failure.
         predictions: per cell id the arrays of :mod:`trainables.predictions`, of the splits that the
             pack asks for.
+        remarks: sentences that people should read once a run; they fail nothing.
     """
 
     results: dict[str, dict[str, Any]]
@@ -254,6 +255,7 @@ class PackOutcome:
     cost: dict[str, float]
     stopped: dict[str, int] = field(default_factory=dict)
     predictions: dict[str, Any] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
 
 def _plain(value: Any) -> Any:

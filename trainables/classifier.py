@@ -21,6 +21,7 @@ from safetensors.torch import load, save
 from trainables.backbones import Backbone, Layout, load_backbone
 from trainables.cells import ModelRef
 from trainables.errors import InputError
+from trainables.evaluate import finite, no_number
 from trainables.hard.text import encode
 from trainables.interchange import TunedPrompt
 from trainables.models import resolve_model
@@ -106,7 +107,7 @@ class Classifier:
         """Label-word logits [n, C] of texts, or of pairs of texts.
 
         Raises:
-            InputError: no room for a text, or nothing at all to read.
+            InputError: no room for a text, nothing at all to read, or logits that are not finite.
         """
         backbone, name = self.backbone, str(self.task["name"])
         labels = backbone.labels(self.task["label_words"], name)
@@ -114,7 +115,13 @@ class Classifier:
             return torch.empty(0, len(labels))
         data = backbone.read(texts, [0] * len(texts), self.layout, name)
         prompt = self.prompt.to(backbone.device)[None] if len(self.prompt) else None
-        return backbone.split_logits(data, labels, prompt)[0].cpu()
+        logits = backbone.split_logits(data, labels, prompt)[0].cpu()
+        broken = (~finite(logits)).nonzero().flatten().tolist()
+        if broken:
+            raise InputError(
+                no_number(backbone.alias, name, f"text {broken[0] + 1} of {len(texts)}")
+            )
+        return logits
 
     def classify(self, texts: Sequence[Text]) -> Answers:
         """Class and probabilities of every text; errors as :meth:`logits`."""

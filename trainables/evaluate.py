@@ -1,6 +1,7 @@
 """From label-word logits to the numbers of a result."""
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -30,6 +31,55 @@ class Evaluated:
         return replace(self, numbers={**self.numbers, **numbers})
 
 
+Numbers = dict[str, Any] | str
+"""Something that a result says besides, or one sentence why it cannot be said."""
+
+Found = Evaluated | str
+"""What a prompt was evaluated to, or one sentence why there is nothing."""
+
+
+def together(found: Found, *more: Numbers) -> Found:
+    """What was found with further numbers, or the first sentence why some are not there."""
+    for part in more:
+        if isinstance(found, str):
+            break
+        found = part if isinstance(part, str) else found.plus(part)
+    return found
+
+
+def finite(logits: torch.Tensor) -> torch.Tensor:
+    """Whether all numbers of each replica [R, ...] are finite, bool [R]."""
+    return torch.isfinite(logits).flatten(1).all(1)
+
+
+def no_number(model: str, task: str, split: str) -> str:
+    """The sentence that fails a cell whose logits are NaN or infinite somewhere."""
+    return (
+        f"model {model!r}, task {task!r}, split {split!r}: the logits of the label words are not"
+        " all finite numbers"
+    )
+
+
+def unreadable(
+    model: str, task: str, logits: Mapping[str, torch.Tensor | None]
+) -> list[str | None]:
+    """Per replica the sentence why it cannot be scored, or None where it can.
+
+    Args:
+        model: alias of the model that has read.
+        task: name of the task.
+        logits: by split, [R, n, C]; None where it was not read. The first that is not finite is
+            named.
+    """
+    given = {split: finite(found).tolist() for split, found in logits.items() if found is not None}
+    return [
+        next(
+            (no_number(model, task, split) for split, known in given.items() if not known[at]), None
+        )
+        for at in range(len(next(iter(given.values()))))
+    ]
+
+
 def scores(logits: torch.Tensor, gold: torch.Tensor, metric: str) -> list[float]:
     """Metric of every replica.
 
@@ -39,14 +89,20 @@ def scores(logits: torch.Tensor, gold: torch.Tensor, metric: str) -> list[float]
         metric: a name :mod:`trainables.tasks.metrics` knows.
 
     Returns:
-        R values in 0..1; NaN logits count as the first class.
+        R values in 0..1; NaN for a replica whose logits are not all finite, whatever class they
+        would give.
     """
-    return _scored(logits.argmax(-1), gold, metric, logits.shape[-1])
+    return _scored(logits, logits.argmax(-1), gold, metric)
 
 
-def _scored(predicted: torch.Tensor, gold: torch.Tensor, metric: str, classes: int) -> list[float]:
-    truth = gold.cpu().tolist()
-    return [metrics.compute(metric, truth, row, classes) for row in predicted.cpu().tolist()]
+def _scored(
+    logits: torch.Tensor, predicted: torch.Tensor, gold: torch.Tensor, metric: str
+) -> list[float]:
+    truth, rows = gold.cpu().tolist(), predicted.cpu().tolist()
+    return [
+        metrics.compute(metric, truth, row, logits.shape[-1]) if known else math.nan
+        for row, known in zip(rows, finite(logits).tolist(), strict=True)
+    ]
 
 
 def kept_predictions(
@@ -100,12 +156,13 @@ def measure(
         Per replica its predictions on the splits asked for, and numbers: score, validation_score,
         metric, loss, histogram (predictions per class), degenerate (one class predicted
         throughout), n_test, n_validation, and per calibration ``score_NAME`` and
-        ``validation_score_NAME``. All but those are uncalibrated.
+        ``validation_score_NAME``. All but those are uncalibrated. Those of a replica that is
+        :func:`unreadable` mean nothing.
     """
     classes = test.shape[-1]
     predicted, predicted_validation = test.argmax(-1), validation.argmax(-1)
-    on_test = _scored(predicted, test_gold, metric, classes)
-    on_validation = _scored(predicted_validation, validation_gold, metric, classes)
+    on_test = _scored(test, predicted, test_gold, metric)
+    on_validation = _scored(validation, predicted_validation, validation_gold, metric)
     losses = mean_loss(test, test_gold).tolist()
     calibrated = {
         f"{split}_{name}": scores(calibrate(name, logits, free), gold, metric)

@@ -67,14 +67,15 @@ class PassGradient:
             loss: of rows.
             dropout: whether the loss drops out: then each row is read by itself.
             graphs: record passes once a shape and replay them, where the device can
-                (:data:`trainables.replay.RECORDERS`).
+                (:data:`trainables.replay.RECORDERS`) and the model is not read literally, where the
+                library may look at numbers on the way.
         """
         self._backbone, self._train, self._loss = backbone, train, loss
         self._lengths = train.lengths.cpu()
         self._remembers = backbone.begin_alike(train) and not dropout
         self._read, self._back, self._run = self._remember, self._way_back, self._run_now
         record = RECORDERS.get(torch.device(backbone.device).type)
-        self.recorded = graphs and record is not None
+        self.recorded = graphs and record is not None and not backbone.literal
         if self.recorded and record:
             self._record(record)
 
@@ -106,16 +107,16 @@ class PassGradient:
         size = together * (len(rows) // len(prompts))
         each = (rows, shares, torch.zeros_like(rows) if keys is None else keys)
         parts = zip(prompts.split(together), *(item.split(size) for item in each), strict=True)
-        losses, gradients = zip(*(self._group(*part, budget) for part in parts), strict=True)
+        losses, gradients = zip(*(self._group(budget, *part) for part in parts), strict=True)
         return torch.cat(losses), torch.cat(gradients)
 
     def _group(
         self,
+        budget: int,
         prompts: torch.Tensor,
         rows: torch.Tensor,
         shares: torch.Tensor,
         keys: torch.Tensor,
-        budget: int,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """As a call, for prompts that are remembered together."""
         device = self._backbone.device
@@ -124,9 +125,10 @@ class PassGradient:
         owner = torch.arange(len(prompts)).repeat_interleave(len(rows) // len(prompts))
         lengths, losses = self._lengths[rows], torch.empty(len(rows), device=device)
         for part in length_batches(lengths, budget, spare_tokens(device)):
-            columns = (item[part] for item in (rows, keys, owner, shares))
+            chosen, key, own, share = (item[part] for item in (rows, keys, owner, shares))
             longest = bucket(int(lengths[part].max()), device)
-            losses[on_device(part, device)] = self._run(state, slope, _Rows(*columns, longest))
+            read = _Rows(chosen, key, own, share, longest)
+            losses[on_device(part, device)] = self._run(state, slope, read)
         return losses, self._back(prompts, slope) if self._remembers else slope
 
     def _prompts(self, state: torch.Tensor) -> Prompts:

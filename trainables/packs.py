@@ -55,6 +55,8 @@ def run_pack(
     run = Run(pack, device, allowed, rungs)
     for alias in dict.fromkeys((*pack.sources, *(cell.target for cell in pack.cells))):
         run.labels(alias)
+        if run.backbone(alias).remark:
+            run.outcome.remarks.append(run.backbone(alias).remark)
     run.spend("load_seconds", began)
     known = {key: torch.from_numpy(value) for key, value in prompts.items()}
     by_kind: dict[str, list[Cell]] = {"reference": [], "source": [], "transfer": []}

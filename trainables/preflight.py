@@ -28,9 +28,9 @@ def preflight(
 ) -> list[str]:
     """Check models, tasks and prompt lengths against one another.
 
-    Every label word must be one token on every model, every split must hold rows, prompts must fit
-    the positions and be able to start as asked for, and models that are tuned or transferred
-    together must share words.
+    Every token must have a row in its model's embedding table, every label word must be one token
+    on every model, every split must hold rows, prompts must fit the positions and be able to start
+    as asked for, and models that are tuned or transferred together must share words.
 
     Args:
         models: every model of the sweep.

@@ -1,5 +1,7 @@
 """Reading a soft prompt: the vocabulary entries its vectors are nearest to."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -51,6 +53,12 @@ def read_prompts(backbone: Backbone, prompts: torch.Tensor) -> list[dict[str, An
             }
         )
     return found
+
+
+def finite_reading(reading: Mapping[str, Any]) -> bool:
+    """Whether what :func:`read_prompts` says of a prompt rests on finite numbers alone."""
+    cosines = (*reading["nearest_cosine"], *reading["nearest_words_cosine"])
+    return all(math.isfinite(value) for row in cosines for value in row)
 
 
 def _tokens(backbone: Backbone, similarity: torch.Tensor) -> tuple[Texts, Cosines]:

@@ -6,30 +6,30 @@ from typing import Any
 import numpy as np
 
 from trainables.cells import Cell
-from trainables.evaluate import Evaluated
+from trainables.evaluate import Evaluated, Found
 from trainables.predictions import GOLD, gold_array, half_precision
 from trainables.run import Run, layout_of
 from trainables.tasks import metrics
 
 
 def evaluate_references(run: Run, cells: Sequence[Cell]) -> None:
-    """Put the result of every reference cell into the run's outcome."""
+    """Put the result of every reference cell into the run's outcome, or why it has none."""
     for cell in cells:
-        run.finish(cell, REFERENCES[cell.row](run, cell))
+        run.settle(cell, REFERENCES[cell.row](run, cell))
 
 
-def _empty(run: Run, cell: Cell) -> Evaluated:
+def _empty(run: Run, cell: Cell) -> Found:
     layout = layout_of({"text_tokens": cell.settings.get("text_tokens")})
     return run.evaluate(cell.target, layout, None)[0]
 
 
-def _manual(run: Run, cell: Cell) -> Evaluated:
+def _manual(run: Run, cell: Cell) -> Found:
     text_tokens = cell.settings.get("text_tokens")
     layout = layout_of({"text_tokens": text_tokens}, template=run.task.manual)
     return run.evaluate(cell.target, layout, None)[0]
 
 
-def _constant(run: Run, cell: Cell) -> Evaluated:
+def _constant(run: Run, cell: Cell) -> Found:
     """The training split's most frequent class, whatever the text says.
 
     It reads no label words: it has no loss, and a calibration leaves it as it is. As its
@@ -66,7 +66,7 @@ def _constant(run: Run, cell: Cell) -> Evaluated:
     return Evaluated(numbers, predictions)
 
 
-REFERENCES: dict[str, Callable[[Run, Cell], Evaluated]] = {
+REFERENCES: dict[str, Callable[[Run, Cell], Found]] = {
     "empty": _empty,
     "manual": _manual,
     "constant": _constant,

@@ -13,9 +13,10 @@ from trainables.calibration import CALIBRATIONS, content_free_texts
 from trainables.cells import Cell, Pack, PackOutcome
 from trainables.contents import start_digest
 from trainables.errors import InputError
-from trainables.evaluate import Evaluated, measure
+from trainables.evaluate import Found, Numbers, measure, unreadable
 from trainables.kept_grams import kept_grams
 from trainables.memory import Resident, Room
+from trainables.reading import finite_reading, read_prompts
 from trainables.relative import Grams, gram_matrices, normalised_anchors
 from trainables.tasks import Task, load_task
 from trainables.vocabulary import Anchors
@@ -127,20 +128,17 @@ class Run:
         self.outcome.cost[name] = self.outcome.cost.get(name, 0.0) + seconds
         return seconds
 
-    def finish(self, cell: Cell, found: Evaluated) -> None:
-        """Make this the result of a cell, with the predictions it was scored by."""
-        self.outcome.results[cell.id] = found.numbers
-        if found.predictions:
-            self.outcome.predictions[cell.id] = found.predictions
-
     def evaluate(
         self,
         alias: str,
         layout: Layout,
         prompts: torch.Tensor | None,
         on_validation: torch.Tensor | None = None,
-    ) -> list[Evaluated]:
+    ) -> list[Found]:
         """Numbers and predictions of each prompt [R, m, d] (or of no prompt) on one model.
+
+        A prompt with logits that are not finite has none, but a sentence that names the split;
+        those beside it are as they would be alone.
 
         ``on_validation``: its validation logits [R, v, C], where tuning has them already.
         """
@@ -153,8 +151,9 @@ class Run:
         free = None
         if any(CALIBRATIONS[name].content_free for name in self.pack.calibration):
             free = backbone.split_logits(self.content_free(alias, layout), labels, prompts)
+        on_test = backbone.split_logits(test, labels, prompts)
         found = measure(
-            backbone.split_logits(test, labels, prompts),
+            on_test,
             test.gold,
             on_validation,
             validation.gold,
@@ -163,8 +162,41 @@ class Run:
             free,
             self.pack.predictions,
         )
+        read = {"test": on_test, "validation": on_validation, _CONTENT_FREE: free}
+        broken = unreadable(alias, self.task.name, read)
         self.spend("evaluate_seconds", began)
-        return found
+        return [why or evaluated for why, evaluated in zip(broken, found, strict=True)]
+
+    def readings(self, alias: str, prompts: torch.Tensor) -> list[Numbers]:
+        """What prompts [R, m, d] are nearest to on a model, see :mod:`trainables.reading`."""
+        return [
+            found
+            if finite_reading(found)
+            else f"model {alias!r}, task {self.task.name!r}: the cosines of the prompt and the word"
+            " embeddings are not all finite numbers"
+            for found in read_prompts(self.backbone(alias), prompts)
+        ]
+
+    def settle(self, cell: Cell, found: Found, prompt: Any = None) -> bool:
+        """Make this the result of a cell, with its predictions and prompt, or say why it has none.
+
+        Args:
+            cell: it.
+            found: what it was evaluated to, or the sentence that fails it; then nothing is kept.
+            prompt: as it goes into the outcome, where the cell has one of its own.
+
+        Returns:
+            Whether the cell has a result.
+        """
+        if isinstance(found, str):
+            self.outcome.failures[cell.id] = found
+            return False
+        self.outcome.results[cell.id] = found.numbers
+        if found.predictions:
+            self.outcome.predictions[cell.id] = found.predictions
+        if prompt is not None:
+            self.outcome.prompts[cell.id] = prompt
+        return True
 
 
 def _gram_table(

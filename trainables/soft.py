@@ -21,7 +21,7 @@ from typing import Protocol
 
 import torch
 
-from trainables.evaluate import mean_loss, scores
+from trainables.evaluate import finite, mean_loss, scores
 from trainables.initialisation import Beginning, begin
 from trainables.losses import StackLoss
 from trainables.optim import ElementwiseAdamW, linear_schedule
@@ -55,6 +55,8 @@ class Tuned:
             and a value each of loss, alignment and validation.
         stopped: replica to the step after which it left the stack; what is said of it above is its
             best until then.
+        unread: replica to the source, and the step, of the first evaluation in which its logits
+            were not all finite.
     """
 
     prompts: list[torch.Tensor]
@@ -65,6 +67,7 @@ class Tuned:
     failed: dict[int, int]
     curve: list[dict[str, object]]
     stopped: dict[int, int]
+    unread: dict[int, tuple[int, int]]
 
 
 Rungs = Callable[[int, dict[int, list[float]]], Collection[int]]
@@ -193,7 +196,8 @@ def tune(
 
     Returns:
         Prompts at the best step, and how it went. A replica whose loss is no longer finite is
-        reported in ``failed``; the others go on undisturbed.
+        reported in ``failed``, one whose validation logits are not in ``unread``; the others go on
+        undisturbed.
 
     Raises:
         InputError: a prompt cannot start as asked for (:mod:`trainables.initialisation`).
@@ -228,6 +232,7 @@ def tune(
         stack.failed(),
         keeper.curve,
         stopped,
+        keeper.unread,
     )
 
 
@@ -325,6 +330,7 @@ class _Keeper:
 
     Attributes:
         value: per replica, the validation metric on each source there.
+        unread: see :class:`Tuned`.
     """
 
     def __init__(self, prompts: Sequence[torch.Tensor], sources: int, rank: Rank) -> None:
@@ -337,6 +343,7 @@ class _Keeper:
         self.logits: list[torch.Tensor] = []
         self.best = [(-math.inf, -math.inf)] * replicas
         self.curve: list[dict[str, object]] = []
+        self.unread: dict[int, tuple[int, int]] = {}
 
     def offer(
         self,
@@ -352,10 +359,13 @@ class _Keeper:
         loss = torch.zeros(len(members))
         each: list[list[float]] = []
         found: list[torch.Tensor] = []
-        for source, prompt in zip(sources, prompts, strict=True):
+        for place, (source, prompt) in enumerate(zip(sources, prompts, strict=True)):
             data = source.validation
             logits = source.backbone.split_logits(data, source.label_ids, prompt)
             found.append(logits)
+            for replica, known in zip(members, finite(logits).tolist(), strict=True):
+                if not known:
+                    self.unread.setdefault(replica, (place, step))
             each.append(scores(logits, data.gold, metric))
             value += torch.tensor(each[-1]) / len(sources)
             loss += mean_loss(logits, data.gold).cpu() / len(sources)
@@ -372,7 +382,7 @@ class _Keeper:
             self.logits = [logits.clone() for logits in found]
         for row, replica in enumerate(members):
             rank = self.rank(step, float(value[row]), float(loss[row]))
-            if rank > self.best[replica]:
+            if replica not in self.unread and rank > self.best[replica]:
                 self.best[replica] = rank
                 self.step[replica] = step
                 self.alignment[replica] = float(aligned[row])

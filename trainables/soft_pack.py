@@ -10,9 +10,8 @@ import torch
 
 from trainables.backbones import Layout
 from trainables.cells import Cell, content_hash
-from trainables.evaluate import Evaluated, mean_loss, scores
+from trainables.evaluate import Found, Numbers, mean_loss, no_number, scores, together
 from trainables.memory import in_parts
-from trainables.reading import read_prompts
 from trainables.relative import Grams
 from trainables.run import Progress, Run, layout_on
 from trainables.settings import (
@@ -117,12 +116,16 @@ class _Stacked:
                     run.outcome.failures[cell.id] = (
                         f"the loss was no longer a finite number at step {tuned.failed[replica]}"
                     )
+                elif replica in tuned.unread:
+                    source, step = tuned.unread[replica]
+                    why = no_number(run.pack.sources[source], run.task.name, "validation")
+                    run.outcome.failures[cell.id] = f"{why} at step {step}"
                 elif replica in tuned.stopped:
                     run.outcome.stopped[cell.id] = tuned.stopped[replica]
-                elif evaluated is not None:
+                elif evaluated is not None and run.settle(
+                    cell, together(evaluated, {"train_seconds": share}), prompt.cpu().numpy()
+                ):
                     known[cell.id] = prompt
-                    run.outcome.prompts[cell.id] = prompt.cpu().numpy()
-                    run.finish(cell, evaluated.plus({"train_seconds": share}))
 
     def _cells(self, part: Sequence[Replica], alias: str) -> list[tuple[Cell, int]]:
         """The cells of a source that come from a part, each with its replica's place there."""
@@ -135,27 +138,28 @@ class _Stacked:
 
     def _measured(
         self, source: int, part: Sequence[Replica], tuned: Tuned
-    ) -> list[tuple[Cell, int, torch.Tensor, Evaluated | None]]:
+    ) -> list[tuple[Cell, int, torch.Tensor, Found | None]]:
         """Per cell of a source its replica, prompt and numbers; none where it was stopped."""
         alias = self.run.pack.sources[source]
         wanted = self._cells(part, alias)
         kept = [(cell, replica) for cell, replica in wanted if replica not in tuned.stopped]
         index = [replica for _, replica in kept]
         chosen = tuned.prompts[source][index]
-        numbers: list[Evaluated] = []
+        numbers: list[Found] = []
         if kept:
             logits = tuned.validation[source][index]
             evaluated = self.run.evaluate(alias, self.layouts[alias], chosen, logits)
-            readings = read_prompts(self.run.backbone(alias), chosen)
+            readings = self.run.readings(alias, chosen)
             numbers = [
-                found.plus(
+                together(
+                    found,
                     {
                         "best_step": tuned.best_step[replica],
                         "steps": tuned.steps,
                         "alignment": tuned.alignment[replica] if len(self.sources) > 1 else None,
-                        **reading,
-                        "curve": _curve(tuned.curve, replica),
-                    }
+                    },
+                    reading,
+                    {"curve": _curve(tuned.curve, replica)},
                 )
                 for found, reading, replica in zip(evaluated, readings, index, strict=True)
             ]
@@ -244,25 +248,31 @@ def _carry_group(run: Run, cells: Sequence[Cell], known: Mapping[str, torch.Tens
     carried = carry(problem, settings, _judges(run, cells[0], layouts))
     share = run.spend("transfer_seconds", began) / len(cells)
     measured = run.evaluate(target, layouts[target], carried.prompt, carried.logits)
-    readings = read_prompts(run.backbone(target), carried.prompt)
+    readings = run.readings(target, carried.prompt)
     for place, cell in enumerate(cells):
         if not bool(carried.prompt[place].isfinite().all()):
             run.outcome.failures[cell.id] = (
                 f"the solver {settings.solver} found no finite prompt for {target}"
             )
             continue
-        run.outcome.prompts[cell.id] = carried.prompt[place].cpu().numpy()
-        more = {
-            "solver": settings.solver,
-            "selection": settings.selection,
-            "candidates": carried.candidates,
-            "chosen": carried.chosen[place],
-            "similarity": float(carried.similarity[place].mean()),
-            "similarity_per_token": carried.similarity[place].tolist(),
-            **readings[place],
-            "transfer_seconds": share,
-        }
-        run.finish(cell, measured[place].plus(more))
+        judged: Numbers = {}
+        if not carried.judged[place]:
+            judged = no_number(" + ".join(cell.sources), run.task.name, "validation")
+        found = together(
+            measured[place],
+            judged,
+            {
+                "solver": settings.solver,
+                "selection": settings.selection,
+                "candidates": carried.candidates,
+                "chosen": carried.chosen[place],
+                "similarity": float(carried.similarity[place].mean()),
+                "similarity_per_token": carried.similarity[place].tolist(),
+            },
+            readings[place],
+            {"transfer_seconds": share},
+        )
+        run.settle(cell, found, carried.prompt[place].cpu().numpy())
 
 
 def _problem(

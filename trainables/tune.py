@@ -124,7 +124,7 @@ def run_once(
         rungs: who is to stop, handed on if given.
 
     Returns:
-        ``{"results", "prompts", "failures", "cost", "stopped", "predictions"}`` as
+        ``{"results", "prompts", "failures", "cost", "stopped", "predictions", "remarks"}`` as
         :class:`trainables.cells.PackOutcome`, or ``{"error": one sentence, "traceback": text}``.
     """
     try:
@@ -145,6 +145,7 @@ def run_once(
             "cost": outcome.cost,
             "stopped": outcome.stopped,
             "predictions": outcome.predictions,
+            "remarks": outcome.remarks,
         }
     except Exception as error:
         return _failure(error)

@@ -84,11 +84,14 @@ def _beyond(long: Work, short: Work) -> Work:
 
 def tuning(*names: str, replicas: Sequence[Replica] = REPLICAS) -> Work:
     """Two steps of tuning."""
-    found = []
+    found, sources = (
+        [],
+        [source(name) for name in names],
+    )  # loaded, and asked, before anything counts
     for steps in (2, 4):
         settings = replace(SOFT, steps=steps)
         with counted() as work:
-            tune([source(name) for name in names], replicas, settings, _among(names), "accuracy")
+            tune(sources, replicas, settings, _among(names), "accuracy")
         found.append(work)
     return _beyond(found[1], found[0])
 

@@ -1,5 +1,6 @@
 """Mistakes found before training: one sentence each, or a warning with the count."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,13 +23,13 @@ from trainables.tasks import resolve_task
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def model_of(folder: Path, words: list[str], positions: int = 64) -> ModelRef:
+def model_of(folder: Path, words: list[str], positions: int = 64, begin: int = 2) -> ModelRef:
     """A tiny BERT (no weights: a preflight needs none) that knows just these words."""
     vocabulary = {word: place for place, word in enumerate([*SPECIAL, "##a", *words])}
     tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))  # type: ignore[arg-type]
     tokenizer.pre_tokenizer = Whitespace()  # type: ignore[assignment]
     tokenizer.post_processor = TemplateProcessing(  # type: ignore[assignment]
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", begin), ("[SEP]", 3)]
     )
     names = dict(zip(("pad", "unk", "cls", "sep", "mask"), SPECIAL, strict=True))
     transformers.PreTrainedTokenizerFast(
@@ -102,6 +103,47 @@ def test_a_test_split_without_labels(tmp_path: Path, row: str, message: str) -> 
     with pytest.raises(InputError, match=message) as caught:
         preflight([resolve_model("pocket-bert")], [task], [])
     assert "\n" not in str(caught.value)
+
+
+def test_a_token_beyond_the_embedding_table_is_named_with_its_id(tmp_path: Path) -> None:
+    """Added tokens, whether a text can hold them or the tokenizer puts them around one."""
+    ref, task = model_of(tmp_path / "small", words(60)), resolve_task("mini/reviews")
+    rows = len(SPECIAL) + 61
+    load = transformers.AutoTokenizer.from_pretrained
+    plain = load(ref.location)
+    assert len(plain) == rows
+    for added, token in (
+        ({"new_tokens": ["zyxwvut"]}, "zyxwvut"),
+        ({"new_tokens": ["<here>"], "special_tokens": True}, "<here>"),
+        ({"new_tokens": ["<one>", "<two>", "<three>"]}, "<one>"),
+    ):
+        tokenizer = load(ref.location)
+        tokenizer.add_tokens(**added)
+        tokenizer.save_pretrained(ref.location)
+        more = " and 2 more beyond it" if token == "<one>" else ""
+        sentence = (
+            f"model 'small': its tokenizer has the token {token!r} with id {rows}{more}, but its"
+            f" embedding table has {rows} rows; allowed: ids 0 to {rows - 1}"
+        )
+        with pytest.raises(InputError, match=re.escape(sentence)) as caught:
+            preflight([ref], [task], [])
+        assert "\n" not in str(caught.value)
+        plain.save_pretrained(ref.location)
+    for name in ("mask_token", "pad_token"):
+        tokenizer = load(ref.location)
+        tokenizer.add_special_tokens({name: "<mine>"})
+        tokenizer.save_pretrained(ref.location)
+        with pytest.raises(InputError, match=f"the token '<mine>' with id {rows}, but"):
+            preflight([ref], [task], [])
+        plain.save_pretrained(ref.location)
+    assert preflight([ref], [task], []) == []
+
+
+def test_what_stands_around_texts_is_looked_at_too(tmp_path: Path) -> None:
+    """The tokenizer's frame names ids of its own, which its vocabulary need not have."""
+    ref = model_of(tmp_path / "framed", words(60), begin=900)
+    with pytest.raises(InputError, match=r"the token '\(unnamed\)' with id 900, but its embedding"):
+        preflight([ref], [], [])
 
 
 def test_reading_text_does_without_torchs_compiler() -> None:

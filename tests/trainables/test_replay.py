@@ -1,6 +1,7 @@
 """Recorded passes: the same numbers as without, from memory that stays the same."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -88,6 +89,10 @@ def test_nothing_is_recorded_on_a_cpu(dropout: bool, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(RECORDERS, "cpu", plain)
     assert TaskGradient(item, loss, graphs=True).passes.recorded
     assert TaskGradient(item, loss).passes.recorded is False
+    literal = copy(item.backbone)
+    literal.literal = True
+    item = replace(item, backbone=literal)
+    assert TaskGradient(item, loss, graphs=True).passes.recorded is False
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

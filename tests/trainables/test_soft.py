@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.trainables.tiny import tiny
-from trainables.backbones import Layout
+from trainables.backbones import Backbone, Layout
 from trainables.losses import LOSSES, StackLoss
 from trainables.optim import linear_schedule
 from trainables.passes import PASS_TOKENS
@@ -287,6 +287,43 @@ def test_prompts_start_where_they_are_told_to() -> None:
 
 
 NEW = {"dropout": True, "loss": "vocabulary", "checkpoint": "last", "weight_decay": 0.1}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("checkpoint", ["best", "last"])
+def test_a_checkpoint_that_cannot_be_read_is_never_kept(
+    checkpoint: str, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training losses may be as finite as they like: it would have the score of class 0."""
+    sources = [source("bert"), source("gpt2")]
+    grams, _ = grams_of(sources)
+    settings = replace(SETTINGS, evaluations=2, checkpoint=checkpoint)
+    stack = [Replica(0, 0.5), Replica(1, 0.5)]
+    sound = tune(sources, stack, settings, grams, "accuracy")
+    real, calls = Backbone.split_logits, []
+
+    def split_logits(backbone: Backbone, *args: Any) -> torch.Tensor:
+        logits = real(backbone, *args)
+        calls.append(backbone.alias)
+        if len(calls) == 4:  # the second source at the second evaluation
+            logits[1, 0, 0] = value
+        return logits
+
+    monkeypatch.setattr(Backbone, "split_logits", split_logits)
+    told: list[dict[int, list[float]]] = []
+
+    def rungs(step: int, values: dict[int, list[float]]) -> set[int]:
+        told.append(values)
+        return set()
+
+    found = tune(sources, stack, settings, grams, "accuracy", rungs=rungs)
+    assert found.unread == {1: (1, settings.steps)}
+    assert (sound.unread, found.failed) == ({}, {})
+    assert found.best_step[0] == sound.best_step[0]
+    assert found.best_step[1] != settings.steps
+    for place in range(2):
+        assert torch.equal(found.prompts[place][0], sound.prompts[place][0])
+    assert all(math.isfinite(item) for values in told for row in values.values() for item in row)
 
 
 @pytest.mark.parametrize("more", [{}, NEW, {"init": "uniform"}], ids=["plain", "new", "uniform"])

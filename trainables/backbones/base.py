@@ -47,6 +47,9 @@ class Backbone(Reader):
         embeddings: the usable rows of the embedding table, [V, d], no gradient; float32 whatever
             the model computes in, as prompts live among them.
         scale: mean length of those rows.
+        literal: whether every row is read by the library's own forward pass, without the short cuts
+            of :mod:`trainables.backbones.answer` and :meth:`remember`. Slower, the same interface.
+        remark: a sentence that who uses the model should be told once; empty where there is none.
     """
 
     def __init__(
@@ -56,9 +59,12 @@ class Backbone(Reader):
         tokenizer: Any,
         device: str = "cpu",
         precision: str = FLOAT32,
+        literal: bool = False,
     ) -> None:
         """Freeze the family's model; no weight ever takes part in autograd."""
         super().__init__(alias, family, tokenizer)
+        self.literal = literal
+        self.remark = ""
         self.device = device
         family.model.eval()
         family.model.requires_grad_(False)
@@ -66,9 +72,13 @@ class Backbone(Reader):
         self.precision = precision
         self.dtype: torch.dtype = getattr(torch, precision)
         # Weights alone (buffers hold such as the angles of rotary positions), and each by a new
-        # tensor where it is of another type: the table stays as it is.
+        # tensor where it is of another type: the table stays as it is. So does a head that the
+        # library itself multiplies with: see :meth:`head_logits` on rounding.
+        head = [*family.model.get_output_embeddings().parameters()] if literal else []
+        exact = {id(weight) for weight in head}
         for weight in family.model.parameters():
-            weight.data = weight.data.to(self.dtype)
+            if id(weight) not in exact:
+                weight.data = weight.data.to(self.dtype)
         self.embeddings = self._table[: self.rows]
         self.width = int(self._table.shape[1])
         self.scale = float(self.embeddings.float().norm(dim=1).mean())
@@ -129,6 +139,10 @@ class Backbone(Reader):
         Returns:
             [N, C], or [N, V].
         """
+        if self.literal:
+            own = None if prompts is None or owner is None else prompts
+            assert not isinstance(own, Remembered)
+            return self._library_logits(batch, label_ids, None if own is None else own[owner])
         if prompts is None or owner is None:
             states = self._states(batch)
         elif isinstance(prompts, Remembered):
@@ -141,7 +155,8 @@ class Backbone(Reader):
 
     def begin_alike(self, data: Encoded) -> bool:
         """Whether rows of one prompt begin alike, and this is a causal model: it can be shared."""
-        return data.begin is not None and isinstance(self.family, CausalFamily)
+        shared = data.begin is not None and isinstance(self.family, CausalFamily)
+        return shared and not self.literal
 
     def remember(self, data: Encoded, prompts: torch.Tensor) -> Remembered:
         """Read prompts [R, m, d] once for all rows of ``data``; only if these begin alike."""
@@ -173,22 +188,37 @@ class Backbone(Reader):
 
     def _states(self, batch: Encoded, prompts: torch.Tensor | None = None) -> torch.Tensor:
         """Last hidden states [N, h] at the answers, with a prompt [N, m, d] of its own in each."""
-        count, length = batch.ids.shape
-        embeds = self._table[batch.ids]
-        if prompts is not None:
-            every = torch.arange(count, device=self.device)[:, None]
-            columns = batch.slots[:, None] + torch.arange(prompts.shape[1], device=self.device)
-            embeds = embeds.index_put((every, columns), prompts)
+        length = batch.ids.shape[1]
         index = torch.arange(length, device=self.device)
         mask: torch.Tensor | None = None
         # Under a causal mask, padding on the right is never seen. To ask a GPU whether there is
         # any would mean to wait for it.
         asked = torch.device(self.device).type == "cpu"
         if self.family.masked and not (asked and int(batch.lengths.min()) == length):
-            mask = (index[None, :] < batch.lengths[:, None]).long()
+            mask = batch.mask
         positions = (index + self.family.first_position)[None, :]
-        read = embeds.to(self.dtype)
+        read = self._embeds(batch, prompts)
         return self.family.answer_states(read, mask, positions, batch.answers, batch.types)
+
+    def _library_logits(
+        self,
+        batch: Encoded,
+        label_ids: torch.Tensor | None,
+        prompts: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Logits [N, C] or [N, V] at the answers, as the library itself works them out."""
+        read = self._embeds(batch, prompts)
+        logits = self.family.library_logits(read, batch.mask, batch.answers, batch.types)
+        return logits[:, slice(self.rows) if label_ids is None else label_ids]
+
+    def _embeds(self, batch: Encoded, prompts: torch.Tensor | None) -> torch.Tensor:
+        """Input embeddings [N, L, d] of rows, with a prompt [N, m, d] of its own in each."""
+        embeds = self._table[batch.ids]
+        if prompts is not None:
+            every = torch.arange(len(batch), device=self.device)[:, None]
+            columns = batch.slots[:, None] + torch.arange(prompts.shape[1], device=self.device)
+            embeds = embeds.index_put((every, columns), prompts)
+        return embeds.to(self.dtype)
 
     def label_logits(
         self, prompts: torch.Tensor, batch: Encoded, label_ids: torch.Tensor

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from trainables.backbones.answer import AnswerLayer, Focus
 
@@ -91,6 +92,43 @@ class Family(ABC):
             self.focus = None
         return states[torch.arange(len(answers), device=states.device), answers]
 
+    def library_logits(
+        self,
+        embeds: torch.Tensor,
+        attention_mask: torch.Tensor,
+        answers: torch.Tensor,
+        types: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Logits [N, V'] of every row of the head at one position of each row, in float32.
+
+        Nothing but the library's own forward pass: its positions, its masks, its layers, its head.
+        Only the matrix at the end, which works on each position by itself, is read at the answers
+        alone.
+
+        Args:
+            embeds: input embeddings [N, L, d].
+            attention_mask: [N, L].
+            answers: index of the wanted position [N].
+            types: token types [N, L] (None: the body's default).
+        """
+        typed = {} if types is None else {"token_type_ids": types}
+        every = torch.arange(len(answers), device=answers.device)
+
+        def at_answers(module: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
+            return (args[0][every, answers][:, None].to(next(module.parameters()).dtype),)
+
+        hook = self.model.get_output_embeddings().register_forward_pre_hook(at_answers)
+        try:
+            logits: torch.Tensor = self.model(
+                inputs_embeds=embeds,
+                attention_mask=attention_mask,
+                **typed,
+                **self.body_arguments(),
+            ).logits
+        finally:
+            hook.remove()
+        return logits[:, 0].float()
+
     def _visible(
         self, length: int, attention_mask: torch.Tensor | None, answers: torch.Tensor
     ) -> torch.Tensor | None:
@@ -153,7 +191,9 @@ class CausalFamily(Family):
     def remember(self, prefix: torch.Tensor) -> torch.Tensor:
         """Keys and values of what rows begin with, read once for all of them.
 
-        A causal model's states of a prefix do not depend on what follows.
+        A causal model's states of a prefix do not depend on what follows. The cache is not made
+        from the config: a window named there, which these architectures do not look through, would
+        cut off what is remembered.
 
         Args:
             prefix: embeddings [R, P, d].
@@ -161,7 +201,7 @@ class CausalFamily(Family):
         Returns:
             Of each layer, keys and values: [R, layers, 2, K, P, w].
         """
-        cache = DynamicCache(config=self.config)
+        cache = DynamicCache()
         self.model.base_model(
             inputs_embeds=prefix,
             position_ids=torch.arange(prefix.shape[1], device=prefix.device)[None, :],
@@ -185,11 +225,13 @@ class CausalFamily(Family):
             [N, h].
         """
         start, length = past.shape[-2], embeds.shape[1]
-        cache = DynamicCache(config=self.config)
-        for layer, kept in zip(cache.layers, past.unbind(1), strict=True):
+        cache = DynamicCache()
+        for kept in past.unbind(1):
+            layer = DynamicLayer()
             keys, values = kept.unbind(1)
             layer.lazy_initialization(keys, values)
             layer.keys, layer.values = keys, values  # ``update`` would copy them
+            cache.layers.append(layer)
         if self.layers() is not None:
             keys = self._visible(start + length, None, answers + start)
             last = cache.layers[-1]

@@ -14,6 +14,15 @@ class Llama(CausalFamily):
 
     model_type = "llama"
 
+    @property
+    def max_tokens(self) -> int:
+        """With ``longrope`` angles change for a whole batch that holds one longer row: none may."""
+        rope = getattr(self.config, "rope_parameters", None) or {}
+        most = super().max_tokens
+        if rope.get("rope_type") != "longrope":
+            return most
+        return min(most, int(rope.get("original_max_position_embeddings", most)))
+
     def layers(self) -> nn.ModuleList:
         """The decoder's layers."""
         layers: nn.ModuleList = self.model.model.layers

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM,
 import trainables.backbones as package
 from trainables.backbones.base import Backbone
 from trainables.backbones.family import Family
+from trainables.backbones.parity import literal_reading
 from trainables.backbones.reader import Reader
 from trainables.cells import ModelRef
 from trainables.contents import check_no_folder, is_hub_name
@@ -23,7 +24,16 @@ from trainables.memory import Resident
 from trainables.models import folder_digest
 from trainables.precision import FLOAT32
 
-_NOT_FAMILIES = {"answer", "base", "family", "loading", "reader"}
+_NOT_FAMILIES = {"answer", "base", "family", "loading", "parity", "reader"}
+_ABSOLUTE = "absolute"
+_OURS = {
+    "return_dict": True,
+    "output_attentions": False,
+    "output_hidden_states": False,
+    "chunk_size_feed_forward": 0,
+}
+"""How a forward pass hands out what it has found, and in what parts it works on a row, is ours to
+say, whatever a config holds: no number depends on it."""
 _SHARE = 0.5
 """Part of a device's memory that models may take between packs; the rest is for training. Models
 that a pack is using stay whatever they take."""
@@ -51,7 +61,8 @@ def load_backbone(ref: ModelRef, device: str = "cpu", precision: str = FLOAT32) 
         precision: what it computes in, of :data:`trainables.precision.PRECISIONS`.
 
     Raises:
-        InputError: the model cannot be had, is of no known family, or ships no fast tokenizer.
+        InputError: the model cannot be had, is of no known family, ships no fast tokenizer, or
+            cannot be read with prompt vectors (:mod:`trainables.backbones.parity`).
     """
     key = (ref.location, ref.digest, device, precision)
     make = partial(_load, ref, device, precision)
@@ -67,7 +78,7 @@ def load_reader(ref: ModelRef) -> Reader:
     """Tokenizer and conventions of ``ref``, without its weights: what can be checked early.
 
     Raises:
-        InputError: as :func:`load_backbone`.
+        InputError: as :func:`load_backbone`, or the tokenizer has ids beyond the embedding table.
     """
     logging.getLogger("transformers").setLevel(logging.ERROR)
     if is_hub_name(ref.location):
@@ -86,9 +97,12 @@ def load_reader(ref: ModelRef) -> Reader:
             f" {', '.join(sorted(known))}"
         )
     _check_head(ref, family, getattr(config, "architectures", None))
+    _check_positions(ref, config)
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(f"model {ref.alias!r}: no fast tokenizer (tokenizer.json) in its folder")
-    return Reader(ref.alias, family(config), tokenizer)
+    reader = Reader(ref.alias, family(config), tokenizer)
+    reader.check_ids()
+    return reader
 
 
 def _check_head(ref: ModelRef, family: type[Family], architectures: Sequence[str] | None) -> None:
@@ -102,6 +116,16 @@ def _check_head(ref: ModelRef, family: type[Family], architectures: Sequence[str
         )
 
 
+def _check_positions(ref: ModelRef, config: Any) -> None:
+    """Refuse positions that the library once had and now passes over without a word."""
+    kind = getattr(config, "position_embedding_type", None) or _ABSOLUTE
+    if kind != _ABSOLUTE:
+        raise InputError(
+            f"model {ref.alias!r}: its config.json says position_embedding_type {kind!r}, which"
+            f" transformers {transformers.__version__} does not compute; allowed: {_ABSOLUTE}"
+        )
+
+
 def _load(ref: ModelRef, device: str, precision: str) -> Backbone:
     reader = load_reader(ref)
     transformers.utils.logging.disable_progress_bar()
@@ -112,6 +136,7 @@ def _load(ref: ModelRef, device: str, precision: str) -> Backbone:
             dtype=torch.float32,
             use_safetensors=True,
             output_loading_info=True,
+            **{key: value for key, value in _OURS.items() if hasattr(reader.family.config, key)},
             **_where(ref),
         )
     except (OSError, ValueError, RuntimeError) as error:
@@ -125,7 +150,11 @@ def _load(ref: ModelRef, device: str, precision: str) -> Backbone:
         )
     _check_unchanged(ref)
     family = type(reader.family)(model.config, model.to(device))
-    return Backbone(ref.alias, family, reader.tokenizer, device, precision)
+    parts = (ref.alias, family, reader.tokenizer, device)
+    literal, remark = literal_reading(ref, device, lambda: Backbone(*parts))
+    backbone = Backbone(*parts, precision, literal)
+    backbone.remark = remark
+    return backbone
 
 
 def _check_unchanged(ref: ModelRef) -> None:

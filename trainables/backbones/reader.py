@@ -75,6 +75,12 @@ class Encoded:
         """Number of rows n."""
         return int(self.ids.shape[0])
 
+    @property
+    def mask(self) -> torch.Tensor:
+        """Attention mask [n, L]: 1 at tokens, 0 at padding."""
+        index = torch.arange(self.ids.shape[1], device=self.ids.device)
+        return (index[None, :] < self.lengths[:, None]).long()
+
     def take(self, index: torch.Tensor, longest: int | None = None) -> "Encoded":
         """Rows ``index`` [N], cut to the longest of them.
 
@@ -149,6 +155,27 @@ class Reader:
         self._mask_id = tokenizer.mask_token_id
         if family.masked and self._mask_id is None:
             raise InputError(f"model {alias!r}: its tokenizer has no mask token")
+
+    def check_ids(self) -> None:
+        """Refuse a tokenizer that gives ids beyond the embedding table: any text might hold one.
+
+        Raises:
+            InputError: a token of the vocabulary, added ones included, or a special token that the
+                tokenizer puts around texts has no row in the table.
+        """
+        table = int(self.family.config.vocab_size)
+        known = {number: token for token, number in self.tokenizer.get_vocab().items()}
+        around = (*self.begin, *self.end, *self.separator)
+        beyond = sorted(number for number in {*known, *around} if number >= table)
+        if not beyond:
+            return
+        more = f" and {len(beyond) - 1} more beyond it" if len(beyond) > 1 else ""
+        raise InputError(
+            f"model {self.alias!r}: its tokenizer has the token"
+            f" {known.get(beyond[0], '(unnamed)')!r} with id {beyond[0]}{more}, but its embedding"
+            f" table has {table} rows; allowed: ids 0 to {table - 1}, so resize the table"
+            " (resize_token_embeddings) or take the token out"
+        )
 
     @cached_property
     def words(self) -> dict[str, int]:

@@ -15,7 +15,8 @@ class Roberta(BertLayers):
     @property
     def first_position(self) -> int:
         """Positions up to the padding index stay unused."""
-        return int(self.config.pad_token_id) + 1
+        padding = self.config.pad_token_id
+        return 0 if padding is None else int(padding) + 1  # without one, the library reads nothing
 
     def head_features(self, states: torch.Tensor) -> torch.Tensor:
         """Dense, GELU, norm."""

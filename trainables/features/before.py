@@ -15,7 +15,7 @@ from trainables.cells import ModelRef, TaskRef
 from trainables.contents import is_pinned
 from trainables.errors import InputError
 from trainables.features import models, texts
-from trainables.features.kept import Facts, kept
+from trainables.kept import Facts, kept
 from trainables.tasks import load_task
 from trainables.vocabulary import CANONICALISER, common_vocabulary
 

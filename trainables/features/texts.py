@@ -8,7 +8,8 @@ import math
 import torch
 
 from trainables.backbones import Backbone, Layout
-from trainables.evaluate import scores
+from trainables.errors import InputError
+from trainables.evaluate import finite, no_number, scores
 from trainables.tasks import Task
 
 TEXTS = 128
@@ -27,13 +28,17 @@ def readings(
         most: texts at most.
 
     Raises:
-        InputError: a label word is not one token of the model, or the split cannot be read.
+        InputError: a label word is not one token of the model, the split cannot be read, or the
+            model's logits are not all finite.
     """
     rows = task.rows("validation")[:most]
     labels = model.labels(task.label_words, task.name)
     blind = [0] * len(rows)
     data = model.read([row.content for row in rows], blind, Layout(text_tokens=text_tokens))
-    return model.split_logits(data, labels)[0].double().log_softmax(-1).cpu()
+    logits = model.split_logits(data, labels)
+    if not bool(finite(logits)):
+        raise InputError(no_number(model.alias, task.name, "validation"))
+    return logits[0].double().log_softmax(-1).cpu()
 
 
 def score(log_probabilities: torch.Tensor, task: Task) -> float:

@@ -86,6 +86,7 @@ def _as_on_source(chosen: HardFound, own: HardFound) -> HardFound:
         logits=own.logits,
         evaluated=chosen.evaluated + own.evaluated,
         saved=chosen.saved + own.saved,
+        unread=chosen.unread or own.unread,
     )
 
 

@@ -17,10 +17,10 @@ from trainables.backbones import Layout
 from trainables.cache import cache_folder
 from trainables.cells import Cell, content_hash
 from trainables.errors import InputError
-from trainables.evaluate import Evaluated
+from trainables.evaluate import Found, Numbers, no_number, together
 from trainables.hard.allowed import Allowed, allowed_tokens
 from trainables.hard.problem import HardFound, HardProblem, HardReplica, Reading, Rungs
-from trainables.hard.readability import dictionary_share, log_perplexity
+from trainables.hard.readability import dictionary_share, is_scored, log_perplexity
 from trainables.hard.searches import SEARCHES
 from trainables.hard.text import decode, encode, from_bytes, to_bytes
 from trainables.memory import in_parts
@@ -145,10 +145,10 @@ class _Search:
             [words[place] for place in left],
         )
         self.pack.outcome.stopped |= halted
-        for cell, result, allowed, prompt in measured:
-            self.pack.finish(cell, result.plus({**_told(allowed), "train_seconds": share}))
-            self.pack.outcome.prompts[cell.id] = to_bytes(prompt)
-            known[cell.id] = torch.from_numpy(to_bytes(prompt))
+        for cell, evaluated, allowed, prompt in measured:
+            row = together(evaluated, {**_told(allowed), "train_seconds": share})
+            if self.pack.settle(cell, row, to_bytes(prompt)):
+                known[cell.id] = torch.from_numpy(to_bytes(prompt))
 
     def _rungs(self, cells: Sequence[Cell]) -> Rungs | None:
         """The pack's callback in terms of replicas."""
@@ -196,13 +196,17 @@ class _Search:
 
     def _measured(
         self, cells: Sequence[Cell], found: Sequence[HardFound], words: Sequence[Allowed]
-    ) -> list[tuple[Cell, Evaluated, Allowed, str]]:
-        """Every search that did not fail, with its numbers and its text."""
+    ) -> list[tuple[Cell, Found, Allowed, str]]:
+        """Every search that did not fail, with what it was evaluated to and its text."""
         backbone = self.pack.backbone(self.alias)
         kept = []
         for cell, prompt, allowed in zip(cells, found, words, strict=True):
-            if prompt.failed is None:
+            if prompt.failed is None and prompt.unread is None:
                 kept.append((cell, prompt, allowed, decode(backbone, prompt.ids)))
+            elif prompt.failed is None:
+                self.pack.outcome.failures[cell.id] = no_number(
+                    str(prompt.unread), self.pack.task.name, "validation"
+                )
             else:
                 self.pack.outcome.failures[cell.id] = (
                     f"the loss was no longer a finite number at step {prompt.failed}"
@@ -214,13 +218,8 @@ class _Search:
         read = _read(self.pack, self.alias, texts, as_text, numbers[len(kept) :])
         measured = []
         for place, (cell, prompt, allowed, text) in enumerate(kept):
-            result = numbers[len(kept) + place]
-            if isinstance(result, str):
-                self.pack.outcome.failures[cell.id] = result
-                continue
             exact = numbers[place]
-            row = {
-                **read[place],
+            more = {
                 "roundtrip_exact": as_text[place] == prompt.ids,
                 "tuned_ids": list(prompt.ids),
                 "score_as_ids": None if isinstance(exact, str) else exact.numbers["score"],
@@ -231,7 +230,8 @@ class _Search:
                 "rows_saved": prompt.saved,
                 "curve": list(prompt.curve),
             }
-            measured.append((cell, result.plus(row), allowed, text))
+            row = together(numbers[len(kept) + place], read[place], more)
+            measured.append((cell, row, allowed, text))
         return measured
 
 
@@ -284,19 +284,14 @@ def _carry_group(
     read = _read(run, target, texts, ids, numbers)
     share = run.spend("transfer_seconds", began) / len(cells)
     for place, cell in enumerate(cells):
-        result = numbers[place]
-        if isinstance(result, str):
-            run.outcome.failures[cell.id] = result
-            continue
         more = {
-            **read[place],
             "roundtrip_exact": decode(backbone, ids[place]) == texts[place],
             "transfer_seconds": share,
         }
-        run.finish(cell, result.plus(more))
+        run.settle(cell, together(numbers[place], read[place], more))
 
 
-def _evaluate(run: Run, alias: str, layout: Any, prompts: Sequence[Ids]) -> list[Evaluated | str]:
+def _evaluate(run: Run, alias: str, layout: Any, prompts: Sequence[Ids]) -> list[Found]:
     """Numbers and predictions of every token sequence on a model; each different one is read once.
 
     Args:
@@ -311,12 +306,12 @@ def _evaluate(run: Run, alias: str, layout: Any, prompts: Sequence[Ids]) -> list
     by_length: dict[int, list[Ids]] = {}
     for ids in dict.fromkeys(prompts):
         by_length.setdefault(len(ids), []).append(ids)
-    known: dict[Ids, Evaluated | str] = {}
+    known: dict[Ids, Found] = {}
     backbone = run.backbone(alias)
     for length, same in by_length.items():
         vectors = backbone.embeddings[torch.tensor(same, device=run.device)] if length else None
         try:
-            found: Sequence[Evaluated | str] = run.evaluate(alias, layout(length), vectors)
+            found = run.evaluate(alias, layout(length), vectors)
         except InputError as error:  # no room: some other prompt may still fit
             found = [str(error)] * len(same)
         known |= dict(zip(same, found, strict=True))
@@ -328,11 +323,12 @@ def _read(
     alias: str,
     texts: Sequence[str],
     ids: Sequence[Ids],
-    numbers: Sequence[Evaluated | str],
-) -> list[dict[str, Any]]:
+    numbers: Sequence[Found],
+) -> list[Numbers]:
     """What prompts look like on a model: their texts and tokens, and how well they read.
 
-    Those that could not be evaluated there have no perplexity either.
+    Those that could not be evaluated there have no perplexity either; one whose perplexity is no
+    finite number has a sentence instead.
     """
     backbone = run.backbone(alias)
     fit = [item for item, found in zip(ids, numbers, strict=True) if not isinstance(found, str)]
@@ -340,12 +336,16 @@ def _read(
     for length in sorted({len(item) for item in fit if item}):
         same = list(dict.fromkeys(item for item in fit if len(item) == length))
         values = log_perplexity(backbone, torch.tensor(same, device=run.device)).tolist()
-        # One token that nothing stands before has no probability.
-        perplexities |= {
-            item: found for item, found in zip(same, values, strict=True) if not math.isnan(found)
-        }
+        if is_scored(backbone, length):
+            perplexities |= dict(zip(same, values, strict=True))
+    broken = (
+        f"model {alias!r}, task {run.task.name!r}: the log-perplexity of the prompt is not a finite"
+        " number"
+    )
     return [
-        {
+        broken
+        if not math.isfinite(perplexities.get(item, 0.0))
+        else {
             "text": text,
             "ids": list(item),
             "n_tokens": len(item),

@@ -84,6 +84,7 @@ class HardFound:
         saved: validation rows that needed not be read (known before, or out of the race).
         curve: per evaluation step, validation, loss and the like; plain numbers.
         stopped: step after which the search was stopped on demand, or None.
+        unread: alias of the model whose logits on validation were not all finite, or None.
     """
 
     ids: tuple[int, ...]
@@ -96,6 +97,7 @@ class HardFound:
     saved: int = 0
     curve: list[dict[str, Any]] = field(default_factory=list)
     stopped: int | None = None
+    unread: str | None = None
 
 
 class HardSearch(Protocol):

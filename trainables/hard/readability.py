@@ -68,6 +68,11 @@ def log_perplexity(backbone: Backbone, ids: torch.Tensor) -> torch.Tensor:
     return torch.stack(scored).mean(dim=0)
 
 
+def is_scored(backbone: Backbone, length: int) -> bool:
+    """Whether prompts of so many tokens have a log-perplexity: one alone needs something before."""
+    return length > 1 or bool(backbone.family.masked or backbone.begin or _first_token(backbone))
+
+
 def _causal_row(backbone: Backbone, ids: torch.Tensor, place: int) -> tuple[torch.Tensor, int]:
     """What token ``place`` is predicted from [R, L], and where; L = 0 if there is nothing."""
     start = backbone.begin or _first_token(backbone)

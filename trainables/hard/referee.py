@@ -24,6 +24,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from trainables.evaluate import finite
 from trainables.hard.juror import Ids, Juror
 from trainables.hard.problem import HardFound, HardProblem, Rungs
 from trainables.prompts import seeded
@@ -131,12 +132,15 @@ class _Known:
         rows: how many, of all jurors.
         score: the highest metric it can still reach; its own once it has read all rows.
         loss: the lowest loss it can still reach; its own once it has read all rows.
+        unread: alias of the first juror whose logits were not all finite: then it can reach nothing
+            any more.
     """
 
     logits: list[torch.Tensor]
     rows: int = 0
     score: float = 1.0
     loss: float = 0.0
+    unread: str | None = None
 
 
 @dataclass
@@ -156,7 +160,7 @@ class Referee:
 
     Best is the highest validation metric (mean over the jurors); ties go to the lower validation
     loss and then to the earlier step, or with ``ties="latest"`` to the later step at once. A prompt
-    whose loss is not finite loses to any other.
+    whose logits are not all finite loses to any other.
     """
 
     def __init__(
@@ -246,6 +250,7 @@ class Referee:
             evaluated=best.evaluated,
             saved=best.saved,
             curve=best.curve,
+            unread=self._known[best.ids].unread,
         )
 
     def staying(
@@ -298,6 +303,11 @@ class Referee:
         """Bring the bounds up to what has been read."""
         pairs = list(zip(self._courts, known.logits, strict=True))
         known.rows = sum(len(logits) for logits in known.logits)
+        broken = (court for court, logits in pairs if not bool(finite(logits[None])[0]))
+        known.unread = next((court.juror.reading.backbone.alias for court in broken), None)
+        if known.unread is not None:
+            known.score, known.loss = 0.0, math.inf
+            return
         known.score = _mean([court.upper_score(self._metric, logits) for court, logits in pairs])
         known.loss = _mean([court.lower_loss(logits) for court, logits in pairs])
 
@@ -341,8 +351,8 @@ class Referee:
         """A line of the curve: rows known of the candidates; score and loss of the best whole."""
         entry: dict[str, Any] = {"step": step, "rows": max(self._known[ids].rows for ids in mine)}
         whole = {ids: at for ids, at in mine.items() if self._known[ids].rows == self._size}
-        if whole:
-            known = self._known[next(iter(self._leader(whole)))]
+        known = self._known[next(iter(self._leader(whole)))] if whole else None
+        if known is not None and known.unread is None:
             entry |= {"validation": known.score, "loss": known.loss}
         return entry
 

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from trainables.errors import InputError
+from trainables.evaluate import finite
 from trainables.gradient import PassGradient
 from trainables.hard.juror import Juror
 from trainables.hard.problem import HardFound, HardReplica, Progress, Reading, Rungs
@@ -184,14 +185,18 @@ def _try(
     rows: torch.Tensor,
     score: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
 ) -> list[torch.Tensor]:
-    """Per replica, the score of its prompts on its rows [R, B]; -inf where one does not fit."""
+    """Per replica, the score of its prompts on its rows [R, B].
+
+    -inf where one does not fit, or gives logits that are not finite.
+    """
     listed = [(place, tuple(ids)) for place, mine in enumerate(proposals) for ids in mine.tolist()]
     fitting = [number for number, (_, ids) in enumerate(listed) if trial.fits(ids)]
     owners = torch.tensor([listed[number][0] for number in fitting])
     logits = trial.own_logits([listed[number][1] for number in fitting], rows[owners]).cpu()
     scores = torch.full((len(listed),), -torch.inf)
-    scores[fitting] = score(logits, trial.reading.train.gold.cpu()[rows[owners]])
-    return list(scores.nan_to_num(nan=-torch.inf).split([len(mine) for mine in proposals]))
+    found = score(logits, trial.reading.train.gold.cpu()[rows[owners]])
+    scores[fitting] = found.masked_fill(~finite(logits), -torch.inf)
+    return list(scores.split([len(mine) for mine in proposals]))
 
 
 def _draws(

@@ -38,7 +38,7 @@ class Judgement:
     """R prompts scored on a validation split.
 
     Attributes:
-        scores: R values of the task's metric.
+        scores: R values of the task's metric; NaN where logits are not all finite.
         losses: R values of cross-entropy.
         logits: label-word logits [R, v, C].
     """
@@ -71,10 +71,13 @@ class Choice:
     Attributes:
         index: per replica.
         logits: validation logits of the chosen prompts on the target [R, v, C], where known.
+        judged: per replica, whether any candidate had finite logits where they were judged; without
+            one, the solver's own stands there and nothing speaks for it. Empty: none was judged.
     """
 
     index: list[int]
     logits: torch.Tensor | None = None
+    judged: Sequence[bool] = ()
 
 
 def _own(candidates: Candidates, problem: Problem, judges: Judges) -> Choice:
@@ -91,7 +94,7 @@ def _on_target(candidates: Candidates, problem: Problem, judges: Judges) -> Choi
         if logits is None:
             logits = judged.logits.clone()
         logits[better] = judged.logits[better]
-    return Choice(best.index, logits)
+    return Choice(best.index, logits, best.judged)
 
 
 def _on_sources(candidates: Candidates, problem: Problem, judges: Judges) -> Choice:
@@ -104,7 +107,7 @@ def _on_sources(candidates: Candidates, problem: Problem, judges: Judges) -> Cho
         scores = torch.tensor([one.scores for one in judged], dtype=torch.float64).mean(0)
         losses = torch.tensor([one.losses for one in judged], dtype=torch.float64).mean(0)
         best.offer(number, scores.tolist(), losses.tolist())
-    return Choice(best.index)
+    return Choice(best.index, judged=best.judged)
 
 
 SELECTIONS: dict[str, Callable[[Candidates, Problem, Judges], Choice]] = {
@@ -149,13 +152,20 @@ class _Best:
         self.index = [own] * replicas
         self._rank = [(-math.inf, -math.inf)] * replicas
 
+    @property
+    def judged(self) -> list[bool]:
+        """Per replica, whether it has been offered a candidate whose predictions mean something."""
+        return [rank[0] > -math.inf for rank in self._rank]
+
     def offer(self, number: int, scores: Sequence[float], losses: Sequence[float]) -> list[int]:
         """Take a candidate where it is better; which replicas these are."""
         better = []
         for replica, (score, loss) in enumerate(zip(scores, losses, strict=True)):
-            rank = (round(score, _DECIMALS), -loss)
             # Predictions of a prompt that is no longer finite mean nothing.
-            if math.isfinite(loss) and rank > self._rank[replica]:
+            if not (math.isfinite(score) and math.isfinite(loss)):
+                continue
+            rank = (round(score, _DECIMALS), -loss)
+            if rank > self._rank[replica]:
                 self._rank[replica], self.index[replica] = rank, number
                 better.append(replica)
         return better

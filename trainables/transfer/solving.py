@@ -44,11 +44,14 @@ class Carried(Transferred):
         chosen: per replica, γ or step of the chosen one (None: the solver has no such thing).
         logits: label-word logits on the target's validation split [R, v, C], where the selection
             has worked them out.
+        judged: per replica, whether the selection had something to go by, see
+            :class:`trainables.transfer.selection.Choice`.
     """
 
     candidates: int
     chosen: list[float | None]
     logits: torch.Tensor | None
+    judged: list[bool]
 
 
 def solve(problem: Problem, settings: TransferSettings) -> Candidates:
@@ -88,6 +91,7 @@ def carry(problem: Problem, settings: TransferSettings, judges: Judges) -> Carri
                 candidates=len(candidates),
                 chosen=[candidates.labels[number] for number in choice.index],
                 logits=choice.logits,
+                judged=list(choice.judged or [True] * len(choice.index)),
             )
         )
     logits = [part.logits for part in parts if part.logits is not None]
@@ -97,6 +101,7 @@ def carry(problem: Problem, settings: TransferSettings, judges: Judges) -> Carri
         candidates=parts[0].candidates,
         chosen=[label for part in parts for label in part.chosen],
         logits=torch.cat(logits) if logits else None,
+        judged=[known for part in parts for known in part.judged],
     )
 
 

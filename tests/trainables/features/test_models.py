@@ -9,7 +9,6 @@ import torch
 from tests.trainables.tiny import tiny
 from trainables.agreement import Comparison, neighbour_agreement_many
 from trainables.features.before import Looking, before_tuning, on_texts, text_facts
-from trainables.features.kept import kept
 from trainables.features.models import (
     common_embeddings,
     linear_cka,
@@ -18,6 +17,7 @@ from trainables.features.models import (
     vocabulary_overlap,
 )
 from trainables.features.texts import balance, entropy, reading_correlation
+from trainables.kept import kept
 from trainables.models import resolve_model
 from trainables.tasks import resolve_task
 

@@ -225,6 +225,23 @@ def test_a_prompt_that_is_not_finite_loses() -> None:
     assert judge.offer(2, torch.tensor([[1]])) == [True]
     assert judge.offer(3, torch.tensor([[3]])) == [False]
     assert judge.found(0, 3).ids == (1,)
+    assert judge.found(0, 3).unread is None
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_one_number_that_is_not_finite_is_enough(value: float) -> None:
+    """A wrong class at -inf gives a finite loss; the answers mean no more for that."""
+    reading = world(0)
+    table = reading.backbone.table  # type: ignore[attr-defined]
+    table[3] = 9.0 * F.one_hot(reading.validation.gold, 2)
+    table[3, 7, 1 - int(reading.validation.gold[7])] = value
+    judge = referee(reading, replicas=2)
+    judge.offer(1, torch.tensor([[[3], [1]], [[3], [3]]]))
+    assert judge.found(0, 1).ids == (1,)
+    assert judge.found(1, 1).unread == "table"
+    lost = judge.found(1, 1)
+    assert lost.validation == 0.0
+    assert "validation" not in lost.curve[0]
 
 
 @pytest.mark.parametrize("metric", [*metrics.METRICS, "f1:0", "f1:1"])
