@@ -91,13 +91,6 @@ def known_size(key: Hashable, most: int) -> int:
     return min(most, _sizes.get(key, most))
 
 
-def _learned(key: Hashable, size: int | None) -> None:
-    """What is known of ``key`` is this, None: nothing."""
-    _sizes.pop(key, None)
-    if size is not None:
-        _sizes[key] = size
-
-
 def note_shortage(key: Hashable, size: int) -> int:
     """Count that ``size`` was too much; remember and return half of it, at least 1."""
     give_back()
@@ -162,10 +155,9 @@ def in_passes(key: Hashable, most: int, work: Callable[[int], T]) -> T:
         work: takes a size and makes no pass larger than that, or than one row of one prompt.
 
     Raises:
-        NoRoomError: passes of a single row do not fit either. Their size was not what was too
-            much, so that nothing is learned about it.
+        NoRoomError: passes of a single row do not fit either.
     """
-    size, before = known_size(key, most), _sizes.get(key)
+    size = known_size(key, most)
     while True:
         found = attempt(lambda size=size: [work(size)])  # type: ignore[misc]
         if found is not None:
@@ -173,7 +165,6 @@ def in_passes(key: Hashable, most: int, work: Callable[[int], T]) -> T:
             return result
         if size == 1:
             give_back()
-            _learned(key, before)
             raise NoRoomError("out of memory: one row behind one prompt does not fit")
         size = note_shortage(key, size)
 

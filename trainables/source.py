@@ -84,7 +84,8 @@ class TaskGradient:
         def read(budget: int) -> tuple[torch.Tensor, torch.Tensor]:
             return self.passes(prompts, rows, shares, budget, keys)
 
-        kind = ("train", source.key, device, loss.name, loss.dropout)
+        # A stack that is halved because smaller passes did not help begins with whole ones again.
+        kind = ("train", source.key, device, loss.name, loss.dropout, len(prompts))
         losses, gradient = in_passes(kind, pass_tokens(device), read)
         return losses.view(len(prompts), size).mean(1), gradient
 
