@@ -12,7 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis.combinations import matched, parts
+from analysis.families import SOFT, of_family
 from analysis.results import Sweep, read
+from analysis.selection import at_choices, choose
 from trainables.errors import InputError
 
 FILE = "features.parquet"
@@ -240,20 +243,20 @@ _LEDGER = ("similarity", "alignment", "source_score")
 
 
 def observations(sweep: Sweep | Path | str, gains: pd.DataFrame | None = None) -> pd.DataFrame:
-    """One row a (method, source set, target, task): its gain, and its features where known.
+    """One row a (method, settings, source set, target, task): its gain, and its features.
 
-    Of a source set of several models only the jointly tuned prompts count, where there are any;
-    prompts drawn at random do not.
+    Of a source set of several models only the jointly tuned prompts count, where there are any, at
+    the weight that the other seeds choose (all weights where there is one seed); prompts drawn at
+    random do not.
 
     Args:
         sweep: a sweep or its folder.
-        gains: what the source sets gained, one row a method, sources, target and task with the
-            columns gain (0 to 1), n (cells) and gain_sd (over cells), such as gains at a weight
-            that was chosen on other seeds. By default :func:`mean_gains`, to which no choice was
-            made.
+        gains: what the source sets gained, one row a method, combination, sources, target and task
+            with the columns gain (0 to 1), n (cells) and gain_sd (over cells); by default
+            :func:`mean_gains`.
 
     Returns:
-        Columns method, sources, target, task, size (sources in the set), n, gain, gain_sd,
+        Columns method, combination, sources, target, task, size (sources in the set), n, gain, gain_sd,
         source_ids and target_id (content of the models, or their names), features.
 
     Raises:
@@ -266,7 +269,7 @@ def observations(sweep: Sweep | Path | str, gains: pd.DataFrame | None = None) -
             f"Folder {found.folder} holds no carried prompt with an Empty row beside it yet;"
             " a sweep needs both before its gains can be predicted."
         )
-    by = ["method", *KEY]
+    by = ["method", "combination", *KEY]
     ledger = rows.groupby(by, sort=True)[list(_LEDGER)].mean().reset_index()
     own = mean_gains(rows) if gains is None else gains[[*by, "gain", "n", "gain_sd"]]
     table = own.merge(ledger, on=by, how="left").sort_values(by, ignore_index=True)
@@ -278,16 +281,16 @@ def observations(sweep: Sweep | Path | str, gains: pd.DataFrame | None = None) -
 
 
 def mean_gains(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean gain over seeds and over all of the method's settings (λ, K, s): no choice is made.
+    """Mean gain over seeds and over what else the rows differ in.
 
     Args:
         rows: carried prompts with the column gain: the validation score minus the Empty validation
             score of the same target and task.
 
     Returns:
-        Columns method, sources, target, task, n, gain, gain_sd.
+        Columns method, combination, sources, target, task, n, gain, gain_sd.
     """
-    grouped = rows.groupby(["method", *KEY], sort=True)["gain"]
+    grouped = rows.groupby(["method", "combination", *KEY], sort=True)["gain"]
     return grouped.agg(n="size", gain="mean", gain_sd="std").reset_index()
 
 
@@ -332,10 +335,11 @@ def _named(sources: str, ids: Mapping[str, str]) -> str:
 
 def _carried(frame: pd.DataFrame) -> pd.DataFrame:
     """Transfer cells that count, with their gain and what the ledger says of their tuning."""
-    empty = frame[frame["row"] == "empty"].groupby(["target", "task"])["validation_score"].mean()
     rows = frame[(frame["kind"] == "transfer") & (frame["method"] != RANDOM_METHOD)].copy()
-    keys = pd.MultiIndex.from_frame(rows[["target", "task"]])
-    rows["gain"] = rows["validation_score"] - empty.reindex(keys).to_numpy(dtype="float64")
+    empty = frame[frame["row"] == "empty"]
+    level = matched(rows, empty, ["target", "task"], "validation_score")
+    rows["gain"] = rows["validation_score"] - level
+    rows = rows[~rows["cell"].isin(_not_chosen(frame))]
     joint = set(map(tuple, rows.loc[rows["row"] == "ours", ["method", *KEY]].to_numpy()))
     ours = [
         row == "ours" or tuple(key) not in joint
@@ -347,6 +351,18 @@ def _carried(frame: pd.DataFrame) -> pd.DataFrame:
     rows["source_score"] = list(_over_inputs(tuned["validation_score"], inputs))
     rows["alignment"] = list(_over_inputs(tuned["alignment"], inputs))
     return rows
+
+
+def _not_chosen(frame: pd.DataFrame) -> set[str]:
+    """Cells of Ours at weights that the other seeds do not choose, of sets that have a choice."""
+    left: set[str] = set()
+    for _, part in parts(of_family(frame, SOFT)):
+        choices = {key: choice for key, choice in choose(part).items() if choice.by_seed}
+        ours = part[part["row"] == "ours"]
+        places = zip(ours["target"], ours["sources"], strict=True)
+        known = ours[[key in choices for key in places]]
+        left |= set(known["cell"]) - set(at_choices(part, choices)["cell"])
+    return left
 
 
 def _over_inputs(values: pd.Series, inputs: Sequence[Sequence[str]]) -> Iterator[float]:

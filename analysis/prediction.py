@@ -209,8 +209,8 @@ def _ways(number: int) -> str:
 def pooled(table: pd.DataFrame) -> pd.DataFrame:
     """Gains relative to those of the other source sets, one row a (target, task, source set).
 
-    The mean of its sweep, method, target and task is taken off every gain; what several sweeps or
-    methods say of one source set, target and task is averaged. A target and task with a single
+    The mean of its sweep, method, settings, target and task is taken off every gain; what several
+    of them say of one source set, target and task is averaged. A target and task with a single
     source set orders nothing and is left out.
 
     Args:
@@ -222,7 +222,8 @@ def pooled(table: pd.DataFrame) -> pd.DataFrame:
     """
     table = table.dropna(subset=["gain"])
     table = table.assign(source_ids=table["source_ids"].map(canonical))
-    by = [name for name in ("sweep", "method", "target_id", "task") if name in table.columns]
+    within = ("sweep", "method", "combination", "target_id", "task")
+    by = [name for name in within if name in table.columns]
     gains = table.groupby(by)["gain"]
     table = table.assign(gain=table["gain"] - gains.transform("mean"))[
         gains.transform("size").to_numpy() > 1

@@ -164,7 +164,8 @@ def _inputs(texts: Any) -> set[str]:
 
 
 def _keys(table: "pd.DataFrame") -> list[tuple[str, str, str, str]]:
-    return list(table[["method", "sources", "target", "task"]].itertuples(index=False, name=None))
+    keys = table[["method", "sources", "target", "task"]].drop_duplicates()
+    return list(keys.itertuples(index=False, name=None))
 
 
 def _key(method: str, names: str, target: str, task: str) -> dict[str, Any]:
