@@ -219,7 +219,7 @@ def matched(
     Args:
         frame: table with the columns of ``on`` and ``settings``.
         rows: rows to match, with ``value`` besides.
-        on: columns that must be equal.
+        on: columns that must be equal, two or more.
         value: column averaged.
 
     Returns:
@@ -231,7 +231,6 @@ def matched(
         level = agreeing(rows, str(text)).groupby(list(on), dropna=False)[value].mean()
         if len(level):
             keys = pd.MultiIndex.from_frame(part[list(on)])
-            keys = keys if len(on) > 1 else keys.get_level_values(0)
             found[part.index] = level.reindex(keys).to_numpy(dtype="float64")
     return found
 

@@ -73,11 +73,12 @@ def best_candidates(
         return pd.DataFrame(columns=heads), pd.DataFrame(columns=[*group, candidate])
     by = [*group, candidate]
     values = rows.groupby([*by, *units, "seed"], sort=True)[column].mean()
-    totals = values.groupby([*by, "seed"]).sum().unstack("seed", fill_value=0.0)
+    totals = values.groupby([*by, "seed"]).sum().unstack("seed", fill_value=0)
     counts = values.groupby([*by, "seed"]).size().unstack("seed", fill_value=0)
-    wanted = rows.drop_duplicates([*group, *units, "seed"]).groupby([*group, "seed"]).size()
-    wanted = wanted.unstack("seed", fill_value=0)
-    place = wanted.index.get_indexer(totals.index.droplevel(candidate))
+    once = rows.drop_duplicates([*group, *units, "seed"])
+    wanted: Any = once.groupby([*group, "seed"]).size().unstack("seed", fill_value=0)
+    outer: Any = totals.index
+    place = wanted.index.get_indexer(outer.droplevel(candidate))
     full = (counts.to_numpy() == wanted.to_numpy()[place]).all(axis=1)
     names = totals.index.get_level_values(candidate)
     may = full if allowed is None else full & names.isin(list(allowed))

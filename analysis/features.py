@@ -256,8 +256,8 @@ def observations(sweep: Sweep | Path | str, gains: pd.DataFrame | None = None) -
             :func:`mean_gains`.
 
     Returns:
-        Columns method, combination, sources, target, task, size (sources in the set), n, gain, gain_sd,
-        source_ids and target_id (content of the models, or their names), features.
+        Columns method, combination, sources, target, task, size (sources in the set), n, gain,
+        gain_sd, source_ids and target_id (content of the models, or their names), features.
 
     Raises:
         InputError: the folder is no sweep's folder, or nothing was carried over.
