@@ -71,7 +71,7 @@ def test_one_seed_or_holes_leave_the_mean_over_all_weights(full_frame: pd.DataFr
     assert alone.chosen.empty
     assert alone.asked is alone.every
     rng = np.random.default_rng(0)
-    holes = soft_pairs(full_frame[rng.random(len(full_frame)) > 0.3])
+    holes = soft_pairs(full_frame[rng.random(len(full_frame)) > 0.5])
     assert holes.asked is holes.every
 
 
