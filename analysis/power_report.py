@@ -68,7 +68,7 @@ def _range(table: pd.DataFrame) -> str:
         texts.append(f"by task from {points(known.min())} to {points(known.max())}")
     if still:
         texts.append(f"on {still} of {len(table)} tasks seeds do not vary and nothing can be told")
-    return f" – {', '.join(texts)} –" if texts else ""
+    return "".join(f"; {text}" for text in texts)
 
 
 def _with(error: float) -> str:

@@ -7,8 +7,8 @@ import pytest
 from analysis.bootstrap import product_weights
 from analysis.membership import membership
 from analysis.shapley import shapley_shares
-from analysis.variance import REST, design_fill, variance_shares
-from tests.analysis.planted import Planted, planted
+from analysis.variance import INTERACTIONS, REST, design_fill, variance_shares
+from tests.analysis.planted import Planted, Tuned, planted, tuned
 from tests.pace import slowness
 
 SIMULATIONS, TOLERANCE = 200, 0.04
@@ -117,6 +117,39 @@ def test_intervals_hold_the_planted_share(design: Planted, truth: dict[str, floa
         found = found.reindex(wanted.index).fillna({"low": 0.0, "high": 1.0})
         hits += (found["low"] - 1e-9 <= wanted) & (wanted <= found["high"] + 1e-9)
     assert (hits / SIMULATIONS >= 0.95 - TOLERANCE).all(), hits / SIMULATIONS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("targets", [1, 2])
+def test_shared_tunings_do_not_read_as_source_by_task(targets: int) -> None:
+    """Independent tunings, in all pairs that hold their source, have a term of their own."""
+    rng = np.random.default_rng(10)
+    design = Tuned(source_task=1.0, pair_task=0.5, targets=targets)
+    mains, terms = ("source", "pair", "task", "target", "seed"), INTERACTIONS[-2:]
+    parts = [
+        variance_shares(
+            tuned(design, rng), "difference", mains, (*TERMS, *terms), replicates=0
+        ).table.set_index("term")["variance"]
+        for _ in range(SIMULATIONS)
+    ]
+    found = pd.concat(parts, axis=1).fillna(0.0).mean(axis=1)
+    # A pair holds half of each of its sources: the variance of their mean is a half. Readings of a
+    # source's prompt are shared by pairs, too: of one target they count with the tuning.
+    alone, reading = design.alone**2 / 2, design.reading**2
+    shared = reading / 2 / targets
+    variances = {
+        "source:task": 0.5,
+        "pair:task": 0.25,
+        "source:task:seed": alone + shared,
+        "pair:task:seed": design.joint**2,
+        REST: reading + reading / 2 - shared,
+    }
+    if targets == 1:  # the pair's tuning is read once
+        variances[REST] += variances.pop("pair:task:seed")
+    total = sum(variances.values())
+    for name, variance in variances.items():
+        # Within 2 % of the whole variance.
+        assert found[name] / total == pytest.approx(variance / total, abs=0.02), name
 
 
 def test_the_bootstrap_alone_is_too_short_with_few_levels() -> None:
