@@ -29,6 +29,7 @@ SIMULATIONS = 200
 DRAWN = 199
 
 NOTHING = [
+    ("source", "nothing to find, pairs on two targets"),
     ("source", "nothing to find, 5 × 7"),
     ("source", "sources of their own worth, 3 of 10 are targets"),
     ("source", "the same, 30 % missing, heavy tails"),
