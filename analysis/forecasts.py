@@ -19,6 +19,8 @@ from trainables.settings import family_of
 
 FEWEST = 4
 """Gains below which there is nothing to order."""
+MOST_SHAPES = 1000
+"""Points beyond which they are drawn as pixels."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,9 @@ def _scatter(axes: Any, order: Numbers, gain: Numbers, targets: pd.Series) -> No
             alpha=0.75,
             linewidth=0,
             label=str(target),
+            rasterized=len(gain) > MOST_SHAPES,
         )
-    axes.legend(fontsize=7, loc="best")
+    axes.legend(fontsize=7, loc="lower right")
     axes.grid(color="#EEEEEE")
     axes.set_axisbelow(True)
 

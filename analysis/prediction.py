@@ -172,8 +172,8 @@ class Check:
         n = f"n = {_count(self.n, 'gain')} in {_count(self.blocks, 'block')}"
         if not self.testable:
             return (
-                f"For {asked.about} {order} cannot be tested: there are only {_ways(self.ways)},"
-                f" and p ≤ {LEVEL} takes {FEWEST} ({rho}; {n})."
+                f"For {asked.about} {order} cannot be tested: the design allows only"
+                f" {_ways(self.ways)}, and p ≤ {LEVEL} takes {FEWEST} ({rho}; {n})."
             )
         looked = "all looked at" if self.exact else f"{self.looked_at - 1:,} drawn"
         numbers = (

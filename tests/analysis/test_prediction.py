@@ -29,6 +29,7 @@ SIMULATIONS = 200
 DRAWN = 199
 
 NOTHING = [
+    ("source", "nothing to find, pairs on two targets"),
     ("source", "nothing to find, 5 × 7"),
     ("source", "sources of their own worth, 3 of 10 are targets"),
     ("source", "the same, 30 % missing, heavy tails"),
@@ -107,8 +108,8 @@ def test_three_models_can_never_show_an_order_and_it_says_so():
     assert (check.rho, check.ways, check.power) == (pytest.approx(1.0), 6, 0.0)
     assert not check.better and math.isnan(check.p)
     assert (
-        "cannot be tested: there are only 6 valid permutations, and p ≤ 0.05 takes 20 (mean ρ +1.00"
-        in check.outcome()
+        "cannot be tested: the design allows only 6 valid permutations, and p ≤ 0.05 takes 20"
+        " (mean ρ +1.00" in check.outcome()
     )
     # Three tasks are enough for the past mean: 6 · 6 ways beside the one that relabels all alike.
     assert ask("task", Planted(3, tasks=3, own=1.0), 0).ways == 36
@@ -192,6 +193,10 @@ def test_the_figure_has_a_panel_a_question_and_is_none_without_an_order():
     (flat,) = forecasts(table.assign(gain=0.0))
     assert forecast_figure(flat) is None
     assert forecasts(table[table["sources"] == "m0+m1"]) == []
+    # Thousands of points are drawn as pixels: as shapes they would fill the page.
+    (large,) = forecasts(observed(Planted(9, size=2, targets=4, tasks=12), 0))
+    drawn = forecast_figure(large)
+    assert drawn is not None and len(drawn) < 400_000
     two = pd.concat([table, table.assign(method="soft_2")])
     assert np.array_equal(
         [one.about.split(",")[0] for one in forecasts(two)],
