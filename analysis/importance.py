@@ -174,7 +174,8 @@ def _points(frame: pd.DataFrame, names: Sequence[str], value: str) -> tuple[_Poi
     target = _codes(frame["target"])
     seen = np.zeros((shape[0], int(target.max()) + 1), dtype=np.int64)
     seen[point, target] = 1
-    return _Points({name: every[name][first] for name in names}, totals, counts), seen
+    codes = {name: every[name][first] for name in names}
+    return _Points(codes, totals.astype(np.float64), counts.astype(np.float64)), seen
 
 
 def _codes(column: pd.Series) -> Codes:
