@@ -168,7 +168,7 @@ def _points(frame: pd.DataFrame, names: Sequence[str], value: str) -> tuple[_Poi
     shape = (len(first), int(block.max()) + 1)
     place = point * shape[1] + block
     totals, counts = (
-        np.bincount(place, weights, shape[0] * shape[1]).reshape(shape)
+        np.bincount(place, weights, shape[0] * shape[1]).astype(np.float64).reshape(shape)
         for weights in (left, np.ones(len(left)))
     )
     target = _codes(frame["target"])

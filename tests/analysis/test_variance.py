@@ -134,15 +134,15 @@ def test_shared_tunings_do_not_read_as_source_by_task(targets: int) -> None:
     ]
     found = pd.concat(parts, axis=1).fillna(0.0).mean(axis=1)
     # A pair holds half of each of its sources: the variance of their mean is a half. Readings of a
-    # source's prompt are shared by pairs, too: of one target they count with the tuning.
+    # source's prompt are shared by pairs, too: they count with its tuning, and less with the pair's.
     alone, reading = design.alone**2 / 2, design.reading**2
     shared = reading / 2 / targets
     variances = {
         "source:task": 0.5,
         "pair:task": 0.25,
         "source:task:seed": alone + shared,
-        "pair:task:seed": design.joint**2,
-        REST: reading + reading / 2 - shared,
+        "pair:task:seed": design.joint**2 - shared,
+        REST: reading + reading / 2,
     }
     if targets == 1:  # the pair's tuning is read once
         variances[REST] += variances.pop("pair:task:seed")
