@@ -41,6 +41,9 @@ _COLUMNS = [
 ]
 _PAIR = [*CASE, "seed"]
 
+READ = ("kind", "row", "score", "validation_score", "gain_over_empty", *_COLUMNS)
+"""Columns of results that pairs are made from; a table of nothing else is cut much faster."""
+
 Numbers = npt.NDArray[np.float64]
 
 
@@ -98,40 +101,49 @@ def paired(ours: pd.DataFrame, baseline: pd.DataFrame, on: Sequence[str] = _PAIR
     return table[table["difference"].notna()].reset_index(drop=True)
 
 
-def soft_pairs(part: pd.DataFrame, by: str = "pair") -> Pairs:
+def narrow(frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns of :data:`READ` that a table has."""
+    return frame[[name for name in frame.columns if name in READ]]
+
+
+def soft_pairs(part: pd.DataFrame, by: str = "pair", among: bool = True) -> Pairs:
     """Joint tuning (Ours) beside independent tuning (Baseline).
 
     Args:
         part: rows of one combination of settings (:func:`analysis.combinations.parts`).
         by: by what λ is chosen, key of :data:`analysis.selection.CRITERIA`.
+        among: whether ``among`` is worked out; else it is empty.
     """
+    part = narrow(part)
     moved = part[part["kind"] == "transfer"]
     ours, base = moved[moved["row"] == "ours"], moved[moved["row"] == "baseline"]
     chosen = at_choices(part, _crossfitted(choose(part, by)))
-    among = part[:0]
-    if by != "source":  # independent prompts have no score as a set on its sources
+    either = part[:0]
+    if among and by != "source":  # independent prompts have no score as a set on its sources
         both = part.assign(row=part["row"].replace("baseline", "ours"))
-        among = at_choices(both, _crossfitted(choose(both, by)))
+        either = at_choices(both, _crossfitted(choose(both, by)))
     return Pairs(
-        paired(chosen, base), paired(ours, base), paired(among, base), _most(ours, "weight_label")
+        paired(chosen, base), paired(ours, base), paired(either, base), _most(ours, "weight_label")
     )
 
 
-def hard_pairs(part: pd.DataFrame, by: str = "") -> Pairs:
+def hard_pairs(part: pd.DataFrame, by: str = "", among: bool = True) -> Pairs:
     """Words that agree beside all words, of one method; s and K are chosen on the sources.
 
     Args:
         part: rows of one method and combination (:func:`analysis.hard_rows.blocks`).
         by: unused; s and K have one way of being chosen.
+        among: as for :func:`soft_pairs`.
     """
     del by
+    part = narrow(part)
     size = [f"{s}/{k}" for s, k in zip(part["s"], part["k"], strict=True)]
     rows = part.assign(size=np.where(part["row"] == "all", _ALL_WORDS, size))
     rows = rows[rows["method"] != "random"]
     moved = rows[rows["kind"] == "transfer"]
     ours, base = moved[moved["row"] == "agreement"], moved[moved["row"] == "all"]
     found = []
-    for names in (["agreement"], ["agreement", "all"]):
+    for names in (["agreement"], ["agreement", "all"] if among else []):
         tuned = rows[(rows["kind"] == "source") & rows["row"].isin(names)]
         best, _ = best_candidates(
             tuned, ["method"], "size", ["task", "sources"], "validation_score", _size_order
@@ -158,7 +170,7 @@ def _most(rows: pd.DataFrame, candidate: str) -> int:
     return int(rows.groupby(CASE)[candidate].nunique().max()) if len(rows) else 0
 
 
-PAIRS: dict[str, Callable[[pd.DataFrame, str], Pairs]] = {SOFT: soft_pairs, HARD: hard_pairs}
+PAIRS: dict[str, Callable[..., Pairs]] = {SOFT: soft_pairs, HARD: hard_pairs}
 """By family, the two ways that the papers compare."""
 
 

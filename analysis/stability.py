@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from analysis.effects import PAIRS, case_means
+from analysis.effects import PAIRS, case_means, narrow
 from analysis.families import HARD, SOFT
 from analysis.verdict import QUESTIONS
 
@@ -55,6 +55,7 @@ def leave_one_out(
         Columns number, left_out (``model`` or ``task``), name, value (without it; NaN where nothing
         is left), all (with everything), change, and flips (the sign changes).
     """
+    frame = narrow(frame)
     whole = numbers(frame)
     lines = []
     for kind, name, part in _without(frame):
@@ -86,7 +87,7 @@ def _numbers(
     frame: pd.DataFrame, family: str, by: str, names: Mapping[str, str]
 ) -> dict[str, float]:
     moved = frame[(frame["kind"] == "transfer") & (frame["family"] == family)]
-    pairs, found = PAIRS[family](frame, by).asked, {}
+    pairs, found = PAIRS[family](frame, by, among=False).asked, {}
     if len(pairs):
         means = case_means(pairs)["difference"]
         found[QUESTIONS[family].name] = float(pairs["difference"].mean())
