@@ -21,7 +21,7 @@ from analysis.examples import Examples
 from analysis.kept import Kept
 from analysis.verdict import Verdict, explanations, verdict, verdict_text
 
-WEIGHTS = ("0", "0.1", "0.3", "0.5", "0.7")
+WEIGHTS = ("0", "0.1", "0.3", "0.5", "0.7", "0.9")
 """λ = 0 is Baseline."""
 LEVEL = 60.0
 """Points that every cell has by itself."""
@@ -50,10 +50,10 @@ class Planted:
         flat: every prediction is class 0.
     """
 
-    sources: int = 5
+    sources: int = 4
     tasks: int = 5
     targets: int = 1
-    seeds: int = 5
+    seeds: int = 4
     test: int = 200
     effect: float = 0.0
     by_task: float = 0.5
