@@ -134,7 +134,7 @@ def test_shared_tunings_do_not_read_as_source_by_task(targets: int) -> None:
     ]
     found = pd.concat(parts, axis=1).fillna(0.0).mean(axis=1)
     # A pair holds half of each of its sources: the variance of their mean is a half. Readings of a
-    # source's prompt are shared by pairs, too: they count with its tuning, and less with the pair's.
+    # source's prompt are shared by pairs, too: they count with its tuning, less with the pair's.
     alone, reading = design.alone**2 / 2, design.reading**2
     shared = reading / 2 / targets
     variances = {
