@@ -8,7 +8,7 @@ taken, and so what cells share on one example is counted once (Miller 2024, clus
 """
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import pandas as pd
 from analysis.kept import Kept, read_predictions
 from trainables.tasks.metrics import counts_of, score_counts
 
+_AT_ONCE = 256
 Numbers = npt.NDArray[np.float64]
 Reader = Callable[[Collection[str]], Iterable[Kept]]
 """Gives the predictions on test of those of the cells that keep them."""
@@ -43,9 +44,10 @@ class Examples:
         wanted = list(dict.fromkeys(cells))
         new = [cell for cell in wanted if cell not in self._asked]
         self._asked.update(new)
-        for cell, gold, predicted, log_probs in self.reader(new):
-            counts = counts_of(gold, predicted, log_probs.shape[1])
-            self._known[cell] = 100 * influence(self.metrics[task], counts)[gold, predicted]
+        for some in _batches(self.reader(new)):
+            counts = np.stack([counts_of(*item[1:3], item.log_probs.shape[1]) for item in some])
+            for item, table in zip(some, influence(self.metrics[task], counts), strict=True):
+                self._known[item.cell] = 100 * table[item.gold, item.predicted]
         return {cell: self._known[cell] for cell in wanted if cell in self._known}
 
     def error(self, pairs: pd.DataFrame) -> float:
@@ -87,17 +89,32 @@ def influence(metric: str, counts: Numbers) -> Numbers:
 
     Args:
         metric: name of :mod:`trainables.tasks.metrics`.
-        counts: examples by true and predicted class, [C, C].
+        counts: examples by true and predicted class, [..., C, C].
 
     Returns:
-        (n - 1) (score - score without one such example), [C, C]; 0 where there is none. Of the
+        (n - 1) (score - score without one such example), [..., C, C]; 0 where there is none. Of the
         accuracy it is (right or not) - accuracy.
     """
-    classes, n = len(counts), counts.sum()
+    classes, n = counts.shape[-1], counts.sum((-2, -1))[..., None, None]
     one = np.eye(classes * classes).reshape(-1, classes, classes)
-    without = score_counts(metric, np.maximum(counts - one, 0.0)).reshape(classes, classes)
-    change = (n - 1) * (float(score_counts(metric, counts)) - without)
+    rest = np.maximum(counts[..., None, :, :] - one, 0.0)
+    without = score_counts(metric, rest).reshape(counts.shape)
+    change = (n - 1) * (score_counts(metric, counts)[..., None, None] - without)
     return np.where(counts > 0, change, 0.0)
+
+
+def _batches(kept: Iterable[Kept]) -> Iterator[list[Kept]]:
+    """Cells together whose tables of counts are of one size, some hundreds at a time."""
+    some: list[Kept] = []
+    for item in kept:
+        if some and (
+            len(some) == _AT_ONCE or item.log_probs.shape[1] != some[0].log_probs.shape[1]
+        ):
+            yield some
+            some = []
+        some.append(item)
+    if some:
+        yield some
 
 
 def variance_of_mean(influences: Numbers) -> float:
