@@ -105,18 +105,19 @@ class PassGradient:
             tokens = (self._train.begin or 0) + prompts.shape[1]
             together = max(1, int(GROUP_SHARE * budget / tokens))
         size = together * (len(rows) // len(prompts))
-        each = (rows, shares, torch.zeros_like(rows) if keys is None else keys)
-        parts = zip(prompts.split(together), *(item.split(size) for item in each), strict=True)
-        losses, gradients = zip(*(self._group(budget, *part) for part in parts), strict=True)
+        keys = torch.zeros_like(rows) if keys is None else keys
+        each = (rows.split(size), shares.split(size), keys.split(size))
+        parts = zip(prompts.split(together), *each, strict=True)
+        losses, gradients = zip(*(self._group(*part, budget) for part in parts), strict=True)
         return torch.cat(losses), torch.cat(gradients)
 
     def _group(
         self,
-        budget: int,
         prompts: torch.Tensor,
         rows: torch.Tensor,
         shares: torch.Tensor,
         keys: torch.Tensor,
+        budget: int,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """As a call, for prompts that are remembered together."""
         device = self._backbone.device
@@ -125,10 +126,9 @@ class PassGradient:
         owner = torch.arange(len(prompts)).repeat_interleave(len(rows) // len(prompts))
         lengths, losses = self._lengths[rows], torch.empty(len(rows), device=device)
         for part in length_batches(lengths, budget, spare_tokens(device)):
-            chosen, key, own, share = (item[part] for item in (rows, keys, owner, shares))
             longest = bucket(int(lengths[part].max()), device)
-            read = _Rows(chosen, key, own, share, longest)
-            losses[on_device(part, device)] = self._run(state, slope, read)
+            taken = _Rows(rows[part], keys[part], owner[part], shares[part], longest)
+            losses[on_device(part, device)] = self._run(state, slope, taken)
         return losses, self._back(prompts, slope) if self._remembers else slope
 
     def _prompts(self, state: torch.Tensor) -> Prompts:
