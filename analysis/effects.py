@@ -137,6 +137,9 @@ def hard_pairs(part: pd.DataFrame, by: str = "", among: bool = True) -> Pairs:
     """
     del by
     part = narrow(part)
+    if not (part["row"] == "agreement").any():
+        nothing = paired(part[:0], part[:0])
+        return Pairs(nothing, nothing, nothing, 0)
     size = [f"{s}/{k}" for s, k in zip(part["s"], part["k"], strict=True)]
     rows = part.assign(size=np.where(part["row"] == "all", _ALL_WORDS, size))
     rows = rows[rows["method"] != "random"]

@@ -153,13 +153,14 @@ def verdict_findings(found: Sequence[Dependence], hard: bool = False) -> list[Fi
     for item in found:
         if (item.family == HARD) != hard:
             continue
-        subject = QUESTIONS[item.family].subject.capitalize()
+        question = QUESTIONS[item.family]
         text = (
-            " ".join([verdict_text(item.verdict), *explanations(item.verdict)])
-            if item.verdict
-            else "No source set has both results yet that this is told from."
+            f"No source set has both sides of {question.name} yet, so {question.subject} cannot be "
+            "judged."
         )
-        findings.append(Finding(titled(subject, item.label), text))
+        if item.verdict:
+            text = " ".join([verdict_text(item.verdict), *explanations(item.verdict)])
+        findings.append(Finding(titled(question.subject.capitalize(), item.label), text))
     return findings
 
 

@@ -32,7 +32,7 @@ def test_more_tries_are_no_effect(name: str) -> None:
 
 
 def test_a_planted_effect_is_covered() -> None:
-    found = run(replace(small("joint tuning adds 2"), effect=5.0), 15)
+    found = run(replace(small("joint tuning adds 2"), effect=8.0), 15)
     assert found.helped >= 0.8
     assert found.hurt == 0.0
     assert found.covered >= 0.8
