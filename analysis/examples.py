@@ -20,6 +20,8 @@ from analysis.kept import Kept, read_predictions
 from trainables.tasks.metrics import counts_of, score_counts
 
 _AT_ONCE = 256
+_NOTHING = 1e-18
+"""Variance up to which equal predictions differ by rounding alone."""
 Numbers = npt.NDArray[np.float64]
 Reader = Callable[[Collection[str]], Iterable[Kept]]
 """Gives the predictions on test of those of the cells that keep them."""
@@ -70,7 +72,7 @@ class Examples:
                 return math.nan
             each = sum(weight * found[cell] for cell, weight in weights.items()) / len(pairs)
             variance += variance_of_mean(np.asarray(each))
-        return math.sqrt(variance)
+        return math.sqrt(variance) if variance > _NOTHING else 0.0
 
 
 def examples_of(folder: Path, frame: pd.DataFrame) -> Examples:

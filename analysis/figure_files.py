@@ -17,7 +17,7 @@ from analysis.dependence_figures import (
     variance_bars,
 )
 from analysis.examples import examples_of
-from analysis.families import SOFT, of_family
+from analysis.families import SOFT, has, of_family
 from analysis.figures import drawing, encoded, gain_heatmap, similarity_scatter, weight_curves
 from analysis.formats import file_name
 from analysis.hard_rows import hard_rows
@@ -76,15 +76,15 @@ def figures(
             yield file_name("gain", *end), partial(gain_heatmap, part, target, choices)
             yield file_name("weights", *end), partial(weight_curves, part, target, choices)
             yield file_name("similarity", *end), partial(similarity_scatter, part, target)
-    for family, of in PARTS.items():
-        for label, part in of(frame):
-            for name, make in (
-                ("source_target", source_target_heatmap),
-                ("slopes", slope_chart),
-                ("sizes", size_surface),
-            ):
-                end = [name, family, label] if label else [name, family]
-                yield file_name(*end), _drawn(make, part)
+    families = [family for family in PARTS if has(frame[frame["kind"] == "transfer"], family)]
+    for family, (label, part) in ((name, item) for name in families for item in PARTS[name](frame)):
+        end = [*([family] if len(families) > 1 else []), *([label] if label else [])]
+        for name, make in (
+            ("source_target", source_target_heatmap),
+            ("slopes", slope_chart),
+            ("sizes", size_surface),
+        ):
+            yield file_name(name, *end), _drawn(make, part)
     yield "prompt_map", _drawn(prompt_map, frame, prompts(folder, frame))
     moved = transfers(hard_rows(frame))
     if not moved.empty:
