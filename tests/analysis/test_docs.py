@@ -17,5 +17,5 @@ def test_every_block_runs(
         exec(compile(block, str(PAGE), "exec"), names)
     assert len(blocks) >= 8
     shown = capsys.readouterr().out
-    assert "points [" in shown and "\\toprule" in shown
+    assert "Ours − Baseline is" in shown and "\\toprule" in shown
     assert {"heatmap.svg", "slopes.svg"} <= {path.name for path in tmp_path.iterdir()}
