@@ -15,7 +15,7 @@ from analysis.bootstrap import Crossed, crossed_interval
 from analysis.by_group import group_effects
 from analysis.crossfit import ALL_SEEDS, best_candidates
 from analysis.families import HARD, SOFT
-from analysis.selection import Choices, at_choices, choose
+from analysis.selection import crossfitted_rows
 
 ROPE = 0.5
 """Points either way that count as a tie (region of practical equivalence)."""
@@ -117,11 +117,11 @@ def soft_pairs(part: pd.DataFrame, by: str = "pair", among: bool = True) -> Pair
     part = narrow(part)
     moved = part[part["kind"] == "transfer"]
     ours, base = moved[moved["row"] == "ours"], moved[moved["row"] == "baseline"]
-    chosen = at_choices(part, _crossfitted(choose(part, by)))
+    chosen = crossfitted_rows(part, by)
     either = part[:0]
     if among and by != "source":  # independent prompts have no score as a set on its sources
         both = part.assign(row=part["row"].replace("baseline", "ours"))
-        either = at_choices(both, _crossfitted(choose(both, by)))
+        either = crossfitted_rows(both, by)
     return Pairs(
         paired(chosen, base), paired(ours, base), paired(either, base), _most(ours, "weight_label")
     )
@@ -163,10 +163,6 @@ _ALL_WORDS = "all"
 def _size_order(size: str) -> tuple[float, ...]:
     """All words first, then by s and K."""
     return () if size == _ALL_WORDS else tuple(float(part) for part in size.split("/"))
-
-
-def _crossfitted(choices: Choices) -> Choices:
-    return {key: choice for key, choice in choices.items() if choice.by_seed}
 
 
 def _most(rows: pd.DataFrame, candidate: str) -> int:

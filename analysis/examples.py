@@ -23,6 +23,7 @@ _AT_ONCE = 256
 _NOTHING = 1e-18
 """Variance up to which equal predictions differ by rounding alone."""
 Numbers = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.unsignedinteger]
 Reader = Callable[[Collection[str]], Iterable[Kept]]
 """Gives the predictions on test of those of the cells that keep them."""
 
@@ -38,19 +39,13 @@ class Examples:
 
     reader: Reader
     metrics: Mapping[str, str]
-    _known: dict[str, Numbers] = field(default_factory=dict)
+    _known: dict[str, tuple[Codes, Numbers]] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
 
-    def influences(self, task: str, cells: Iterable[str]) -> dict[str, Numbers]:
-        """Per cell that keeps predictions, the influence [n] of every test example, in points."""
-        wanted = list(dict.fromkeys(cells))
-        new = [cell for cell in wanted if cell not in self._asked]
-        self._asked.update(new)
-        for some in _batches(self.reader(new)):
-            counts = np.stack([counts_of(*item[1:3], item.log_probs.shape[1]) for item in some])
-            for item, table in zip(some, influence(self.metrics[task], counts), strict=True):
-                self._known[item.cell] = 100 * table[item.gold, item.predicted]
-        return {cell: self._known[cell] for cell in wanted if cell in self._known}
+    def influences(self, cell: str) -> Numbers | None:
+        """Influence [n] of every test example on a cell that was read, in points; None without."""
+        known = self._known.get(cell)
+        return None if known is None else known[1][known[0]]
 
     def error(self, pairs: pd.DataFrame) -> float:
         """Standard error of a mean paired difference from the drawing of the test examples alone.
@@ -62,17 +57,34 @@ class Examples:
             Points; NaN where a cell keeps no predictions, or cells of a task have other examples.
         """
         variance = 0.0
-        for task, part in pairs.groupby("task", observed=True):
-            found = self.influences(str(task), [*part["cell"], *part["partner"]])
-            weights: dict[str, float] = {}
-            for column, sign in (("cell", 1.0), ("partner", -1.0)):
-                for cell, number in part[column].value_counts().items():
-                    weights[str(cell)] = weights.get(str(cell), 0.0) + sign * number
-            if not weights.keys() <= found.keys() or len({len(v) for v in found.values()}) != 1:
-                return math.nan
-            each = sum(weight * found[cell] for cell, weight in weights.items()) / len(pairs)
-            variance += variance_of_mean(np.asarray(each))
+        tasks = pairs["task"].to_numpy(dtype=object)
+        sides = {+1: pairs["cell"].tolist(), -1: pairs["partner"].tolist()}
+        for task in dict.fromkeys(tasks.tolist()):
+            rows = np.flatnonzero(tasks == task).tolist()
+            self._learn(str(task), (side[row] for side in sides.values() for row in rows))
+            total: Numbers | None = None
+            for sign, side in sides.items():
+                for row in rows:
+                    found = self.influences(side[row])
+                    if found is None or (total is not None and len(total) != len(found)):
+                        return math.nan
+                    total = sign * found if total is None else total + sign * found
+            if total is not None:
+                variance += variance_of_mean(total / len(pairs))
         return math.sqrt(variance) if variance > _NOTHING else 0.0
+
+    def _learn(self, task: str, cells: Iterable[str]) -> None:
+        """Read what cells of a task keep, once: the kind of every example, and its influence."""
+        new = [cell for cell in dict.fromkeys(cells) if cell not in self._asked]
+        self._asked.update(new)
+        for some in _batches(self.reader(new)):
+            classes = some[0].log_probs.shape[1]
+            counts = np.stack([counts_of(item.gold, item.predicted, classes) for item in some])
+            for item, table in zip(some, influence(self.metrics[task], counts), strict=True):
+                kinds = (item.gold * classes + item.predicted).astype(
+                    np.min_scalar_type(classes**2)
+                )
+                self._known[item.cell] = (kinds, 100 * table.reshape(-1))
 
 
 def examples_of(folder: Path, frame: pd.DataFrame) -> Examples:

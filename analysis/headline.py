@@ -7,7 +7,6 @@ from datetime import datetime
 
 import pandas as pd
 
-from analysis.bootstrap import Crossed, crossed_interval
 from analysis.calibrated import calibration_finding
 from analysis.ceiling import gap_finding
 from analysis.combinations import parts, titled
@@ -21,7 +20,7 @@ from analysis.hard_report import HardReport
 from analysis.layout import points, span
 from analysis.results import Sweep, finished_between, weight_rank
 from analysis.selection import PER_TASK, Choices, at_choices, oracle
-from analysis.statistics import LEVEL
+from analysis.statistics import LEVEL, Interval, t_interval
 from analysis.tables import (
     row_label,
     source_models,
@@ -118,8 +117,7 @@ def best_transfer(
     if len(gains) < len(mine):
         return f"{start}. Empty is not finished for every task, so the gain is not known yet."
     error = examples.error(gains) if examples else 0.0
-    seeds = gains.groupby("seed", as_index=False)[["difference"]].mean()
-    gain = crossed_interval(seeds, "difference", ["seed"], replicates=0, examples=error)
+    gain = t_interval(gains.groupby("seed")["difference"].mean(), examples=error)
     text = f"{start}, {_against(gain, score - gain.mean, error > 0)}"
     if gain.mean <= 0:
         text += f" {_others(here, rows)}"
@@ -244,7 +242,7 @@ def _time(sweep: Sweep) -> str:
     return f"{text}; {end}." if text else f"{end[0].upper()}{end[1:]}."
 
 
-def _against(gain: Crossed, empty: float, examples: bool) -> str:
+def _against(gain: Interval, empty: float, examples: bool) -> str:
     """A gain over Empty in words."""
     size = f"{points(abs(gain.mean))} points {'above' if gain.mean >= 0 else 'below'} Empty"
     text = f"{size} ({points(empty)})"

@@ -8,7 +8,7 @@ and test alike, and Baseline, which has one weight, had no such choice. :func:`o
 look at the test split would have given; nothing else uses it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,8 +120,11 @@ def oracle(frame: pd.DataFrame, by: str = "pair") -> dict[tuple[str, str], Choic
 def at_choices(frame: pd.DataFrame, choices: Choices) -> pd.DataFrame:
     """The rows of Ours at the chosen weights, under the label of their choice."""
     rows = frame[frame["row"] == "ours"]
-    found = [choices.get(key) for key in zip(rows["target"], rows["sources"], strict=True)]
-    here = zip(found, rows["task"], rows["seed"], rows["weight_label"], strict=True)
+    found = [choices.get(key) for key in _lists(rows, _SET)]
+    here = (
+        (choice, *line)
+        for choice, line in zip(found, _lists(rows, ["task", "seed", "weight_label"]), strict=True)
+    )
     kept = [
         choice is not None and choice.weight_for(task, seed) == label
         for choice, task, seed, label in here
@@ -140,9 +143,8 @@ def joint_at_choices(frame: pd.DataFrame, choices: Choices) -> pd.DataFrame:
     for choice in choices.values():
         by_set.setdefault(choice.sources, []).append(choice)
     rows = frame[frame["row"] == "joint"]
-    columns = (rows[name] for name in ("sources", "task", "seed", "weight_label"))
     kept, labels = [], []
-    for sources, task, seed, label in zip(*columns, strict=True):
+    for sources, task, seed, label in _lists(rows, ["sources", "task", "seed", "weight_label"]):
         found = [item for item in by_set.get(sources, ()) if item.weight_for(task, seed) == label]
         kept.append(bool(found))
         if found:
@@ -155,12 +157,8 @@ def _choose(
     frame: pd.DataFrame, by: str, column: str, criterion: str, cross: bool = True
 ) -> dict[tuple[str, str], Choice]:
     ours = frame[frame["row"] == "ours"]
-    group = [*_SET, "task"] if by == "task" else _SET
-    units = [] if by == "task" else ["task"]
-    best, lacking = best_candidates(ours, group, "weight_label", units, column, _order)
+    best, lacking = _best(frame, by, column)
     names: Any = ours.groupby(_SET, sort=True)["task"].unique()
-    if by == "source":
-        best, lacking = _on_sources(frame, best, lacking, column)
     choices = {}
     left_out: dict[Any, set[str]] = {
         key: set(part["weight_label"]) for key, part in lacking.groupby(_SET)
@@ -171,7 +169,9 @@ def _choose(
         whole = part[part["seed"] == ALL_SEEDS]
         known = tuple(sorted(names[key]))
         lines = part[part["seed"] != ALL_SEEDS]
-        by_task = dict(zip(whole["task"], whole["weight_label"], strict=True)) if not units else {}
+        by_task = {}
+        if by == "task":
+            by_task = dict(zip(whole["task"], whole["weight_label"], strict=True))
         if not cross:
             by_seed = {}
         elif by_task:
@@ -211,6 +211,38 @@ def _on_sources(
         parts.append(found)
         left.append(lost)
     return (pd.concat(parts) if parts else moved[:0]), pd.concat(left)
+
+
+def _lists(rows: pd.DataFrame, names: list[str]) -> Iterator[tuple[Any, ...]]:
+    """Rows of some columns; lists are walked much faster than columns."""
+    return zip(*(rows[name].tolist() for name in names), strict=True)
+
+
+def crossfitted_rows(frame: pd.DataFrame, by: str = "pair") -> pd.DataFrame:
+    """The rows of Ours whose weight the other seeds choose: :func:`at_choices` in one pass.
+
+    Args:
+        frame: as for :func:`choose`.
+        by: likewise.
+
+    Returns:
+        Rows of ``frame``; none where there is one seed.
+    """
+    ours = frame[frame["row"] == "ours"]
+    best, _ = _best(frame, by, "validation_score")
+    group = [*_SET, "task"] if by == "task" else _SET
+    lines = best.loc[best["seed"] != ALL_SEEDS, [*group, "seed", "weight_label"]]
+    if lines.empty:
+        return ours[:0]
+    return ours.merge(lines, on=[*group, "seed", "weight_label"])
+
+
+def _best(frame: pd.DataFrame, by: str, column: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What is best by a criterion, on all seeds and on all but each, and what is incomplete."""
+    ours = frame[frame["row"] == "ours"]
+    group, units = ([*_SET, "task"], []) if by == "task" else (_SET, ["task"])
+    best, lacking = best_candidates(ours, group, "weight_label", units, column, _order)
+    return _on_sources(frame, best, lacking, column) if by == "source" else (best, lacking)
 
 
 def _order(label: str) -> tuple[float, str]:

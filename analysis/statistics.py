@@ -38,19 +38,23 @@ class Interval:
         return int(self.low > 0) - int(self.high < 0)
 
 
-def t_interval(values: Iterable[float], level: float = LEVEL) -> Interval:
+def t_interval(values: Iterable[float], level: float = LEVEL, examples: float = 0.0) -> Interval:
     """Mean and two-sided t-interval of independent values; NaN values are left out.
 
-    The interval is mean ± t(level, n-1) · sd / √n with the sample standard deviation (ddof=1).
+    The interval is mean ± t(level, ν) · √(sd²/n + e²) with the sample standard deviation (ddof=1),
+    e the standard error from test examples that all values share (NaN counts as 0), and
+    Satterthwaite's ν = (n-1) · ((sd²/n + e²) / (sd²/n))².
     """
     found = np.asarray([value for value in values if not math.isnan(value)], dtype=np.float64)
     n = len(found)
     if n == 0:
         return Interval(math.nan, math.nan, math.nan, 0)
-    mean = float(found.mean())
-    if n == 1:
+    mean, more = float(found.mean()), 0.0 if math.isnan(examples) else examples**2
+    if n == 1 and not more:
         return Interval(mean, math.nan, math.nan, 1)
-    half = t_quantile(n - 1, level) * float(found.std(ddof=1)) / math.sqrt(n)
+    variance = float(found.var(ddof=1)) / n if n > 1 else 0.0
+    degrees = (n - 1) * ((variance + more) / variance) ** 2 if variance else math.inf
+    half = t_quantile(degrees, level) * math.sqrt(variance + more) if variance + more else 0.0
     return Interval(mean, mean - half, mean + half, n)
 
 

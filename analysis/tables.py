@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.bootstrap import crossed_interval
 from analysis.effects import paired
 from analysis.examples import Examples
 from analysis.results import source_columns, weight_rank
 from analysis.selection import PER_SEED, PER_TASK, Choices, at_choices, joint_at_choices
+from analysis.statistics import t_interval
 
 ROW_NAMES = {
     "empty": "Empty",
@@ -171,8 +171,10 @@ def difference_table(pairs: pd.DataFrame, examples: Examples | None = None) -> p
     lines = []
     for (sources, label, task, metric), part in rows.groupby([*key, "where", "unit"]):
         error = examples.error(part) if examples else 0.0
-        means = part.groupby("seed", as_index=False)[["difference"]].mean()
-        interval = crossed_interval(means, "difference", ["seed"], replicates=0, examples=error)
+        values = part["difference"]
+        if task == ALL_TASKS:
+            values = part.groupby("seed")["difference"].mean()
+        interval = t_interval(values, examples=error)
         lines.append(
             {
                 "sources": sources,

@@ -31,6 +31,7 @@ TASKS = tuple(f"task{number}" for number in range(7))
 TARGETS = tuple(f"target{number}" for number in range(4))
 WEIGHTS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, None)
 SEEDS = range(5)
+N_TEST = 1000
 GOALS = {"full report": 60.0, "tables of the papers alone": 10.0}
 """Seconds on two cores that 100,000 cells may take, from the start of Python to the files."""
 SOFT = {"prompt_length": 5, "position": "prefix", "init": "normal"}
@@ -73,7 +74,9 @@ def write_ledger(folder: Path, wanted: int) -> int:
     sources = next(n for n in range(3, 100) if sum(1 for _ in cells(n)) >= wanted)
     for shard in range(256):
         (folder / "ledger" / f"{shard:02x}").mkdir(parents=True)
+        (folder / "prompts" / f"{shard:02x}").mkdir(parents=True)
     generator, count = np.random.default_rng(0), 0
+    golds = {task: generator.integers(0, 2, N_TEST) for task in TASKS}
     levels: dict[str, float] = {}
     for item in cells(sources):
         score = 0.5
@@ -85,14 +88,32 @@ def write_ledger(folder: Path, wanted: int) -> int:
         name = hashlib.sha256(text.encode()).hexdigest()[:16]
         result = {
             "score": float(test), "validation_score": float(validation), "metric": "accuracy",
-            "n_test": 1000, "n_validation": 200, "histogram": [400, 600], "degenerate": False,
+            "n_test": N_TEST, "n_validation": 200, "histogram": [400, 600], "degenerate": False,
         }  # fmt: skip
         record = {"cell": item, "result": result, "pack": name[:8],
                   "cost": {"seconds": 1.0}, "finished": "2031-05-04T10:00:00+00:00"}  # fmt: skip
         (folder / "ledger" / name[:2] / f"{name}.json").write_text(json.dumps(record))
+        if item["kind"] != "source":
+            path = folder / "prompts" / name[:2] / f"{name}.safetensors"
+            path.write_bytes(predictions(golds[item["task"]], test, generator))
         count += 1
     (folder / "sweep.json").write_text(json.dumps({"name": "made up", "planned_cells": count}))
     return count
+
+
+def predictions(gold: np.ndarray, score: float, generator: np.random.Generator) -> bytes:
+    """A file of kept predictions on test that are right as often as the score says."""
+    right = generator.random(len(gold)) < score
+    values = np.full((len(gold), 2), -2.0, dtype="<f2")
+    values[np.arange(len(gold)), np.where(right, gold, 1 - gold)] = -0.125
+    parts = {"test": ("F16", values), "test_gold": ("U8", gold.astype("u1"))}
+    header, end = {}, 0
+    for name, (dtype, array) in parts.items():
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    arrays = (array.tobytes() for _, array in parts.values())
+    return b"".join([len(text).to_bytes(8, "little"), text, *arrays])
 
 
 def measured(arguments: list[str]) -> dict[str, float]:
