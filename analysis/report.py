@@ -187,8 +187,15 @@ def render(
         (label, part, choices, target) for label, part, choices in split for target in targets(part)
     ]
     criterion = CRITERIA[select_lambda]
-    answers = found() if found else _dependence(frame, sweep.folder, select_lambda)
     moments = finished_between(frame)
+    sections = [
+        _target(replace(sweep, frame=part), target, place, choices, label, examples)
+        for place, (label, part, choices, target) in enumerate(places)
+    ]
+    sources = [_sources(*item) for item in split if source_models(item[1])]
+    overview = _overview(sweep)
+    # Asked for when all that needs no answer is done: it is worked out beside it.
+    answers = found() if found else _dependence(frame, sweep.folder, select_lambda)
     environment = templates()
     environment.filters |= {"points": _points, "weight": _weights, "sources": sources_name}
     environment.filters |= {"share": _share, "nats": _nats}
@@ -199,16 +206,13 @@ def render(
         finished=moment(moments[1]) if moments else "",
         facts=_facts(sweep),
         findings=findings(sweep, split, hard, answers, examples),
-        targets=[
-            _target(replace(sweep, frame=part), target, place, choices, label, examples)
-            for place, (label, part, choices, target) in enumerate(places)
-        ],
-        sources=[_sources(*item) for item in split if source_models(item[1])],
+        targets=sections,
+        sources=sources,
         prompts=best_prompts(soft),
         hard=hard,
         search=search_section(sweep.folder),
         published=_published(frame, {label: choices for label, _, choices in split}),
-        overview=_overview(sweep),
+        overview=overview,
         dependence=dependence_section(frame, answers),
         readability_scatter=_readability(hard),
         prediction=Markup(forecast_section(sweep.folder, lambda: observations(sweep))),
