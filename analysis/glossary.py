@@ -20,8 +20,8 @@ GLOSSARY = {
     "Independent, Joint": "the same tuned prompts, evaluated on the source models themselves.",
     "Gap recovered": "(score − Empty) / (Direct − Empty) on the same task: 100 % is the ceiling, "
     "0 % no better than Empty. Only where Direct is at least "
-    f"{100 * LEAST_GAP:g} points above Empty; a share of a smaller gap would be a share of noise. Direct "
-    "is its mean over seeds and taken as exact: its own spread is not in the ±.",
+    f"{100 * LEAST_GAP:g} points above Empty; a share of a smaller gap would be a share of noise. "
+    "Direct is its mean over seeds and taken as exact: its own spread is not in the ±.",
     "Calibration": "a correction that needs no labels, the same for every row: "
     + "; ".join(f"{item.title} subtracts {item.meaning}" for item in CALIBRATIONS.values())
     + ". All other numbers of this report are uncalibrated, and so is the choice of λ.",
