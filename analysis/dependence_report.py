@@ -107,7 +107,7 @@ def bootstrap_sentence(found: Crossed) -> str:
     if not found.boot_high > found.boot_low:
         return ""
     ends = span(found.boot_low, found.boot_high)
-    return f"The plain crossed bootstrap, which errs on the wide side, gives {ends}."
+    return f"The plain crossed bootstrap gives {ends}."
 
 
 def _variance(item: Spread) -> list[Markup]:
