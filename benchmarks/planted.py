@@ -184,8 +184,8 @@ class Outcome:
         hurt: verdicts that it hurt.
         covered: intervals that hold the truth; NaN where nothing varies.
         bias: mean of estimate minus truth.
-        warned: of the verdicts that say something, those with a warning that one task or model
-            carries the effect; NaN without any.
+        warned: of the sweeps with an effect, in the verdict or on the models and tasks as they are,
+            those with a warning that one task or model carries it; NaN without any.
         worst: of the mean over all weights, covered.
     """
 
@@ -200,7 +200,7 @@ class Outcome:
 def run(design: Planted, runs: int, seed: int = 0) -> Outcome:
     """The verdicts on ``runs`` sweeps of a design."""
     found = [_verdict(design, np.random.default_rng([seed, number])) for number in range(runs)]
-    spoke = [item for item in found if item.answer.direction]
+    spoke = [item for item in found if item.answer.direction or item.here.direction]
     wide = [item for item in found if item.answer.high > item.answer.low]
 
     def covers(ends: Any) -> bool:
