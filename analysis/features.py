@@ -242,7 +242,7 @@ BEFORE = tuple(name for name, feature in FEATURES.items() if feature.before)
 _LEDGER = ("similarity", "alignment", "source_score")
 
 
-def observations(sweep: Sweep | Path | str, gains: pd.DataFrame | None = None) -> pd.DataFrame:
+def observations(sweep: Sweep | Path | str) -> pd.DataFrame:
     """One row a (method, settings, source set, target, task): its gain, and its features.
 
     Of a source set of several models only the jointly tuned prompts count, where there are any, at
@@ -251,9 +251,6 @@ def observations(sweep: Sweep | Path | str, gains: pd.DataFrame | None = None) -
 
     Args:
         sweep: a sweep or its folder.
-        gains: what the source sets gained, one row a method, combination, sources, target and task
-            with the columns gain (0 to 1), n (cells) and gain_sd (over cells); by default
-            :func:`mean_gains`.
 
     Returns:
         Columns method, combination, sources, target, task, size (sources in the set), n, gain,
@@ -271,7 +268,7 @@ def observations(sweep: Sweep | Path | str, gains: pd.DataFrame | None = None) -
         )
     by = ["method", "combination", *KEY]
     ledger = rows.groupby(by, sort=True)[list(_LEDGER)].mean().reset_index()
-    own = mean_gains(rows) if gains is None else gains[[*by, "gain", "n", "gain_sd"]]
+    own = mean_gains(rows)
     table = own.merge(ledger, on=by, how="left").sort_values(by, ignore_index=True)
     table["size"] = table["sources"].str.count(r"\+") + 1
     ids = model_ids(found.meta)

@@ -198,16 +198,6 @@ def test_features_of_tuned_prompts_are_those_of_the_ledger(finished, plan, capsy
     assert "What predicts the gain" in page and "Told before the outcome, for a new task" in page
 
 
-def test_gains_may_come_from_outside(finished):
-    """Such as those at a weight chosen on other seeds."""
-    own = observations(finished)
-    gains = own[["method", "sources", "target", "task", "n", "gain_sd"]].assign(gain=0.25)
-    table = observations(finished, gains)
-    assert (table["gain"] == 0.25).all()
-    kept = [name for name in own.columns if name != "gain"]
-    pd.testing.assert_frame_equal(table[kept], own[kept])
-
-
 def test_mistakes_are_one_sentence(spec, tmp_path, capsys):
     assert sweep("recommend", str(spec), "--target", "pocket-gpt2-larg") == 2
     assert "did you mean pocket-gpt2-large?" in capsys.readouterr().err
