@@ -61,7 +61,6 @@ def test_a_plan_hashes_each_cell_once(tasks: int) -> None:
 @pytest.mark.parametrize("tasks", [1, 3])
 def test_a_sweep_syncs_each_file_once_and_hashes_in_proportion(tmp_path: Path, tasks: int) -> None:
     plan = shaped(tasks)
-    prompts = sum(cell.kind != "reference" for cell in plan.cells)
     with (
         counted(sweep.files.os, "fsync") as syncs,
         counted(trainables.cells, "content_hash") as hashes,
@@ -69,7 +68,8 @@ def test_a_sweep_syncs_each_file_once_and_hashes_in_proportion(tmp_path: Path, t
         found = simulate_sweep(plan, tmp_path, workers=2)
     assert found.done == len(plan.cells)
     views = 2  # sweep.json and spec.yaml
-    assert syncs["fsync"] == len(plan.cells) + prompts + views
+    # A record and a file each: prompt and predictions share one, a reference has predictions alone.
+    assert syncs["fsync"] == 2 * len(plan.cells) + views
     # Driver and worker each hash a cell once, and a pack; a prompt that is carried on is read.
     assert hashes["content_hash"] <= 2 * len(plan.cells) + 2 * len(plan.packs)
 
@@ -82,12 +82,11 @@ def test_a_sweep_syncs_each_file_once_and_hashes_in_proportion(tmp_path: Path, t
 def test_each_file_of_a_ledger_is_read_once(tmp_path: Path, tasks: int) -> None:
     plan = shaped(tasks)
     simulate_sweep(plan, tmp_path)
-    prompts = sum(cell.kind != "reference" for cell in plan.cells)
     ledger = Ledger(tmp_path)
     with counted(sweep.ledger, "read_bytes", "unseal") as calls:
         assert ledger.done_ids() == plan.by_id.keys()
         ledger.done_ids()
-    assert calls == {"read_bytes": len(plan.cells) + prompts, "unseal": len(plan.cells)}
+    assert calls == {"read_bytes": 2 * len(plan.cells), "unseal": len(plan.cells)}
 
 
 def test_a_ledger_is_read_in_generous_time(tmp_path: Path) -> None:

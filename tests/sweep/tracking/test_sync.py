@@ -10,7 +10,7 @@ from sweep.ledger import Ledger
 from sweep.lock import DriverLock
 from sweep.plan import Plan
 from sweep.runner import commit_of
-from sweep.tracking.facts import facts_of_folder, facts_of_plan
+from sweep.tracking.facts import direct_place, facts_of_folder, facts_of_plan
 from sweep.tracking.sync import sync
 from tests.sweep.folders import check_mlflow, mlflow_levels, mlflow_runs
 from tests.sweep.samples import plan_of
@@ -49,7 +49,8 @@ def test_a_ledger_says_what_its_plan_says(sweep: tuple[Plan, Path]) -> None:
     gone = next(cell for cell in plan.direct if cell.target == "T")
     kept = [record for record in records if record["id"] != gone.id]
     planned = dict(facts_of_plan(plan).direct)
-    del planned[gone.method, "T", gone.task]
+    found = gone.to_json()
+    del planned[direct_place(found, found["settings"])]
     assert facts_of_folder(folder, kept).direct == planned
 
 
