@@ -83,7 +83,12 @@ from analysis.transfer_figures import (
     slope_chart,
     source_target_heatmap,
 )
+from analysis.verdict import MANY
 
+LEFT_OUT = (
+    "In a sweep of this size the intervals of single cases and of the best transfer are over seeds "
+    "alone; those of the verdicts have the test examples in them."
+)
 _SHOWN_CELLS = 6
 _SHOWN_REASONS = 30
 
@@ -182,7 +187,10 @@ def render(
     frame, soft, hard = sweep.frame, of_family(sweep.frame, SOFT), hard_report(sweep.frame)
     shown, more = leading_parts(soft)
     split = [(label, part, choose(part, select_lambda)) for label, part in shown]
-    examples = examples_of(sweep.folder, frame)
+    # The verdict has the test examples in it whatever the size; single cases up to here.
+    small = len(frame) <= 5 * MANY
+    examples = examples_of(sweep.folder, frame) if small else None
+    more = more if small else " ".join([more, LEFT_OUT]).strip()
     places = [
         (label, part, choices, target) for label, part, choices in split for target in targets(part)
     ]
