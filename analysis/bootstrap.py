@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.membership import SOURCE, Membership, membership, sets_of
-from analysis.statistics import LEVEL, t_quantile
+from analysis.statistics import LEVEL, t_quantile, with_known
 
 UNITS = (SOURCE, "task", "target", "seed")
 """What is resampled unless told otherwise."""
@@ -142,7 +142,7 @@ def crossed_interval(
         return Crossed(mean, *nothing, len(y), {}, math.nan, note)
     counts = {unit.name: unit.levels for unit in free}
     others = [unit for unit in free if unit.name != "task"]
-    variance, degrees = max(_spread(y, free), _with(_spread(y, others), drawn))
+    variance, degrees = max(_spread(y, free), with_known(*_spread(y, others), drawn))
     error = math.sqrt(variance)
     half = t_quantile(degrees, level) * error if variance else 0.0
     boot = (math.nan, math.nan)
@@ -251,13 +251,6 @@ def _table(member: Any, inner: Any, values: Numbers) -> Any:
 
     shape = (int(member.max()) + 1, int(inner.max()) + 1)
     return csr_array((values, (member, inner)), shape=shape)
-
-
-def _with(found: tuple[float, float], more: float) -> tuple[float, float]:
-    """A variance and its degrees of freedom, with another one that is known added."""
-    variance, degrees = found
-    whole = variance + more
-    return whole, degrees * (whole / variance) ** 2 if variance else math.inf
 
 
 def _spread(y: Numbers, units: Sequence[_Unit]) -> tuple[float, float]:

@@ -15,7 +15,7 @@ import pandas as pd
 from analysis.combinations import matched, parts
 from analysis.families import SOFT, of_family
 from analysis.results import Sweep, read
-from analysis.selection import at_choices, choose
+from analysis.selection import crossfitted_rows
 from trainables.errors import InputError
 
 FILE = "features.parquet"
@@ -267,28 +267,18 @@ def observations(sweep: Sweep | Path | str) -> pd.DataFrame:
             " a sweep needs both before its gains can be predicted."
         )
     by = ["method", "combination", *KEY]
-    ledger = rows.groupby(by, sort=True)[list(_LEDGER)].mean().reset_index()
-    own = mean_gains(rows)
-    table = own.merge(ledger, on=by, how="left").sort_values(by, ignore_index=True)
+    grouped = rows.groupby(by, sort=True)
+    table = grouped.agg(
+        n=("gain", "size"),
+        gain=("gain", "mean"),
+        gain_sd=("gain", "std"),
+        **{name: (name, "mean") for name in _LEDGER},
+    ).reset_index()
     table["size"] = table["sources"].str.count(r"\+") + 1
     ids = model_ids(found.meta)
     table["source_ids"] = [_named(name, ids) for name in table["sources"]]
     table["target_id"] = [ids.get(name, name) for name in table["target"]]
     return with_features(table, stored_features(found.folder))
-
-
-def mean_gains(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean gain over seeds and over what else the rows differ in.
-
-    Args:
-        rows: carried prompts with the column gain: the validation score minus the Empty validation
-            score of the same target and task.
-
-    Returns:
-        Columns method, combination, sources, target, task, n, gain, gain_sd.
-    """
-    grouped = rows.groupby(["method", "combination", *KEY], sort=True)["gain"]
-    return grouped.agg(n="size", gain="mean", gain_sd="std").reset_index()
 
 
 def with_features(table: pd.DataFrame, stored: pd.DataFrame | None) -> pd.DataFrame:
@@ -354,11 +344,11 @@ def _not_chosen(frame: pd.DataFrame) -> set[str]:
     """Cells of Ours at weights that the other seeds do not choose, of sets that have a choice."""
     left: set[str] = set()
     for _, part in parts(of_family(frame, SOFT)):
-        choices = {key: choice for key, choice in choose(part).items() if choice.by_seed}
-        ours = part[part["row"] == "ours"]
+        chosen, ours = crossfitted_rows(part), part[part["row"] == "ours"]
+        sets = set(zip(chosen["target"], chosen["sources"], strict=True))
         places = zip(ours["target"], ours["sources"], strict=True)
-        known = ours[[key in choices for key in places]]
-        left |= set(known["cell"]) - set(at_choices(part, choices)["cell"])
+        known = ours[[place in sets for place in places]]
+        left |= set(known["cell"]) - set(chosen["cell"])
     return left
 
 

@@ -53,9 +53,15 @@ def t_interval(values: Iterable[float], level: float = LEVEL, examples: float = 
     if n == 1 and not more:
         return Interval(mean, math.nan, math.nan, 1)
     variance = float(found.var(ddof=1)) / n if n > 1 else 0.0
-    degrees = (n - 1) * ((variance + more) / variance) ** 2 if variance else math.inf
-    half = t_quantile(degrees, level) * math.sqrt(variance + more) if variance + more else 0.0
+    whole, degrees = with_known(variance, n - 1, more)
+    half = t_quantile(degrees, level) * math.sqrt(whole) if whole else 0.0
     return Interval(mean, mean - half, mean + half, n)
+
+
+def with_known(variance: float, degrees: float, more: float) -> tuple[float, float]:
+    """A variance with another one that is known added, and its degrees (Satterthwaite)."""
+    whole = variance + more
+    return whole, degrees * (whole / variance) ** 2 if variance else math.inf
 
 
 def t_quantile(degrees: float, level: float = LEVEL) -> float:
