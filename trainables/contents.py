@@ -58,6 +58,35 @@ def check_no_folder(name: str, field: str) -> None:
         )
 
 
+def no_access(error: BaseException, page: str) -> str | None:
+    """What to do where the Hub does not give something out: one clause, None for other errors.
+
+    Args:
+        error: what a library raised, whatever it was caused by.
+        page: path of the thing on the Hub, ``owner/name`` or ``datasets/owner/name``.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    token = "HF_TOKEN in the environment, or hf auth login"
+    place = f"{constants.ENDPOINT}/{page}"
+    cause: BaseException | None = error
+    while cause is not None:
+        status = getattr(getattr(cause, "response", None), "status_code", None)
+        if isinstance(cause, GatedRepoError):
+            return (
+                f"gated: ask for access at {place}, then give the token of that account ({token})"
+            )
+        if isinstance(cause, RepositoryNotFoundError):
+            return f"not there, or private: see {place}, or give a token that may read it ({token})"
+        if isinstance(cause, HfHubHTTPError) and status in (401, 403):
+            return (
+                f"not given out: ask for access at {place}, and give a token that has it ({token})"
+            )
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, 64 hex digits.
 

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ def resolve_model(
 
     Args:
         name: an alias of ``aliases``, an embedded model, a folder, or a Hub name
-            ``owner/name`` or ``owner/name@revision``.
+            ``owner/name`` or ``owner/name@revision``. What is a folder is one, with ``@`` in its
+            path too.
         aliases: the spec's ``models`` section: alias to ``{"path": …, "revision": …}``.
         base: folder that relative paths start from (default: the working directory).
 
@@ -32,32 +34,57 @@ def resolve_model(
     if aliases and name in aliases:
         entry = aliases[name]
         return _locate(name, str(entry["path"]), entry.get("revision"), base)
-    location, _, revision = name.partition("@")
-    return _locate(name, location, revision or None, base)
+    location, revision = name, ""
+    if _folder(name, base) is None:
+        location, _, revision = name.partition("@")
+    return _locate(location, location, revision or None, base)
 
 
 def _locate(alias: str, location: str, revision: str | None, base: Path) -> ModelRef:
+    short = Path(alias).name or alias
     if location in POCKET_NAMES:
         folder = pocket_path(location)
         return ModelRef(alias, str(folder), None, _folder_digest(alias, folder))
-    folder = (base / Path(location).expanduser()).resolve()
-    if folder.is_dir():
-        return ModelRef(_short(alias), str(folder), None, _folder_digest(alias, folder))
+    found = _folder(location, base)
+    if found is not None:
+        return ModelRef(short, str(found), None, _folder_digest(alias, found))
     if is_hub_name(location):
-        return ModelRef(_short(alias), location, revision, f"{location}@{revision or 'main'}")
+        return ModelRef(short, location, revision, f"{location}@{revision or 'main'}")
     near = difflib.get_close_matches(location, POCKET_NAMES, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
+    shown = location if revision is None else f"{location}@{revision}"
     raise InputError(
-        f"model {location!r}: not found{hint}; allowed: an embedded model"
+        f"model {shown!r}: not found{hint}; allowed: an embedded model"
         f" ({', '.join(POCKET_NAMES)}), a model folder, or a Hub name owner/name"
     )
 
 
-def _short(alias: str) -> str:
-    return Path(alias.partition("@")[0]).name or alias
+def _folder(location: str, base: Path) -> Path | None:
+    """The folder of that name; None where there is none."""
+    try:
+        folder = (base / Path(location).expanduser()).resolve()
+        return folder if folder.is_dir() else None
+    except (OSError, ValueError, RuntimeError):  # a name too long, a loop of links, no such user
+        return None
 
 
 def _folder_digest(alias: str, folder: Path) -> str:
+    try:
+        _check_files(alias, folder)
+        return folder_digest(folder)
+    except OSError as error:
+        raise InputError(
+            f"model {alias!r}: {error.filename} cannot be read ({error.strerror});"
+            " allowed: a Hugging Face model folder"
+        ) from None
+
+
+def _check_files(alias: str, folder: Path) -> None:
+    for file in model_files(folder):
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise InputError(
+                f"model {alias!r}: {file} is a folder, a pipe or a device; allowed: a regular file"
+            )
     if not (folder / "config.json").is_file():
         raise InputError(
             f"model {alias!r}: {folder} holds no config.json; allowed: a Hugging Face model folder"
@@ -72,13 +99,6 @@ def _folder_digest(alias: str, folder: Path) -> str:
             f"model {alias!r}: {folder} holds adapter_config.json, an adapter whose base may lie"
             " elsewhere; allowed: a model folder into which the adapter is merged"
         )
-    try:
-        return folder_digest(folder)
-    except OSError as error:
-        raise InputError(
-            f"model {alias!r}: {error.filename} cannot be read ({error.strerror});"
-            " allowed: a Hugging Face model folder"
-        ) from None
 
 
 def folder_digest(folder: Path) -> str:

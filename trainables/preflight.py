@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainables.backbones.loading import load_reader
+from trainables.backbones.loading import check_weights, load_reader
 from trainables.backbones.reader import Layout, Reader
 from trainables.cells import ModelRef, TaskRef
 from trainables.errors import InputError
+from trainables.first_look import is_local
 from trainables.hard.available import available_words
 from trainables.initialisation import check_beginning
 from trainables.run import layout_on
@@ -18,18 +19,19 @@ from trainables.vocabulary import FEW_ANCHORS, common_vocabulary
 
 def preflight(
     models: Sequence[ModelRef],
-    tasks: Sequence[TaskRef],
-    settings: Sequence[Mapping[str, Any]],
+    tasks: Sequence[TaskRef] = (),
+    settings: Sequence[Mapping[str, Any]] = (),
     together: Sequence[Sequence[str]] = (),
     starts: Sequence[Mapping[str, Any]] = (),
     words: Sequence[Mapping[str, Any]] = (),
     scored: Sequence[str] | None = None,
     samples: Sequence[tuple[Sequence[str], int]] = (),
+    labels: Sequence[TaskRef] = (),
 ) -> list[str]:
     """Check models, tasks and prompt lengths against one another.
 
-    Every token must have a row in its model's embedding table, every label word must be one token
-    on every model, every split must hold rows, prompts must fit the positions and be able to start
+    A model in a folder must have all its weights, in the shapes of its config. Every token must
+    have a row in its model's embedding table, every label word must be one token on every model, every split must hold rows, prompts must fit the positions and be able to start
     as asked for, and models that are tuned or transferred together must share words.
 
     Args:
@@ -43,6 +45,7 @@ def preflight(
             and ``settings``.
         scored: aliases that score label words; None for all.
         samples: groups of aliases of whose common words a sample is wanted, and its size.
+        labels: further tasks, of which only the label words are looked at.
 
     Returns:
         Warnings, one sentence each (few shared words, or fewer words than asked for).
@@ -51,13 +54,19 @@ def preflight(
         InputError: the first thing that does not fit.
     """
     readers = {model.alias: load_reader(model) for model in models}
+    for model in filter(is_local, models):
+        check_weights(model, readers[model.alias])
+    scoring = [readers[alias] for alias in (readers if scored is None else scored)]
+    for ref in (*labels, *tasks):
+        task = load_task(ref)
+        for reader in scoring:
+            reader.label_ids(task.label_words, task.name)
     for ref in tasks:
         task = load_task(ref)
         for split in ("train", "validation", "test"):
             task.rows(split)
         pair = task.pair is not None
-        for reader in (readers[alias] for alias in (readers if scored is None else scored)):
-            reader.label_ids(task.label_words, task.name)
+        for reader in scoring:
             for chosen in settings:
                 reader.room(layout_on(reader, task, chosen), task.name, pair)
             reader.room(Layout(template=task.manual), task.name, pair)

@@ -24,7 +24,7 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def model_of(folder: Path, words: list[str], positions: int = 64, begin: int = 2) -> ModelRef:
-    """A tiny BERT (no weights: a preflight needs none) that knows just these words."""
+    """A tiny BERT that knows just these words."""
     vocabulary = {word: place for place, word in enumerate([*SPECIAL, "##a", *words])}
     tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))  # type: ignore[arg-type]
     tokenizer.pre_tokenizer = Whitespace()  # type: ignore[assignment]
@@ -35,10 +35,16 @@ def model_of(folder: Path, words: list[str], positions: int = 64, begin: int = 2
     transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, **{f"{name}_token": token for name, token in names.items()}
     ).save_pretrained(folder)
-    transformers.BertConfig(
-        vocab_size=len(vocabulary), max_position_embeddings=positions
-    ).save_pretrained(folder)
-    return ModelRef(folder.name, str(folder), None, folder.name)
+    config = transformers.BertConfig(
+        vocab_size=len(vocabulary),
+        max_position_embeddings=positions,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+    )
+    transformers.BertForMaskedLM(config).save_pretrained(folder)
+    return resolve_model(str(folder))
 
 
 def words(count: int) -> list[str]:

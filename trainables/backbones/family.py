@@ -9,6 +9,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from trainables.backbones.answer import AnswerLayer, Focus
+from trainables.first_look import CAUSAL_HEADS, MASKED_HEADS
 
 
 class Family(ABC):
@@ -26,7 +27,7 @@ class Family(ABC):
 
     model_type: ClassVar[str]
     masked: ClassVar[bool]
-    heads: ClassVar[tuple[str, ...]] = ("ForMaskedLM", "ForPreTraining")
+    heads: ClassVar[tuple[str, ...]] = MASKED_HEADS
     layers_return_tuples: ClassVar[bool] = False
     registry: ClassVar[dict[str, type["Family"]]] = {}
 
@@ -174,7 +175,7 @@ class CausalFamily(Family):
     """Families that predict the next token and whose head is one matrix."""
 
     masked = False
-    heads = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
+    heads = CAUSAL_HEADS
 
     def _visible(
         self, length: int, attention_mask: torch.Tensor | None, answers: torch.Tensor

@@ -3,7 +3,9 @@
 import importlib
 import logging
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,15 +19,17 @@ from trainables.backbones.base import Backbone
 from trainables.backbones.family import Family
 from trainables.backbones.parity import literal_reading
 from trainables.backbones.reader import Reader
+from trainables.cache import cache_folder
 from trainables.cells import ModelRef
-from trainables.contents import check_no_folder, is_hub_name
+from trainables.contents import check_no_folder, is_hub_name, no_access
 from trainables.errors import InputError
-from trainables.memory import Resident
+from trainables.first_look import ABSOLUTE, is_local, read_config, read_shapes
+from trainables.kept import Facts, kept
+from trainables.memory import Resident, out_of_memory
 from trainables.models import folder_digest
 from trainables.precision import FLOAT32
 
 _NOT_FAMILIES = {"answer", "base", "family", "loading", "parity", "reader"}
-_ABSOLUTE = "absolute"
 _OURS = {
     "return_dict": True,
     "output_attentions": False,
@@ -34,6 +38,8 @@ _OURS = {
 }
 """How a forward pass hands out what it has found, and in what parts it works on a row, is ours to
 say, whatever a config holds: no number depends on it."""
+_LONGEST = 300
+"""Characters of a library's reason at most."""
 _SHARE = 0.5
 """Part of a device's memory that models may take between packs; the rest is for training. Models
 that a pack is using stay whatever they take."""
@@ -83,11 +89,23 @@ def load_reader(ref: ModelRef) -> Reader:
     logging.getLogger("transformers").setLevel(logging.ERROR)
     if is_hub_name(ref.location):
         check_no_folder(ref.location, f"model {ref.alias!r}")
-    try:
+    if is_local(ref):
+        read_config(ref)
+    with in_a_sentence(ref, "config.json"):
         config = AutoConfig.from_pretrained(ref.location, **_where(ref))
+        family = _family(ref, config)
+    with in_a_sentence(ref, "tokenizer.json"):
         tokenizer = AutoTokenizer.from_pretrained(ref.location, **_where(ref))
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(_cannot_load(ref, error)) from error
+        if not getattr(tokenizer, "is_fast", False):
+            raise InputError(
+                f"model {ref.alias!r}: no fast tokenizer (tokenizer.json) in its folder"
+            )
+        reader = Reader(ref.alias, family, tokenizer)
+        reader.check_ids()
+    return reader
+
+
+def _family(ref: ModelRef, config: Any) -> Family:
     known = families()
     family = known.get(config.model_type)
     if family is None:
@@ -98,19 +116,23 @@ def load_reader(ref: ModelRef) -> Reader:
         )
     _check_head(ref, family, getattr(config, "architectures", None))
     _check_positions(ref, config)
-    if not getattr(tokenizer, "is_fast", False):
-        raise InputError(f"model {ref.alias!r}: no fast tokenizer (tokenizer.json) in its folder")
-    reader = Reader(ref.alias, family(config), tokenizer)
-    reader.check_ids()
-    return reader
+    found = family(config)
+    sizes = {"positions": found.max_tokens, "width": found.width, "rows": int(config.vocab_size)}
+    for name, size in sizes.items():
+        if size < 1:
+            raise InputError(
+                f"model {ref.alias!r}: its config.json leaves {size} {name}; allowed: at least 1"
+            )
+    return found
 
 
 def _check_head(ref: ModelRef, family: type[Family], architectures: Sequence[str] | None) -> None:
     """Refuse encoders and classifiers: the library would give them a random vocabulary head."""
-    if architectures and not any(name.endswith(family.heads) for name in architectures):
+    names = [str(name) for name in architectures or ()]
+    if names and not any(name.endswith(family.heads) for name in names):
         kind = "masked" if family.masked else "causal"
         raise InputError(
-            f"model {ref.alias!r}: its config.json says {', '.join(architectures)}, which has no"
+            f"model {ref.alias!r}: its config.json says {', '.join(names)}, which has no"
             f" vocabulary head; allowed: a {kind} language model (a class named"
             f" …{', …'.join(family.heads)})"
         )
@@ -118,41 +140,72 @@ def _check_head(ref: ModelRef, family: type[Family], architectures: Sequence[str
 
 def _check_positions(ref: ModelRef, config: Any) -> None:
     """Refuse positions that the library once had and now passes over without a word."""
-    kind = getattr(config, "position_embedding_type", None) or _ABSOLUTE
-    if kind != _ABSOLUTE:
+    kind = getattr(config, "position_embedding_type", None) or ABSOLUTE
+    if kind != ABSOLUTE:
         raise InputError(
             f"model {ref.alias!r}: its config.json says position_embedding_type {kind!r}, which"
-            f" transformers {transformers.__version__} does not compute; allowed: {_ABSOLUTE}"
+            f" transformers {transformers.__version__} does not compute; allowed: {ABSOLUTE}"
         )
 
 
-def _load(ref: ModelRef, device: str, precision: str) -> Backbone:
-    reader = load_reader(ref)
+def check_weights(ref: ModelRef, reader: Reader) -> None:
+    """Refuse a folder whose weights do not make the model its config says, without reading them.
+
+    The library builds it as ever, from numbers of the shapes that stand in the files' headers and
+    take no memory. That a folder has passed is kept by its digest.
+
+    Raises:
+        InputError: as :func:`load_backbone`.
+    """
+    key = {"weights": ref.digest, "transformers": transformers.__version__}
+
+    def build() -> Facts:
+        shapes = read_shapes(ref)
+        _library_model(
+            ref, reader, {name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}
+        )
+        return {"complete": True}
+
+    kept(cache_folder() / "weights", key, build)
+
+
+def _library_model(
+    ref: ModelRef, reader: Reader, weights: Mapping[str, torch.Tensor] | None = None
+) -> Any:
+    """The library's model in float32, of its files or of ``weights`` in their place."""
     transformers.utils.logging.disable_progress_bar()
     auto = AutoModelForMaskedLM if reader.family.masked else AutoModelForCausalLM
-    try:
-        model, found = auto.from_pretrained(
-            ref.location,
-            dtype=torch.float32,
-            use_safetensors=True,
-            output_loading_info=True,
-            **{key: value for key, value in _OURS.items() if hasattr(reader.family.config, key)},
-            **_where(ref),
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(_cannot_load(ref, error)) from error
-    missing = sorted(found["missing_keys"])
+    config = reader.family.config
+    asked = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
+    asked |= {key: value for key, value in _OURS.items() if hasattr(config, key)}
+    with in_a_sentence(ref):
+        if weights is None:
+            model, found = auto.from_pretrained(ref.location, **asked, **_where(ref))
+        else:
+            model, found = auto.from_pretrained(
+                None, config=deepcopy(config), state_dict=dict(weights), **asked
+            )
+        missing = sorted(found["missing_keys"])
     if missing:
         # What is not in the file would be random numbers, and no error would say so.
         raise InputError(
             f"model {ref.alias!r}: {len(missing)} of its weights are not in {ref.location!r}"
             f" ({', '.join(missing[:3])}); allowed: a complete masked or causal language model"
         )
-    _check_unchanged(ref)
-    family = type(reader.family)(model.config, model.to(device))
-    parts = (ref.alias, family, reader.tokenizer, device)
-    literal, remark = literal_reading(ref, device, lambda: Backbone(*parts))
-    backbone = Backbone(*parts, precision, literal)
+    return model
+
+
+def _load(ref: ModelRef, device: str, precision: str) -> Backbone:
+    reader = load_reader(ref)
+    if is_local(ref):
+        read_shapes(ref)
+    model = _library_model(ref, reader)
+    with in_a_sentence(ref):
+        _check_unchanged(ref)
+        family = type(reader.family)(model.config, model.to(device))
+        parts = (ref.alias, family, reader.tokenizer, device)
+        literal, remark = literal_reading(ref, device, lambda: Backbone(*parts))
+        backbone = Backbone(*parts, precision, literal)
     backbone.remark = remark
     return backbone
 
@@ -172,12 +225,49 @@ def _where(ref: ModelRef) -> dict[str, Any]:
     return {"trust_remote_code": False, **extra}
 
 
-def _cannot_load(ref: ModelRef, error: Exception) -> str:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    kind = "folder" if Path(ref.location).is_dir() else "Hub model"
-    pinned = f" at revision {ref.revision}" if ref.revision else ""
+@contextmanager
+def in_a_sentence(ref: ModelRef, file: str | None = None) -> Iterator[None]:
+    """Turn whatever a library raises about a model into one sentence; short memory stays itself.
+
+    Args:
+        ref: the model.
+        file: which of its files is being read, where it is one.
+
+    Raises:
+        InputError: in place of any other exception.
+    """
+    try:
+        yield
+    except (InputError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # a panic in a library of Rust is no Exception
+        if out_of_memory(error):
+            raise
+        raise InputError(_cannot_load(ref, file, error)) from error
+
+
+def _cannot_load(ref: ModelRef, file: str | None, error: BaseException) -> str:
+    if is_local(ref):
+        place = str(Path(ref.location) / file) if file else f"folder {ref.location!r}"
+    else:
+        pinned = f" at revision {ref.revision}" if ref.revision else ""
+        place = f"Hub model {ref.location!r}{pinned}"
+        access = no_access(error, ref.location)
+        if access is not None:
+            return f"model {ref.alias!r}: {place} is {access}"
     return (
-        f"model {ref.alias!r}: {kind} {ref.location!r}{pinned} cannot be loaded"
-        f" ({reason.rstrip('.')}); allowed: a Hugging Face masked or causal language model with"
-        " safetensors weights, or a folder that holds one"
+        f"model {ref.alias!r}: {place} cannot be loaded ({reason(error)}); allowed: a Hugging Face"
+        " masked or causal language model with safetensors weights, or a folder that holds one"
     )
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an error's text that says something, short and printable."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # Some libraries end the first line in a colon and say why in the next.
+    text = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    # A KeyError's text is nothing but the key.
+    if not text or isinstance(error, KeyError):
+        text = f"{type(error).__name__} {text}".strip()
+    text = " ".join(text.encode("utf-8", "backslashreplace").decode().split()).rstrip(".")
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

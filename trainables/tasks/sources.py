@@ -14,6 +14,7 @@ from trainables.contents import (
     files_below,
     is_commit,
     is_hub_name,
+    no_access,
 )
 from trainables.errors import InputError
 
@@ -103,6 +104,9 @@ class LibrarySource(Source):
         # Whatever goes wrong in there (network, name, split, file format) is the task file's to
         # mend or to wait for, and the library has no common base class for it.
         except Exception as error:
+            access = no_access(error, f"datasets/{self._path}")
+            if access is not None:
+                raise InputError(f"{self.where(name)} is {access}") from error
             reason = " ".join(str(error).split())
             raise InputError(
                 f"{self.where(name)} cannot be loaded: {type(error).__name__}: {reason[:300]}"
