@@ -31,8 +31,9 @@ def preflight(
     """Check models, tasks and prompt lengths against one another.
 
     A model in a folder must have all its weights, in the shapes of its config. Every token must
-    have a row in its model's embedding table, every label word must be one token on every model, every split must hold rows, prompts must fit the positions and be able to start
-    as asked for, and models that are tuned or transferred together must share words.
+    have a row in its model's embedding table, every label word must be one token on every model,
+    every split must hold rows, prompts must fit the positions and be able to start as asked for,
+    and models that are tuned or transferred together must share words.
 
     Args:
         models: every model of the sweep.

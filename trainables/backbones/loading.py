@@ -12,7 +12,14 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+)
 
 import trainables.backbones as package
 from trainables.backbones.base import Backbone
@@ -174,16 +181,20 @@ def _library_model(
 ) -> Any:
     """The library's model in float32, of its files or of ``weights`` in their place."""
     transformers.utils.logging.disable_progress_bar()
-    auto = AutoModelForMaskedLM if reader.family.masked else AutoModelForCausalLM
-    config = reader.family.config
-    asked = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
-    asked |= {key: value for key, value in _OURS.items() if hasattr(config, key)}
+    masked, config = reader.family.masked, deepcopy(reader.family.config)
+    for name in _OURS.keys() & config.to_dict().keys():
+        setattr(config, name, _OURS[name])
+    asked = {"config": config, "dtype": torch.float32, "output_loading_info": True}
     with in_a_sentence(ref):
         if weights is None:
-            model, found = auto.from_pretrained(ref.location, **asked, **_where(ref))
-        else:
+            auto = AutoModelForMaskedLM if masked else AutoModelForCausalLM
             model, found = auto.from_pretrained(
-                None, config=deepcopy(config), state_dict=dict(weights), **asked
+                ref.location, use_safetensors=True, **asked, **_where(ref)
+            )
+        else:
+            known = MODEL_FOR_MASKED_LM_MAPPING if masked else MODEL_FOR_CAUSAL_LM_MAPPING
+            model, found = known[type(config)].from_pretrained(
+                None, state_dict=dict(weights), **asked
             )
         missing = sorted(found["missing_keys"])
     if missing:
