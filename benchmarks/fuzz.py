@@ -29,6 +29,8 @@ SECONDS = 60
 
 _PROSE = ("card.json", "README.md")
 """What of a model folder nobody reads."""
+LONGEST = 2000
+"""Characters of a sentence at most."""
 
 Work = Callable[[], object]
 Kind = Callable[[random.Random, Path], tuple[str, Work]]
@@ -113,21 +115,44 @@ def models(draw: random.Random, folder: Path) -> tuple[str, Work]:
     model, other = draw.sample(names, 2)
     place = folder / model
     shutil.copytree(pocket_path(model), place)
+    if draw.random() < 0.3:
+        _split(place)
     told = [
         _broken_model(place, Path(pocket_path(other)), draw) for _ in range(draw.choice([1, 1, 2]))
     ]
     weights = draw.random() < 0.25
 
     def work() -> None:
-        from trainables.backbones.loading import load_backbone, load_reader
+        from trainables.backbones.loading import load_backbone
+        from trainables.first_look import doubtful, read_shapes
         from trainables.models import resolve_model
+        from trainables.preflight import preflight
 
         ref = resolve_model(str(place))
-        load_reader(ref)
+        read_shapes(ref)
+        doubtful(ref, ["good"])
+        preflight([ref])
         if weights:
             load_backbone(ref)
 
     return f"{model}: {', '.join(told)}", work
+
+
+def _split(place: Path) -> None:
+    """Weights in two files with an index, as large models have them."""
+    from safetensors.numpy import load_file, save_file
+
+    whole = place / "model.safetensors"
+    weights = load_file(whole)
+    whole.unlink()
+    names = sorted(weights)
+    index = {}
+    for number, part in enumerate((names[::2], names[1::2]), start=1):
+        file = f"model-{number:05}-of-00002.safetensors"
+        save_file({name: weights[name] for name in part}, place / file, {"format": "pt"})
+        index |= dict.fromkeys(part, file)
+    content = {"metadata": {}, "weight_map": index}
+    (place / f"{whole.name}.index.json").write_text(json.dumps(content))
 
 
 def _broken_model(place: Path, other: Path, draw: random.Random) -> str:
@@ -184,9 +209,10 @@ def attempt(kind: str, seed: int) -> tuple[str, str]:
             with _limited(SECONDS):
                 work()
         except InputError as error:
-            if len(str(error).splitlines()) == 1:
-                return "refused", f"{name}: {error}"
-            return "tracebacks", f"{name}: a refusal of more than one line: {error}"
+            told = str(error)
+            if len(told.splitlines()) == 1 and told.isprintable() and len(told) < LONGEST:
+                return "refused", f"{name}: {told}"
+            return "tracebacks", f"{name}: not one printable line of a sentence: {told!r}"
         except Exception:
             return "tracebacks", f"{name}\n{traceback.format_exc()}"
         return "accepted", name

@@ -89,6 +89,7 @@ def plan(
     from sweep.estimate import basis, estimate
     from sweep.folder import check_binding
     from sweep.plan import Plan
+    from sweep.preflight import check_local
     from sweep.search.forecast import search_estimate
     from sweep.search.plan import any_plan
     from sweep.search.tell import plan_text as search_text
@@ -97,6 +98,7 @@ def plan(
     from sweep.tell import plan_text
 
     made = any_plan(load_spec(spec))
+    check_local(made.resolved)
     if not isinstance(made, Plan):
         if out is not None:
             check_binding(out, made)

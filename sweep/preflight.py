@@ -12,6 +12,7 @@ from itertools import product
 from typing import Any, NoReturn
 
 from sweep.plan import Plan
+from sweep.resolve import ResolvedSpec
 from trainables.cells import ModelRef, TaskRef
 from trainables.collector import lasting
 from trainables.errors import InputError
@@ -30,9 +31,42 @@ def check_plan(plan: Plan) -> list[str]:
         InputError: models, tasks and prompts do not fit one another.
         RuntimeError: the other process did not end as it should.
     """
+    return _ask(_question(plan))
+
+
+def check_local(resolved: ResolvedSpec) -> None:
+    """Check the models that lie on this machine, as far as no data and no weights are needed.
+
+    A look at their files without torch takes a moment; only what that leaves in doubt is put to the
+    other process, which takes seconds to start.
+
+    Raises:
+        InputError: a folder that :func:`trainables.preflight.preflight` would refuse, or a label
+            word that is not one token of its tokenizer.
+    """
+    from trainables.first_look import doubtful, is_local, read_shapes
+    from trainables.tasks import load_task
+
+    scored = {*resolved.sources, *resolved.targets}
+    words = {word for task in resolved.tasks for word in load_task(task).label_words}
+    local = [model for model in resolved.models.values() if is_local(model)]
+    for model in local:
+        read_shapes(model)
+    odd = [model for model in local if doubtful(model, words if model.alias in scored else ())]
+    if odd:
+        _ask(
+            {
+                "models": [asdict(model) for model in odd],
+                "labels": [asdict(task) for task in resolved.tasks],
+                "scored": sorted(scored & {model.alias for model in odd}),
+            }
+        )
+
+
+def _ask(question: dict[str, Any]) -> list[str]:
     found = subprocess.run(
         [sys.executable, "-m", "sweep.preflight"],
-        input=json.dumps(_question(plan)),
+        input=json.dumps(question),
         capture_output=True,
         text=True,
         start_new_session=True,  # Ctrl-C is for the driver
@@ -118,16 +152,10 @@ def main() -> NoReturn:
 
     question = json.load(sys.stdin)
     try:
-        warnings = preflight(
-            [ModelRef(**model) for model in question["models"]],
-            [TaskRef(**task) for task in question["tasks"]],
-            question["settings"],
-            question["together"],
-            question["starts"],
-            question["words"],
-            question["scored"],
-            question["samples"],
-        )
+        question["models"] = [ModelRef(**model) for model in question["models"]]
+        for name in {"tasks", "labels"} & question.keys():
+            question[name] = [TaskRef(**task) for task in question[name]]
+        warnings = preflight(**question)
     except InputError as error:
         print(json.dumps(str(error)))
         sys.exit(_MISTAKE)

@@ -20,6 +20,8 @@ CAUSAL_HEADS = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
 ABSOLUTE = "absolute"
 """The one kind of positions that the library computes wherever a config can name one."""
 
+CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+
 _FAMILIES = Path(__file__).parent / "backbones"
 _COUNTS = ("num_hidden_layers", "n_layer")
 """How configs call the number of layers; each of them has several tensors."""
@@ -36,7 +38,7 @@ def read_config(ref: ModelRef) -> dict[str, Any]:
     Raises:
         InputError: it is no JSON object, or says that the weights are quantised.
     """
-    path = Path(ref.location) / "config.json"
+    path = Path(ref.location) / CONFIG
     with _of(ref):
         config = read_object(path)
         quantised = config.get("quantization_config")
@@ -57,7 +59,7 @@ def read_shapes(ref: ModelRef) -> dict[str, tuple[int, ...]]:
             of another model.
     """
     folder, config = Path(ref.location), read_config(ref)
-    path = folder / "config.json"
+    path = folder / CONFIG
     with _of(ref):
         shapes = tensor_shapes(folder, config)
         rows, table = config.get("vocab_size"), {shape[0] for shape in shapes.values() if shape}
@@ -105,10 +107,8 @@ def _odd_architecture(config: Mapping[str, Any]) -> bool:
 
 
 def _odd_words(folder: Path, words: Iterable[str]) -> bool:
-    from tokenizers import Tokenizer
-
     try:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer = _tokenizer(folder)
         unknown = getattr(tokenizer.model, "unk_token", None)
 
         def tokens(text: str) -> list[str]:
@@ -119,3 +119,22 @@ def _odd_words(folder: Path, words: Iterable[str]) -> bool:
     except Exception:  # the library has one exception for all that can be wrong
         return True
     return any(len(pieces) != 1 or pieces == [unknown] for pieces in found)
+
+
+def tokenizer_fault(ref: ModelRef) -> BaseException | None:
+    """Why a folder's tokenizer.json itself cannot be read; None where it can, or is not there."""
+    if not (Path(ref.location) / TOKENIZER).is_file():
+        return None
+    try:
+        _tokenizer(Path(ref.location))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic is no Exception
+        return error
+    return None
+
+
+def _tokenizer(folder: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(folder / TOKENIZER))

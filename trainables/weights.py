@@ -45,15 +45,15 @@ def tensor_shapes(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[in
     gone = [file for file in files if not (folder / file).is_file()]
     if gone:
         raise InputError(
-            f"{folder / name}: {_some(gone)} of {len(files)} files with weights missing in"
-            f" {folder}; allowed: a folder with all of them"
+            f"{folder / name}: names files that are not there ({_some(gone)}); allowed: a folder"
+            f" with all {len(files)} files of weights"
         )
     shapes = {file: _shapes(folder / file) for file in files}
     lost = [tensor for tensor, file in wanted.items() if tensor not in shapes[file]]
     if lost:
         raise InputError(
-            f"{folder / name}: {_some(lost)} not in the files that it names; allowed: an index and"
-            " weights that were written together"
+            f"{folder / name}: names tensors that are not in their files ({_some(lost)}); allowed:"
+            " an index and weights that were written together"
         )
     return {tensor: shape for found in shapes.values() for tensor, shape in found.items()}
 
@@ -124,4 +124,4 @@ def _whole_size(file: Path) -> int:
 
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
-    return f"{', '.join(names[:_MANY])}{more} {'is' if len(names) == 1 else 'are'}"
+    return f"{', '.join(names[:_MANY])}{more}"

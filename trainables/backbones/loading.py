@@ -3,7 +3,7 @@
 import importlib
 import logging
 import pkgutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
@@ -30,7 +30,15 @@ from trainables.cache import cache_folder
 from trainables.cells import ModelRef
 from trainables.contents import check_no_folder, is_hub_name, no_access
 from trainables.errors import InputError
-from trainables.first_look import ABSOLUTE, is_local, read_config, read_shapes
+from trainables.first_look import (
+    ABSOLUTE,
+    CONFIG,
+    TOKENIZER,
+    is_local,
+    read_config,
+    read_shapes,
+    tokenizer_fault,
+)
 from trainables.kept import Facts, kept
 from trainables.memory import Resident, out_of_memory
 from trainables.models import folder_digest
@@ -97,11 +105,12 @@ def load_reader(ref: ModelRef) -> Reader:
     if is_hub_name(ref.location):
         check_no_folder(ref.location, f"model {ref.alias!r}")
     if is_local(ref):
-        read_config(ref)
-    with in_a_sentence(ref, "config.json"):
+        # Before the library reads the rest, of which it may say anything.
+        _known_family(ref, read_config(ref).get("model_type"))
+    with in_a_sentence(ref, CONFIG):
         config = AutoConfig.from_pretrained(ref.location, **_where(ref))
         family = _family(ref, config)
-    with in_a_sentence(ref, "tokenizer.json"):
+    with in_a_sentence(ref, TOKENIZER):
         tokenizer = AutoTokenizer.from_pretrained(ref.location, **_where(ref))
         if not getattr(tokenizer, "is_fast", False):
             raise InputError(
@@ -113,14 +122,7 @@ def load_reader(ref: ModelRef) -> Reader:
 
 
 def _family(ref: ModelRef, config: Any) -> Family:
-    known = families()
-    family = known.get(config.model_type)
-    if family is None:
-        raise InputError(
-            f"model {ref.alias!r}: architecture {config.model_type!r} is not supported;"
-            " allowed: masked and causal language models of the architectures"
-            f" {', '.join(sorted(known))}"
-        )
+    family = _known_family(ref, config.model_type)
     _check_head(ref, family, getattr(config, "architectures", None))
     _check_positions(ref, config)
     found = family(config)
@@ -131,6 +133,17 @@ def _family(ref: ModelRef, config: Any) -> Family:
                 f"model {ref.alias!r}: its config.json leaves {size} {name}; allowed: at least 1"
             )
     return found
+
+
+def _known_family(ref: ModelRef, model_type: Any) -> type[Family]:
+    known = families()
+    if not isinstance(model_type, str) or model_type not in known:
+        raise InputError(
+            f"model {ref.alias!r}: architecture {model_type!r} is not supported;"
+            " allowed: masked and causal language models of the architectures"
+            f" {', '.join(sorted(known))}"
+        )
+    return known[model_type]
 
 
 def _check_head(ref: ModelRef, family: type[Family], architectures: Sequence[str] | None) -> None:
@@ -182,9 +195,12 @@ def _library_model(
     """The library's model in float32, of its files or of ``weights`` in their place."""
     transformers.utils.logging.disable_progress_bar()
     masked, config = reader.family.masked, deepcopy(reader.family.config)
-    for name in _OURS.keys() & config.to_dict().keys():
-        setattr(config, name, _OURS[name])
+    for name, value in _OURS.items():
+        if hasattr(config, name):
+            setattr(config, name, value)
     asked = {"config": config, "dtype": torch.float32, "output_loading_info": True}
+    # Shapes that differ are told below, with their names.
+    asked["ignore_mismatched_sizes"] = True
     with in_a_sentence(ref):
         if weights is None:
             auto = AutoModelForMaskedLM if masked else AutoModelForCausalLM
@@ -193,10 +209,18 @@ def _library_model(
             )
         else:
             known = MODEL_FOR_MASKED_LM_MAPPING if masked else MODEL_FOR_CAUSAL_LM_MAPPING
+            _check_size(ref, lambda: known[type(config)](deepcopy(config)), weights)
             model, found = known[type(config)].from_pretrained(
                 None, state_dict=dict(weights), **asked
             )
-        missing = sorted(found["missing_keys"])
+        missing, other = sorted(found["missing_keys"]), sorted(found["mismatched_keys"])
+    if other:
+        name, there, wanted = other[0]
+        raise InputError(
+            f"model {ref.alias!r}: {len(other)} of its weights have other shapes than its"
+            f" config.json says ({name} {list(there)}, not {list(wanted)}); allowed: the config"
+            " that belongs to the weights"
+        )
     if missing:
         # What is not in the file would be random numbers, and no error would say so.
         raise InputError(
@@ -204,6 +228,23 @@ def _library_model(
             f" ({', '.join(missing[:3])}); allowed: a complete masked or causal language model"
         )
     return model
+
+
+def _check_size(
+    ref: ModelRef, build: Callable[[], Any], weights: Mapping[str, torch.Tensor]
+) -> None:
+    """Refuse a config that asks for a far larger model than there are weights.
+
+    The library would make room for what is missing before anyone could say so.
+    """
+    with in_a_sentence(ref, CONFIG), torch.device("meta"):
+        wanted = sum(parameter.numel() for parameter in build().parameters())
+    there = sum(tensor.numel() for tensor in weights.values())
+    if wanted > 2 * there:  # an encoder lacks its head, which is never as large
+        raise InputError(
+            f"model {ref.alias!r}: its config.json describes a model of {wanted} numbers, but its"
+            f" weights are {there}; allowed: the config that belongs to the weights"
+        )
 
 
 def _load(ref: ModelRef, device: str, precision: str) -> Backbone:
@@ -254,6 +295,10 @@ def in_a_sentence(ref: ModelRef, file: str | None = None) -> Iterator[None]:
     except BaseException as error:  # a panic in a library of Rust is no Exception
         if out_of_memory(error):
             raise
+        if file == TOKENIZER and is_local(ref):
+            fault = tokenizer_fault(ref)
+            file = file if fault else f"{file} with its tokenizer_config.json"
+            error = fault or error
         raise InputError(_cannot_load(ref, file, error)) from error
 
 
