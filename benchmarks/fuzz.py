@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from trainables.cache import VARIABLE
 from trainables.errors import InputError
 
 SECONDS = 60
@@ -127,11 +128,13 @@ def models(draw: random.Random, folder: Path) -> tuple[str, Work]:
         from trainables.first_look import doubtful, read_shapes
         from trainables.models import resolve_model
         from trainables.preflight import preflight
+        from trainables.tasks import resolve_task
 
-        ref = resolve_model(str(place))
+        ref, beside = resolve_model(str(place)), resolve_model(other)
         read_shapes(ref)
         doubtful(ref, ["good"])
-        preflight([ref])
+        together = [(ref.alias, beside.alias)]
+        preflight([ref, beside], [resolve_task("mini/reviews")], [{"prompt_length": 5}], together)
         if weights:
             load_backbone(ref)
 
@@ -236,6 +239,8 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, metavar="SEED")
     parser.add_argument("--verbose", action="store_true", help="print every run")
     options = parser.parse_args()
+    scratch = tempfile.TemporaryDirectory(prefix="fuzz-cache-")
+    os.environ[VARIABLE] = scratch.name
 
     def say(line: str) -> None:
         if options.verbose or "tracebacks:" in line.split("\n", 1)[0]:

@@ -145,17 +145,21 @@ def _samples(plan: Plan) -> set[tuple[tuple[str, ...], int]]:
     }
 
 
-def main() -> NoReturn:
-    """Answer the question on standard input with one line of JSON; exit code 2 on a mistake."""
+def answer(question: dict[str, Any]) -> list[str]:
+    """The warnings of the check that ``question`` asks for, in this process."""
     with lasting():
         from trainables.preflight import preflight
 
-    question = json.load(sys.stdin)
+    question["models"] = [ModelRef(**model) for model in question["models"]]
+    for name in {"tasks", "labels"} & question.keys():
+        question[name] = [TaskRef(**task) for task in question[name]]
+    return preflight(**question)
+
+
+def main() -> NoReturn:
+    """Answer the question on standard input with one line of JSON; exit code 2 on a mistake."""
     try:
-        question["models"] = [ModelRef(**model) for model in question["models"]]
-        for name in {"tasks", "labels"} & question.keys():
-            question[name] = [TaskRef(**task) for task in question[name]]
-        warnings = preflight(**question)
+        warnings = answer(json.load(sys.stdin))
     except InputError as error:
         print(json.dumps(str(error)))
         sys.exit(_MISTAKE)

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainables.backbones.loading import check_weights, load_reader
+from trainables.backbones.loading import check_weights, in_a_sentence, load_reader
 from trainables.backbones.reader import Layout, Reader
 from trainables.cells import ModelRef, TaskRef
 from trainables.errors import InputError
-from trainables.first_look import is_local
+from trainables.first_look import TOKENIZER, is_local
 from trainables.hard.available import available_words
 from trainables.initialisation import check_beginning
 from trainables.run import layout_on
@@ -58,10 +58,16 @@ def preflight(
     for model in filter(is_local, models):
         check_weights(model, readers[model.alias])
     scoring = [readers[alias] for alias in (readers if scored is None else scored)]
-    for ref in (*labels, *tasks):
-        task = load_task(ref)
-        for reader in scoring:
-            reader.label_ids(task.label_words, task.name)
+    loaded = [load_task(ref) for ref in (*labels, *tasks)]
+    grouped = {alias for group in together for alias in group}
+    for model in models:
+        reader = readers[model.alias]
+        # A tokenizer that loads may still fail on a text.
+        with in_a_sentence(model, TOKENIZER):
+            for task in loaded if reader in scoring else ():
+                reader.label_ids(task.label_words, task.name)
+            if model.alias in grouped:
+                _ = reader.words
     for ref in tasks:
         task = load_task(ref)
         for split in ("train", "validation", "test"):

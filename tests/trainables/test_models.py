@@ -1,5 +1,6 @@
 """Names of models, without loading any."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,37 @@ def test_hub_names_keep_their_revision() -> None:
     ref = resolve_model("openai-community/gpt2@abc123")
     assert (ref.alias, ref.location, ref.revision) == ("gpt2", "openai-community/gpt2", "abc123")
     assert resolve_model("openai-community/gpt2").digest == "openai-community/gpt2@main"
+
+
+def test_a_path_that_exists_is_a_path_whatever_is_in_it(tmp_path: Path) -> None:
+    made = folder(tmp_path / "team@home")
+    (tmp_path / "a@b").mkdir()
+    deep = folder(tmp_path / "a@b" / "model")
+    for name, place in (("team@home", made), ("./team@home", made), ("a@b/model", deep)):
+        ref = resolve_model(name, base=tmp_path)
+        assert (ref.alias, ref.location, ref.revision) == (place.name, str(place), None)
+    ref = resolve_model("mine@2", {"mine@2": {"path": "team@home"}}, tmp_path)
+    assert (ref.alias, ref.location) == ("mine@2", str(made))
+    hub = resolve_model("a@2", {"a@2": {"path": "owner/name", "revision": "v1"}}, tmp_path)
+    assert (hub.alias, hub.location, hub.revision) == ("a@2", "owner/name", "v1")
+    with pytest.raises(InputError, match=r"model '\./gone@home': not found"):
+        resolve_model("./gone@home", base=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["~nobody-here/model", "x" * 5000, "a\0b", "loop"])
+def test_names_that_no_system_takes_are_not_found(name: str, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match="not found"):
+        resolve_model(name, base=tmp_path)
+
+
+def test_what_is_no_regular_file_is_refused_and_not_read(tmp_path: Path) -> None:
+    file = folder(tmp_path / "odd") / "tokenizer.json"
+    for make in (file.mkdir, lambda: os.mkfifo(file), lambda: file.symlink_to("/dev/zero")):
+        make()
+        with pytest.raises(InputError, match=r"tokenizer\.json is a folder, a pipe or a device"):
+            resolve_model("odd", base=tmp_path)
+        file.rmdir() if file.is_dir() else file.unlink()
 
 
 def test_aliases_of_a_spec_come_first(tmp_path: Path) -> None:
