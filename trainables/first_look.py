@@ -41,14 +41,26 @@ def read_config(ref: ModelRef) -> dict[str, Any]:
     path = Path(ref.location) / CONFIG
     with _of(ref):
         config = read_object(path)
-        quantised = config.get("quantization_config")
-        if quantised is not None:
-            method = quantised.get("quant_method") if isinstance(quantised, dict) else None
-            raise InputError(
-                f"{path}: found quantization_config ({str(method or 'no method')[:40]!r});"
-                " allowed: a model that is not quantised"
-            )
+        check_plain(config.get("quantization_config"), str(path))
     return config
+
+
+def check_plain(quantised: Any, place: str) -> None:
+    """Refuse weights that are quantised: prompts are trained through plain ones.
+
+    Args:
+        quantised: what a config has under ``quantization_config``, None where it has nothing.
+        place: where that config is.
+
+    Raises:
+        InputError: it has something.
+    """
+    if quantised is not None:
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else None
+        raise InputError(
+            f"{place}: found quantization_config ({str(method or 'no method')[:40]!r});"
+            " allowed: a model that is not quantised"
+        )
 
 
 def read_shapes(ref: ModelRef) -> dict[str, tuple[int, ...]]:

@@ -34,6 +34,7 @@ from trainables.first_look import (
     ABSOLUTE,
     CONFIG,
     TOKENIZER,
+    check_plain,
     is_local,
     read_config,
     read_shapes,
@@ -127,6 +128,9 @@ def load_reader(ref: ModelRef) -> Reader:
 def _family(ref: ModelRef, config: Any) -> Family:
     family = _known_family(ref, config.model_type)
     _check_head(ref, family, getattr(config, "architectures", None))
+    check_plain(
+        getattr(config, "quantization_config", None), f"model {ref.alias!r}: its config.json"
+    )
     _check_positions(ref, config)
     found = family(config)
     sizes = {"positions": found.max_tokens, "width": found.width, "rows": int(config.vocab_size)}
