@@ -2,59 +2,27 @@
 
 import logging
 import os
-import secrets
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sweep.scratch import scratch_folder
+from sweep.scratch import RAY, scratch_folder
 from sweep.share import Share, settle
 from sweep.spec import Resources
+from sweep.surroundings import package_paths, variables
 from trainables.errors import InputError
 
 _KEEP_BYTES = str(1 << 30)
 _OBJECT_STORE_BYTES = 256 << 20  # packs and prompts are small; Ray's default is 30 % of the memory
 _PATIENCE = 10.0  # seconds for a cluster's head to answer
 _LONGEST = 300
-_AHEAD = "16"
-"""Packs that may wait for their worker. Ray Tune's one would start workers one by one: each imports
-for seconds, and an autoscaler sees what waits, while a node takes minutes to come."""
-
-
 _ACCELERATOR, _PART = "accelerator_type:", 0.001
 
 
 class RayLostError(Exception):
     """Ray did not start or has given up; what is finished is kept."""
-
-
-def prepare_environment(local: bool) -> None:
-    """Set what Ray reads when it is imported; what the user has set stays.
-
-    A local Ray talks on the loopback interface only and asks for a token that lives in this
-    process and its children, so that no file appears in the home folder and no other user of the
-    machine can run code in it. Usage reports are off.
-    """
-    defaults = {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_DEDUP_LOGS": "0",
-        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-        # The old console output is silent at verbosity 0, the new one is not.
-        "RAY_AIR_NEW_OUTPUT": "0",
-        # Ctrl-C is the runner's: Tune's own handler would wait for the packs under way.
-        "TUNE_DISABLE_SIGINT_HANDLER": "1",
-        "TUNE_MAX_PENDING_TRIALS_PG": _AHEAD,
-        "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    }
-    if local:
-        # Despite its name it decides on every system whether nodes talk on the loopback interface.
-        defaults["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-        if "RAY_AUTH_MODE" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
-            defaults |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
 
 
 def worker_environment(threads: int) -> dict[str, str]:
@@ -105,7 +73,6 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Path]:
         InputError: the cluster does not answer, or this machine has less than a pack takes.
         RayLostError: the local Ray does not start.
     """
-    prepare_environment(local=address is None)
     import ray
 
     # The runner tells what matters; Ray's own lines would tear the progress line.
@@ -127,19 +94,23 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Path]:
 _COMMON: dict[str, Any] = {"configure_logging": False, "log_to_driver": False}
 
 
-@contextmanager
-def _variables(wanted: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for what is started within."""
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def _job() -> Any:
+    """How workers find modules: where this process finds its packages.
+
+    Ray would put the working folder before everything else, and with it the user's ``sweep.py``.
+    """
+    from ray.job_config import JobConfig
+
+    job = JobConfig()
+    job._py_driver_sys_path = _Fixed(package_paths())
+    return job
+
+
+class _Fixed(list[str]):
+    """A list to which nothing is added."""
+
+    def extend(self, more: Iterable[str]) -> None:
+        """Leave it as it is."""
 
 
 def _start_local(environment: Mapping[str, str], folder: Path) -> None:
@@ -147,12 +118,13 @@ def _start_local(environment: Mapping[str, str], folder: Path) -> None:
 
     try:
         # Inherited, and not a runtime environment: for one, Ray would start its workers anew.
-        with _variables(environment):
+        with variables(environment):
             ray.init(
                 address="local",
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
-                _temp_dir=str(folder / "ray"),
+                _temp_dir=str(folder / RAY),
+                job_config=_job(),
                 **_COMMON,
             )
     except (RuntimeError, TimeoutError, ConnectionError) as error:
@@ -169,7 +141,12 @@ def _connect(environment: Mapping[str, str], address: str) -> None:
         shown = address if found == address else f"{address}, which is {found},"
         _knock(found)
         heard = True
-        ray.init(address=found, runtime_env={"env_vars": dict(environment)}, **_COMMON)
+        ray.init(
+            address=found,
+            runtime_env={"env_vars": dict(environment)},
+            job_config=_job(),
+            **_COMMON,
+        )
     except (OSError, ValueError, OverflowError, RuntimeError, AuthenticationError) as error:
         if isinstance(error, AuthenticationError) or (heard and isinstance(error, OSError)):
             raise InputError(

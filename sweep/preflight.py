@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from sweep.plan import Plan
 from sweep.resolve import ResolvedSpec
+from sweep.surroundings import child_command, child_environment
 from trainables.cells import ModelRef, TaskRef
 from trainables.collector import lasting
 from trainables.errors import InputError
@@ -65,7 +66,8 @@ def check_local(resolved: ResolvedSpec) -> None:
 
 def _ask(question: dict[str, Any]) -> list[str]:
     found = subprocess.run(
-        [sys.executable, "-m", "sweep.preflight"],
+        child_command("sweep.preflight"),
+        env=child_environment(),
         input=json.dumps(question),
         capture_output=True,
         text=True,

@@ -22,6 +22,7 @@ from sweep.ledger import Ledger
 from sweep.names import safe_name
 from sweep.prompt_of import tuned_prompt
 from sweep.redact import check_no_password, redact
+from sweep.surroundings import settled
 from sweep.tracking.places import ARTIFACTS, default_tracking_uri
 from trainables.errors import InputError
 
@@ -150,6 +151,7 @@ class _Destination:
         mlflow.set_registry_uri(self.uri)
         try:
             with (
+                settled(local=False),
                 tempfile.TemporaryDirectory(prefix="promptsweep-model-") as scratch,
                 mlflow.start_run(
                     experiment_id=self._experiment(client),

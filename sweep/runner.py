@@ -25,7 +25,9 @@ from sweep.plan import Plan
 from sweep.preflight import check_plan
 from sweep.redact import redact
 from sweep.search.plan import AnyPlan
+from sweep.share import Share
 from sweep.store import make_reuse
+from sweep.surroundings import settled
 from sweep.throughput import learn
 from sweep.tracking.artifacts import PromptFiles
 from sweep.tracking.facts import facts_of_plan
@@ -94,9 +96,12 @@ def run(plan: AnyPlan, out: Path, options: Options | None = None) -> int:
     try:
         check_binding(folder, plan)
         folder.mkdir(parents=True, exist_ok=True)
-        with interruptible() as interrupts, DriverLock(folder):
+        local = chosen.address is None
+        with interruptible() as interrupts, DriverLock(folder), settled(local) as aside:
             # Another driver may have been faster.
             check_binding(folder, plan)
+            if aside:
+                chosen.say(f"sweep {plan.resolved.spec.name}: {_told_aside(aside)}")
             return _Run(plan, folder, chosen, interrupts).run()
     except OSError as error:
         if error.errno in _DISK:
@@ -106,6 +111,20 @@ def run(plan: AnyPlan, out: Path, options: Options | None = None) -> int:
             f"--out: {folder} cannot be used ({error.strerror or error});"
             " allowed: a folder that can be read, written and locked"
         ) from None
+
+
+def _told_crowd(asked: int | None, room: int, share: Share) -> str:
+    takes = " and ".join(
+        f"{amount:g} {name}" for name, amount in (("CPU", share.cpu), ("GPU", share.gpu)) if amount
+    )
+    return (
+        f"--workers {asked}: {room} at once is what this machine has room for, as a pack takes"
+        f" {takes} (resources)"
+    )
+
+
+def _told_aside(names: Iterable[str]) -> str:
+    return f"left out of the environment, as a sweep sets it itself: {', '.join(names)}"
 
 
 def _told(error: OSError, folder: Path) -> str:
@@ -255,6 +274,8 @@ class _Run:
                 self.failures = desk.failures
                 try:
                     room = places(share, options.workers)
+                    if options.address is None and room < (options.workers or 0):
+                        self._say(_told_crowd(options.workers, room, share))
                     work = self.job.start(desk.refuse, room, adopt)
                     line = self.job.line()
                     # Tune asks ahead, but what waits here for room is better chosen later.

@@ -1,15 +1,16 @@
 """MLflow's web view of one sweep, on the loopback interface."""
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 from sweep.folder import read_meta
 from sweep.interrupts import interruptible
 from sweep.redact import redact
+from sweep.surroundings import child_command, child_environment
 from sweep.tracking.places import ARTIFACTS, DATABASE, default_tracking_uri
 from trainables.errors import InputError
 
@@ -44,14 +45,9 @@ def serve(folder: Path, port: int | None = None) -> int:
         raise InputError(f"--port: {chosen} is taken; allowed: a free port, or none to choose one")
     command = server_command(folder, chosen)
     print(f"MLflow of sweep {meta['name']}: http://{HOST}:{chosen}  (stop with Ctrl-C)", flush=True)
-    environment = {
-        **os.environ,
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
     with interruptible():
         # A group of its own, since the server starts processes which must end with it.
-        server = subprocess.Popen(command, env=environment, start_new_session=True)
+        server = subprocess.Popen(command, env=server_environment(), start_new_session=True)
         try:
             return server.wait()
         except KeyboardInterrupt:
@@ -60,11 +56,26 @@ def serve(folder: Path, port: int | None = None) -> int:
             _end_group(server)
 
 
+def server_environment() -> dict[str, str]:
+    """The environment of the server: what other servers of MLflow are told there is not for it."""
+    environment = {
+        name: value
+        for name, value in child_environment().items()
+        if not name.startswith(("MLFLOW_", "UVICORN_", "GUNICORN_"))
+    }
+    return environment | {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+
+
 def server_command(folder: Path, port: int) -> list[str]:
     """The command line of the server."""
     artifacts = (folder / ARTIFACTS).resolve().as_uri()
     return [
-        *(sys.executable, "-m", "mlflow", "server"),
+        *(*child_command("mlflow"), "server"),
+        # Otherwise it would look for modules in the working folder first.
+        *("--uvicorn-opts", f"--app-dir {shlex.quote(str((folder / ARTIFACTS).resolve()))}"),
         *("--backend-store-uri", default_tracking_uri(folder)),
         *("--artifacts-destination", artifacts),
         *("--host", HOST, "--port", str(port), "--workers", "1"),

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from sweep.broker import start_broker
-from sweep.cluster import prepare_environment
 from sweep.runner import Options, run
+from sweep.surroundings import settled
 from sweep.tell import folder_status
 from sweep.testing.tabulated import SECONDS
 from tests.conftest import ROOT
@@ -322,5 +322,5 @@ def test_auto_without_a_cluster(
 def test_packs_wait_ahead(monkeypatch: pytest.MonkeyPatch, local: bool) -> None:
     """Ray Tune's one waiting trial would start the workers one by one."""
     monkeypatch.setattr(os, "environ", {})
-    prepare_environment(local=local)
-    assert int(os.environ["TUNE_MAX_PENDING_TRIALS_PG"]) > 1
+    with settled(local=local):
+        assert int(os.environ["TUNE_MAX_PENDING_TRIALS_PG"]) > 1
