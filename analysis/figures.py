@@ -7,6 +7,7 @@ their marker. Text is drawn as outlines, so that a figure looks the same everywh
 """
 
 import io
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -442,15 +443,20 @@ def _ordered_sets(names: pd.Series) -> list[str]:
 def drawing() -> Iterator[Any]:
     """Hands out a maker of figures (width, height in inches) under the house style.
 
-    Plain Figure objects need no display and no pyplot state.
+    Plain Figure objects need no display and no pyplot state. A ``matplotlibrc`` in the working or
+    home folder does not count.
     """
+    # Without a home folder it would say twice that it uses a temporary one.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     import matplotlib
     from matplotlib.figure import Figure
 
     def new(width: float, height: float) -> Figure:
         return Figure(figsize=(width, height), dpi=150)
 
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
         # A name in a script the font lacks is drawn as boxes; the tables spell it out.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield new

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from sweep.redact import redact
+from trainables.cache import home_variables, no_cache
 from trainables.errors import InputError
 
 MISTAKE = 2
@@ -86,6 +87,7 @@ def plan(
 ) -> None:
     """Show what a spec stands for, what is there already, and the time. Runs nothing."""
     _check_workers(workers)
+    _tell_no_cache()
     from sweep.estimate import basis, estimate
     from sweep.folder import check_binding
     from sweep.plan import Plan
@@ -131,6 +133,7 @@ def calibrate(
     as_json: Json = False,
 ) -> None:
     """Score choices of label words with the Empty and Manual prompts, beside paper A's rows."""
+    _tell_no_cache()
     from sweep.calibrate import Choice, table
     from sweep.calibrate import calibrate as score
     from sweep.spec import load_spec
@@ -343,6 +346,7 @@ def recommend(
     as_json: Json = False,
 ) -> None:
     """Rank source sets for the spec's targets before any tuning, and say what that is worth."""
+    _tell_no_cache()
     from sweep.recommend import advice_text
     from sweep.recommend import recommend as advise
     from sweep.spec import load_spec
@@ -363,6 +367,7 @@ def features(
     as_json: Json = False,
 ) -> None:
     """Write features.parquet, and say what of it predicts which source sets transfer."""
+    _tell_no_cache()
     from sweep.recommend import features_text
 
     def say(line: str) -> None:
@@ -447,12 +452,18 @@ def _check_workers(workers: int | None) -> None:
         raise InputError(f"--workers: found {workers}; allowed: a whole number of at least 1")
 
 
+def _tell_no_cache() -> None:
+    if told := no_cache():
+        typer.echo(f"warning: {told}", err=True)
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Entry point of the ``sweep`` command.
 
     Exit codes: 0 done; 1 a sweep has failed cells, or a file could not be read or written; 2 a
     mistake in what was asked for; 130 stopped.
     """
+    os.environ.update(home_variables())
     gc.set_threshold(_YOUNG)
     # Before it ends, the interpreter would look for garbage among millions of objects.
     atexit.register(gc.freeze)

@@ -35,6 +35,7 @@ from sweep.tracking.places import target_of
 from sweep.tracking.schema import COMMIT
 from sweep.tracking.sink import MlflowSink
 from sweep.tracking.view import View, grouping_of
+from trainables.cache import expanded, no_cache
 from trainables.cells import Cell, Pack
 from trainables.errors import InputError
 
@@ -92,7 +93,7 @@ def run(plan: AnyPlan, out: Path, options: Options | None = None) -> int:
         InputError: the folder is another spec's or another driver's, or the preflight found a
             mistake in the models or tasks.
     """
-    folder, chosen = out.expanduser().resolve(), options or Options()
+    folder, chosen = expanded(out).resolve(), options or Options()
     try:
         check_binding(folder, plan)
         folder.mkdir(parents=True, exist_ok=True)
@@ -100,8 +101,8 @@ def run(plan: AnyPlan, out: Path, options: Options | None = None) -> int:
         with interruptible() as interrupts, DriverLock(folder), settled(local) as aside:
             # Another driver may have been faster.
             check_binding(folder, plan)
-            if aside:
-                chosen.say(f"sweep {plan.resolved.spec.name}: {_told_aside(aside)}")
+            for told in filter(None, (no_cache(), aside and _told_aside(aside))):
+                chosen.say(f"sweep {plan.resolved.spec.name}: {told}")
             return _Run(plan, folder, chosen, interrupts).run()
     except OSError as error:
         if error.errno in _DISK:

@@ -20,6 +20,7 @@ from sweep.redact import check_no_password
 from sweep.search.parsing import without_domains
 from sweep.search.section import SearchSection, parse_search
 from sweep.search.space import named_domains, parse_space
+from trainables.cache import expanded
 from trainables.calibration import CALIBRATIONS
 from trainables.errors import InputError
 from trainables.precision import FLOAT32, PRECISIONS
@@ -371,7 +372,7 @@ def load_spec(name_or_path: str) -> SweepSpec:
         InputError: there is no such file or preset, or it is no valid spec.
     """
     try:
-        path = Path(name_or_path).expanduser()
+        path = expanded(name_or_path)
         base = path.parent
         if not path.is_file():
             path, base = _preset(name_or_path), Path.cwd()

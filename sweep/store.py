@@ -22,7 +22,7 @@ from sweep.folder import check_binding
 from sweep.ledger import Ledger, Record
 from sweep.plan import Plan
 from sweep.search.plan import AnyPlan
-from trainables.cache import cache_folder
+from trainables.cache import cache_folder, expanded, no_cache
 from trainables.cells import Cell
 from trainables.contents import is_pinned
 
@@ -39,12 +39,15 @@ def store_folder(named: str | None = None) -> Path | None:
 
     Args:
         named: as the user names it (``--store``); None takes the environment variable
-            :data:`VARIABLE`, and without that ``store`` in :func:`trainables.cache.cache_folder`.
+            :data:`VARIABLE`, and without that ``store`` in :func:`trainables.cache.cache_folder`,
+            if there is one.
     """
     wanted = named or os.environ.get(VARIABLE)
     if wanted == OFF:
         return None
-    return Path(wanted).expanduser().absolute() if wanted else cache_folder() / "store"
+    if wanted:
+        return expanded(wanted).absolute()
+    return None if no_cache() else cache_folder() / "store"
 
 
 def shareable(cell: Cell) -> bool:

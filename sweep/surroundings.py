@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
+from trainables.cache import home_variables
+
 _AHEAD = "16"
 """Packs that may wait for their worker. Ray Tune's one would start workers one by one: each imports
 for seconds, and an autoscaler sees what waits, while a node takes minutes to come."""
@@ -104,7 +106,7 @@ def settled(local: bool) -> Iterator[list[str]]:
     )
     if local and not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}
-    with variables(wanted):
+    with variables(wanted | home_variables()):
         yield aside
 
 

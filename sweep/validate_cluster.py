@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from sweep.cluster_file import ClusterFile, NotAClusterFileError, read_cluster_file
+from trainables.cache import expanded
 
 CONSTRAINTS = "constraints.txt"
 _TOKEN = ".ray/auth_token"
@@ -124,7 +125,7 @@ def mounts_are_there(file: ClusterFile) -> Iterator[str]:
     if file.mounts is None:
         return
     for remote, place in file.mounts.items():
-        if Path(place).expanduser().exists():
+        if expanded(place).exists():
             continue
         if _plain(remote).endswith(_TOKEN):
             yield (
@@ -139,7 +140,7 @@ def mounts_are_there(file: ClusterFile) -> Iterator[str]:
     for wanted in dict.fromkeys(_LISTS.findall(file.commands)):
         if _local(file, wanted) is None:
             yield f"file_mounts: nothing brings {wanted}, which a command needs"
-    if not any(_has_specs(Path(place).expanduser()) for place in file.mounts.values()):
+    if not any(_has_specs(expanded(place)) for place in file.mounts.values()):
         yield "file_mounts: nothing brings specs; allowed: a folder with YAML files, or one of them"
 
 
@@ -248,7 +249,7 @@ def _local(file: ClusterFile, remote: str) -> Path | None:
             inside = PurePosixPath(remote).relative_to(_plain(place))
         except ValueError:
             continue
-        found = Path(local).expanduser() / inside
+        found = expanded(local) / inside
         if found.exists():
             return found
     return None

@@ -1,16 +1,72 @@
-"""Where results that any sweep may use again are kept on this machine."""
+"""Where results that any sweep may use again are kept on this machine; what ``~`` stands for."""
 
 import os
 from pathlib import Path
 
+from trainables.errors import InputError
+
 VARIABLE = "PROMPTSWEEP_CACHE"
 """Environment variable with the folder; by default ``promptsweep`` in the user's cache folder."""
+NOWHERE = Path(os.devnull)
+"""Nothing is ever found in it, and what is written fails as on a disk that cannot be written."""
 
 
 def cache_folder() -> Path:
-    """The folder; it need not exist, and what is in it may be deleted at any time."""
+    """The folder; it need not exist, and what is in it may be deleted at any time.
+
+    Where the user has no home folder it is in :data:`NOWHERE`: see :func:`no_cache`.
+    """
     named = os.environ.get(VARIABLE)
     if named:
-        return Path(named).expanduser()
+        return expanded(named)
+    return (_usual() or NOWHERE) / "promptsweep"
+
+
+def no_cache() -> str | None:
+    """A sentence where nothing can be kept or found; None where there is a place for a cache."""
+    if os.environ.get(VARIABLE) or _usual() is not None:
+        return None
+    home = os.environ.get("HOME")
+    none = home in (None, "", str(NOWHERE))
+    found = "this user has no home folder" if none else f"HOME is {home}, which cannot be used"
+    return f"nothing is kept for later sweeps, as {found}; {VARIABLE} names a folder for it"
+
+
+def expanded(path: str | Path) -> Path:
+    """``path`` with the home folder that a ``~`` at its beginning stands for.
+
+    Raises:
+        InputError: there is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"found {str(path)!r}, but there is no home folder for its"
+            f" {Path(path).parts[0]!r}; allowed: a path that begins otherwise"
+        ) from None
+
+
+def home_variables() -> dict[str, str]:
+    """What to set where this user has no home folder: libraries break on a ``~`` without one."""
+    try:
+        Path("~").expanduser()
+    except RuntimeError:
+        return {"HOME": str(NOWHERE)}
+    return {}
+
+
+def _usual() -> Path | None:
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path("~/.cache").expanduser()) / "promptsweep"
+    try:
+        folder = Path(base) if base else Path("~/.cache").expanduser()
+        # Whether it is there does not matter, but whether that can be seen.
+        folder.joinpath("promptsweep").exists()
+        return folder if _above(folder).is_dir() else None
+    except (RuntimeError, OSError):
+        return None
+
+
+def _above(folder: Path) -> Path:
+    """The next folder above, or this one, that is there."""
+    return next(place for place in (folder, *folder.parents) if place.exists())

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trainables.cache import expanded
 from trainables.cells import ModelRef
 from trainables.contents import file_digest, is_hub_name
 from trainables.errors import InputError
@@ -62,7 +63,7 @@ def _locate(alias: str, location: str, revision: str | None, base: Path) -> Mode
 def _folder(location: str, base: Path) -> Path | None:
     """The folder of that name; None where there is none."""
     try:
-        folder = (base / Path(location).expanduser()).resolve()
+        folder = (base / expanded(location)).resolve()
         return folder if folder.is_dir() else None
     except (OSError, ValueError, RuntimeError):  # a name too long, a loop of links, no such user
         return None

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trainables.cache import cache_folder
+from trainables.cache import NOWHERE, cache_folder, no_cache
 from trainables.cells import Pack
 from trainables.contents import start_digest
 from trainables.errors import InputError
@@ -147,6 +147,8 @@ class Places:
         given = Path(item.location)
         if self._look and is_whole(item, given):
             return given
+        if self._folder.is_relative_to(NOWHERE):
+            raise InputError(f"{item.kind} {item.name!r}: this node lacks it, and {no_cache()}")
         kept = self._folder / f"{item.kind}-{item.digest}"
         entry = KINDS[item.kind].entry
         with _alone(kept):

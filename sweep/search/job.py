@@ -16,6 +16,7 @@ from sweep.search.plan import SearchPlan
 from sweep.search.records import Outcome, WarmStart, read_study, studies_in
 from sweep.search.study import JOURNAL, Study
 from sweep.search.table import write_points
+from trainables.cache import expanded
 from trainables.cells import Pack
 from trainables.errors import InputError
 
@@ -136,7 +137,7 @@ class SearchJob:
         wish = self._plan.section.warm_start
         if wish is None:
             return
-        folder = self._plan.resolved.spec.base / Path(wish).expanduser()
+        folder = self._plan.resolved.spec.base / expanded(wish)
         if not (folder / JOURNAL).is_file():
             raise InputError(
                 f"search.warm_start: found {wish!r} (there is no {folder / JOURNAL}); allowed: the"

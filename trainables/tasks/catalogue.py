@@ -3,6 +3,7 @@
 import difflib
 from pathlib import Path
 
+from trainables.cache import expanded
 from trainables.cells import TaskRef
 from trainables.errors import InputError
 from trainables.tasks.task import Task
@@ -58,7 +59,7 @@ def _packaged(name: str) -> Path:
 def _find(name: str, base: Path | None) -> Path:
     if name in TASK_NAMES:
         return _packaged(name)
-    path = (base or Path()) / Path(name).expanduser()
+    path = (base or Path()) / expanded(name)
     if path.suffix in _SUFFIXES:
         # A missing file gets its message where it is read.
         return path

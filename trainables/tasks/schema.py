@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from trainables.cache import expanded
 from trainables.contents import is_hub_name
 from trainables.errors import InputError
 from trainables.strict_yaml import UniqueKeyLoader
@@ -257,7 +258,7 @@ def _fields(file: Path, below: tuple[Path, ...] = ()) -> dict[Any, Any]:
         raise InputError(f"{file}: extends is {extended!r}, but it must be a task's name or path")
     parent = PACKAGED / f"{extended}.yaml"
     if not parent.is_file():
-        parent = file.parent / Path(extended).expanduser()
+        parent = file.parent / expanded(extended)
         if parent.suffix not in (".yaml", ".yml"):
             raise InputError(
                 f"{file}: extends is {extended!r}, but must be a packaged task"
@@ -283,7 +284,7 @@ def _fix_paths(data: Any, folder: Path) -> None:
             for name, path in files.items()
         }
     if isinstance(hub, dict) and isinstance(path := hub.get("path"), str):
-        place = folder / Path(path).expanduser()
+        place = folder / expanded(path)
         if place.is_dir() or not is_hub_name(path):
             data["hub"] = {**hub, "path": str(place)}
 

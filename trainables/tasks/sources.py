@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from trainables.cache import expanded
 from trainables.contents import (
     check_no_folder,
     file_digest,
@@ -225,7 +226,7 @@ def hub_source(path: str, name: str | None, revision: str | None, base: Path) ->
     Raises:
         InputError: neither a folder nor a name of the Hub, or a folder with a revision.
     """
-    folder = base / Path(path).expanduser()
+    folder = base / expanded(path)
     if folder.is_dir():
         if revision is not None:
             raise InputError(
