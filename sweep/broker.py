@@ -4,6 +4,7 @@ One actor beside the driver holds, per pack, what a worker needs and what it gav
 sees nothing but names, so that its state stays small, and workers need no shared disk.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,15 +25,21 @@ class Broker:
     _progress: dict[str, tuple[str, int, int]] = field(default_factory=dict)
     _reports: list[tuple[str, int, dict[str, float]]] = field(default_factory=list)
     _stopping: dict[str, set[str]] = field(default_factory=dict)
+    _attempts: Counter[str] = field(default_factory=Counter)
 
     def offer(self, pack_id: str, inputs: dict[str, Any]) -> None:
         """The driver lays down a pack; it stays, for a worker may die and another take over."""
         self._inputs[pack_id] = inputs
 
     def inputs(self, pack_id: str) -> dict[str, Any]:
-        """A worker fetches a pack, which is under way from now on."""
+        """A worker fetches a pack, which is under way from now on.
+
+        Beside what was offered there is ``attempt``, from 1: who comes later than the first one
+        takes over from a worker that died.
+        """
         self._progress[pack_id] = ("start", 0, 1)
-        return self._inputs[pack_id]
+        self._attempts[pack_id] += 1
+        return {**self._inputs[pack_id], "attempt": self._attempts[pack_id]}
 
     def tell(self, pack_id: str, phase: str, done: int, total: int) -> None:
         """A worker says how far it is."""
@@ -69,6 +76,7 @@ class Broker:
         self._inputs.pop(pack_id, None)
         self._progress.pop(pack_id, None)
         self._stopping.pop(pack_id, None)
+        self._attempts.pop(pack_id, None)
         return self._outcomes.pop(pack_id, None)
 
 

@@ -45,6 +45,7 @@ class PackQueue(Searcher):
         self._config = config
         self._most = most
         self._trials: dict[str, Any] = {}
+        self._deaths: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The config of the next trial."""
@@ -60,6 +61,21 @@ class PackQueue(Searcher):
     def hear(self) -> None:
         """Tell the agenda what packs report while they train, and them who is to stop."""
         self._guarded(self._hear, "")
+
+    def progress(self) -> dict[str, tuple[str, int, int]] | None:
+        """Phase, done and total of each pack under way; None where nobody answers for now."""
+        found = self._guarded(self._progress, "")
+        return found if isinstance(found, dict) else None
+
+    def note_death(self, trial_id: str, cause: str) -> None:
+        """A worker died, which may not have been the last one of its pack."""
+        self._deaths[trial_id] = cause
+
+    def _progress(self, _: str) -> Any:
+        try:
+            return ray.get(self.broker.progress.remote(), timeout=_COLLECT_TIMEOUT)
+        except ray.exceptions.GetTimeoutError:
+            return None
 
     def _hear(self, _: str) -> None:
         for pack_id, step, scores in ray.get(self.broker.reports.remote()):
@@ -116,7 +132,8 @@ class PackQueue(Searcher):
         if self._agenda.rungs:
             self._hear(trial_id)  # what it reported last counts as well
         outcome = ray.get(self.broker.take.remote(pack.id))
-        self._settle(pack, outcome, "its worker process died")
+        cause = self._deaths.pop(trial_id, None)
+        self._settle(pack, outcome, cause or "its worker process died")
 
     def _settle(self, pack: Pack, outcome: Any, reason: str) -> None:
         closed = self._desk.close(pack, outcome, reason)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +44,8 @@ DONE, FAILED, INTERRUPTED = 0, 1, 130
 _MLFLOW_STATUS = {DONE: "FINISHED", FAILED: "FAILED", INTERRUPTED: "KILLED"}
 _PACKAGES = ("promptsweep", "torch", "transformers", "ray", "numpy")
 _SHOWN_REASONS = 10
+RAY_DEATHS = 2
+"""How often in a row Ray may go down without a single new cell; what is left runs in a new one."""
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # no mistake of the user's
 
 
@@ -177,6 +179,7 @@ class _Run:
         self.reuse = make_reuse(plan, self.ledger, options.store, self._warn)
         self.job: Job = job_of(plan, folder, self.ledger, self.reuse, self._say)
         self.failures: dict[str, str] = {}
+        self.opened = False
 
     def run(self) -> int:
         """Run, tell and show; the exit code."""
@@ -222,6 +225,7 @@ class _Run:
         self.reuse.take(self.plan.cells)
         # A ledger of its own: the driver's one repairs, which only one thread may do.
         self.sink.start(Ledger(self.folder).records())
+        self.opened = True
 
     def _run_packs(self, something: bool) -> int:
         try:
@@ -240,54 +244,72 @@ class _Run:
         return FAILED if self.failures else DONE
 
     def _with_ray(self) -> None:
-        spec, options = self.plan.resolved.spec, self.options
+        """Run the packs; where Ray goes down on the way, what is left of them in a new one."""
+        in_vain = 0
         with ThreadPoolExecutor(1) as pool:
             # Starting Ray is waiting for processes: time enough to look at models and tasks.
-            checked = pool.submit(options.preflight, self.job.check())
-            with ray_session(options.address, spec.resources) as temporary:
-                from sweep.trials import Workshop, places, run_packs
+            checked = pool.submit(self.options.preflight, self.job.check())
+            while True:
+                done = self._done()
+                try:
+                    return self._with_one_ray(checked)
+                except RayLostError as error:
+                    in_vain = 1 if self._done() > done else in_vain + 1
+                    if not self.opened or self.interrupts.seen or in_vain > RAY_DEATHS:
+                        raise
+                    self._say(f"{error}; goes on with a new Ray")
+                # As the same command would.
+                self.job = job_of(self.plan, self.folder, self.ledger, self.reuse, self._say)
+                if self.job.nothing_left() is not None:
+                    return None
 
-                self.interrupts.install()  # Ray takes SIGTERM for itself
-                share = share_of(spec.resources)
+    def _with_one_ray(self, checked: Future[list[str]]) -> None:
+        spec, options = self.plan.resolved.spec, self.options
+        with ray_session(options.address, spec.resources) as temporary:
+            from sweep.trials import Workshop, places, run_packs
+
+            self.interrupts.install()  # Ray takes SIGTERM for itself
+            share = share_of(spec.resources)
+            ship = shipping(options.address)
+            if not self.opened:
                 if share.reason:
                     self._say(share.reason)
-                ship = shipping(options.address)
                 for warning in (*checked.result(), *heavy_models(self.plan, ship)):
                     self._say(f"warning: {warning}")
                 self._open()
-                known = self._done()
+            known = self._done()
 
-                def on_close(pack: Pack, closed: Closed) -> None:
-                    nonlocal known
-                    now = self._done()
-                    line.close_pack(pack, now - known)
-                    known = now
+            def on_close(pack: Pack, closed: Closed) -> None:
+                nonlocal known
+                now = self._done()
+                line.close_pack(pack, now - known)
+                known = now
 
-                def on_record(record: Record) -> None:
-                    self.sink.add(record)
-                    self.reuse.keep(record)
+            def on_record(record: Record) -> None:
+                self.sink.add(record)
+                self.reuse.keep(record)
 
-                def adopt(cells: Iterable[Cell]) -> None:
-                    for cell_id in self.reuse.take(cells):
-                        self.sink.add(self.ledger.record(cell_id))
+            def adopt(cells: Iterable[Cell]) -> None:
+                for cell_id in self.reuse.take(cells):
+                    self.sink.add(self.ledger.record(cell_id))
 
-                desk = Desk(self.ledger, on_record, on_close, self._warn)
-                self.failures = desk.failures
+            desk = Desk(self.ledger, on_record, on_close, self._warn)
+            self.failures = desk.failures
+            try:
+                room = places(share, options.workers)
+                if options.address is None and room < (options.workers or 0):
+                    self._say(_told_crowd(options.workers, room, share))
+                work = self.job.start(desk.refuse, room, adopt)
+                line = self.job.line()
+                # Tune asks ahead, but what waits here for room is better chosen later.
+                most = room if options.address is None else options.workers
+                workshop = Workshop(share, options.executor, most, temporary, ship)
                 try:
-                    room = places(share, options.workers)
-                    if options.address is None and room < (options.workers or 0):
-                        self._say(_told_crowd(options.workers, room, share))
-                    work = self.job.start(desk.refuse, room, adopt)
-                    line = self.job.line()
-                    # Tune asks ahead, but what waits here for room is better chosen later.
-                    most = room if options.address is None else options.workers
-                    workshop = Workshop(share, options.executor, most, temporary, ship)
-                    try:
-                        run_packs(work, desk, line, workshop, lambda: self.interrupts.seen)
-                    finally:
-                        line.end()
+                    run_packs(work, desk, line, workshop, lambda: self.interrupts.seen)
                 finally:
-                    self.job.close()
+                    line.end()
+            finally:
+                self.job.close()
 
     def _learn(self, since: datetime) -> None:
         """Keep what this run's packs have cost, for the estimates of later plans."""

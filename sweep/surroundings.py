@@ -49,6 +49,7 @@ proxies, credentials and time limits of MLflow.
 """
 
 OURS_LOCAL = {
+    "RAY_CLIENT_MODE": "0",
     # Despite its name it decides on every system whether nodes talk on the loopback interface.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     # Under ``uv run``, Ray would pack up the working folder and start workers in another Python.
@@ -61,14 +62,11 @@ FOREIGN_LOCAL = {
     "RAY_NAMESPACE": "of a cluster",
     "RAY_REDIS_*": "of a cluster",
     "RAY_GCS_SERVER_PORT": "of a cluster",
-    "RAY_CLIENT_MODE": "another way to a cluster",
     "RAY_TMPDIR": "may be too long for Ray's sockets; TMPDIR says where temporary files go",
     "RAY_RUNTIME_ENV_*": "starts workers in other surroundings than the driver's",
     "RAY_JOB_*": "of the job that this was started in",
     "RAY_START_HOOK": "names a module that Ray would import",
     "RAY_OVERRIDE_*": "says that there is more than there is",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "lets others in",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "starts workers in other surroundings than the driver's",
 }
 """The same where Ray is this process's own."""
 

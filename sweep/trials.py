@@ -24,7 +24,7 @@ from trainables.tune import PackTrainable
 WORKER_DEATHS = 2
 """How often a pack whose worker process died is started anew."""
 
-_PROGRESS_TIMEOUT = 5.0
+_SHORT_OF_MEMORY = ("running low on memory", "memory usage threshold", "OutOfMemory")
 _HEAR_EVERY = 0.2  # seconds between two looks at what packs report while they train
 
 
@@ -73,7 +73,7 @@ def run_packs(
 
     Raises:
         OSError: the ledger cannot be written.
-        RayLostError: Ray has given up.
+        RayLostError: Ray has given up, or the actor that holds packs was killed.
         KeyboardInterrupt: the user has asked to stop.
     """
     name = f"broker-{os.getpid()}"
@@ -124,14 +124,32 @@ def run_packs(
         raise
     except Exception as error:
         if queue.error is not None:
-            raise queue.error from None
+            raise _told(queue.error) from queue.error
         # Ray Tune nests tracebacks in messages: the last line says what happened.
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise RayLostError(f"Ray Tune gave up: {reason[-1].strip()}") from error
     finally:
         del depot
     if queue.error is not None:
-        raise queue.error
+        raise _told(queue.error) from queue.error
+
+
+def _told(error: Exception) -> Exception:
+    """What stopped the queue: nothing but the broker is asked for anything there."""
+    if not isinstance(error, ray.exceptions.RayError):
+        return error
+    return RayLostError(f"the process that hands out packs {cause_of_death(str(error))}")
+
+
+def cause_of_death(text: str) -> str:
+    """What became of a process, and what to do about it, from Ray's message on it."""
+    if any(words in text for words in _SHORT_OF_MEMORY):
+        how = "was killed by Ray's memory monitor, as this machine's memory was almost full"
+    elif "SIGKILL" in text or "unexpectedly" in text:
+        how = "was killed or crashed, as happens where memory is short"
+    else:
+        return "died"
+    return f"{how}; fewer packs at once (--workers) or fewer resources.replicas take less memory"
 
 
 class _Pulse(tune.Callback):
@@ -160,8 +178,19 @@ class _Pulse(tune.Callback):
             self._heard = time.monotonic()
             self._queue.hear()
         if self._line.due():
-            phases = ray.get(self._queue.broker.progress.remote(), timeout=_PROGRESS_TIMEOUT)
-            self._line.show(self._agenda.running, phases, len(self._desk.failures))
+            phases = self._queue.progress()
+            if phases is not None:
+                self._line.show(self._agenda.running, phases, len(self._desk.failures))
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Called by Tune when a trial starts anew, as its worker has died."""
+        try:
+            text = Path(trial.error_file).read_text()
+        except (OSError, TypeError):
+            text = ""
+        self._queue.note_death(
+            trial.trial_id, f"its worker process {cause_of_death(text)} ({1 + WORKER_DEATHS} times)"
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks for ``Tuner.restore``, which nobody calls."""

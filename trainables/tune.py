@@ -23,6 +23,9 @@ from trainables.heap import keep_freed_memory
 from trainables.parcels import Item, Places
 
 Executor = Callable[..., PackOutcome]
+AGAIN = (
+    "a worker process was killed or died; its pack was done again with half the memory and replicas"
+)
 _TELL_EVERY = 1.0  # seconds between two messages on progress
 
 
@@ -74,7 +77,8 @@ class PackTrainable(tune.Trainable):
 
         more: dict[str, Any] = {"rungs": rungs} if task.get("rungs") else {}
         if "room" in task:
-            more["room"] = {**task["room"], "share": task["room"]["share"] or _share(task)}
+            room = {**task["room"], "share": task["room"]["share"] or _share(task)}
+            more["room"] = smaller(room, inputs["attempt"])
         outcome = run_once(
             inputs,
             task["executor"],
@@ -84,6 +88,8 @@ class PackTrainable(tune.Trainable):
             places=self._places,
             **more,
         )
+        if inputs["attempt"] > 1 and "remarks" in outcome:
+            outcome["remarks"] = [*outcome["remarks"], AGAIN]
         try:
             ray.get(broker.deliver.remote(task["pack"], outcome))
         except ray.exceptions.RayError:
@@ -99,6 +105,20 @@ class PackTrainable(tune.Trainable):
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Nothing to load."""
+
+
+def smaller(room: Mapping[str, Any], attempt: int) -> dict[str, Any]:
+    """What a pack may take of the memory at an attempt, from 1: half of it after each death.
+
+    A killed process cannot say what it died of; too little memory is the usual reason.
+    """
+    parts = 2 ** (attempt - 1)
+    replicas = room.get("replicas")
+    return {
+        **room,
+        "share": room["share"] / parts,
+        "replicas": replicas and max(1, replicas // parts),
+    }
 
 
 def run_once(

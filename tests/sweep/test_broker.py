@@ -11,7 +11,7 @@ from sweep.testing.tabulated import EXECUTOR, FAULTS, tabulated_prompt, tabulate
 from tests.sweep.samples import plan_of
 from trainables.cells import Pack, PackOutcome
 from trainables.errors import InputError
-from trainables.tune import run_once
+from trainables.tune import run_once, smaller
 
 
 def _inputs(pack: Pack) -> dict[str, Any]:
@@ -93,8 +93,8 @@ def test_the_broker_keeps_a_pack_until_its_outcome_is_taken() -> None:
     inputs = {"pack": {}, "prompts": {"a": np.zeros((1, 1))}}
     broker.offer("p", inputs)
     assert broker.progress() == {}
-    for _ in range(2):  # a worker may die and another one take over
-        assert broker.inputs("p") is inputs
+    for attempt in (1, 2):  # a worker may die and another one take over
+        assert broker.inputs("p") == {**inputs, "attempt": attempt}
         assert broker.progress() == {"p": ("start", 0, 1)}
     broker.tell("p", "train", 3, 4)
     assert broker.progress() == {"p": ("train", 3, 4)}
@@ -132,3 +132,11 @@ def test_a_pack_has_the_threads_of_its_cores() -> None:
             assert found["OMP_NUM_THREADS"] == found["MKL_NUM_THREADS"] == str(threads)
     finally:
         torch.set_num_threads(before)
+
+
+def test_who_takes_over_takes_less_memory() -> None:
+    room = {"share": 0.5, "replicas": 8, "graphs": False}
+    assert smaller(room, 1) == room
+    assert smaller(room, 3) == {"share": 0.125, "replicas": 2, "graphs": False}
+    assert smaller({**room, "replicas": 1}, 3)["replicas"] == 1
+    assert smaller({**room, "replicas": None}, 2)["replicas"] is None

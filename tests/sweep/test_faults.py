@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from sweep import trials
+from sweep.cluster import RayLostError
 from sweep.files import read_bytes
 from sweep.ledger import Ledger
 from sweep.lock import LOCK_FILE, DriverLock
+from sweep.runner import RAY_DEATHS
 from sweep.testing.tabulated import run_tabulated
 from tests.sweep.faulty import FOLDER, here, start
 from tests.sweep.faulty import no_mlflow as no_mlflow
@@ -248,3 +251,69 @@ def test_ctrl_c_during_the_report_says_how_to_continue(tmp_path: Path, no_mlflow
     lines: list[str] = []
     assert start(plan_of(), tmp_path, lines, report=interrupt) == 130
     assert "the same command continues" in lines[-1]
+
+
+# Ray goes down.
+
+
+MONITOR = """Task was killed due to the node running low on memory.
+Memory on the node (IP: 127.0.0.1) was 1.9GB / 2.0GB (0.96), which exceeds the memory usage
+threshold of 0.95. Refer to the documentation on how to address the out of memory issue"""
+
+
+def test_a_ray_that_goes_down_is_replaced(
+    tmp_path: Path, no_mlflow: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as there is progress between; what is finished is not done again."""
+    real, after = trials.run_packs, iter([1, 2, 0, 0])
+
+    def goes_down(agenda: Any, desk: Any, *more: Any) -> None:
+        left = next(after, 1000)
+
+        def on_close(pack: Pack, closed: Any) -> None:
+            nonlocal left
+            left -= 1
+            if left <= 0:
+                raise RayLostError("the process that hands out packs died")
+
+        if not left:
+            on_close(agenda, None)
+        monkeypatch.setattr(desk, "_on_close", on_close)
+        real(agenda, desk, *more)
+
+    monkeypatch.setattr("sweep.trials.run_packs", goes_down)
+    lines: list[str] = []
+    assert start(plan_of(), tmp_path, lines) == 0
+    check_complete(tmp_path, plan_of())
+    assert len([line for line in lines if "goes on with a new Ray" in line]) == 4
+
+
+def test_a_ray_that_goes_down_at_once_is_given_up(
+    tmp_path: Path, no_mlflow: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def goes_down(*arguments: Any) -> None:
+        raise RayLostError(f"the process that hands out packs {trials.cause_of_death(MONITOR)}")
+
+    monkeypatch.setattr("sweep.trials.run_packs", goes_down)
+    lines: list[str] = []
+    assert start(plan_of(), tmp_path, lines) == 1
+    assert len([line for line in lines if "goes on with a new Ray" in line]) == RAY_DEATHS
+    (told,) = [line for line in lines if "stopped" in line]
+    assert "was killed by Ray's memory monitor" in told
+    assert "fewer packs at once (--workers) or fewer resources.replicas" in told
+    assert "\n" not in told
+    assert "documentation" not in told
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (MONITOR, "by Ray's memory monitor"),
+        ("The actor died unexpectedly before finishing this task.", "killed or crashed"),
+        ("killed by SIGKILL by OOM killer due to high memory usage", "killed or crashed"),
+        ("ValueError", "died"),
+    ],
+)
+def test_what_a_process_died_of(text: str, says: str) -> None:
+    assert says in trials.cause_of_death(text)
+    assert "\n" not in trials.cause_of_death(text)

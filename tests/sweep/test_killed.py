@@ -26,6 +26,7 @@ from tests.sweep.clusters import ray_folder as ray_folder
 from tests.sweep.drive import ADDRESS, COMPUTES, PLANS, options
 from tests.sweep.folders import VARYING, check_mlflow, mlflow_levels, trials_in
 from tests.sweep.paced import EXECUTOR, PACE, records_in, set_pace
+from trainables.tune import AGAIN
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -224,9 +225,9 @@ def workers() -> list[psutil.Process]:
     return [item for item in psutil.Process().children(recursive=True) if _is_worker(item)]
 
 
-def _is_worker(process: psutil.Process) -> bool:
+def _is_worker(process: psutil.Process, name: str = "Trainable") -> bool:
     try:
-        return any("Trainable" in part for part in process.cmdline()[:1])
+        return any(name in part for part in process.cmdline()[:1])
     except psutil.Error:
         return False
 
@@ -296,3 +297,40 @@ def test_a_search_of_sixty_points_is_killed_twice(tmp_path: Path, pace: Path, se
         scores = [tabulated_result(cell)["validation_score"] for cell in cells]
         assert item.values == {"transfer/score": pytest.approx(sum(scores) / len(scores))}
     check_cells(folder, plan)
+
+
+def test_the_actor_that_hands_out_packs_and_workers_are_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the system, say, as memory ran short: the sweep goes on by itself."""
+    folder, pace = tmp_path / "out", tmp_path / "pace.json"
+    monkeypatch.setenv(PACE, str(pace))
+    monkeypatch.setenv(COMPUTES, EXECUTOR)
+    set_pace(pace, folder, PACE_SECONDS, 6)
+    command = [sys.executable, "-m", "tests.sweep.drive", str(folder)]
+    with (tmp_path / "log").open("wb") as log:
+        driver = subprocess.Popen(command, stderr=log, cwd=ROOT)
+    told = (tmp_path / "log").read_text
+    try:
+        for name, limit, most in (("Broker", 6, 20), ("Trainable", 20, 1000)):
+            deadline, found = time.monotonic() + PATIENCE, list[psutil.Process]()
+            # All packs wait at the pace's limit: workers are killed in the middle of one.
+            while not found or records_in(folder) < limit:
+                assert driver.poll() is None, told()
+                assert time.monotonic() < deadline, told()
+                time.sleep(0.05)
+                family = psutil.Process(driver.pid).children(recursive=True)
+                found = [item for item in family if _is_worker(item, name)]
+            assert all([_killed(item) for item in found])
+            set_pace(pace, folder, PACE_SECONDS, most)
+        assert driver.wait(PATIENCE) == 0, told()
+    finally:
+        driver.kill()
+        driver.wait()
+    check(folder, "small")
+    lines = told().splitlines()
+    assert "Traceback" not in told()
+    (again,) = [line for line in lines if "goes on with a new Ray" in line]
+    assert "the process that hands out packs was killed or crashed" in again
+    assert "--workers" in again
+    assert len([line for line in lines if AGAIN in line]) == 1
