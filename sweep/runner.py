@@ -254,7 +254,7 @@ class _Run:
                 try:
                     return self._with_one_ray(checked)
                 except RayLostError as error:
-                    in_vain = 1 if self._done() > done else in_vain + 1
+                    in_vain = 0 if self._done() > done else in_vain + 1
                     if not self.opened or self.interrupts.seen or in_vain > RAY_DEATHS:
                         raise
                     self._say(f"{error}; goes on with a new Ray")

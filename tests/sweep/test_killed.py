@@ -321,7 +321,8 @@ def test_the_actor_that_hands_out_packs_and_workers_are_killed(
                 time.sleep(0.05)
                 family = psutil.Process(driver.pid).children(recursive=True)
                 found = [item for item in family if _is_worker(item, name)]
-            assert all([_killed(item) for item in found])
+            gone = [_killed(item) for item in found]
+            assert all(gone)
             set_pace(pace, folder, PACE_SECONDS, most)
         assert driver.wait(PATIENCE) == 0, told()
     finally:
