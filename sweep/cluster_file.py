@@ -16,11 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sweep.explain import field_path, show
 from trainables.errors import InputError
-from trainables.strict_yaml import UniqueKeyLoader
+from trainables.strict_yaml import StrictLoader, load_yaml
+from trainables.text_files import read_text
 
 _LONGEST = 200
 _COMMANDS = ("initialization", "setup", "head_setup", "worker_setup")
@@ -70,24 +69,14 @@ def read_cluster_file(path: Path) -> ClusterFile:
         InputError: the file cannot be read, or is no YAML mapping.
         NotAClusterFileError: the YAML breaks Ray's schema; the script is no valid bash.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be read as UTF-8 text ({reason})") from None
+    text = read_text(path, str(path))
     if path.suffix in (".sh", ".sbatch", ".slurm"):
         return _read_script(path, text)
     return _read_yaml(path, text)
 
 
 def _read_yaml(path: Path, text: str) -> ClusterFile:
-    try:
-        content = yaml.load(text, UniqueKeyLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise InputError(f"{path}: {line}invalid YAML ({problem})") from None
+    content = load_yaml(text, str(path), StrictLoader)  # Ray's own reader knows no 1e-3 either
     if not isinstance(content, dict):
         raise InputError(f"{path}: found {show(content)}; allowed: a mapping, Ray's cluster YAML")
     broken = list(schema_errors(content))

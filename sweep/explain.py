@@ -8,19 +8,12 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from trainables.errors import show as show
+
 _LONGEST = 80
 _LONGEST_LIST = 240
 _KEPT = 10
 _ENDLESS = re.compile(r"\d{41,}")
-
-
-def show(value: Any) -> str:
-    """``repr`` that is never long and never fails."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # numbers of thousands of digits, self-nested lists
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def shortened(sentence: str) -> str:

@@ -26,7 +26,8 @@ from trainables.errors import InputError
 from trainables.precision import FLOAT32, PRECISIONS
 from trainables.predictions import SPLITS
 from trainables.settings import METHOD_SETTINGS, TransferSettings
-from trainables.strict_yaml import UniqueKeyLoader
+from trainables.strict_yaml import dump_yaml, load_yaml
+from trainables.text_files import one_line, read_text, reason_of
 
 MOST_SEEDS = 10_000
 MOST_RETRIES = 100
@@ -288,7 +289,10 @@ def parse_spec(
             f" {', '.join(SweepSpec.model_fields)}"
         )
     # Before anything else: later messages show what they found, and the text is copied.
-    dumped = yaml.safe_dump(dict(content), sort_keys=False, width=_ONE_LINE)
+    try:
+        dumped = dump_yaml(content, width=_ONE_LINE)
+    except yaml.YAMLError as error:
+        raise InputError(f"{where}: {one_line(error)}; allowed: what YAML can hold") from None
     check_no_password(text or dumped, where)
     check_no_password(dumped, where)
     given = dict(content)
@@ -374,12 +378,12 @@ def load_spec(name_or_path: str) -> SweepSpec:
     try:
         path = expanded(name_or_path)
         base = path.parent
-        if not path.is_file():
+        if not path.exists() or path.is_dir():
             path, base = _preset(name_or_path), Path.cwd()
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, RuntimeError) as error:
-        raise InputError(f"{name_or_path}: cannot be read as UTF-8 text ({error})") from None
-    return parse_spec(_load_yaml(text, name_or_path), name_or_path, base, text)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name_or_path}: cannot be read ({reason_of(error)})") from None
+    text = read_text(path, name_or_path)
+    return parse_spec(load_yaml(text, name_or_path), name_or_path, base, text)
 
 
 def _preset(name: str) -> Path:
@@ -391,15 +395,3 @@ def _preset(name: str) -> Path:
         f"spec {show(name)}: {kind}{nearest(name, names)};"
         f" allowed: a YAML file or one of the presets {', '.join(names)}"
     )
-
-
-def _load_yaml(text: str, where: str) -> Any:
-    try:
-        return yaml.load(text, UniqueKeyLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f"line {mark.line + 1}: " if mark else ""
-        raise InputError(f"{where}: {line}invalid YAML ({error.problem})") from None
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
-        first = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"{where}: invalid YAML ({first})") from None

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
@@ -27,6 +26,8 @@ from trainables.interchange import TunedPrompt
 from trainables.models import resolve_model
 from trainables.pocket.zoo import POCKET_NAMES
 from trainables.precision import FLOAT32, PRECISIONS
+from trainables.strict_yaml import dump_yaml, load_yaml
+from trainables.text_files import read_text
 from trainables.texts import Text
 
 TASK, ABOUT = "task.yaml", "prompt.yaml"
@@ -150,8 +151,8 @@ class Classifier:
             "prompt": VECTORS if self.text is None else TEXT,
             "about": dict(self.about),
         }
-        (folder / TASK).write_text(_yaml(dict(self.task)), encoding="utf-8")
-        (folder / ABOUT).write_text(_yaml(about), encoding="utf-8")
+        (folder / TASK).write_text(dump_yaml(self.task, readable=True), encoding="utf-8")
+        (folder / ABOUT).write_text(dump_yaml(about, readable=True), encoding="utf-8")
         if self.text is None:
             vectors = self.prompt.float().contiguous()
             (folder / VECTORS).write_bytes(save({"prompt": vectors}, {"format": "pt"}))
@@ -238,15 +239,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(_bytes(path))
-    except (yaml.YAMLError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: invalid YAML ({reason})") from None
+    found = load_yaml(read_text(path, str(path)), str(path))
     if not isinstance(found, dict):
         raise InputError(f"{path}: found no mapping; allowed: the file as sweep register wrote it")
     return found
-
-
-def _yaml(value: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True)

@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.errors import InputError
+from trainables.errors import InputError, show
+from trainables.text_files import check_regular, reason_of
 
 UNPINNED = "@unpinned"
 """End of a task's digest where its data may change; a model's ends in ``@`` and the revision."""
@@ -87,12 +88,31 @@ def no_access(error: BaseException, page: str) -> str | None:
     return None
 
 
+def place_of(path: str, base: Path, where: str) -> Path:
+    """Where a path leads that a user wrote: ``~`` is a home, a relative one starts from ``base``.
+
+    ``where`` is how messages name the field it comes from.
+
+    Raises:
+        InputError: there is no such home, or no file can have such a name.
+    """
+    try:
+        place = base / Path(path).expanduser()
+        place.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"{where}: found the path {show(path)} ({reason_of(error)}); allowed: one that can be looked at"
+        ) from None
+    return place
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, 64 hex digits.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read, or is no regular file.
     """
+    check_regular(path)
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 

@@ -1,8 +1,21 @@
 """The one exception a user's mistake turns into."""
 
+from typing import Any
+
+_LONGEST = 80
+
 
 class InputError(Exception):
     """Bad input: one clear sentence naming the field or file, what was found and what is allowed.
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+def show(value: Any) -> str:
+    """``repr`` that is never long and never fails."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # numbers of thousands of digits, self-nested lists
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

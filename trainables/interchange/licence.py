@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
+from trainables.errors import InputError
+from trainables.strict_yaml import load_yaml
+from trainables.text_files import read_text
 
+_CARD = "README.md"
 _MARK = "---"
 
 
@@ -14,15 +17,15 @@ def licence_of(location: str) -> str | None:
     A Hub name gives None: nothing is asked of the Hub for it.
     """
     try:
-        text = (Path(location) / "README.md").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError):
+        text = read_text(Path(location) / _CARD, _CARD)
+    except InputError:
         return None
     start, mark, rest = text.partition(f"{_MARK}\n")
     if start.strip() or not mark:
         return None
     try:
-        head: Any = yaml.safe_load(rest.partition(f"\n{_MARK}")[0])
-    except (yaml.YAMLError, ValueError, RecursionError):
+        head: Any = load_yaml(rest.partition(f"\n{_MARK}")[0], _CARD)
+    except InputError:
         return None
     named = head.get("license") if isinstance(head, dict) else None
     if isinstance(named, list):

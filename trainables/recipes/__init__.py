@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from trainables.errors import InputError
 from trainables.settings import METHOD_SETTINGS
+from trainables.strict_yaml import load_yaml
+from trainables.text_files import read_text
 
 _FOLDER = Path(__file__).parent
 
@@ -37,7 +37,7 @@ def recipe(method: str, name: str) -> dict[str, Any]:
 
 @cache
 def _read(path: Path) -> Mapping[str, Any]:
-    values: Mapping[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values: Mapping[str, Any] = load_yaml(read_text(path, str(path)), str(path))
     return values
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from trainables.cache import expanded
 from trainables.cells import TaskRef
+from trainables.contents import place_of
 from trainables.errors import InputError
 from trainables.tasks.task import Task
 
@@ -59,7 +60,7 @@ def _packaged(name: str) -> Path:
 def _find(name: str, base: Path | None) -> Path:
     if name in TASK_NAMES:
         return _packaged(name)
-    path = (base or Path()) / expanded(name)
+    path = place_of(name, base or Path(), "task")
     if path.suffix in _SUFFIXES:
         # A missing file gets its message where it is read.
         return path

@@ -1,10 +1,11 @@
 """The task file: its fields, their checks, and one-sentence messages for what is wrong."""
 
-import string
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -16,12 +17,12 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from trainables.cache import expanded
-from trainables.contents import is_hub_name
-from trainables.errors import InputError
-from trainables.strict_yaml import UniqueKeyLoader
+from trainables.contents import is_hub_name, place_of
+from trainables.errors import InputError, show
+from trainables.strict_yaml import WordLoader, load_yaml
 from trainables.tasks.metrics import resolve_metric
-from trainables.tasks.sources import READERS
+from trainables.tasks.sources import READERS, format_of
+from trainables.text_files import one_line, read_text
 
 Name = Annotated[str, Field(min_length=1)]
 Rows = Annotated[StrictInt, Field(ge=1)]
@@ -66,7 +67,7 @@ class Data(_Fields):
     @classmethod
     def _known_format(cls, files: dict[str, str] | None) -> dict[str, str] | None:
         for path in (files or {}).values():
-            if Path(path).suffix not in READERS:
+            if format_of(path) not in READERS:
                 raise ValueError(f"holds {path!r}, but must end in {', '.join(READERS)}")
         paths = list((files or {}).values())
         for path in paths:
@@ -154,7 +155,7 @@ class TaskFile(_Fields):
     """
 
     name: Name
-    version: Annotated[StrictInt, Field(ge=1)]
+    version: Annotated[StrictInt, Field(ge=1)] = 1
     description: str = ""
     data: Data
     text: Name
@@ -208,24 +209,32 @@ class TaskFile(_Fields):
                 )
 
 
+_FIELD = re.compile(r"\{\{|\}\}|\{(?P<column>[^{}]+)\}|[{}]")
+
+
 def columns_of(text: str) -> tuple[str, ...]:
     """Names of the columns that the format string ``text`` fills in, in order.
 
+    A name is all between two braces, which alone it may not hold; ``{{`` and ``}}`` are braces of
+    the text itself.
+
     Raises:
-        ValueError: ``text`` is not a format string of plain ``{column}`` fields.
+        ValueError: ``text`` has a brace that is neither.
     """
-    columns = []
-    try:
-        pieces = list(string.Formatter().parse(text))
-    except ValueError as error:
-        raise ValueError(f"is {text!r}, which is no format string: {error}") from None
-    for _, column, form, conversion in pieces:
-        if column is None:
-            continue
-        if not column or form or conversion or any(mark in column for mark in ".[]"):
-            raise ValueError(f"is {text!r}, but may hold only plain columns such as {{text}}")
-        columns.append(column)
-    return tuple(columns)
+    for found in _FIELD.finditer(text):
+        if found[0] in ("{", "}"):
+            raise ValueError(
+                f"is {text!r}, but may hold only columns such as {{text}};"
+                " a brace of the text itself is written twice"
+            )
+    return tuple(found["column"] for found in _FIELD.finditer(text) if found["column"])
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """The format string ``text`` with the columns' ``values`` in it."""
+    return _FIELD.sub(
+        lambda found: values[found["column"]] if found["column"] else found[0][0], text
+    )
 
 
 def read(file: Path) -> TaskFile:
@@ -243,7 +252,7 @@ def read(file: Path) -> TaskFile:
         raise InputError(f"{file}: {_sentence(error.errors()[0])}") from None
 
 
-def _fields(file: Path, below: tuple[Path, ...] = ()) -> dict[Any, Any]:
+def _fields(file: Path, below: tuple[str, ...] = ()) -> dict[Any, Any]:
     """The fields of a task file on top of those of the task it extends.
 
     Args:
@@ -256,16 +265,16 @@ def _fields(file: Path, below: tuple[Path, ...] = ()) -> dict[Any, Any]:
         return content
     if not isinstance(extended, str) or not extended:
         raise InputError(f"{file}: extends is {extended!r}, but it must be a task's name or path")
-    parent = PACKAGED / f"{extended}.yaml"
+    parent = place_of(f"{extended}.yaml", PACKAGED, f"{file}: extends")
     if not parent.is_file():
-        parent = file.parent / expanded(extended)
+        parent = place_of(extended, file.parent, f"{file}: extends")
         if parent.suffix not in (".yaml", ".yml"):
             raise InputError(
                 f"{file}: extends is {extended!r}, but must be a packaged task"
                 " or the path of a task file ending in .yaml"
             )
-    chain = (*below, file.resolve())
-    if parent.resolve() in chain:
+    chain = (*below, os.path.realpath(file))
+    if os.path.realpath(parent) in chain:
         raise InputError(f"{file}: extends is {extended!r}, which leads back to {parent.name}")
     inherited = _fields(parent, chain)
     if "data" not in content:
@@ -284,26 +293,14 @@ def _fix_paths(data: Any, folder: Path) -> None:
             for name, path in files.items()
         }
     if isinstance(hub, dict) and isinstance(path := hub.get("path"), str):
-        place = folder / expanded(path)
+        place = place_of(path, folder, f"{folder}: data.hub.path")
         if place.is_dir() or not is_hub_name(path):
             data["hub"] = {**hub, "path": str(place)}
 
 
 def _content(file: Path) -> dict[Any, Any]:
     """What the YAML of one task file holds."""
-    try:
-        content = yaml.load(file.read_text(encoding="utf-8"), _Loader)
-    except UnicodeDecodeError as error:
-        raise InputError(f"the task file {file} is not UTF-8 text: {error.reason}") from None
-    except FileNotFoundError:
-        raise InputError(f"the task file {file} does not exist") from None
-    except OSError as error:
-        raise InputError(f"the task file {file} cannot be read: {error.strerror}") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise InputError(f"{file}, line {line} is not valid YAML: {error.problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
+    content = load_yaml(read_text(file, f"the task file {file}"), str(file), WordLoader)
     if not isinstance(content, dict):
         raise InputError(
             f"the task file {file} holds a {type(content).__name__}, but must hold fields: "
@@ -325,7 +322,7 @@ _ALLOWED: dict[str, type[BaseModel]] = {
 
 def _sentence(error: ErrorDetails) -> str:
     """One pydantic error in words, without the file."""
-    place = [str(item) for item in error["loc"]]
+    place = [one_line(item) for item in error["loc"]]
     name = ".".join(place)
     if error["type"] == "missing":
         return f"the field {name} is missing"
@@ -338,7 +335,7 @@ def _sentence(error: ErrorDetails) -> str:
     hint = ""
     if error["type"] == "string_type" and isinstance(error["input"], (int, float)):
         hint = ", so put it in quotes"
-    return f"{name} is {error['input']!r}, but {rule[0].lower()}{rule[1:]}{hint}"
+    return f"{name} is {show(error['input'])}, but {rule[0].lower()}{rule[1:]}{hint}"
 
 
 def _allowed(model: type[BaseModel]) -> list[str]:
@@ -361,13 +358,3 @@ def _check_words(name: str, words: tuple[str, ...], num_classes: int) -> None:
     for word in words:
         if word.split() != [word]:
             raise ValueError(f"{name} holds {word!r}, but must hold words without white space")
-
-
-class _Loader(UniqueKeyLoader):
-    """``no`` and ``yes`` stay words."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in pairs if tag != "tag:yaml.org,2002:bool"]
-    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}

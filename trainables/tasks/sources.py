@@ -1,7 +1,7 @@
 """Where a task's rows come from: local files, a folder of them, or a data set of the Hub."""
 
 import csv
-import json
+import os
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,8 +16,12 @@ from trainables.contents import (
     is_commit,
     is_hub_name,
     no_access,
+    place_of,
 )
 from trainables.errors import InputError
+from trainables.text_files import check_regular, load_json, reason_of
+
+_LONGEST_FIELD = 2**31 - 1
 
 Row = Mapping[str, Any]
 Reader = Callable[[TextIO, Path], Iterator[tuple[int, Row]]]
@@ -62,18 +66,19 @@ class FileSource(Source):
 
     def fingerprint(self) -> dict[str, Any]:
         """Format and SHA-256 of every file; moving or renaming a file changes nothing."""
-        return {name: [path.suffix, self._sha256(path)] for name, path in self._files.items()}
+        return {name: [format_of(path), self._sha256(path)] for name, path in self._files.items()}
 
     def rows(self, name: str) -> Iterator[tuple[int, Row]]:
         """Numbers are line numbers (of a row's last line where a CSV value has line breaks)."""
         path = self._files[name]
         try:
+            check_regular(path)
             with path.open(encoding="utf-8-sig", newline="") as stream:
-                yield from READERS[path.suffix](stream, path)
+                yield from READERS[format_of(path)](stream, path)
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is not UTF-8 text: {error.reason}") from None
         except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror}") from None
+            raise InputError(f"{path} cannot be read: {reason_of(error)}") from None
 
     def where(self, name: str, number: int | None = None) -> str:
         """File, and line."""
@@ -85,8 +90,8 @@ class FileSource(Source):
             return file_digest(path)
         except FileNotFoundError:
             raise InputError(f"the data file {path} does not exist") from None
-        except OSError as error:
-            raise InputError(f"the data file {path} cannot be read: {error.strerror}") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"the data file {path} cannot be read: {reason_of(error)}") from None
 
 
 class LibrarySource(Source):
@@ -226,7 +231,7 @@ def hub_source(path: str, name: str | None, revision: str | None, base: Path) ->
     Raises:
         InputError: neither a folder nor a name of the Hub, or a folder with a revision.
     """
-    folder = base / expanded(path)
+    folder = place_of(path, base, "data.hub.path")
     if folder.is_dir():
         if revision is not None:
             raise InputError(
@@ -234,7 +239,7 @@ def hub_source(path: str, name: str | None, revision: str | None, base: Path) ->
                 f" {folder}, which has none; allowed: no revision, or a name of the Hub that is no"
                 " folder beside the task file"
             )
-        return FolderSource(folder.resolve(), name)
+        return FolderSource(Path(os.path.realpath(folder)), name)
     if not is_hub_name(path):
         raise InputError(
             f"data.hub.path: found {path!r}, and {folder} is no folder; allowed: a folder (relative"
@@ -248,9 +253,9 @@ def _read_jsonl(stream: TextIO, path: Path) -> Iterator[tuple[int, Row]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}, line {number} is not valid JSON: {error.msg}") from None
+            row = load_json(line)
+        except ValueError as error:
+            raise InputError(f"{path}, line {number} is not valid JSON: {error}") from None
         if not isinstance(row, dict):
             raise InputError(
                 f"{path}, line {number} holds a JSON {type(row).__name__}, "
@@ -261,6 +266,7 @@ def _read_jsonl(stream: TextIO, path: Path) -> Iterator[tuple[int, Row]]:
 
 def _delimited(**dialect: Any) -> Reader:
     def read(stream: TextIO, path: Path) -> Iterator[tuple[int, Row]]:
+        csv.field_size_limit(_LONGEST_FIELD)  # the default refuses long texts that are in order
         reader = csv.reader(stream, strict=True, **dialect)
         header: list[str] | None = None
         try:
@@ -287,6 +293,11 @@ def _check_header(header: list[str], path: Path) -> None:
     for column in header:
         if header.count(column) > 1:
             raise InputError(f"{path}, line 1 names the column {column!r} twice")
+
+
+def format_of(path: str | Path) -> str:
+    """Key of :data:`READERS` for a file's name; capitals make no difference."""
+    return Path(path).suffix.lower()
 
 
 READERS: Mapping[str, Reader] = {

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from trainables.cells import TaskRef, content_hash
 from trainables.contents import UNPINNED
-from trainables.errors import InputError
+from trainables.errors import InputError, show
 from trainables.tasks.metrics import resolve_metric
 from trainables.tasks.sources import FileSource, FolderSource, Row, Source, hub_source
 from trainables.tasks.splits import SPLITS, Example, choose, take
+from trainables.text_files import check_characters
 
 if TYPE_CHECKING:
     from trainables.tasks.schema import Part, TaskFile
@@ -197,7 +198,7 @@ class Task:
 
     def _load(self, origin: str) -> list[Example]:
         """All examples of one split of the data."""
-        from trainables.tasks.schema import columns_of
+        from trainables.tasks.schema import columns_of, filled
 
         formats = {"text": self.text} | ({} if self.pair is None else {"pair": self.pair})
         columns = {name: columns_of(form) for name, form in formats.items()}
@@ -207,7 +208,7 @@ class Task:
             texts = []
             for name, form in formats.items():
                 values = {column: self._text(row, column, name, where) for column in columns[name]}
-                texts.append(form.format_map(values).strip())
+                texts.append(filled(form, values).strip())
             found.append((number, texts, self._value(row, self.label, "label", where)))
         index_of = self._class_indices()
         if found and "-1" not in index_of and all(str(value) == "-1" for *_, value in found):
@@ -221,7 +222,7 @@ class Task:
             index = index_of.get(str(value)) if type(value) in (int, str) else None
             if index is None:
                 raise InputError(
-                    f"{self._source.where(origin, number)} has the label {value!r}, "
+                    f"{self._source.where(origin, number)} has the label {show(value)}, "
                     f"but must have {self._allowed_labels()}"
                 )
             examples.append(Example(texts[0], index, *texts[1:]))
@@ -230,7 +231,11 @@ class Task:
     def _rows_of(self, origin: str) -> Iterator[tuple[int, Row]]:
         """The source's rows; its errors get the task file's name."""
         try:
-            yield from self._source.rows(origin)
+            for number, row in self._source.rows(origin):
+                for text in (*row, *row.values()):
+                    if isinstance(text, str):
+                        check_characters(text, self._source.where(origin, number))
+                yield number, row
         except InputError as error:
             raise InputError(f"{self.file}: {error}") from error.__cause__
 
@@ -261,9 +266,9 @@ class Task:
 
     def _text(self, row: Row, column: str, wanted_by: str, where: Callable[[], str]) -> str:
         value = self._value(row, column, wanted_by, where)
-        if not isinstance(value, (str, int, float)):
+        if not isinstance(value, (str, int, float)) or value != value:  # NaN: no text was there
             raise InputError(
-                f"{where()} has {value!r} in the column {column!r}, but text is needed"
+                f"{where()} has {show(value)} in the column {column!r}, but text is needed"
             )
         return str(value)
 

@@ -200,7 +200,7 @@ def test_extending_does_not_change_what_the_fields_say(tmp_path: Path) -> None:
     ("fields", "message"),
     [
         ({"extends": "sst3"}, "extends is 'sst3', but must be a packaged task or the path"),
-        ({"extends": "none.yaml"}, "none.yaml does not exist"),
+        ({"extends": "none.yaml"}, "none.yaml: cannot be read"),
         ({"extends": "child.yaml"}, "extends is 'child.yaml', which leads back to child.yaml"),
         ({"extends": 3}, "extends is 3, but it must be a task's name or path"),
         ({"extends": "sst2", "metrik": "accuracy"}, "the field metrik is unknown"),

@@ -1,6 +1,7 @@
 """Task files: what they may hold, how data is read, and one sentence for every mistake."""
 
 import json
+import os
 import pickle
 from collections import Counter
 from pathlib import Path
@@ -103,6 +104,60 @@ def test_two_columns_and_doubled_braces(tmp_path: Path) -> None:
     content = jsonl([{"a": "one", "b": " two ", "label": "calm"}])
     file = write_task(tmp_path, three("jsonl", content), text="{{{a}}} / {b}")
     assert load(file).rows("test") == (Example("{one} /  two", 0),)
+
+
+@pytest.mark.parametrize("name", ["text.body", "a[0]", "x:y", "x!r", "0", " a b "])
+def test_columns_of_any_name_but_braces(tmp_path: Path, name: str) -> None:
+    content = jsonl([{name: "one", "label": 0}])
+    file = write_task(tmp_path, three("jsonl", content), text=f"{{{name}}}!")
+    assert load(file).rows("test")[0].text == "one!"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_long_texts_and_capitals_in_a_suffix(tmp_path: Path, suffix: str) -> None:
+    long = "word " * 30_000
+    mark = {"csv": ",", "tsv": "\t"}.get(suffix, "")
+    content = f"text{mark}label\n{long}{mark}0\n" if mark else jsonl([{"text": long, "label": 0}])
+    tasks = []
+    for written in (suffix, suffix.upper()):
+        folder = tmp_path / written
+        folder.mkdir()
+        tasks.append(load(write_task(folder, three(written, content))))
+    assert tasks[0].rows("test")[0].text == long.strip()
+    assert tasks[0].digest == tasks[1].digest
+
+
+def test_an_emoji_as_json_writes_it(tmp_path: Path) -> None:
+    content = '{"text": "\\ud83d\\ude00", "label": 0}\n'
+    file = write_task(tmp_path, three("jsonl", content), version=None)
+    file.write_text(file.read_text() + 'manual: "\\ud83d\\ude00"\n')
+    task = load(file)
+    assert (task.rows("test")[0].text, task.manual) == ("😀", "😀")
+
+
+def test_version_1_is_the_default(tmp_path: Path) -> None:
+    digests = {load(write_task(tmp_path, three(), version=version)).digest for version in (1, None)}
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("words", ["[1e3, bad]", "[fine, 1E-3]"])
+def test_a_number_for_a_word_needs_quotes(tmp_path: Path, words: str) -> None:
+    file = write_task(tmp_path, three(), label_words=None)
+    text = file.read_text()
+    file.write_text(f"{text}label_words: {words}\n")
+    with pytest.raises(InputError, match=r"label_words.\d is .* so put it in quotes"):
+        load_task(file)
+    file.write_text(f"{text}label_words: ['1e3', bad]\n")
+    assert load(file).label_words == ("1e3", "bad")
+
+
+@pytest.mark.parametrize("place", ["task.yaml", "test.jsonl"])
+def test_a_named_pipe_is_no_file(tmp_path: Path, place: str) -> None:
+    file = write_task(tmp_path, three())
+    (tmp_path / place).unlink()
+    os.mkfifo(tmp_path / place)
+    with pytest.raises(InputError, match=f"{place}.* cannot be read.*no regular file"):
+        load_task(file)
 
 
 def test_braces_in_the_data_are_harmless(tmp_path: Path) -> None:
@@ -231,9 +286,13 @@ BAD_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"metric": "f2"}, "metric is 'f2', but must be one of accuracy, macro_f1"),
     ({"metric": "f1:cross"}, "metric is 'f1:cross', .* only calm, angry"),
     ({"text": "no column"}, "text is 'no column', but must name a column"),
-    ({"text": "{text"}, "text is '{text', which is no format string"),
-    ({"text": "{text.upper}"}, "text .* only plain columns"),
-    ({"text": "{}"}, "text .* only plain columns"),
+    ({"text": "{text"}, "text is '{text', but may hold only columns"),
+    ({"text": "{text} {a{b}}"}, "text .* a brace of the text itself is written twice"),
+    ({"text": "{}"}, "text is '{}', but may hold only columns"),
+    ({"version": 0xF << 2000}, "line 2: .* is no int"),
+    ({"label_words": [1000, "fine"]}, "label_words.0 is 1000, .* so put it in quotes"),
+    ({"extends": "~nobody-of-that-name/x.yaml"}, "extends: found the path '~nobody-of-that-name"),
+    ({"data": {"hub": {"path": "x" * 5000}}}, "found the path 'xxx.*too long"),
     ({"text": "{text} It was [MASK]"}, r"text .* must not hold \[MASK\]"),
     ({"manual": "It was <mask>."}, "manual .* must not hold <mask>"),
     ({"data": {}}, "data must hold exactly one of files, hub"),
@@ -284,12 +343,12 @@ def test_wrong_fields(tmp_path: Path, fields: dict[str, Any], message: str) -> N
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("name: [", "task.yaml, line 1 is not valid YAML"),
-        ("name: a\nname: b\n", "line 2 is not valid YAML: the key name stands there twice"),
+        ("name: [", "task.yaml: line 1: invalid YAML"),
+        ("name: a\nname: b\n", r"line 2: invalid YAML \(the key name stands there twice"),
         ("- name\n", "holds a list, but must hold fields: name, version"),
         ("", "holds a NoneType, but must hold fields"),
-        ("name: !!python/object:os.system {}", "is not valid YAML"),
-        ("name: 2024-13-45", "is not valid YAML"),
+        ("name: !!python/object:os.system {}", "line 1: invalid YAML"),
+        ("name: 2024-13-45", "line 1: invalid YAML .'2024-13-45' is no timestamp"),
     ],
 )
 def test_not_a_task_file(tmp_path: Path, content: str, message: str) -> None:
@@ -301,14 +360,14 @@ def test_not_a_task_file(tmp_path: Path, content: str, message: str) -> None:
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "task.yaml").write_bytes(b"name: \xff\xfe")
-    with pytest.raises(InputError, match=r"task.yaml is not UTF-8"):
+    with pytest.raises(InputError, match=r"task.yaml: line 1 is not UTF-8"):
         load_task(tmp_path / "task.yaml")
 
 
 def test_unknown_and_missing_tasks(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'mini/topic'.*mini/paraphrase, .*mean mini/topics\?"):
         resolve_task("mini/topic")
-    with pytest.raises(InputError, match=r"absent.yaml does not exist"):
+    with pytest.raises(InputError, match=r"absent.yaml: cannot be read .No such file"):
         resolve_task("absent.yaml", base=tmp_path)
     with pytest.raises(InputError, match=r"cannot be read"):
         (tmp_path / "folder.yaml").mkdir()
@@ -354,6 +413,11 @@ BAD_DATA: list[tuple[str, str, str]] = [
     ("csv", "text,label\n", r"the split test is empty"),
     ("csv", "text,label\na,-1\n", r"all labels of .*test.csv are -1"),
     ("tsv", "text\tlabel\na\t0\tb\n", r"test.tsv, line 2 has 3 values"),
+    ("jsonl", GOOD + '{"text": "\\ud83d", "label": 0}\n', r"line 2: found the lone surrogate"),
+    ("jsonl", GOOD + '{"text": "b", "\\ude00": 0}\n', r"line 2: found the lone surrogate"),
+    ("jsonl", GOOD + '{"text": NaN, "label": 0}\n', r"line 2 has nan in the column 'text'"),
+    ("jsonl", GOOD + f"{'[' * 100_000}\n", r"line 2 is not valid JSON: .*nested too deep"),
+    ("jsonl", GOOD + f'{{"label": {"9" * 5000}}}\n', r"line 2 is not valid JSON: Exceeds"),
 ]
 
 
