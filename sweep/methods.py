@@ -20,7 +20,7 @@ from sweep.explain import listed, nearest, shortened, show
 from trainables.cells import content_hash
 from trainables.errors import InputError
 from trainables.recipes import recipe_names, with_recipe
-from trainables.settings import METHOD_SETTINGS, axes, family_of, fitting, stored
+from trainables.settings import METHOD_SETTINGS, axes, family_of, fitted_defaults, fitting, stored
 
 LAMBDA = "lambda"
 COUNTERPARTS = "counterparts"
@@ -189,7 +189,7 @@ def check_settings(
             )
         checked[key] = _typed(hints[key], value, f"{prefix}{key}")
     try:
-        return cls(**checked)
+        return cls(**fitted_defaults(cls, checked))
     except InputError as error:
         raise InputError(f"{prefix}{shortened(str(error))}") from None
 

@@ -1,8 +1,8 @@
 """``pairs``: which sources are tuned together.
 
-Written in a spec as ``all`` (every two sources), a list of lists of sources, or patterns: ``A+B*``
-is every set of sources of which one matches ``A`` and another one ``B*`` (``*``, ``?`` and ``[]``
-as in file names).
+Written in a spec as ``all`` (every two sources; none where there is one source), a list of lists of
+sources (``[]`` for none), or patterns: ``A+B*`` is every set of sources of which one matches ``A``
+and another one ``B*`` (``*``, ``?`` and ``[]`` as in file names).
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ def parse_pairs(value: Any) -> Pairs:
     if value == ALL:
         return ALL
     items = [value] if isinstance(value, str) else value
-    if not isinstance(items, list) or not items:
+    if not isinstance(items, list):
         raise ValueError
     found: list[tuple[str, ...] | str] = []
     for item in items:

@@ -77,7 +77,7 @@ def _pairs() -> dict[str, Any]:
         "anyOf": [
             {"const": ALL},
             pattern,
-            {"type": "array", "items": {"anyOf": [several, pattern]}, "minItems": 1},
+            {"type": "array", "items": {"anyOf": [several, pattern]}},
         ]
     }
 

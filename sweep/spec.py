@@ -196,7 +196,7 @@ class SweepSpec(_Section):
     pairs: Annotated[Pairs, BeforeValidator(parse_pairs)] = Field(
         default="all",
         description="all, or a list of lists of at least two different sources and of patterns"
-        " such as gpt2+*",
+        " such as gpt2+*, [] for no pair",
     )
     targets: Names = Field(description=_MODEL_NAMES)
     tasks: Names = Field(description="a list of at least one task name or file: text, none twice")

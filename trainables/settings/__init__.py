@@ -8,7 +8,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from trainables.settings.autoprompt import AutoPromptSettings
-from trainables.settings.base import axes, fitting, from_mapping, stored
+from trainables.settings.base import axes, fitted_defaults, fitting, from_mapping, stored
 from trainables.settings.fluentprompt import FluentPromptSettings
 from trainables.settings.hard import HardSettings
 from trainables.settings.mixed import MixedSettings
@@ -77,6 +77,7 @@ __all__ = [
     "axes",
     "default_of",
     "family_of",
+    "fitted_defaults",
     "fitting",
     "from_mapping",
     "stored",

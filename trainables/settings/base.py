@@ -108,6 +108,17 @@ def fitting(cls: type[Any], values: Mapping[Any, Any], listed: Collection[Any]) 
     return {key: value for key, value in values.items() if key not in unfit}
 
 
+def fitted_defaults(cls: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """``given`` and, where defaults would not go with it, others in their place.
+
+    A default never makes a value invalid that is allowed: it gives way. Each dataclass says how in
+    ``fitted(given)``, where it has such settings; two values that are given may still contradict.
+    """
+    fitted = getattr(cls, "fitted", None)
+    values: dict[str, Any] = {} if fitted is None else fitted(given)
+    return {**given, **{name: item for name, item in values.items() if given.get(name) is None}}
+
+
 def from_mapping(cls: type[Any], values: Mapping[str, Any]) -> Any:
     """Settings object from the stored mapping of a cell; unknown keys are an InputError."""
     known = {item.name for item in fields(cls)}

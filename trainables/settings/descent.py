@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from trainables.settings.base import at_least, check, finite_number, one_of
 from trainables.settings.hard import HardSettings
@@ -27,7 +27,7 @@ class DescentSettings(HardSettings):
         init: ``class_words``, repeated to the prompt's length and each projected onto the allowed
             words, or ``random`` allowed words.
         evaluations: how often, evenly spaced and at the end, the prompt is offered for the choice
-            on validation; the released code has 50.
+            on validation; the released code has 50. By default never more than steps.
     """
 
     INSTEAD: ClassVar[Mapping[str, str]] = {}
@@ -40,6 +40,18 @@ class DescentSettings(HardSettings):
     fluency: float = 0.0
     init: str = "class_words"
     evaluations: int = 50
+
+    @classmethod
+    def fitted(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Evaluations are at most the steps, whichever is given; one token has no fluency."""
+        steps = given.get("steps", max(cls.steps, given.get("evaluations", 0)))
+        alone = given.get("prompt_length", cls.prompt_length) == 1
+        return {
+            **super().fitted(given),
+            "steps": steps,
+            "evaluations": max(1, min(cls.evaluations, steps)),
+            "fluency": 0.0 if alone else cls.fluency,
+        }
 
     def __post_init__(self) -> None:
         """Raise InputError for the first value out of its range."""

@@ -1,6 +1,8 @@
 """Parameters of FluentPrompt (Shi et al. 2022), each with the reason for its default."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from trainables.settings.base import check
 from trainables.settings.descent import DescentSettings
@@ -25,6 +27,16 @@ class FluentPromptSettings(DescentSettings):
     noise: bool = True
     beta_start: float = 1.0
     beta_end: float = 1e-4
+
+    @classmethod
+    def fitted(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The temperature falls: of its two ends the one that is given decides."""
+        start = given.get("beta_start", max(cls.beta_start, given.get("beta_end", cls.beta_end)))
+        return {
+            **super().fitted(given),
+            "beta_start": start,
+            "beta_end": min(cls.beta_end, start),
+        }
 
     def __post_init__(self) -> None:
         """Raise InputError for the first value out of its range."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from trainables.settings.base import at_least, axis, check, finite_number, one_of
 
@@ -123,9 +123,16 @@ class HardSettings:
                 read.add("sample_size")
         return frozenset(_OPTIONAL - read)
 
+    @classmethod
+    def fitted(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """K is below h: of the two the one that is given decides."""
+        size = given.get("sample_size", max(cls.sample_size, given.get("k", cls.k) + 1))
+        return {"sample_size": size, "k": max(1, min(cls.k, size - 1))}
+
     def __post_init__(self) -> None:
         """Raise InputError for the first value out of its range."""
-        at_least(self, 1, "prompt_length", "s", "k", "sample_size", "samples")
+        at_least(self, 1, "prompt_length", "s", "k", "samples")
+        at_least(self, 2, "sample_size")
         at_least(self, 0, "sample_seed")
         one_of(self, "vocabulary", VOCABULARIES)
         one_of(self, "agreement", AGREEMENTS)

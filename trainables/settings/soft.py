@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from trainables.errors import InputError
 from trainables.settings.base import (
@@ -46,8 +46,8 @@ class SoftSettings:
         position: ``prefix`` (paper A, table 6: prompt, text, answer), ``infix`` (text, prompt,
             answer: OptiPrompt's template) or ``suffix`` (the prompt ends the input: text, answer,
             prompt; a causal model answers after its last token, so that there it is ``infix``).
-        evaluations: validation passes in a run, evenly spaced, the last at the end; with
-            ``epochs`` never more than steps.
+        evaluations: validation passes in a run, evenly spaced, the last at the end; by default,
+            and with ``epochs``, never more than steps.
         text_tokens: texts are cut to this many tokens (None: to what the model's positions allow).
         epochs: passes over the training split, instead of ``steps``; steps an epoch are rounded up.
         max_steps: with ``epochs``, never more steps than this: SST-2's 10 epochs are 38,000 steps,
@@ -105,6 +105,14 @@ class SoftSettings:
     anchors: str = later("sources")
     anchor_sample: int | None = later(None)
     anchor_seed: int = later(0)
+
+    @classmethod
+    def fitted(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Evaluations are at most the steps: of the two the one that is given decides."""
+        if given.get("epochs") is not None:
+            return {}
+        steps = given.get("steps") or max(STEPS, given.get("evaluations", 0))
+        return {"steps": steps, "evaluations": max(1, min(cls.evaluations, steps))}
 
     def __post_init__(self) -> None:
         """Raise InputError for the first value out of its range."""
