@@ -83,7 +83,7 @@ def _effects(item: Dependence) -> list[Markup]:
     question = QUESTIONS[item.family]
     title = _h3(f"How much {question.words}")
     if item.verdict is None or item.detectable is None:
-        return [title, _p(f"There is no pair of results to take {question.name} of yet.")]
+        return [title, _p(f"There is no pair of results to take {question.name} of.")]
     texts = [
         verdict_text(item.verdict),
         *explanations(item.verdict),

@@ -332,7 +332,7 @@ def _carried(frame: pd.DataFrame) -> pd.DataFrame:
         row == "ours" or tuple(key) not in joint
         for row, key in zip(rows["row"], rows[["method", *KEY]].to_numpy(), strict=True)
     ]
-    rows = rows[ours].dropna(subset=["gain"])
+    rows = rows.loc[ours].dropna(subset=["gain"])
     tuned = frame[frame["kind"] == "source"].set_index("cell")
     inputs = [json.loads(text) for text in rows["inputs"]]
     rows["source_score"] = list(_over_inputs(tuned["validation_score"], inputs))
@@ -347,7 +347,7 @@ def _not_chosen(frame: pd.DataFrame) -> set[str]:
         chosen, ours = crossfitted_rows(part), part[part["row"] == "ours"]
         sets = set(zip(chosen["target"], chosen["sources"], strict=True))
         places = zip(ours["target"], ours["sources"], strict=True)
-        known = ours[[place in sets for place in places]]
+        known = ours.loc[[place in sets for place in places]]
         left |= set(known["cell"]) - set(chosen["cell"])
     return left
 

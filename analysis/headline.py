@@ -153,7 +153,7 @@ def verdict_findings(found: Sequence[Dependence], hard: bool = False) -> list[Fi
             continue
         question = QUESTIONS[item.family]
         text = (
-            f"No source set has both sides of {question.name} yet, so {question.subject} cannot be "
+            f"No source set has both sides of {question.name}, so {question.subject} cannot be "
             "judged."
         )
         if item.verdict:

@@ -169,7 +169,7 @@ def _says(found: Correlation) -> str:
 
 def _within(part: pd.DataFrame, between: bool) -> str:
     """Whether there is a relation with the gain among prompts of one kind, as ``between`` them."""
-    known = part[[found.low == found.low for found in part["found"]]]
+    known = part.loc[[found.low == found.low for found in part["found"]]]
     if len(part) < 2 or known.empty:
         return ""
     clear = [

@@ -1,4 +1,4 @@
-"""Broken input through the readers: ``python -m benchmarks.fuzz models --runs 500``.
+"""Broken input through the readers: ``python -m benchmarks.fuzz KIND --runs 500``.
 
 Each run breaks one sound input in one or two places, drawn from its seed, and has it read. Allowed
 are success and one sentence (``InputError`` of one line); all else is a traceback to its user, is
@@ -11,6 +11,7 @@ import json
 import math
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -45,6 +46,77 @@ _VALUES: tuple[Any, ...] = (
     *(None, True, "", "x", "\ud83d", "\x00", -1, 0, 0.5, 1e308, 10**30, 2**31, math.nan, math.inf),
     *([], {}, [[]], {"x": {"y": []}}, ["x", 1], "9" * 5000),
 )
+
+_WORDS = (
+    *("1e3", "1e-3", "1e400", "-1", "0", "!!int x", ".nan", ".inf", "~", "no", "2024-13-40"),
+    *(
+        "0x" + "f" * 5000,
+        "9" * 400,
+        "1:30",
+        "!!int x",
+        "!!python/name:os.system",
+        "!!binary \u00e9",
+    ),
+    *("&a ", "*a", "<<: ", "&a [*a]", "? ", "- ", ": ", "#", "|", ">", "%", "@", "\t", "\r", "\0"),
+    *("[", "]", "{", "}", "{{", "'", '"', '"\\ud83d"', '"\\ud83d\\ude00"', "\U0001f600", "\ud83d"),
+    *(
+        "\u2028",
+        "\x1b[31m",
+        "\ufeff",
+        "x" * 5000,
+        "~nobody/x",
+        "/dev/zero",
+        "../..",
+        "\n",
+        "\n\n  ",
+    ),
+    *("annealing", "all", "null", "[]", "{low: 1e-3, high: 1}", "{choices: [1, 2]}", "{domain: d}"),
+)
+"""What does not belong where it is put."""
+
+_SPECS = {
+    "wide": """
+name: wide
+models: {b: {path: pocket-bert}, g: {path: pocket-gpt2, revision: null}}
+sources: [b, g, pocket-llama]
+pairs: [b+*, [g, pocket-llama]]
+targets: [pocket-gpt2, pocket-roberta]
+tasks: [mini/topics, mini/reviews]
+seeds: [0, 5]
+methods:
+  soft: {lambda: [0, 0.5, annealing], recipe: null, steps: 1e1, learning_rate: 5e-2, init: [normal,
+         text], init_text: a b, prompt_length: {choices: [2, 3]}}
+  pez: {vocabulary: [all, agreement], k: [4, 8], sample_size: 32, counterparts: together, steps: 7}
+  fluentprompt: {prompt_length: [1, 4], beta_start: 1e-5, counterparts: {b: [g], g: [b],
+                 pocket-llama: [[b, g]]}}
+transfer: {solver: ridge, gammas: [0, 1e-2], norm: match, selection: source_validation}
+direct: true
+calibration: [batch]
+predictions: [test]
+resources: {cpu: auto, gpu: 0, replicas: 4}
+precision: float32
+retries: 1
+mlflow: {artifacts: false}
+""",
+    "searched": """
+name: searched
+sources: [pocket-bert, pocket-gpt2]
+targets: [pocket-llama]
+tasks: [mini/topics]
+methods:
+  soft: {lambda: [annealing, {low: 1e-3, high: 1, log: true}], steps: {low: 2, high: 6},
+         learning_rate: {domain: rate}, position: [prefix, suffix]}
+  autoprompt: {steps: 3, candidates: {choices: [2, 4]}}
+domains: {rate: {low: 1e-4, high: 1e-1, log: true}}
+search:
+  sampler: tpe
+  pruner: none
+  objective: [{measure: transfer/score, tasks: [mini/topics], direction: maximize}]
+  constraints: [{measure: cost/train_seconds, at_most: 1e3}]
+  trials: 5
+  startup: 2
+""",
+}
 
 
 def damaged(content: bytes, draw: random.Random) -> bytes:
@@ -185,7 +257,116 @@ def _broken_model(place: Path, other: Path, draw: random.Random) -> str:
     return f"{file.name} damaged"
 
 
-KINDS: dict[str, Kind] = {"models": models}
+def specs(draw: random.Random, folder: Path) -> tuple[str, Work]:
+    """A spec, as ``sweep plan`` reads it and looks its names up."""
+    from sweep.spec import preset_text
+
+    name = draw.choice(["smoke", "quickstart", "wide", "searched"])
+    text = _SPECS[name] if name in _SPECS else preset_text(name)
+    file = folder / "spec.yaml"
+    told = [_broken_text(file, text.encode(), draw)]
+
+    def work() -> None:
+        from sweep.search.plan import any_plan
+        from sweep.spec import load_spec
+
+        any_plan(load_spec(str(file))).counts()
+
+    return f"{name}: {told[0]}", work
+
+
+def tasks(draw: random.Random, folder: Path) -> tuple[str, Work]:
+    """A task file and its data, as the check before training reads them."""
+    suffix = draw.choice(["jsonl", "csv", "tsv", "CSV"])
+    paths = {split: f"{split}.{suffix}" for split in ("train", "validation", "test")}
+    data: dict[str, Any] = {"files": paths}
+    if draw.random() < 0.05:
+        data = {"hub": {"path": "."}}
+    content: dict[str, Any] = {
+        **{"name": "own", "version": 1, "description": "d", "data": data, "text": "{text} {b.c}"},
+        **{"pair": "{b.c}", "label": "label", "classes": ["calm", "angry"]},
+        **{"label_words": ["fine", "bad"], "label_words_alternatives": [["good", "off"]]},
+        **{"manual": "It was", "metric": "f1:angry", "limit": {"test": 3}},
+        "splits": {"validation": {"from": "train", "share": 0.5, "seed": 1}, "test": "test"},
+    }
+    rows = [{"text": f"a {n}", "b.c": "\U0001f600", "label": n % 2} for n in range(8)]
+    for path in paths.values():
+        (folder / path).write_text(_table(rows, suffix.lower()), encoding="utf-8")
+    file = folder / "task.yaml"
+    file.write_text(json.dumps(content), encoding="utf-8")
+    told = []
+    for _ in range(draw.choice([1, 1, 2])):
+        broken = draw.choice([file, file, folder / draw.choice(list(paths.values()))])
+        if not broken.is_file():
+            continue
+        if broken == file:
+            told.append(_broken_text(file, file.read_bytes(), draw))
+        elif suffix == "jsonl" and draw.random() < 0.5:
+            part = [altered(row, draw) if draw.random() < 0.3 else row for row in rows]
+            broken.write_text("".join(json.dumps(row) + "\n" for row in part), encoding="utf-8")
+            told.append(f"{broken.name} altered")
+        else:
+            told.append(_broken_text(broken, broken.read_bytes(), draw))
+
+    def work() -> None:
+        from trainables.tasks import load_task
+
+        task = load_task(file)
+        task.check()
+        task.portable()
+
+    return f"{suffix}: {', '.join(told)}", work
+
+
+def _table(rows: list[dict[str, Any]], suffix: str) -> str:
+    if suffix == "jsonl":
+        return "".join(json.dumps(row) + "\n" for row in rows)
+    mark = {"csv": ",", "tsv": "\t"}[suffix]
+    lines = [list(rows[0]), *(list(map(str, row.values())) for row in rows)]
+    return "".join(mark.join(line) + "\n" for line in lines)
+
+
+def _broken_text(file: Path, content: bytes, draw: random.Random) -> str:
+    """Write ``content`` into ``file``, broken as bytes, as words, as lines or as what it holds."""
+    import yaml
+
+    from trainables.strict_yaml import load_yaml
+
+    file.write_bytes(content)
+    way = draw.random()
+    if way < 0.06:
+        return f"{file.name} is {put_in_place(file, draw)}"
+    if way < 0.15:
+        file.write_bytes(damaged(content, draw))
+        return f"{file.name} damaged"
+    text = content.decode(errors="replace")
+    if way < 0.6 and file.suffix == ".yaml":
+        try:
+            value = altered(load_yaml(text, file.name), draw)
+        except InputError:
+            return f"{file.name} as it is"
+        try:
+            written = json.dumps(value) if draw.random() < 0.5 else yaml.safe_dump(value)
+        except RecursionError:
+            written = json.dumps(value)
+        file.write_text(written, encoding="utf-8", errors="surrogatepass")
+        return f"{file.name} altered"
+    pieces = re.split(r"(\n)" if way < 0.7 else r"(\W)", text)
+    for _ in range(draw.randint(1, 3)):
+        place, other = draw.randrange(len(pieces)), draw.randrange(len(pieces))
+        ways: tuple[Callable[[], str], ...] = (
+            lambda: "",
+            lambda place=place: pieces[place] * 2,
+            lambda other=other: pieces[other],
+            lambda place=place: draw.choice(_WORDS) + pieces[place],
+            lambda: draw.choice(_WORDS),
+        )
+        pieces[place] = draw.choice(ways)()
+    file.write_text("".join(pieces), encoding="utf-8", errors="surrogatepass")
+    return f"{file.name} rewritten"
+
+
+KINDS: dict[str, Kind] = {"models": models, "specs": specs, "tasks": tasks}
 """Per kind of input: from a source of chance and an empty folder, what was broken, and the reading
 of it."""
 

@@ -16,9 +16,15 @@ _KEPT = 10
 _ENDLESS = re.compile(r"\d{41,}")
 
 
+def no_text(value: Any) -> str:
+    """Says that ``value`` was found where text is needed; a number may be meant as a name."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"found {show(value)}" + (", a number (text in quotes)" if number else "")
+
+
 def shortened(sentence: str) -> str:
     """``sentence`` without the inner digits of endless numbers."""
-    return _ENDLESS.sub(lambda found: f"{found[0][:20]}…", sentence)
+    return _ENDLESS.sub(lambda digits: f"{digits[0][:20]}…", sentence)
 
 
 def nearest(name: Any, allowed: Iterable[str]) -> str:
@@ -66,8 +72,11 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     if problem["type"] == "missing":
         return f"{path}: missing; allowed: {allowed_text}"
     # A validator that says what is wrong does so in the text of its ValueError.
-    found = str(problem.get("ctx", {}).get("error", "")) or f"found {show(problem['input'])}"
-    return f"{path}: {found}; allowed: {allowed_text}"
+    told = str(problem.get("ctx", {}).get("error", ""))
+    if not told and problem["type"] == "string_type":
+        told = no_text(problem["input"])
+    told = told or f"found {show(problem['input'])}"
+    return f"{path}: {told}; allowed: {allowed_text}"
 
 
 def _description(model: type[BaseModel], location: Sequence[int | str]) -> str:

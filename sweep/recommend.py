@@ -85,9 +85,9 @@ def recommend(
     gain there; one that they carried to other targets on the same task, by its mean gain there; any
     other by neighbour agreement. These are lists of their own: one says nothing of another's rows.
 
-    Soft methods rank the spec's pairs, methods of hard prompts its single sources. What is learnt
-    from comes from finished sweeps, from cells of the same family with as many sources (one, or
-    several).
+    Soft methods rank the spec's pairs where it has any, methods of hard prompts and all others its
+    single sources. What is learnt from comes from finished sweeps, from cells of the same family
+    with as many sources (one, or several).
 
     Args:
         spec: whose sources, targets and tasks are asked about.
@@ -113,7 +113,8 @@ def recommend(
     known = _learnt(finished, looking)
     advice = []
     for family, method in sorted(methods.items(), reverse=True):
-        sets = resolved.pairs if family == "soft" else [(name,) for name in resolved.sources]
+        pairs = resolved.pairs if family == "soft" else ()
+        sets = pairs or [(name,) for name in resolved.sources]
         table = _candidates(resolved, method, sets, chosen, looking)
         if table.empty:
             raise InputError(

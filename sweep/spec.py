@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 
-from sweep.explain import explain, nearest, show
+from sweep.explain import explain, nearest, no_text, show
 from sweep.methods import COUNTERPARTS, MethodSpec, check_settings, parse_method
 from sweep.patterns import Pairs, expand_pairs, parse_pairs
 from sweep.redact import check_no_password
@@ -38,7 +38,9 @@ _MODEL_NAMES = "a list of at least one model name: text, none twice"
 
 def _matching(pattern: re.Pattern[str]) -> BeforeValidator:
     def check(value: Any) -> Any:
-        if not isinstance(value, str) or not pattern.fullmatch(value):
+        if not isinstance(value, str):
+            raise ValueError(no_text(value))
+        if not pattern.fullmatch(value):
             raise ValueError
         return value
 
@@ -48,8 +50,9 @@ def _matching(pattern: re.Pattern[str]) -> BeforeValidator:
 def _unique_names(value: Any) -> Any:
     if not isinstance(value, list) or not value:
         raise ValueError
-    if not all(isinstance(item, str) and item.strip() for item in value):
-        raise ValueError
+    for item in value:
+        if not isinstance(item, str) or not item.strip():
+            raise ValueError(no_text(item))
     for index, item in enumerate(value):
         if item in value[:index]:
             raise ValueError(f"{show(item)} stands there twice")
@@ -292,7 +295,7 @@ def parse_spec(
     try:
         dumped = dump_yaml(content, width=_ONE_LINE)
     except yaml.YAMLError as error:
-        raise InputError(f"{where}: {one_line(error)}; allowed: what YAML can hold") from None
+        raise InputError(f"{where}: {one_line(error)}; allowed: plain values") from None
     check_no_password(text or dumped, where)
     check_no_password(dumped, where)
     given = dict(content)

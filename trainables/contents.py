@@ -101,7 +101,8 @@ def place_of(path: str, base: Path, where: str) -> Path:
         place.exists()
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"{where}: found the path {show(path)} ({reason_of(error)}); allowed: one that can be looked at"
+            f"{where}: found the path {show(path)} ({reason_of(error)}); allowed: one that leads"
+            " somewhere"
         ) from None
     return place
 

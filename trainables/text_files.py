@@ -32,7 +32,11 @@ def reason_of(error: Exception) -> str:
 def one_line(value: object) -> str:
     """The text of ``value`` in one line that every terminal and file takes."""
     text = " ".join(str(value).split())
-    return text.encode(errors="backslashreplace").decode()
+    return text if text.isprintable() else "".join(map(_printed, text))
+
+
+def _printed(character: str) -> str:
+    return character if character.isprintable() else ascii(character)[1:-1]
 
 
 def read_text(path: Path, where: str) -> str:

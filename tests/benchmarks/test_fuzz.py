@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.fuzz import KINDS, fuzz
 
-RUNS = {"models": 60}
+RUNS = {"models": 60, "specs": 200, "tasks": 100}
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

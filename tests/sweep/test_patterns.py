@@ -19,6 +19,7 @@ SOURCES = ["gpt2", "gpt2-large", "bert", "opt"]
     ("pairs", "expected"),
     [
         ("all", list(combinations(SOURCES, 2))),
+        ([], []),
         ([["bert", "gpt2"]], [("bert", "gpt2")]),
         ("gpt2+*", [("gpt2", "gpt2-large"), ("gpt2", "bert"), ("gpt2", "opt")]),
         (["gpt2*+bert"], [("gpt2", "bert"), ("gpt2-large", "bert")]),
@@ -53,7 +54,7 @@ def test_a_pattern_is_every_set_that_its_parts_can_share_out(parts: list[str]) -
 
 
 @pytest.mark.parametrize(
-    "pairs", ["gpt2", "+bert", ["gpt2+"], [["gpt2"]], [], {}, 3, [["a", "a"]]], ids=str
+    "pairs", ["gpt2", "+bert", ["gpt2+"], [["gpt2"]], {}, 3, [["a", "a"]]], ids=str
 )
 def test_what_is_no_source_set_is_one_sentence(pairs: Any) -> None:
     with pytest.raises(InputError, match=r"pairs: found .* allowed: all, or a list"):
@@ -87,3 +88,13 @@ def test_a_single_weight_needs_no_list() -> None:
     one = plan_of(methods={"soft": {"lambda": 0.5, "steps": 4, "evaluations": 2}})
     many = plan_of(methods={"soft": {"lambda": [0.5], "steps": 4, "evaluations": 2}})
     assert one.by_id.keys() == many.by_id.keys()
+
+
+@pytest.mark.parametrize("pairs", ["all", [], None])
+def test_one_source_is_carried_over_alone(pairs: Any) -> None:
+    plan = plan_of(sources=["A"], pairs=pairs)
+    rows = {cell.row for cell in plan.cells}
+    assert rows == {"independent", "single", "empty", "manual", "constant"}
+    both = plan_of(pairs=[])
+    assert {cell.id for cell in plan.cells} < {cell.id for cell in both.cells}
+    assert {cell.row for cell in both.cells} == rows

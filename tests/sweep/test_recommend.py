@@ -51,8 +51,11 @@ def plan(spec: Path) -> Plan:
 
 @pytest.fixture(scope="module")
 def finished(plan: Plan, spec: Path) -> Path:
+    return drawn(plan, spec.parent / "finished")
+
+
+def drawn(plan: Plan, folder: Path) -> Path:
     """A folder as a run leaves it, with prompts and scores drawn instead of tuned."""
-    folder = spec.parent / "finished"
     folder.mkdir()
     bind(folder, plan, {})
     ledger, draw = Ledger(folder), np.random.default_rng(0)
@@ -196,6 +199,31 @@ def test_features_of_tuned_prompts_are_those_of_the_ledger(finished, plan, capsy
     assert "For a new source set the order by neighbour agreement cannot be tested" in text
     page = write_report(finished).read_text(encoding="utf-8")
     assert "What predicts the gain" in page and "Told before the outcome, for a new task" in page
+
+
+def test_a_sweep_of_one_source_has_no_pair_to_judge(tmp_path, capsys):
+    lines = [line for line in SPEC.splitlines() if not line.startswith(("pairs", "sources"))]
+    path = tmp_path / "one.yaml"
+    text = "\n".join([*lines, "sources: [pocket-bert]"])
+    path.write_text(text.replace("-large", "").replace(", mini/reviews", ""))
+    plan = make_plan(load_spec(str(path)))
+    assert {cell.row for cell in plan.cells} == {
+        *("independent", "single", "empty", "manual", "constant")
+    }
+    folder = drawn(plan, tmp_path / "one")
+    report = write_report(folder).read_text(encoding="utf-8")
+    assert "No source set has both sides of Ours − Baseline, so joint tuning cannot" in report
+    assert "Single from pocket-bert" in report
+    for command in (
+        ["status", str(folder)],
+        ["features", str(folder)],
+        ["recommend", str(path), "--from", str(folder)],
+        ["export", str(folder), "--to", str(tmp_path / "prompts")],
+    ):
+        assert sweep(*command) == 0, command
+    out = capsys.readouterr().out
+    assert "transfer: 2 of 2" in out and "1  pocket-bert" in out
+    assert sync(folder, f"sqlite:///{tmp_path / 'mlflow.db'}")
 
 
 def test_mistakes_are_one_sentence(spec, tmp_path, capsys):

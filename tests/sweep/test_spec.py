@@ -20,7 +20,9 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"sources": []}, ["sources: found []", "at least one"]),
     ({"sources": "A"}, ["sources: found 'A'", "a list"]),
     ({"sources": ["A", "A"]}, ["sources: 'A'", "twice"]),
-    ({"sources": ["A", 3]}, ["sources: found ['A', 3]"]),
+    ({"sources": ["A", 3]}, ["sources: found 3, a number (text in quotes)", "at least one"]),
+    ({"models": {1000: {"path": "A"}}}, ["found 1000, a number (text in quotes)"]),
+    ({"name": 1e3}, ["name: found 1000.0, a number (text in quotes)", "letters"]),
     ({"targets": []}, ["targets: found []"]),
     ({"tasks": []}, ["tasks: found []"]),
     ({"tasks": ["x", "x"]}, ["tasks: 'x'", "twice"]),
@@ -216,6 +218,77 @@ def test_defaults_and_forms() -> None:
     # A whole number where a fraction is meant must give the same hashes as the fraction.
     assert isinstance(whole.methods["soft"].variants[0].learning_rate, float)
     assert whole.methods["soft"].weights == (Weight(1.0, "constant"),)
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "expected"),
+    [
+        ("soft", {"steps": 4}, {"evaluations": 4}),
+        ("soft", {"steps": 4000}, {"evaluations": 10}),
+        ("soft", {"evaluations": 2000}, {"steps": 2000}),
+        ("soft", {"epochs": 1}, {"evaluations": 10, "steps": None}),
+        ("pez", {"steps": 1}, {"evaluations": 1}),
+        ("pez", {"evaluations": 5000}, {"steps": 5000}),
+        ("pez", {"sample_size": 32}, {"k": 31}),
+        ("pez", {"k": 10_000}, {"sample_size": 10_001}),
+        ("random", {"sample_size": 64}, {"k": 63}),
+        ("fluentprompt", {"prompt_length": 1}, {"fluency": 0.0}),
+        ("fluentprompt", {"beta_start": 1e-5}, {"beta_end": 1e-5}),
+        ("fluentprompt", {"beta_end": 2}, {"beta_start": 2.0}),
+    ],
+    ids=str,
+)
+def test_a_default_gives_way(method: str, given: dict[str, Any], expected: dict[str, Any]) -> None:
+    (settings,) = parse_spec(content(methods={method: given})).methods[method].variants
+    for name, value in {**given, **expected}.items():
+        assert getattr(settings, name) == value
+    search = {"trials": 1}
+    spec = parse_spec(content(methods={method: given}, search=search, direct=None))
+    assert spec.searched == {method: given}
+
+
+@pytest.mark.parametrize(
+    ("method", "given"),
+    [
+        ("soft", {"steps": 4, "evaluations": 10}),
+        ("pez", {"steps": 4, "evaluations": 50}),
+        ("pez", {"k": 64, "sample_size": 64}),
+        ("pez", {"sample_size": 1}),
+        ("fluentprompt", {"prompt_length": 1, "fluency": 0.03}),
+        ("fluentprompt", {"beta_start": 1, "beta_end": 2}),
+    ],
+    ids=str,
+)
+def test_what_is_given_may_still_contradict(method: str, given: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=rf"methods.{method}.*: found .*; allowed: "):
+        parse_spec(content(methods={method: given}))
+
+
+def test_numbers_and_emoji_as_other_programs_write_them(tmp_path: Path) -> None:
+    written = """
+name: small
+description: "\\ud83d\\ude00"
+sources: [A, B]
+targets: [T]
+tasks: [x/one]
+methods: {soft: {steps: 1e3, learning_rate: 1e-3, lambda: [{low: 1e-4, high: 1e-1, log: true}]}}
+search: {trials: 1e1}
+"""
+    (tmp_path / "spec.yaml").write_text(written)
+    spec = load_spec(str(tmp_path / "spec.yaml"))
+    assert (spec.description, spec.search.trials) == ("😀", 10)  # type: ignore[union-attr]
+    soft = spec.searched["soft"]
+    assert soft == {
+        "steps": 1000,
+        "learning_rate": 0.001,
+        "lambda": [{"low": 1e-4, "high": 0.1, "log": True}],
+    }
+    again = tmp_path / "again.yaml"
+    again.write_text(parse_spec(content(description="1e-3", tasks=["1e3"])).text)
+    assert (load_spec(str(again)).description, load_spec(str(again)).tasks) == ("1e-3", ("1e3",))
+    (tmp_path / "half.yaml").write_text(written.replace("\\ude00", ""))
+    with pytest.raises(InputError, match=r"half.yaml: line 3: found the lone surrogate \\ud83d"):
+        load_spec(str(tmp_path / "half.yaml"))
 
 
 def test_the_ceiling_and_batch_calibration_are_on_unless_switched_off() -> None:

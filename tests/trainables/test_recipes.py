@@ -10,7 +10,7 @@ from sweep.methods import parse_method
 from tests.sweep.samples import plan_of, relaxed
 from trainables.errors import InputError
 from trainables.recipes import recipe, recipe_names, with_recipe
-from trainables.settings import SoftSettings
+from trainables.settings import SoftSettings, fitted_defaults
 
 
 def settings_of(section: dict[str, Any]) -> SoftSettings:
@@ -118,7 +118,7 @@ def test_recipe_and_overrides_resolve_alike_in_any_order(
     assert settings_of(shuffled) == first
     # Every key that is given wins; every other one is the recipe's, or else the default's.
     merged = with_recipe("soft", name, own)
-    assert SoftSettings(**merged) == first
+    assert SoftSettings(**fitted_defaults(SoftSettings, merged)) == first
     for key, value in own.items():
         if value is not None:
             assert getattr(first, key) == value

@@ -15,7 +15,7 @@ from trainables.errors import InputError, show
 from trainables.tasks.metrics import resolve_metric
 from trainables.tasks.sources import FileSource, FolderSource, Row, Source, hub_source
 from trainables.tasks.splits import SPLITS, Example, choose, take
-from trainables.text_files import check_characters
+from trainables.text_files import check_characters, one_line
 
 if TYPE_CHECKING:
     from trainables.tasks.schema import Part, TaskFile
@@ -260,7 +260,7 @@ class Task:
         if column not in row:
             raise InputError(
                 f"{where()} has no column {column!r}, which {self.file.name} names under "
-                f"{wanted_by}, but only {', '.join(map(str, row))}"
+                f"{wanted_by}, but only {one_line(', '.join(map(str, row)))}"
             )
         return row[column]
 
