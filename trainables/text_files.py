@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from trainables.errors import InputError
 
 MOST_BYTES = 64 << 20
 """Largest file that is read as a whole; no spec or task file comes near."""
+_LONGEST = 400
 
 
 def check_regular(path: Path) -> None:
@@ -33,6 +35,12 @@ def one_line(value: object) -> str:
     """The text of ``value`` in one line that every terminal and file takes."""
     text = " ".join(str(value).split())
     return text if text.isprintable() else "".join(map(_printed, text))
+
+
+def named(values: Iterable[object]) -> str:
+    """A list of the user's own names for a sentence, cut where it is endless."""
+    text = one_line(", ".join(map(str, values)))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _printed(character: str) -> str:

@@ -22,7 +22,7 @@ from trainables.errors import InputError, show
 from trainables.strict_yaml import WordLoader, load_yaml
 from trainables.tasks.metrics import resolve_metric
 from trainables.tasks.sources import READERS, format_of
-from trainables.text_files import one_line, read_text
+from trainables.text_files import named, one_line, read_text
 
 Name = Annotated[str, Field(min_length=1)]
 Rows = Annotated[StrictInt, Field(ge=1)]
@@ -68,11 +68,13 @@ class Data(_Fields):
     def _known_format(cls, files: dict[str, str] | None) -> dict[str, str] | None:
         for path in (files or {}).values():
             if format_of(path) not in READERS:
-                raise ValueError(f"holds {path!r}, but must end in {', '.join(READERS)}")
+                raise ValueError(f"holds {show(path)}, but must end in {', '.join(READERS)}")
         paths = list((files or {}).values())
         for path in paths:
             if paths.count(path) > 1:
-                raise ValueError(f"names {path!r} twice, but two splits must not share their rows")
+                raise ValueError(
+                    f"names {show(path)} twice, but two splits must not share their rows"
+                )
         return files
 
     @model_validator(mode="after")
@@ -102,7 +104,7 @@ class Part(_Fields):
             return {"from": value}
         if not isinstance(value, dict):
             raise ValueError(
-                f"is {value!r}, but must be the name of a split in the data "
+                f"is {show(value)}, but must be the name of a split in the data "
                 "or {from: NAME, share: 0.1, seed: 0}"
             )
         return value
@@ -126,13 +128,13 @@ class Splits(_Fields):
             shares = [part.share for part in parts if part.origin == origin]
             if shares.count(None) > 1:
                 raise ValueError(
-                    f"uses {origin!r} twice, but a split of the data serves once; "
+                    f"uses {show(origin)} twice, but a split of the data serves once; "
                     f"hold out a part with {{from: {origin}, share: 0.1}}"
                 )
             held_out = sum(share for share in shares if share is not None)
             if held_out > 1 or (None in shares and held_out >= 1):
                 raise ValueError(
-                    f"holds out {held_out:g} of {origin!r}, but the shares must leave something"
+                    f"holds out {held_out:g} of {show(origin)}, but the shares must leave something"
                 )
         return self
 
@@ -176,7 +178,7 @@ class TaskFile(_Fields):
         for mask in _MASKS:
             if mask in (value or ""):
                 raise ValueError(
-                    f"is {value!r}, but must not hold {mask}: the place of the answer is added "
+                    f"is {show(value)}, but must not hold {mask}: the place of the answer is added "
                     "at the end, in each model's own way"
                 )
         return value
@@ -185,7 +187,7 @@ class TaskFile(_Fields):
     @classmethod
     def _plain_columns(cls, value: str | None) -> str | None:
         if value is not None and not columns_of(value):
-            raise ValueError(f'is {value!r}, but must name a column, such as "{{text}}"')
+            raise ValueError(f'is {show(value)}, but must name a column, such as "{{text}}"')
         return value
 
     @model_validator(mode="after")
@@ -203,8 +205,8 @@ class TaskFile(_Fields):
         for role, part in self.splits:
             if part.origin not in files:
                 raise ValueError(
-                    f"splits.{role} is {part.origin!r}, but must be one of data.files "
-                    f"({', '.join(files)}) or a held-out part of one: "
+                    f"splits.{role} is {show(part.origin)}, but must be one of data.files "
+                    f"({named(files)}) or a held-out part of one: "
                     f"{{from: {files[0]}, share: 0.1}}"
                 )
 
@@ -224,7 +226,7 @@ def columns_of(text: str) -> tuple[str, ...]:
     for found in _FIELD.finditer(text):
         if found[0] in ("{", "}"):
             raise ValueError(
-                f"is {text!r}, but may hold only columns such as {{text}};"
+                f"is {show(text)}, but may hold only columns such as {{text}};"
                 " a brace of the text itself is written twice"
             )
     return tuple(found["column"] for found in _FIELD.finditer(text) if found["column"])
@@ -264,18 +266,20 @@ def _fields(file: Path, below: tuple[str, ...] = ()) -> dict[Any, Any]:
     if extended is None:
         return content
     if not isinstance(extended, str) or not extended:
-        raise InputError(f"{file}: extends is {extended!r}, but it must be a task's name or path")
+        raise InputError(
+            f"{file}: extends is {show(extended)}, but it must be a task's name or path"
+        )
     parent = place_of(f"{extended}.yaml", PACKAGED, f"{file}: extends")
     if not parent.is_file():
         parent = place_of(extended, file.parent, f"{file}: extends")
         if parent.suffix not in (".yaml", ".yml"):
             raise InputError(
-                f"{file}: extends is {extended!r}, but must be a packaged task"
+                f"{file}: extends is {show(extended)}, but must be a packaged task"
                 " or the path of a task file ending in .yaml"
             )
     chain = (*below, os.path.realpath(file))
     if os.path.realpath(parent) in chain:
-        raise InputError(f"{file}: extends is {extended!r}, which leads back to {parent.name}")
+        raise InputError(f"{file}: extends is {show(extended)}, which leads back to {parent.name}")
     inherited = _fields(parent, chain)
     if "data" not in content:
         _fix_paths(inherited.get("data"), parent.absolute().parent)
@@ -323,7 +327,7 @@ _ALLOWED: dict[str, type[BaseModel]] = {
 def _sentence(error: ErrorDetails) -> str:
     """One pydantic error in words, without the file."""
     place = [one_line(item) for item in error["loc"]]
-    name = ".".join(place)
+    name = named([".".join(place)])
     if error["type"] == "missing":
         return f"the field {name} is missing"
     if error["type"] == "extra_forbidden":
@@ -345,7 +349,7 @@ def _allowed(model: type[BaseModel]) -> list[str]:
 def _distinct(name: str, values: tuple[str, ...]) -> None:
     for value in values:
         if values.count(value) > 1:
-            raise ValueError(f"{name} holds {value!r} twice, but every entry must differ")
+            raise ValueError(f"{name} holds {show(value)} twice, but every entry must differ")
 
 
 def _check_words(name: str, words: tuple[str, ...], num_classes: int) -> None:
@@ -357,4 +361,4 @@ def _check_words(name: str, words: tuple[str, ...], num_classes: int) -> None:
         )
     for word in words:
         if word.split() != [word]:
-            raise ValueError(f"{name} holds {word!r}, but must hold words without white space")
+            raise ValueError(f"{name} holds {show(word)}, but must hold words without white space")

@@ -18,7 +18,7 @@ from trainables.contents import (
     no_access,
     place_of,
 )
-from trainables.errors import InputError
+from trainables.errors import InputError, show
 from trainables.text_files import check_regular, load_json, reason_of
 
 _LONGEST_FIELD = 2**31 - 1
@@ -125,7 +125,7 @@ class LibrarySource(Source):
     def where(self, name: str, number: int | None = None) -> str:
         """Data set, split, and row."""
         config = f" ({self._name})" if self._name else ""
-        place = f"split {name!r} of the data set {self._path}{config}"
+        place = f"split {show(name)} of the data set {self._path}{config}"
         return place + ("" if number is None else f", row {number}")
 
 
@@ -235,15 +235,15 @@ def hub_source(path: str, name: str | None, revision: str | None, base: Path) ->
     if folder.is_dir():
         if revision is not None:
             raise InputError(
-                f"data.hub.revision: found {revision!r}, but data.hub.path is the folder"
+                f"data.hub.revision: found {show(revision)}, but data.hub.path is the folder"
                 f" {folder}, which has none; allowed: no revision, or a name of the Hub that is no"
                 " folder beside the task file"
             )
         return FolderSource(Path(os.path.realpath(folder)), name)
     if not is_hub_name(path):
         raise InputError(
-            f"data.hub.path: found {path!r}, and {folder} is no folder; allowed: a folder (relative"
-            " to the task file), or a Hub name owner/name"
+            f"data.hub.path: found {show(path)}, and {folder} is no folder; allowed: a folder"
+            " (relative to the task file), or a Hub name owner/name"
         )
     return HubSource(path, name, revision)
 
@@ -292,7 +292,7 @@ def _delimited(**dialect: Any) -> Reader:
 def _check_header(header: list[str], path: Path) -> None:
     for column in header:
         if header.count(column) > 1:
-            raise InputError(f"{path}, line 1 names the column {column!r} twice")
+            raise InputError(f"{path}, line 1 names the column {show(column)} twice")
 
 
 def format_of(path: str | Path) -> str:

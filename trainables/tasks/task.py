@@ -15,7 +15,7 @@ from trainables.errors import InputError, show
 from trainables.tasks.metrics import resolve_metric
 from trainables.tasks.sources import FileSource, FolderSource, Row, Source, hub_source
 from trainables.tasks.splits import SPLITS, Example, choose, take
-from trainables.text_files import check_characters, one_line
+from trainables.text_files import check_characters, named
 
 if TYPE_CHECKING:
     from trainables.tasks.schema import Part, TaskFile
@@ -144,7 +144,7 @@ class Task:
                 outside the classes; nothing is left in the split.
         """
         if split not in SPLITS:
-            raise InputError(f"split is {split!r}, but must be one of {', '.join(SPLITS)}")
+            raise InputError(f"split is {show(split)}, but must be one of {', '.join(SPLITS)}")
         if split not in self._cache:
             part: Part = getattr(self._content.splits, split)
             self._divide(part.origin)
@@ -253,14 +253,14 @@ class Task:
         return any(name.lstrip("-").isdecimal() for name in self.classes)
 
     def _allowed_labels(self) -> str:
-        names = f"one of {', '.join(self.classes)}"
+        names = f"one of {named(self.classes)}"
         return names if self._numeric_names() else f"0 to {self.num_classes - 1} or {names}"
 
     def _value(self, row: Row, column: str, wanted_by: str, where: Callable[[], str]) -> Any:
         if column not in row:
             raise InputError(
-                f"{where()} has no column {column!r}, which {self.file.name} names under "
-                f"{wanted_by}, but only {one_line(', '.join(map(str, row)))}"
+                f"{where()} has no column {show(column)}, which {self.file.name} names under "
+                f"{wanted_by}, but only {named(row)}"
             )
         return row[column]
 
@@ -268,7 +268,7 @@ class Task:
         value = self._value(row, column, wanted_by, where)
         if not isinstance(value, (str, int, float)) or value != value:  # NaN: no text was there
             raise InputError(
-                f"{where()} has {show(value)} in the column {column!r}, but text is needed"
+                f"{where()} has {show(value)} in the column {show(column)}, but text is needed"
             )
         return str(value)
 
