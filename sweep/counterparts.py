@@ -8,7 +8,7 @@ mapping of sources to such lists.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sweep.explain import nearest, show
+from sweep.explain import listed, nearest, show
 from trainables.errors import InputError
 
 ALLOWED = (
@@ -125,7 +125,7 @@ def _mapped(
         if source not in sources:
             raise InputError(
                 f"{path}: found {show(name)}{nearest(source, sources)};"
-                f" allowed: the sources {', '.join(sources)}"
+                f" allowed: the sources {listed(sources, source)}"
             )
         found[source] = tuple(tuple(map(alias, group)) for group in groups)
         if any(source in group for group in found[source]):

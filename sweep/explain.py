@@ -35,7 +35,7 @@ def nearest(name: Any, allowed: Iterable[str]) -> str:
 
 def listed(names: Iterable[str], found: Any) -> str:
     """``names`` with commas; of a list too long for a sentence those most like ``found``."""
-    every = list(names)
+    every = [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…" for name in names]
     text = ", ".join(every)
     if len(text) <= _LONGEST_LIST:
         return text

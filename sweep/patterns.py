@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from itertools import combinations, product
 from typing import Any
 
-from sweep.explain import nearest, show
+from sweep.explain import listed, nearest, show
 from trainables.errors import InputError
 
 ALL = "all"
@@ -79,7 +79,7 @@ def expand_pairs(pairs: Pairs, sources: Sequence[str]) -> tuple[tuple[str, ...],
             if not sets:
                 raise InputError(
                     f"pairs[{index}]: no two sources match {show(item)};"
-                    f" allowed: patterns of the sources {', '.join(sources)}"
+                    f" allowed: patterns of the sources {listed(sources, item)}"
                 )
         else:
             _check_named(item, sources, f"pairs[{index}]")
@@ -99,5 +99,5 @@ def _check_named(item: Sequence[str], sources: Sequence[str], path: str) -> None
         if name not in sources:
             raise InputError(
                 f"{path}: found {show(name)}{nearest(name, sources)};"
-                f" allowed: the sources {', '.join(sources)}"
+                f" allowed: the sources {listed(sources, name)}"
             )

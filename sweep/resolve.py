@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sweep.counterparts import Group, groups_by_source, names_of
+from sweep.explain import show
 from sweep.methods import COUNTERPARTS, LAMBDA, MethodSpec
 from sweep.patterns import expand_pairs
 from sweep.precision import settled
@@ -187,12 +188,16 @@ def resolve(
                 named[name] = model.alias
             alias = named[name]
             if alias in seen:
-                raise InputError(f"{section}: {seen[alias]!r} and {name!r} are the same model")
+                raise InputError(
+                    f"{section}: {show(seen[alias])} and {show(name)} are the same model"
+                )
             seen[alias] = name
     tasks = _tasks(spec, find_task or _default_task_resolver())
     for task in tasks:
         if task.name in models:
-            raise InputError(f"tasks: {task.name!r} is a model's name too; give one another name")
+            raise InputError(
+                f"tasks: {show(task.name)} is a model's name too; give one another name"
+            )
     sources = tuple(named[name] for name in spec.sources)
     return ResolvedSpec(
         spec=spec,
@@ -242,7 +247,7 @@ def start_files(
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(
-                f"{where}.init_file: found {pattern!r}, for source {source} {str(path)!r}"
+                f"{where}.init_file: found {show(pattern)}, for source {source} {show(str(path))}"
                 f" ({reason}); allowed: a .npy or .safetensors file for every source"
             ) from None
         yield (pattern, source), StartFile(str(path.resolve()), digest)
@@ -251,14 +256,14 @@ def start_files(
 def _claim(models: dict[str, ModelRef], model: ModelRef, name: str, section: str) -> None:
     if "+" in model.alias:  # joins the sources in tables
         raise InputError(
-            f"{section}: the short name {model.alias!r} of {name!r} has a + in it;"
+            f"{section}: the short name {show(model.alias)} of {show(name)} has a + in it;"
             " give the model another one under models"
         )
     known = models.setdefault(model.alias, model)
     if known != model:
         raise InputError(
-            f"{section}: {name!r} and {known.location!r} share the short name {model.alias!r};"
-            " give one of them another one under models"
+            f"{section}: {show(name)} and {show(known.location)} share the short name"
+            f" {show(model.alias)}; give one of them another one under models"
         )
 
 
@@ -268,7 +273,8 @@ def _tasks(spec: SweepSpec, find_task: TaskResolver) -> tuple[TaskRef, ...]:
         task = find_task(name, spec.base)
         if task.name in found:
             raise InputError(
-                f"tasks: {name!r} and {found[task.name].file!r} share the name {task.name!r}"
+                f"tasks: {show(name)} and {show(found[task.name].file)} share the name"
+                f" {show(task.name)}"
             )
         found[task.name] = task
     return tuple(found.values())

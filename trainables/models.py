@@ -10,7 +10,7 @@ from typing import Any
 from trainables.cache import expanded
 from trainables.cells import ModelRef
 from trainables.contents import file_digest, is_hub_name
-from trainables.errors import InputError
+from trainables.errors import InputError, show
 from trainables.pocket.zoo import POCKET_NAMES, pocket_path
 
 _DIGESTED = ("*.json", "*.safetensors", "*.txt", "*.model")
@@ -55,7 +55,7 @@ def _locate(alias: str, location: str, revision: str | None, base: Path) -> Mode
     hint = f" (did you mean {near[0]}?)" if near else ""
     shown = location if revision is None else f"{location}@{revision}"
     raise InputError(
-        f"model {shown!r}: not found{hint}; allowed: an embedded model"
+        f"model {show(shown)}: not found{hint}; allowed: an embedded model"
         f" ({', '.join(POCKET_NAMES)}), a model folder, or a Hub name owner/name"
     )
 
@@ -75,7 +75,7 @@ def _folder_digest(alias: str, folder: Path) -> str:
         return folder_digest(folder)
     except OSError as error:
         raise InputError(
-            f"model {alias!r}: {error.filename} cannot be read ({error.strerror});"
+            f"model {show(alias)}: {error.filename} cannot be read ({error.strerror});"
             " allowed: a Hugging Face model folder"
         ) from None
 
@@ -84,21 +84,23 @@ def _check_files(alias: str, folder: Path) -> None:
     for file in model_files(folder):
         if not stat.S_ISREG(file.stat().st_mode):
             raise InputError(
-                f"model {alias!r}: {file} is a folder, a pipe or a device; allowed: a regular file"
+                f"model {show(alias)}: {file} is a folder, a pipe or a device; allowed: a"
+                " regular file"
             )
     if not (folder / "config.json").is_file():
         raise InputError(
-            f"model {alias!r}: {folder} holds no config.json; allowed: a Hugging Face model folder"
+            f"model {show(alias)}: {folder} holds no config.json; allowed: a Hugging Face model"
+            " folder"
         )
     if not any(folder.glob("*.safetensors")):
         raise InputError(
-            f"model {alias!r}: {folder} holds no *.safetensors weights;"
+            f"model {show(alias)}: {folder} holds no *.safetensors weights;"
             " allowed: a Hugging Face model folder with safetensors weights"
         )
     if (folder / "adapter_config.json").exists():
         raise InputError(
-            f"model {alias!r}: {folder} holds adapter_config.json, an adapter whose base may lie"
-            " elsewhere; allowed: a model folder into which the adapter is merged"
+            f"model {show(alias)}: {folder} holds adapter_config.json, an adapter whose base may"
+            " lie elsewhere; allowed: a model folder into which the adapter is merged"
         )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sweep.explain import explain, nearest, show
+from sweep.explain import explain, listed, nearest, show
 from sweep.search.measures import MEASURES, Wanted
 from sweep.search.pruners import PRUNERS
 from sweep.search.samplers import SAMPLERS
@@ -211,7 +211,8 @@ def _known(path: str, names: list[str], allowed: tuple[str, ...]) -> None:
     for name in names:
         if name not in allowed:
             raise InputError(
-                f"{path}: found {show(name)}{nearest(name, allowed)}; allowed: {', '.join(allowed)}"
+                f"{path}: found {show(name)}{nearest(name, allowed)};"
+                f" allowed: {listed(allowed, name)}"
             )
 
 
