@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from trainables.errors import InputError
+from trainables.errors import InputError, show
 
 VARIABLE = "PROMPTSWEEP_CACHE"
 """Environment variable with the folder; by default ``promptsweep`` in the user's cache folder."""
@@ -42,8 +42,8 @@ def expanded(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise InputError(
-            f"found {str(path)!r}, but there is no home folder for its"
-            f" {Path(path).parts[0]!r}; allowed: a path that begins otherwise"
+            f"found {show(str(path))}, but there is no home folder for its"
+            f" {show(Path(path).parts[0])}; allowed: a path that begins otherwise"
         ) from None
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from trainables.cache import expanded
 from trainables.errors import InputError, show
 from trainables.text_files import check_regular, reason_of
 
@@ -97,9 +98,11 @@ def place_of(path: str, base: Path, where: str) -> Path:
         InputError: there is no such home, or no file can have such a name.
     """
     try:
-        place = base / Path(path).expanduser()
+        place = base / expanded(path)
         place.exists()
-    except (OSError, RuntimeError, ValueError) as error:
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{where}: found the path {show(path)} ({reason_of(error)}); allowed: one that leads"
             " somewhere"

@@ -3,7 +3,6 @@
 import difflib
 from pathlib import Path
 
-from trainables.cache import expanded
 from trainables.cells import TaskRef
 from trainables.contents import place_of
 from trainables.errors import InputError

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from trainables.cache import expanded
 from trainables.contents import (
     check_no_folder,
     file_digest,

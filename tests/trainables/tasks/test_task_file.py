@@ -291,7 +291,7 @@ BAD_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"text": "{}"}, "text is '{}', but may hold only columns"),
     ({"version": 0xF << 2000}, "line 2: .* is no int"),
     ({"label_words": [1000, "fine"]}, "label_words.0 is 1000, .* so put it in quotes"),
-    ({"extends": "~nobody-of-that-name/x.yaml"}, "extends: found the path '~nobody-of-that-name"),
+    ({"extends": "~nobody-of-that-name/x.yaml"}, "extends: found '~nobody-of-that-name"),
     ({"data": {"hub": {"path": "x" * 5000}}}, "found the path 'xxx.*too long"),
     ({"text": "{text} It was [MASK]"}, r"text .* must not hold \[MASK\]"),
     ({"manual": "It was <mask>."}, "manual .* must not hold <mask>"),
