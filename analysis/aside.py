@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import pandas as pd
 
+from trainables.parent import end_with_parent
+
 LARGE = 20_000
 """Rows from which a second process is worth its start."""
 T = TypeVar("T")
@@ -26,5 +28,5 @@ def aside(work: Callable[[pd.DataFrame], T], frame: pd.DataFrame) -> Iterator[Ca
     if len(frame) < LARGE or (os.cpu_count() or 1) < 2 or sys.platform != "linux":
         yield lambda: work(frame)
         return
-    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+    with ProcessPoolExecutor(1, get_context("fork"), end_with_parent) as pool:
         yield pool.submit(work, frame).result

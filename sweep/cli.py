@@ -5,12 +5,14 @@ import gc
 import json
 import os
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from sweep.redact import redact
+from sweep.streams import keep_streams, lost_output
 from trainables.cache import home_variables, no_cache
 from trainables.errors import InputError
 
@@ -173,7 +175,9 @@ def run(
     from sweep.store import store_folder
 
     options = Options(address=address, workers=workers, store=store_folder(store))
-    code = run_plan(any_plan(load_spec(spec)), out, options)
+    # Only libraries would print to standard output, and whom is that to stop?
+    with redirect_stdout(sys.stderr):
+        code = run_plan(any_plan(load_spec(spec)), out, options)
     raise typer.Exit(code)
 
 
@@ -463,6 +467,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     Exit codes: 0 done; 1 a sweep has failed cells, or a file could not be read or written; 2 a
     mistake in what was asked for; 130 stopped.
     """
+    keep_streams()
     os.environ.update(home_variables())
     gc.set_threshold(_YOUNG)
     # Before it ends, the interpreter would look for garbage among millions of objects.
@@ -474,14 +479,20 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.exit(MISTAKE)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:  # `sweep plan … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except OSError as error:
-        place = f" ({error.filename})" if error.filename else ""
-        print(f"error: {error.strerror or error}{place}", file=sys.stderr)
+        _tell(error)
         sys.exit(1)
-    sys.exit(0)
+    except SystemExit as done:
+        if not done.code and (lost := lost_output()):
+            _tell(lost)
+            sys.exit(1)
+        raise
+    raise AssertionError("commands end in SystemExit")
+
+
+def _tell(error: OSError) -> None:
+    place = f" ({error.filename})" if error.filename else ""
+    print(f"error: {error.strerror or error}{place}", file=sys.stderr)
 
 
 if __name__ == "__main__":

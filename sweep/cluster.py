@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sweep.caretaker import caretaker
+from sweep.interrupts import children_undisturbed
 from sweep.scratch import RAY, scratch_folder
 from sweep.share import Share, settle
 from sweep.spec import Resources
@@ -79,7 +81,7 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Path]:
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     # Workers set torch's threads themselves; this is for the other libraries.
     environment = worker_environment(max(1, int(resources.cpu or 1)))
-    with scratch_folder() as folder:
+    with scratch_folder() as folder, caretaker(folder, folder / RAY):
         try:
             if address is None:
                 _start_local(environment, folder)
@@ -118,7 +120,7 @@ def _start_local(environment: Mapping[str, str], folder: Path) -> None:
 
     try:
         # Inherited, and not a runtime environment: for one, Ray would start its workers anew.
-        with variables(environment):
+        with variables(environment), children_undisturbed():
             ray.init(
                 address="local",
                 include_dashboard=False,

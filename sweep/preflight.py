@@ -7,6 +7,8 @@ and transformers out of the driver, which lives as long as the sweep.
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import product
 from typing import Any, NoReturn
@@ -17,9 +19,11 @@ from sweep.surroundings import child_command, child_environment
 from trainables.cells import ModelRef, TaskRef
 from trainables.collector import lasting
 from trainables.errors import InputError
+from trainables.parent import end_with_parent
 from trainables.settings import METHOD_SETTINGS, family_of
 
 _MISTAKE = 2
+_UNDER_WAY: set[subprocess.Popen[str]] = set()
 
 
 def check_plan(plan: Plan) -> list[str]:
@@ -65,22 +69,39 @@ def check_local(resolved: ResolvedSpec) -> None:
 
 
 def _ask(question: dict[str, Any]) -> list[str]:
-    found = subprocess.run(
+    process = subprocess.Popen(
         child_command("sweep.preflight"),
         env=child_environment(),
-        input=json.dumps(question),
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,  # Ctrl-C is for the driver
-        check=False,
     )
-    if found.returncode not in (0, _MISTAKE):
-        raise RuntimeError(f"the check of models and tasks broke off:\n{found.stderr}")
+    _UNDER_WAY.add(process)
+    try:
+        output, told = process.communicate(json.dumps(question))
+    finally:
+        process.kill()  # where it was not waited for to the end
+        _UNDER_WAY.discard(process)
+    if process.returncode not in (0, _MISTAKE):
+        raise RuntimeError(f"the check of models and tasks broke off:\n{told}")
     # Libraries may print too; the answer is the last line.
-    answer = json.loads(found.stdout.splitlines()[-1])
-    if found.returncode == _MISTAKE:
+    answer = json.loads(output.splitlines()[-1])
+    if process.returncode == _MISTAKE:
         raise InputError(answer)
     return [str(warning) for warning in answer]
+
+
+@contextmanager
+def abandoned_on_error() -> Iterator[None]:
+    """Checks under way are of no use to anybody once the ``with`` has failed or was stopped."""
+    try:
+        yield
+    except BaseException:
+        for process in list(_UNDER_WAY):
+            process.kill()
+        raise
 
 
 def _question(plan: Plan) -> dict[str, Any]:
@@ -160,6 +181,7 @@ def answer(question: dict[str, Any]) -> list[str]:
 
 def main() -> NoReturn:
     """Answer the question on standard input with one line of JSON; exit code 2 on a mistake."""
+    end_with_parent()
     try:
         warnings = answer(json.load(sys.stdin))
     except InputError as error:

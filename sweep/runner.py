@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from sweep.jobs import Job, job_of
 from sweep.ledger import Ledger, Record
 from sweep.lock import DriverLock
 from sweep.plan import Plan
-from sweep.preflight import check_plan
+from sweep.preflight import abandoned_on_error, check_plan
 from sweep.redact import redact
 from sweep.search.plan import AnyPlan
 from sweep.share import Share
@@ -51,7 +52,9 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # no mistake of the user's
 
 def say_to_stderr(line: str) -> None:
     """Print one line for people."""
-    print(redact(line), file=sys.stderr, flush=True)
+    # A stream that is closed stops no sweep.
+    with suppress(OSError, ValueError):
+        print(redact(line), file=sys.stderr, flush=True)
 
 
 def write_report(folder: Path) -> None:
@@ -89,7 +92,7 @@ def run(plan: AnyPlan, out: Path, options: Options | None = None) -> int:
 
     Returns:
         Exit code: 0 all cells are there; 1 some failed (it says which and why), or the sweep
-        could not go on; 130 stopped by Ctrl-C or SIGTERM.
+        could not go on; 130 stopped by Ctrl-C, SIGTERM, SIGQUIT or SIGHUP.
 
     Raises:
         InputError: the folder is another spec's or another driver's, or the preflight found a
@@ -246,7 +249,7 @@ class _Run:
     def _with_ray(self) -> None:
         """Run the packs; where Ray goes down on the way, what is left of them in a new one."""
         in_vain = 0
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(1) as pool, abandoned_on_error():
             # Starting Ray is waiting for processes: time enough to look at models and tasks.
             checked = pool.submit(self.options.preflight, self.job.check())
             while True:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 from pathlib import Path
 
+from sweep.caretaker import caretaker
 from sweep.folder import read_meta
 from sweep.interrupts import interruptible
 from sweep.redact import redact
@@ -48,12 +49,13 @@ def serve(folder: Path, port: int | None = None) -> int:
     with interruptible():
         # A group of its own, since the server starts processes which must end with it.
         server = subprocess.Popen(command, env=server_environment(), start_new_session=True)
-        try:
-            return server.wait()
-        except KeyboardInterrupt:
-            return 0
-        finally:
-            _end_group(server)
+        with caretaker(group=server.pid):
+            try:
+                return server.wait()
+            except KeyboardInterrupt:
+                return 0
+            finally:
+                _end_group(server)
 
 
 def server_environment() -> dict[str, str]:

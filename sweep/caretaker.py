@@ -1,0 +1,98 @@
+"""A process that puts away what another one leaves behind, however that ends.
+
+Run as a script, it waits for the end of its standard input, which comes when the other process
+closes it or dies. It imports nothing but the standard library and starts in milliseconds.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_PATIENCE = 20.0
+_NAP = 0.05
+
+
+@contextmanager
+def caretaker(
+    folder: Path | None = None, workplace: Path | None = None, group: int | None = None
+) -> Iterator[None]:
+    """Something is put away when the ``with`` ends, or this process, even by ``kill -9``.
+
+    Args:
+        folder: is removed.
+        workplace: processes of this user that have a file below it open are killed before.
+        group: a process group that is killed.
+    """
+    what = [str(item or "") for item in (folder, workplace, group)]
+    command = [sys.executable, "-I", "-S", __file__, *what]
+    # In a session of its own: what ends its parent, say a terminal, must not end it.
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE)
+
+
+def end_users(folder: Path) -> None:
+    """Kill the processes that have a file below ``folder`` open."""
+    until = time.monotonic() + _PATIENCE
+    # What was being started while it was looked for is found the next time.
+    while (found := users_of(folder)) and time.monotonic() < until:
+        for pid in found:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(_NAP)
+
+
+def users_of(folder: Path) -> list[int]:
+    """Processes that have a file below ``folder`` open, this one and its parent aside.
+
+    Elsewhere than on Linux there are none, but Ray has its own way of not outliving its driver.
+    """
+    below, family = f"{folder}{os.sep}", (os.getpid(), os.getppid())
+    pids = (int(place.name) for place in Path("/proc").glob("[0-9]*"))
+    return [pid for pid in pids if pid not in family and _uses(pid, below)]
+
+
+def _uses(pid: int, below: str) -> bool:
+    return any(name.startswith(below) for name in _open(Path(f"/proc/{pid}")))
+
+
+def _open(process: Path) -> Iterator[str]:
+    with suppress(OSError):
+        for file in (process / "fd").iterdir():
+            with suppress(OSError):
+                yield str(file.readlink())
+
+
+def main() -> None:
+    """Wait, and put away."""
+    folder, workplace, group = sys.argv[1:]
+    sys.stdin.buffer.read()
+    if group:
+        with suppress(OSError):
+            os.killpg(int(group), signal.SIGKILL)
+    if workplace:
+        end_users(Path(workplace))
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
