@@ -17,17 +17,22 @@ from trainables.cells import Pack
 Phases = Mapping[str, tuple[str, int, int]]
 PLAIN_EVERY = 10.0
 LIVE_EVERY = 0.5
+COLUMNS = 80
+"""Of a terminal that does not say how wide it is."""
 NOTE = ".progress.json"
 _SHOWN_PACKS = 3
 _TRAINING = 0.9
+_LOGGED = 1 / 30  # of the time so far passes until the next line of a log file,
+_RAREST = 300.0  # but not more than so many seconds
 _TELLING = 0.02  # share of the work after which the time left can be told
 
 
 class ProgressLine:
     """Cells done of all, rate, time left and the packs under way.
 
-    A terminal gets one line that changes in place; a file or pipe gets a new line every
-    :data:`PLAIN_EVERY` seconds.
+    A terminal or notebook gets one line that changes in place, cut to its width. A file or pipe
+    gets a new line now and then: every :data:`PLAIN_EVERY` seconds at first, later more rarely.
+    A stream that cannot be written stops nothing.
     """
 
     def __init__(
@@ -52,13 +57,14 @@ class ProgressLine:
             note: a file that says the same to other processes, for as long as the sweep runs.
         """
         self._stream = sys.stderr if stream is None else stream
-        self._live = self._stream.isatty()
+        self._live = _changes_in_place(self._stream)
         self._clock = clock
         self._total, self._before = total, done
         self._done = 0
         self._weigh, self._note = weight, note
         self._work, self._worked = sum(map(weight, packs)), 0.0
         self._began = self._shown = clock()
+        self._logged: float | None = None
         self._width = 0
 
     def close_pack(self, pack: Pack, done: int) -> None:
@@ -71,7 +77,7 @@ class ProgressLine:
         return self._clock() - self._shown >= (LIVE_EVERY if self._live else PLAIN_EVERY)
 
     def show(self, running: Iterable[Pack], phases: Phases, failed: int = 0) -> None:
-        """Write the line now.
+        """Write the line now; into a log file only where that is due.
 
         Args:
             running: packs under way.
@@ -80,24 +86,37 @@ class ProgressLine:
         """
         self._shown = self._clock()
         found = self.figures(running, phases, failed)
-        text = _text(found)
         if self._note is not None:
             _write(self._note, found)
         if self._live:
-            self._stream.write("\r" + text.ljust(self._width))
-            self._width = len(text)
-        else:
-            self._stream.write(text + "\n")
-        self._stream.flush()
+            # In the last column the cursor would go on to the next line.
+            self._width = max(_columns(self._stream) - 1, 1)
+            self._put("\r" + _fitted(_text(found), self._width))
+        elif self._logged is None or self._shown >= self._logged + self._pause():
+            self._logged = self._shown
+            self._put(_text(found) + "\n")
+
+    def clear(self) -> None:
+        """Make room for another line; the next :meth:`show` writes this one again."""
+        if self._width:
+            self._put("\r" + " " * self._width + "\r")
+            self._width = 0
 
     def end(self) -> None:
         """Leave the live line behind."""
         if self._note is not None:
             self._note.unlink(missing_ok=True)
-        if self._live and self._width:
-            self._stream.write("\n")
-            self._stream.flush()
+        if self._width:
+            self._put("\n")
             self._width = 0
+
+    def _pause(self) -> float:
+        return min(max(PLAIN_EVERY, _LOGGED * (self._shown - self._began)), _RAREST)
+
+    def _put(self, text: str) -> None:
+        with suppress(OSError, ValueError, AttributeError):
+            self._stream.write(text)
+            self._stream.flush()
 
     def left(self, elapsed: float, worked: float) -> float | None:
         """Seconds left; None while they cannot be told.
@@ -179,7 +198,28 @@ def _text(found: Mapping[str, Any]) -> str:
         parts.append(", ".join(shown))
     if len(packs) > _SHOWN_PACKS:
         parts[-1] += f" and {len(packs) - _SHOWN_PACKS} more"
-    return " | ".join(parts)
+    return "".join(sign if sign.isprintable() else "?" for sign in " | ".join(parts))
+
+
+def _changes_in_place(stream: TextIO | None) -> bool:
+    with suppress(ValueError, AttributeError):  # it is closed, or missing
+        # A notebook's stream is no terminal, but goes back to the beginning of a line as well.
+        return stream.isatty() or type(stream).__module__.startswith("ipykernel.")  # type: ignore[union-attr]
+    return False
+
+
+def _columns(stream: TextIO) -> int:
+    """How wide a terminal is now: it may have another size than a moment ago."""
+    with suppress(OSError, ValueError, AttributeError):
+        return os.get_terminal_size(stream.fileno()).columns or COLUMNS
+    return COLUMNS
+
+
+def _fitted(text: str, width: int) -> str:
+    """``text`` cut or filled up to ``width`` columns, of which some characters take two."""
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, width)
 
 
 def _share(pack: Pack, phase: str, done: int, total: int) -> float:

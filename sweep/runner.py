@@ -24,6 +24,7 @@ from sweep.ledger import Ledger, Record
 from sweep.lock import DriverLock
 from sweep.plan import Plan
 from sweep.preflight import abandoned_on_error, check_plan
+from sweep.progress import ProgressLine
 from sweep.redact import redact
 from sweep.search.plan import AnyPlan
 from sweep.share import Share
@@ -183,6 +184,7 @@ class _Run:
         self.job: Job = job_of(plan, folder, self.ledger, self.reuse, self._say)
         self.failures: dict[str, str] = {}
         self.opened = False
+        self.line: ProgressLine | None = None
 
     def run(self) -> int:
         """Run, tell and show; the exit code."""
@@ -303,7 +305,7 @@ class _Run:
                 if options.address is None and room < (options.workers or 0):
                     self._say(_told_crowd(options.workers, room, share))
                 work = self.job.start(desk.refuse, room, adopt)
-                line = self.job.line()
+                line = self.line = self.job.line()
                 # Tune asks ahead, but what waits here for room is better chosen later.
                 most = room if options.address is None else options.workers
                 workshop = Workshop(share, options.executor, most, temporary, ship)
@@ -373,4 +375,6 @@ class _Run:
         self._say(f"warning: {text}")
 
     def _say(self, text: str) -> None:
+        if self.line is not None:
+            self.line.clear()
         self.options.say(f"sweep {self.plan.resolved.spec.name}: {text}")

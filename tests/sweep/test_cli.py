@@ -297,36 +297,6 @@ class Terminal(list[str]):
         pass
 
 
-@pytest.mark.parametrize("tty", [True, False])
-def test_the_progress_line(tty: bool) -> None:
-    now = [0.0]
-    stream = Terminal(tty)
-    packs = plan_of().packs
-    first, second = packs[:2]
-    line = ProgressLine(100, 20, packs, stream, lambda: now[0])  # type: ignore[arg-type]
-    assert not line.due()
-    now[0] = 60.0
-    assert line.due()
-    assert line.text([], {}) == "20/100 cells"
-    line.close_pack(first, 4)
-    text = line.text([second], {second.id: ("train", 1, 2)}, failed=3)
-    assert text.startswith("24/100 cells | 3 failed | 6 cells/min | ")
-    assert text.endswith("left | B on x/one 45%")
-    assert line.text([second], {}).endswith("left")
-    line.show([second], {second.id: ("start", 0, 1)})
-    line.show([], {})
-    line.end()
-    written = "".join(stream)
-    if tty:
-        assert written.count("\r") == 2
-        assert written.count("\n") == 1
-        # The shorter line covers the longer one.
-        assert len(stream[1]) == len(stream[0])
-    else:
-        assert "\r" not in written
-        assert written.count("\n") == 2
-
-
 def test_the_server_is_for_this_machine_only(tmp_path: Path) -> None:
     command = server_command(tmp_path, 5123)
     assert command[command.index("--host") + 1] == "127.0.0.1"
