@@ -10,6 +10,7 @@ from sweep.plan import Plan
 from sweep.runner import Options, run
 from sweep.search.plan import AnyPlan, SearchPlan, make_search_plan
 from sweep.spec import parse_spec
+from sweep.streams import keep_streams
 from sweep.testing.tabulated import EXECUTOR, find_model, find_task
 from tests.sweep.samples import content, plan_of
 
@@ -82,4 +83,5 @@ def options(**more: Any) -> Options:
 
 
 if __name__ == "__main__":
+    keep_streams()
     sys.exit(run(PLANS[(*sys.argv, "small")[2]](), Path(sys.argv[1]), options()))
