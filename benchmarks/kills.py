@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,10 @@ from sweep.testing.tabulated import (
     tabulated_arrays,
     tabulated_result,
 )
+from trainables.cells import Cell
 
-WEIGHTS = {"worker": 10, "driver": 4, "all": 2, "raylet": 1, "gcs": 1, "broker": 1}
-"""Whom to kill, and how often."""
+BLOCK = {"worker": 13, "driver": 3, "all": 1, "raylet": 1, "gcs": 1, "broker": 1}
+"""Whom to kill, and how often in twenty rounds."""
 VARYING = ("finished", "pack", "cost")
 """What differs between two runs of the same cell."""
 STARTING, NAP = 4.0, 1.5
@@ -109,15 +110,18 @@ def compare(name: str, folder: Path) -> Counter[str]:
     found["lost"] += len(plan.by_id.keys() - ids.keys())
     found["left"] += len(list(folder.rglob("*.tmp"))) + len(list(folder.glob("ledger/failed/*")))
     with tempfile.TemporaryDirectory() as other:
-        undisturbed = Ledger(Path(other), package_versions() | commit_of(Path.cwd()))
-        for cell in plan.cells:
-            if cell.id in ids:
-                undisturbed.write(cell, tabulated_result(cell), "", {}, *tabulated_arrays(cell))
-        wanted = _content(Path(other))
-        there = _content(folder)
+        fill_undisturbed(Path(other), (cell for cell in plan.cells if cell.id in ids))
+        wanted, there = _content(Path(other)), _content(folder)
         found["changed"] += sum(there[name] != wanted.get(name) for name in there)
         found["lost"] += len(wanted.keys() - there.keys())
     return found
+
+
+def fill_undisturbed(folder: Path, cells: Iterable[Cell]) -> None:
+    """Write what a run that nobody disturbs would write."""
+    ledger = Ledger(folder, package_versions() | commit_of(Path.cwd()))
+    for cell in cells:
+        ledger.write(cell, tabulated_result(cell), "", {}, *tabulated_arrays(cell))
 
 
 def _content(folder: Path) -> dict[str, Any]:
@@ -138,13 +142,16 @@ class Kills:
     Attributes:
         counts: rounds, kills by kind, sweeps finished, commands resumed, drivers that hung, and
             what :func:`compare` finds.
+        finished: names and folders of the sweeps that are.
     """
 
     def __init__(self, root: Path, rng: random.Random, say: Callable[[str], None]) -> None:
         """Nothing runs yet; all sweeps' folders lie below ``root``."""
         self._root, self._random, self._say = root, rng, say
-        self._names = self._turns()
-        self._name, self.folder = "", root
+        self._names, self._kinds = self._turns(), self._blocks()
+        self._name, self._kind = "", next(self._kinds)
+        self.folder = root
+        self.finished: list[tuple[str, Path]] = []
         self._driver: subprocess.Popen[bytes] | None = None
         self.counts: Counter[str] = Counter()
         self.log = root / "log"
@@ -154,19 +161,21 @@ class Kills:
         """So many rounds, or as many as fit until a moment of the monotonic clock; then finish."""
         try:
             while self.counts["rounds"] < rounds and time.monotonic() < until:
-                if self._round():
+                if self._round(self._kind):
                     self.counts["rounds"] += 1
-            while not self._ended(self._running().wait(PATIENCE)):
+                    self._kind = next(self._kinds)
+            while not (
+                self._ended(self._running().wait(PATIENCE)) and self.counts["sweeps"] >= len(PLANS)
+            ):
                 pass
         finally:
             if self._driver is not None:
                 self._end(self._everybody(self._driver.pid))
         return self.counts
 
-    def _round(self) -> bool:
+    def _round(self, kind: str) -> bool:
         """Kill somebody; whether it came to that before the sweep was over."""
         driver = self._running()
-        kind = self._random.choices([*WEIGHTS], [*WEIGHTS.values()])[0]
         if kind in ("driver", "all") and self._random.random() < 0.3:
             time.sleep(STARTING * self._random.random())
         elif not self._at_work(driver):
@@ -243,6 +252,7 @@ class Kills:
         found = compare(self._name, self.folder)
         self.counts.update(found)
         self.counts["sweeps"] += 1
+        self.finished.append((self._name, self.folder))
         self._say(f"{self._name}: {self.counts['rounds']} rounds so far, {dict(+found) or 'equal'}")
         self._next()
         return True
@@ -250,6 +260,12 @@ class Kills:
     def _next(self) -> None:
         self._name = next(self._names)
         self.folder = self._root / f"{self._name}-{self.counts['sweeps']}"
+
+    def _blocks(self) -> Iterator[str]:
+        """Every kind in every block, in an order of chance."""
+        kinds = [kind for kind, often in BLOCK.items() for _ in range(often)]
+        while True:
+            yield from self._random.sample(kinds, len(kinds))
 
     def _turns(self) -> Iterator[str]:
         while True:

@@ -56,9 +56,6 @@ def search_of(methods: Any, **search: Any) -> SearchPlan:
 
 PLANS: dict[str, Callable[[], AnyPlan]] = {
     "small": the_plan,
-    "grid": lambda: the_plan(("x", "y", "z", "w")),
-    "search": lambda: search_of(SPACE, sampler="grid", trials=1000),
-    "tpe": lambda: search_of(RANGES, sampler="tpe", trials=60),
 }
 
 

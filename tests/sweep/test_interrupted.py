@@ -196,7 +196,7 @@ def test_packs_that_take_long_are_dropped(
         (faults / "packs.log").unlink(missing_ok=True)
         driver = driver_of(folder, log)
         try:
-            wait_for((faults / "packs.log").exists, 120, log)
+            wait_for((faults / "packs.log").exists, 300, log)
             below = psutil.Process(driver.pid).children(recursive=True)
             assert any("Trainable" in " ".join(p.cmdline()) for p in below)
             began = time.monotonic()
@@ -221,7 +221,7 @@ def test_packs_that_take_long_are_dropped(
         monkeypatch.setenv(f"RAY_{name}", value)
     driver = driver_of(folder, log, "<&- >&- 2>&-")
     try:
-        wait_for(lambda: records_in(folder) > 10, 120)
+        wait_for(lambda: records_in(folder) > 10, 300)
         driver.send_signal(signal.SIGSTOP)
         time.sleep(STOPPED)
         driver.send_signal(signal.SIGCONT)
