@@ -41,11 +41,11 @@ BLOCK = {"worker": 13, "driver": 3, "all": 1, "raylet": 1, "gcs": 1, "broker": 1
 VARYING = ("finished", "pack", "cost")
 """What differs between two runs of the same cell."""
 STARTING, NAP = 4.0, 1.5
-PATIENCE = 240.0
+PATIENCE = 600.0
 _PACK_SECONDS = 0.2
 _SURROUNDINGS = {
     # A driver notices sooner that Ray's control process is gone; a minute otherwise.
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "15",
     "PYTHONUNBUFFERED": "1",
 }
 
