@@ -6,7 +6,6 @@ without a copy of the prompt: 100,000 cells take a few seconds.
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ import pandas as pd
 from analysis.records import read_record, record_files
 from trainables.errors import InputError
 from trainables.predictions import GOLD, SPLITS
+from trainables.records import LARGEST_FILE, OPEN, check_regular, file_place, parsed, read_bytes
 from trainables.tasks import metrics
 
 Array = npt.NDArray[Any]
@@ -157,7 +157,7 @@ def recompute_scores(folder: Path | str) -> pd.DataFrame:
             record = read_record(path)
             kept = record.get("predictions")
             splits = _checked_splits(place, path.stem, kept) if kept else ()
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be used ({error})") from None
         for split in splits:
             for found in read_predictions(place, [path.stem], split):
@@ -169,9 +169,10 @@ def recompute_scores(folder: Path | str) -> pd.DataFrame:
 
 def _checked_splits(place: Path, cell: str, kept: Mapping[str, Any]) -> list[str]:
     """The splits that a record names, once its file is known to be what was written."""
-    if kept["file"] != f"prompts/{cell[:2]}/{cell}.safetensors":
+    if kept["file"] != file_place(cell):
         raise ValueError(f"its file {kept['file']!r} is not in its place")
-    if hashlib.sha256((place / kept["file"]).read_bytes()).hexdigest() != kept["sha256"]:
+    content = read_bytes(str(place / kept["file"]), LARGEST_FILE)
+    if hashlib.sha256(content).hexdigest() != kept["sha256"]:
         raise ValueError(f"its file {kept['file']} is damaged")
     return [split for split in SPLITS if split in kept["splits"]]
 
@@ -179,17 +180,18 @@ def _checked_splits(place: Path, cell: str, kept: Mapping[str, Any]) -> list[str
 def _read(path: str, split: str) -> tuple[Array, Array] | None:
     """True classes int64 [n] and log-probabilities float32 [n, C]; None where there are none."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        file = os.open(path, OPEN)
     except FileNotFoundError:
         return None
     try:
+        check_regular(file, LARGEST_FILE)
         head = os.read(file, _AT_ONCE)
         start = 8 + int.from_bytes(head[:8], "little")
         if not 8 < start <= _LONGEST:
             raise ValueError("it has no header")
         if start > len(head):
             head += os.pread(file, start - len(head), len(head))
-        header = json.loads(head[8:start])
+        header = parsed(head[8:start])
         if not isinstance(header, dict):
             raise ValueError("its header is no mapping")
         if split not in header:
@@ -199,6 +201,8 @@ def _read(path: str, split: str) -> tuple[Array, Array] | None:
         os.close(file)
     if values.ndim != 2 or gold.shape != values.shape[:1] or values.dtype != _DTYPES["F16"]:
         raise ValueError(f"its {split} has the shapes {values.shape} and {gold.shape}")
+    if np.isnan(values).any() or gold.max(initial=0) >= values.shape[1]:
+        raise ValueError(f"its {split} holds no log-probabilities with true classes")
     return gold.astype(np.int64), values.astype(np.float32)
 
 

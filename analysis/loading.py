@@ -76,7 +76,7 @@ def _kept(folder: Path) -> pd.DataFrame | None:
         cells: set[str] = set()
         places = [folder / "sweep.json"]
         for shard in os.scandir(folder / "ledger"):
-            if len(shard.name) != 2:
+            if len(shard.name) != 2 or not shard.is_dir():
                 continue
             places.append(Path(shard.path))
             cells |= {

@@ -1,6 +1,5 @@
 """Record files of a sweep's ledger: which there are, whether they are sound, and each as a row."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import Any
 from analysis.families import family_of
 from analysis.hard_columns import hard_values
 from trainables.calibration import CALIBRATIONS
+from trainables.records import parsed, read_bytes, record_in
 from trainables.settings import default_of
 
 JSON = (
@@ -66,7 +66,8 @@ def record_files(ledger: Path) -> Iterator[Path]:
     # Two hexadecimal digits name a shard, so `failed/` and `damaged/` stay out.
     if not ledger.is_dir():
         return
-    for shard in sorted(item.name for item in os.scandir(ledger) if len(item.name) == 2):
+    entries = (item for item in os.scandir(ledger) if len(item.name) == 2)
+    for shard in sorted(item.name for item in entries if item.is_dir()):
         for name in sorted(item.name for item in os.scandir(ledger / shard)):
             # A name that starts with a dot is a record half-written.
             if name.endswith(".json") and not name.startswith("."):
@@ -74,28 +75,17 @@ def record_files(ledger: Path) -> Iterator[Path]:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """One record, checked against the digest it carries.
+    """One record, checked against the digest it carries and the schema.
 
     Raises:
-        ValueError: it is no JSON, no mapping, or not what was written.
+        OSError: there is none, or it cannot be read.
+        ValueError: it is not what a sweep writes.
     """
-    record = json.loads(path.read_bytes())
-    if not isinstance(record, dict):
-        raise ValueError("it is no mapping")
-    digest = record.pop("digest", None)
-    if digest is not None:
-        text = json.dumps(record, sort_keys=True, separators=(",", ":"))
-        if hashlib.sha256(text.encode()).hexdigest() != digest:
-            raise ValueError("its digest does not fit its content")
-    return record
+    return record_in(read_bytes(str(path)), path.stem)
 
 
 def row_of(cell_id: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a record says, by column; ``settings`` and what hard prompts need besides.
-
-    Raises:
-        KeyError, TypeError, ValueError, AttributeError: the record is not as a sweep writes it.
-    """
+    """What a record says, by column; ``settings`` and what hard prompts need besides."""
     cell, result = record["cell"], record["result"]
     sources = list(cell.get("sources") or ())
     settings = cell.get("settings") or {}
@@ -165,7 +155,7 @@ def failures_in(folder: Path, finished: set[str]) -> tuple[Failure, ...]:
         if path.stem in finished:
             continue
         try:
-            record = json.loads(path.read_bytes())
+            record = parsed(read_bytes(str(path)))
             cell = record.get("cell") or {}
             failure = Failure(
                 cell=path.stem,
@@ -174,7 +164,7 @@ def failures_in(folder: Path, finished: set[str]) -> tuple[Failure, ...]:
                 task=str(cell.get("task", "?")),
                 sources="+".join(cell.get("sources") or ()),
             )
-        except (ValueError, AttributeError, TypeError):
+        except (OSError, ValueError, AttributeError, TypeError):
             failure = Failure(path.stem, "its failure record cannot be read", "?", "?", "")
         found.append(failure)
     return tuple(found)

@@ -190,12 +190,12 @@ def _from_ledger(folder: Path, meta: Mapping[str, Any]) -> tuple[pd.DataFrame, d
             try:
                 record = read_record(path)
                 rows.append(row_of(path.stem, record))
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (OSError, ValueError):
                 unreadable.append(path.relative_to(folder).as_posix())
                 continue
-            costs[str(record.get("pack"))] = record.get("cost") or {}
-            for name, version in (record.get("versions") or {}).items():
-                versions.setdefault(name, set()).add(str(version))
+            costs[record["pack"]] = record["cost"]
+            for name, version in record["versions"].items():
+                versions.setdefault(name, set()).add(version)
         if not rows:
             raise InputError(
                 f"Folder {folder} holds no finished cell yet; run the sweep into it first."

@@ -73,7 +73,7 @@ def _files(folder: Path) -> Iterator[str]:
     ledger = folder / "ledger"
     if not ledger.is_dir():
         return
-    for shard in sorted(entry.name for entry in os.scandir(ledger)):
+    for shard in sorted(entry.name for entry in os.scandir(ledger) if entry.is_dir()):
         if len(shard) == 2:
             for entry in sorted(os.scandir(ledger / shard), key=lambda item: item.name):
                 seen = entry.stat()

@@ -69,12 +69,6 @@ class Extras:
         return any(self.by_kind().values())
 
 
-def file_of(record: Mapping[str, Any]) -> Mapping[str, str] | None:
-    """``file`` and ``sha256`` of what lies beside a record; None where nothing does."""
-    found: Mapping[str, str] | None = record["prompt"] or record.get("predictions")
-    return found
-
-
 def trimmed(
     record: Mapping[str, Any], content: bytes | None, wanted: Extras
 ) -> tuple[dict[str, Any], bytes | None] | None:

@@ -6,20 +6,31 @@ record that passes its digest means *done*; everything else (MLflow, tables, rep
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sweep.files import TEMPORARY, canonical, read_bytes, replace_file, seal, unseal
+from sweep.files import TEMPORARY, replace_file
 from sweep.names import check_cell_id
 from sweep.plain import plain_result
 from sweep.prompt_file import file_content, prompt_in
 from sweep.redact import redact
 from trainables.cells import Cell
 from trainables.predictions import splits_of
+from trainables.records import (
+    LARGEST_FILE,
+    PROMPT,
+    canonical,
+    check_file,
+    file_named,
+    file_place,
+    parsed,
+    read_bytes,
+    record_in,
+    seal,
+)
 
 Record = dict[str, Any]
 _JSON = ".json"
@@ -28,8 +39,9 @@ _JSON = ".json"
 class Ledger:
     """Finished and failed cells of one folder.
 
-    Reading checks every digest. With ``repair``, which only the holder of the driver's lock may
-    ask for, what fails is moved to ``ledger/damaged/`` and half-written files are removed; either
+    Reading checks every digest and every record against its schema. Prompts are looked into where
+    one is read, and everywhere with ``repair``, which only the holder of the driver's lock may ask
+    for: what fails is moved to ``ledger/damaged/`` then, and half-written files are removed. Either
     way it counts as missing.
     """
 
@@ -67,7 +79,7 @@ class Ledger:
     def records(self) -> Iterator[Record]:
         """Every intact record, in the order of the ids."""
         for path, cell_id in self._files():
-            record = self._read(path, cell_id)
+            record = self._read(path, cell_id, self._repair)
             if record is not None:
                 yield record
 
@@ -79,7 +91,7 @@ class Ledger:
             InputError: ``cell_id`` cannot be one.
         """
         check_cell_id(cell_id)
-        record = self._read(str(self._record_path(cell_id)), cell_id)
+        record = self._read(str(self._record_path(cell_id)), cell_id, True)
         if record is None:
             raise KeyError(cell_id)
         return record
@@ -93,7 +105,11 @@ class Ledger:
         named = self.record(cell_id)["prompt"]
         if named is None:
             raise KeyError(cell_id)
-        return prompt_in((self.folder / named["file"]).read_bytes())
+        try:
+            return prompt_in(self._file_bytes(named["file"]))
+        except ValueError as error:
+            self._set_aside(self._record_path(cell_id), error)
+            raise KeyError(cell_id) from None
 
     def write(
         self,
@@ -135,7 +151,9 @@ class Ledger:
             "versions": self._versions,
             **self._write_prompt(cell, prompt, predictions or {}),
         }
-        replace_file(self._record_path(cell.id), seal(record))
+        content = seal(record)
+        record_in(content, cell.id)  # what could not be read must not be written
+        replace_file(self._record_path(cell.id), content)
         self.done_ids().add(cell.id)
         self._failed_path(cell.id).unlink(missing_ok=True)
         return record
@@ -186,7 +204,7 @@ class Ledger:
         """Records of cells that failed and have not been finished since."""
         for path in sorted((self.folder / "ledger" / "failed").glob("*.json")):
             try:
-                failure = json.loads(path.read_bytes())
+                failure = parsed(read_bytes(str(path)))
             except (OSError, ValueError):
                 continue
             if isinstance(failure, dict) and failure.get("id") not in self.done_ids():
@@ -196,7 +214,7 @@ class Ledger:
         return self.folder / "ledger" / cell_id[:2] / f"{cell_id}.json"
 
     def _prompt_path(self, cell_id: str) -> Path:
-        return self.folder / "prompts" / cell_id[:2] / f"{cell_id}.safetensors"
+        return self.folder / file_place(cell_id)
 
     def _failed_path(self, cell_id: str) -> Path:
         return self.folder / "ledger" / "failed" / f"{cell_id}.json"
@@ -238,40 +256,36 @@ class Ledger:
         ledger = self.folder / "ledger"
         if not ledger.is_dir():
             return
-        for shard in sorted(entry.name for entry in os.scandir(ledger) if len(entry.name) == 2):
+        entries = (entry for entry in os.scandir(ledger) if len(entry.name) == 2)
+        for shard in sorted(entry.name for entry in entries if entry.is_dir()):
             folder = str(ledger / shard)
             for name in sorted(entry.name for entry in os.scandir(folder)):
                 if name.endswith(_JSON) and not name.startswith("."):
                     yield f"{folder}/{name}", name[: -len(_JSON)]
 
-    def _read(self, path: str, cell_id: str) -> Record | None:
-        """The record at ``path`` if it and its file are intact, else None."""
+    def _read(self, path: str, cell_id: str, prompt: bool) -> Record | None:
+        """The record at ``path`` if it and its file are intact, else None.
+
+        ``prompt``: look into the file too. Its digest is checked in any case; who reads the
+        predictions in it looks at those.
+        """
         try:
-            content = read_bytes(path)
+            record = record_in(read_bytes(path), cell_id)
+            named = file_named(record)
+            if named is not None:
+                check_file(record, self._file_bytes(named["file"]), (PROMPT,) if prompt else ())
         except FileNotFoundError:
             return None
-        try:
-            record = unseal(content)
-            if record["id"] != cell_id:
-                raise ValueError("it holds another cell")
-            # They name the same file, which is read once.
-            named = (record["prompt"], record.get("predictions"))
-            for file, digest in {(item["file"], item["sha256"]) for item in named if item}:
-                self._check_prompt(file, digest, cell_id)
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             self._set_aside(Path(path), error)
             return None
         return record
 
-    def _check_prompt(self, file: str, digest: str, cell_id: str) -> None:
-        if file != f"prompts/{cell_id[:2]}/{cell_id}.safetensors":
-            raise ValueError(f"its file {file!r} is not in its place")
+    def _file_bytes(self, file: str) -> bytes:
         try:
-            content = read_bytes(f"{self._place}/{file}")
+            return read_bytes(f"{self._place}/{file}", LARGEST_FILE)
         except OSError:
             raise ValueError(f"its file {file} cannot be read") from None
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise ValueError(f"its file {file} is damaged")
 
     def _set_aside(self, path: Path, error: Exception) -> None:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -9,10 +9,8 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sweep.files import canonical
 from trainables.predictions import GOLD, checked
-
-PROMPT = "prompt"
+from trainables.records import PROMPT, canonical
 
 
 def file_content(
@@ -39,18 +37,25 @@ def file_content(
 
 def without(content: bytes, splits: Collection[str]) -> bytes | None:
     """The file without the predictions on some splits; None where nothing is left."""
-    from safetensors.numpy import load
-
     gone = {name for split in splits for name in (split, split + GOLD)}
-    tensors = {name: value for name, value in load(content).items() if name not in gone}
+    tensors = {name: value for name, value in _tensors(content).items() if name not in gone}
     return _written(tensors, _header(content)[0].get("__metadata__", {})) if tensors else None
 
 
 def prompt_in(content: bytes) -> Any:
-    """The prompt in a file; None where it holds none."""
+    """The prompt in a file; None where it holds none, ValueError where it is none of these."""
+    return _tensors(content).get(PROMPT)
+
+
+def _tensors(content: bytes) -> dict[str, Any]:
+    from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    return load(content).get(PROMPT)
+    try:
+        found: dict[str, Any] = load(content)
+    except (SafetensorError, KeyError) as error:  # KeyError: a type that NumPy lacks
+        raise ValueError(f"its file holds no tensors ({error})") from None
+    return found
 
 
 def _checked_prompt(prompt: Any) -> Any:

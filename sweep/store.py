@@ -2,12 +2,13 @@
 
 ``cells/<2 hex>/<cell>.json`` is a record as in a ledger, ``prompts/<2 hex>/<cell>-<8 hex>
 .safetensors`` its prompt and predictions. Several sweeps may read and write at the same time: files
-appear complete or not at all, nothing is changed in place, and digests are checked on reading. The
-store is never in the way of a sweep: what cannot be read is computed, what cannot be written is
-left out.
+appear complete or not at all, nothing is changed in place, and digests and schema are checked on
+reading. A record's time is that of its last use: beyond the store's size, what has not been used
+for longest goes. The store is never in the way of a sweep: what cannot be read is computed, what
+cannot be written is left out.
 """
 
-import hashlib
+import errno
 import os
 import tempfile
 import time
@@ -16,8 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sweep.extras import Extras, file_of, trimmed
-from sweep.files import seal, unseal
+from sweep.extras import Extras, trimmed
 from sweep.folder import check_binding
 from sweep.ledger import Ledger, Record
 from sweep.plan import Plan
@@ -25,6 +25,16 @@ from sweep.search.plan import AnyPlan
 from trainables.cache import cache_folder, expanded, no_cache
 from trainables.cells import Cell
 from trainables.contents import is_pinned
+from trainables.records import (
+    LARGEST_FILE,
+    TENSORS,
+    canonical,
+    check_file,
+    file_named,
+    read_bytes,
+    record_in,
+    seal,
+)
 
 VARIABLE = "PROMPTSWEEP_STORE"
 """Environment variable with the store's folder, or ``none``."""
@@ -93,19 +103,25 @@ class Store:
         """
         path = self._record_path(cell.id)
         try:
-            sealed = path.read_bytes()
-        except OSError:
-            return None
-        try:
-            record = unseal(sealed)
-            if record["id"] != cell.id or record["cell"] != cell.to_json():
+            record, content = self._whole(path, cell.id)
+            if record["cell"] != cell.to_json():
                 raise ValueError("it holds another cell")
-            named = file_of(record)
-            content = None if named is None else self._prompt(cell.id, named["sha256"])
-            return trimmed(record, content, wanted)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self._set_aside(path, error)
-            return None
+            found = trimmed(record, content, wanted)
+            if found is not None:
+                canonical(found[0])  # it can be written again
+        except (OSError, ValueError) as error:
+            return self._missed(path, error)
+        if self._repair:
+            with suppress(OSError):
+                os.utime(path)
+        return found
+
+    def check(self, path: Path) -> Record | None:
+        """The record at ``path`` of the store; None where it, or its file, is damaged or gone."""
+        try:
+            return self._whole(path, path.stem)[0]
+        except (OSError, ValueError) as error:
+            return self._missed(path, error)
 
     def put(self, record: Record, prompt: bytes | None, sweep: Mapping[str, str]) -> None:
         """Keep a finished cell, unless an entry with as many extras is there.
@@ -123,7 +139,7 @@ class Store:
             return
         kept = {key: value for key, value in record.items() if key != "reused_from"}
         try:
-            named = file_of(record)
+            named = file_named(record)
             if prompt is not None and named is not None:
                 self._write(self._prompt_path(record["id"], named["sha256"]), prompt)
             origin = record.get("reused_from") or dict(sweep)
@@ -155,18 +171,28 @@ class Store:
         if not has:
             return False
         try:
-            return bool(has.lacking(Extras.of(unseal(path.read_bytes()))))
-        except (OSError, ValueError, KeyError, TypeError):
+            return bool(has.lacking(Extras.of(record_in(read_bytes(str(path)), record["id"]))))
+        except (OSError, ValueError):
             return True
 
-    def _prompt(self, cell_id: str, digest: str) -> bytes:
+    def _whole(self, path: Path, cell_id: str) -> tuple[Record, bytes | None]:
+        """A record with its file, both as they must be.
+
+        Raises:
+            FileNotFoundError: there is no record, or no longer one.
+            OSError, ValueError: it or its file is not as it must be.
+        """
+        record = record_in(read_bytes(str(path)), cell_id)
+        named = file_named(record)
+        if named is None:
+            return record, None
         try:
-            content = self._prompt_path(cell_id, digest).read_bytes()
+            content = read_bytes(str(self._prompt_path(cell_id, named["sha256"])), LARGEST_FILE)
         except OSError:
+            path.stat()  # somebody else may have made room: the record goes first
             raise ValueError("its file cannot be read") from None
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise ValueError("its file is damaged")
-        return content
+        check_file(record, content, TENSORS)
+        return record, content
 
     def _record_path(self, cell_id: str) -> Path:
         return self.folder / "cells" / cell_id[:2] / f"{cell_id}.json"
@@ -189,6 +215,11 @@ class Store:
             except BaseException:
                 Path(file.name).unlink(missing_ok=True)
                 raise
+
+    def _missed(self, path: Path, error: OSError | ValueError) -> None:
+        """Nothing: an entry that cannot be read is none; what can never be is set aside."""
+        if isinstance(error, ValueError) or error.errno == errno.ELOOP:
+            self._set_aside(path, error)
 
     def _set_aside(self, path: Path, error: Exception) -> None:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -251,10 +282,11 @@ class Reuse:
         """Give a new record of the ledger, with its file, to the store."""
         if self._store is None or not shareable(Cell.from_json(record["cell"])):
             return
-        named = file_of(record)
         try:
-            prompt = None if named is None else (self._ledger.folder / named["file"]).read_bytes()
-        except OSError:  # the ledger says so itself when it is read
+            named = file_named(record)
+            file = None if named is None else str(self._ledger.folder / named["file"])
+            prompt = None if file is None else read_bytes(file, LARGEST_FILE)
+        except (OSError, ValueError):  # the ledger says so itself when it is read
             return
         self._store.put(record, prompt, self._sweep)
 

@@ -11,7 +11,6 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
-from sweep.files import seal, unseal
 from sweep.folder import bind
 from sweep.ledger import Ledger
 from sweep.plan import Plan, make_plan
@@ -22,6 +21,7 @@ from tests.sweep.test_cli import sweep
 from tests.sweep.test_ledger import fill, prompt_file, record_file
 from trainables.cells import Cell
 from trainables.interchange import read_prompt_vecs
+from trainables.records import seal, unseal
 from trainables.tasks import load_task
 
 TASK = "mini/topics"

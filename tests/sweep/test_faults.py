@@ -10,7 +10,6 @@ import pytest
 
 from sweep import trials
 from sweep.cluster import RayLostError
-from sweep.files import read_bytes
 from sweep.ledger import Ledger
 from sweep.lock import LOCK_FILE, DriverLock
 from sweep.runner import RAY_DEATHS
@@ -23,6 +22,7 @@ from tests.sweep.samples import plan_of
 from tests.sweep.test_ledger import prompt_file, record_file
 from trainables.cells import Pack, PackOutcome
 from trainables.errors import InputError
+from trainables.records import read_bytes
 
 pytestmark = pytest.mark.usefixtures("inline")
 

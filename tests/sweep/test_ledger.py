@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from sweep.files import replace_file, seal, unseal
+from sweep.files import replace_file
 from sweep.folder import bind, check_binding, read_meta
 from sweep.ledger import Ledger
 from sweep.plan import Plan
@@ -25,6 +25,7 @@ from tests.pace import slowness
 from tests.sweep.samples import plan_of, relaxed
 from trainables.cells import Cell
 from trainables.errors import InputError
+from trainables.records import seal, unseal
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.files import seal, unseal
 from sweep.ledger import Ledger
 from sweep.names import LONGEST, check_cell_id, safe_name
 from tests.sweep.samples import plan_of, relaxed
 from tests.sweep.test_ledger import fill, record_file
 from trainables.errors import InputError
+from trainables.records import seal, unseal
 
 WICKED = [
     *("", ".", "..", "../..", "../../etc/passwd", "/etc/passwd", "a/../../b", "..\\..\\x", "C:\\x"),
