@@ -59,6 +59,7 @@ from analysis.results import (
     finished_between,
     read,
     replace_file,
+    unreadable_note,
 )
 from analysis.search_report import search_section
 from analysis.selection import CRITERIA, Choice, Choices, choose
@@ -425,12 +426,8 @@ def _missing(sweep: Sweep, split: Sequence[tuple[str, pd.DataFrame, Choices]]) -
     for label, part, choices in split:
         notes += _unchosen(part, choices, tasks(frame), label)
     if sweep.unreadable:
-        shown = ", ".join(sweep.unreadable[:_SHOWN_CELLS])
-        more = ", …" if len(sweep.unreadable) > _SHOWN_CELLS else ""
-        notes.append(
-            f"{len(sweep.unreadable):,} record files could not be read and were left out: "
-            f"{shown}{more}."
-        )
+        # Without the folder's place: it may be moved.
+        notes.append(f"{unreadable_note(sweep.unreadable, 'DIR')}.")
     return notes
 
 

@@ -104,6 +104,7 @@ FLOATS = (
     "train_seconds",
     *(f"{split}_{name}" for name in CALIBRATIONS for split in ("score", "validation_score")),
 )
+_SHOWN = 5
 _TEXT = pd.StringDtype(na_value=np.nan)
 
 
@@ -339,6 +340,21 @@ def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
     )
     order = ranks.sort_values(list(ranks.columns), na_position="first", kind="stable").index
     return frame.loc[order].reset_index(drop=True)
+
+
+def unreadable_note(files: Sequence[str], folder: Path | str) -> str:
+    """How many records of a sweep could not be read, and the command that computes them.
+
+    Args:
+        files: :attr:`Sweep.unreadable`, not empty.
+        folder: the sweep's, as the command names it.
+    """
+    shown = ", ".join(files[:_SHOWN]) + (", …" if len(files) > _SHOWN else "")
+    count = "1 record" if len(files) == 1 else f"{len(files):,} records"
+    return (
+        f"{count} could not be read and {'was' if len(files) == 1 else 'were'} left out ({shown});"
+        f" sweep run SPEC --out {folder} computes {'it' if len(files) == 1 else 'them'} again"
+    )
 
 
 def _count(value: Any) -> int | None:

@@ -223,6 +223,7 @@ def report(
     for folder in folders:
         read_meta(folder)
     from analysis.outputs import Wanted, write_outputs
+    from analysis.results import read, unreadable_note
     from analysis.selection import CRITERIA
 
     if select_lambda not in CRITERIA:
@@ -233,6 +234,9 @@ def report(
     formats = [name for name, wanted in asked.items() if wanted]
     for path in write_outputs(folders, Wanted(select_lambda, formats, figures, to)):
         print(path)
+    for folder in folders:
+        if files := read(folder).unreadable:
+            print(f"warning: {unreadable_note(files, folder)}", file=sys.stderr)
 
 
 @app.command()

@@ -23,6 +23,7 @@ from sweep.names import safe_name
 from sweep.prompt_of import tuned_prompt
 from sweep.redact import check_no_password, redact
 from sweep.surroundings import settled
+from sweep.tracking.database import bring_home
 from sweep.tracking.places import ARTIFACTS, default_tracking_uri
 from trainables.errors import InputError
 
@@ -142,6 +143,7 @@ class _Destination:
 
         for logger in ("mlflow", "alembic"):
             logging.getLogger(logger).setLevel(logging.ERROR)
+        bring_home(self.uri)
         client = mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         for known in client.search_model_versions(f"name = '{self.name}'"):
             if known.tags.get("cell") == facts["cell"]:

@@ -35,7 +35,7 @@ from sweep.tracking.artifacts import PromptFiles
 from sweep.tracking.facts import facts_of_plan
 from sweep.tracking.places import target_of
 from sweep.tracking.schema import COMMIT
-from sweep.tracking.sink import MlflowSink
+from sweep.tracking.sink import NOTE, MlflowSink
 from sweep.tracking.view import View, grouping_of
 from trainables.cache import expanded, no_cache
 from trainables.cells import Cell, Pack
@@ -166,7 +166,8 @@ def make_sink(plan: AnyPlan, folder: Path) -> MlflowSink:
     """The plan's MLflow view: the spec's tracking URI, or a database in the folder."""
     facts = facts_of_plan(plan, first_hash(folder, plan))
     target = target_of(folder, plan.resolved.spec.mlflow.tracking_uri)
-    return MlflowSink(target, View(facts, grouping_of(facts)), PromptFiles(folder, facts))
+    view, files = View(facts, grouping_of(facts)), PromptFiles(folder, facts)
+    return MlflowSink(target, view, files, note=folder / NOTE)
 
 
 class _Run:

@@ -11,6 +11,7 @@ from sweep.folder import read_meta
 from sweep.ledger import Ledger, Record
 from sweep.lock import running_driver
 from sweep.progress import read_note
+from sweep.tracking.sink import runs_behind
 
 _SHOWN_FAILURES = 10
 _SHOWN_BEST = 12
@@ -61,15 +62,17 @@ def folder_status(folder: Path) -> dict[str, Any]:
     """How far a sweep is, from its folder alone.
 
     Returns:
-        ``name``, ``spec_hash``, ``state`` (``running``, ``done`` or ``stopped``), ``driver`` (pid
-        or None), ``cells``, ``done``, ``running``, ``waiting``, ``failed`` (these four make up
-        ``cells``), ``missing`` (all but ``done``), ``kinds`` (done and planned per kind),
+        ``name``, ``folder``, ``spec_hash``, ``state`` (``running``, ``done`` or ``stopped``),
+        ``driver`` (pid or None), ``cells``, ``done``, ``running``, ``waiting``, ``failed`` (these
+        four make up ``cells``), ``missing`` (all but ``done``), ``kinds`` (done and planned per kind),
         ``cells_per_minute`` and ``eta_seconds`` (as the driver of a running sweep said last, else
         None), ``packs`` (those under way; see :meth:`sweep.progress.ProgressLine.figures`),
         ``search`` (of a search: :func:`sweep.search.tell.search_status`),
         ``best`` (per target and task the transfer that is best on validation: cell, row, target,
         task, sources, weight, schedule, seed, validation_score, score), ``damaged`` (lines on
-        records that count as missing) and ``failures`` (cell, row, task, target, sources, reason).
+        records that count as missing), ``mlflow_behind`` (runs that MLflow lacks; None where none
+        or while the sweep runs, -1 where its driver was killed before it knew) and ``failures``
+        (cell, row, task, target, sources, reason).
 
     Raises:
         InputError: the folder is no sweep's folder.
@@ -113,6 +116,7 @@ def folder_status(folder: Path) -> dict[str, Any]:
     running = min(sum(pack["cells"] for pack in packs), room)
     return {
         "name": meta["name"],
+        "folder": str(folder),
         "spec_hash": meta["spec_hash"],
         "state": _state(driver, search["over"] if search else done >= planned),
         "driver": driver,
@@ -132,6 +136,7 @@ def folder_status(folder: Path) -> dict[str, Any]:
         "packs": packs,
         "best": [_best_row(best[place]) for place in sorted(best)],
         "damaged": damaged,
+        "mlflow_behind": None if driver is not None else runs_behind(folder),
         "failures": failures,
     }
 
@@ -174,7 +179,8 @@ def status_text(status: Mapping[str, Any]) -> str:
             for kind, count in status["kinds"].items()
         ],
     ]
-    for section in (_search_lines, _live_lines, _best_lines, _damage_lines, _failure_lines):
+    views = (_search_lines, _live_lines, _best_lines, _mlflow_lines, _damage_lines, _failure_lines)
+    for section in views:
         lines += section(status)
     return "\n".join(lines)
 
@@ -220,8 +226,23 @@ def _best_lines(status: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _mlflow_lines(status: Mapping[str, Any]) -> list[str]:
+    behind = status["mlflow_behind"]
+    if behind is None:
+        return []
+    lacks = "may lack runs" if behind < 0 else f"is {behind} run{'' if behind == 1 else 's'} behind"
+    return [f"  MLflow {lacks}; sweep sync {status['folder']} writes them"]
+
+
 def _damage_lines(status: Mapping[str, Any]) -> list[str]:
-    return [f"  warning: {line}" for line in status["damaged"]]
+    lines = [f"  warning: {line}" for line in status["damaged"]]
+    if lines:
+        count = "1 record" if len(lines) == 1 else f"{len(lines)} records"
+        lines.append(
+            f"  {count} could not be read; sweep run SPEC --out {status['folder']} computes"
+            f" {'it' if len(lines) == 1 else 'them'} again"
+        )
+    return lines
 
 
 def _failure_lines(status: Mapping[str, Any]) -> list[str]:

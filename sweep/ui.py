@@ -12,6 +12,7 @@ from sweep.folder import read_meta
 from sweep.interrupts import interruptible
 from sweep.redact import redact
 from sweep.surroundings import child_command, child_environment
+from sweep.tracking.database import bring_home
 from sweep.tracking.places import ARTIFACTS, DATABASE, default_tracking_uri
 from trainables.errors import InputError
 
@@ -44,6 +45,7 @@ def serve(folder: Path, port: int | None = None) -> int:
     chosen = free_port() if port is None else port
     if not is_free(chosen):
         raise InputError(f"--port: {chosen} is taken; allowed: a free port, or none to choose one")
+    bring_home(default_tracking_uri(folder))
     command = server_command(folder, chosen)
     print(f"MLflow of sweep {meta['name']}: http://{HOST}:{chosen}  (stop with Ctrl-C)", flush=True)
     with interruptible():

@@ -7,14 +7,18 @@ command, or ``sweep sync``, catches up.
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from sweep.files import replace_file
 from sweep.ledger import Record
 from sweep.redact import redact
 from sweep.tracking.places import SinkTarget
 from sweep.tracking.view import RunData, View, milliseconds, sweep_run
 from sweep.tracking.writer import Files, RunWriter
+from trainables.records import canonical, parsed, read_bytes
 
 BATCH = 50
 """Runs written in one go."""
@@ -22,6 +26,10 @@ PATIENCE = 60.0
 """Seconds without any progress after which :meth:`MlflowSink.close` goes on without MLflow."""
 _GATHER, _LONGEST_GATHER = 0.5, 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+LAST_PAUSES = (1.0, 2.0, 4.0)
+"""Seconds before each further try at the end: a server that is started anew is back by then."""
+NOTE = "mlflow-behind.json"
+"""File in a sweep's folder that says how many runs MLflow lacks; gone once it has all."""
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 
 
@@ -29,10 +37,17 @@ class MlflowSink:
     """Writes the runs of a sweep to MLflow in a thread of its own; never raises into the sweep.
 
     A server that cannot be reached is tried again after 1, 2, 4, … 30 s; whatever it then lacks is
-    written. :meth:`close` tries once more and tells what is left.
+    written. :meth:`close` tries a few times more and tells what is left.
     """
 
-    def __init__(self, target: SinkTarget, view: View, files: Files, bulk: bool = True) -> None:
+    def __init__(
+        self,
+        target: SinkTarget,
+        view: View,
+        files: Files,
+        bulk: bool = True,
+        note: Path | None = None,
+    ) -> None:
         """Prepare; nothing is written before :meth:`start`.
 
         Args:
@@ -40,7 +55,9 @@ class MlflowSink:
             view: of the sweep; nobody else may use it from now on.
             files: artifacts of a run.
             bulk: see :class:`RunWriter`.
+            note: the file :data:`NOTE`; None for none.
         """
+        self._note = note
         self._target = target
         self._view = view
         self._files = files
@@ -64,6 +81,7 @@ class MlflowSink:
         # at once may leave it half made for good.
         import mlflow.tracking  # noqa: F401
 
+        self._write_note(None)  # until it is known, should this process be killed
         for record in records:
             self._queue.put(record)
         self._thread = threading.Thread(target=self._work, name="mlflow-sink", daemon=True)
@@ -96,6 +114,7 @@ class MlflowSink:
             return self._told(f"no answer for {patience:.0f} s")
         if self._error is not None:
             return self._told(_first_line(self._error))
+        self._forget_note()
         if self._refused:
             return redact(
                 f"MLflow ({self._target.uri}) refused {len(self._refused)} runs"
@@ -104,10 +123,21 @@ class MlflowSink:
         return None
 
     def _told(self, reason: str) -> str:
+        self._write_note(self._view.behind)
         return redact(
             f"MLflow ({self._target.uri}) could not be written ({reason}); the ledger is complete"
             f" and the next run of the same command catches up ({self._view.behind} runs behind)"
         )
+
+    def _write_note(self, behind: int | None) -> None:
+        if self._note is not None:
+            with suppress(OSError):
+                replace_file(self._note, canonical({"behind": behind}))
+
+    def _forget_note(self) -> None:
+        if self._note is not None:
+            with suppress(OSError):
+                self._note.unlink(missing_ok=True)
 
     def _work(self) -> None:
         closing = False
@@ -115,8 +145,11 @@ class MlflowSink:
             closing = self._take()
             if closing or time.monotonic() >= self._again:
                 self._try(closing)
-        if self._error is not None:
-            time.sleep(_FIRST_PAUSE)
+        # Who stops a sweep does not wait for a server.
+        for pause in LAST_PAUSES[:1] if self._status == "KILLED" else LAST_PAUSES:
+            if self._error is None:
+                return
+            time.sleep(pause)
             self._try(closing)
 
     def _take(self) -> bool:
@@ -184,6 +217,22 @@ class MlflowSink:
     def _settle(self, run: RunData) -> None:
         self._view.settle(run)
         self._progress += 1
+
+
+def runs_behind(folder: Path) -> int | None:
+    """How many runs MLflow lacks of a sweep that is not running, as its last driver left it.
+
+    Returns:
+        Their number; None where MLflow has all; -1 where the driver was killed before it knew.
+    """
+    try:
+        found = parsed(read_bytes(str(folder / NOTE)))
+        count = found["behind"]
+        return -1 if count is None else int(count)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return -1
 
 
 def _is_refusal(error: Exception) -> bool:

@@ -9,7 +9,7 @@ from sweep.redact import redact
 from sweep.tracking.artifacts import PromptFiles
 from sweep.tracking.facts import facts_of_folder
 from sweep.tracking.places import target_of
-from sweep.tracking.sink import MlflowSink
+from sweep.tracking.sink import NOTE, MlflowSink
 from sweep.tracking.view import View, grouping_of
 from trainables.errors import InputError
 
@@ -33,7 +33,9 @@ def sync(folder: Path, uri: str | None = None) -> str:
         records = list(ledger.records())
         facts = facts_of_folder(folder, records)
         target = target_of(folder, uri or meta["spec"]["mlflow"]["tracking_uri"])
-        sink = MlflowSink(target, View(facts, grouping_of(facts)), PromptFiles(folder, facts))
+        view, files = View(facts, grouping_of(facts)), PromptFiles(folder, facts)
+        note = folder / NOTE if uri is None else None
+        sink = MlflowSink(target, view, files, note=note)
         sink.start(records)
         failed = any(True for _ in ledger.failures())
         # A search plans as it goes: only what failed is known to be missing.

@@ -9,7 +9,7 @@ from typing import Any
 
 from sweep.tracking.artifacts import as_folder
 from sweep.tracking.bulk import BulkInsert, bulk_insert
-from sweep.tracking.database import make_database
+from sweep.tracking.database import bring_home, make_database
 from sweep.tracking.facts import Facts
 from sweep.tracking.places import SinkTarget
 from sweep.tracking.view import RESULT, SWEEP, RunData
@@ -267,5 +267,6 @@ def connect(uri: str) -> Any:
     # What fails is said in a sentence of ours, without the traceback that MLflow logs beside it.
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    bring_home(uri)
     make_database(uri, MlflowClient)
     return MlflowClient(tracking_uri=uri)
