@@ -14,10 +14,13 @@ from sweep.lock import LOCK_FILE
 from sweep.search.plan import AnyPlan, SearchPlan
 from trainables.cells import CODE_VERSION
 from trainables.errors import InputError
+from trainables.tasks import remember_task
 
 META_FILE = "sweep.json"
 SPEC_FILE = "spec.yaml"
 FORMAT = 1
+TASKS = "tasks"
+"""Key of the meta file: what :func:`trainables.tasks.recall_task` needs of each task, by name."""
 _KINDS = {"calibration": "calibrations", "predictions": "predictions"}
 
 
@@ -111,7 +114,9 @@ def _bind_search(folder: Path, plan: SearchPlan, versions: Mapping[str, str]) ->
 
 
 def _head(plan: AnyPlan, versions: Mapping[str, str]) -> dict[str, Any]:
+    told = {task.name: remember_task(task) for task in plan.resolved.tasks}
     return {
+        TASKS: {name: found for name, found in told.items() if found is not None},
         "format": FORMAT,
         "name": plan.resolved.spec.name,
         "description": plan.resolved.spec.description,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from sweep.folder import TASKS
 from sweep.ledger import Ledger, Record
 from trainables.cells import ModelRef, TaskRef
 from trainables.errors import InputError
@@ -30,12 +31,13 @@ def tuned_prompt(ledger: Ledger, meta: Mapping[str, Any], record: Record) -> "Tu
     from trainables.hard.text import encode
     from trainables.interchange import TunedPrompt
     from trainables.run import layout_on
-    from trainables.tasks import load_task
+    from trainables.tasks import recall_task
 
     cell = record["cell"]
     model = model_now(meta, cell["target"], cell["digests"].get(cell["target"]))
     backbone = load_backbone(model, precision=cell.get("precision", FLOAT32))
-    task = load_task(TaskRef(**meta["spec"]["task_files"][cell["task"]]))
+    ref = TaskRef(**meta["spec"]["task_files"][cell["task"]])
+    task = recall_task(meta.get(TASKS, {}).get(ref.name), ref)
     text = None
     if family_of(cell["method"]) == "hard":
         text = str(record["result"]["text"])

@@ -64,7 +64,8 @@ def folder_status(folder: Path) -> dict[str, Any]:
     Returns:
         ``name``, ``folder``, ``spec_hash``, ``state`` (``running``, ``done`` or ``stopped``),
         ``driver`` (pid or None), ``cells``, ``done``, ``running``, ``waiting``, ``failed`` (these
-        four make up ``cells``), ``missing`` (all but ``done``), ``kinds`` (done and planned per kind),
+        four make up ``cells``), ``missing`` (all but ``done``), ``kinds`` (done and planned per
+        kind),
         ``cells_per_minute`` and ``eta_seconds`` (as the driver of a running sweep said last, else
         None), ``packs`` (those under way; see :meth:`sweep.progress.ProgressLine.figures`),
         ``search`` (of a search: :func:`sweep.search.tell.search_status`),

@@ -300,3 +300,19 @@ def test_ranking_never_reads_the_test_split(folder: Path, plan: Plan, tmp_path: 
     assert sweep("export", str(folder), "--to", str(tmp_path / "out")) == 0
     (entry,) = manifest(tmp_path / "out")["sets"]
     assert entry["cell"] == cells[-1].id
+
+
+def test_the_task_file_may_be_gone(
+    plan: Plan, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell = the(plan, "ours")
+    found = json.loads((folder / "sweep.json").read_text())
+    found["spec"]["task_files"][TASK]["file"] = str(folder / "gone.yaml")
+    (folder / "sweep.json").write_text(json.dumps(found))
+    monkeypatch.setattr("trainables.tasks.catalogue.TASK_NAMES", ())
+    assert sweep("export", str(folder), "--cell", cell.id) == 0
+    capsys.readouterr()
+    # A folder of an earlier version remembers nothing.
+    del found["tasks"]
+    (folder / "sweep.json").write_text(json.dumps(found))
+    refuse(capsys, "gone.yaml", str(folder), "--cell", cell.id, "--to", str(folder / "again"))

@@ -7,8 +7,23 @@ add one, add its YAML file and inherit ``trainables.testing.task_contract.TaskCo
 Importing this package is cheap: pydantic, yaml, datasets and scikit-learn wait until needed.
 """
 
-from trainables.tasks.catalogue import TASK_NAMES, load_task, resolve_task
+from trainables.tasks.catalogue import (
+    TASK_NAMES,
+    load_task,
+    recall_task,
+    remember_task,
+    resolve_task,
+)
 from trainables.tasks.splits import SPLITS, Example
 from trainables.tasks.task import Task
 
-__all__ = ["SPLITS", "TASK_NAMES", "Example", "Task", "load_task", "resolve_task"]
+__all__ = [
+    "SPLITS",
+    "TASK_NAMES",
+    "Example",
+    "Task",
+    "load_task",
+    "recall_task",
+    "remember_task",
+    "resolve_task",
+]

@@ -2,6 +2,7 @@
 
 import difflib
 from pathlib import Path
+from typing import Any
 
 from trainables.cells import TaskRef
 from trainables.contents import place_of
@@ -50,6 +51,27 @@ def resolve_task(name: str, base: Path | None = None) -> TaskRef:
         InputError: unknown task, or a wrong or missing file.
     """
     return load_task(name, base).ref
+
+
+def remember_task(ref: TaskRef) -> dict[str, Any] | None:
+    """What :func:`recall_task` needs of a planned task; None where its file or data are gone."""
+    try:
+        return load_task(ref).remembered()
+    except InputError:
+        return None
+
+
+def recall_task(remembered: Any, ref: TaskRef) -> Task:
+    """A planned task without its rows; its file and data may be gone.
+
+    Args:
+        remembered: of :func:`remember_task`; what is no such thing counts as None.
+        ref: the task.
+
+    Raises:
+        InputError: there is nothing remembered, and :func:`load_task` does not find it.
+    """
+    return Task.recall(remembered, ref) or load_task(ref)
 
 
 def _packaged(name: str) -> Path:

@@ -79,6 +79,12 @@ class Task:
             fingerprint = source.fingerprint()
         except InputError as error:
             raise InputError(f"{file}: {error}") from None
+        return cls._of(content, source, fingerprint, file)
+
+    @classmethod
+    def _of(
+        cls, content: TaskFile, source: Source, fingerprint: Mapping[str, Any], file: Path
+    ) -> Task:
         # A task that extends another is what its fields say, however they came together.
         unhashed = {"description", "data", "extends"}
         if content.pair is None:  # tasks from before it keep their digest
@@ -103,6 +109,24 @@ class Task:
             _source=source,
             _fingerprint=fingerprint,
         )
+
+    def remembered(self) -> dict[str, Any]:
+        """JSON-able: all but the rows, for :meth:`recall` when file and data are gone."""
+        fields = self._content.model_dump(mode="json", by_alias=True, exclude={"extends"})
+        return {"fields": fields, "data": dict(self._fingerprint)}
+
+    @classmethod
+    def recall(cls, found: Any, ref: TaskRef) -> Task | None:
+        """The task that :meth:`remembered` told of, which has no rows; None where it is another."""
+        from trainables.tasks import schema
+
+        try:
+            content = schema.TaskFile.model_validate(found["fields"])
+            source = _Gone(ref.name, not ref.digest.endswith(UNPINNED))
+            task = cls._of(content, source, found["data"], Path(ref.file))
+        except (InputError, ValueError, KeyError, TypeError):
+            return None
+        return task if (task.name, task.digest) == (ref.name, ref.digest) else None
 
     def portable(self) -> dict[str, bytes | Path]:
         """What makes the same task in a folder of its own, by file name.
@@ -271,6 +295,22 @@ class Task:
                 f"{where()} has {show(value)} in the column {show(column)}, but text is needed"
             )
         return str(value)
+
+
+class _Gone(Source):
+    """In place of the rows of a task that is only remembered."""
+
+    def __init__(self, task: str, pinned: bool) -> None:
+        self._task, self.pinned = task, pinned
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {}
+
+    def rows(self, name: str) -> Iterator[tuple[int, Row]]:
+        raise InputError(f"{self.where(name)}: the sweep's folder remembers the task, not its rows")
+
+    def where(self, name: str, number: int | None = None) -> str:
+        return f"split {name!r} of {self._task}"
 
 
 def _source_of(content: TaskFile, folder: Path) -> Source:
