@@ -39,6 +39,15 @@ StorePlace = Annotated[
         " a folder in the user's cache.",
     ),
 ]
+StoreSize = Annotated[
+    str | None,
+    typer.Option(
+        "--store-size",
+        metavar="SIZE|none",
+        help="What the store may hold; what was not used for longest goes. Default:"
+        " PROMPTSWEEP_STORE_SIZE, or 20GB.",
+    ),
+]
 CellId = Annotated[
     str | None, typer.Option(metavar="ID", help="One cell, by its id or the start of it.")
 ]
@@ -165,20 +174,52 @@ def run(
         typer.Option(help="Packs at once at most. Default: as many as there are resources for."),
     ] = None,
     store: StorePlace = None,
+    store_size: StoreSize = None,
 ) -> None:
     """Run what is missing of a sweep; the same command continues one that was stopped."""
     _check_workers(workers)
+    from sweep.room import size_of
     from sweep.runner import Options
     from sweep.runner import run as run_plan
     from sweep.search.plan import any_plan
     from sweep.spec import load_spec
     from sweep.store import store_folder
 
-    options = Options(address=address, workers=workers, store=store_folder(store))
+    place, size = store_folder(store), size_of(store_size)
+    options = Options(address=address, workers=workers, store=place, store_size=size)
     # Only libraries would print to standard output, and whom is that to stop?
     with redirect_stdout(sys.stderr):
         code = run_plan(any_plan(load_spec(spec)), out, options)
     raise typer.Exit(code)
+
+
+@app.command(name="store")
+def store_command(
+    store: StorePlace = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Read everything; set aside what is damaged.")
+    ] = False,
+    prune: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Remove what was not used for longest, down to SIZE."),
+    ] = None,
+    older_than: Annotated[
+        float | None,
+        typer.Option(metavar="DAYS", min=0, help="Remove what was not used for so many days."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what is kept for reuse, check it, or make room."""
+    from sweep.room import care, care_text, size_of
+    from sweep.store import Store, store_folder
+
+    place = store_folder(store)
+    if place is None:
+        raise InputError("--store: found none; allowed: a folder")
+    kept = Store(place, lambda line: typer.echo(f"warning: {line}", err=True), repair=check)
+    size = None if prune is None else size_of(prune, "--prune")
+    found = care(place, kept.check if check else kept.peek, check, size, older_than)
+    print(json.dumps(found) if as_json else care_text(found))
 
 
 @app.command()

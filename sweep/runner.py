@@ -76,6 +76,7 @@ class Options:
         preflight: checks the plan before anything is trained.
         report: writes tables and report into the folder.
         store: folder of finished cells of all sweeps; None for none.
+        store_size: bytes it may hold; None for no bound.
         say: takes lines for people.
     """
 
@@ -85,6 +86,7 @@ class Options:
     preflight: Callable[[Plan], list[str]] = check_plan
     report: Callable[[Path], None] = write_report
     store: Path | None = None
+    store_size: int | None = None
     say: Callable[[str], None] = say_to_stderr
 
 
@@ -181,7 +183,7 @@ class _Run:
         self.versions = package_versions() | commit_of(Path.cwd())
         self.ledger = Ledger(folder, self.versions, repair=True, warn=self._warn)
         self.sink = make_sink(plan, folder)
-        self.reuse = make_reuse(plan, self.ledger, options.store, self._warn)
+        self.reuse = make_reuse(plan, self.ledger, options.store, self._warn, options.store_size)
         self.job: Job = job_of(plan, folder, self.ledger, self.reuse, self._say)
         self.failures: dict[str, str] = {}
         self.opened = False

@@ -21,6 +21,7 @@ from sweep.extras import Extras, trimmed
 from sweep.folder import check_binding
 from sweep.ledger import Ledger, Record
 from sweep.plan import Plan
+from sweep.room import DAMAGED, Bound
 from sweep.search.plan import AnyPlan
 from trainables.cache import cache_folder, expanded, no_cache
 from trainables.cells import Cell
@@ -40,7 +41,7 @@ VARIABLE = "PROMPTSWEEP_STORE"
 """Environment variable with the store's folder, or ``none``."""
 OFF = "none"
 
-_PARTIAL, _DAMAGED = "partial", "damaged"
+_PARTIAL = "partial"
 _FORGOTTEN = 86_400.0  # seconds after which a half-written file has no writer any more
 
 
@@ -79,6 +80,7 @@ class Store:
         folder: Path,
         warn: Callable[[str], None] = lambda line: None,
         repair: bool = False,
+        most: int | None = None,
     ) -> None:
         """Open a store; the folder need not exist.
 
@@ -86,7 +88,9 @@ class Store:
             folder: the store's folder.
             warn: takes one line on what is wrong.
             repair: whether to set damaged entries aside and to remove what killed writers left.
+            most: bytes it may hold once something was written; None for no bound.
         """
+        self._bound = Bound(folder, most)
         self.folder = folder
         self._warn = warn
         self._repair = repair
@@ -123,6 +127,13 @@ class Store:
         except (OSError, ValueError) as error:
             return self._missed(path, error)
 
+    def peek(self, path: Path) -> Record | None:
+        """The same, without a look at its file, and nothing is set aside."""
+        try:
+            return record_in(read_bytes(str(path)), path.stem)
+        except (OSError, ValueError):
+            return None
+
     def put(self, record: Record, prompt: bytes | None, sweep: Mapping[str, str]) -> None:
         """Keep a finished cell, unless an entry with as many extras is there.
 
@@ -143,7 +154,9 @@ class Store:
             if prompt is not None and named is not None:
                 self._write(self._prompt_path(record["id"], named["sha256"]), prompt)
             origin = record.get("reused_from") or dict(sweep)
-            self._write(path, seal({**kept, "sweep": origin}))
+            content = seal({**kept, "sweep": origin})
+            self._write(path, content)
+            self._bound.wrote(len(content) + len(prompt or b""))
         except OSError as error:
             self._writable = False
             self._warn(
@@ -227,7 +240,7 @@ class Store:
         if not self._repair:
             return
         with suppress(OSError):
-            damaged = self.folder / _DAMAGED
+            damaged = self.folder / DAMAGED
             damaged.mkdir(exist_ok=True)
             path.replace(damaged / f"{time.time_ns()}-{path.name}")
 
@@ -307,11 +320,15 @@ class Reuse:
 
 
 def make_reuse(
-    plan: AnyPlan, ledger: Ledger, folder: Path | None, warn: Callable[[str], None]
+    plan: AnyPlan,
+    ledger: Ledger,
+    folder: Path | None,
+    warn: Callable[[str], None],
+    most: int | None = None,
 ) -> Reuse:
-    """A running plan's dealings with the store in ``folder``; None for no store."""
+    """A running plan's dealings with the store in ``folder`` (None: none) of ``most`` bytes."""
     spec = plan.resolved.spec
-    store = None if folder is None else Store(folder, warn, repair=True)
+    store = None if folder is None else Store(folder, warn, repair=True, most=most)
     return Reuse(store, ledger, {"name": spec.name, "spec_hash": plan.hash}, Extras.asked(spec))
 
 
