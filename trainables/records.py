@@ -266,11 +266,11 @@ def file_named(record: Mapping[str, Any]) -> Mapping[str, str] | None:
         ValueError: its prompt and its predictions name two, or one that is not in its place.
     """
     prompt, kept = record["prompt"], record.get("predictions")
-    if prompt and kept and (prompt["file"], prompt["sha256"]) != (kept["file"], kept["sha256"]):
-        raise ValueError("its prompt and its predictions are in different files")
     found: Mapping[str, str] | None = prompt or kept
     if found and found["file"] != file_place(record["id"]):
         raise ValueError(f"its file {found['file']!r} is not in its place")
+    if prompt and kept and (prompt["file"], prompt["sha256"]) != (kept["file"], kept["sha256"]):
+        raise ValueError("its prompt and its predictions are in different files")
     return found
 
 
