@@ -114,7 +114,8 @@ class Store:
             if found is not None:
                 canonical(found[0])  # it can be written again
         except (OSError, ValueError) as error:
-            return self._missed(path, error)
+            self._missed(path, error)
+            return None
         if self._repair:
             with suppress(OSError):
                 os.utime(path)
@@ -125,7 +126,8 @@ class Store:
         try:
             return self._whole(path, path.stem)[0]
         except (OSError, ValueError) as error:
-            return self._missed(path, error)
+            self._missed(path, error)
+            return None
 
     def peek(self, path: Path) -> Record | None:
         """The same, without a look at its file, and nothing is set aside."""
