@@ -1,8 +1,5 @@
 """The common vocabulary on the tokenizers of published models."""
 
-import os
-import subprocess
-import sys
 import unicodedata
 from functools import cache
 from pathlib import Path
@@ -212,34 +209,6 @@ def test_added_tokens_are_never_words() -> None:
     assert set(more.words) < set(known.words)
     gone = set(usable_tokens(known, word_start=False)) - set(usable_tokens(more, word_start=False))
     assert gone == {known.words["same"]}
-
-
-_PRINT = """
-from tests.trainables.test_vocabulary import bytelevel, sentencepiece, wordpiece
-from trainables.vocabulary import common_vocabulary, usable_tokens
-import hashlib
-common = common_vocabulary([wordpiece(), bytelevel(), sentencepiece()])
-seen = (common, *(usable_tokens(m(), False) for m in (wordpiece, bytelevel, sentencepiece)))
-print(hashlib.sha256(repr(seen).encode()).hexdigest())
-"""
-
-
-@pytest.mark.slow
-def test_the_order_does_not_depend_on_the_hash_seed() -> None:
-    root = Path(__file__).resolve().parents[2]
-    seen = {
-        subprocess.run(
-            [sys.executable, "-c", _PRINT],
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(root)},
-            cwd=root,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-        for seed in ("0", "1", "4711")
-    }
-    assert len(seen) == 1
-    assert len(seen.pop().strip()) == 64
 
 
 def test_tables_of_one_tokenizer_are_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
