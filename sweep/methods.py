@@ -10,6 +10,7 @@ Settings are checked against the fields of the method's dataclass in
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from itertools import product
 from typing import Any, get_type_hints
 
@@ -177,7 +178,7 @@ def check_settings(
     Raises:
         InputError: misspelt key, wrong type or value out of range.
     """
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     known = [item.name for item in fields(cls)]
     prefix = f"{where}." if where else ""
     checked = {}
@@ -200,7 +201,17 @@ def typed_setting(cls: type[Any], name: str, value: Any, path: str) -> Any:
     Raises:
         InputError: the value is of another type.
     """
-    return _typed(get_type_hints(cls)[name], value, path)
+    return _typed(_hints(cls)[name], value, path)
+
+
+@cache
+def _hints(cls: type[Any]) -> Mapping[str, Any]:
+    return get_type_hints(cls)
+
+
+@cache
+def _strict(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint, config=ConfigDict(strict=True))
 
 
 def _typed(hint: Any, value: Any, path: str) -> Any:
@@ -208,7 +219,7 @@ def _typed(hint: Any, value: Any, path: str) -> Any:
     try:
         # YAML knows lists; settings are frozen.
         given = tuple(value) if isinstance(value, list) else value
-        typed = TypeAdapter(hint, config=ConfigDict(strict=True)).validate_python(given)
+        typed = _strict(hint).validate_python(given)
         # 1 and 1.0 must hash alike, and no hash takes NaN.
         if hint in (float, float | None) and typed is not None:
             typed = float(typed)

@@ -49,13 +49,14 @@ class Drawn:
 def drawn_points(plan: SearchPlan, count: int, seed: int = 0) -> list[Point]:
     """Points of the space, none twice; fewer than ``count`` where there are no more."""
     chooser, found = Drawn(seed), dict[str, Point]()
+    there = count if plan.space.size is None else min(count, plan.space.size)
     for _ in range(_MOST_TRIES * count):
         try:
             point = plan.space.choose(chooser)
         except InputError:  # settings that exclude each other
             continue
         found.setdefault(point.key, point)
-        if len(found) == count:
+        if len(found) == there:
             break
     return list(found.values())
 
