@@ -25,6 +25,12 @@ from trainables.cells import Pack, PackOutcome
 pytestmark = pytest.mark.usefixtures("inline")
 
 
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is lost here stays lost: nobody need wait for it."""
+    monkeypatch.setattr("sweep.tracking.sink.LAST_PAUSES", (0.1, 0.1))
+
+
 @pytest.fixture
 def bound(tmp_path: Path, empty_database: Path) -> tuple[Plan, Path]:
     plan, folder = plan_of(), tmp_path / "out"
