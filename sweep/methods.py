@@ -178,7 +178,7 @@ def check_settings(
     Raises:
         InputError: misspelt key, wrong type or value out of range.
     """
-    hints = _hints(cls)
+    hints = get_type_hints(cls)
     known = [item.name for item in fields(cls)]
     prefix = f"{where}." if where else ""
     checked = {}
@@ -201,12 +201,7 @@ def typed_setting(cls: type[Any], name: str, value: Any, path: str) -> Any:
     Raises:
         InputError: the value is of another type.
     """
-    return _typed(_hints(cls)[name], value, path)
-
-
-@cache
-def _hints(cls: type[Any]) -> Mapping[str, Any]:
-    return get_type_hints(cls)
+    return _typed(get_type_hints(cls)[name], value, path)
 
 
 @cache
