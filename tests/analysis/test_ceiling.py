@@ -1,6 +1,7 @@
 """Row Direct and the share of its gap that is recovered, against slow loops."""
 
 import statistics
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +24,7 @@ def frame(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     return load(folder)
 
 
+@cache
 def level(row: str, task: str, target: str = "elk", design: Design = DESIGN) -> float:
     """Mean test score over seeds of Direct or Empty, by a loop over the plan."""
     found = [

@@ -10,6 +10,8 @@ from analysis import load, write_report
 from analysis.combinations import MOST, leading_parts, parts
 from analysis.dependence import dependence
 from analysis.effects import soft_pairs
+from analysis.report import render
+from analysis.results import read
 from analysis.selection import choose
 from analysis.tables import transfer_table
 from tests.analysis.builder import Design, build, cells_of, record_of, write_record
@@ -160,7 +162,7 @@ def test_whatever_differs_stands_in_rows_of_its_own(case: str, tmp_path: Path) -
     assert sorted(item.label for item in answers) == names
     for item in answers:
         assert len(item.pairs) == len(SMALL.tasks) * len(SMALL.seeds)
-    text = write_report(tmp_path).read_text(encoding="utf-8")
+    text = render(read(tmp_path), found=lambda: answers)
     for name in names:
         assert f"<h2>Transfer to elk ({name})</h2>" in text
         assert f"Joint tuning ({name})" in text

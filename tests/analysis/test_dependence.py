@@ -39,6 +39,11 @@ def sweep() -> pd.DataFrame:
     return ledger(5, 4, 2, 3, np.random.default_rng(0))
 
 
+@pytest.fixture(scope="module")
+def few() -> pd.DataFrame:
+    return ledger(4, 3, 1, 2, np.random.default_rng(0))
+
+
 def test_best_of_n_as_all_subsets() -> None:
     scores = [(0.2, 0.5), (0.4, 0.3), (0.6, 0.9), (0.8, 0.1)]
     table = pd.DataFrame(scores, columns=["validation_score", "score"])
@@ -71,7 +76,7 @@ def test_the_choice_of_weights_reaches_every_part(full_folder: Path) -> None:
         assert sorted(item.pairs["cell"]) == sorted(wanted["cell"])
         told = item.stability.set_index("number")["all"].to_dict()
         assert told["Ours − Baseline"] == pytest.approx(item.pairs["difference"].mean())
-        text = render(replace(sweep, frame=frame), by)
+        text = render(replace(sweep, frame=frame), by, lambda found=item: [found])
         assert text.count(f"is {points(item.pairs['difference'].mean(), signed=True)} points") == 2
 
 
@@ -159,8 +164,8 @@ def test_hard_prompts_have_their_own_section(tmp_path: Path) -> None:
     ],
     ids=["seed", "task", "pair", "no baseline", "holes", "one", "none", "equal", "no empty"],
 )
-def test_degenerate_designs_give_a_section_not_a_crash(sweep: pd.DataFrame, change: object) -> None:
-    frame = change(sweep)  # type: ignore[operator]
+def test_degenerate_designs_give_a_section_not_a_crash(few: pd.DataFrame, change: object) -> None:
+    frame = change(few)  # type: ignore[operator]
     text = str(dependence_section(frame))
     assert bool(text) == bool(len(frame))
     assert "nan" not in re.sub(r"<[^>]+>", " ", text)
@@ -170,9 +175,9 @@ def test_degenerate_designs_give_a_section_not_a_crash(sweep: pd.DataFrame, chan
 
 @pytest.mark.slow
 def test_many_rows_take_seconds() -> None:
-    frame = ledger(20, 7, 3, 5, np.random.default_rng(0))
+    frame = ledger(20, 7, 1, 5, np.random.default_rng(0))
     start = time.process_time()
     dependence_section(frame)
-    assert len(frame) > 99_000
+    assert len(frame) > 33_000
     spent = time.process_time() - start
-    assert spent < 40 * slowness()
+    assert spent < 14 * slowness()
