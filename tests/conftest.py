@@ -35,7 +35,10 @@ def shared_data(shared: Path) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that start Ray run one after another: clusters share the loopback and its ports."""
+    """A file's tests run in one process, as they share sweeps that take seconds to compute.
+
+    Those that start Ray run one after another: clusters share the loopback and its ports.
+    """
     for item in items:
-        if item.get_closest_marker("cluster"):
-            item.add_marker(pytest.mark.xdist_group("ray"))
+        group = "ray" if item.get_closest_marker("cluster") else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))

@@ -242,7 +242,8 @@ def test_the_same_prompt_under_another_s_is_counted_once(
         if is_hard(cell) and cell.row in ("all", "common"):
             record = record_of(cell, ONE)
             record["cell"]["settings"] |= {"k": 99} | ({"s": 99} if cell.row == "all" else {})
-            write_record(tmp_path, f"{cell.id[:-1]}x", record)
+            record["id"] = cell.id[::-1]
+            write_record(tmp_path, record["id"], record)
     doubled = load(tmp_path)
     assert len(doubled) > len(frame)
     assert len(hard_rows(doubled)) == len(hard_rows(frame))
