@@ -37,8 +37,10 @@ def shared_data(shared: Path) -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests run in one process, as they share sweeps that take seconds to compute.
 
-    Those that start Ray run one after another: clusters share the loopback and its ports.
+    Those that start Ray run one after another, as clusters share the loopback and its ports, and
+    first, as they are the longest group.
     """
+    items.sort(key=lambda item: item.get_closest_marker("cluster") is None)
     for item in items:
         group = "ray" if item.get_closest_marker("cluster") else item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group(group))
