@@ -38,8 +38,8 @@ from trainables.cells import Cell
 
 BLOCK = {"worker": 13, "driver": 3, "all": 1, "raylet": 1, "gcs": 1, "broker": 1}
 """Whom to kill, and how often in twenty rounds."""
-VARYING = ("finished", "pack", "cost")
-"""What differs between two runs of the same cell."""
+VARYING = ("finished", "pack", "cost", "versions")
+"""What may differ between two runs of the same cell; a commit while it runs changes versions."""
 STARTING, NAP = 4.0, 1.5
 PATIENCE = 600.0
 _PACK_SECONDS = 0.2
@@ -87,8 +87,15 @@ def drive(name: str, folder: Path) -> int:
     return run(PLANS[name](), folder, options)
 
 
-def compare(name: str, folder: Path) -> Counter[str]:
+def compare(
+    name: str, folder: Path, say: Callable[[str], None] = lambda line: None
+) -> Counter[str]:
     """How a finished folder's ledger differs from that of an undisturbed run.
+
+    Args:
+        name: of the plan.
+        folder: of the sweep.
+        say: takes a line on everything that was changed.
 
     Returns:
         ``lost``, ``doubled`` and ``changed`` cells and points, ``left`` files of broken-off writes.
@@ -112,7 +119,9 @@ def compare(name: str, folder: Path) -> Counter[str]:
     with tempfile.TemporaryDirectory() as other:
         fill_undisturbed(Path(other), (cell for cell in plan.cells if cell.id in ids))
         wanted, there = _content(Path(other)), _content(folder)
-        found["changed"] += sum(there[name] != wanted.get(name) for name in there)
+        for name in (name for name in there if there[name] != wanted.get(name)):
+            found["changed"] += 1
+            say(f"changed: {name}, {_first_difference(there[name], wanted.get(name))}")
         found["lost"] += len(wanted.keys() - there.keys())
     return found
 
@@ -122,6 +131,14 @@ def fill_undisturbed(folder: Path, cells: Iterable[Cell]) -> None:
     ledger = Ledger(folder, package_versions() | commit_of(Path.cwd()))
     for cell in cells:
         ledger.write(cell, tabulated_result(cell), "", {}, *tabulated_arrays(cell))
+
+
+def _first_difference(there: Any, wanted: Any) -> str:
+    if isinstance(there, dict) and isinstance(wanted, dict):
+        for key in sorted(there.keys() | wanted.keys()):
+            if there.get(key) != wanted.get(key):
+                return f"{key}: found {there.get(key)!r}, undisturbed {wanted.get(key)!r}"
+    return "its bytes"
 
 
 def _content(folder: Path) -> dict[str, Any]:
@@ -249,7 +266,7 @@ class Kills:
         self._driver = None
         if code != 0:
             return False
-        found = compare(self._name, self.folder)
+        found = compare(self._name, self.folder, self._say)
         self.counts.update(found)
         self.counts["sweeps"] += 1
         self.finished.append((self._name, self.folder))

@@ -175,6 +175,8 @@ def make_sink(plan: AnyPlan, folder: Path) -> MlflowSink:
 class _Run:
     """One driver at work in one folder, whose lock it holds."""
 
+    line: ProgressLine | None = None
+
     def __init__(
         self, plan: AnyPlan, folder: Path, options: Options, interrupts: Interrupts
     ) -> None:
@@ -187,7 +189,6 @@ class _Run:
         self.job: Job = job_of(plan, folder, self.ledger, self.reuse, self._say)
         self.failures: dict[str, str] = {}
         self.opened = False
-        self.line: ProgressLine | None = None
 
     def run(self) -> int:
         """Run, tell and show; the exit code."""
