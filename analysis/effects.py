@@ -117,14 +117,12 @@ def soft_pairs(part: pd.DataFrame, by: str = "pair", among: bool = True) -> Pair
     part = narrow(part)
     moved = part[part["kind"] == "transfer"]
     ours, base = moved[moved["row"] == "ours"], moved[moved["row"] == "baseline"]
-    chosen = crossfitted_rows(part, by)
-    either = part[:0]
+    chosen, every = paired(crossfitted_rows(part, by), base), paired(ours, base)
+    either = every[:0]
     if among and by != "source":  # independent prompts have no score as a set on its sources
         both = part.assign(row=part["row"].replace("baseline", "ours"))
-        either = crossfitted_rows(both, by)
-    return Pairs(
-        paired(chosen, base), paired(ours, base), paired(either, base), _most(ours, "weight_label")
-    )
+        either = paired(crossfitted_rows(both, by), base)
+    return Pairs(chosen, every, either, _most(ours, "weight_label"))
 
 
 def hard_pairs(part: pd.DataFrame, by: str = "", among: bool = True) -> Pairs:

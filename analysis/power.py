@@ -16,6 +16,7 @@ examples is no promise that further seeds give the same.
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -113,12 +114,18 @@ def detectable(
     """
     if n < 2 or not sd > 0:
         return math.nan
+    return max(
+        error * _shift(degrees, alpha, power)
+        for error, degrees in (_error(sd, n, 0.0), _error(sd, n, examples))
+    )
+
+
+@cache
+def _shift(degrees: float, alpha: float, power: float) -> float:
+    """Standard errors from 0 at which a two-sided t-test has so much power."""
     from scipy.optimize import brentq
 
-    return max(
-        error * float(brentq(_lacking, 0.0, _LARGEST_SHIFT, (df, alpha, power)))
-        for error, df in (_error(sd, n, 0.0), _error(sd, n, examples))
-    )
+    return float(brentq(_lacking, 0.0, _LARGEST_SHIFT, (degrees, alpha, power)))
 
 
 def _lacking(shift: float, degrees: float, alpha: float, power: float) -> float:
