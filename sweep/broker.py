@@ -72,11 +72,12 @@ class Broker:
             self._stopping.setdefault(pack_id, set()).update(cell_ids)
 
     def take(self, pack_id: str) -> dict[str, Any] | None:
-        """The driver fetches an outcome, if there is one; all of the pack is forgotten here."""
+        """The driver fetches an outcome; of a pack without one, its attempts are remembered."""
         self._inputs.pop(pack_id, None)
         self._progress.pop(pack_id, None)
         self._stopping.pop(pack_id, None)
-        self._attempts.pop(pack_id, None)
+        if pack_id in self._outcomes:
+            self._attempts.pop(pack_id, None)
         return self._outcomes.pop(pack_id, None)
 
 

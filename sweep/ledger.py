@@ -5,6 +5,7 @@ the predictions it names, ``ledger/failed/<cell>.json`` why a cell has no record
 record that passes its digest means *done*; everything else (MLflow, tables, report) is a view.
 """
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +35,7 @@ from trainables.records import (
 
 Record = dict[str, Any]
 _JSON = ".json"
+_NO_FILE = (errno.ELOOP, errno.ENXIO)  # links in a circle, a socket
 
 
 class Ledger:
@@ -276,7 +278,12 @@ class Ledger:
                 check_file(record, self._file_bytes(named["file"]), (PROMPT,) if prompt else ())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except ValueError as error:
+            self._set_aside(Path(path), error)
+            return None
+        except OSError as error:
+            if error.errno not in _NO_FILE:  # it may pass, as a disk's errors do
+                raise
             self._set_aside(Path(path), error)
             return None
         return record

@@ -1,5 +1,6 @@
 """The agenda as Ray Tune's search algorithm: Tune asks for a pack, and tells when it is over."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,9 @@ from ray.tune.search import Searcher
 from sweep.desk import Desk
 from sweep.jobs import Work
 from trainables.cells import Pack
+
+WORKER_DEATHS = 2
+"""How often a pack whose worker process died is started anew."""
 
 _COLLECT_TIMEOUT = 5.0
 
@@ -45,7 +49,9 @@ class PackQueue(Searcher):
         self._config = config
         self._most = most
         self._trials: dict[str, Any] = {}
-        self._deaths: dict[str, str] = {}
+        self._dead: dict[str, Pack] = {}
+        self._again: list[Pack] = []
+        self._deaths: Counter[str] = Counter()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The config of the next trial."""
@@ -68,8 +74,23 @@ class PackQueue(Searcher):
         return found if isinstance(found, dict) else None
 
     def note_death(self, trial_id: str, cause: str) -> None:
-        """A worker died, which may not have been the last one of its pack."""
-        self._deaths[trial_id] = cause
+        """Have the pack of a trial that is over started anew, unless its workers die of it.
+
+        Not by Tune itself, which may take the death of a worker that waits between two packs for
+        two failures, the second of which is final.
+        """
+        self._guarded(lambda name: self._mourn(name, cause), trial_id)
+
+    def _mourn(self, trial_id: str, cause: str) -> None:
+        pack = self._dead.pop(trial_id, None)
+        if pack is None:
+            return
+        self._deaths[pack.id] += 1
+        if self._deaths[pack.id] > WORKER_DEATHS:
+            times = f"({self._deaths[pack.id]} times)"
+            self._settle(pack, None, f"its worker process {cause} {times}")
+        else:
+            self._again.append(pack)
 
     def _progress(self, _: str) -> Any:
         try:
@@ -113,7 +134,7 @@ class PackQueue(Searcher):
     def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self._most is not None and len(self._trials) >= self._most:
             return None
-        while (pack := self._agenda.next_pack()) is not None:
+        while (pack := self._again.pop() if self._again else self._agenda.next_pack()) is not None:
             try:
                 inputs = self._desk.inputs(pack)
             except KeyError as error:
@@ -132,8 +153,10 @@ class PackQueue(Searcher):
         if self._agenda.rungs:
             self._hear(trial_id)  # what it reported last counts as well
         outcome = ray.get(self.broker.take.remote(pack.id))
-        cause = self._deaths.pop(trial_id, None)
-        self._settle(pack, outcome, cause or "its worker process died")
+        if outcome is None:
+            self._dead[trial_id] = pack
+        else:
+            self._settle(pack, outcome, "")
 
     def _settle(self, pack: Pack, outcome: Any, reason: str) -> None:
         closed = self._desk.close(pack, outcome, reason)

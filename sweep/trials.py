@@ -21,9 +21,6 @@ from sweep.queue import PackQueue
 from sweep.share import Share
 from trainables.tune import PackTrainable
 
-WORKER_DEATHS = 2
-"""How often a pack whose worker process died is started anew."""
-
 _SHORT_OF_MEMORY = ("running low on memory", "memory usage threshold", "OutOfMemory")
 _HEAR_EVERY = 0.2  # seconds between two looks at what packs report while they train
 
@@ -110,7 +107,6 @@ def run_packs(
             name="tune",
             storage_path=str(workshop.folder),
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             callbacks=[_Pulse(agenda, desk, line, queue, stopping)],
         ),
@@ -182,15 +178,13 @@ class _Pulse(tune.Callback):
             if phases is not None:
                 self._line.show(self._agenda.running, phases, len(self._desk.failures))
 
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Called by Tune when a trial starts anew, as its worker has died."""
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Called by Tune after a trial whose worker has died."""
         try:
             text = Path(trial.error_file).read_text()
         except (OSError, TypeError):
             text = ""
-        self._queue.note_death(
-            trial.trial_id, f"its worker process {cause_of_death(text)} ({1 + WORKER_DEATHS} times)"
-        )
+        self._queue.note_death(trial.trial_id, cause_of_death(text))
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks for ``Tuner.restore``, which nobody calls."""

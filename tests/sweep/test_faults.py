@@ -224,10 +224,10 @@ def test_an_unreadable_record_is_told_and_left_alone(
     assert start(plan, tmp_path, lines) == 0
     lost, real = record_file(tmp_path, plan.cells[0]), read_bytes
 
-    def broken(path: str) -> bytes:
+    def broken(path: str, *more: int) -> bytes:
         if path == str(lost):
             raise OSError(errno.EIO, os.strerror(errno.EIO), path)
-        return real(path)
+        return real(path, *more)
 
     with monkeypatch.context() as patched:
         patched.setattr("sweep.ledger.read_bytes", broken)
