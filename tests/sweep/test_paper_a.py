@@ -13,6 +13,7 @@ from sweep.plan import make_plan
 from sweep.preflight import check_plan
 from sweep.spec import load_spec, parse_spec
 from sweep.tell import plan_text
+from tests.sweep.inline import inline as inline
 from trainables.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,17 +109,19 @@ def test_a_task_whose_data_cannot_be_reached_is_one_sentence(
         "name": "small",
         "sources": ["pocket-bert"],
         "targets": ["pocket-gpt2"],
-        "tasks": ["hate"],
+        "tasks": ["rotten_tomatoes"],
         "methods": {"soft": {"steps": 4, "evaluations": 2}},
     }
-    with pytest.raises(InputError, match="of the data set cardiffnlp/tweet_eval") as caught:
+    with pytest.raises(InputError, match="of the data set cornell-movie-review-data/") as caught:
         check_plan(make_plan(parse_spec(content)))
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.cluster
 def test_running_it_offline_ends_with_exit_code_2(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    inline: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from sweep import cli
 

@@ -10,13 +10,10 @@ from sweep.runner import Options, run
 from sweep.testing.tabulated import EXECUTOR, tabulated_result
 from tests.sweep.drive import no_check
 from tests.sweep.folders import check_complete, mlflow_runs
+from tests.sweep.inline import inline as inline
 from tests.sweep.samples import plan_of
 
-pytestmark = [
-    pytest.mark.usefixtures("ray_is_put_away"),
-    pytest.mark.cluster,
-    pytest.mark.timeout(300),
-]
+pytestmark = pytest.mark.usefixtures("inline")
 
 
 def test_one_sweep_of_both(tmp_path: Path) -> None:

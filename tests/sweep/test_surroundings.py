@@ -17,10 +17,9 @@ from sweep.store import store_folder
 from sweep.surroundings import FOREIGN, FOREIGN_LOCAL, child_command, child_environment, settled
 from sweep.ui import server_command, server_environment
 from tests.conftest import ROOT
-from tests.sweep.drive import the_plan
 from tests.sweep.faulty import no_mlflow as no_mlflow
 from tests.sweep.faulty import start
-from tests.sweep.folders import check_complete, check_mlflow
+from tests.sweep.folders import check_complete
 from tests.sweep.inline import inline as inline
 from tests.sweep.samples import plan_of
 from trainables.cache import VARIABLE, cache_folder, expanded, no_cache
@@ -46,10 +45,14 @@ def among(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with files of the user's that have names of ours and of libraries."""
     folder = tmp_path / "mine"
     folder.mkdir()
-    for name in NAMES:
-        (folder / f"{name}.py").write_text(f"raise SystemExit('{name}.py of the user')\n")
+    _clutter(folder)
     monkeypatch.chdir(folder)
     return folder
+
+
+def _clutter(folder: Path) -> None:
+    for name in NAMES:
+        (folder / f"{name}.py").write_text(f"raise SystemExit('{name}.py of the user')\n")
 
 
 LEFT = {
@@ -179,26 +182,6 @@ with aside.aside(work, pd.DataFrame({"x": [1]})) as wait:
     subprocess.run([sys.executable, "-P", "-c", code], check=True, env=_with_root())
 
 
-@pytest.mark.cluster
-def test_a_sweep_among_all_of_it(
-    among: Path, tmp_path: Path, left: dict[str, str], faults: Path
-) -> None:
-    """Ray's workers too: the user's folder, and what other work has left in the environment."""
-    out = tmp_path / "out"
-    found = subprocess.run(
-        [sys.executable, "-P", "-m", "tests.sweep.drive", str(out)],
-        env=_with_root(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert found.returncode == 0, found.stderr
-    assert "TUNE_RESULT_DIR" in found.stderr
-    assert "of the user" not in found.stderr
-    check_complete(out, the_plan())
-    check_mlflow(out, the_plan())
-
-
 def _with_root() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
@@ -277,6 +260,7 @@ def stranger(tmp_path: Path) -> Iterator[Callable[..., Any]]:
         pytest.skip("takes root and setpriv to be another user")
     place = Path(f"/tmp/promptsweep-test-{os.getpid()}")
     place.mkdir()
+    _clutter(place)
     os.chown(place, uid, uid)
     # It may read this checkout and this Python, wherever they are.
     caps = ["--inh-caps=-all,+dac_read_search", "--ambient-caps=+dac_read_search"]
@@ -299,7 +283,8 @@ def stranger(tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.mark.cluster
-def test_a_user_id_that_nobody_knows(stranger: Callable[..., Any]) -> None:
+def test_a_user_id_that_nobody_knows(stranger: Callable[..., Any], left: dict[str, str]) -> None:
+    """In a folder of files with our names, and with what other work has left behind."""
     told = "nothing is kept for later sweeps, as this user has no home folder"
     found = stranger("sweep.cli", "plan", "smoke", "--store", "none")
     assert found.returncode == 0, found.stderr
@@ -309,7 +294,9 @@ def test_a_user_id_that_nobody_knows(stranger: Callable[..., Any]) -> None:
     found = stranger("tests.sweep.drive", "out")
     assert found.returncode == 0, found.stderr
     assert found.stderr.count(told) == 1
+    assert "TUNE_RESULT_DIR" in found.stderr
     assert "Traceback" not in found.stderr
+    assert "of the user" not in found.stderr
     found = stranger("sweep.cli", "report", "out")
     assert found.returncode == 0, found.stderr
     assert found.stderr == ""
