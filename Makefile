@@ -1,10 +1,10 @@
-# Two commands: `make demo` runs the quickstart sweep, `make test` runs all tests.
+# `make demo` runs the quickstart sweep, `make test` all tests, `make quick` those that take no time.
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= results/quickstart
 BIN := $(VENV)/bin
 
-.PHONY: install demo test lint types bench clean
+.PHONY: install demo test quick lint types bench clean
 
 install: $(VENV)/.installed
 
@@ -20,6 +20,9 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+quick: install
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not cluster and not real and not slow"
 
 lint: install
 	$(BIN)/ruff check .
