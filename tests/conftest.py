@@ -34,6 +34,7 @@ def shared_data(shared: Path) -> Path:
     return shared / "data"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests run in one process, as they share sweeps that take seconds to compute.
 
