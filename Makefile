@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 OUT ?= results/quickstart
 BIN := $(VENV)/bin
+# Those on Ray first: they are one group, the longest.
+PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: install demo test quick lint types bench clean
 
@@ -19,10 +21,10 @@ demo: install
 	$(BIN)/sweep run quickstart --out $(OUT)
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest $(PARALLEL)
 
 quick: install
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not cluster and not real and not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not cluster and not real and not slow"
 
 lint: install
 	$(BIN)/ruff check .

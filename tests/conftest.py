@@ -13,6 +13,8 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["HOME"] = tempfile.mkdtemp(prefix="promptsweep-home-")
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Two test processes on two cores: threads of both would wait for one another, spinning.
+os.environ["OMP_NUM_THREADS"] = "1"
 # No test finds the cells of another.
 os.environ["PROMPTSWEEP_STORE"] = "none"
 
