@@ -97,7 +97,9 @@ _CELL = _fields(
     {"counterparts": _TEXTS, "precision": _TEXT},
     closed=True,
 )
-_ROWS_OF_NUMBERS = schema.list_schema(schema.list_schema(_NUMBER, strict=True), strict=True)
+_ROWS_OF_NUMBERS = schema.list_schema(
+    schema.list_schema(_or_null(_NUMBER), strict=True), strict=True
+)
 _RESULT = _fields(
     {"score": _NUMBER},
     {

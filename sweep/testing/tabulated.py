@@ -123,15 +123,15 @@ def _text(cell_id: str) -> str:
 
 
 def tabulated_prompt(cell: Cell) -> np.ndarray | None:
-    """The prompt of a cell: [5, 8], or a text's bytes; None for references and carried texts."""
+    """The prompt of a cell: [m, 8], or a text's bytes; None for references and carried texts."""
     if cell.kind == "reference":
         return None
     if family_of(cell.method) == "hard":
         if cell.kind == "transfer":
             return None
         return np.frombuffer(_text(cell.id).encode(), dtype=np.uint8)
-    seed = int(cell.id[:8], 16)
-    return np.random.default_rng(seed).standard_normal((5, _WIDTH)).astype(np.float32)
+    seed, length = int(cell.id[:8], 16), cell.settings.get("prompt_length", 5)
+    return np.random.default_rng(seed).standard_normal((length, _WIDTH)).astype(np.float32)
 
 
 def tabulated_arrays(cell: Cell) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:

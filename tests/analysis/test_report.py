@@ -325,16 +325,14 @@ def test_constant_predictors_are_called_out(tmp_path):
 
 
 def test_bare_results_are_enough(tmp_path):
-    """Records with nothing but a score: no metric, words, prompt, cost, dates or versions."""
+    """Records with nothing but a score: no metric, words, prompt, cost or versions."""
 
     def alter(cell, record):
         kept = {"score": record["result"]["score"]}
         if cell.kind != "reference":
             kept["validation_score"] = record["result"]["validation_score"]
         record["result"] = kept
-        for name in ("cost", "versions", "prompt"):
-            record[name] = None
-        record.pop("finished")
+        record |= {"cost": {}, "versions": {}, "prompt": None}
 
     build(tmp_path, Design(TWO, tasks=("mini/a",), seeds=(0, 1)), alter=alter)
     (tmp_path / "spec.yaml").unlink()
