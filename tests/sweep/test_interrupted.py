@@ -19,7 +19,7 @@ from tests.sweep.folders import check_complete, mlflow_runs
 from tests.sweep.paced import records_in
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 30.0
+PATIENCE = 90.0
 """Seconds; five where nothing else runs."""
 STOPPED = 10.0
 SHORT = {

@@ -134,6 +134,7 @@ def test_the_actor_that_hands_out_packs_and_workers_are_killed(
                 time.sleep(0.05)
                 family = psutil.Process(driver.pid).children(recursive=True)
                 found = [item for item in family if _is_worker(item, name)]
+            time.sleep(2)  # for those that are between two packs
             gone = [_killed(item) for item in found]
             assert all(gone)
             set_pace(pace, folder, PACE_SECONDS, most)
