@@ -222,7 +222,10 @@ SENTENCES: list[tuple[Any, str]] = [
     ({"soft": {"steps": [10, 20], "epochs": 1}}, "methods.soft.steps: found 10 beside epochs 1"),
     ({"soft": {"recipe": ["fast"]}}, "methods.soft.recipe: found ['fast']"),
     ({"soft": {"learning_rate": {"domain": "x"}}}, "methods.soft.learning_rate.domain: found 'x'"),
-    ({"words": {"k": [8, 9000]}}, "methods.words.k: found 9000; allowed: fewer than sample_size"),
+    (
+        {"words": {"k": [8, 9000], "sample_size": 3000}},
+        "methods.words.k: found 9000; allowed: fewer than sample_size",
+    ),
 ]
 
 
