@@ -27,6 +27,7 @@ PATIENCE = 60.0
 _GATHER, _LONGEST_GATHER = 0.5, 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 LAST_PAUSES = (1.0, 2.0, 4.0)
+_LAST_TRIES = 15.0  # seconds after which no further one is begun
 """Seconds before each further try at the end: a server that is started anew is back by then."""
 NOTE = "mlflow-behind.json"
 """File in a sweep's folder that says how many runs MLflow lacks; gone once it has all."""
@@ -110,10 +111,10 @@ class MlflowSink:
             self._thread.join(0.2)
             if self._progress != seen:
                 seen, since = self._progress, time.monotonic()
-        if self._thread.is_alive():
-            return self._told(f"no answer for {patience:.0f} s")
         if self._error is not None:
             return self._told(_first_line(self._error))
+        if self._thread.is_alive():
+            return self._told(f"no answer for {patience:.0f} s")
         self._forget_note()
         if self._refused:
             return redact(
@@ -140,14 +141,14 @@ class MlflowSink:
                 self._note.unlink(missing_ok=True)
 
     def _work(self) -> None:
-        closing = False
+        closing, began = False, 0.0
         while not closing:
-            closing = self._take()
+            closing, began = self._take(), time.monotonic()
             if closing or time.monotonic() >= self._again:
                 self._try(closing)
-        # Who stops a sweep does not wait for a server.
+        # Who stops a sweep does not wait for a server, nor anybody for one that fails slowly.
         for pause in LAST_PAUSES[:1] if self._status == "KILLED" else LAST_PAUSES:
-            if self._error is None:
+            if self._error is None or time.monotonic() - began > _LAST_TRIES:
                 return
             time.sleep(pause)
             self._try(closing)

@@ -13,6 +13,7 @@ import pytest
 import sweep.files
 import sweep.ledger
 import trainables.cells
+import trainables.records
 from sweep.ledger import Ledger
 from sweep.plan import Plan
 from sweep.testing.simulated import simulate_sweep
@@ -83,10 +84,10 @@ def test_each_file_of_a_ledger_is_read_once(tmp_path: Path, tasks: int) -> None:
     plan = shaped(tasks)
     simulate_sweep(plan, tmp_path)
     ledger = Ledger(tmp_path)
-    with counted(sweep.ledger, "read_bytes", "unseal") as calls:
+    with counted(sweep.ledger, "read_bytes", "record_in") as calls:
         assert ledger.done_ids() == plan.by_id.keys()
         ledger.done_ids()
-    assert calls == {"read_bytes": 2 * len(plan.cells), "unseal": len(plan.cells)}
+    assert calls == {"read_bytes": 2 * len(plan.cells), "record_in": len(plan.cells)}
 
 
 def test_a_ledger_is_read_in_generous_time(tmp_path: Path) -> None:
@@ -103,6 +104,6 @@ def test_long_files_are_read_whole(tmp_path: Path) -> None:
     for size in (0, 1, (1 << 16) - 1, 1 << 16, (1 << 17) + 3):
         content = os.urandom(size)
         (tmp_path / "file").write_bytes(content)
-        assert sweep.files.read_bytes(str(tmp_path / "file")) == content
+        assert trainables.records.read_bytes(str(tmp_path / "file")) == content
     with pytest.raises(FileNotFoundError):
-        sweep.files.read_bytes(str(tmp_path / "none"))
+        trainables.records.read_bytes(str(tmp_path / "none"))
