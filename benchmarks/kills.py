@@ -147,9 +147,8 @@ def _content(folder: Path) -> dict[str, Any]:
         record["id"]: {key: value for key, value in record.items() if key not in VARYING}
         for record in Ledger(folder).records()
     }
-    for kind in ("prompts", "predictions"):
-        for path in folder.glob(f"{kind}/??/*"):
-            found[path.relative_to(folder).as_posix()] = path.read_bytes()
+    for path in folder.glob("prompts/??/*"):
+        found[path.relative_to(folder).as_posix()] = path.read_bytes()
     return found
 
 

@@ -27,8 +27,8 @@ PATIENCE = 60.0
 _GATHER, _LONGEST_GATHER = 0.5, 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 LAST_PAUSES = (1.0, 2.0, 4.0)
-_LAST_TRIES = 15.0  # seconds after which no further one is begun
 """Seconds before each further try at the end: a server that is started anew is back by then."""
+_LAST_TRIES = 15.0  # seconds after which no further one is begun
 NOTE = "mlflow-behind.json"
 """File in a sweep's folder that says how many runs MLflow lacks; gone once it has all."""
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
@@ -144,7 +144,7 @@ class MlflowSink:
         closing, began = False, 0.0
         while not closing:
             closing, began = self._take(), time.monotonic()
-            if closing or time.monotonic() >= self._again:
+            if closing or began >= self._again:
                 self._try(closing)
         # Who stops a sweep does not wait for a server, nor anybody for one that fails slowly.
         for pause in LAST_PAUSES[:1] if self._status == "KILLED" else LAST_PAUSES:

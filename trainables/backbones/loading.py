@@ -44,6 +44,7 @@ from trainables.kept import Facts, kept
 from trainables.memory import Resident, out_of_memory
 from trainables.models import folder_digest
 from trainables.precision import FLOAT32
+from trainables.text_files import one_line
 
 _NOT_FAMILIES = {"answer", "base", "family", "loading", "parity", "reader"}
 _OURS = {
@@ -332,5 +333,5 @@ def reason(error: BaseException) -> str:
     # A KeyError's text is nothing but the key.
     if not text or isinstance(error, KeyError):
         text = f"{type(error).__name__} {text}".strip()
-    text = " ".join(text.encode("utf-8", "backslashreplace").decode().split()).rstrip(".")
+    text = one_line(text).rstrip(".")
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
