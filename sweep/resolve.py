@@ -18,6 +18,7 @@ from trainables.contents import start_digest
 from trainables.errors import InputError
 from trainables.precision import FLOAT32
 from trainables.settings import family_of, stored
+from trainables.text_files import one_line, reason_of
 
 
 class ModelResolver(Protocol):
@@ -245,10 +246,9 @@ def start_files(
         try:
             digest = start_digest(path)
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
             raise InputError(
-                f"{where}.init_file: found {show(pattern)}, for source {source} {show(str(path))}"
-                f" ({reason}); allowed: a .npy or .safetensors file for every source"
+                f"{where}.init_file: found {show(pattern)}, for source {source} '{one_line(path)}'"
+                f" ({reason_of(error)}); allowed: a .npy or .safetensors file for every source"
             ) from None
         yield (pattern, source), StartFile(str(path.resolve()), digest)
 

@@ -28,6 +28,15 @@ def records_in(folder: Path) -> int:
     return len(list(folder.glob("ledger/??/*.json")))
 
 
+def is_held(file: Path, process: int) -> bool:
+    """Whether a process waits in the middle of a pack, as there are as many records as may be."""
+    return _mark(file, process).exists()
+
+
+def _mark(file: Path, process: int) -> Path:
+    return file.with_suffix(f".{process}")
+
+
 def run_paced(
     pack: Pack,
     prompts: Mapping[str, np.ndarray],
@@ -36,9 +45,12 @@ def run_paced(
     **more: Any,
 ) -> PackOutcome:
     """As :func:`run_tabulated`, once the pace allows it."""
+    file = Path(os.environ[PACE])
     while True:
-        folder, seconds, most = json.loads(Path(os.environ[PACE]).read_text())
+        folder, seconds, most = json.loads(file.read_text())
         time.sleep(seconds)
         if records_in(Path(folder)) < most:
+            _mark(file, os.getpid()).unlink(missing_ok=True)
             return run_tabulated(pack, prompts, device, progress, **more)
+        _mark(file, os.getpid()).touch()
         time.sleep(0.05)

@@ -20,7 +20,7 @@ from sweep.search.study import JOURNAL
 from sweep.testing.tabulated import tabulated_result
 from tests.sweep.drive import COMPUTES, the_plan
 from tests.sweep.folders import check_complete, check_mlflow, mlflow_levels
-from tests.sweep.paced import EXECUTOR, PACE, records_in, set_pace
+from tests.sweep.paced import EXECUTOR, PACE, is_held, records_in, set_pace
 from trainables.tune import AGAIN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,13 +128,16 @@ def test_the_actor_that_hands_out_packs_and_workers_are_killed(
         for name, limit, most in (("Broker", 6, 20), ("Trainable", 20, 1000)):
             deadline, found = time.monotonic() + PATIENCE, list[psutil.Process]()
             # All packs wait at the pace's limit: workers are killed in the middle of one.
-            while not found or records_in(folder) < limit:
+            while (
+                not found
+                or records_in(folder) < limit
+                or not (name == "Broker" or any(is_held(pace, item.pid) for item in found))
+            ):
                 assert driver.poll() is None, told()
                 assert time.monotonic() < deadline, told()
                 time.sleep(0.05)
                 family = psutil.Process(driver.pid).children(recursive=True)
                 found = [item for item in family if _is_worker(item, name)]
-            time.sleep(2)  # for those that are between two packs
             gone = [_killed(item) for item in found]
             assert all(gone)
             set_pace(pace, folder, PACE_SECONDS, most)
