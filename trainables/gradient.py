@@ -74,10 +74,10 @@ class PassGradient:
         self._lengths = train.lengths.cpu()
         self._remembers = backbone.begin_alike(train) and not dropout
         self._read, self._back, self._run = self._remember, self._way_back, self._run_now
-        record = RECORDERS.get(torch.device(backbone.device).type)
-        self.recorded = graphs and record is not None and not backbone.literal
-        if self.recorded and record:
-            self._record(record)
+        recorder = RECORDERS.get(torch.device(backbone.device).type)
+        self.recorded = graphs and recorder is not None and not backbone.literal
+        if self.recorded and recorder:
+            self._record(recorder())
 
     def __call__(
         self,

@@ -3,11 +3,13 @@
 import importlib
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from trainables import replay
 from trainables.backbones.loading import resident
 from trainables.cells import Cell, Pack, PackOutcome
 from trainables.memory import Room, halvings, settle
@@ -43,7 +45,8 @@ def run_pack(
     Returns:
         Results and prompts by cell id; a cell that cannot be had is in ``failures``, one that was
         stopped (or takes a prompt that was) in ``stopped``. ``cost`` counts ``model_loads`` and
-        ``oom_halvings``, how often a stack or a pass was halved because memory was short.
+        ``oom_halvings``, how often a stack or a pass was halved because memory was short; with
+        graphs also ``graphs_recorded`` and ``graphs_refused``.
 
     Raises:
         InputError: a model or the task does not fit (a label word of two tokens, say).
@@ -51,7 +54,7 @@ def run_pack(
     began = time.perf_counter()
     allowed = Room(**room) if room else Room()
     settle(allowed)
-    loads, halved = resident.made, halvings()
+    loads, halved, graphs = resident.made, halvings(), replace(replay.counts)
     run = Run(pack, device, allowed, rungs)
     for alias in dict.fromkeys((*pack.sources, *(cell.target for cell in pack.cells))):
         run.labels(alias)
@@ -73,4 +76,19 @@ def run_pack(
         "model_loads": resident.made - loads,
         "oom_halvings": halvings() - halved,
     }
+    if allowed.graphs:
+        _tell_of_graphs(run.outcome, graphs)
     return run.outcome
+
+
+def _tell_of_graphs(outcome: PackOutcome, before: replay.Counts) -> None:
+    refused = replay.counts.refused - before.refused
+    outcome.cost |= {
+        "graphs_recorded": replay.counts.recorded - before.recorded,
+        "graphs_refused": refused,
+    }
+    if refused:
+        outcome.remarks.append(
+            f"some passes could not be recorded as CUDA graphs ({replay.counts.reason}): they ran"
+            " without, with the same results"
+        )

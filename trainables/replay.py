@@ -5,10 +5,13 @@ them together; it works on the very memory it was recorded on, so that inputs ar
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+
+from trainables.memory import out_of_memory
+from trainables.text_files import reason_of
 
 Tensors = Sequence[torch.Tensor]
 Work = Callable[..., tuple[torch.Tensor, ...]]
@@ -18,9 +21,22 @@ Recorder = Callable[[Work, Tensors], Callable[[], tuple[torch.Tensor, ...]]]
 _WARM_UPS = 3
 
 
-@cache
-def _pool() -> Any:
-    return torch.cuda.graph_pool_handle()
+@dataclass
+class Counts:
+    """What this process has recorded.
+
+    Attributes:
+        recorded: functions of one shape of inputs that are replayed.
+        refused: those that could not be, and run as they are.
+        reason: why the last of them could not.
+    """
+
+    recorded: int = 0
+    refused: int = 0
+    reason: str = ""
+
+
+counts = Counts()
 
 
 def plain(work: Work, inputs: Tensors) -> Callable[[], tuple[torch.Tensor, ...]]:
@@ -28,34 +44,62 @@ def plain(work: Work, inputs: Tensors) -> Callable[[], tuple[torch.Tensor, ...]]
     return lambda: work(*inputs)
 
 
-def cuda_graph(work: Work, inputs: Tensors) -> Callable[[], tuple[torch.Tensor, ...]]:
-    """A CUDA graph of the function; the function itself where it cannot be captured.
+class CudaGraphs:
+    """Records CUDA graphs.
 
-    All graphs share one pool of memory: they run one after another, and whoever replays one copies
-    its outputs before the next (:class:`Replayed`).
+    The graphs of one recorder share a pool of memory and a stream: they run one after another, and
+    whoever replays one copies its outputs before the next (:class:`Replayed`). Another recorder has
+    another pool: one whose graphs are gone takes no further ones.
     """
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(_WARM_UPS):
-            work(*inputs)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    try:
-        with torch.cuda.graph(graph, pool=_pool()):
-            outputs = work(*inputs)
-    except RuntimeError:  # an operation that waits for the device, say
-        return plain(work, inputs)
 
-    def replay() -> tuple[torch.Tensor, ...]:
-        graph.replay()
-        return outputs
+    def __init__(self) -> None:
+        """Record nothing yet."""
+        self._pool: Any = torch.cuda.graph_pool_handle()
+        self._stream = torch.cuda.Stream()
 
-    return replay
+    def __call__(self, work: Work, inputs: Tensors) -> Callable[[], tuple[torch.Tensor, ...]]:
+        """A CUDA graph of the function; the function itself where it cannot be captured.
+
+        Raises:
+            torch.OutOfMemoryError: memory is short.
+        """
+        outside, side = torch.cuda.current_stream(), self._stream
+        side.wait_stream(outside)
+        with torch.cuda.stream(side):
+            for _ in range(_WARM_UPS):
+                work(*inputs)
+        outside.wait_stream(side)
+        # What torch leaves behind where the end of a capture fails: the stream, and a generator
+        # that takes itself to be captured and would refuse to give random numbers ever after.
+        generator = torch.cuda.default_generators[torch.cuda.current_device()]
+        before = generator.clone_state()
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, pool=self._pool, stream=side):
+                outputs = work(*inputs)
+        except RuntimeError as error:
+            torch.cuda.set_stream(outside)
+            generator.graphsafe_set_state(before)
+            del graph
+            self._pool = torch.cuda.graph_pool_handle()
+            # What ends a capture says so; what it was that could not be captured says more.
+            cause = error.__context__ or error
+            if out_of_memory(error) or out_of_memory(cause):
+                raise torch.OutOfMemoryError(str(cause)) from None
+            counts.refused += 1
+            counts.reason = reason_of(cause)
+            return plain(work, inputs)
+        counts.recorded += 1
+
+        def replay() -> tuple[torch.Tensor, ...]:
+            graph.replay()
+            return outputs
+
+        return replay
 
 
-RECORDERS: dict[str, Recorder] = {"cuda": cuda_graph}
-"""Per type of device how work is recorded; elsewhere nothing is gained."""
+RECORDERS: dict[str, Callable[[], Recorder]] = {"cuda": CudaGraphs}
+"""Per type of device what makes a recorder; elsewhere nothing is gained."""
 
 
 class Replayed:
@@ -82,7 +126,11 @@ class Replayed:
             if len(self._known) >= self._most:
                 return self._work(*inputs)
             own = [item.detach().clone() for item in inputs]
-            self._known[shape] = (own, self._record(self._work, own))
+            try:
+                self._known[shape] = (own, self._record(self._work, own))
+            except Exception:  # memory is short: what is recorded takes some
+                self._known.clear()
+                raise
         held, replay = self._known[shape]
         for mine, given in zip(held, inputs, strict=True):
             mine.copy_(given, non_blocking=True)

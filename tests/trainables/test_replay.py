@@ -71,7 +71,7 @@ def test_tuning_with_recorded_passes_is_tuning(
         shapes.add(tuple(tuple(item.shape) for item in inputs))
         return strict(work, inputs)
 
-    monkeypatch.setitem(RECORDERS, "cpu", record)
+    monkeypatch.setitem(RECORDERS, "cpu", lambda: record)
     monkeypatch.setitem(LENGTH_STEP, "cpu", 8)
     monkeypatch.setitem(SPARE_TOKENS, "cpu", 40)
     found = tune(sources, STACK, settings, grams, "accuracy", graphs=True)
@@ -86,7 +86,7 @@ def test_tuning_with_recorded_passes_is_tuning(
 def test_nothing_is_recorded_on_a_cpu(dropout: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     item, loss = source("gpt2"), StackLoss("label_words", dropout, [0])
     assert TaskGradient(item, loss, graphs=True).passes.recorded is False
-    monkeypatch.setitem(RECORDERS, "cpu", plain)
+    monkeypatch.setitem(RECORDERS, "cpu", lambda: plain)
     assert TaskGradient(item, loss, graphs=True).passes.recorded
     assert TaskGradient(item, loss).passes.recorded is False
     literal = copy(item.backbone)

@@ -84,7 +84,7 @@ class Family(ABC):
         try:
             states: torch.Tensor = self.model.base_model(
                 inputs_embeds=embeds,
-                attention_mask=attention_mask,
+                attention_mask=_added(attention_mask, embeds),
                 position_ids=positions,
                 **typed,
                 **self.body_arguments(),
@@ -169,6 +169,19 @@ class Family(ABC):
     @abstractmethod
     def head_output(self) -> nn.Linear:
         """The head's vocabulary matrix [V, e], with its bias if it has one."""
+
+
+def _added(mask: torch.Tensor | None, embeds: torch.Tensor) -> torch.Tensor | None:
+    """A mask [N, L] as what attention adds to its scores [N, 1, 1, L].
+
+    The library makes the same of it, but first asks whether it hides anything: on a GPU that waits
+    for everything asked before.
+    """
+    if mask is None:
+        return None
+    hidden = torch.zeros_like(mask, dtype=embeds.dtype)
+    hidden.masked_fill_(~mask.bool(), torch.finfo(embeds.dtype).min)
+    return hidden[:, None, None, :]
 
 
 class CausalFamily(Family):
