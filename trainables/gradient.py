@@ -8,25 +8,36 @@ look back to, and go from there to the prompts at the end.
 Shapes: R prompts, m prompt tokens, d embedding width, N examples, n rows of a pass.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 
 from trainables.backbones import Backbone, Encoded, Prompts, Remembered
-from trainables.passes import bucket, length_batches, on_device, spare_tokens
+from trainables.passes import (
+    block_batches,
+    bucket,
+    length_batches,
+    length_step,
+    on_device,
+    spare_tokens,
+)
 from trainables.replay import RECORDERS, Recorder, Replayed
 
-ROWS_STEP = 32
-"""Rows of a recorded pass are filled up to a multiple of this: few shapes are recorded then."""
+_KEYS_PARTS = 4
+"""Keys of a recorded pass are filled up to a multiple of its rows' so manieth part: few shapes are
+recorded then."""
 
 GROUP_SHARE = 0.25
 """Prompts that are remembered together may have so many of a pass's tokens: their keys and values
 stay for all passes."""
 
 
-PassLoss = Callable[[Encoded, Prompts, torch.Tensor, torch.Tensor], torch.Tensor]
-"""Loss [n] of a batch behind prompts, given each row's prompt [n] and key [n]."""
+RowKeys = tuple[torch.Tensor, torch.Tensor]
+"""What dropout masks are made from: the different keys [u], and which of them is each row's [n]."""
+
+PassLoss = Callable[[Encoded, Prompts, torch.Tensor, RowKeys], torch.Tensor]
+"""Loss [n] of a batch behind prompts, given each row's prompt [n] and the rows' keys."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +46,19 @@ class _Rows:
 
     Attributes:
         chosen: examples [n].
-        keys: of each one's dropout masks [n].
+        keys: of their dropout masks.
         owner: index of each one's prompt [n].
         shares: what each one's loss counts [n].
         longest: tokens they are padded to.
+        count: rows that a recorded pass is filled up to.
     """
 
     chosen: torch.Tensor
-    keys: torch.Tensor
+    keys: RowKeys
     owner: torch.Tensor
     shares: torch.Tensor
     longest: int
+    count: int
 
 
 class PassGradient:
@@ -125,11 +138,24 @@ class PassGradient:
         slope = torch.zeros_like(state, dtype=torch.float32)
         owner = torch.arange(len(prompts)).repeat_interleave(len(rows) // len(prompts))
         lengths, losses = self._lengths[rows], torch.empty(len(rows), device=device)
-        for part in length_batches(lengths, budget, spare_tokens(device)):
+        # Rows of one key beside each other: they share their masks.
+        order = torch.argsort(keys, stable=True)
+        for place, count in self._cut(lengths[order], budget):
+            part = order[place]
             longest = bucket(int(lengths[part].max()), device)
-            taken = _Rows(rows[part], keys[part], owner[part], shares[part], longest)
+            apart: RowKeys = keys[part].unique(return_inverse=True)
+            taken = _Rows(rows[part], apart, owner[part], shares[part], longest, count)
             losses[on_device(part, device)] = self._run(state, slope, taken)
         return losses, self._back(prompts, slope) if self._remembers else slope
+
+    def _cut(self, lengths: torch.Tensor, budget: int) -> Iterator[tuple[torch.Tensor, int]]:
+        """Passes of rows, and how many rows each is read as."""
+        device = self._backbone.device
+        if self.recorded:
+            yield from block_batches(lengths, budget, length_step(device))
+            return
+        for part in length_batches(lengths, budget, spare_tokens(device)):
+            yield part, len(part)
 
     def _prompts(self, state: torch.Tensor) -> Prompts:
         return Remembered(state) if self._remembers else state
@@ -152,12 +178,12 @@ class PassGradient:
         """Losses [n] of a pass; adds to the gradient ``slope`` at ``state``."""
         device = self._backbone.device
         used, own = rows.owner.unique(return_inverse=True)
-        used, own, shares, chosen, keys = (
-            on_device(item, device) for item in (used, own, rows.shares, rows.chosen, rows.keys)
+        used, own, shares, chosen, keys, same = (
+            on_device(item, device) for item in (used, own, rows.shares, rows.chosen, *rows.keys)
         )
         point = state[used].float().requires_grad_()
         batch = self._train.take(chosen, rows.longest)
-        each = self._loss(batch, self._prompts(point), own, keys)
+        each = self._loss(batch, self._prompts(point), own, (keys, same))
         slope[used] += torch.autograd.grad((each * shares).sum(), point)[0]
         return each.detach()
 
@@ -172,19 +198,21 @@ class PassGradient:
         def replay(state: torch.Tensor, slope: torch.Tensor, rows: _Rows) -> torch.Tensor:
             """As :meth:`_run_now`, with all prompts and filled up with rows that count nothing."""
             device, count = self._backbone.device, len(rows.chosen)
-            more = -count % ROWS_STEP
+            more = rows.count - count
+            keys, same = rows.keys
             shares = torch.cat([rows.shares, torch.zeros(more)])
-            own, chosen, keys = (
+            own, chosen, same = (
                 torch.cat([item, item[-1:].repeat(more)])
-                for item in (rows.owner, rows.chosen, rows.keys)
+                for item in (rows.owner, rows.chosen, same)
             )
-            own, shares, chosen, keys = (
-                on_device(item, device) for item in (own, shares, chosen, keys)
+            keys = torch.cat([keys, keys[-1:].repeat(-len(keys) % -(-rows.count // _KEYS_PARTS))])
+            own, shares, chosen, keys, same = (
+                on_device(item, device) for item in (own, shares, chosen, keys, same)
             )
             batch = self._train.take(chosen, rows.longest)
             fields = (batch.ids, batch.lengths, batch.slots, batch.answers, batch.gold)
             types = () if batch.types is None else (batch.types,)
-            each, found = run(state, own, shares, keys, *fields, *types)
+            each, found = run(state, own, shares, keys, same, *fields, *types)
             slope += found
             return each[:count]
 
@@ -196,6 +224,7 @@ class PassGradient:
         owner: torch.Tensor,
         shares: torch.Tensor,
         keys: torch.Tensor,
+        same: torch.Tensor,
         ids: torch.Tensor,
         lengths: torch.Tensor,
         slots: torch.Tensor,
@@ -206,5 +235,5 @@ class PassGradient:
         """Losses [n] of a pass and the gradient at ``state``, from tensors alone."""
         batch = Encoded(ids, lengths, slots, answers, gold, self._train.begin, types)
         point = state.detach().float().requires_grad_()
-        each = self._loss(batch, self._prompts(point), owner, keys)
+        each = self._loss(batch, self._prompts(point), owner, (keys, same))
         return each.detach(), torch.autograd.grad((each * shares).sum(), point)[0]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from trainables.backbones import Backbone, Encoded, Prompts
-from trainables.gradient import PassLoss
+from trainables.gradient import PassLoss, RowKeys
 from trainables.masks import row_keys
 
 
@@ -45,7 +45,7 @@ def rows_behind(backbone: Backbone, label_ids: torch.Tensor) -> PassLoss:
     loss = LOSSES["label_words"]
 
     def losses(
-        batch: Encoded, prompts: Prompts, owner: torch.Tensor, keys: torch.Tensor
+        batch: Encoded, prompts: Prompts, owner: torch.Tensor, keys: RowKeys
     ) -> torch.Tensor:
         del keys
         return loss(backbone, batch, label_ids, prompts, owner)
@@ -93,7 +93,7 @@ class StackLoss:
         label_ids: torch.Tensor,
         prompts: Prompts,
         owner: torch.Tensor,
-        keys: torch.Tensor,
+        keys: RowKeys,
     ) -> torch.Tensor:
         """Loss [n] of the rows of one pass.
 
@@ -103,9 +103,9 @@ class StackLoss:
             label_ids: [C].
             prompts: [P, m, d], or what the model remembers of them.
             owner: index into ``prompts`` of each row's prompt [n].
-            keys: of each row's masks [n], not read without dropout.
+            keys: of the rows' masks, not read without dropout.
         """
         if not self.dropout:
             return self._loss(backbone, batch, label_ids, prompts, owner)
-        with backbone.dropout(keys):
+        with backbone.dropout(*keys):
             return self._loss(backbone, batch, label_ids, prompts, owner)

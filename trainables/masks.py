@@ -9,7 +9,7 @@ The hash is built from published mixers: splitmix64 (Steele, Lea & Flood 2014) f
 and of 32 bits the two multiplications of lowbias32 (Wellons 2018), the first of them by an odd
 number of the row's own. Each word of 32 bits decides two elements by 16 bits each.
 
-Shapes: n rows, L positions, h channels, H heads, Q queries, K keys.
+Shapes: n rows of u keys, L positions, h channels, H heads, Q queries, K keys.
 """
 
 from collections.abc import Callable, Sequence
@@ -88,14 +88,16 @@ class RowMasks(TorchFunctionMode):
     calls them. The first is place 0 of the model, the next one place 1, and so on.
     """
 
-    def __init__(self, keys: torch.Tensor) -> None:
+    def __init__(self, keys: torch.Tensor, owner: torch.Tensor | None = None) -> None:
         """Begin a forward pass.
 
         Args:
-            keys: int64 [n], on the device of the model.
+            keys: int64 [u], on the device of the model.
+            owner: which of them is each row's [n]; None where each row has its own, n = u. Rows of
+                one key share what is worked out for it.
         """
         super().__init__()
-        self._keys = keys
+        self._keys, self._owner = keys, owner
         self._place = 0
         self._words: list[torch.Tensor] = []
         self._counters: dict[tuple[int, ...], torch.Tensor] = {}
@@ -122,7 +124,7 @@ class RowMasks(TorchFunctionMode):
         Raises:
             ValueError: the shape does not begin with the rows.
         """
-        count = len(self._keys)
+        count = len(self._keys if self._owner is None else self._owner)
         inner = tuple(shape[1:]) if len(shape) > 2 else (shape[0] // count, shape[1])
         if len(shape) not in (2, 3, 4) or shape[0] != count * (1 if len(shape) > 2 else inner[0]):
             raise ValueError(f"dropout of shape {tuple(shape)} where {count} rows are read")
@@ -137,7 +139,10 @@ class RowMasks(TorchFunctionMode):
         words ^= shifted.bitwise_and_(LEVELS - 1)
         # Of signed halves, the lowest rate · LEVELS are dropped.
         lowest = round(rate * LEVELS) - LEVELS // 2
-        return (words.view(torch.int16) >= lowest)[..., :width].reshape(shape)
+        kept = (words.view(torch.int16) >= lowest)[..., :width]
+        if self._owner is not None:
+            kept = kept.index_select(0, self._owner)
+        return kept.reshape(shape)
 
     def _next(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Two words of each row [n], the second odd, for the place that is next."""

@@ -33,10 +33,23 @@ LENGTH_STEP = {"cpu": 1, "cuda": 8}
 and recorded work (:mod:`trainables.replay`)."""
 
 
+def length_step(device: str) -> int:
+    """What passes on a torch device are padded to a multiple of."""
+    return LENGTH_STEP.get(torch.device(device).type, LENGTH_STEP["cuda"])
+
+
 def bucket(longest: int, device: str) -> int:
     """Tokens that rows of up to ``longest`` are padded to on a torch device."""
-    step = LENGTH_STEP.get(torch.device(device).type, LENGTH_STEP["cuda"])
+    step = length_step(device)
     return -(-longest // step) * step
+
+
+BLOCKS = 20
+"""A step's rows are so many blocks; a recorded pass is whole blocks, so that few shapes come up."""
+
+LAUNCH_TOKENS = 600
+"""What a recorded pass costs beside its tokens, in tokens: kernels that are too short to be any
+shorter (measured on an H200 with models of a width of 768)."""
 
 
 def on_device(tensor: torch.Tensor, device: str) -> torch.Tensor:
@@ -76,3 +89,41 @@ def length_batches(lengths: torch.Tensor, budget: int, spare: int) -> Iterator[t
         end = pass_end(falling, start, budget, spare)
         yield order[start:end]
         start = end
+
+
+def block_batches(
+    lengths: torch.Tensor, budget: int, step: int
+) -> Iterator[tuple[torch.Tensor, int]]:
+    """Indices of all rows [N] by falling length, in the whole blocks that cost least together.
+
+    A pass costs its tokens, padding included, and :data:`LAUNCH_TOKENS`. As N stays the same from
+    step to step, passes have few different numbers of rows.
+
+    Args:
+        lengths: of the rows [N].
+        budget: tokens that a pass of more than one block may have.
+        step: rows are padded to a multiple of so many tokens.
+
+    Yields:
+        A part's indices, and the rows it is to be filled up to.
+    """
+    order = torch.argsort(lengths, descending=True, stable=True)
+    size = -(-len(order) // BLOCKS)
+    tokens = [-(-longest // step) * step * size for longest in lengths[order[::size]].tolist()]
+    # The least cost of the first blocks, and where the last pass of it begins.
+    least, begins = [0], [0]
+    for end in range(1, len(tokens) + 1):
+        costs = [
+            (least[begin] + LAUNCH_TOKENS + (end - begin) * tokens[begin], begin)
+            for begin in range(end)
+            if (end - begin) * tokens[begin] <= budget or end - begin == 1
+        ]
+        cost, begin = min(costs)
+        least.append(cost)
+        begins.append(begin)
+    ends, end = [], len(tokens)
+    while end:
+        ends.append((begins[end], end))
+        end = begins[end]
+    for begin, end in reversed(ends):
+        yield order[begin * size : end * size], (end - begin) * size

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from trainables.backbones import Backbone, Encoded, Prompts
-from trainables.gradient import PassGradient
+from trainables.gradient import PassGradient, RowKeys
 from trainables.losses import StackLoss
 from trainables.memory import in_passes
 from trainables.passes import pass_tokens
@@ -90,7 +90,7 @@ class TaskGradient:
         return losses.view(len(prompts), size).mean(1), gradient
 
     def _rows(
-        self, batch: Encoded, prompts: Prompts, owner: torch.Tensor, keys: torch.Tensor
+        self, batch: Encoded, prompts: Prompts, owner: torch.Tensor, keys: RowKeys
     ) -> torch.Tensor:
         source = self._source
         return self._loss(source.backbone, batch, source.label_ids, prompts, owner, keys)

@@ -76,8 +76,10 @@ def test_padding_and_neighbours_change_no_mask() -> None:
     few = RowMasks(KEYS[some])
     assert torch.equal(few.kept((4, 7, 9), 0.4), hidden[some, :7])
     assert torch.equal(few.kept((4, 3, 7, 7), 0.4), attention[some, :, :7, :7])
-    flat = RowMasks(KEYS[some]).kept((4 * 7, 9), 0.4)
-    assert torch.equal(flat.view(4, 7, 9), hidden[some, :7]), "as OPT flattens them"
+    for masks in (RowMasks(KEYS[some]), RowMasks(KEYS, some)):
+        flat = masks.kept((4 * 7, 9), 0.4)
+        assert torch.equal(flat.view(4, 7, 9), hidden[some, :7]), "as OPT flattens them"
+        assert torch.equal(masks.kept((4, 3, 7, 7), 0.4), attention[some, :, :7, :7])
     with pytest.raises(ValueError, match=r"shape \(1, 7, 9\) where 4 rows"):
         few.kept((1, 7, 9), 0.4)
 

@@ -12,7 +12,7 @@ from tests.trainables.test_soft import SETTINGS, grams_of, source
 from tests.trainables.tiny import ARCHITECTURES
 from trainables.backbones import Encoded
 from trainables.losses import StackLoss
-from trainables.passes import LENGTH_STEP, SPARE_TOKENS, bucket
+from trainables.passes import LENGTH_STEP, bucket
 from trainables.replay import RECORDERS, Replayed, Tensors, Work, plain
 from trainables.soft import Replica, tune
 from trainables.source import TaskGradient
@@ -73,7 +73,6 @@ def test_tuning_with_recorded_passes_is_tuning(
 
     monkeypatch.setitem(RECORDERS, "cpu", lambda: record)
     monkeypatch.setitem(LENGTH_STEP, "cpu", 8)
-    monkeypatch.setitem(SPARE_TOKENS, "cpu", 40)
     found = tune(sources, STACK, settings, grams, "accuracy", graphs=True)
     for one, other in zip(expected.prompts, found.prompts, strict=True):
         torch.testing.assert_close(one, other, atol=2e-4, rtol=2e-3)

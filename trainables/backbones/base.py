@@ -101,19 +101,20 @@ class Backbone(Reader):
         return self.encode(texts, gold, layout, task).to(self.device)
 
     @contextmanager
-    def dropout(self, keys: torch.Tensor) -> Iterator[None]:
+    def dropout(self, keys: torch.Tensor, owner: torch.Tensor | None = None) -> Iterator[None]:
         """Within it the model drops out, at its config's rates; its weights stay frozen.
 
         Every row is then read by itself and through the library's own layers: what is shared
         between rows or worked out by :class:`Focus` would miss masks.
 
         Args:
-            keys: what the masks of each row are made from [n], see
-                :func:`trainables.masks.row_keys`; good for one forward pass of these rows.
+            keys: what the masks of rows are made from [u], see :func:`trainables.masks.row_keys`;
+                good for one forward pass of these rows.
+            owner: index of each row's key [n]; None where each row has its own.
         """
         self.family.model.train()
         try:
-            with RowMasks(keys):
+            with RowMasks(keys, owner):
                 yield
         finally:
             self.family.model.eval()
