@@ -30,7 +30,7 @@ class Share:
     gpu: float
     accelerator: str | None = None
     replicas: int | None = None
-    graphs: bool = False
+    graphs: bool = True
     reason: str | None = None
 
 

@@ -163,7 +163,7 @@ class Resources(_Section):
         description="auto (as many prompts in one stack as fit in memory) or a whole number from 1",
     )
     graphs: bool = Field(
-        default=False,
+        default=True,
         description="true or false: whether training passes are CUDA graphs (nothing on a CPU)",
     )
 

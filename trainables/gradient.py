@@ -172,7 +172,8 @@ class PassGradient:
         """
         point = prompts.detach().requires_grad_()
         past = self._backbone.remember(self._train, point).past
-        return torch.autograd.grad(past, point, slope.to(past.dtype))[0]
+        with self._backbone.rounding():
+            return torch.autograd.grad(past, point, slope.to(past.dtype))[0]
 
     def _run_now(self, state: torch.Tensor, slope: torch.Tensor, rows: _Rows) -> torch.Tensor:
         """Losses [n] of a pass; adds to the gradient ``slope`` at ``state``."""
@@ -184,7 +185,8 @@ class PassGradient:
         point = state[used].float().requires_grad_()
         batch = self._train.take(chosen, rows.longest)
         each = self._loss(batch, self._prompts(point), own, (keys, same))
-        slope[used] += torch.autograd.grad((each * shares).sum(), point)[0]
+        with self._backbone.rounding():
+            slope[used] += torch.autograd.grad((each * shares).sum(), point)[0]
         return each.detach()
 
     def _record(self, record: Recorder) -> None:
@@ -236,4 +238,5 @@ class PassGradient:
         batch = Encoded(ids, lengths, slots, answers, gold, self._train.begin, types)
         point = state.detach().float().requires_grad_()
         each = self._loss(batch, self._prompts(point), owner, (keys, same))
-        return each.detach(), torch.autograd.grad((each * shares).sum(), point)[0]
+        with self._backbone.rounding():
+            return each.detach(), torch.autograd.grad((each * shares).sum(), point)[0]

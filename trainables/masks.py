@@ -222,15 +222,16 @@ def _attention(
     if enable_gqa:
         times = query.shape[1] // key.shape[1]
         key, value = (item.repeat_interleave(times, dim=1) for item in (key, value))
-    scores = (query * (query.shape[-1] ** -0.5 if scale is None else scale)) @ key.mT
+    scores = query @ key.mT
     if is_causal:
-        attn_mask = scores.new_ones(scores.shape[-2:], dtype=torch.bool).tril()
+        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
     if attn_mask is not None and attn_mask.dtype == torch.bool:
-        scores = scores.masked_fill(~attn_mask, float("-inf"))
-    elif attn_mask is not None:
-        scores = scores + attn_mask
-    shares = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
-    return masks.dropped(shares, dropout_p) @ value
+        hidden = torch.zeros_like(attn_mask, dtype=scores.dtype)
+        attn_mask = hidden.masked_fill_(~attn_mask, float("-inf"))
+    factor = query.shape[-1] ** -0.5 if scale is None else scale
+    # Both in one operation, on scores: there are fewer of them than of queries' elements.
+    scores = scores * factor if attn_mask is None else torch.add(attn_mask, scores, alpha=factor)
+    return masks.dropped(scores.softmax(-1), dropout_p) @ value
 
 
 def _no_layer_left_out(masks: RowMasks, *size: Any, **kwargs: Any) -> torch.Tensor:

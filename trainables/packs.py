@@ -54,6 +54,9 @@ def run_pack(
     began = time.perf_counter()
     allowed = Room(**room) if room else Room()
     settle(allowed)
+    if torch.device(device).type == "cuda":
+        # It makes a plan, a third of a second, for every new shape of a batch.
+        torch.backends.cuda.enable_cudnn_sdp(False)
     loads, halved, graphs = resident.made, halvings(), replace(replay.counts)
     run = Run(pack, device, allowed, rungs)
     for alias in dict.fromkeys((*pack.sources, *(cell.target for cell in pack.cells))):
@@ -76,7 +79,7 @@ def run_pack(
         "model_loads": resident.made - loads,
         "oom_halvings": halvings() - halved,
     }
-    if allowed.graphs:
+    if allowed.graphs and torch.device(device).type in replay.RECORDERS:
         _tell_of_graphs(run.outcome, graphs)
     return run.outcome
 

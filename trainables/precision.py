@@ -6,9 +6,15 @@ among and all relative geometry stay in float32 (Gram matrices in float64).
 
 from pathlib import Path
 
-FLOAT32 = "float32"
-PRECISIONS = (FLOAT32, "bfloat16")
-"""Names of torch's types."""
+FLOAT32, TF32, BFLOAT16 = "float32", "tf32", "bfloat16"
+PRECISIONS = (FLOAT32, TF32, BFLOAT16)
+"""``tf32`` is float32 whose matrix products a GPU rounds to 10 bits; a CPU has no such products."""
+
+
+def type_of(precision: str) -> str:
+    """Name of the torch type that a model's weights and states have."""
+    return FLOAT32 if precision == TF32 else precision
+
 
 _FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """What Linux calls instructions for bfloat16: Intel's and AMD's, Intel's tiles, Arm's."""

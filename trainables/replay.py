@@ -18,7 +18,8 @@ Work = Callable[..., tuple[torch.Tensor, ...]]
 Recorder = Callable[[Work, Tensors], Callable[[], tuple[torch.Tensor, ...]]]
 """From a function and its inputs to what computes its outputs anew from the same memory."""
 
-_WARM_UPS = 3
+_FIRST_WARM_UPS = 3
+"""Runs before a recorder's first recording; one is enough later, for what a shape asks for."""
 
 
 @dataclass
@@ -56,6 +57,7 @@ class CudaGraphs:
         """Record nothing yet."""
         self._pool: Any = torch.cuda.graph_pool_handle()
         self._stream = torch.cuda.Stream()
+        self._warm_ups = _FIRST_WARM_UPS
 
     def __call__(self, work: Work, inputs: Tensors) -> Callable[[], tuple[torch.Tensor, ...]]:
         """A CUDA graph of the function; the function itself where it cannot be captured.
@@ -66,8 +68,9 @@ class CudaGraphs:
         outside, side = torch.cuda.current_stream(), self._stream
         side.wait_stream(outside)
         with torch.cuda.stream(side):
-            for _ in range(_WARM_UPS):
+            for _ in range(self._warm_ups):
                 work(*inputs)
+        self._warm_ups = 1
         outside.wait_stream(side)
         # What torch leaves behind where the end of a capture fails: the stream, and a generator
         # that takes itself to be captured and would refuse to give random numbers ever after.
@@ -83,7 +86,7 @@ class CudaGraphs:
             del graph
             self._pool = torch.cuda.graph_pool_handle()
             # What ends a capture says so; what it was that could not be captured says more.
-            cause = error.__context__ or error
+            cause = error.__context__ if isinstance(error.__context__, Exception) else error
             if out_of_memory(error) or out_of_memory(cause):
                 raise torch.OutOfMemoryError(str(cause)) from None
             counts.refused += 1

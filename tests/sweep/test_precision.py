@@ -19,7 +19,10 @@ from trainables.packs import run_pack
 )
 def test_float32_is_what_it_always_was(methods: dict[str, object]) -> None:
     plain = plan_of(methods=methods)
-    exact, near = (plan_of(methods=methods, precision=name) for name in ("float32", "bfloat16"))
+    exact, near, middle = (
+        plan_of(methods=methods, precision=name) for name in ("float32", "bfloat16", "tf32")
+    )
+    assert not middle.by_id.keys() & (plain.by_id.keys() | near.by_id.keys())
     assert exact.hash == plain.hash != near.hash
     assert [cell.id for cell in exact.cells] == [cell.id for cell in plain.cells]
     assert all("precision" not in cell.to_json() for cell in plain.cells)
@@ -60,7 +63,7 @@ def test_auto_takes_bfloat16_where_it_is_native(
 @pytest.mark.parametrize("value", ["float16", 32, ["float32"]])
 def test_other_precisions_are_refused(value: object) -> None:
     with pytest.raises(
-        InputError, match=r"precision: found .*; allowed: float32, bfloat16 or auto"
+        InputError, match=r"precision: found .*; allowed: float32, tf32, bfloat16 or auto"
     ):
         parse_spec(content(precision=value))
 

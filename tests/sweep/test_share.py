@@ -62,11 +62,11 @@ def test_the_spec_says_auto() -> None:
 
 
 @pytest.mark.parametrize("resources", [{"gpu": 1}, {"cpu": "auto", "gpu": "auto"}], ids=str)
-def test_graphs_are_asked_for_in_so_many_words(resources: dict[str, Any]) -> None:
+def test_graphs_are_recorded_unless_a_spec_says_no(resources: dict[str, Any]) -> None:
     plain = parse_spec(content(resources=resources)).resources
-    asked = parse_spec(content(resources={**resources, "graphs": True})).resources
-    assert not settle(plain, [CARDS]).graphs
-    assert settle(asked, [CARDS]).graphs
+    without = parse_spec(content(resources={**resources, "graphs": False})).resources
+    assert settle(plain, [CARDS]).graphs
+    assert not settle(without, [CARDS]).graphs
     with pytest.raises(InputError, match=r"resources.graphs: found 'yes'; .* true or false"):
         parse_spec(content(resources={"graphs": "yes"}))
 

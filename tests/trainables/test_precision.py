@@ -7,6 +7,7 @@ logits move by some hundredths of their spread, gradients by a few degrees; both
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,9 +17,11 @@ from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
 from trainables.backbones import Backbone, Layout, load_backbone
 from trainables.backbones.loading import families
 from trainables.hard.fluency import fluency_loss
+from trainables.losses import StackLoss
 from trainables.models import resolve_model
 from trainables.precision import native_bfloat16
 from trainables.soft import Replica, Source, tune
+from trainables.source import TaskGradient
 
 WORDS = ["bad", "good"]
 LOGITS = 0.1
@@ -129,3 +132,41 @@ def test_this_processor_is_seen_as_torch_sees_it() -> None:
     if not {"avx512_bf16", "amx_bf16"} <= known.keys():
         pytest.skip("torch says nothing about this processor")
     assert native_bfloat16() == (known["avx512_bf16"] or known["amx_bf16"])
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+@pytest.mark.parametrize("name", ["bert", "gpt2"])
+def test_tf32_is_for_what_the_model_computes_and_for_the_way_back(
+    name: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for its head, whose logits lie close together, and for nothing beside the model."""
+    item = source(name)
+    backbone = copy.copy(item.backbone)
+    backbone.family = copy.copy(item.backbone.family)
+    backbone.precision = precision
+    item = replace(item, backbone=backbone)
+    plan, seen = torch.backends.cuda.matmul, dict[str, set[str]]()
+
+    def spied(place: Any, method: str) -> None:
+        real = getattr(place, method)
+
+        def spy(*args: Any, **more: Any) -> Any:
+            seen.setdefault(method, set()).add(plan.fp32_precision)
+            return real(*args, **more)
+
+        monkeypatch.setattr(place, method, spy)
+
+    family = backbone.family
+    reads = ("remember", "answer_states_behind") if name == "gpt2" else ("answer_states",)
+    for method in (*reads, "head_features"):
+        spied(family, method)
+    spied(torch.autograd, "grad")
+    prompts = torch.randn(2, 3, backbone.width)
+    TaskGradient(item, StackLoss("label_words", False, [0, 1]))(
+        prompts, torch.arange(4), torch.ones(2), 1
+    )
+    outside = plan.fp32_precision
+    inside = "tf32" if precision == "tf32" else outside
+    assert outside != "tf32"
+    assert seen.pop("head_features") == {outside}
+    assert seen == {method: {inside} for method in (*reads, "grad")}

@@ -15,7 +15,7 @@ from trainables.backbones.reader import Encoded, Layout, Reader
 from trainables.masks import RowMasks
 from trainables.memory import in_passes
 from trainables.passes import bucket, pass_end, spare_tokens
-from trainables.precision import FLOAT32
+from trainables.precision import FLOAT32, TF32, type_of
 from trainables.texts import Text
 
 
@@ -70,7 +70,7 @@ class Backbone(Reader):
         family.model.requires_grad_(False)
         self._table: torch.Tensor = family.model.get_input_embeddings().weight.detach()
         self.precision = precision
-        self.dtype: torch.dtype = getattr(torch, precision)
+        self.dtype: torch.dtype = getattr(torch, type_of(precision))
         # Weights alone (buffers hold such as the angles of rotary positions), and each by a new
         # tensor where it is of another type: the table stays as it is. So does a head that the
         # library itself multiplies with: see :meth:`head_logits` on rounding.
@@ -119,6 +119,22 @@ class Backbone(Reader):
         finally:
             self.family.model.eval()
 
+    @contextmanager
+    def rounding(self) -> Iterator[None]:
+        """Within it a GPU multiplies float32 matrices as the precision says.
+
+        What a model computes is in it, and so is the way back through that; its head is not.
+        """
+        if self.precision != TF32:
+            yield
+            return
+        matmul = torch.backends.cuda.matmul
+        before, matmul.fp32_precision = matmul.fp32_precision, "tf32"
+        try:
+            yield
+        finally:
+            matmul.fp32_precision = before
+
     def row_logits(
         self,
         batch: Encoded,
@@ -143,15 +159,17 @@ class Backbone(Reader):
         if self.literal:
             own = None if prompts is None or owner is None else prompts
             assert not isinstance(own, Remembered)
-            return self._library_logits(batch, label_ids, None if own is None else own[owner])
-        if prompts is None or owner is None:
-            states = self._states(batch)
-        elif isinstance(prompts, Remembered):
-            states = self._states_behind(batch, prompts, owner)
-        elif self.begin_alike(batch) and not self.family.model.training:
-            states = self._states_behind(batch, self.remember(batch, prompts), owner)
-        else:
-            states = self._states(batch, prompts[owner])
+            with self.rounding():
+                return self._library_logits(batch, label_ids, None if own is None else own[owner])
+        with self.rounding():
+            if prompts is None or owner is None:
+                states = self._states(batch)
+            elif isinstance(prompts, Remembered):
+                states = self._states_behind(batch, prompts, owner)
+            elif self.begin_alike(batch) and not self.family.model.training:
+                states = self._states_behind(batch, self.remember(batch, prompts), owner)
+            else:
+                states = self._states(batch, prompts[owner])
         return self.head_logits(states, label_ids)
 
     def begin_alike(self, data: Encoded) -> bool:
@@ -164,7 +182,8 @@ class Backbone(Reader):
         assert isinstance(self.family, CausalFamily)
         begin = self._table[data.ids[:1, : data.begin]].expand(len(prompts), -1, -1)
         prefix = torch.cat([begin, prompts], dim=1)
-        return Remembered(self.family.remember(prefix.to(self.dtype)))
+        with self.rounding():
+            return Remembered(self.family.remember(prefix.to(self.dtype)))
 
     def _states_behind(
         self, batch: Encoded, prompts: Remembered, owner: torch.Tensor
