@@ -115,12 +115,36 @@ class _Fixed(list[str]):
         """Leave it as it is."""
 
 
+NO_IDLE = {"RAY_prestart_worker_first_driver": "0"}
+"""Ray would start a process a core before anybody asks for one, and Tune asks for another kind."""
+
+
+@contextmanager
+def few_processes() -> Iterator[None]:
+    """Ray nodes started by this process have no dashboard, log monitor or autoscaler.
+
+    None has an option: without dashboard, Ray starts one without pages and waits for it. Each takes
+    a second and its memory, and nobody here looks at them.
+    """
+    from ray._private.node import Node
+
+    names = ("start_api_server", "start_log_monitor", "start_monitor")
+    before = {name: getattr(Node, name) for name in names}
+    for name in names:
+        setattr(Node, name, lambda *given, **more: None)
+    try:
+        yield
+    finally:
+        for name, method in before.items():
+            setattr(Node, name, method)
+
+
 def _start_local(environment: Mapping[str, str], folder: Path) -> None:
     import ray
 
     try:
         # Inherited, and not a runtime environment: for one, Ray would start its workers anew.
-        with variables(environment), children_undisturbed():
+        with variables({**environment, **NO_IDLE}), few_processes(), children_undisturbed():
             ray.init(
                 address="local",
                 include_dashboard=False,
