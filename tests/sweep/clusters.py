@@ -19,21 +19,32 @@ from typing import Any
 import psutil
 import pytest
 
+from sweep.cluster import NO_IDLE, few_processes
+from sweep.surroundings import variables
+
 LOOPBACK = "127.0.0.1"
 RAY = str(Path(sys.executable).with_name("ray"))
 _GRACE = 20.0
 
 
 @pytest.fixture
-def ray_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def ray_folder() -> Iterator[Path]:
     """Where Ray puts sessions and the note of its address: short, for sockets, and our own."""
+    with own_ray_folder() as folder:
+        yield folder
+
+
+@contextmanager
+def own_ray_folder() -> Iterator[Path]:
+    """The same for longer than a test."""
     folder = Path(tempfile.mkdtemp(prefix="ps-", dir="/tmp"))
-    monkeypatch.setenv("RAY_TMPDIR", str(folder))
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    yield folder
-    for process in processes_of(folder):
-        process.kill()
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        with variables({"RAY_TMPDIR": str(folder), "RAY_USAGE_STATS_ENABLED": "0"}):
+            yield folder
+    finally:
+        for process in processes_of(folder):
+            process.kill()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
@@ -50,21 +61,17 @@ def cluster_of(*workers: Mapping[str, Any]) -> Iterator[Any]:
     """A ``ray.cluster_utils.Cluster``: a head that takes no trials, and ``workers``."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={
-            "num_cpus": 0,
-            "num_gpus": 0,
-            "node_ip_address": LOOPBACK,
-            "include_dashboard": False,
-        },
-    )
-    try:
-        for worker in workers:
-            cluster.add_node(node_ip_address=LOOPBACK, **worker)
-        yield cluster
-    finally:
-        cluster.shutdown()
+    with variables(NO_IDLE), few_processes():
+        cluster = Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": 0, "num_gpus": 0, "node_ip_address": LOOPBACK},
+        )
+        try:
+            for worker in workers:
+                cluster.add_node(node_ip_address=LOOPBACK, **worker)
+            yield cluster
+        finally:
+            cluster.shutdown()
 
 
 @contextmanager

@@ -31,7 +31,7 @@ RANGES = {
 """Points without end."""
 
 
-def the_plan(tasks: tuple[str, ...] = ("x", "y")) -> Plan:
+def the_plan(tasks: tuple[str, ...] = ("x", "y"), **more: Any) -> Plan:
     return plan_of(
         sources=["A", "B", "C"],
         tasks=list(tasks),
@@ -39,6 +39,7 @@ def the_plan(tasks: tuple[str, ...] = ("x", "y")) -> Plan:
         methods={"soft": {"lambda": [0, 0.5, "annealing"]}},
         pairs=[["A", "B"], ["A", "C"], ["B", "C"], ["A", "B", "C"]],
         direct=True,
+        **more,
     )
 
 
@@ -56,6 +57,7 @@ def search_of(methods: Any, **search: Any) -> SearchPlan:
 
 PLANS: dict[str, Callable[[], AnyPlan]] = {
     "small": the_plan,
+    "tiny": plan_of,
 }
 
 

@@ -1,4 +1,4 @@
-"""The tabulated method, with a note of which node ran which pack."""
+"""The tabulated method, with a note of which node ran which pack, and what it found there."""
 
 import json
 import os
@@ -10,13 +10,26 @@ from typing import Any
 
 import numpy as np
 
+from sweep.files import replace_file
 from sweep.testing.tabulated import FAULTS, run_tabulated
 from trainables.cells import Pack, PackOutcome
+from trainables.models import folder_digest
+from trainables.tasks import load_task
 
 EXECUTOR = f"{__name__}:run_noted"
-NODES = "PROMPTSWEEP_NOTED_NODES"
-"""Environment variable: packs wait until so many nodes have begun one (default 1)."""
+SHIPPED = f"{__name__}:run_shipped"
 _PATIENCE = 200.0
+_PACE, _NOTES = "pace.json", "nodes.log"
+
+
+def set_pace(folder: Path, nodes: int, seconds: float = 0.0) -> None:
+    """Say how long a pack takes, and until how many nodes have begun one all packs wait."""
+    replace_file(folder / _PACE, json.dumps([nodes, seconds]).encode())
+
+
+def forget(folder: Path) -> None:
+    """Nothing was noted in the folder for faults."""
+    (folder / _NOTES).unlink(missing_ok=True)
 
 
 def run_noted(
@@ -34,26 +47,43 @@ def run_noted(
     import ray
 
     folder = Path(os.environ[FAULTS])
-
+    places = [*(model.location for model in pack.models.values()), pack.task.file]
     note = {
         "pack": pack.id,
         "node": ray.get_runtime_context().get_node_id(),
         "device": device,
         "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "cache": os.environ.get("PROMPTSWEEP_CACHE"),
+        "places": [*places, *(place for place in pack.files.values() if Path(place).exists())],
     }
-    with (folder / "nodes.log").open("a", encoding="utf-8") as log:
+    with (folder / _NOTES).open("a", encoding="utf-8") as log:
         log.write(f"{json.dumps(note)}\n")
+    nodes, seconds = json.loads((folder / _PACE).read_text())
     deadline = time.monotonic() + _PATIENCE
-    while len(packs_by_node(folder)) < int(os.environ.get(NODES, "1")):
+    while len(packs_by_node(folder)) < nodes:
         if time.monotonic() > deadline:
             raise RuntimeError("too few nodes took packs")
         time.sleep(0.05)
+    time.sleep(seconds)
     return run_tabulated(pack, prompts, device, progress, **more)
 
 
-def notes(folder: Path) -> list[dict[str, str]]:
+def run_shipped(pack: Pack, prompts: Mapping[str, np.ndarray], **more: Any) -> PackOutcome:
+    """As :func:`run_noted`, once everything has been found to be what was planned.
+
+    Raises:
+        RuntimeError: a model folder is another one.
+    """
+    for model in pack.models.values():
+        if folder_digest(Path(model.location)) != model.digest:
+            raise RuntimeError(f"{model.location} is not {model.alias}")
+    load_task(pack.task).rows("test")
+    return run_noted(pack, prompts, **more)
+
+
+def notes(folder: Path) -> list[dict[str, Any]]:
     """What was noted in the folder for faults, in order."""
-    log = folder / "nodes.log"
+    log = folder / _NOTES
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 

@@ -4,6 +4,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -11,12 +14,12 @@ import pytest
 
 from sweep.interrupts import children_undisturbed
 from sweep.ledger import Ledger
-from sweep.testing.tabulated import SECONDS
 from tests.sweep.clusters import processes_of, wait_for
 from tests.sweep.clusters import ray_folder as ray_folder
-from tests.sweep.drive import the_plan
-from tests.sweep.folders import check_complete, mlflow_runs
-from tests.sweep.paced import records_in
+from tests.sweep.drive import COMPUTES, the_plan
+from tests.sweep.folders import check_complete, check_mlflow, mlflow_runs
+from tests.sweep.paced import EXECUTOR, PACE, is_held, records_in, set_pace
+from trainables.tune import AGAIN
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 90.0
@@ -170,63 +173,130 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def driver_of(folder: Path, log: Path, streams: str = "") -> "subprocess.Popen[bytes]":
-    line = f"exec {sys.executable} -m tests.sweep.drive {folder} {streams or f'2>>{log}'}"
-    return subprocess.Popen(["bash", "-c", line], cwd=ROOT)
+@dataclass(frozen=True)
+class Sweep:
+    """One whose packs wait as the test wants it."""
+
+    folder: Path
+    pace: Path
+    log: Path
+
+    @contextmanager
+    def driver(self, streams: str = "") -> "Iterator[subprocess.Popen[bytes]]":
+        line = f"exec {sys.executable} -m tests.sweep.drive {self.folder}"
+        command = ["bash", "-c", f"{line} {streams or f'2>>{self.log}'}"]
+        driver = subprocess.Popen(command, cwd=ROOT)
+        try:
+            yield driver
+        finally:
+            driver.kill()
+            driver.wait()
+
+    def set_pace(self, seconds: float, most: int) -> None:
+        set_pace(self.pace, self.folder, seconds, most)
+
+    def wait(self, driver: "subprocess.Popen[bytes]", what: Callable[[], bool]) -> None:
+        """Until ``what`` holds, which it has to while the driver lives."""
+        wait_for(lambda: driver.poll() is not None or what(), 300, self.log)
+        assert driver.poll() is None, self.log.read_text()
+
+    def wait_for_packs(self, driver: "subprocess.Popen[bytes]", records: int) -> None:
+        """Until there are so many records, and a worker is in a pack that does not end."""
+        self.wait(driver, lambda: records_in(self.folder) >= records)
+        self.wait(driver, lambda: any(is_held(self.pace, item.pid) for item in below(driver)))
+
+
+def below(driver: "subprocess.Popen[bytes]", name: str = "") -> list[psutil.Process]:
+    """Processes that a driver has started; of Ray's actors those of one kind."""
+    found = psutil.Process(driver.pid).children(recursive=True)
+    return [item for item in found if name in _title(item)]
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return (process.cmdline() or [""])[0]
+    except psutil.Error:
+        return ""
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, ray_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    found = Sweep(tmp_path / "out", tmp_path / "pace.json", tmp_path / "log")
+    monkeypatch.setenv("TMPDIR", str(ray_folder))
+    monkeypatch.setenv(PACE, str(found.pace))
+    monkeypatch.setenv(COMPUTES, EXECUTOR)
+    return found
 
 
 @pytest.mark.cluster
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_packs_that_take_long_are_dropped(
-    tmp_path: Path, faults: Path, ray_folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_stopped_in_every_way_and_continued(
+    sweep: Sweep, ray_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ended by ``kill -9``, by a second Ctrl-C and by a terminal that is gone.
+    """By a second Ctrl-C and by a terminal that is gone, in the middle of packs that take long.
 
-    The driver that continues then has no standard streams, and is stopped for a while.
+    Then by SIGTERM, which Ray would like to have for itself, after the actor that hands out packs
+    and all workers were killed, by the system, say, as memory ran short: the sweep went on by
+    itself. The last driver has no standard streams, and is stopped for a while.
     """
-    plan, folder, log = the_plan(), tmp_path / "out", tmp_path / "log"
-    monkeypatch.setenv(SECONDS, "600")
-    monkeypatch.setenv("TMPDIR", str(ray_folder))
-    for numbers, code in (
-        ([signal.SIGKILL], -signal.SIGKILL),
-        ([signal.SIGINT, signal.SIGINT], 128 + signal.SIGINT),
-        ([signal.SIGHUP, signal.SIGHUP], 130),
-    ):
-        (faults / "packs.log").unlink(missing_ok=True)
-        driver = driver_of(folder, log)
-        try:
-            wait_for((faults / "packs.log").exists, 300, log)
-            below = psutil.Process(driver.pid).children(recursive=True)
-            assert any("Trainable" in " ".join(p.cmdline()) for p in below)
+    plan, folder, log = the_plan(), sweep.folder, sweep.log
+    sweep.set_pace(0.0, 0)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        with sweep.driver() as driver:
+            sweep.wait_for_packs(driver, 0)
+            family = below(driver)
             began = time.monotonic()
-            for number in numbers:
+            for _ in range(2):
                 driver.send_signal(number)
                 time.sleep(0.7)
-            assert driver.wait(PATIENCE) == code, log.read_text()
-            print(f"{numbers[0].name}: ended after {time.monotonic() - began:.1f} s")
-        finally:
-            driver.kill()
-            driver.wait()
-        assert psutil.wait_procs(below, timeout=10)[1] == []
-        assert list(ray_folder.iterdir()) == []
-        assert processes_of(ray_folder) == []
-    text = log.read_text()
-    assert "0 of 172 cells are kept, the same command continues" in text
-    assert "Traceback" not in text
+            assert driver.wait(PATIENCE) == 130, log.read_text()
+            print(f"{number.name}: ended after {time.monotonic() - began:.1f} s")
+        _nothing_is_left(family, ray_folder)
+    assert "0 of 172 cells are kept, the same command continues" in log.read_text()
     assert [run.info.status for run in mlflow_runs(folder)[0]] == ["KILLED"]
     assert list(Ledger(folder).failures()) == []
-    monkeypatch.setenv(SECONDS, "0.1")
+
+    with sweep.driver() as driver:
+        for name, limit in (("Broker", 6), ("Trainable", 20)):
+            sweep.set_pace(0.2, limit)
+            # All packs wait at the pace's limit: workers are killed in the middle of one.
+            sweep.wait_for_packs(driver, limit)
+            victims = below(driver, name)
+            assert victims
+            for victim in victims:
+                victim.kill()
+            psutil.wait_procs(victims, timeout=10)
+        sweep.set_pace(0.2, 1000)
+        sweep.wait(driver, lambda: AGAIN in log.read_text())
+        family = below(driver)
+        driver.terminate()
+        assert driver.wait(PATIENCE) == 130, log.read_text()
+    _nothing_is_left(family, ray_folder)
+    lines = log.read_text().splitlines()
+    (again,) = [line for line in lines if "goes on with a new Ray" in line]
+    assert "the process that hands out packs was killed or crashed" in again
+    assert "--workers" in again
+    assert len([line for line in lines if AGAIN in line]) == 1
+    assert "the same command continues" in lines[-1]
+    assert "Traceback" not in log.read_text()
+    assert [run.info.status for run in mlflow_runs(folder)[0]] == ["KILLED"]
+
+    kept = records_in(folder)
     for name, value in SHORT.items():
         monkeypatch.setenv(f"RAY_{name}", value)
-    driver = driver_of(folder, log, "<&- >&- 2>&-")
-    try:
-        wait_for(lambda: records_in(folder) > 10, 300)
+    with sweep.driver("<&- >&- 2>&-") as driver:
+        sweep.wait(driver, lambda: records_in(folder) > kept)
         driver.send_signal(signal.SIGSTOP)
         time.sleep(STOPPED)
         driver.send_signal(signal.SIGCONT)
         assert driver.wait(200) == 0
-    finally:
-        driver.kill()
-        driver.wait()
     check_complete(folder, plan)
+    check_mlflow(folder, plan)
+
+
+def _nothing_is_left(family: list[psutil.Process], ray_folder: Path) -> None:
+    """Of the processes of a driver that has ended, and of their files."""
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+    assert list(ray_folder.iterdir()) == []
+    assert processes_of(ray_folder) == []

@@ -2,14 +2,10 @@
 
 import os
 import random
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from benchmarks.kills import BLOCK, FAULTS, PLANS, Kills, compare, fill_undisturbed
@@ -18,14 +14,9 @@ from sweep.search.plan import AnyPlan, SearchPlan
 from sweep.search.records import read_study
 from sweep.search.study import JOURNAL
 from sweep.testing.tabulated import tabulated_result
-from tests.sweep.drive import COMPUTES, the_plan
 from tests.sweep.folders import check_complete, check_mlflow, mlflow_levels
-from tests.sweep.paced import EXECUTOR, PACE, is_held, records_in, set_pace
-from trainables.tune import AGAIN
 
-ROOT = Path(__file__).resolve().parents[2]
 SEED = "PROMPTSWEEP_TEST_SEED"
-PACE_SECONDS, PATIENCE = 0.2, 300.0
 
 
 def check(folder: Path, plan: AnyPlan) -> None:
@@ -52,22 +43,6 @@ def seed() -> Iterator[int]:
     found = int(os.environ.get(SEED) or random.SystemRandom().randrange(10**6))
     yield found
     print(f"{SEED}={found}")
-
-
-def _is_worker(process: psutil.Process, name: str = "Trainable") -> bool:
-    try:
-        return any(name in part for part in process.cmdline()[:1])
-    except psutil.Error:
-        return False
-
-
-def _killed(victim: psutil.Process) -> bool:
-    try:
-        victim.kill()
-    except psutil.Error:
-        return False
-    psutil.wait_procs([victim], timeout=10)
-    return True
 
 
 @pytest.mark.cluster
@@ -107,48 +82,3 @@ def test_a_difference_is_found(tmp_path: Path) -> None:
     second.write_bytes(second.read_bytes().replace(b"0.5", b"0.4"))
     third.write_bytes(third.read_bytes()[:-9])
     assert +compare("grid", tmp_path)
-
-
-@pytest.mark.cluster
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_the_actor_that_hands_out_packs_and_workers_are_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By the system, say, as memory ran short: the sweep goes on by itself."""
-    folder, pace = tmp_path / "out", tmp_path / "pace.json"
-    monkeypatch.setenv(PACE, str(pace))
-    monkeypatch.setenv(COMPUTES, EXECUTOR)
-    set_pace(pace, folder, PACE_SECONDS, 6)
-    command = [sys.executable, "-m", "tests.sweep.drive", str(folder)]
-    with (tmp_path / "log").open("wb") as log:
-        driver = subprocess.Popen(command, stderr=log, cwd=ROOT)
-    told = (tmp_path / "log").read_text
-    try:
-        for name, limit, most in (("Broker", 6, 20), ("Trainable", 20, 1000)):
-            deadline, found = time.monotonic() + PATIENCE, list[psutil.Process]()
-            # All packs wait at the pace's limit: workers are killed in the middle of one.
-            while (
-                not found
-                or records_in(folder) < limit
-                or not (name == "Broker" or any(is_held(pace, item.pid) for item in found))
-            ):
-                assert driver.poll() is None, told()
-                assert time.monotonic() < deadline, told()
-                time.sleep(0.05)
-                family = psutil.Process(driver.pid).children(recursive=True)
-                found = [item for item in family if _is_worker(item, name)]
-            gone = [_killed(item) for item in found]
-            assert all(gone)
-            set_pace(pace, folder, PACE_SECONDS, most)
-        assert driver.wait(PATIENCE) == 0, told()
-    finally:
-        driver.kill()
-        driver.wait()
-    check(folder, the_plan())
-    lines = told().splitlines()
-    assert "Traceback" not in told()
-    (again,) = [line for line in lines if "goes on with a new Ray" in line]
-    assert "the process that hands out packs was killed or crashed" in again
-    assert "--workers" in again
-    assert len([line for line in lines if AGAIN in line]) == 1

@@ -64,7 +64,7 @@ def test_a_sweep(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # As for users: what this test's own environment sets for Ray is taken out.
     for name in ("RAY_AUTH_MODE", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"):
         monkeypatch.delenv(name)
-    command = [sys.executable, "-m", "tests.sweep.drive", str(folder / "sweep")]
+    command = [sys.executable, "-m", "tests.sweep.drive", str(folder / "sweep"), "tiny"]
     found = watched(command, folder, lambda seen: False)
     assert {"gcs_server", "raylet"} <= {name for name, *_ in found}
     assert {item for item in found if item[1] not in LOOPBACK} == set()

@@ -1,8 +1,6 @@
 """The engine on a real Ray, with a method that computes nothing."""
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +14,10 @@ from sweep.plan import Plan
 from sweep.runner import Options, run
 from sweep.share import Share
 from sweep.spec import Resources
-from sweep.testing.tabulated import EXECUTOR, SECONDS
-from tests.sweep.drive import no_check, no_report, the_plan
+from sweep.testing.tabulated import EXECUTOR
+from tests.sweep.drive import no_check, no_report
 from tests.sweep.folders import check_complete, check_mlflow, mlflow_runs
+from tests.sweep.inline import inline as inline
 from tests.sweep.samples import plan_of
 from trainables.errors import InputError
 
@@ -96,6 +95,7 @@ def test_a_failing_pack_stops_nothing_else(
     (faults / "error-x").unlink()
     (faults / "packs.log").unlink()
     lines.clear()
+    request.getfixturevalue("inline")
     assert run(plan, tmp_path, options(lines)) == 0
     check_complete(tmp_path, plan)
     check_mlflow(tmp_path, plan)
@@ -160,46 +160,6 @@ def test_mlflow_that_is_down_delays_only_the_view(tmp_path: Path, no_ray: None) 
     later = plan_of()
     assert run(later, tmp_path, options(lines)) == 0
     check_mlflow(tmp_path, later)
-
-
-def _driver(folder: Path, log: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.sweep.drive", str(folder)],
-        stderr=log.open("ab"),
-        cwd=Path(__file__).resolve().parents[2],
-    )
-
-
-def _wait_for_records(folder: Path, driver: subprocess.Popen[bytes], least: int, log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while len(list(folder.glob("ledger/??/*.json"))) < least:
-        assert driver.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.02)
-
-
-@pytest.mark.slow
-def test_stopped_and_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By SIGTERM, which Ray would like to have for itself."""
-    plan, folder, log = the_plan(), tmp_path / "out", tmp_path / "log"
-    monkeypatch.setenv(SECONDS, "0.5")
-    driver = _driver(folder, log)
-    try:
-        _wait_for_records(folder, driver, 10, log)
-        driver.terminate()
-        assert driver.wait(60) == 130, log.read_text()
-    finally:
-        driver.kill()
-        driver.wait()
-    text = log.read_text()
-    assert "the same command continues" in text
-    assert "Traceback" not in text
-    (parent,), _ = mlflow_runs(folder)
-    assert parent.info.status == "KILLED"
-    monkeypatch.setenv(SECONDS, "0")
-    assert _driver(folder, log).wait(200) == 0, log.read_text()
-    check_complete(folder, plan)
-    check_mlflow(folder, plan)
 
 
 @pytest.mark.parametrize(

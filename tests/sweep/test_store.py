@@ -5,7 +5,6 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from sweep.testing.tabulated import (
 )
 from tests.sweep.drive import no_check, no_report
 from tests.sweep.folders import check_complete, check_mlflow
+from tests.sweep.inline import inline as inline
 from tests.sweep.samples import plan_of
 from tests.sweep.test_cli import sweep
 from tests.sweep.test_ledger import fill
@@ -338,19 +338,8 @@ def test_a_plan_tells_what_is_where(tmp_path: Path) -> None:
     assert "store" not in plan_text(counted(larger, None, None))
 
 
-@pytest.fixture
-def put_away() -> Iterator[None]:
-    yield
-    import ray
-
-    ray.shutdown()
-
-
-@pytest.mark.cluster
-@pytest.mark.timeout(300)
-@pytest.mark.usefixtures("put_away")
 def test_another_sweep_runs_only_what_is_new(
-    tmp_path: Path, faults: Path, request: pytest.FixtureRequest
+    tmp_path: Path, faults: Path, inline: None, no_ray: None
 ) -> None:
     plan, larger, store = plan_of(), plan_of(**LARGER), tmp_path / "store"
     lines: list[str] = []
@@ -367,8 +356,8 @@ def test_another_sweep_runs_only_what_is_new(
         record["id"] for record in Ledger(tmp_path / "b").records() if "reused_from" in record
     }
     assert reused == plan.by_id.keys() & larger.by_id.keys()
-    # All of a third sweep is in the store by now: nothing is started, and damage heals from there.
-    request.getfixturevalue("no_ray")
+    # All of a third sweep is in the store by now: nothing is run, and damage heals from there.
+    (faults / "packs.log").unlink()
     third = plan_of(**{**LARGER, "name": "third"})
     for _ in range(2):
         lines.clear()
@@ -378,6 +367,7 @@ def test_another_sweep_runs_only_what_is_new(
         check_mlflow(tmp_path / "c", third)
         lost = next((tmp_path / "c").glob("prompts/*/*.safetensors"))
         lost.write_bytes(lost.read_bytes()[:-1])
+    assert not (faults / "packs.log").exists()
     meta = json.loads((tmp_path / "c" / "sweep.json").read_text())
     assert meta["planned_cells"] == len(third.cells)
     assert folder_status(tmp_path / "c")["cells_per_minute"] is None

@@ -291,7 +291,7 @@ def test_a_user_id_that_nobody_knows(stranger: Callable[..., Any], left: dict[st
     assert found.stderr.splitlines() == [
         f"warning: {told}; PROMPTSWEEP_CACHE names a folder for it"
     ]
-    found = stranger("tests.sweep.drive", "out")
+    found = stranger("tests.sweep.drive", "out", "tiny")
     assert found.returncode == 0, found.stderr
     assert found.stderr.count(told) == 1
     assert "TUNE_RESULT_DIR" in found.stderr

@@ -43,7 +43,7 @@ def fetcher(log: list[Item], spoil: bool = False) -> Fetch:
     return fetch
 
 
-def plan_with_files(folder: Path, seeds: int = 1, tasks: int = 1) -> Plan:
+def plan_with_files(folder: Path, seeds: int = 1, tasks: int = 1, **more: Any) -> Plan:
     """A pocket model of one's own, a task that extends another, and prompts to start from."""
     folder.mkdir(parents=True, exist_ok=True)
     model = folder / "mine"
@@ -80,6 +80,7 @@ def plan_with_files(folder: Path, seeds: int = 1, tasks: int = 1) -> Plan:
             }
         },
         "direct": False,
+        **more,
     }
     (folder / "sweep.yaml").write_text(yaml.safe_dump(spec))
     return make_plan(load_spec(str(folder / "sweep.yaml")))
