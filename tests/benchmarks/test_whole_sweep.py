@@ -1,8 +1,6 @@
 """A sweep against one process per cell: what is counted, run and estimated."""
 
 import argparse
-import json
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ import pytest
 
 from benchmarks import engine_cells, whole_sweep
 from benchmarks.finding import Finding
-from benchmarks.peers import naive_cell, ray_tune
+from benchmarks.peers import naive_cell
 from benchmarks.whole_sweep import Kind, Load, estimate, kinds, measured
 from sweep.plan import make_plan
 from sweep.spec import parse_spec
@@ -115,11 +113,7 @@ def test_trials_that_mlflow_lacks_are_found_out(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_ray_tune_with_optuna_and_mlflow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["ray_tune", "--trials", "2", str(tmp_path)])
-    ray_tune.main()
-    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+def test_ray_tune_with_optuna_and_mlflow(tmp_path: Path) -> None:
+    found = engine_cells._last_line("benchmarks.peers.ray_tune", "--trials", "2", str(tmp_path))
     assert found["trials"] == found["logged"] == 2
     assert found["seconds"] > 0
