@@ -74,7 +74,7 @@ def _tpe() -> AnyPlan:
         "soft": {"lambda": [{"low": 0, "high": 1}], "steps": 4, "evaluations": 2},
         "pez": {"k": {"low": 4, "high": 64}, "steps": 4, "evaluations": 2},
     }
-    spec = _spec(methods=methods, search={"sampler": "tpe", "trials": 16})
+    spec = _spec(methods=methods, search={"sampler": "tpe", "trials": 12})
     return make_search_plan(spec, find_model, find_task)
 
 
@@ -196,6 +196,8 @@ class Kills:
         """Kill somebody; whether it came to that before the sweep was over."""
         driver = self._running()
         if kind in ("driver", "all") and self._random.random() < 0.3:
+            while not self.folder.exists() and driver.poll() is None:
+                time.sleep(0.02)
             time.sleep(STARTING * self._random.random())
         elif not self._at_work(driver):
             return False

@@ -9,8 +9,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 HOST = "127.0.0.1"
 _PATIENCE = 120.0
@@ -76,6 +78,7 @@ class Server:
         """SIGKILL to all of its processes; returns when the last of them is gone."""
         if self._running is None:
             return
+        self._remember()
         group, deadline = self._running.pid, time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
             try:
@@ -86,6 +89,14 @@ class Server:
             time.sleep(0.05)
         self._running.wait()
         self._running = None
+
+    def _remember(self) -> None:
+        """What the command has started: it does so for seconds, and need not the next time."""
+        assert self._running is not None
+        with suppress(psutil.Error):
+            for process in psutil.Process(self._running.pid).children():
+                if "uvicorn" in process.cmdline():
+                    self._command, self._environment = process.cmdline(), process.environ()
 
 
 @contextmanager
