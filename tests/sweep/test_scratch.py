@@ -105,18 +105,26 @@ def test_nowhere_to_write_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.cluster
 def test_ray_starts_at_the_longest_path(place: Callable[[int], Path]) -> None:
-    """And at no longer one, where process ids have as many digits as they may have."""
+    """And at no longer one, where process ids have as many digits as they may have.
+
+    None of its processes is one that nobody asks.
+    """
     usual = place(LONGEST)
     code = """
-import os, ray
+import os, psutil, ray
 from sweep.cluster import ray_session
 from sweep.spec import Resources
 from sweep.surroundings import settled
 with settled(local=True), ray_session(None, Resources(cpu=1)) as folder:
     name = ray._private.worker._global_node.plasma_store_socket_name
     print(folder.parent, len(name) - len(str(os.getpid())) + len("4194304"))
+    words = [word for one in psutil.Process().children(recursive=True) for word in one.cmdline()]
+    print(*(os.path.basename(word) for word in words if word.endswith((".py", "/raylet"))))
 """
     told = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
-    assert told == [str(usual), "107"]
+    assert told[:2] == [str(usual), "107"]
+    assert "raylet" in told
+    idle = {"dashboard.py", "log_monitor.py", "monitor.py", "default_worker.py"}
+    assert not idle & set(told)
