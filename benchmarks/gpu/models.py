@@ -13,6 +13,10 @@ from transformers import AutoTokenizer
 from trainables.backbones import Backbone, Encoded
 from trainables.backbones.loading import families
 from trainables.pocket.zoo import pocket_path
+from trainables.source import Source
+
+PROMPT = 5
+"""Prompt tokens of the paper."""
 
 
 @dataclass(frozen=True)
@@ -160,3 +164,10 @@ def encoded(backbone: Backbone, lengths: torch.Tensor, prompt: int) -> Encoded:
         gold=torch.arange(len(lengths)) % 2,
         begin=begin,
     ).to(backbone.device)
+
+
+def source_of(backbone: Backbone, lengths: torch.Tensor, prompt: int = PROMPT) -> Source:
+    """Random rows with texts of these lengths, to train and to validate on."""
+    data = encoded(backbone, lengths, prompt)
+    labels = torch.tensor([10, 20], device=backbone.device)
+    return Source(backbone, backbone.alias, labels, data, data)
