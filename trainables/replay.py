@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from trainables.memory import out_of_memory
-from trainables.text_files import reason_of
+from trainables.text_files import one_line
 
 Tensors = Sequence[torch.Tensor]
 Work = Callable[..., tuple[torch.Tensor, ...]]
@@ -90,7 +90,7 @@ class CudaGraphs:
             if out_of_memory(error) or out_of_memory(cause):
                 raise torch.OutOfMemoryError(str(cause)) from None
             counts.refused += 1
-            counts.reason = reason_of(cause)
+            counts.reason = one_line(str(cause).partition("\n")[0])
             return plain(work, inputs)
         counts.recorded += 1
 

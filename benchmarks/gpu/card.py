@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.gpu.bench import Bench, Line
 
 _DRIVER = Path("/proc/driver/nvidia/version")
+
+
+def _driver() -> str | None:
+    found = re.search(r"\d+\.\d+(\.\d+)?", _DRIVER.read_text()) if _DRIVER.is_file() else None
+    return found[0] if found else None
 
 
 def name_of(device: str) -> str:
@@ -43,7 +49,7 @@ def _card(bench: Bench) -> dict[str, Any]:
     return {
         "capability": f"{place.major}.{place.minor}",
         "gib": round(place.total_memory / 2**30, 1),
-        "driver": _DRIVER.read_text().splitlines()[0] if _DRIVER.is_file() else None,
+        "driver": _driver(),
         "cuda": torch.version.cuda,
         "cudnn": cudnn.version(),
         "bfloat16": torch.cuda.is_bf16_supported(),

@@ -24,8 +24,7 @@ from benchmarks.gpu.bench import (
     sentences,
 )
 from benchmarks.gpu.models import MODELS, TASKS, source_of
-from trainables import memory, replay
-from trainables.backbones import base
+from trainables import memory, passes, replay
 from trainables.passes import (
     block_batches,
     bucket,
@@ -213,9 +212,10 @@ def reading(bench: Bench) -> Iterator[Line]:
         count = bench.few(TARGET_PROMPTS, 3)
         prompts = 0.1 * torch.randn(count, 5, source.backbone.width, device=bench.device)
         tokens = count * int(source.lengths.sum())
-        for budget in sorted({8192, 32768, base.TOKEN_BUDGET}):
+        most = passes.read_tokens(bench.device)
+        for budget in sorted({8192, 32768, most}):
             first, seconds = _evaluated(bench, source, prompts, budget)
-            if budget == base.TOKEN_BUDGET:
+            if budget == most:
                 bench.reading[name] = Speed(tokens / seconds)
             found = {
                 "pass_tokens": budget,
@@ -237,5 +237,6 @@ def _evaluated(
     def read() -> None:
         source.backbone.split_logits(source.validation, source.label_ids, prompts)
 
-    with patch.object(base, "TOKEN_BUDGET", budget):
+    kind = torch.device(bench.device).type
+    with patch.dict(passes.READ_TOKENS, {kind: budget}):
         return bench.clocked(read), bench.clocked(read)

@@ -14,7 +14,7 @@ from trainables.backbones.family import CausalFamily, Family
 from trainables.backbones.reader import Encoded, Layout, Reader
 from trainables.masks import RowMasks
 from trainables.memory import in_passes
-from trainables.passes import bucket, pass_end, spare_tokens
+from trainables.passes import bucket, pass_end, read_tokens, spare_tokens
 from trainables.precision import FLOAT32, TF32, type_of
 from trainables.texts import Text
 
@@ -32,9 +32,6 @@ class Remembered:
 
 Prompts = torch.Tensor | Remembered
 """Prompt vectors [R, m, d], or what a model remembers of them."""
-
-TOKEN_BUDGET = 8192
-"""Tokens a forward pass in evaluation; larger batches gain nothing on a CPU."""
 
 
 class Backbone(Reader):
@@ -277,7 +274,8 @@ class Backbone(Reader):
                 out[:, chosen] = self._logits(batch, label_ids, prompts, budget)
                 return end
 
-            start = in_passes(("evaluate", self.alias, self.device), TOKEN_BUDGET, read)
+            most = read_tokens(self.device)
+            start = in_passes(("evaluate", self.alias, self.device), most, read)
         return out
 
     def _logits(
@@ -291,7 +289,7 @@ class Backbone(Reader):
         if prompts is None:
             return self.row_logits(batch, label_ids)[None]
         size = max(1, budget // batch.ids.numel())
-        if size >= len(prompts) or budget == TOKEN_BUDGET:
+        if size >= len(prompts) or budget == read_tokens(self.device):
             return self.label_logits(prompts, batch, label_ids)
         return torch.cat(
             [self.label_logits(part, batch, label_ids) for part in prompts.split(size)]
