@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.keys import codes_of, numbered
+
 ALL_SEEDS = -1
 """In place of a seed: chosen on all of them."""
 _UNIT = ["task", "seed"]
@@ -72,29 +74,36 @@ def best_candidates(
     if rows.empty:
         return pd.DataFrame(columns=heads), pd.DataFrame(columns=[*group, candidate])
     by = [*group, candidate]
-    values = rows.groupby([*by, *units, "seed"], sort=True)[column].mean()
-    totals = values.groupby([*by, "seed"]).sum().unstack("seed", fill_value=0)
-    counts = values.groupby([*by, "seed"]).size().unstack("seed", fill_value=0)
-    once = rows.drop_duplicates([*group, *units, "seed"])
-    wanted: Any = once.groupby([*group, "seed"]).size().unstack("seed", fill_value=0)
-    outer: Any = totals.index
-    place = wanted.index.get_indexer(outer.droplevel(candidate))
-    full = (counts.to_numpy() == wanted.to_numpy()[place]).all(axis=1)
-    names = totals.index.get_level_values(candidate)
-    may = full if allowed is None else full & names.isin(list(allowed))
-    lacking = totals.index[~may].to_frame(index=False)
-    total, count, place, names = (
-        totals.to_numpy()[may],
-        counts.to_numpy()[may],
-        place[may],
-        names[may],
-    )
+    rows = rows[rows[[*by, *units, "seed"]].notna().all(axis=1)]
+    place, both, at_seed = (codes_of(rows, names) for names in (group, by, ["seed"]))
+    # First one number a group, candidate, unit and seed, then sums of these over the units.
+    once, cell = numbered(codes_of(rows, [*by, *units, "seed"]))
+    values = pd.Series(rows[column].to_numpy()).groupby(cell).mean().to_numpy()
+    shape = (int(both.max()) + 1, int(at_seed.max()) + 1)
+    code = both[once] * shape[1] + at_seed[once]
+    total, count = np.zeros(shape), np.zeros(shape, dtype=np.int64)
+    there, size_of = np.unique(code, return_counts=True)
+    total.flat[there] = pd.Series(values).groupby(code).sum().to_numpy()
+    count.flat[there] = size_of
+    once, _ = numbered(codes_of(rows, [*group, *units, "seed"]))
+    heads_at, _ = numbered(place)
+    code = place[once] * shape[1] + at_seed[once]
+    wanted = np.bincount(code, minlength=len(heads_at) * shape[1]).reshape(-1, shape[1])
+    names_at, _ = numbered(both)
+    every = rows[by].take(names_at).reset_index(drop=True)
+    place = place[names_at]
+    may = (count == wanted[place]).all(axis=1)
+    if allowed is not None:
+        may &= every[candidate].isin(list(allowed)).to_numpy()
+    lacking = every[~may].reset_index(drop=True)
+    total, count, place, names = total[may], count[may], place[may], every[candidate][may].tolist()
     rank = {name: number for number, name in enumerate(sorted(set(names), key=order))}
     ranks = np.array([rank[name] for name in names], dtype=np.int64)
-    compared = pd.Series(names).groupby(place).agg(tuple)
-    keys = wanted.index.to_frame(index=False)
-    seeds = list(wanted.columns)
-    chosen = []
+    compared: dict[int, tuple[Any, ...]] = {}
+    for at, name in zip(place.tolist(), names, strict=True):
+        compared[at] = (*compared.get(at, ()), name)
+    seeds = np.array(sorted(rows["seed"].unique()))
+    chosen: list[tuple[Any, ...]] = []
     for seed, kept in [(ALL_SEEDS, np.ones(len(seeds), bool))] + [
         (seed, np.arange(len(seeds)) != at) for at, seed in enumerate(seeds)
     ]:
@@ -102,15 +111,13 @@ def best_candidates(
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = (total * kept).sum(axis=1) / size
         known = np.flatnonzero(size > 0)
-        table = pd.DataFrame({"place": place[known], "score": -mean[known].round(_DECIMALS),
-                              "rank": ranks[known], "at": known})  # fmt: skip
-        best = table.sort_values(["place", "score", "rank"]).drop_duplicates("place")
+        best = known[np.lexsort((ranks[known], -mean[known].round(_DECIMALS), place[known]))]
+        best = best[np.diff(place[best], prepend=-1) > 0]
         if seed != ALL_SEEDS:  # a seed that the group does not have has nothing to report
-            there = wanted[seed].to_numpy()[best["place"]] > 0
-            best = best[there]
-        at = best["at"].to_numpy()
-        part = keys.iloc[best["place"].to_numpy()].assign(seed=seed)
-        part[candidate], part["mean"] = names[at], mean[at]
-        part["compared"] = compared.reindex(best["place"]).to_numpy()
-        chosen.append(part)
-    return pd.concat(chosen, ignore_index=True)[heads], lacking
+            best = best[wanted[place[best], kept.argmin()] > 0]
+        chosen += [(at, seed, mean[at]) for at in best]
+    at, seed_of, means = zip(*chosen, strict=True) if chosen else ((), (), ())
+    found = every[may].take(list(at)).reset_index(drop=True)
+    found = found.assign(seed=np.array(seed_of, dtype=np.int64), mean=np.array(means, dtype=float))
+    found["compared"] = [compared[number] for number in place[list(at)].tolist()]
+    return found[heads], lacking

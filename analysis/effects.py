@@ -15,6 +15,7 @@ from analysis.bootstrap import Crossed, crossed_interval
 from analysis.by_group import group_effects
 from analysis.crossfit import ALL_SEEDS, best_candidates
 from analysis.families import HARD, SOFT
+from analysis.keys import codes_of, numbered, places
 from analysis.selection import crossfitted_rows
 
 ROPE = 0.5
@@ -71,7 +72,7 @@ class Pairs:
     @property
     def asked(self) -> pd.DataFrame:
         """What the question is answered with: ``chosen`` if it has half of all cases, else all."""
-        cases = [len(table.drop_duplicates(CASE)) for table in (self.chosen, self.every)]
+        cases = [len(set(codes_of(table, CASE))) for table in (self.chosen, self.every)]
         return self.chosen if 2 * cases[0] >= cases[1] > 0 else self.every
 
 
@@ -87,18 +88,18 @@ def paired(ours: pd.DataFrame, baseline: pd.DataFrame, on: Sequence[str] = _PAIR
         Settings, case and seed (those columns that ``ours`` has), cell and partner (ids), then
         ours, baseline and difference in points. Rows without a partner are left out.
     """
-    first = baseline.drop_duplicates(list(on)).set_index(list(on))
-    keys = pd.MultiIndex.from_frame(ours[list(on)]) if len(on) > 1 else pd.Index(ours[on[0]])
-    place = first.index.get_indexer(keys)
-    found = place >= 0
-    table, place = ours[found], place[found]
-    kept = [name for name in _COLUMNS if name in ours]
-    level = first["score"].to_numpy(dtype=np.float64)[place]
-    table = table[kept].assign(ours=100 * table["score"], baseline=100 * level)
-    if "cell" in first:
-        table["partner"] = first["cell"].to_numpy()[place]
-    table["difference"] = (table["ours"] - table["baseline"]).round(_DECIMALS)
-    return table[table["difference"].notna()].reset_index(drop=True)
+    place = places(ours, baseline, on)
+    here = np.flatnonzero(place >= 0)
+    level = 100 * baseline["score"].to_numpy(dtype=np.float64)[place[here]]
+    points = 100 * ours["score"].to_numpy(dtype=np.float64)[here]
+    difference = (points - level).round(_DECIMALS)
+    known = ~np.isnan(difference)
+    here = here[known]
+    table = ours[[name for name in _COLUMNS if name in ours]].take(here).reset_index(drop=True)
+    table = table.assign(ours=points[known], baseline=level[known])
+    if "cell" in baseline:
+        table["partner"] = baseline["cell"].take(place[here]).to_numpy()
+    return table.assign(difference=difference[known])
 
 
 def narrow(frame: pd.DataFrame) -> pd.DataFrame:
@@ -164,7 +165,8 @@ def _size_order(size: str) -> tuple[float, ...]:
 
 
 def _most(rows: pd.DataFrame, candidate: str) -> int:
-    return int(rows.groupby(CASE)[candidate].nunique().max()) if len(rows) else 0
+    first, _ = numbered(codes_of(rows, [*CASE, candidate]))
+    return int(np.bincount(codes_of(rows, CASE)[first]).max()) if len(rows) else 0
 
 
 PAIRS: dict[str, Callable[..., Pairs]] = {SOFT: soft_pairs, HARD: hard_pairs}

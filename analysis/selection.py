@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.crossfit import ALL_SEEDS, best_candidates
+from analysis.keys import places
 from analysis.results import weight_rank
 
 CRITERIA: dict[str, str] = {
@@ -234,7 +235,8 @@ def crossfitted_rows(frame: pd.DataFrame, by: str = "pair") -> pd.DataFrame:
     lines = best.loc[best["seed"] != ALL_SEEDS, [*group, "seed", "weight_label"]]
     if lines.empty:
         return ours[:0]
-    return ours.merge(lines, on=[*group, "seed", "weight_label"])
+    found = places(ours, lines, [*group, "seed", "weight_label"]) >= 0
+    return ours[found].reset_index(drop=True)
 
 
 def _best(frame: pd.DataFrame, by: str, column: str) -> tuple[pd.DataFrame, pd.DataFrame]:

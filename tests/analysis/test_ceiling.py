@@ -182,7 +182,7 @@ def test_the_finding_states_the_planted_ceiling(frame):
 def test_the_report_shows_it(tmp_path: Path):
     from analysis import write_report
 
-    build(tmp_path, DESIGN)
+    build(tmp_path, Design(("ant", "bee"), tasks=("mini/a",), weights=(0.0, 0.3), direct=True))
     text = write_report(tmp_path).read_text(encoding="utf-8")
     assert "Share of the gap to Direct that is recovered" in text
     assert "<dt>Ceiling</dt>" in text

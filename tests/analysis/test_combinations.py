@@ -162,6 +162,8 @@ def test_whatever_differs_stands_in_rows_of_its_own(case: str, tmp_path: Path) -
     assert sorted(item.label for item in answers) == names
     for item in answers:
         assert len(item.pairs) == len(SMALL.tasks) * len(SMALL.seeds)
+    if case != "two methods":  # the page takes a label as it is
+        return
     text = render(read(tmp_path), found=lambda: answers)
     for name in names:
         assert f"<h2>Transfer to elk ({name})</h2>" in text

@@ -65,8 +65,9 @@ def test_headline_and_dependence_give_one_interval(full_folder: Path, full_repor
     del full_folder
 
 
-def test_the_choice_of_weights_reaches_every_part(full_folder: Path) -> None:
-    sweep = read(full_folder)
+def test_the_choice_of_weights_reaches_every_part(tmp_path: Path) -> None:
+    build(tmp_path, Design(("ant", "bee"), tasks=("mini/a", "mini/b"), weights=(0.0, 0.3, 0.9)))
+    sweep = read(tmp_path)
     frame = sweep.frame.copy()
     ours = (frame["row"] == "ours") & (frame["task"] == "mini/a")
     frame.loc[ours & (frame["weight_label"] == "0.9"), "validation_score"] = 0.99
@@ -143,7 +144,8 @@ def test_the_section_says_what_was_planted(sweep: pd.DataFrame) -> None:
 
 
 def test_hard_prompts_have_their_own_section(tmp_path: Path) -> None:
-    build(tmp_path, Design(hard=Hard(s=(16, 64), k=(2, 4))))
+    build(tmp_path, Design(("ant", "bee"), tasks=("mini/a", "mini/b"), weights=(0.0, 0.3),
+                           seeds=(0, 1), hard=Hard(s=(16, 64))))  # fmt: skip
     text = str(dependence_section(load(tmp_path)))
     assert text.count("<section") == 2
     assert "agreement − all words is" in text

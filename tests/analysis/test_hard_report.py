@@ -35,6 +35,19 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Soft and hard prompts in one sweep, with its report."""
+    folder = tmp_path_factory.mktemp("reports") / "both"
+    build(folder, BOTH)
+    write_report(folder)
+    return folder
+
+
+def written(folder: Path) -> str:
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
 def section(text: str, start: str, end: str) -> str:
     return text[text.index(start) : text.index(end, text.index(start))]
 
@@ -54,14 +67,16 @@ def test_a_sweep_of_hard_prompts_alone(alone: Path) -> None:
     assert set(inside) <= set(page.ids)
     assert "nan" not in page.text.lower().split()
     assert "Nothing known to be missing" in page.text
-    assert write_report(alone).read_text(encoding="utf-8") == text
 
 
-def test_soft_sections_do_not_see_hard_prompts(tmp_path: Path) -> None:
-    texts = {}
-    for name, design in (("soft", SOFT_ONLY), ("both", BOTH)):
-        build(tmp_path / name, design)
-        texts[name] = write_report(tmp_path / name).read_text(encoding="utf-8")
+def test_equal_folders_give_equal_reports(both: Path) -> None:
+    text = written(both)
+    assert write_report(both).read_text(encoding="utf-8") == text
+
+
+def test_soft_sections_do_not_see_hard_prompts(tmp_path: Path, both: Path) -> None:
+    build(tmp_path, SOFT_ONLY)
+    texts = {"soft": write_report(tmp_path).read_text(encoding="utf-8"), "both": written(both)}
     for start, end in (
         ('<section id="target-1">', '<section id="sources">'),
         ('<section id="sources">', '<section id="prompts">'),
@@ -79,19 +94,16 @@ def test_soft_sections_do_not_see_hard_prompts(tmp_path: Path) -> None:
     assert "Single" not in hard
 
 
-def test_hard_sections_do_not_see_soft_prompts(tmp_path: Path) -> None:
-    build(tmp_path / "both", BOTH)
+def test_hard_sections_do_not_see_soft_prompts(tmp_path: Path, both: Path) -> None:
     alone = Design(sources=(), targets=BOTH.targets, tasks=BOTH.tasks, weights=(), seeds=BOTH.seeds,
                    hard=BOTH.hard)  # fmt: skip
-    build(tmp_path / "hard", alone)
-    both, hard = (hard_report(load(tmp_path / name)) for name in ("both", "hard"))
-    assert both == hard
-    assert hard_report(load(tmp_path / "both").query("family != 'hard'")) is None
+    build(tmp_path, alone)
+    assert hard_report(load(both)) == hard_report(load(tmp_path))
+    assert hard_report(load(both).query("family != 'hard'")) is None
 
 
-def test_what_was_run_names_both(tmp_path: Path) -> None:
-    build(tmp_path, BOTH)
-    page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
+def test_what_was_run_names_both(both: Path) -> None:
+    page = Page(written(both))
     assert "Prompts of 5 vectors were tuned on 2 source models (ant, bee)" in page.text
     assert (
         "Hard prompts of 4 tokens (Random, PEZ, PEZ-pruned, CommonVocab-pruned, Ours) were found "
@@ -270,12 +282,10 @@ def test_design_without_transfers(tmp_path: Path) -> None:
     assert text.endswith("for 1 task (mini/a), with 1 seed.")
 
 
-def test_vectors_of_the_best_are_those_of_soft_prompts_alone(tmp_path: Path) -> None:
+def test_vectors_of_the_best_are_those_of_soft_prompts_alone(both: Path, alone: Path) -> None:
     """A hard prompt is text: it has no vectors that another library could load."""
-    soft, both, hard = Choice(top=3), tmp_path / "both", tmp_path / "hard"
-    cells = {cell.id: cell for cell in build(both, BOTH)}
+    soft, cells = Choice(top=3), {cell.id: cell for cell in cells_of(BOTH)}
     found = chosen_cells(both, Ledger(both), soft, ("soft",))
     assert [cells[name].method for name in found] == ["soft"] * 3
-    build(hard, HARD_ONLY)
     with pytest.raises(InputError, match="no transferred soft prompt has finished yet"):
-        chosen_cells(hard, Ledger(hard), soft, ("soft",))
+        chosen_cells(alone, Ledger(alone), soft, ("soft",))

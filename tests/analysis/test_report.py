@@ -105,10 +105,6 @@ def test_no_machine_path_is_in_it(full_report, full_folder):
     assert str(full_folder.parent) not in full_report
 
 
-def test_equal_folders_give_equal_reports(full_folder, full_report):
-    assert write_report(full_folder).read_text(encoding="utf-8") == full_report
-
-
 def test_the_sentences_state_the_planted_effect(full_frame):
     choices = choose(full_frame)
     (found,) = verdict_findings(dependence(full_frame))

@@ -84,6 +84,7 @@ class HardContract:
     settings: HardSettings
     evaluator: str | None = None
     thorough: HardSettings | None = None
+    _once: list[HardFound]
 
     def problem(self, settings: HardSettings) -> HardProblem:
         """What is asked; override for a method that needs more."""
@@ -103,10 +104,17 @@ class HardContract:
         problem = self.problem(self.settings)
         return SEARCHES[self.method](problem, replicas, self.settings, **more)
 
+    def once(self) -> list[HardFound]:
+        """The short search of all replicas, which several tests look at."""
+        cls = type(self)
+        if "_once" not in vars(cls):
+            torch.manual_seed(1)
+            cls._once = self.found(self.replicas())
+        return cls._once
+
     def test_prompts_are_made_of_allowed_tokens(self) -> None:
         """Ids of the right number, each allowed to its replica; the rest of the answer fits."""
-        replicas = self.replicas()
-        found = self.found(replicas)
+        replicas, found = self.replicas(), self.once()
         assert len(found) == len(replicas)
         rows = VALIDATION_ROWS
         for item, replica in zip(found, replicas, strict=True):
@@ -125,7 +133,7 @@ class HardContract:
         """The metric reported, and the logits if any, row by row on the source."""
         problem = self.problem(self.settings)
         source = problem.source
-        for item in self.found(self.replicas()):
+        for item in self.once():
             vectors = source.backbone.embeddings[list(item.ids)][None]
             rows = [
                 source.backbone.label_logits(
@@ -143,9 +151,7 @@ class HardContract:
 
     def test_a_replica_does_not_depend_on_the_stack(self) -> None:
         """Searched alone, a replica ends where it ends among others."""
-        replicas = self.replicas()
-        together = self.found(replicas)
-        for replica, stacked in zip(replicas, together, strict=True):
+        for replica, stacked in zip(self.replicas(), self.once(), strict=True):
             (alone,) = self.found([replica])
             assert (alone.ids, alone.step) == (stacked.ids, stacked.step)
             assert alone.validation == stacked.validation
@@ -153,8 +159,7 @@ class HardContract:
 
     def test_reproducible_whatever_the_global_generator(self) -> None:
         """The same search twice, with another state of torch's own generator."""
-        torch.manual_seed(1)
-        first = self.found(self.replicas())
+        first = self.once()
         torch.manual_seed(2)
         second = self.found(self.replicas())
         for one, other in zip(first, second, strict=True):
