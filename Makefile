@@ -5,6 +5,8 @@ OUT ?= results/quickstart
 BIN := $(VENV)/bin
 # Those on Ray first: they are one group, the longest.
 PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
+# Else every process of a test compiles the whole project anew.
+test quick: export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: install demo test quick lint types bench clean
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from peft import PromptTuningConfig, get_peft_model
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
@@ -84,6 +83,8 @@ class PeftPrompt:
 
         ``loss`` is a name in :data:`LOSSES`.
         """
+        from peft import PromptTuningConfig, get_peft_model  # takes seconds
+
         self.kind = loss
         self.masked = source.backbone.family.masked
         begin = source.backbone.embeddings[source.train.ids[0, : source.train.begin]]

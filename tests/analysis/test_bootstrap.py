@@ -116,6 +116,7 @@ def test_groups_have_their_own_intervals() -> None:
     assert found.set_index("task").loc["t3", "high"] == one.high
 
 
+@pytest.mark.slow
 def test_many_rows_take_seconds() -> None:
     rng = np.random.default_rng(0)
     table = planted(Planted(models=20, tasks=21, targets=5, seeds=5), rng)

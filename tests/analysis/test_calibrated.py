@@ -119,6 +119,7 @@ def test_flags_belong_to_the_uncalibrated_predictions(tmp_path):
     assert not table.loc[table["task"] == "batch", "flagged"].any()
 
 
+@pytest.mark.slow
 def test_the_report_shows_it_beside_the_scores(tmp_path):
     build(tmp_path, DESIGN, alter=with_batch)
     text = write_report(tmp_path).read_text(encoding="utf-8")

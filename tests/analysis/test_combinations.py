@@ -143,6 +143,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", KINDS)
 def test_whatever_differs_stands_in_rows_of_its_own(case: str, tmp_path: Path) -> None:
     first, second, names = KINDS[case]

@@ -151,6 +151,7 @@ def test_hard_prompts_have_their_own_section(tmp_path: Path) -> None:
     assert "agreement − all words is" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -8,6 +8,7 @@ import pytest
 PAGE = Path(__file__).parents[2] / "docs" / "analysis.md"
 
 
+@pytest.mark.slow
 def test_every_block_runs(
     full_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -160,6 +160,7 @@ def test_one_seed_shows_nothing_either_way(tmp_path: Path) -> None:
     assert "nan" not in page.text.lower().split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "keep",
     [
@@ -179,6 +180,7 @@ def test_a_part_of_a_sweep_is_reported(tmp_path: Path, keep) -> None:  # type: i
     assert "nan" not in page.text.lower().split()
 
 
+@pytest.mark.slow
 def test_bare_results_are_enough(tmp_path: Path) -> None:
     """Hard records with nothing but ids and a score."""
 

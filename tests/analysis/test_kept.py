@@ -40,7 +40,13 @@ def small(calibration: list[str]) -> Plan:
     return make_plan(parse_spec(spec))
 
 
-@pytest.fixture(scope="module", params=PLANS)
+SLOW = ("smoke", "soft and hard")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in PLANS],
+)
 def swept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple:
     plan = PLANS[request.param]()
     return plan, compute(plan, tmp_path_factory.mktemp("swept"))

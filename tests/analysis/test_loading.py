@@ -59,6 +59,7 @@ def test_several_places_are_told_apart(folder, tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.slow
 def test_100_000_rows_load_in_seconds(folder):
     """A ledger of as many files: the ids are read off their names, the rows off the parquet."""
     frame = read_ledger(folder)

@@ -46,6 +46,7 @@ THERE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("question", "title"), NOTHING)
 def test_what_is_not_there_is_found_at_most_at_the_nominal_rate(question, title):
     design = DESIGNS[title]
@@ -55,6 +56,7 @@ def test_what_is_not_there_is_found_at_most_at_the_nominal_rate(question, title)
     assert wrong <= binom.ppf(0.999, SIMULATIONS, 0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("question", "title"), THERE)
 def test_what_is_there_is_found_in_eight_of_ten_sweeps(question, title):
     design = DESIGNS[title]

@@ -28,6 +28,7 @@ def test_one_prespecified_feature_at_an_r2_of_a_half(sources, wanted):
         )
 
 
+@pytest.mark.slow
 def test_the_power_told_is_the_rate_found():
     design = Planted(5, targets=3, tasks=1, agreement=0.5)
     told = ask("source", design, 0, DRAWN).power

@@ -267,6 +267,7 @@ def test_one_task_and_one_seed(tmp_path):
     assert "over tasks" not in page.text.split("Transfer to elk")[2].split("Choice of λ")[0]
 
 
+@pytest.mark.slow
 def test_missing_references(tmp_path):
     build(tmp_path, Design(TWO), keep=lambda cell: cell.kind != "reference")
     page = report_of(tmp_path)
@@ -281,6 +282,7 @@ def test_single_sources_only(tmp_path):
     assert "joint tuning cannot be judged" in page.text
 
 
+@pytest.mark.slow
 def test_baseline_without_ours_and_ours_without_baseline(tmp_path):
     build(tmp_path / "a", Design(TWO, tasks=("mini/a",), weights=(0.0,)))
     assert "joint tuning cannot be judged" in report_of(tmp_path / "a").text
@@ -288,6 +290,7 @@ def test_baseline_without_ours_and_ours_without_baseline(tmp_path):
     assert "joint tuning cannot be judged" in report_of(tmp_path / "b").text
 
 
+@pytest.mark.slow
 def test_several_targets_each_have_their_section(tmp_path):
     build(tmp_path, Design(TWO, ("elk", "fox"), ("mini/a",), (0.0, 0.3), (0, 1)))
     page = report_of(tmp_path)
@@ -296,6 +299,7 @@ def test_several_targets_each_have_their_section(tmp_path):
     assert "Best transfer to fox" in page.text
 
 
+@pytest.mark.slow
 def test_incomplete_weights_and_unreadable_records_are_named(tmp_path):
     design = Design(TWO, tasks=("mini/a",))
     build(
@@ -309,6 +313,7 @@ def test_incomplete_weights_and_unreadable_records_are_named(tmp_path):
     assert "ledger/ff/ffff.json" in page.text
 
 
+@pytest.mark.slow
 def test_constant_predictors_are_called_out(tmp_path):
     def alter(cell, record):
         if cell.row == "ours":

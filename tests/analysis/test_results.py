@@ -180,6 +180,7 @@ def test_weights_are_ordered_by_number_and_annealing_comes_last():
     assert weight_label(None, "none") == ""
 
 
+@pytest.mark.slow
 def test_5000_records_load_in_two_seconds(tmp_path):
     design = Design(sources=tuple(f"s{number}" for number in range(5)), seeds=tuple(range(9)))
     cells = build(tmp_path, design)

@@ -121,6 +121,7 @@ def test_each_target_chooses_for_itself(tmp_path):
     assert len(rows) == 12
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(scores=st.lists(st.sampled_from([0.2, 0.5, 0.8]), min_size=6, max_size=6))
 def test_the_rule_holds_for_any_scores(full_frame, scores):
@@ -239,6 +240,7 @@ def reports(tmp_path_factory):
     return texts | {"": write_report(folder).read_text(encoding="utf-8")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", list(CRITERIA))
 def test_the_report_says_how_the_weight_was_chosen(reports, by):
     text = reports[by]

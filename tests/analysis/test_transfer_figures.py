@@ -73,6 +73,7 @@ def test_the_plane_is_that_of_scikit_learn() -> None:
     assert not alike.any() and not none.any()
 
 
+@pytest.mark.slow
 def test_prompts_are_read_and_drawn(tmp_path: Path) -> None:
     cells = build(tmp_path, Design(("ant", "bee"), tasks=("mini/a",), weights=(0.0, 0.3)))
     generator = np.random.default_rng(0)

@@ -16,6 +16,8 @@ from benchmarks.machine import Rates
 from benchmarks.peers import pez_loop, prompt_tuning
 from trainables.soft import Replica
 
+pytestmark = pytest.mark.slow
+
 ONE = tuning.Load(("pocket-bert",), (Replica(0, 0.0), Replica(1, 0.0)), 1, 2, 1)
 CAUSAL = tuning.Load(("pocket-gpt2",), (Replica(0, 0.0), Replica(1, 0.0)), 1, 2, 1)
 TWO = tuning.Load(("pocket-bert", "pocket-gpt2"), (Replica(0, 0.5), Replica(0, None)), 2, 2, 1)

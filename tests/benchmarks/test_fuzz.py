@@ -9,6 +9,7 @@ from benchmarks.fuzz import KINDS, fuzz
 RUNS = {"models": 60, "specs": 200, "tasks": 100}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_broken_input_is_refused_in_a_sentence(kind: str) -> None:
     runs = int(os.environ.get("PROMPTSWEEP_FUZZ", RUNS[kind]))

@@ -23,6 +23,7 @@ def said(design: Planted, number: int = 0) -> str:
     return " ".join([verdict_text(item), *explanations(item)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["λ does nothing, much noise", "30 % of cells missing"])
 def test_more_tries_are_no_effect(name: str) -> None:
     found = run(small(name), 25)
@@ -31,6 +32,7 @@ def test_more_tries_are_no_effect(name: str) -> None:
     assert abs(found.bias) < 0.6
 
 
+@pytest.mark.slow
 def test_a_planted_effect_is_covered() -> None:
     found = run(replace(small("joint tuning adds 2"), effect=8.0), 15)
     assert found.helped >= 0.8

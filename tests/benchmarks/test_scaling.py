@@ -38,6 +38,7 @@ def test_the_exponent_is_that_of_the_upper_half(power: float) -> None:
     assert scaling.exponent([*start, *points]) == pytest.approx(power)
 
 
+@pytest.mark.slow
 def test_curves_are_measured_in_processes_of_their_own_and_drawn(tmp_path: Path) -> None:
     found = scaling.measure(["projection"], rounds=1, points=2)
     assert [each["size"] for each in found["projection"]["points"]] == [2000, 4000]

@@ -142,6 +142,7 @@ def test_one_command_measures_keeps_and_writes(
     assert "not measured: try" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_failed_measurement_is_a_line_and_an_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,10 +1,12 @@
 """Specs and plans without models, for the tests of this folder."""
 
+import json
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 
 from sweep.plan import Plan, make_plan
+from sweep.preflight import _question, answer
 from sweep.spec import parse_spec
 from sweep.testing.tabulated import find_model, find_task
 
@@ -14,6 +16,11 @@ relaxed = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 """For machines that are busy with something else."""
+
+
+def checked(plan: Plan) -> list[str]:
+    """As ``sweep.preflight.check_plan``, in this process: another one takes seconds to start."""
+    return answer(json.loads(json.dumps(_question(plan))))
 
 
 def content(**changes: Any) -> dict[str, Any]:

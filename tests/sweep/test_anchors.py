@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from sweep.plan import Plan, make_plan
-from sweep.preflight import _question, check_plan
+from sweep.preflight import _question
 from sweep.spec import parse_spec
-from tests.sweep.samples import content, plan_of
+from tests.sweep.samples import checked, content, plan_of
 from trainables.cells import Pack
 
 SOFT = {"lambda": [0, 0.5], "steps": 4, "evaluations": 2}
@@ -105,7 +105,7 @@ def test_the_preflight_warns_of_samples_that_are_all_words(size: int, warned: bo
             methods={"soft": {**SOFT, "anchors": "with_targets", "anchor_sample": size}},
         )
     )
-    found = check_plan(make_plan(spec))
+    found = checked(make_plan(spec))
     assert bool(found) == warned
     if warned:
         (line,) = found

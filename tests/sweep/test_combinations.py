@@ -8,12 +8,11 @@ import pytest
 
 from sweep.methods import parse_method
 from sweep.plan import Plan, cost, make_plan
-from sweep.preflight import check_plan
 from sweep.resolve import ResolvedSpec
 from sweep.spec import parse_spec
 from sweep.tell import plan_text
 from sweep.testing.tabulated import find_model, find_task
-from tests.sweep.samples import content, plan_of
+from tests.sweep.samples import checked, content, plan_of
 from trainables.cells import Pack
 from trainables.errors import InputError
 from trainables.settings import SoftSettings
@@ -157,7 +156,7 @@ def test_a_file_of_the_wrong_shape_is_refused_before_anything_is_trained(tmp_pat
     for name in names["sources"]:
         width = load_backbone(resolve_model(name)).width
         np.save(tmp_path / f"{name}.npy", np.zeros((3, width)))
-    assert check_plan(make_plan(spec)) == []
+    assert checked(make_plan(spec)) == []
     np.save(tmp_path / "pocket-gpt2.npy", np.zeros((4, width)))
     with pytest.raises(InputError, match=r"'pocket-gpt2': found shape \[4, \d+\]; allowed: .*\[3,"):
-        check_plan(make_plan(spec))
+        checked(make_plan(spec))

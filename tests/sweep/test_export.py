@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 from sweep.folder import bind
@@ -65,6 +64,8 @@ def refuse(capsys: pytest.CaptureFixture[str], named: str, *arguments: str) -> N
 @torch.no_grad()
 def score_by_peft(folder: Path) -> float:
     """Accuracy on the test split with nothing but PEFT and the folder's own manifest."""
+    from peft import PeftModel  # takes seconds
+
     about = manifest(folder)
     base, layout, usage = about["base_model"], about["layout"], about["peft"]
     auto = AutoModelForMaskedLM if base["head"] == "masked" else AutoModelForCausalLM

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from sweep.plan import make_plan
-from sweep.preflight import check_plan
 from sweep.spec import load_spec, parse_spec
 from sweep.tell import plan_text
 from tests.sweep.inline import inline as inline
+from tests.sweep.samples import checked
 from trainables.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,7 +95,7 @@ def test_where_nothing_can_be_reached_the_preflight_says_so(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     with pytest.raises(InputError, match=r"model 'BERT-base': Hub model 'google-bert/") as caught:
-        check_plan(make_plan(load_spec("paper_a")))
+        checked(make_plan(load_spec("paper_a")))
     assert "\n" not in str(caught.value)
     assert "or a folder that holds one" in str(caught.value)
 
@@ -113,7 +113,7 @@ def test_a_task_whose_data_cannot_be_reached_is_one_sentence(
         "methods": {"soft": {"steps": 4, "evaluations": 2}},
     }
     with pytest.raises(InputError, match="of the data set cornell-movie-review-data/") as caught:
-        check_plan(make_plan(parse_spec(content)))
+        checked(make_plan(parse_spec(content)))
     assert "\n" not in str(caught.value)
 
 
@@ -153,4 +153,4 @@ def test_the_small_example(shared: Path) -> None:
         "sst2",
     }
     assert json.dumps(plan.resolved.to_json())
-    assert check_plan(plan) == []
+    assert checked(plan) == []

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sweep.plan import make_plan
-from sweep.preflight import check_plan
 from sweep.spec import load_spec
+from tests.sweep.samples import checked
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,4 +64,4 @@ def test_the_small_example(shared: Path) -> None:
     rows = ("random", "all", "pruned", "common", "agreement", "manual")
     assert all(counts["rows"][row] for row in rows)
     assert {task.name for task in plan.resolved.tasks} == {"paper_b/sst2", "paper_b/ag_news"}
-    assert check_plan(plan) == []
+    assert checked(plan) == []

@@ -13,13 +13,13 @@ from sweep.plan import make_plan
 from sweep.preflight import answer, check_local, check_plan
 from sweep.spec import load_spec, parse_spec
 from sweep.testing.tabulated import find_task
-from tests.sweep.samples import content
+from tests.sweep.samples import checked, content
 from trainables.errors import InputError
 from trainables.pocket.zoo import pocket_path
 
 
 def test_a_sweep_of_embedded_models_passes() -> None:
-    assert check_plan(make_plan(load_spec("smoke"))) == []
+    assert checked(make_plan(load_spec("smoke"))) == []
 
 
 def test_a_mistake_is_one_sentence() -> None:

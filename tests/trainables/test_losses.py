@@ -212,6 +212,7 @@ def test_evaluation_knows_no_dropout(name: str) -> None:
 DROPPING = replace(LAST_ONLY, dropout=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [24, 10_000])
 def test_weights_of_one_seed_meet_the_same_masks(
     budget: int, monkeypatch: pytest.MonkeyPatch

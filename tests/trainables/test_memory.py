@@ -120,6 +120,7 @@ def trained(told: Sequence[tuple[str, int, int]]) -> list[int]:
     return [done for phase, done, _ in told if phase == "train"]
 
 
+@pytest.mark.slow
 def test_passes_are_halved_first_and_the_size_is_kept(
     whole: tuple[Pack, PackOutcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +136,7 @@ def test_passes_are_halved_first_and_the_size_is_kept(
     assert run_pack(pack, {}, room={"replicas": 3}).cost["oom_halvings"] == 0
 
 
+@pytest.mark.slow
 def test_a_stack_is_halved_where_smaller_passes_do_not_help(
     whole: tuple[Pack, PackOutcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +171,7 @@ def dropping() -> Iterator[None]:
         item.p = 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("dropping")
 def test_memory_changes_nothing_under_dropout_either(
     whole: tuple[Pack, PackOutcome], monkeypatch: pytest.MonkeyPatch
@@ -284,6 +287,7 @@ def test_the_longest_unused_are_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "huge" in kept, "the newest stays whatever it takes"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [soft_pack, hard_pack])
 def test_stopped_members_leave_and_the_others_do_not_notice(make: Any) -> None:
     pack = make()

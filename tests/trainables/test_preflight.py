@@ -152,6 +152,7 @@ def test_what_stands_around_texts_is_looked_at_too(tmp_path: Path) -> None:
         preflight([ref], [], [])
 
 
+@pytest.mark.slow
 def test_reading_text_does_without_torchs_compiler() -> None:
     """It takes two seconds to import, and what reads these models has no need of it."""
     code = (

@@ -1,5 +1,7 @@
 """Each method under the contract."""
 
+import pytest
+
 from trainables.settings.autoprompt import AutoPromptSettings
 from trainables.settings.fluentprompt import FluentPromptSettings
 from trainables.settings.mixed import MixedSettings
@@ -13,12 +15,14 @@ LONG = {"prompt_length": 2, "steps": 8, "batch_size": 12, "accumulation": 2, "ca
 DESCENT = {"prompt_length": 3, "steps": 8, "batch_size": 6, "evaluations": 4}
 
 
+@pytest.mark.slow
 class TestAutoPrompt(HardContract):
     method = "autoprompt"
     settings = AutoPromptSettings(**SHORT)
     thorough = AutoPromptSettings(**LONG)
 
 
+@pytest.mark.slow
 class TestMixed(HardContract):
     method = "mixed"
     settings = MixedSettings(**SHORT)
@@ -36,6 +40,7 @@ class TestPezProjected(HardContract):
     settings = PezSettings(state="projected", fluency=0.2, ties="latest", **DESCENT)
 
 
+@pytest.mark.slow
 class TestFluentPrompt(HardContract):
     method = "fluentprompt"
     settings = FluentPromptSettings(**DESCENT)

@@ -19,6 +19,7 @@ SETTINGS = FluentPromptSettings(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
 @pytest.mark.parametrize("noise", [True, False])
 def test_it_is_the_published_recurrence(
@@ -58,6 +59,7 @@ def test_stacked_equals_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (alone.ids, alone.step) == (together[place].ids, together[place].step)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "rate", "least"), [(1, 1.0, 6), (2, 5.0, 2)])
 def test_the_best_prompt_is_found(length: int, rate: float, least: int) -> None:
     task = problem("gpt2", length, seed=1)
@@ -77,6 +79,7 @@ def test_the_best_prompt_is_found(length: int, rate: float, least: int) -> None:
     assert [item.ids for item in found].count(best) >= least
 
 
+@pytest.mark.slow
 def test_weight_on_fluency_makes_prompts_fluent(monkeypatch: pytest.MonkeyPatch) -> None:
     task = problem("gpt2", 3)
     chosen = replace(SETTINGS, steps=60, evaluations=1, projection="cosine", beta_start=0.05)

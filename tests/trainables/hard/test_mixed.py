@@ -71,6 +71,7 @@ def by_text(problem: HardProblem, alias: str, ids: torch.Tensor) -> list[tuple[f
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", ["evaluator", "mean"])
 def test_the_best_of_all_prompts_is_found(choice: str) -> None:
     """By brute force over two of six words, judged by the evaluator or by both."""
@@ -104,6 +105,7 @@ def test_the_best_of_all_prompts_is_found(choice: str) -> None:
         assert whole[0]["loss"] == pytest.approx(judged[number][1], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_each_replica_has_its_evaluator() -> None:
     """A stack over several evaluators is each of them by itself, and progress goes through."""
     problem = sample_problem(2)

@@ -27,6 +27,7 @@ SETTINGS = PezSettings(prompt_length=3, steps=STEPS, batch_size=3, evaluations=5
 ADAMW = replace(SETTINGS, optimiser="adamw", learning_rate=1.0, weight_decay=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gpt2", "opt-projected", "bert"])
 @pytest.mark.parametrize("state", ["continuous", "projected"])
 @pytest.mark.parametrize(
@@ -95,6 +96,7 @@ def test_the_projected_state_is_put_back(every: int, monkeypatch: pytest.MonkeyP
             assert torch.equal(before[0], rows[list(of_replica(steps)[step])])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tokens", [2048, 70])
 @pytest.mark.parametrize("variant", ["continuous", "projected", "fluency"])
 def test_stacked_equals_alone(tokens: int, variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
