@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.keys import codes_of, numbered
+from analysis.keys import codes_of, joint, numbered
 
 ALL_SEEDS = -1
 """In place of a seed: chosen on all of them."""
@@ -75,9 +75,13 @@ def best_candidates(
         return pd.DataFrame(columns=heads), pd.DataFrame(columns=[*group, candidate])
     by = [*group, candidate]
     rows = rows[rows[[*by, *units, "seed"]].notna().all(axis=1)]
-    place, both, at_seed = (codes_of(rows, names) for names in (group, by, ["seed"]))
+    codes = {name: codes_of(rows, [name]) for name in (*by, *units, "seed")}
+    place, both, cell, task, at_seed = (
+        joint([codes[name] for name in names])
+        for names in (group, by, [*by, *units, "seed"], [*group, *units, "seed"], ["seed"])
+    )
     # First one number a group, candidate, unit and seed, then sums of these over the units.
-    once, cell = numbered(codes_of(rows, [*by, *units, "seed"]))
+    once, cell = numbered(cell)
     values = pd.Series(rows[column].to_numpy()).groupby(cell).mean().to_numpy()
     shape = (int(both.max()) + 1, int(at_seed.max()) + 1)
     code = both[once] * shape[1] + at_seed[once]
@@ -85,7 +89,7 @@ def best_candidates(
     there, size_of = np.unique(code, return_counts=True)
     total.flat[there] = pd.Series(values).groupby(code).sum().to_numpy()
     count.flat[there] = size_of
-    once, _ = numbered(codes_of(rows, [*group, *units, "seed"]))
+    once, _ = numbered(task)
     heads_at, _ = numbered(place)
     code = place[once] * shape[1] + at_seed[once]
     wanted = np.bincount(code, minlength=len(heads_at) * shape[1]).reshape(-1, shape[1])

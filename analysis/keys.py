@@ -15,10 +15,15 @@ Codes = npt.NDArray[np.int64]
 
 def codes_of(frame: pd.DataFrame, names: Sequence[str]) -> Codes:
     """Per row the number of its values, in the order of the values; one missing is the last."""
-    code = np.zeros(len(frame), dtype=np.int64)
-    for name in names:
-        mine, values = pd.factorize(frame[name], sort=True, use_na_sentinel=False)
-        code = numbered(code * max(len(values), 1) + mine)[1]
+    columns = [pd.factorize(frame[name], sort=True, use_na_sentinel=False)[0] for name in names]
+    return joint(columns)
+
+
+def joint(columns: Sequence[Codes]) -> Codes:
+    """Per row the number of its combination of numbers, in their order."""
+    code = columns[0].astype(np.int64)
+    for mine in columns[1:]:
+        code = numbered(code * (int(mine.max(initial=0)) + 1) + mine)[1]
     return code
 
 

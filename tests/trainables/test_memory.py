@@ -210,6 +210,7 @@ def test_evaluation_is_halved_too(
     same(outcome, expected, [cell.id for cell in pack.cells])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_what_does_not_fit_alone_fails_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, training: bool
