@@ -128,6 +128,7 @@ def test_the_report_shows_it_beside_the_scores(tmp_path):
     assert "content-free<small>" not in text
 
 
+@pytest.mark.slow
 def test_from_the_plan_to_the_report(tmp_path):
     """Through the ledger with the tabulated executor: what the plan asks for is what is shown."""
     from sweep.folder import bind

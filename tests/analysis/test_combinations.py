@@ -69,6 +69,7 @@ def test_each_combination_is_read_by_itself(case: str, tmp_path: Path) -> None:
     assert (low["combination"] == "").sum() == (low["kind"] == "reference").sum() > 0
 
 
+@pytest.mark.slow
 def test_the_report_has_a_block_for_each(tmp_path: Path) -> None:
     first, second, names = CASES["position and length"]
     build_two(tmp_path, first, second)

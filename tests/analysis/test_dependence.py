@@ -65,6 +65,7 @@ def test_headline_and_dependence_give_one_interval(full_folder: Path, full_repor
     del full_folder
 
 
+@pytest.mark.slow
 def test_the_choice_of_weights_reaches_every_part(tmp_path: Path) -> None:
     build(tmp_path, Design(("ant", "bee"), tasks=("mini/a", "mini/b"), weights=(0.0, 0.3, 0.9)))
     sweep = read(tmp_path)
@@ -143,6 +144,7 @@ def test_the_section_says_what_was_planted(sweep: pd.DataFrame) -> None:
     assert text.count("<figure>") >= 4
 
 
+@pytest.mark.slow
 def test_hard_prompts_have_their_own_section(tmp_path: Path) -> None:
     build(tmp_path, Design(("ant", "bee"), tasks=("mini/a", "mini/b"), weights=(0.0, 0.3),
                            seeds=(0, 1), hard=Hard(s=(16, 64))))  # fmt: skip

@@ -85,6 +85,7 @@ def test_file_names_are_plain() -> None:
     assert file_name("gap", "a/b c", "../..") == "gap_a-b-c_x"
 
 
+@pytest.mark.slow
 def test_every_table_in_every_format(full_frame: pd.DataFrame, tmp_path: Path) -> None:
     tables = report_tables(full_frame)
     names = [item.name for item in tables]

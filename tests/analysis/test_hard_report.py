@@ -69,11 +69,13 @@ def test_a_sweep_of_hard_prompts_alone(alone: Path) -> None:
     assert "Nothing known to be missing" in page.text
 
 
+@pytest.mark.slow
 def test_equal_folders_give_equal_reports(both: Path) -> None:
     text = written(both)
     assert write_report(both).read_text(encoding="utf-8") == text
 
 
+@pytest.mark.slow
 def test_soft_sections_do_not_see_hard_prompts(tmp_path: Path, both: Path) -> None:
     build(tmp_path, SOFT_ONLY)
     texts = {"soft": write_report(tmp_path).read_text(encoding="utf-8"), "both": written(both)}
@@ -150,6 +152,7 @@ def test_the_finding_states_the_contrary_too(
     assert verdict in found.text
 
 
+@pytest.mark.slow
 def test_one_seed_shows_nothing_either_way(tmp_path: Path) -> None:
     design = Design(sources=(), weights=(), tasks=("mini/a",), seeds=(0,), hard=Hard())
     build(tmp_path, design)
@@ -196,6 +199,7 @@ def test_bare_results_are_enough(tmp_path: Path) -> None:
     assert "nan" not in page.text.lower().split()
 
 
+@pytest.mark.slow
 def test_constant_predictors_are_flagged(tmp_path: Path) -> None:
     def alter(cell, record):  # type: ignore[no-untyped-def]
         record["result"]["degenerate"] |= is_hard(cell) and cell.row == "agreement"

@@ -40,7 +40,7 @@ def small(calibration: list[str]) -> Plan:
     return make_plan(parse_spec(spec))
 
 
-SLOW = ("smoke", "soft and hard")
+SLOW = ("smoke", "more calibrations", "soft and hard")
 
 
 @pytest.fixture(

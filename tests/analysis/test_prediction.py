@@ -186,6 +186,7 @@ def test_other_features_are_described_and_never_judged():
     assert not {"p", "better"} & set(rows.columns)
 
 
+@pytest.mark.slow
 def test_the_figure_has_a_panel_a_question_and_is_none_without_an_order():
     table = observed(Planted(size=2, targets=2, tasks=2, agreement=0.5), 0)
     (item,) = forecasts(table)

@@ -166,6 +166,7 @@ def test_the_best_prompt_is_chosen_on_validation_and_names_its_inputs(full_frame
         assert target.words[0] == ("word0", "near0", "far0")
 
 
+@pytest.mark.slow
 def test_words_are_read_on_the_target_and_on_every_source(tmp_path):
     def alter(cell, record):
         if cell.kind == "reference":
@@ -192,6 +193,7 @@ def test_words_are_read_on_the_target_and_on_every_source(tmp_path):
     assert "fourth" not in page.text
 
 
+@pytest.mark.slow
 def test_a_prompt_file_elsewhere_is_not_linked(tmp_path):
     def alter(cell, record):
         if cell.kind == "transfer":
@@ -225,6 +227,7 @@ def test_hostile_names_are_shown_as_text(tmp_path):
     assert evil in page.text
 
 
+@pytest.mark.slow
 def test_a_partial_sweep_says_how_much_is_missing(tmp_path):
     design = Design()
     planned = list(cells_of(design))
@@ -258,6 +261,7 @@ def test_source_cells_alone(tmp_path):
     assert "On the source models" in page.text
 
 
+@pytest.mark.slow
 def test_one_task_and_one_seed(tmp_path):
     build(tmp_path, Design(TWO, tasks=("mini/a",), seeds=(0,)))
     page = report_of(tmp_path)
@@ -325,6 +329,7 @@ def test_constant_predictors_are_called_out(tmp_path):
     assert "†" in page.text.split("Tuned on")[1]
 
 
+@pytest.mark.slow
 def test_bare_results_are_enough(tmp_path):
     """Records with nothing but a score: no metric, words, prompt, cost or versions."""
 
