@@ -20,8 +20,8 @@ def pass_tokens(device: str) -> int:
 
 
 READ_TOKENS = {"cpu": 8192, "cuda": 32768}
-"""Tokens of a pass without gradient. Larger ones gain nothing on a CPU; on an H100, passes of 8,192 are
-1.2 to 2.9 times slower, as launches bound them."""
+"""Tokens of a pass without gradient. Larger ones gain nothing on a CPU; on an H100, passes of 8,192
+are 1.2 to 2.9 times slower, as launches bound them."""
 
 
 def read_tokens(device: str) -> int:
