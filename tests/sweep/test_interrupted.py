@@ -220,12 +220,15 @@ def _title(process: psutil.Process) -> str:
 
 
 @pytest.fixture
-def sweep(tmp_path: Path, ray_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+def sweep(tmp_path: Path, ray_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweep]:
     found = Sweep(tmp_path / "out", tmp_path / "pace.json", tmp_path / "log")
     monkeypatch.setenv("TMPDIR", str(ray_folder))
     monkeypatch.setenv(PACE, str(found.pace))
     monkeypatch.setenv(COMPUTES, EXECUTOR)
-    return found
+    # Drivers inherit it: under nohup they would take no notice of a terminal that is gone.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield found
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.cluster
