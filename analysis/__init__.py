@@ -8,16 +8,16 @@ read a server. Importing the package costs nothing; pandas is imported when :fun
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.kept import predictions
-    from analysis.loading import load
-    from analysis.report import write_report
+    from analysis.data.loading import load
+    from analysis.data.predictions import predictions
+    from analysis.report.page import write_report
 
 __all__ = ["load", "predictions", "write_report"]
 
 _HOMES = {
-    "load": "analysis.loading",
-    "predictions": "analysis.kept",
-    "write_report": "analysis.report",
+    "load": "analysis.data.loading",
+    "predictions": "analysis.data.predictions",
+    "write_report": "analysis.report.page",
 }
 
 

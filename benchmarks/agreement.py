@@ -21,10 +21,10 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoTokenizer
 
-from trainables.agreement import Comparison, neighbour_agreement_many
 from trainables.backbones import Reader
 from trainables.backbones.loading import families
-from trainables.vocabulary import CommonVocabulary, common_vocabulary
+from trainables.words.agreement import Comparison, neighbour_agreement_many
+from trainables.words.vocabulary import CommonVocabulary, common_vocabulary
 
 KS = (16, 32, 64, 128)
 K = 64

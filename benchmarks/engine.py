@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.plan import Plan, make_plan
-from sweep.spec import load_spec, parse_spec
+from sweep.plan.plan import Plan, make_plan
+from sweep.spec.spec import load_spec, parse_spec
 from sweep.testing.tabulated import (
     EXECUTOR,
     find_model,
@@ -64,7 +64,7 @@ def planning(folder: Path) -> dict[str, float]:
 
 
 def reading(folder: Path) -> dict[str, float]:
-    from sweep.ledger import Ledger
+    from sweep.ledger.ledger import Ledger
 
     plan = plan_of(10_000)
     began = time.perf_counter()
@@ -89,16 +89,16 @@ def running(folder: Path) -> dict[str, float]:
     """A sweep on a local Ray of two cores, with ledger, MLflow and report."""
     import mlflow  # noqa: F401
 
-    import sweep.progress
-    from sweep.runner import Options, run
+    import sweep.run.progress
+    from sweep.run.runner import Options, run
 
-    sweep.progress.PLAIN_EVERY = 0.5
+    sweep.run.progress.PLAIN_EVERY = 0.5
     plan = plan_of(int(os.environ.get(CELLS, "5000")))
     watched = _Watched()
     reported = [0.0]
 
     def report(place: Path) -> None:
-        from analysis.report import write_report
+        from analysis.report.page import write_report
 
         began = time.perf_counter()
         write_report(place)
@@ -188,7 +188,7 @@ def resuming(folder: Path) -> dict[str, float]:
     import mlflow  # noqa: F401
     import ray
 
-    from sweep.runner import Options, run
+    from sweep.run.runner import Options, run
     from sweep.testing.simulated import simulate_sweep
 
     plan = plan_of(1_000)

@@ -13,7 +13,7 @@ import torch
 from benchmarks.finding import Finding, Skipped
 from benchmarks.setting import missing, read, source, task
 from trainables.backbones import Backbone, Encoded, Layout, load_backbone
-from trainables.models import resolve_model
+from trainables.models.names import resolve_model
 from trainables.tasks import Task, load_task
 
 AT_MOST = 1.05

@@ -23,8 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from trainables.cache import VARIABLE
 from trainables.errors import InputError
+from trainables.files.cache import VARIABLE
 
 SECONDS = 60
 """What takes longer hangs."""
@@ -197,8 +197,8 @@ def models(draw: random.Random, folder: Path) -> tuple[str, Work]:
 
     def work() -> None:
         from trainables.backbones.loading import load_backbone
-        from trainables.first_look import doubtful, read_shapes
-        from trainables.models import resolve_model
+        from trainables.models.first_look import doubtful, read_shapes
+        from trainables.models.names import resolve_model
         from trainables.preflight import preflight
         from trainables.tasks import resolve_task
 
@@ -259,7 +259,7 @@ def _broken_model(place: Path, other: Path, draw: random.Random) -> str:
 
 def specs(draw: random.Random, folder: Path) -> tuple[str, Work]:
     """A spec, as ``sweep plan`` reads it and looks its names up."""
-    from sweep.spec import preset_text
+    from sweep.spec.spec import preset_text
 
     name = draw.choice(["smoke", "quickstart", "wide", "searched"])
     text = _SPECS[name] if name in _SPECS else preset_text(name)
@@ -268,7 +268,7 @@ def specs(draw: random.Random, folder: Path) -> tuple[str, Work]:
 
     def work() -> None:
         from sweep.search.plan import any_plan
-        from sweep.spec import load_spec
+        from sweep.spec.spec import load_spec
 
         any_plan(load_spec(str(file))).counts()
 
@@ -330,7 +330,7 @@ def _broken_text(file: Path, content: bytes, draw: random.Random) -> str:
     """Write ``content`` into ``file``, broken as bytes, as words, as lines or as what it holds."""
     import yaml
 
-    from trainables.strict_yaml import load_yaml
+    from trainables.files.strict_yaml import load_yaml
 
     file.write_bytes(content)
     way = draw.random()

@@ -19,13 +19,13 @@ from typing import Any
 
 import psutil
 
-from sweep.ledger import Ledger
-from sweep.plan import make_plan
-from sweep.runner import Options, commit_of, package_versions, run
+from sweep.ledger.ledger import Ledger
+from sweep.plan.plan import make_plan
+from sweep.run.runner import Options, commit_of, package_versions, run
 from sweep.search.plan import AnyPlan, SearchPlan, make_search_plan
 from sweep.search.records import read_study
 from sweep.search.study import JOURNAL
-from sweep.spec import parse_spec
+from sweep.spec.spec import parse_spec
 from sweep.testing.tabulated import (
     EXECUTOR,
     SECONDS,
@@ -34,7 +34,7 @@ from sweep.testing.tabulated import (
     tabulated_arrays,
     tabulated_result,
 )
-from trainables.cells import Cell
+from trainables.core.cells import Cell
 
 BLOCK = {"worker": 13, "driver": 3, "all": 1, "raylet": 1, "gcs": 1, "broker": 1}
 """Whom to kill, and how often in twenty rounds."""

@@ -17,12 +17,12 @@ from benchmarks.machine import Floor
 from benchmarks.race import race
 from benchmarks.setting import source, task
 from trainables.backbones import Layout
-from trainables.heap import keep_freed_memory
-from trainables.prompts import initial_prompt
-from trainables.relative import gram_matrices, normalised_anchors
-from trainables.settings import SoftSettings
-from trainables.soft import Replica, batch_order, tune
-from trainables.vocabulary import common_vocabulary
+from trainables.compute.heap import keep_freed_memory
+from trainables.core.seeds import initial_prompt
+from trainables.core.settings import SoftSettings
+from trainables.soft.tuning import Replica, batch_order, tune
+from trainables.words.relative import gram_matrices, normalised_anchors
+from trainables.words.vocabulary import common_vocabulary
 
 MODELS = ("pocket-bert", "pocket-gpt2")
 WEIGHTS = (0.1, 0.3, 0.5, 0.7, 0.9, None)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from benchmarks.agreement import KEPT, K, alone, compare, spaces
 from benchmarks.finding import Finding, Skipped
 from benchmarks.machine import Floor
-from trainables.agreement import Comparison, neighbour_agreement_many
+from trainables.words.agreement import Comparison, neighbour_agreement_many
 
 CHECKED = 400
 """Words of the small table that is also worked out word by word."""

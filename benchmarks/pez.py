@@ -13,11 +13,11 @@ from benchmarks.peers.prompt_tuning import plain_model
 from benchmarks.race import race
 from benchmarks.setting import located, missing, source, task
 from trainables.backbones import Layout
-from trainables.hard.pez import search
+from trainables.compute.heap import keep_freed_memory
+from trainables.core.settings.pez import PezSettings
+from trainables.hard.methods.pez import search
 from trainables.hard.problem import HardProblem, HardReplica, Reading
-from trainables.heap import keep_freed_memory
-from trainables.settings.pez import PezSettings
-from trainables.soft import batch_order
+from trainables.soft.tuning import batch_order
 
 SAME = 0.9
 """Least share of words that both sides end with alike. Where two words are equally near to a

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.effects import soft_pairs
-from analysis.examples import Examples
-from analysis.kept import Kept
-from analysis.verdict import Verdict, explanations, verdict, verdict_text
+from analysis.contrasts.effects import soft_pairs
+from analysis.contrasts.examples import Examples
+from analysis.contrasts.verdict import Verdict, explanations, verdict, verdict_text
+from analysis.data.predictions import Kept
 
 WEIGHTS = ("0", "0.1", "0.3", "0.5", "0.7", "0.9")
 """λ = 0 is Baseline."""
@@ -90,7 +90,7 @@ def sweep(design: Planted, generator: np.random.Generator) -> tuple[pd.DataFrame
     """The transferred cells of a made-up sweep, and their predictions.
 
     Returns:
-        Columns as of :func:`analysis.results.load`, those that a verdict reads.
+        Columns as of :func:`analysis.data.results.load`, those that a verdict reads.
     """
     pairs = list(itertools.combinations(range(design.sources), 2))
     ends = np.array(pairs)

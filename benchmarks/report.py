@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from analysis import load
-from analysis.formats import write_tables
-from analysis.report_tables import report_tables
+from analysis.present.formats import write_tables
+from analysis.report.tables import report_tables
 
 TASKS = tuple(f"task{number}" for number in range(7))
 TARGETS = tuple(f"target{number}" for number in range(4))

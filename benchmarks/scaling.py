@@ -47,8 +47,8 @@ def replicas(size: int) -> Callable[[], Any]:
     """Steps of joint tuning, stacked."""
     from benchmarks.setting import source
     from trainables.backbones import Layout
-    from trainables.settings import SoftSettings
-    from trainables.soft import Replica, tune
+    from trainables.core.settings import SoftSettings
+    from trainables.soft.tuning import Replica, tune
 
     settings = SoftSettings(steps=2, evaluations=1, text_tokens=20)
     one = source("pocket-bert", Layout(5, text_tokens=20), rows=64, validation=8)
@@ -66,7 +66,7 @@ def planned(size: int) -> Callable[[], Any]:
 def recorded(size: int) -> Callable[[], Any]:
     """Reading a ledger of so many records."""
     from benchmarks.engine import plan_of
-    from sweep.ledger import Ledger
+    from sweep.ledger.ledger import Ledger
     from sweep.testing.tabulated import tabulated_arrays, tabulated_result
 
     folder = tempfile.TemporaryDirectory()
@@ -86,8 +86,8 @@ def recorded(size: int) -> Callable[[], Any]:
 
 def anchors(size: int) -> Callable[[], Any]:
     """Closed-form transfer of 20 prompts, Gram matrices of so many anchors included."""
-    from trainables.relative import gram_matrices
     from trainables.transfer import transfer
+    from trainables.words.relative import gram_matrices
 
     widths = (128, 128, 192)
     rows = [torch.nn.functional.normalize(torch.randn(size, d).double(), dim=1) for d in widths]
@@ -98,7 +98,7 @@ def anchors(size: int) -> Callable[[], Any]:
 def vocabulary(size: int) -> Callable[[], Any]:
     """Exact agreement of so many common words of two models."""
     from benchmarks.agreement import spaces
-    from trainables.agreement import neighbour_agreement_many
+    from trainables.words.agreement import neighbour_agreement_many
 
     tables = spaces(size, (64, 64))
     return lambda: neighbour_agreement_many(tables, (64,))
@@ -106,7 +106,7 @@ def vocabulary(size: int) -> Callable[[], Any]:
 
 def projected(size: int) -> Callable[[], Any]:
     """200 projections of 10 prompts onto so many words, as PEZ does in each step."""
-    from trainables.hard.projection import Projection
+    from trainables.hard.methods.projection import Projection
 
     projection = Projection(torch.randn(size, 128), [torch.arange(size)] * 10)
     prompts = torch.randn(10, 10, 128)
@@ -115,7 +115,7 @@ def projected(size: int) -> Callable[[], Any]:
 
 def sources(size: int) -> Callable[[], Any]:
     """The alignment loss of so many sources and its gradient, 20 replicas, 100 times."""
-    from trainables.relative import alignment_loss, gram_matrices
+    from trainables.words.relative import alignment_loss, gram_matrices
 
     rows = [torch.nn.functional.normalize(torch.randn(2000, 128), dim=1) for _ in range(size)]
     grams = gram_matrices(rows)
@@ -132,10 +132,10 @@ def tuned_sources(size: int) -> Callable[[], Any]:
     """Steps of joint tuning on so many sources, four replicas."""
     from benchmarks.setting import source
     from trainables.backbones import Layout
-    from trainables.relative import gram_matrices, normalised_anchors
-    from trainables.settings import SoftSettings
-    from trainables.soft import Replica, tune
-    from trainables.vocabulary import common_vocabulary
+    from trainables.core.settings import SoftSettings
+    from trainables.soft.tuning import Replica, tune
+    from trainables.words.relative import gram_matrices, normalised_anchors
+    from trainables.words.vocabulary import common_vocabulary
 
     settings = SoftSettings(steps=2, evaluations=1, text_tokens=20)
     one = source("pocket-bert", Layout(5, text_tokens=20), rows=64, validation=8)

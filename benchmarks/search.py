@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sweep.search.settings import StudySettings
-from sweep.search.space import Space, parse_space
 from sweep.search.study import JOURNAL, Study
+from sweep.spec.space.settings import StudySettings
+from sweep.spec.space.space import Space, parse_space
 
 METHODS: dict[str, Any] = {
     "soft": {

@@ -4,9 +4,9 @@ from functools import cache
 from pathlib import Path
 
 from trainables.backbones import Backbone, Encoded, Layout, load_backbone
-from trainables.cells import ModelRef
-from trainables.models import resolve_model
-from trainables.soft import Source
+from trainables.core.cells import ModelRef
+from trainables.models.names import resolve_model
+from trainables.soft.tuning import Source
 from trainables.tasks import Task, load_task
 
 ROOT = Path(__file__).resolve().parent.parent

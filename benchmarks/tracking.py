@@ -19,10 +19,10 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from sweep.ledger import Ledger, Record
-from sweep.plan import Plan, make_plan
-from sweep.runner import Options, run
-from sweep.spec import parse_spec
+from sweep.ledger.ledger import Ledger, Record
+from sweep.plan.plan import Plan, make_plan
+from sweep.run.runner import Options, run
+from sweep.spec.spec import parse_spec
 from sweep.testing.tabulated import (
     EXECUTOR,
     SECONDS,

@@ -10,12 +10,12 @@ from benchmarks.machine import Floor
 from benchmarks.peers.adam_search import STEPS, adam_search, similarity
 from benchmarks.race import race
 from trainables.backbones import load_backbone
-from trainables.heap import keep_freed_memory
-from trainables.models import resolve_model
-from trainables.prompts import initial_prompt
-from trainables.relative import gram_matrices, normalised_anchors, relative_representation
+from trainables.compute.heap import keep_freed_memory
+from trainables.core.seeds import initial_prompt
+from trainables.models.names import resolve_model
 from trainables.transfer import transfer
-from trainables.vocabulary import common_vocabulary
+from trainables.words.relative import gram_matrices, normalised_anchors, relative_representation
+from trainables.words.vocabulary import common_vocabulary
 
 
 @dataclass(frozen=True)

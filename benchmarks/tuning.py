@@ -19,12 +19,12 @@ from benchmarks.peers.prompt_tuning import Outcome, PeftPrompt, by_loop, by_trai
 from benchmarks.race import Times, race
 from benchmarks.setting import located, missing, source, task
 from trainables.backbones import Layout
-from trainables.heap import keep_freed_memory
-from trainables.initialisation import Beginning, begin
-from trainables.relative import Grams, gram_matrices, normalised_anchors
-from trainables.settings import SoftSettings
-from trainables.soft import Replica, Tuned, batch_order, tune
-from trainables.vocabulary import common_vocabulary
+from trainables.compute.heap import keep_freed_memory
+from trainables.core.settings import SoftSettings
+from trainables.soft.initialisation import Beginning, begin
+from trainables.soft.tuning import Replica, Tuned, batch_order, tune
+from trainables.words.relative import Grams, gram_matrices, normalised_anchors
+from trainables.words.vocabulary import common_vocabulary
 
 TARGET = 5.0
 FAR = 0.02

@@ -22,10 +22,10 @@ from typing import Any
 import yaml
 
 from benchmarks.finding import Finding, Skipped
-from sweep.plan import make_plan
-from sweep.spec import parse_spec
-from trainables.cells import Cell
-from trainables.models import resolve_model
+from sweep.plan.plan import make_plan
+from sweep.spec.spec import parse_spec
+from trainables.core.cells import Cell
+from trainables.models.names import resolve_model
 from trainables.tasks import resolve_task
 
 WORKERS = 2

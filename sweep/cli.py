@@ -11,10 +11,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from sweep.redact import redact
-from sweep.streams import keep_streams, lost_output
-from trainables.cache import home_variables, no_cache
+from sweep.process.streams import keep_streams, lost_output
 from trainables.errors import InputError
+from trainables.files.cache import home_variables, no_cache
+from trainables.files.redact import redact
 
 MISTAKE = 2
 _YOUNG = 50_000
@@ -65,7 +65,7 @@ def presets(
     ] = None,
 ) -> None:
     """List the specs that come with the package; with a name, print that one to start from."""
-    from sweep.spec import preset_description, preset_names, preset_text
+    from sweep.spec.spec import preset_description, preset_names, preset_text
 
     if name is not None:
         print(preset_text(name), end="")
@@ -99,16 +99,16 @@ def plan(
     """Show what a spec stands for, what is there already, and the time. Runs nothing."""
     _check_workers(workers)
     _tell_no_cache()
-    from sweep.estimate import basis, estimate
-    from sweep.folder import check_binding
-    from sweep.plan import Plan
-    from sweep.preflight import check_local
-    from sweep.search.forecast import search_estimate
+    from sweep.commands.search_status import plan_text as search_text
+    from sweep.commands.status import plan_text
+    from sweep.ledger.folder import check_binding
+    from sweep.ledger.store import counted_of, held, store_folder
+    from sweep.plan.plan import Plan
+    from sweep.plan.preflight import check_local
     from sweep.search.plan import any_plan
-    from sweep.search.tell import plan_text as search_text
-    from sweep.spec import load_spec
-    from sweep.store import counted_of, held, store_folder
-    from sweep.tell import plan_text
+    from sweep.spec.spec import load_spec
+    from sweep.timing.estimate import basis, estimate
+    from sweep.timing.search import search_estimate
 
     made = any_plan(load_spec(spec))
     check_local(made.resolved)
@@ -145,9 +145,9 @@ def calibrate(
 ) -> None:
     """Score choices of label words with the Empty and Manual prompts, beside paper A's rows."""
     _tell_no_cache()
-    from sweep.calibrate import Choice, table
-    from sweep.calibrate import calibrate as score
-    from sweep.spec import load_spec
+    from sweep.commands.calibrate import Choice, table
+    from sweep.commands.calibrate import calibrate as score
+    from sweep.spec.spec import load_spec
 
     def say(line: str) -> None:
         typer.echo(line, err=True)
@@ -178,12 +178,12 @@ def run(
 ) -> None:
     """Run what is missing of a sweep; the same command continues one that was stopped."""
     _check_workers(workers)
-    from sweep.room import size_of
-    from sweep.runner import Options
-    from sweep.runner import run as run_plan
+    from sweep.ledger.store import store_folder
+    from sweep.ledger.store_size import size_of
+    from sweep.run.runner import Options
+    from sweep.run.runner import run as run_plan
     from sweep.search.plan import any_plan
-    from sweep.spec import load_spec
-    from sweep.store import store_folder
+    from sweep.spec.spec import load_spec
 
     place, size = store_folder(store), size_of(store_size)
     options = Options(address=address, workers=workers, store=place, store_size=size)
@@ -210,8 +210,8 @@ def store_command(
     as_json: Json = False,
 ) -> None:
     """Show what is kept for reuse, check it, or make room."""
-    from sweep.room import care, care_text, size_of
-    from sweep.store import Store, store_folder
+    from sweep.ledger.store import Store, store_folder
+    from sweep.ledger.store_size import care, care_text, size_of
 
     place = store_folder(store)
     if place is None:
@@ -225,7 +225,7 @@ def store_command(
 @app.command()
 def status(folder: Folder, as_json: Json = False) -> None:
     """Show how far a sweep is and what failed."""
-    from sweep.tell import folder_status, status_text
+    from sweep.commands.status import folder_status, status_text
 
     found = folder_status(folder)
     print(json.dumps(found) if as_json else status_text(found))
@@ -259,13 +259,13 @@ def report(
     ] = None,
 ) -> None:
     """Write results.csv, results.parquet and report.html anew, or DIR/tables and DIR/figures."""
-    from sweep.folder import read_meta
+    from sweep.ledger.folder import read_meta
 
     for folder in folders:
         read_meta(folder)
-    from analysis.outputs import Wanted, write_outputs
-    from analysis.results import read, unreadable_note
-    from analysis.selection import CRITERIA
+    from analysis.contrasts.selection import CRITERIA
+    from analysis.data.results import read, unreadable_note
+    from analysis.report.outputs import Wanted, write_outputs
 
     if select_lambda not in CRITERIA:
         raise InputError(
@@ -312,8 +312,8 @@ def export(
     ] = None,
 ) -> None:
     """Write prompts for other programs: a folder for each backbone, and a manifest."""
-    from sweep.choose import make_choice
-    from sweep.export import Wanted, export_prompts, export_text
+    from sweep.export.choose import make_choice
+    from sweep.export.folders import Wanted, export_prompts, export_text
 
     choice = make_choice(cell, best, row=row, task=task, target=target, method=method)
     notes: list[str] = []
@@ -340,8 +340,8 @@ def push(
     ] = False,
 ) -> None:
     """Upload one prompt to the Hugging Face Hub. The token comes from HF_TOKEN or hf auth login."""
-    from sweep.choose import make_choice
-    from sweep.push import Destination, push_prompt, upload_text
+    from sweep.export.choose import make_choice
+    from sweep.export.push import Destination, push_prompt, upload_text
 
     choice = make_choice(cell, None, row=row, task=task, target=target, method=method)
     print(upload_text(push_prompt(folder, choice, Destination(repo, private, dry_run))))
@@ -367,8 +367,8 @@ def register(
     ] = None,
 ) -> None:
     """Register one prompt with its backbone as an MLflow model that classifies text."""
-    from sweep.choose import make_choice
-    from sweep.register import register_prompt, registered_text
+    from sweep.export.choose import make_choice
+    from sweep.export.register import register_prompt, registered_text
 
     choice = make_choice(cell, None, row=row, task=task, target=target, method=method)
     print(registered_text(register_prompt(folder, choice, name, tracking_uri)))
@@ -377,7 +377,7 @@ def register(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of specs, for editors."""
-    from sweep.schema import spec_schema
+    from sweep.spec.schema import spec_schema
 
     print(json.dumps(spec_schema(), indent=2, ensure_ascii=False))
 
@@ -396,9 +396,9 @@ def recommend(
 ) -> None:
     """Rank source sets for the spec's targets before any tuning, and say what that is worth."""
     _tell_no_cache()
-    from sweep.recommend import advice_text
-    from sweep.recommend import recommend as advise
-    from sweep.spec import load_spec
+    from sweep.commands.recommend import advice_text
+    from sweep.commands.recommend import recommend as advise
+    from sweep.spec.spec import load_spec
 
     def say(line: str) -> None:
         typer.echo(f"warning: {line}", err=True)
@@ -417,7 +417,7 @@ def features(
 ) -> None:
     """Write features.parquet, and say what of it predicts which source sets transfer."""
     _tell_no_cache()
-    from sweep.recommend import features_text
+    from sweep.commands.recommend import features_text
 
     def say(line: str) -> None:
         typer.echo(f"warning: {line}", err=True)
@@ -434,7 +434,7 @@ def ui(
     ] = None,
 ) -> None:
     """Show a sweep in MLflow's web view, on this machine only."""
-    from sweep.ui import serve
+    from sweep.commands.ui import serve
 
     raise typer.Exit(serve(folder, port))
 
@@ -484,7 +484,7 @@ def validate_cluster(
     ],
 ) -> None:
     """Check a cluster file offline, before it costs money."""
-    from sweep.validate_cluster import validate_cluster as validate
+    from sweep.commands.validate_cluster import validate_cluster as validate
 
     verdict = validate(file)
     for sentence in verdict.mistakes:

@@ -6,15 +6,15 @@ from typing import Any
 
 from trainables.backbones.loading import check_weights, in_a_sentence, load_reader
 from trainables.backbones.reader import Layout, Reader
-from trainables.cells import ModelRef, TaskRef
+from trainables.core.cells import ModelRef, TaskRef
+from trainables.core.settings import METHOD_SETTINGS, from_mapping
 from trainables.errors import InputError
-from trainables.first_look import TOKENIZER, is_local
 from trainables.hard.available import available_words
-from trainables.initialisation import check_beginning
-from trainables.run import layout_on
-from trainables.settings import METHOD_SETTINGS, from_mapping
+from trainables.models.first_look import TOKENIZER, is_local
+from trainables.packs.run import layout_on
+from trainables.soft.initialisation import check_beginning
 from trainables.tasks import load_task
-from trainables.vocabulary import FEW_ANCHORS, common_vocabulary
+from trainables.words.vocabulary import FEW_ANCHORS, common_vocabulary
 
 
 def preflight(

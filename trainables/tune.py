@@ -16,11 +16,11 @@ from typing import Any
 import ray
 from ray import tune
 
-from trainables.cells import Pack, PackOutcome
-from trainables.collector import lasting
+from trainables.compute.collector import lasting
+from trainables.compute.heap import keep_freed_memory
+from trainables.core.cells import Pack, PackOutcome
 from trainables.errors import InputError
-from trainables.heap import keep_freed_memory
-from trainables.parcels import Item, Places
+from trainables.packs.parcels import Item, Places
 
 Executor = Callable[..., PackOutcome]
 AGAIN = (
@@ -34,12 +34,12 @@ class PackTrainable(tune.Trainable):
 
     Config keys: ``pack`` (id), ``broker`` and ``namespace`` (of the actor that holds packs and
     takes outcomes), ``executor`` (import string ``module:function``, called like
-    :func:`trainables.packs.run_pack`), ``device`` and ``threads``; where given, ``room``
-    (:class:`trainables.memory.Room` as a mapping, ``share`` None for as many packs at once as this
-    node has room for, of ``cpu`` cores each) and ``rungs`` (True: after each evaluation the broker
-    is told the scores and asked which cells are to stop; each costs two messages). On a cluster
-    also ``depot``, the actor that hands out what a node lacks, and ``look``, whether nodes may have
-    it themselves.
+    :func:`trainables.packs.pack.run_pack`), ``device`` and ``threads``; where given, ``room``
+    (:class:`trainables.compute.memory.Room` as a mapping, ``share`` None for as many packs at once
+    as this node has room for, of ``cpu`` cores each) and ``rungs`` (True: after each evaluation the
+    broker is told the scores and asked which cells are to stop; each costs two messages). On a
+    cluster also ``depot``, the actor that hands out what a node lacks, and ``look``, whether nodes
+    may have it themselves.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -145,7 +145,8 @@ def run_once(
 
     Returns:
         ``{"results", "prompts", "failures", "cost", "stopped", "predictions", "remarks"}`` as
-        :class:`trainables.cells.PackOutcome`, or ``{"error": one sentence, "traceback": text}``.
+        :class:`trainables.core.cells.PackOutcome`, or ``{"error": one sentence, "traceback":
+        text}``.
     """
     try:
         run = _import(executor)

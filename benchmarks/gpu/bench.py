@@ -13,10 +13,10 @@ import torch
 
 from benchmarks.gpu.costs import Cost, cost_of
 from benchmarks.gpu.models import PROMPT, TASKS, build
-from trainables import replay
 from trainables.backbones import Backbone
-from trainables.losses import StackLoss
-from trainables.source import Source, TaskGradient
+from trainables.compute import replay
+from trainables.scoring.losses import StackLoss
+from trainables.soft.source import Source, TaskGradient
 
 BATCH = 16
 SEEDS, WEIGHTS = 5, 6

@@ -6,8 +6,8 @@ import torch
 
 from benchmarks.gpu.models import PROMPT, source_of
 from trainables.backbones import Backbone
-from trainables.losses import StackLoss
-from trainables.source import TaskGradient
+from trainables.scoring.losses import StackLoss
+from trainables.soft.source import TaskGradient
 from trainables.testing.work import counted
 
 ROWS, TOKENS = 16, 24

@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.gpu.bench import BATCH, Bench, Line, Stack, Way, gap
 from benchmarks.gpu.models import MODELS, source_of
-from trainables.source import Source
+from trainables.soft.source import Source
 
 LENGTHS = (9, 24, 17, 30, 12, 40, 21, 33)
 MOST = {

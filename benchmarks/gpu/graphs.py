@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.gpu.bench import BATCH, Bench, Line, Stack, Way, recording, sentences
 from benchmarks.gpu.models import source_of
-from trainables.replay import CudaGraphs
+from trainables.compute.replay import CudaGraphs
 
 NOTHING = {"note": "nothing is recorded on a CPU"}
 

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 from trainables.backbones import Backbone, Encoded
 from trainables.backbones.loading import families
 from trainables.pocket.zoo import pocket_path
-from trainables.source import Source
+from trainables.soft.source import Source
 
 PROMPT = 5
 """Prompt tokens of the paper."""

@@ -13,15 +13,15 @@ import torch
 
 from benchmarks.gpu.bench import Bench, Line, gap, recording, reserved
 from benchmarks.gpu.models import TASKS, source_of
-from trainables import memory
 from trainables.backbones import Backbone, Encoded
-from trainables.cells import Cell, Pack, PackOutcome
+from trainables.compute import memory
+from trainables.core.cells import Cell, Pack, PackOutcome
+from trainables.core.settings import SoftSettings, stored
+from trainables.core.settings.pez import PezSettings
 from trainables.hard import readability
-from trainables.models import resolve_model
-from trainables.packs import run_pack
-from trainables.settings import SoftSettings, stored
-from trainables.settings.pez import PezSettings
-from trainables.stack_size import replicas_that_fit
+from trainables.models.names import resolve_model
+from trainables.packs.pack import run_pack
+from trainables.soft.stack_size import replicas_that_fit
 from trainables.tasks import resolve_task
 
 PAIR, TARGET, TASK = ("pocket-bert", "pocket-gpt2"), "pocket-llama", "mini/topics"

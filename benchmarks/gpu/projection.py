@@ -12,8 +12,8 @@ import torch
 from benchmarks.gpu.bench import Bench, Line, Speed, kind_of
 from benchmarks.gpu.costs import Cost
 from benchmarks.gpu.models import PROMPT, TASKS
-from trainables.cells import ModelRef, Pack, TaskRef
-from trainables.settings import SoftSettings, from_mapping, transfer_settings
+from trainables.core.cells import ModelRef, Pack, TaskRef
+from trainables.core.settings import SoftSettings, from_mapping, transfer_settings
 
 FRAME = 3
 """Special tokens of a row beside its text and prompt."""
@@ -125,8 +125,8 @@ def speed_of(
 def paper_a() -> tuple[Pack, ...]:
     """The packs of the shipped preset; models and tasks are known by name alone."""
     # Here and not above: all else does without what a plan needs.
-    from sweep.plan import make_plan
-    from sweep.spec import load_spec
+    from sweep.plan.plan import make_plan
+    from sweep.spec.spec import load_spec
 
     plan = make_plan(
         load_spec("paper_a"),

@@ -24,8 +24,8 @@ from benchmarks.gpu.bench import (
     sentences,
 )
 from benchmarks.gpu.models import MODELS, TASKS, source_of
-from trainables import memory, passes, replay
-from trainables.passes import (
+from trainables.compute import memory, passes, replay
+from trainables.compute.passes import (
     block_batches,
     bucket,
     length_batches,
@@ -33,10 +33,10 @@ from trainables.passes import (
     pass_tokens,
     spare_tokens,
 )
-from trainables.relative import Grams, gram_matrices
-from trainables.settings import SoftSettings
-from trainables.soft import Replica, tune
-from trainables.source import Source
+from trainables.core.settings import SoftSettings
+from trainables.soft.source import Source
+from trainables.soft.tuning import Replica, tune
+from trainables.words.relative import Grams, gram_matrices
 
 WAYS = tuple(
     Way(weights, dropout, graphs)
@@ -178,7 +178,7 @@ class _Clock:
 
 
 def tuning(bench: Bench) -> Iterator[Line]:
-    """A whole joint tuning of a pair as :func:`trainables.soft.tune` does it."""
+    """A whole joint tuning of a pair as :func:`trainables.soft.tuning.tune` does it."""
     pair = [source_of(bench.model(name), sentences(bench)) for name in ("BERT-base", "GPT-2")]
     weights = (0.1, 0.3, 0.5, 0.7, 0.9, None)
     seeds = range(bench.few(SEEDS, 1))

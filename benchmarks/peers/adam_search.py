@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from trainables.relative import relative_representation
+from trainables.words.relative import relative_representation
 
 STEPS = 2000
 RATE = 5e-3

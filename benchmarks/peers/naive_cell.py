@@ -23,13 +23,13 @@ from benchmarks.peers.prompt_tuning import (  # noqa: E402
     plain_model,
 )
 from trainables.backbones import Backbone, Layout, load_backbone  # noqa: E402
-from trainables.initialisation import Beginning, begin  # noqa: E402
-from trainables.models import resolve_model  # noqa: E402
-from trainables.relative import normalised_anchors, relative_representation  # noqa: E402
-from trainables.settings import SoftSettings  # noqa: E402
-from trainables.soft import Replica, Source  # noqa: E402
+from trainables.core.settings import SoftSettings  # noqa: E402
+from trainables.models.names import resolve_model  # noqa: E402
+from trainables.soft.initialisation import Beginning, begin  # noqa: E402
+from trainables.soft.tuning import Replica, Source  # noqa: E402
 from trainables.tasks import Task, load_task  # noqa: E402
-from trainables.vocabulary import common_vocabulary  # noqa: E402
+from trainables.words.relative import normalised_anchors, relative_representation  # noqa: E402
+from trainables.words.vocabulary import common_vocabulary  # noqa: E402
 
 
 class _Watch:

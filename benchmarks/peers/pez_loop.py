@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from transformers import Adafactor
 
 from trainables.backbones import Encoded
+from trainables.core.settings.pez import PezSettings
 from trainables.hard.problem import HardProblem, HardReplica
-from trainables.settings.pez import PezSettings
-from trainables.soft import batch_order
+from trainables.soft.tuning import batch_order
 
 NEAREST = 3
 

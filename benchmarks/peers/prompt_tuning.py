@@ -24,10 +24,10 @@ from transformers import (
 )
 
 from trainables.backbones import Encoded
-from trainables.optim import linear_schedule
-from trainables.relative import relative_representation
-from trainables.settings import SoftSettings
-from trainables.soft import Replica, Source, annealing, batch_order
+from trainables.compute.optim import linear_schedule
+from trainables.core.settings import SoftSettings
+from trainables.soft.tuning import Replica, Source, annealing, batch_order
+from trainables.words.relative import relative_representation
 
 
 @dataclass(frozen=True)

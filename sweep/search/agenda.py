@@ -1,21 +1,21 @@
 """Which pack of which point may start now: a study's points as packs, told back as they finish.
 
-Stands where :class:`sweep.agenda.Agenda` stands for a grid. Cells that two points share (reference
-rows, independently tuned prompts) run once; what the ledger has does not run at all.
+Stands where :class:`sweep.plan.agenda.Agenda` stands for a grid. Cells that two points share
+(reference rows, independently tuned prompts) run once; what the ledger has does not run at all.
 """
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sweep.agenda import Adopt, Agenda, Refuse
-from sweep.plan import Plan
-from sweep.search.measures import Record
+from sweep.plan.agenda import Adopt, Agenda, Refuse
+from sweep.plan.plan import Plan
 from sweep.search.plan import SearchPlan
 from sweep.search.records import Suggestion
-from sweep.search.section import violation
 from sweep.search.study import Study
-from trainables.cells import Cell, Pack
+from sweep.spec.space.measures import Record
+from sweep.spec.space.section import violation
+from trainables.core.cells import Cell, Pack
 
 ReadRecord = Callable[[str], Record]
 """The ledger's record of a cell that is done."""
@@ -191,7 +191,7 @@ class SearchAgenda:
     def close(
         self, pack_id: str, done: Iterable[str], failed: Iterable[tuple[str, str]]
     ) -> dict[str, str]:
-        """A pack is over; as :meth:`sweep.agenda.Agenda.close`."""
+        """A pack is over; as :meth:`sweep.plan.agenda.Agenda.close`."""
         finished, unlucky = list(done), list(failed)
         pack = next((item for item in self.running if item.id == pack_id), None)
         self._done.update(finished)

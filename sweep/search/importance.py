@@ -16,10 +16,10 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from analysis.importance import divergence, noise_bounds, top_tenth
-from sweep.search.distributions import distribution_of
+from analysis.stats.importance import divergence, noise_bounds, top_tenth
 from sweep.search.records import Outcome
-from sweep.search.space import Space
+from sweep.spec.space.distributions import distribution_of
+from sweep.spec.space.space import Space
 from trainables.errors import InputError
 
 Codes = npt.NDArray[np.int64]
@@ -48,8 +48,8 @@ def importance(
         space: the study's.
         objectives: name to direction.
         evaluator: ``ped_anova`` (Watanabe et al. 2023: what tells the best tenth from the rest;
-            knows conditional parameters; as :mod:`analysis.importance`, numbers in five bins of as
-            many points) or ``fanova`` (Hutter et al. 2014: shares of the variance;
+            knows conditional parameters; as :mod:`analysis.stats.importance`, numbers in five bins
+            of as many points) or ``fanova`` (Hutter et al. 2014: shares of the variance;
             only parameters that every point has, and slow with dozens of choices: 100 points with
             45 pairs took 100 s).
         method: only points of this method.

@@ -7,11 +7,11 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 
-from sweep.search.pruners import PRUNERS
 from sweep.search.records import OBJECTIVES
-from sweep.search.samplers import SAMPLERS
-from sweep.search.settings import StudySettings
-from sweep.search.space import Space
+from sweep.spec.space.pruners import PRUNERS
+from sweep.spec.space.samplers import SAMPLERS
+from sweep.spec.space.settings import StudySettings
+from sweep.spec.space.space import Space
 from trainables.errors import InputError
 
 SPACE = "space"

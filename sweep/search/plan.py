@@ -5,17 +5,17 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from sweep.methods import MethodSpec
-from sweep.plan import Plan, make_plan, plan_of
-from sweep.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve, start_files
-from sweep.search.point import Point
-from sweep.search.section import SearchSection
-from sweep.search.settings import StudySettings, check_fit
-from sweep.search.space import Space, parse_space
-from sweep.spec import SweepSpec
-from trainables.cells import CODE_VERSION, Cell, code_version, content_hash
+from sweep.plan.plan import Plan, make_plan, plan_of
+from sweep.spec.methods import MethodSpec
+from sweep.spec.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve, start_files
+from sweep.spec.space.point import Point
+from sweep.spec.space.section import SearchSection
+from sweep.spec.space.settings import StudySettings, check_fit
+from sweep.spec.space.space import Space, parse_space
+from sweep.spec.spec import SweepSpec
+from trainables.core.cells import CODE_VERSION, Cell, code_version, content_hash
+from trainables.core.settings import family_of, stored
 from trainables.errors import InputError
-from trainables.settings import family_of, stored
 
 
 @dataclass
@@ -207,7 +207,7 @@ def any_plan(spec: SweepSpec) -> AnyPlan:
     """What a spec stands for, be it a grid or a search.
 
     Raises:
-        InputError: as :func:`sweep.plan.make_plan` and :func:`make_search_plan`.
+        InputError: as :func:`sweep.plan.plan.make_plan` and :func:`make_search_plan`.
     """
     return make_plan(spec) if spec.search is None else make_search_plan(spec)
 

@@ -6,7 +6,8 @@ Tune's searcher snapshots are empty, and nobody calls ``Tuner.restore``: a new T
 the same study for what is left.
 
 A sweep whose points are several packs does not need this class: it asks the study itself, plans the
-point's packs and tells their mean (:class:`sweep.queue.PackQueue` is Tune's searcher then).
+point's packs and tells their mean (:class:`sweep.run.trial_queue.PackQueue` is Tune's searcher
+then).
 
 What a trial's results mean:
 

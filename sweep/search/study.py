@@ -30,11 +30,8 @@ import optuna
 from optuna.samplers import PartialFixedSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweep.search.distributions import TrialChooser, distribution_of
-from sweep.search.domains import MisfitError
 from sweep.search.journal import DriverJournal, open_storage
 from sweep.search.opening import FLAT, begin, objectives_of
-from sweep.search.point import Point
 from sweep.search.records import (
     DROPPED,
     DUPLICATE,
@@ -52,10 +49,13 @@ from sweep.search.records import (
     outcome_of,
     read_study,
 )
-from sweep.search.samplers import SAMPLERS, check_packages, make_sampler
-from sweep.search.settings import StudySettings, check_fit
-from sweep.search.space import Space
-from trainables.cells import content_hash
+from sweep.spec.space.distributions import TrialChooser, distribution_of
+from sweep.spec.space.domains import MisfitError
+from sweep.spec.space.point import Point
+from sweep.spec.space.samplers import SAMPLERS, check_packages, make_sampler
+from sweep.spec.space.settings import StudySettings, check_fit
+from sweep.spec.space.space import Space
+from trainables.core.cells import content_hash
 from trainables.errors import InputError
 
 JOURNAL = "search.journal"

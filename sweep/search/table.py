@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sweep.files import replace_file
-from sweep.methods import LAMBDA
 from sweep.search.records import Outcome
 from sweep.search.study import Study
+from sweep.spec.methods import LAMBDA
+from trainables.files.atomic import replace_file
 
 POINTS = "points.csv"
 SUMMARY = "points.json"

@@ -9,9 +9,9 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sweep.search.point import Point
 from sweep.search.records import Suggestion
 from sweep.search.study import Study
+from sweep.spec.space.point import Point
 
 Score = Callable[[Point], float]
 

@@ -1,8 +1,8 @@
 """A sweep on imaginary workers and a clock that nobody waits for.
 
-:func:`simulate_sweep` stands in for :func:`sweep.runner.run` where Ray is too much: the real plan,
-agenda, desk and ledger, results from the tabulated method, times from a cost model. A week of GPU
-work passes in seconds; its schedule says what more workers would bring::
+:func:`simulate_sweep` stands in for :func:`sweep.run.runner.run` where Ray is too much: the real
+plan, agenda, desk and ledger, results from the tabulated method, times from a cost model. A week of
+GPU work passes in seconds; its schedule says what more workers would bring::
 
     from sweep.testing.simulated import simulate_sweep
 
@@ -15,15 +15,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.agenda import Agenda
-from sweep.desk import Closed, Desk
-from sweep.folder import bind
-from sweep.ledger import Ledger, Record
-from sweep.lock import DriverLock
-from sweep.plan import Plan, cost
-from sweep.schedule import Schedule, Seconds, play
+from sweep.ledger.folder import bind
+from sweep.ledger.ledger import Ledger, Record
+from sweep.ledger.lock import DriverLock
+from sweep.plan.agenda import Agenda
+from sweep.plan.plan import Plan, cost
+from sweep.plan.schedule import Schedule, Seconds, play
+from sweep.run.outcomes import Closed, Desk
 from sweep.testing.tabulated import tabulated_outcome
-from trainables.cells import Pack
+from trainables.core.cells import Pack
 
 Fails = Callable[[Pack], str | None]
 """Why a pack's worker breaks down; None where it does not."""
@@ -68,7 +68,8 @@ def simulate_sweep(
         plan: what is to run; models and tasks need not exist.
         folder: a sweep's folder, new or to be continued.
         workers: packs at a time, 1 or more.
-        seconds: what a pack takes, such as a profile's (:func:`sweep.estimate.pack_seconds`).
+        seconds: what a pack takes, such as a profile's
+            (:func:`sweep.timing.estimate.pack_seconds`).
         fails: which packs break down.
         on_record: sees each new record, an MLflow sink's ``add`` say.
 

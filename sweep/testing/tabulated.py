@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from trainables.cells import Cell, ModelRef, Pack, PackOutcome, TaskRef, content_hash
-from trainables.predictions import GOLD, SPLITS
-from trainables.settings import family_of
+from trainables.core.cells import Cell, ModelRef, Pack, PackOutcome, TaskRef, content_hash
+from trainables.core.predictions import GOLD, SPLITS
+from trainables.core.settings import family_of
 
 EXECUTOR = f"{__name__}:run_tabulated"
 SECONDS = "PROMPTSWEEP_TABULATED_SECONDS"
@@ -146,7 +146,7 @@ def run_tabulated(
     progress: Callable[[str, int, int], None] | None = None,
     **more: Any,
 ) -> PackOutcome:
-    """Stands in for :func:`trainables.packs.run_pack`; nothing here asks for memory or stops.
+    """Stands in for :func:`trainables.packs.pack.run_pack`; nothing here asks for memory or stops.
 
     In the folder that the variable :data:`FAULTS` names, a file ``error-TASK`` makes the packs that
     train on that task (its slashes written as dashes) raise, ``die-TASK`` ends their process the

@@ -7,9 +7,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sweep.files import TEMPORARY
-from sweep.folder import META_FILE
+from sweep.ledger.folder import META_FILE
 from sweep.tracking.places import ARTIFACTS, DATABASE
+from trainables.files.atomic import TEMPORARY
 
 _PATIENCE = 20.0  # seconds that another writer may take
 _NO_PATH = (":memory:", "file:")

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweep.folder import SPEC_FILE, read_meta
-from sweep.growth import origin
-from sweep.ledger import Record
-from sweep.plan import DIRECT_ROWS
+from sweep.ledger.folder import SPEC_FILE, read_meta
+from sweep.ledger.growth import origin
+from sweep.ledger.ledger import Record
+from sweep.plan.plan import DIRECT_ROWS
 from sweep.search.plan import AnyPlan, SearchPlan
 from sweep.tracking.names import chart_names
 from sweep.tracking.schema import varied_settings
-from trainables.cells import content_hash
-from trainables.settings import ALIGNMENT
-from trainables.settings.hard import WORDS
+from trainables.core.cells import content_hash
+from trainables.core.settings import ALIGNMENT
+from trainables.core.settings.hard import WORDS
 
 Place = tuple[str, str, str, str]
 """Method (or reference row), target, task, and what else a level must share with a result."""

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweep.ledger import Record
-from trainables.ceiling import gap_recovered
-from trainables.settings import TransferSettings, default_of, family_of
+from sweep.ledger.ledger import Record
+from trainables.core.ceiling import gap_recovered
+from trainables.core.settings import TransferSettings, default_of, family_of
 
 ANNEALING_LAMBDA = -1.0
 NONE = "none"

@@ -12,13 +12,13 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from sweep.files import replace_file
-from sweep.ledger import Record
-from sweep.redact import redact
+from sweep.ledger.ledger import Record
 from sweep.tracking.places import SinkTarget
 from sweep.tracking.view import RunData, View, milliseconds, sweep_run
 from sweep.tracking.writer import Files, RunWriter
-from trainables.records import canonical, parsed, read_bytes
+from trainables.files.atomic import replace_file
+from trainables.files.redact import redact
+from trainables.packs.records import canonical, parsed, read_bytes
 
 BATCH = 50
 """Runs written in one go."""

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from sweep.folder import read_meta
-from sweep.ledger import Ledger
-from sweep.lock import DriverLock
-from sweep.redact import redact
+from sweep.ledger.folder import read_meta
+from sweep.ledger.ledger import Ledger
+from sweep.ledger.lock import DriverLock
 from sweep.tracking.artifacts import PromptFiles
 from sweep.tracking.facts import facts_of_folder
 from sweep.tracking.places import target_of
 from sweep.tracking.sink import NOTE, MlflowSink
 from sweep.tracking.view import View, grouping_of
 from trainables.errors import InputError
+from trainables.files.redact import redact
 
 
 def sync(folder: Path, uri: str | None = None) -> str:

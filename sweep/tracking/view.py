@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sweep.ledger import Record
+from sweep.ledger.ledger import Record
 from sweep.tracking.facts import Dataset, Facts, Place, direct_place, reference_place
 from sweep.tracking.schema import (
     COMMIT,
@@ -21,8 +21,8 @@ from sweep.tracking.schema import (
     run_tags,
     tuning_label,
 )
-from trainables.cells import content_hash
-from trainables.settings import family_of
+from trainables.core.cells import content_hash
+from trainables.core.settings import family_of
 
 SWEEP, PACK, POINT, RESULT = "sweep", "pack", "point", "result"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainables.cells import Cell
+from trainables.core.cells import Cell
 
 EMPTY = 0.40
 MANUAL = 0.45

@@ -12,9 +12,9 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from analysis.exchanges import DRAWN
-from analysis.features import FEATURES
-from analysis.prediction import Check, past_check, pooled, source_check
+from analysis.forecast.features import FEATURES
+from analysis.forecast.prediction import Check, past_check, pooled, source_check
+from analysis.stats.exchanges import DRAWN
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def draws(design: Planted, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def observed(design: Planted, seed: int) -> pd.DataFrame:
-    """One draw of a design, as :func:`analysis.features.observations` gives it; gains in 0 to 1.
+    """One draw of a design, as observations of features are; gains in 0 to 1.
 
     Which gains are missing is the same in all draws.
     """
@@ -131,7 +131,7 @@ def _pooled(design: Planted) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def known(design: Planted, seed: int) -> pd.DataFrame:
-    """:func:`analysis.prediction.pooled` of a draw, without the work that all draws share."""
+    """What is pooled of a draw, without the work that all draws share."""
     table, blocks = _pooled(design)
     agreement, gain, _ = draws(design, seed)
     rows = table[NUMBER].to_numpy().astype(int)

@@ -14,7 +14,7 @@ from benchmarks.claims import MEASURES
 from benchmarks.finding import Finding, Skipped
 from benchmarks.machine import Rates
 from benchmarks.peers import pez_loop, prompt_tuning
-from trainables.soft import Replica
+from trainables.soft.tuning import Replica
 
 pytestmark = pytest.mark.slow
 

@@ -31,9 +31,9 @@ from benchmarks.gpu.projection import (
     total,
 )
 from benchmarks.gpu.speed import cut, timed
-from trainables import replay
-from trainables.replay import Tensors
-from trainables.replay import Work as Replayable
+from trainables.compute import replay
+from trainables.compute.replay import Tensors
+from trainables.compute.replay import Work as Replayable
 from trainables.testing.work import counted
 
 COST = Cost(calm=2e6, dropout=4e6, reading=1e6)

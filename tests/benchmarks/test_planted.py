@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.effects import soft_pairs
-from analysis.verdict import explanations, verdict, verdict_text
+from analysis.contrasts.effects import soft_pairs
+from analysis.contrasts.verdict import explanations, verdict, verdict_text
 from benchmarks.planted import DESIGNS, Planted, run, sweep
 
 SMALL = {"sources": 4, "tasks": 4, "seeds": 3, "test": 80}

@@ -11,9 +11,9 @@ from benchmarks import engine_cells, whole_sweep
 from benchmarks.finding import Finding
 from benchmarks.peers import naive_cell
 from benchmarks.whole_sweep import Kind, Load, estimate, kinds, measured
-from sweep.plan import make_plan
-from sweep.spec import parse_spec
-from trainables.models import resolve_model
+from sweep.plan.plan import make_plan
+from sweep.spec.spec import parse_spec
+from trainables.models.names import resolve_model
 from trainables.tasks import resolve_task
 
 SMALL = Load(tasks=("mini/reviews", "mini/topics"), weights=(0, 0.5), seeds=2, steps=2)

@@ -7,22 +7,22 @@ from functools import cache
 import numpy as np
 import torch
 
-from sweep.plan import make_plan, running_order
-from sweep.spec import parse_spec
+from sweep.plan.plan import make_plan, running_order
+from sweep.spec.spec import parse_spec
 from trainables.backbones import Backbone, Encoded, Layout, load_backbone
 from trainables.backbones.loading import resident
-from trainables.hard.pez import search
+from trainables.core.seeds import initial_prompt
+from trainables.core.settings import PezSettings, SoftSettings, TransferSettings
+from trainables.hard.methods.pez import search
 from trainables.hard.problem import HardProblem, HardReplica, Reading
-from trainables.models import resolve_model
-from trainables.packs import run_pack
-from trainables.prompts import initial_prompt
-from trainables.relative import Grams, gram_matrices, normalised_anchors
-from trainables.settings import PezSettings, SoftSettings, TransferSettings
-from trainables.soft import Replica, Source, tune
+from trainables.models.names import resolve_model
+from trainables.packs.pack import run_pack
+from trainables.soft.tuning import Replica, Source, tune
 from trainables.tasks import load_task
 from trainables.testing.work import Work, counted
 from trainables.transfer import Problem, Space, solve
-from trainables.vocabulary import common_vocabulary
+from trainables.words.relative import Grams, gram_matrices, normalised_anchors
+from trainables.words.vocabulary import common_vocabulary
 
 SOURCES, TARGET, TASK = ("pocket-bert", "pocket-gpt2"), "pocket-llama", "mini/topics"
 LENGTH = 4

@@ -13,8 +13,8 @@ from tests.counted.bounds import BOUNDS
 from trainables.backbones import Backbone, Encoded
 from trainables.backbones.answer import AnswerLayer
 from trainables.backbones.loading import resident
-from trainables.passes import PASS_TOKENS, SPARE_TOKENS
-from trainables.settings import TransferSettings
+from trainables.compute.passes import PASS_TOKENS, SPARE_TOKENS
+from trainables.core.settings import TransferSettings
 
 Patch = pytest.MonkeyPatch
 MASKED, CAUSAL = jobs.SOURCES

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from sweep.folder import bind
-from sweep.ledger import Ledger
-from sweep.plan import Plan, make_plan, running_order
-from sweep.spec import parse_spec
+from sweep.ledger.folder import bind
+from sweep.ledger.ledger import Ledger
+from sweep.plan.plan import Plan, make_plan, running_order
+from sweep.spec.spec import parse_spec
 from tests.sweep.samples import content
-from trainables.packs import run_pack
+from trainables.packs.pack import run_pack
 
 
 def compute(plan: Plan, folder: Path) -> Path:

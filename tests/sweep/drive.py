@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sweep.plan import Plan
-from sweep.runner import Options, run
+from sweep.plan.plan import Plan
+from sweep.process.streams import keep_streams
+from sweep.run.runner import Options, run
 from sweep.search.plan import AnyPlan, SearchPlan, make_search_plan
-from sweep.spec import parse_spec
-from sweep.streams import keep_streams
+from sweep.spec.spec import parse_spec
 from sweep.testing.tabulated import EXECUTOR, find_model, find_task
 from tests.sweep.samples import content, plan_of
 

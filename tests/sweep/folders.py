@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sweep.ledger import Ledger
-from sweep.plan import Plan
+from sweep.ledger.ledger import Ledger
+from sweep.plan.plan import Plan
 from sweep.testing.tabulated import tabulated_prompt, tabulated_result
 from sweep.tracking.places import default_tracking_uri
 

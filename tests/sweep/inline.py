@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from sweep.agenda import Agenda
-from sweep.desk import Desk
-from sweep.progress import ProgressLine
-from sweep.queue import PackQueue
-from sweep.share import settle
-from sweep.spec import Resources
-from sweep.trials import Workshop
+from sweep.plan.agenda import Agenda
+from sweep.run.outcomes import Desk
+from sweep.run.progress import ProgressLine
+from sweep.run.trial_queue import PackQueue
+from sweep.run.trials import Workshop
+from sweep.spec.resources import settle
+from sweep.spec.spec import Resources
 from trainables.tune import run_once
 
 
@@ -30,7 +30,7 @@ class InlineBroker:
     """Stands where the broker's handle stands; hands out copies, as a wire does."""
 
     def __init__(self) -> None:
-        from sweep.broker import Broker
+        from sweep.run.broker import Broker
 
         self._broker = Broker()
 
@@ -46,7 +46,7 @@ def run_packs(
     workshop: Workshop,
     stopping: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Stands in for :func:`sweep.trials.run_packs`: one pack after the other."""
+    """Stands in for :func:`sweep.run.trials.run_packs`: one pack after the other."""
     broker = InlineBroker()
     queue = PackQueue(agenda, desk, broker, {}, 1)
     number = 0
@@ -75,8 +75,10 @@ def inline(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     def session(address: str | None, resources: Resources) -> Iterator[Path]:
         yield scratch
 
-    monkeypatch.setattr("sweep.runner.ray_session", session)
-    monkeypatch.setattr("sweep.runner.share_of", lambda resources: settle(resources, [{"CPU": 1}]))
-    monkeypatch.setattr("sweep.trials.run_packs", run_packs)
-    monkeypatch.setattr("sweep.trials.places", lambda resources, most: 1)
-    monkeypatch.setattr("sweep.queue.ray.get", lambda value, timeout=None: value)
+    monkeypatch.setattr("sweep.run.runner.ray_session", session)
+    monkeypatch.setattr(
+        "sweep.run.runner.share_of", lambda resources: settle(resources, [{"CPU": 1}])
+    )
+    monkeypatch.setattr("sweep.run.trials.run_packs", run_packs)
+    monkeypatch.setattr("sweep.run.trials.places", lambda resources, most: 1)
+    monkeypatch.setattr("sweep.run.trial_queue.ray.get", lambda value, timeout=None: value)

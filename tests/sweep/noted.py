@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from sweep.files import replace_file
 from sweep.testing.tabulated import FAULTS, run_tabulated
-from trainables.cells import Pack, PackOutcome
-from trainables.models import folder_digest
+from trainables.core.cells import Pack, PackOutcome
+from trainables.files.atomic import replace_file
+from trainables.models.names import folder_digest
 from trainables.tasks import load_task
 
 EXECUTOR = f"{__name__}:run_noted"

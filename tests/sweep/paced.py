@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from sweep.files import replace_file
 from sweep.testing.tabulated import run_tabulated
-from trainables.cells import Pack, PackOutcome
+from trainables.core.cells import Pack, PackOutcome
+from trainables.files.atomic import replace_file
 
 EXECUTOR = f"{__name__}:run_paced"
 PACE = "PROMPTSWEEP_PACE"

@@ -5,9 +5,9 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 
-from sweep.plan import Plan, make_plan
-from sweep.preflight import _question, answer
-from sweep.spec import parse_spec
+from sweep.plan.plan import Plan, make_plan
+from sweep.plan.preflight import _question, answer
+from sweep.spec.spec import parse_spec
 from sweep.testing.tabulated import find_model, find_task
 
 relaxed = settings(
@@ -19,7 +19,7 @@ relaxed = settings(
 
 
 def checked(plan: Plan) -> list[str]:
-    """As ``sweep.preflight.check_plan``, in this process: another one takes seconds to start."""
+    """As :func:`sweep.plan.preflight.check_plan`, here: another process takes seconds to start."""
     return answer(json.loads(json.dumps(_question(plan))))
 
 

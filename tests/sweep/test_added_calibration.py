@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from sweep.folder import bind, lacking_note
-from sweep.ledger import Ledger
-from sweep.runner import Options, run
+from sweep.ledger.folder import bind, lacking_note
+from sweep.ledger.ledger import Ledger
+from sweep.run.runner import Options, run
 from sweep.testing.tabulated import tabulated_predictions, tabulated_prompt, tabulated_result
 from tests.sweep.drive import no_check, no_report
+from tests.sweep.ledger.test_ledger import fill
 from tests.sweep.samples import plan_of
-from tests.sweep.test_ledger import fill
 
 BOTH = ["batch", "content_free"]
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from sweep.plan import Plan, make_plan
-from sweep.preflight import _question
-from sweep.spec import parse_spec
+from sweep.plan.plan import Plan, make_plan
+from sweep.plan.preflight import _question
+from sweep.spec.spec import parse_spec
 from tests.sweep.samples import checked, content, plan_of
-from trainables.cells import Pack
+from trainables.core.cells import Pack
 
 SOFT = {"lambda": [0, 0.5], "steps": 4, "evaluations": 2}
 

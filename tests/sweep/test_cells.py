@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sweep.samples import relaxed
-from trainables.cells import Cell, ModelRef, Pack, TaskRef, content_hash
+from trainables.core.cells import Cell, ModelRef, Pack, TaskRef, content_hash
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 json_values = st.recursive(
@@ -75,7 +75,7 @@ def test_no_hash_of_what_equals_nothing(value: Any) -> None:
 
 def test_the_hash_is_the_same_in_another_process() -> None:
     value = {"b": [1, 2.5, None], "a": {"x": "λ"}}
-    code = f"from trainables.cells import content_hash; print(content_hash({value!r}))"
+    code = f"from trainables.core.cells import content_hash; print(content_hash({value!r}))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == content_hash(value)
 

@@ -10,15 +10,15 @@ import pytest
 import yaml
 
 from sweep import cli
-from sweep.folder import bind
-from sweep.ledger import Ledger
-from sweep.lock import DriverLock
-from sweep.progress import NOTE, ProgressLine
-from sweep.tell import folder_status, plan_text, status_text
+from sweep.commands.status import folder_status, plan_text, status_text
+from sweep.commands.ui import free_port, is_free, server_command
+from sweep.ledger.folder import bind
+from sweep.ledger.ledger import Ledger
+from sweep.ledger.lock import DriverLock
+from sweep.run.progress import NOTE, ProgressLine
 from sweep.testing.tabulated import tabulated_result
-from sweep.ui import free_port, is_free, server_command
+from tests.sweep.ledger.test_ledger import fill, record_file
 from tests.sweep.samples import content, plan_of
-from tests.sweep.test_ledger import fill, record_file
 
 HEAVY = ("torch", "transformers", "ray", "mlflow", "pandas", "numpy", "pydantic", "matplotlib")
 

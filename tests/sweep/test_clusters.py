@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
-from sweep.broker import start_broker
-from sweep.depot import VARIABLE as SHIP
-from sweep.runner import Options, run
-from sweep.surroundings import settled, variables
-from sweep.tell import folder_status
+from sweep.commands.status import folder_status
+from sweep.process.surroundings import settled, variables
+from sweep.run.broker import start_broker
+from sweep.run.depot import VARIABLE as SHIP
+from sweep.run.runner import Options, run
 from sweep.testing.tabulated import FAULTS
 from tests.conftest import ROOT
 from tests.sweep.clusters import (
@@ -37,7 +37,7 @@ from tests.sweep.drive import no_check, no_report, the_plan
 from tests.sweep.folders import check_complete, check_mlflow
 from tests.sweep.noted import EXECUTOR, SHIPPED, forget, notes, packs_by_node, set_pace
 from tests.sweep.samples import plan_of
-from tests.trainables.test_parcels import plan_with_files
+from tests.trainables.packs.test_parcels import plan_with_files
 from trainables.errors import InputError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400), pytest.mark.usefixtures("ray_folder")]

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from sweep.methods import parse_method
-from sweep.plan import Plan, cost, make_plan
-from sweep.resolve import ResolvedSpec
-from sweep.spec import parse_spec
-from sweep.tell import plan_text
+from sweep.commands.status import plan_text
+from sweep.plan.plan import Plan, cost, make_plan
+from sweep.spec.methods import parse_method
+from sweep.spec.resolve import ResolvedSpec
+from sweep.spec.spec import parse_spec
 from sweep.testing.tabulated import find_model, find_task
 from tests.sweep.samples import checked, content, plan_of
-from trainables.cells import Pack
+from trainables.core.cells import Pack
+from trainables.core.settings import SoftSettings
 from trainables.errors import InputError
-from trainables.settings import SoftSettings
 
 SOFT = {"lambda": [0, 0.5], "steps": 4, "evaluations": 2}
 AXES = {"prompt_length": [3, 5], "position": ["prefix", "suffix"], "init": ["normal", "uniform"]}
@@ -151,7 +151,7 @@ def test_a_file_of_the_wrong_shape_is_refused_before_anything_is_trained(tmp_pat
         content(**names, tasks=["mini/topics"], methods={"soft": soft}), base=tmp_path
     )
     from trainables.backbones import load_backbone
-    from trainables.models import resolve_model
+    from trainables.models.names import resolve_model
 
     for name in names["sources"]:
         width = load_backbone(resolve_model(name)).width

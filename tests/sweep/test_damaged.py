@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.report import _missing
-from analysis.results import read
+from analysis.data.results import read
+from analysis.report.page import _missing
 from tests.analysis.builder import build
 from tests.sweep.test_cli import sweep
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweep.ledger import Ledger
+from sweep.ledger.ledger import Ledger
 from sweep.testing.tabulated import run_tabulated
 from tests.sweep.faulty import FOLDER, here, start
 from tests.sweep.faulty import no_mlflow as no_mlflow
 from tests.sweep.folders import check_complete
 from tests.sweep.inline import inline as inline
 from tests.sweep.samples import plan_of
-from trainables.cells import Pack, PackOutcome
+from trainables.core.cells import Pack, PackOutcome
 from trainables.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("inline")
@@ -231,7 +231,7 @@ def test_only_what_failed_is_tried_again(
 
 @pytest.mark.parametrize("value", [-1, 1.5, True, "3", None, 101])
 def test_retries_of_another_kind(value: Any) -> None:
-    from sweep.spec import parse_spec
+    from sweep.spec.spec import parse_spec
     from tests.sweep.samples import content
 
     with pytest.raises(InputError, match=r"retries: found .*allowed: a whole number from 0 to 100"):

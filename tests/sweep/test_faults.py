@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-from sweep import trials
-from sweep.cluster import RayLostError
-from sweep.ledger import Ledger
-from sweep.lock import LOCK_FILE, DriverLock
-from sweep.runner import RAY_DEATHS
+from sweep.ledger.ledger import Ledger
+from sweep.ledger.lock import LOCK_FILE, DriverLock
+from sweep.run import trials
+from sweep.run.cluster import RayLostError
+from sweep.run.runner import RAY_DEATHS
 from sweep.testing.tabulated import run_tabulated
 from tests.sweep.faulty import FOLDER, here, start
 from tests.sweep.faulty import no_mlflow as no_mlflow
 from tests.sweep.folders import check_complete
 from tests.sweep.inline import inline as inline
+from tests.sweep.ledger.test_ledger import prompt_file, record_file
 from tests.sweep.samples import plan_of
-from tests.sweep.test_ledger import prompt_file, record_file
-from trainables.cells import Pack, PackOutcome
+from trainables.core.cells import Pack, PackOutcome
 from trainables.errors import InputError
-from trainables.records import read_bytes
+from trainables.packs.records import read_bytes
 
 pytestmark = pytest.mark.usefixtures("inline")
 
@@ -230,7 +230,7 @@ def test_an_unreadable_record_is_told_and_left_alone(
         return real(path, *more)
 
     with monkeypatch.context() as patched:
-        patched.setattr("sweep.ledger.read_bytes", broken)
+        patched.setattr("sweep.ledger.ledger.read_bytes", broken)
         assert start(plan, tmp_path, lines) == 1
     assert "Input/output error" in lines[-1]
     assert lost.exists()
@@ -281,7 +281,7 @@ def test_a_ray_that_goes_down_is_replaced(
         monkeypatch.setattr(desk, "_on_close", on_close)
         real(agenda, desk, *more)
 
-    monkeypatch.setattr("sweep.trials.run_packs", goes_down)
+    monkeypatch.setattr("sweep.run.trials.run_packs", goes_down)
     lines: list[str] = []
     assert start(plan_of(), tmp_path, lines) == 0
     check_complete(tmp_path, plan_of())
@@ -294,7 +294,7 @@ def test_a_ray_that_goes_down_at_once_is_given_up(
     def goes_down(*arguments: Any) -> None:
         raise RayLostError(f"the process that hands out packs {trials.cause_of_death(MONITOR)}")
 
-    monkeypatch.setattr("sweep.trials.run_packs", goes_down)
+    monkeypatch.setattr("sweep.run.trials.run_packs", goes_down)
     lines: list[str] = []
     assert start(plan_of(), tmp_path, lines) == 1
     assert len([line for line in lines if "goes on with a new Ray" in line]) == RAY_DEATHS

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sweep.interrupts import children_undisturbed
-from sweep.ledger import Ledger
+from sweep.ledger.ledger import Ledger
+from sweep.process.interrupts import children_undisturbed
 from tests.sweep.clusters import processes_of, wait_for
 from tests.sweep.clusters import ray_folder as ray_folder
 from tests.sweep.drive import COMPUTES, the_plan
@@ -38,7 +38,7 @@ SHORT = {
 """Ray's patience with others, a tenth of what it is: then ten seconds are like ninety."""
 HOLD = """
 import signal, sys, time
-from sweep.interrupts import interruptible
+from sweep.process.interrupts import interruptible
 signal.signal(getattr(signal, sys.argv[1]), getattr(signal, sys.argv[2]))
 try:
     with interruptible():
@@ -116,7 +116,7 @@ def test_children_are_undisturbed(number: signal.Signals) -> None:
 CARED = """
 import os, subprocess, sys, time
 from pathlib import Path
-from sweep.caretaker import caretaker
+from sweep.process.caretaker import caretaker
 folder = Path(sys.argv[1])
 (folder / "ray").mkdir()
 mine = (folder / "ray" / "driver.log").open("w")  # as Ray's driver has one open
@@ -149,8 +149,9 @@ def test_a_caretaker_puts_away_however_a_process_ends(tmp_path: Path, how: str) 
 
 def test_a_check_under_way_ends_with_its_driver_or_its_use() -> None:
     code = (
-        "import subprocess, sys; from sweep.preflight import abandoned_on_error, _UNDER_WAY\n"
-        "child = 'from trainables.parent import end_with_parent as e; e(); print(1, flush=True);"
+        "import subprocess, sys; from sweep.plan.preflight import abandoned_on_error, _UNDER_WAY\n"
+        "child = 'from trainables.compute.parent import end_with_parent as e; e();"
+        " print(1, flush=True);"
         " import time; time.sleep(60)'\n"
         "def ask(): return subprocess.Popen([sys.executable, '-c', child], stdout=-1)\n"
         "dropped = ask(); _UNDER_WAY.add(dropped)\n"

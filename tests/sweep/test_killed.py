@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.kills import BLOCK, FAULTS, PLANS, Kills, compare, fill_undisturbed
-from sweep.plan import Plan
+from sweep.plan.plan import Plan
 from sweep.search.plan import AnyPlan, SearchPlan
 from sweep.search.records import read_study
 from sweep.search.study import JOURNAL

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sweep.commands.ui import free_port
 from sweep.tracking.places import DATABASE
-from sweep.ui import free_port
 from tests.sweep.clusters import ray_folder  # noqa: F401
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(300)]

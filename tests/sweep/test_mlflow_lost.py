@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from sweep.folder import bind
-from sweep.plan import Plan
+from sweep.ledger.folder import bind
+from sweep.plan.plan import Plan
 from sweep.testing.tabulated import run_tabulated
 from sweep.tracking.places import DATABASE
 from sweep.tracking.writer import RunWriter
@@ -20,7 +20,7 @@ from tests.sweep.faulty import FOLDER, here, start
 from tests.sweep.folders import check_complete, check_mlflow
 from tests.sweep.inline import inline as inline
 from tests.sweep.samples import plan_of
-from trainables.cells import Pack, PackOutcome
+from trainables.core.cells import Pack, PackOutcome
 
 pytestmark = pytest.mark.usefixtures("inline")
 

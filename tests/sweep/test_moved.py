@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sweep.folder import bind
-from sweep.plan import Plan
+from sweep.ledger.folder import bind
+from sweep.plan.plan import Plan
 from sweep.tracking.database import bring_home
 from sweep.tracking.places import DATABASE, default_tracking_uri
 from tests.sweep.faulty import start

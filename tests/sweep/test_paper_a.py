@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sweep.plan import make_plan
-from sweep.spec import load_spec, parse_spec
-from sweep.tell import plan_text
+from sweep.commands.status import plan_text
+from sweep.plan.plan import make_plan
+from sweep.spec.spec import load_spec, parse_spec
 from tests.sweep.inline import inline as inline
 from tests.sweep.samples import checked
 from trainables.errors import InputError
@@ -51,7 +51,7 @@ def test_each_independent_tuning_serves_all_its_pairs() -> None:
 
 def test_planning_imports_no_library_that_could_ask_the_hub() -> None:
     code = (
-        "import sys; from sweep.plan import make_plan; from sweep.spec import load_spec\n"
+        "import sys; from sweep.plan.plan import make_plan; from sweep.spec.spec import load_spec\n"
         "make_plan(load_spec('paper_a'))\n"
         "print(sorted(set(sys.modules) & {'datasets', 'huggingface_hub', 'transformers', 'torch'}))"
     )

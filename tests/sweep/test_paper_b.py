@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sweep.plan import make_plan
-from sweep.spec import load_spec
+from sweep.plan.plan import make_plan
+from sweep.spec.spec import load_spec
 from tests.sweep.samples import checked
 
 ROOT = Path(__file__).parents[2]

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from sweep.ledger import Ledger
-from sweep.runner import Options, run
+from sweep.ledger.ledger import Ledger
+from sweep.run.runner import Options, run
 from sweep.search.plan import make_search_plan
 from sweep.search.records import read_study
 from sweep.search.study import JOURNAL
-from sweep.spec import parse_spec
+from sweep.spec.spec import parse_spec
 from tests.sweep.drive import no_check, no_report
 from tests.sweep.folders import mlflow_levels
 from tests.sweep.samples import content

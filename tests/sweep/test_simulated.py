@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from sweep.plan import Plan, cost, make_plan
-from sweep.schedule import Schedule, would_take
-from sweep.spec import load_spec
+from sweep.plan.plan import Plan, cost, make_plan
+from sweep.plan.schedule import Schedule, would_take
+from sweep.spec.spec import load_spec
 from sweep.testing.simulated import simulate_sweep
 from sweep.testing.tabulated import find_model, find_task
 from tests.sweep.folders import check_complete
 from tests.sweep.samples import plan_of
-from trainables.cells import Pack
+from trainables.core.cells import Pack
 
 
 def _plan() -> Plan:

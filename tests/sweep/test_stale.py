@@ -11,22 +11,22 @@ import numpy as np
 import pytest
 import yaml
 
-from sweep.ledger import Ledger
-from sweep.plan import Plan, make_plan
-from sweep.resolve import resolve
-from sweep.spec import parse_spec
-from sweep.store import counted, make_reuse, shareable
+from sweep.ledger.ledger import Ledger
+from sweep.ledger.store import counted, make_reuse, shareable
+from sweep.plan.plan import Plan, make_plan
+from sweep.spec.resolve import resolve
+from sweep.spec.spec import parse_spec
 from sweep.testing.tabulated import find_model, find_task
+from tests.sweep.ledger.test_ledger import fill
 from tests.sweep.samples import content
-from tests.sweep.test_ledger import fill
 from tests.trainables.tasks.test_data_folder import COMMIT, write_data
 from tests.trainables.tasks.test_task_file import hub_task
 from trainables.backbones.loading import load_backbone
-from trainables.cells import Pack
-from trainables.contents import is_pinned
+from trainables.core.cells import Pack
+from trainables.core.contents import is_pinned
 from trainables.errors import InputError
-from trainables.models import model_files, resolve_model
-from trainables.run import Run
+from trainables.models.names import model_files, resolve_model
+from trainables.packs.run import Run
 from trainables.tasks import resolve_task
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-import sweep.files
-import sweep.ledger
-import trainables.cells
-import trainables.records
-from sweep.ledger import Ledger
-from sweep.plan import Plan
+import sweep.ledger.ledger
+import trainables.core.cells
+import trainables.files.atomic
+import trainables.packs.records
+from sweep.ledger.ledger import Ledger
+from sweep.plan.plan import Plan
 from sweep.testing.simulated import simulate_sweep
 from tests.pace import slowness
 from tests.sweep.samples import plan_of
@@ -52,7 +52,7 @@ def counted(module: Any, *names: str) -> Iterator[Counter[str]]:
 
 @pytest.mark.parametrize("tasks", [1, 4])
 def test_a_plan_hashes_each_cell_once(tasks: int) -> None:
-    with counted(trainables.cells, "content_hash") as calls:
+    with counted(trainables.core.cells, "content_hash") as calls:
         plan = shaped(tasks)
         plan.counts()
         plan.remaining(set(list(plan.by_id)[::3]))
@@ -63,8 +63,8 @@ def test_a_plan_hashes_each_cell_once(tasks: int) -> None:
 def test_a_sweep_syncs_each_file_once_and_hashes_in_proportion(tmp_path: Path, tasks: int) -> None:
     plan = shaped(tasks)
     with (
-        counted(sweep.files.os, "fsync") as syncs,
-        counted(trainables.cells, "content_hash") as hashes,
+        counted(trainables.files.atomic.os, "fsync") as syncs,
+        counted(trainables.core.cells, "content_hash") as hashes,
     ):
         found = simulate_sweep(plan, tmp_path, workers=2)
     assert found.done == len(plan.cells)
@@ -74,7 +74,7 @@ def test_a_sweep_syncs_each_file_once_and_hashes_in_proportion(tmp_path: Path, t
     # Driver and worker each hash a cell once, and a pack; a prompt that is carried on is read.
     assert hashes["content_hash"] <= 2 * len(plan.cells) + 2 * len(plan.packs)
 
-    with counted(sweep.files.os, "fsync") as syncs:
+    with counted(trainables.files.atomic.os, "fsync") as syncs:
         assert simulate_sweep(plan, tmp_path, workers=2).done == 0
     assert syncs["fsync"] == 0
 
@@ -84,7 +84,7 @@ def test_each_file_of_a_ledger_is_read_once(tmp_path: Path, tasks: int) -> None:
     plan = shaped(tasks)
     simulate_sweep(plan, tmp_path)
     ledger = Ledger(tmp_path)
-    with counted(sweep.ledger, "read_bytes", "record_in") as calls:
+    with counted(sweep.ledger.ledger, "read_bytes", "record_in") as calls:
         assert ledger.done_ids() == plan.by_id.keys()
         ledger.done_ids()
     assert calls == {"read_bytes": 2 * len(plan.cells), "record_in": len(plan.cells)}
@@ -104,6 +104,6 @@ def test_long_files_are_read_whole(tmp_path: Path) -> None:
     for size in (0, 1, (1 << 16) - 1, 1 << 16, (1 << 17) + 3):
         content = os.urandom(size)
         (tmp_path / "file").write_bytes(content)
-        assert trainables.records.read_bytes(str(tmp_path / "file")) == content
+        assert trainables.packs.records.read_bytes(str(tmp_path / "file")) == content
     with pytest.raises(FileNotFoundError):
-        trainables.records.read_bytes(str(tmp_path / "none"))
+        trainables.packs.records.read_bytes(str(tmp_path / "none"))

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from analysis.comparison import render_comparison
-from analysis.results import read
-from sweep.folder import META_FILE, bind, check_binding, read_meta
-from sweep.growth import GROWN
-from sweep.ledger import Ledger
-from sweep.plan import Plan
+from analysis.data.results import read
+from analysis.report.comparison import render_comparison
+from sweep.ledger.folder import META_FILE, bind, check_binding, read_meta
+from sweep.ledger.growth import GROWN
+from sweep.ledger.ledger import Ledger
+from sweep.plan.plan import Plan
 from sweep.tracking.facts import facts_of_plan
 from sweep.tracking.view import RESULT, View
+from tests.sweep.ledger.test_ledger import fill
 from tests.sweep.samples import plan_of
-from tests.sweep.test_ledger import fill
 from tests.sweep.tracking.test_schema import _runs
 
 WEIGHTS = [0, 0.5, "annealing"]
@@ -55,7 +55,7 @@ def test_a_round_trip(tmp_path: Path) -> None:
 
 
 def test_ids_of_cells_are_what_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainables.cells.code_version", lambda method: "soft-1")
+    monkeypatch.setattr("trainables.core.cells.code_version", lambda method: "soft-1")
     cells = made().cells
     for (kind, row, weight, schedule), ids in CELLS.items():
         assert ids == {

@@ -17,14 +17,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from tests.trainables.tiny import ARCHITECTURES, tiny
-from trainables.agreement import Agreement, Comparison, neighbour_agreement
 from trainables.backbones import Backbone
+from trainables.core.settings.hard import VOCABULARIES, HardSettings
 from trainables.errors import InputError
 from trainables.hard import agreed
 from trainables.hard.agreed import fingerprint, model_agreement
 from trainables.hard.allowed import CHOICES, allowed_tokens, comparison_of
-from trainables.settings.hard import VOCABULARIES, HardSettings
-from trainables.vocabulary import common_vocabulary, usable_tokens
+from trainables.words.agreement import Agreement, Comparison, neighbour_agreement
+from trainables.words.vocabulary import common_vocabulary, usable_tokens
 
 SMALL = HardSettings(s=50, k=4, sample_size=200)
 
@@ -337,8 +337,8 @@ _PRINT = """
 from tests.trainables.test_allowed import SMALL, models
 from trainables.backbones import load_reader
 from trainables.hard.allowed import allowed_tokens
-from trainables.models import resolve_model
-from trainables.vocabulary import common_vocabulary, usable_tokens
+from trainables.models.names import resolve_model
+from trainables.words.vocabulary import common_vocabulary, usable_tokens
 from dataclasses import replace
 readers = [load_reader(resolve_model(f"pocket-{name}")) for name in ("gpt2", "bert", "llama")]
 print(common_vocabulary(readers), *(usable_tokens(reader, False) for reader in readers))

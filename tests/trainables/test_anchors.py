@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trainables.test_relative import literal_alignment
 from tests.trainables.tiny import tiny
+from tests.trainables.words.test_relative import literal_alignment
 from trainables.backbones import Backbone, load_backbone
-from trainables.cells import Cell, Pack
-from trainables.models import resolve_model
-from trainables.packs import run_pack
-from trainables.relative import alignment_loss, gram_matrices, normalised_anchors
-from trainables.settings import SoftSettings, TransferSettings, stored
+from trainables.core.cells import Cell, Pack
+from trainables.core.settings import SoftSettings, TransferSettings, stored
+from trainables.models.names import resolve_model
+from trainables.packs.pack import run_pack
 from trainables.tasks import resolve_task
-from trainables.vocabulary import Anchors, common_vocabulary
+from trainables.words.relative import alignment_loss, gram_matrices, normalised_anchors
+from trainables.words.vocabulary import Anchors, common_vocabulary
 
 NAMES = ("pocket-bert", "pocket-gpt2", "pocket-llama")
 TASK = "mini/topics"

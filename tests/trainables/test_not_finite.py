@@ -11,19 +11,19 @@ import torch
 import transformers
 
 from trainables.backbones import Backbone, Layout, load_backbone
-from trainables.calibrate import score_label_words
-from trainables.calibration import calibrate
-from trainables.cells import Cell, ModelRef, Pack, PackOutcome
-from trainables.classifier import Classifier
+from trainables.core.cells import Cell, ModelRef, Pack, PackOutcome
+from trainables.core.predictions import SPLITS
+from trainables.core.settings import PezSettings, SoftSettings
 from trainables.errors import InputError
-from trainables.evaluate import Evaluated, finite, no_number, scores, together, unreadable
 from trainables.features.texts import readings
-from trainables.models import resolve_model
-from trainables.packs import run_pack
+from trainables.interchange.classifier import Classifier
+from trainables.models.names import resolve_model
+from trainables.packs.pack import run_pack
+from trainables.packs.run import Run
 from trainables.pocket.zoo import pocket_path
-from trainables.predictions import SPLITS
-from trainables.run import Run
-from trainables.settings import PezSettings, SoftSettings
+from trainables.scoring.calibration import calibrate
+from trainables.scoring.evaluate import Evaluated, finite, no_number, scores, together, unreadable
+from trainables.scoring.label_words import score_label_words
 from trainables.tasks import load_task, resolve_task
 from trainables.transfer.selection import _Best
 
@@ -174,7 +174,7 @@ def test_hard_source_and_transfer_rows(broken: ModelRef) -> None:
 
 def test_random_words_are_not_scored_either(broken: ModelRef) -> None:
     """A search without training finds it on validation."""
-    from trainables.settings import RandomSettings
+    from trainables.core.settings import RandomSettings
 
     chosen = asdict(RandomSettings(prompt_length=2, vocabulary="all", text_tokens=8))
     cell = Cell("source", "random", "random", TASK, "broken", ("broken",), 0, settings=chosen)

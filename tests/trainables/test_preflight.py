@@ -14,9 +14,9 @@ from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
-from trainables.cells import ModelRef
+from trainables.core.cells import ModelRef
 from trainables.errors import InputError
-from trainables.models import resolve_model
+from trainables.models.names import resolve_model
 from trainables.preflight import preflight
 from trainables.tasks import resolve_task
 
@@ -158,7 +158,7 @@ def test_reading_text_does_without_torchs_compiler() -> None:
     code = (
         "import sys, trainables.preflight\n"
         "from trainables.backbones.loading import load_reader\n"
-        "from trainables.models import resolve_model\n"
+        "from trainables.models.names import resolve_model\n"
         "for name in ('pocket-bert', 'pocket-gpt2', 'pocket-roberta'):\n"
         "    load_reader(resolve_model(name))\n"
         "print('torch._dynamo' in sys.modules)\n"

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.methods import parse_method
+from sweep.spec.methods import parse_method
 from tests.sweep.samples import plan_of, relaxed
+from trainables.core.settings import SoftSettings, fitted_defaults
 from trainables.errors import InputError
 from trainables.recipes import recipe, recipe_names, with_recipe
-from trainables.settings import SoftSettings, fitted_defaults
 
 
 def settings_of(section: dict[str, Any]) -> SoftSettings:

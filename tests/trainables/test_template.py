@@ -7,11 +7,11 @@ import torch
 
 from tests.sweep.samples import plan_of
 from trainables.backbones import Layout, load_backbone
-from trainables.cells import Cell, Pack
-from trainables.models import resolve_model
-from trainables.packs import run_pack
+from trainables.core.cells import Cell, Pack
+from trainables.core.settings import SoftSettings
+from trainables.models.names import resolve_model
+from trainables.packs.pack import run_pack
 from trainables.preflight import preflight
-from trainables.settings import SoftSettings
 from trainables.tasks import load_task, resolve_task
 
 NAMES = ("pocket-bert", "pocket-gpt2", "pocket-llama")

@@ -12,11 +12,11 @@ import torch
 
 from trainables.backbones.family import CausalFamily, Family
 from trainables.backbones.reader import Encoded, Layout, Reader
-from trainables.masks import RowMasks
-from trainables.memory import in_passes
-from trainables.passes import bucket, pass_end, read_tokens, spare_tokens
-from trainables.precision import FLOAT32, TF32, type_of
-from trainables.texts import Text
+from trainables.compute.masks import RowMasks
+from trainables.compute.memory import in_passes
+from trainables.compute.passes import bucket, pass_end, read_tokens, spare_tokens
+from trainables.core.precision import FLOAT32, TF32, type_of
+from trainables.core.texts import Text
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Backbone(Reader):
 
     Attributes:
         width: width d of its prompt vectors (that of its word embeddings).
-        precision: what the model computes in, of :data:`trainables.precision.PRECISIONS`.
+        precision: what the model computes in, of :data:`trainables.core.precision.PRECISIONS`.
         dtype: the same as torch's type.
         embeddings: the usable rows of the embedding table, [V, d], no gradient; float32 whatever
             the model computes in, as prompts live among them.
@@ -105,8 +105,8 @@ class Backbone(Reader):
         between rows or worked out by :class:`Focus` would miss masks.
 
         Args:
-            keys: what the masks of rows are made from [u], see :func:`trainables.masks.row_keys`;
-                good for one forward pass of these rows.
+            keys: what the masks of rows are made from [u], see
+                :func:`trainables.compute.masks.row_keys`; good for one forward pass of these rows.
             owner: index of each row's key [n]; None where each row has its own.
         """
         self.family.model.train()

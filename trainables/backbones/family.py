@@ -9,7 +9,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from trainables.backbones.answer import AnswerLayer, Focus
-from trainables.first_look import CAUSAL_HEADS, MASKED_HEADS
+from trainables.models.first_look import CAUSAL_HEADS, MASKED_HEADS
 
 
 class Family(ABC):

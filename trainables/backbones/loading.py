@@ -26,11 +26,15 @@ from trainables.backbones.base import Backbone
 from trainables.backbones.family import Family
 from trainables.backbones.parity import literal_reading
 from trainables.backbones.reader import Reader
-from trainables.cache import cache_folder
-from trainables.cells import ModelRef
-from trainables.contents import check_no_folder, is_hub_name, no_access
+from trainables.compute.memory import Resident, out_of_memory
+from trainables.core.cells import ModelRef
+from trainables.core.contents import check_no_folder, is_hub_name, no_access
+from trainables.core.kept import Facts, kept
+from trainables.core.precision import FLOAT32
 from trainables.errors import InputError
-from trainables.first_look import (
+from trainables.files.cache import cache_folder
+from trainables.files.text_files import one_line
+from trainables.models.first_look import (
     ABSOLUTE,
     CONFIG,
     TOKENIZER,
@@ -40,11 +44,7 @@ from trainables.first_look import (
     read_shapes,
     tokenizer_fault,
 )
-from trainables.kept import Facts, kept
-from trainables.memory import Resident, out_of_memory
-from trainables.models import folder_digest
-from trainables.precision import FLOAT32
-from trainables.text_files import one_line
+from trainables.models.names import folder_digest
 
 _NOT_FAMILIES = {"answer", "base", "family", "loading", "parity", "reader"}
 _OURS = {
@@ -83,7 +83,7 @@ def load_backbone(ref: ModelRef, device: str = "cpu", precision: str = FLOAT32) 
     Args:
         ref: the model.
         device: torch device.
-        precision: what it computes in, of :data:`trainables.precision.PRECISIONS`.
+        precision: what it computes in, of :data:`trainables.core.precision.PRECISIONS`.
 
     Raises:
         InputError: the model cannot be had, is of no known family, ships no fast tokenizer, or

@@ -24,13 +24,13 @@ import transformers
 
 from trainables.backbones.base import Backbone
 from trainables.backbones.reader import Encoded
-from trainables.cache import cache_folder
-from trainables.cells import ModelRef
-from trainables.contents import is_pinned
+from trainables.compute.memory import out_of_memory
+from trainables.core.cells import ModelRef
+from trainables.core.contents import is_pinned
+from trainables.core.kept import Facts, kept
+from trainables.core.seeds import seeded
 from trainables.errors import InputError
-from trainables.kept import Facts, kept
-from trainables.memory import out_of_memory
-from trainables.prompts import seeded
+from trainables.files.cache import cache_folder
 
 TOLERANCE = 1e-3
 """How far two readings of a row may be apart: the root mean square of their difference over the

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from trainables.backbones.family import Family
+from trainables.core.texts import Text, joined
 from trainables.errors import InputError
-from trainables.texts import Text, joined
-from trainables.vocabulary import word_table
+from trainables.words.vocabulary import word_table
 
 ARRANGEMENTS: dict[str, tuple[str, str, str]] = {
     "prefix": ("prompt", "text", "answer"),

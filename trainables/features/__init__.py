@@ -2,5 +2,5 @@
 
 ``models`` compares backbones, ``texts`` what they make of unlabelled texts, ``before`` puts both
 together for a source set before any tuning; ``prompts`` and ``neurons`` look at tuned prompts.
-:mod:`analysis.features` says what each feature means.
+:mod:`analysis.forecast.features` says what each feature means.
 """

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from trainables.backbones import load_backbone
-from trainables.cells import ModelRef, TaskRef
-from trainables.contents import is_pinned
+from trainables.core.cells import ModelRef, TaskRef
+from trainables.core.contents import is_pinned
+from trainables.core.kept import Facts, kept
 from trainables.errors import InputError
 from trainables.features import models, texts
-from trainables.kept import Facts, kept
 from trainables.tasks import load_task
-from trainables.vocabulary import CANONICALISER, common_vocabulary
+from trainables.words.vocabulary import CANONICALISER, common_vocabulary
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Looking:
 def before_tuning(
     sources: Sequence[ModelRef], target: ModelRef, looking: Looking
 ) -> dict[str, float]:
-    """Features of a source set and a target; see :data:`analysis.features.FEATURES`.
+    """Features of a source set and a target; see :data:`analysis.forecast.features.FEATURES`.
 
     Args:
         sources: one model or more.

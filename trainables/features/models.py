@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from trainables.agreement import Comparison
 from trainables.backbones import Backbone
 from trainables.hard.agreed import model_agreement
-from trainables.vocabulary import common_vocabulary
+from trainables.words.agreement import Comparison
+from trainables.words.vocabulary import common_vocabulary
 
 NEIGHBOURS = 10
 """K of the neighbour agreement: literally so many nearest words, however many there are."""

@@ -9,7 +9,7 @@ import torch
 
 from trainables.backbones import Backbone, Layout
 from trainables.errors import InputError
-from trainables.evaluate import finite, no_number, scores
+from trainables.scoring.evaluate import finite, no_number, scores
 from trainables.tasks import Task
 
 TEXTS = 128

@@ -18,16 +18,16 @@ import safetensors
 import torch
 from safetensors.torch import save
 
-from trainables.agreement import (
+from trainables.backbones import Backbone
+from trainables.core.cells import content_hash
+from trainables.words.agreement import (
     Agreement,
     Comparison,
     Hubness,
     effective_k,
     neighbour_agreement_many,
 )
-from trainables.backbones import Backbone
-from trainables.cells import content_hash
-from trainables.vocabulary import CANONICALISER, CommonVocabulary, common_vocabulary
+from trainables.words.vocabulary import CANONICALISER, CommonVocabulary, common_vocabulary
 
 FORMAT = 1
 """Version of the stored form and of the scores in it."""

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import torch
 
-from trainables.agreement import Agreement, Comparison
 from trainables.backbones import Backbone
+from trainables.core.seeds import seeded
+from trainables.core.settings.hard import HardSettings
 from trainables.errors import InputError
 from trainables.hard.agreed import fingerprint, model_agreement
-from trainables.prompts import seeded
-from trainables.settings.hard import HardSettings
-from trainables.vocabulary import CommonVocabulary, common_vocabulary, usable_tokens
+from trainables.words.agreement import Agreement, Comparison
+from trainables.words.vocabulary import CommonVocabulary, common_vocabulary, usable_tokens
 
 
 @dataclass(frozen=True)

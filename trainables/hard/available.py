@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trainables.agreement import effective_k
 from trainables.backbones.reader import Reader
+from trainables.core.settings.hard import HardSettings
 from trainables.errors import InputError
 from trainables.hard.allowed import comparison_of
-from trainables.settings.hard import HardSettings
-from trainables.vocabulary import common_vocabulary, usable_tokens
+from trainables.words.agreement import effective_k
+from trainables.words.vocabulary import common_vocabulary, usable_tokens
 
 
 @dataclass(frozen=True)

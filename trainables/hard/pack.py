@@ -14,19 +14,19 @@ from typing import Any
 import torch
 
 from trainables.backbones import Layout
-from trainables.cache import cache_folder
-from trainables.cells import Cell, content_hash
+from trainables.compute.memory import in_parts
+from trainables.core.cells import Cell, content_hash
+from trainables.core.settings import METHOD_SETTINGS, from_mapping
+from trainables.core.settings.hard import WORDS, HardSettings
 from trainables.errors import InputError
-from trainables.evaluate import Found, Numbers, no_number, together
+from trainables.files.cache import cache_folder
 from trainables.hard.allowed import Allowed, allowed_tokens
+from trainables.hard.methods.searches import SEARCHES
 from trainables.hard.problem import HardFound, HardProblem, HardReplica, Reading, Rungs
 from trainables.hard.readability import dictionary_share, is_scored, log_perplexity
-from trainables.hard.searches import SEARCHES
 from trainables.hard.text import decode, encode, from_bytes, to_bytes
-from trainables.memory import in_parts
-from trainables.run import Progress, Run
-from trainables.settings import METHOD_SETTINGS, from_mapping
-from trainables.settings.hard import WORDS, HardSettings
+from trainables.packs.run import Progress, Run
+from trainables.scoring.evaluate import Found, Numbers, no_number, together
 
 Ids = tuple[int, ...]
 

@@ -3,7 +3,7 @@
 from functools import cached_property
 
 from trainables.backbones import Reader
-from trainables.hard.juror import Ids
+from trainables.hard.scorer import Ids
 
 
 def surfaces(reader: Reader) -> dict[int, str]:

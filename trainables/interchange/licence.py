@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from trainables.errors import InputError
-from trainables.strict_yaml import load_yaml
-from trainables.text_files import read_text
+from trainables.files.strict_yaml import load_yaml
+from trainables.files.text_files import read_text
 
 _CARD = "README.md"
 _MARK = "---"

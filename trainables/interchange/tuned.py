@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from trainables.backbones import Backbone, Layout
-from trainables.cells import ModelRef
+from trainables.core.cells import ModelRef
 from trainables.errors import InputError
 from trainables.interchange.licence import licence_of
 from trainables.tasks import Task

@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from trainables.core.settings import METHOD_SETTINGS
 from trainables.errors import InputError
-from trainables.settings import METHOD_SETTINGS
-from trainables.strict_yaml import load_yaml
-from trainables.text_files import read_text
+from trainables.files.strict_yaml import load_yaml
+from trainables.files.text_files import read_text
 
 _FOLDER = Path(__file__).parent
 

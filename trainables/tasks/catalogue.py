@@ -4,8 +4,8 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from trainables.cells import TaskRef
-from trainables.contents import place_of
+from trainables.core.cells import TaskRef
+from trainables.core.contents import place_of
 from trainables.errors import InputError
 from trainables.tasks.task import Task
 

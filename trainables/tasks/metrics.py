@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trainables.errors import InputError, show
-from trainables.text_files import named
+from trainables.files.text_files import named
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,12 +17,12 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from trainables.contents import is_hub_name, place_of
+from trainables.core.contents import is_hub_name, place_of
 from trainables.errors import InputError, show
-from trainables.strict_yaml import WordLoader, load_yaml
+from trainables.files.strict_yaml import WordLoader, load_yaml
+from trainables.files.text_files import named, one_line, read_text
 from trainables.tasks.metrics import resolve_metric
 from trainables.tasks.sources import READERS, format_of
-from trainables.text_files import named, one_line, read_text
 
 Name = Annotated[str, Field(min_length=1)]
 Rows = Annotated[StrictInt, Field(ge=1)]

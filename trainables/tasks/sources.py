@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from trainables.contents import (
+from trainables.core.contents import (
     check_no_folder,
     file_digest,
     files_below,
@@ -18,7 +18,7 @@ from trainables.contents import (
     place_of,
 )
 from trainables.errors import InputError, show
-from trainables.text_files import check_regular, load_json, reason_of
+from trainables.files.text_files import check_regular, load_json, reason_of
 
 _LONGEST_FIELD = 2**31 - 1
 

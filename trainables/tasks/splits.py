@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from trainables.texts import Text, joined
+from trainables.core.texts import Text, joined
 
 SPLITS = ("train", "validation", "test")
 """The parts every task has; validation chooses, test only measures."""

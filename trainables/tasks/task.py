@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainables.cells import TaskRef, content_hash
-from trainables.contents import UNPINNED
+from trainables.core.cells import TaskRef, content_hash
+from trainables.core.contents import UNPINNED
 from trainables.errors import InputError, show
+from trainables.files.text_files import check_characters, named
 from trainables.tasks.metrics import resolve_metric
 from trainables.tasks.sources import FileSource, FolderSource, Row, Source, hub_source
 from trainables.tasks.splits import SPLITS, Example, choose, take
-from trainables.text_files import check_characters, named
 
 if TYPE_CHECKING:
     from trainables.tasks.schema import Part, TaskFile
@@ -42,7 +42,7 @@ class Task:
         metric: for :func:`trainables.tasks.metrics.compute`; ``f1:`` carries a class index.
         file: the task file, absolute.
         digest: over the task file's content (not its description) and the data; ends in
-            :data:`trainables.contents.UNPINNED` where the data may change on the Hub.
+            :data:`trainables.core.contents.UNPINNED` where the data may change on the Hub.
     """
 
     name: str

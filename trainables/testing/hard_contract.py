@@ -18,12 +18,12 @@ import pytest
 import torch
 
 from trainables.backbones import Layout, load_backbone
-from trainables.evaluate import mean_loss, scores
+from trainables.core.settings import METHOD_SETTINGS, from_mapping, stored
+from trainables.core.settings.hard import HardSettings
+from trainables.hard.methods.searches import SEARCHES
 from trainables.hard.problem import HardFound, HardProblem, HardReplica, Reading
-from trainables.hard.searches import SEARCHES
-from trainables.models import resolve_model
-from trainables.settings import METHOD_SETTINGS, from_mapping, stored
-from trainables.settings.hard import HardSettings
+from trainables.models.names import resolve_model
+from trainables.scoring.evaluate import mean_loss, scores
 from trainables.tasks import load_task, metrics
 
 SOURCE = "pocket-gpt2"

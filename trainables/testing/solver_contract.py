@@ -12,9 +12,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from trainables.relative import gram_matrices
-from trainables.settings import TransferSettings, stored, transfer_settings
+from trainables.core.settings import TransferSettings, stored, transfer_settings
 from trainables.transfer import SOLVERS, Candidates, Problem, Space, solve
+from trainables.words.relative import gram_matrices
 
 WIDTHS = (8, 10, 7)
 TARGET_WIDTH = 9

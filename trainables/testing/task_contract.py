@@ -9,7 +9,7 @@ A task's whole test is::
 import itertools
 from pathlib import Path
 
-from trainables.contents import UNPINNED
+from trainables.core.contents import UNPINNED
 from trainables.tasks import SPLITS, TASK_NAMES, Task, load_task, metrics, resolve_task
 
 

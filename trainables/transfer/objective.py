@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from trainables.settings import TransferSettings
+from trainables.core.settings import TransferSettings
 from trainables.transfer.problem import Problem
 
 

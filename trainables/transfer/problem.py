@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from trainables.backbones import Backbone, Encoded
-from trainables.relative import Grams, relative_cosine
 from trainables.transfer.norms import NORMS, Lengths
+from trainables.words.relative import Grams, relative_cosine
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,10 @@ from dataclasses import dataclass
 
 import torch
 
-from trainables.relative import Grams
-from trainables.settings import TransferSettings
+from trainables.core.settings import TransferSettings
 from trainables.transfer.problem import Candidates, Problem, Space
 from trainables.transfer.solvers.closed_form import ClosedForm
+from trainables.words.relative import Grams
 
 # Means over sources of equal scores may differ in the last bits.
 _DECIMALS = 6

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import torch
 
-from trainables.settings import TransferSettings
+from trainables.core.settings import TransferSettings
 from trainables.transfer.problem import Problem
 
 
@@ -29,8 +29,8 @@ class Solver(ABC):
     """A way of finding a target prompt for given source prompts.
 
     A new solver is one file in ``solvers/`` with one subclass, one entry in ``SOLVERS`` and one,
-    with the settings it reads, in :data:`trainables.settings.SOLVER_SETTINGS`; its test inherits
-    :class:`trainables.testing.solver_contract.SolverContract`.
+    with the settings it reads, in :data:`trainables.core.settings.SOLVER_SETTINGS`; its test
+    inherits :class:`trainables.testing.solver_contract.SolverContract`.
 
     What is asked of it: finite vectors of the right shape; each replica's result depends on its own
     prompts and seed alone, never on what stands beside it; the sources come sorted by key and none

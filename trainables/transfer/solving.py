@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import torch
 
-from trainables.relative import Grams
-from trainables.settings import TransferSettings
+from trainables.core.settings import TransferSettings
 from trainables.transfer.norms import NORMS
 from trainables.transfer.problem import Candidates, Problem, Space
 from trainables.transfer.selection import Judges, choose
 from trainables.transfer.solvers import SOLVERS
+from trainables.words.relative import Grams
 
 MOST_NUMBERS = 2**27
 """Numbers (1 GiB in float64) that the replicas solved at once may hold."""

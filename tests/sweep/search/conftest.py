@@ -1,7 +1,7 @@
 import pytest
 
-from trainables.settings import METHOD_SETTINGS
-from trainables.settings.hard import HardSettings
+from trainables.core.settings import METHOD_SETTINGS
+from trainables.core.settings.hard import HardSettings
 
 
 @pytest.fixture(autouse=True)

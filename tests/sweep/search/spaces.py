@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from sweep.search.point import Point
-from sweep.search.settings import StudySettings
-from sweep.search.space import Space, parse_space
 from sweep.search.study import Study
+from sweep.spec.space.point import Point
+from sweep.spec.space.settings import StudySettings
+from sweep.spec.space.space import Space, parse_space
 
 PAIRS = [["A", "B"], ["A", "C"], ["B", "C"]]
 

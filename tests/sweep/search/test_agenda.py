@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from sweep.desk import Desk
-from sweep.ledger import Ledger
+from sweep.ledger.ledger import Ledger
+from sweep.run.outcomes import Desk
 from sweep.search.agenda import Budget, SearchAgenda
 from sweep.search.plan import SearchPlan, make_search_plan
 from sweep.search.study import JOURNAL, Study
-from sweep.spec import parse_spec
+from sweep.spec.spec import parse_spec
 from sweep.testing.tabulated import find_model, find_task, run_tabulated
 from sweep.testing.tabulated import tabulated_result as result_of
 from tests.sweep.samples import content
-from trainables.cells import Cell, Pack
+from trainables.core.cells import Cell, Pack
 from trainables.errors import InputError
 
 SPACE = {

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from sweep.search.point import Point
 from sweep.search.records import Counts, Outcome
 from sweep.search.study import Study
+from sweep.spec.space.point import Point
 from tests.sweep.search.spaces import conditional, finite, height, open_study
 
 POINTS = 60

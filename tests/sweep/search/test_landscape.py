@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sweep.search.point import Point
 from sweep.search.records import Counts
+from sweep.spec.space.point import Point
 from sweep.testing.landscape import FakeClock, Landscape, simulate
 from tests.sweep.search.spaces import finite, height, open_study
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from sweep.search.point import Point
 from sweep.search.records import Counts
 from sweep.search.searcher import StudySearcher
+from sweep.spec.space.point import Point
 from tests.sweep.search.spaces import finite, open_study
 
 

@@ -10,11 +10,11 @@ import optuna
 import pytest
 
 import sweep.search
-from sweep.search.point import Point
 from sweep.search.records import Counts, read_study
-from sweep.search.settings import Objective, StudySettings
-from sweep.search.space import Space, parse_space
 from sweep.search.study import JOURNAL
+from sweep.spec.space.point import Point
+from sweep.spec.space.settings import Objective, StudySettings
+from sweep.spec.space.space import Space, parse_space
 from tests.sweep.search.spaces import (
     FINITE,
     PAIRS,

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from sweep.search.records import Counts
-from sweep.search.settings import Objective, StudySettings
-from sweep.search.space import Space, parse_space
 from sweep.search.study import Study
+from sweep.spec.space.settings import Objective, StudySettings
+from sweep.spec.space.space import Space, parse_space
 from tests.sweep.search.spaces import SOFT, WORDS, conditional, height, numeric, open_study, run
 from trainables.errors import InputError
 

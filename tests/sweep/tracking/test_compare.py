@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from sweep.folder import bind
-from sweep.ledger import Ledger
+from sweep.ledger.folder import bind
+from sweep.ledger.ledger import Ledger
 from sweep.tracking.compare import AXES, axes_of, compare, filter_of, links_text
 from sweep.tracking.places import default_tracking_uri
 from sweep.tracking.sync import sync
+from tests.sweep.ledger.test_ledger import fill
 from tests.sweep.samples import plan_of
-from tests.sweep.test_ledger import fill
 from tests.sweep.tracking.browser import Page, browse
 from tests.sweep.tracking.servers import Server, serving
 from trainables.errors import InputError

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.plan import Plan
-from sweep.search.forecast import drawn_points
+from sweep.plan.plan import Plan
 from sweep.testing.tabulated import tabulated_result
+from sweep.timing.search import drawn_points
 from sweep.tracking.artifacts import PromptFiles
 from sweep.tracking.facts import Facts, facts_of_plan
 from sweep.tracking.names import LABEL, chart_names
@@ -24,7 +24,7 @@ from sweep.tracking.schema import (
 from sweep.tracking.view import RESULT, Group, RunData, View
 from tests.sweep.drive import search_of
 from tests.sweep.samples import plan_of, relaxed
-from trainables.settings import default_of
+from trainables.core.settings import default_of
 
 PARAMS = (
     *("method", "row", "task", "target", "source_1", "source_2", "source_3", "seed"),

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from sweep.folder import bind
-from sweep.ledger import Ledger
-from sweep.plan import Plan
+from sweep.ledger.folder import bind
+from sweep.ledger.ledger import Ledger
+from sweep.plan.plan import Plan
 from sweep.tracking.sync import sync
 from tests.sweep.folders import check_mlflow
+from tests.sweep.ledger.test_ledger import fill
 from tests.sweep.samples import plan_of
-from tests.sweep.test_ledger import fill
 from tests.sweep.tracking.servers import Server, free_port, serving
 from trainables.errors import InputError
 

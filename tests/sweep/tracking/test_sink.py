@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from sweep.folder import META_FILE, bind
-from sweep.ledger import Ledger, Record
-from sweep.plan import Plan
-from sweep.runner import make_sink
-from sweep.tell import folder_status, status_text
+from sweep.commands.status import folder_status, status_text
+from sweep.ledger.folder import META_FILE, bind
+from sweep.ledger.ledger import Ledger, Record
+from sweep.plan.plan import Plan
+from sweep.run.runner import make_sink
 from sweep.testing.tabulated import tabulated_result
 from sweep.tracking.artifacts import PromptFiles
 from sweep.tracking.bulk import BulkInsert
@@ -24,8 +24,8 @@ from sweep.tracking.sync import sync
 from sweep.tracking.view import View
 from sweep.tracking.writer import RunWriter
 from tests.sweep.folders import check_mlflow, mlflow_levels, mlflow_runs
+from tests.sweep.ledger.test_ledger import fill
 from tests.sweep.samples import plan_of
-from tests.sweep.test_ledger import fill
 
 
 def _plan() -> Plan:

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from sweep.folder import bind
-from sweep.ledger import Ledger
-from sweep.lock import DriverLock
-from sweep.plan import Plan
-from sweep.runner import commit_of
+from sweep.ledger.folder import bind
+from sweep.ledger.ledger import Ledger
+from sweep.ledger.lock import DriverLock
+from sweep.plan.plan import Plan
+from sweep.run.runner import commit_of
 from sweep.tracking.facts import direct_place, facts_of_folder, facts_of_plan
 from sweep.tracking.sync import sync
 from tests.sweep.folders import check_mlflow, mlflow_levels, mlflow_runs
+from tests.sweep.ledger.test_ledger import fill
 from tests.sweep.samples import plan_of
-from tests.sweep.test_ledger import fill
 from trainables.errors import InputError
 
 

@@ -20,9 +20,9 @@ from trainables.backbones.loading import (
     load_backbone,
     load_reader,
 )
-from trainables.cells import ModelRef
+from trainables.core.cells import ModelRef
 from trainables.errors import InputError
-from trainables.models import resolve_model
+from trainables.models.names import resolve_model
 from trainables.pocket.zoo import pocket_path
 
 

@@ -14,7 +14,7 @@ from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
 from trainables.backbones import Backbone, Layout, Reader
 from trainables.backbones.loading import families
 from trainables.backbones.reader import cut
-from trainables.calibration import content_free_texts
+from trainables.scoring.calibration import content_free_texts
 
 PAIRS = [
     ("the film was good", "she said it was a good film"),

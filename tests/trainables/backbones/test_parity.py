@@ -13,13 +13,13 @@ from torch import nn
 from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
 from trainables.backbones import Backbone, Encoded, Layout, Remembered, load_backbone, parity
 from trainables.backbones.loading import families, resident
-from trainables.cells import Cell, ModelRef, Pack
+from trainables.core.cells import Cell, ModelRef, Pack
 from trainables.errors import InputError
-from trainables.gradient import PassGradient
-from trainables.losses import StackLoss, rows_behind
-from trainables.models import resolve_model
-from trainables.packs import run_pack
+from trainables.models.names import resolve_model
+from trainables.packs.pack import run_pack
 from trainables.pocket.zoo import pocket_path
+from trainables.scoring.gradient import PassGradient
+from trainables.scoring.losses import StackLoss, rows_behind
 from trainables.tasks import resolve_task
 
 TEXTS = ["the film was good", "a very long and boring story about nothing at all , she said", "no"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.trainables.tiny import tiny
-from trainables.agreement import Comparison, neighbour_agreement_many
+from trainables.core.kept import kept
 from trainables.features.before import Looking, before_tuning, on_texts, text_facts
 from trainables.features.models import (
     common_embeddings,
@@ -17,9 +17,9 @@ from trainables.features.models import (
     vocabulary_overlap,
 )
 from trainables.features.texts import balance, entropy, reading_correlation
-from trainables.kept import kept
-from trainables.models import resolve_model
+from trainables.models.names import resolve_model
 from trainables.tasks import resolve_task
+from trainables.words.agreement import Comparison, neighbour_agreement_many
 
 
 def hsic(k: np.ndarray, q: np.ndarray) -> float:

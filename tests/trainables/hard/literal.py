@@ -13,12 +13,12 @@ import torch.nn.functional as F
 import transformers
 
 from trainables.backbones import Backbone, Encoded
+from trainables.core.seeds import seeded
+from trainables.core.settings.descent import DescentSettings
+from trainables.core.settings.fluentprompt import FluentPromptSettings
+from trainables.core.settings.pez import PezSettings
 from trainables.hard.problem import HardProblem, HardReplica
-from trainables.prompts import seeded
-from trainables.settings.descent import DescentSettings
-from trainables.settings.fluentprompt import FluentPromptSettings
-from trainables.settings.pez import PezSettings
-from trainables.soft import batch_order
+from trainables.soft.tuning import batch_order
 
 
 def all_logits(backbone: Backbone, batch: Encoded, prompt: torch.Tensor) -> torch.Tensor:

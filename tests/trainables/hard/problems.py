@@ -8,9 +8,9 @@ import torch
 
 from tests.trainables.tiny import tiny
 from trainables.backbones import Layout
-from trainables.hard import descent
+from trainables.hard.methods import descent
 from trainables.hard.problem import HardProblem, HardReplica, Reading
-from trainables.hard.referee import Referee
+from trainables.hard.racing import Referee
 
 TEXTS = [
     ("the film was good", 1),

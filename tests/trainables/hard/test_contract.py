@@ -2,11 +2,11 @@
 
 import pytest
 
-from trainables.settings.autoprompt import AutoPromptSettings
-from trainables.settings.fluentprompt import FluentPromptSettings
-from trainables.settings.mixed import MixedSettings
-from trainables.settings.pez import PezSettings
-from trainables.settings.random_words import RandomSettings
+from trainables.core.settings.autoprompt import AutoPromptSettings
+from trainables.core.settings.fluentprompt import FluentPromptSettings
+from trainables.core.settings.mixed import MixedSettings
+from trainables.core.settings.pez import PezSettings
+from trainables.core.settings.random_words import RandomSettings
 from trainables.testing.hard_contract import EVALUATOR, HardContract
 
 SHORT = {"prompt_length": 3, "steps": 5, "batch_size": 6, "accumulation": 2, "candidates": 4}

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from trainables.core.settings import axes, from_mapping, stored
+from trainables.core.settings.fluentprompt import FluentPromptSettings
+from trainables.core.settings.hard import HardSettings
+from trainables.core.settings.pez import PezSettings
 from trainables.errors import InputError
 from trainables.recipes import recipe, recipe_names
-from trainables.settings import axes, from_mapping, stored
-from trainables.settings.fluentprompt import FluentPromptSettings
-from trainables.settings.hard import HardSettings
-from trainables.settings.pez import PezSettings
 
 
 @pytest.mark.parametrize(

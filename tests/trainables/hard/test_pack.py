@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from trainables.backbones import load_backbone
-from trainables.cells import Cell, Pack, PackOutcome
-from trainables.evaluate import scores
+from trainables.core.cells import Cell, Pack, PackOutcome
+from trainables.core.settings import stored
+from trainables.core.settings.pez import PezSettings
 from trainables.hard.pack import hard_layout
 from trainables.hard.text import decode, encode, from_bytes, to_bytes
-from trainables.models import resolve_model
-from trainables.packs import run_pack
-from trainables.settings import stored
-from trainables.settings.pez import PezSettings
+from trainables.models.names import resolve_model
+from trainables.packs.pack import run_pack
+from trainables.scoring.evaluate import scores
 from trainables.tasks import load_task, resolve_task
 
 TASK = "mini/topics"

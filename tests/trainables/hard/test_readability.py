@@ -12,7 +12,7 @@ from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
 from trainables.backbones import Backbone, load_backbone
 from trainables.errors import InputError
 from trainables.hard.readability import dictionary_share, is_dictionary_word, log_perplexity
-from trainables.models import resolve_model
+from trainables.models.names import resolve_model
 
 
 def prompts(model: Backbone, count: int, length: int, seed: int = 0) -> torch.Tensor:

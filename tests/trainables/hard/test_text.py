@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.sweep.samples import relaxed
 from trainables.backbones import Backbone, load_backbone
 from trainables.hard.text import decode, encode, from_bytes, to_bytes
-from trainables.models import resolve_model
+from trainables.models.names import resolve_model
 
 POCKETS = ("pocket-bert", "pocket-gpt2", "pocket-roberta", "pocket-llama")
 

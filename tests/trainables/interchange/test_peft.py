@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 
 from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
 from trainables.backbones import Backbone, Layout, load_backbone
-from trainables.cells import ModelRef
+from trainables.core.cells import ModelRef
 from trainables.errors import InputError
 from trainables.interchange import TunedPrompt, peft_files, write_files
-from trainables.models import resolve_model
+from trainables.models.names import resolve_model
 from trainables.tasks import load_task
 
 TASK = load_task("mini/reviews")

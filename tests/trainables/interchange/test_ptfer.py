@@ -9,7 +9,7 @@ import pytest
 
 from tests.trainables.tiny import tiny
 from trainables.backbones import Layout
-from trainables.cells import ModelRef
+from trainables.core.cells import ModelRef
 from trainables.errors import InputError
 from trainables.interchange import (
     TunedPrompt,

@@ -9,13 +9,13 @@ import torch
 import yaml
 
 from trainables.backbones import Layout, load_backbone
-from trainables.calibrate import score_label_words
-from trainables.cells import Cell, Pack
+from trainables.core.cells import Cell, Pack
 from trainables.errors import InputError
 from trainables.interchange import FORMATS, TunedPrompt
-from trainables.models import resolve_model
-from trainables.packs import run_pack
+from trainables.models.names import resolve_model
+from trainables.packs.pack import run_pack
 from trainables.preflight import preflight
+from trainables.scoring.label_words import score_label_words
 from trainables.tasks import SPLITS, load_task, resolve_task
 from trainables.testing.task_contract import TaskContract
 

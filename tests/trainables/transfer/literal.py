@@ -2,8 +2,8 @@
 
 import torch
 
-from trainables.relative import relative_representation
 from trainables.transfer import Problem
+from trainables.words.relative import relative_representation
 
 
 def masks(problem: Problem, top_k: int | None, mask: str) -> torch.Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.trainables.transfer import literal
-from trainables.settings import TransferSettings
+from trainables.core.settings import TransferSettings
 from trainables.testing.solver_contract import random_problem, reordered
 from trainables.transfer import SOLVERS, solve
 from trainables.transfer.objective import objective

@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from trainables.relative import gram_matrices, relative_representation
 from trainables.transfer import transfer
+from trainables.words.relative import gram_matrices, relative_representation
 
 
 def setting(sources: int, seed: int, anchors: int = 300) -> tuple[list[torch.Tensor], ...]:

@@ -1,6 +1,6 @@
 """Every solver of the registry against the contract."""
 
-from trainables.settings import SOLVER_SETTINGS, TransferSettings
+from trainables.core.settings import SOLVER_SETTINGS, TransferSettings
 from trainables.testing.solver_contract import SolverContract
 from trainables.transfer import SOLVERS
 

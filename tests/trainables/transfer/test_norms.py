@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.trainables.transfer import literal
-from trainables.settings import NORM_NAMES, TransferSettings
+from trainables.core.settings import NORM_NAMES, TransferSettings
 from trainables.testing.solver_contract import random_problem
 from trainables.transfer import NORMS, SOLVERS, solve
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from trainables.backbones import Layout, load_backbone
-from trainables.cells import Cell, Pack, PackOutcome
-from trainables.evaluate import mean_loss, scores
-from trainables.models import resolve_model
-from trainables.packs import run_pack
-from trainables.relative import gram_matrices, normalised_anchors
-from trainables.settings import SoftSettings, TransferSettings, stored
+from trainables.core.cells import Cell, Pack, PackOutcome
+from trainables.core.settings import SoftSettings, TransferSettings, stored
+from trainables.models.names import resolve_model
+from trainables.packs.pack import run_pack
+from trainables.scoring.evaluate import mean_loss, scores
 from trainables.tasks import load_task, resolve_task
 from trainables.transfer import Problem, Space, solve
-from trainables.vocabulary import common_vocabulary
+from trainables.words.relative import gram_matrices, normalised_anchors
+from trainables.words.vocabulary import common_vocabulary
 
 NAMES = ("pocket-bert", "pocket-gpt2", "pocket-llama")
 TASK = "mini/topics"

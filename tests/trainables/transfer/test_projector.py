@@ -8,12 +8,12 @@ import torch
 
 from tests.trainables.tiny import tiny
 from trainables.backbones import Encoded, Layout
-from trainables.relative import gram_matrices, normalised_anchors
-from trainables.settings import TransferSettings
+from trainables.core.settings import TransferSettings
 from trainables.testing.solver_contract import SolverContract, random_problem
 from trainables.transfer import Problem, Space, TargetTask, solve
 from trainables.transfer.solvers import projector
-from trainables.vocabulary import common_vocabulary
+from trainables.words.relative import gram_matrices, normalised_anchors
+from trainables.words.vocabulary import common_vocabulary
 
 TEXTS = ["a fine day", "the worst of it all", "good", "not bad , not good", "rain again", "why"]
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from tests.trainables.transfer import literal
-from trainables.relative import relative_representation
-from trainables.settings import TransferSettings
+from trainables.core.settings import TransferSettings
 from trainables.testing.solver_contract import random_problem
 from trainables.transfer import SOLVERS, Problem, solve
+from trainables.words.relative import relative_representation
 
 GAMMAS = (0.0, 1e-3, 0.05, 1.0, 30.0)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from trainables.settings import SELECTION_NAMES, TransferSettings
+from trainables.core.settings import SELECTION_NAMES, TransferSettings
 from trainables.testing.solver_contract import random_problem
 from trainables.transfer import SELECTIONS, Candidates, Judgement, Judges, Problem, carry, solve
 from trainables.transfer.selection import choose, way_back

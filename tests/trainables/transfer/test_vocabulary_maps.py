@@ -2,7 +2,7 @@
 
 import torch
 
-from trainables.settings import TransferSettings
+from trainables.core.settings import TransferSettings
 from trainables.testing.solver_contract import random_problem
 from trainables.transfer import SOLVERS, Problem, Space, solve
 from trainables.transfer.solvers import v2v_nn

@@ -13,4 +13,4 @@ SOLVERS: dict[str, Solver] = {
     solver.name: solver
     for solver in (ClosedForm(), Ridge(), Adam(), V2vLin(), V2vNn(), LinComb(), Projector())
 }
-"""Every solver by name; the same names as in :data:`trainables.settings.SOLVER_SETTINGS`."""
+"""Every solver by name; the same names as in :data:`trainables.core.settings.SOLVER_SETTINGS`."""

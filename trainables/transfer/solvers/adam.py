@@ -2,8 +2,8 @@
 
 import torch
 
-from trainables.prompts import seeded
-from trainables.settings import TransferSettings
+from trainables.core.seeds import seeded
+from trainables.core.settings import TransferSettings
 from trainables.transfer.norms import ptfer
 from trainables.transfer.objective import Objective, footprint, objective
 from trainables.transfer.problem import Problem

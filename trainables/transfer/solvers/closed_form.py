@@ -1,6 +1,6 @@
 """The maximiser of the mean cosine itself, found in one solve."""
 
-from trainables.settings import TransferSettings
+from trainables.core.settings import TransferSettings
 from trainables.transfer.objective import footprint, objective
 from trainables.transfer.problem import Problem
 from trainables.transfer.solver import Found, Solver

@@ -6,8 +6,8 @@ import math
 import torch
 import torch.nn.functional as F
 
-from trainables.prompts import seeded
-from trainables.settings import TransferSettings
+from trainables.core.seeds import seeded
+from trainables.core.settings import TransferSettings
 from trainables.transfer.problem import Problem, TargetTask
 from trainables.transfer.solver import Found, Solver
 

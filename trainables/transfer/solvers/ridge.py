@@ -1,6 +1,6 @@
 """The closed form with a penalty on directions that the anchors hardly see."""
 
-from trainables.settings import TransferSettings
+from trainables.core.settings import TransferSettings
 from trainables.transfer.objective import footprint, objective
 from trainables.transfer.problem import Problem
 from trainables.transfer.solver import Found, Solver

@@ -2,7 +2,7 @@
 
 import torch
 
-from trainables.settings import TransferSettings
+from trainables.core.settings import TransferSettings
 from trainables.transfer.problem import Problem
 from trainables.transfer.solver import Found, Solver
 

@@ -5,8 +5,8 @@ import math
 
 import torch
 
-from trainables.prompts import seeded
-from trainables.settings import TransferSettings
+from trainables.core.seeds import seeded
+from trainables.core.settings import TransferSettings
 from trainables.transfer.problem import Problem, Space
 from trainables.transfer.solver import Found, Solver
 

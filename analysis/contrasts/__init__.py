@@ -1,0 +1,1 @@
+"""What is compared with what: pairs, choices, effects and the verdict on them."""

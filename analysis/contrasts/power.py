@@ -1,0 +1,279 @@
+"""What a design can detect, and how many seeds it would take.
+
+Model: the difference of case c and seed s is δ + a_c + e_cs with independent normal a (variance
+between cases) and e (variance between seeds); two-sided paired t-test. In one case only e counts
+and n seeds give n-1 degrees of freedom. Over m cases the case means are tested, m-1 degrees of
+freedom, standard deviation √(var_case + var_seed / n): seeds cannot push it below √var_case.
+
+All seeds and cases read the same test examples. For new examples of the same tasks, the variance of
+a mean has the square of its standard error over examples on top, which no seed makes smaller; the
+degrees of freedom are then Satterthwaite's, with that error taken as known. Over cases some of it
+is already in the variance between cases: what is told errs on the large side.
+
+Where nothing varies nothing can be told: a spread of 0 among a few results on a few hundred test
+examples is no promise that further seeds give the same.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from analysis.contrasts.effects import CASE
+
+POWER = 0.8
+ALPHA = 0.05
+MOST_SEEDS = 10_000
+"""Seeds beyond which a number is called out of reach."""
+_LARGEST_SHIFT = 200.0
+_MANY_DEGREES = 1e5  # beyond, t is normal
+_NOTHING = 1e-9
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Where paired differences spread.
+
+    Attributes:
+        between_cases: standard deviation of true case effects, points; NaN with one case.
+        between_seeds: standard deviation of a case's seeds, points; NaN with one seed per case.
+        cases: cases.
+        seeds: seeds per case (mean).
+    """
+
+    between_cases: float
+    between_seeds: float
+    cases: int
+    seeds: float
+
+
+@dataclass(frozen=True)
+class Detectable:
+    """The smallest mean differences, in points, that the design finds with power 0.8.
+
+    Attributes:
+        spread: where the differences spread.
+        one_case: in one case, by its seeds; NaN where unknown.
+        over_cases: of the mean over all cases; NaN where unknown.
+        note: sentence on what cannot be told; empty if nothing.
+        by_task: of :func:`by_task`; a pooled spread hides tasks without and with a large one.
+        examples: standard error from test examples in it, points: of one case and of the mean;
+            0 where it is not counted.
+    """
+
+    spread: Spread
+    one_case: float
+    over_cases: float
+    note: str
+    by_task: pd.DataFrame
+    examples: tuple[float, float] = (0.0, 0.0)
+
+
+def power_of(
+    effect: float, sd: float, n: int, alpha: float = ALPHA, examples: float = 0.0
+) -> float:
+    """Power of a two-sided paired t-test of ``n`` differences.
+
+    Args:
+        effect: mean difference.
+        sd: standard deviation of the differences.
+        n: differences.
+        alpha: level.
+        examples: standard error from test examples, which ``n`` does not make smaller.
+
+    Returns:
+        0 with fewer than two differences; NaN where they do not vary.
+    """
+    if n < 2:
+        return 0.0
+    if not sd > 0:
+        return math.nan
+    # An error taken as known lends degrees of freedom; it must never help.
+    return min(
+        _power(abs(effect) / error, degrees, alpha)
+        for error, degrees in (_error(sd, n, 0.0), _error(sd, n, examples))
+    )
+
+
+def detectable(
+    sd: float, n: int, power: float = POWER, alpha: float = ALPHA, examples: float = 0.0
+) -> float:
+    """Smallest mean difference that ``n`` paired differences find.
+
+    Args:
+        sd: standard deviation of the differences.
+        n: differences.
+        power: wanted.
+        alpha: level.
+        examples: standard error from test examples, which ``n`` does not make smaller.
+
+    Returns:
+        NaN with fewer than two differences and where they do not vary.
+    """
+    if n < 2 or not sd > 0:
+        return math.nan
+    return max(
+        error * _shift(degrees, alpha, power)
+        for error, degrees in (_error(sd, n, 0.0), _error(sd, n, examples))
+    )
+
+
+@cache
+def _shift(degrees: float, alpha: float, power: float) -> float:
+    """Standard errors from 0 at which a two-sided t-test has so much power."""
+    from scipy.optimize import brentq
+
+    return float(brentq(_lacking, 0.0, _LARGEST_SHIFT, (degrees, alpha, power)))
+
+
+def _lacking(shift: float, degrees: float, alpha: float, power: float) -> float:
+    return _power(shift, degrees, alpha) - power
+
+
+def _error(sd: float, n: int, examples: float) -> tuple[float, float]:
+    """Standard error of a mean and its degrees of freedom."""
+    variance = sd**2 / n
+    total = variance + examples**2
+    return math.sqrt(total), (n - 1) * (total / variance) ** 2
+
+
+def _power(shift: float, degrees: float, alpha: float) -> float:
+    """Of a two-sided t-test whose mean lies ``shift`` standard errors from 0."""
+    from scipy.special import ndtr, ndtri, stdtrit
+    from scipy.stats import nct
+
+    if degrees > _MANY_DEGREES:
+        bound = float(-ndtri(alpha / 2))
+        return float(ndtr(shift - bound) + ndtr(-shift - bound))
+    bound = stdtrit(degrees, 1 - alpha / 2)
+    upper, lower = nct.sf(bound, degrees, shift), nct.cdf(-bound, degrees, shift)
+    # The far tail underflows to NaN where it is nothing.
+    return float(upper + (0.0 if math.isnan(lower) else lower))
+
+
+def seeds_needed(
+    effect: float,
+    between_seeds: float,
+    between_cases: float = 0.0,
+    cases: int = 1,
+    power: float = POWER,
+    alpha: float = ALPHA,
+    examples: float = 0.0,
+) -> int | None:
+    """Fewest seeds per case that find ``effect``; None where no number does or nothing varies.
+
+    Args:
+        effect: mean difference to find, in points.
+        between_seeds: standard deviation between seeds of a case.
+        between_cases: standard deviation between cases; without meaning for one case.
+        cases: 1 for a test in one case, else the number of cases whose mean is tested.
+        power: wanted.
+        alpha: of the two-sided test.
+        examples: standard error from test examples, of the case or of the mean over the cases.
+    """
+
+    def reached(seeds: int) -> bool:
+        if cases == 1:
+            return power_of(effect, between_seeds, seeds, alpha, examples) >= power
+        sd = math.hypot(between_cases, between_seeds / math.sqrt(seeds))
+        return power_of(effect, sd, cases, alpha, examples) >= power
+
+    if effect == 0 or math.isnan(between_seeds) or not reached(MOST_SEEDS):
+        return None
+    low, high = 0, MOST_SEEDS
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high
+
+
+def spread(pairs: pd.DataFrame) -> Spread:
+    """Method-of-moments split of the variance of differences into between cases and seeds."""
+    pairs = pairs.groupby([*CASE, "seed"], observed=True)[["difference"]].mean().reset_index()
+    groups = pairs.groupby(CASE, observed=True)["difference"]
+    counts, means = groups.size().to_numpy(dtype=np.float64), groups.mean().to_numpy()
+    n, m = len(pairs), len(counts)
+    if not m:
+        return Spread(math.nan, math.nan, 0, math.nan)
+    inside = float(((pairs["difference"] - groups.transform("mean")) ** 2).sum())
+    seeds = math.sqrt(inside / (n - m)) if n > m else math.nan
+    seeds = 0.0 if seeds < _NOTHING else seeds
+    if m < 2:
+        return Spread(math.nan, seeds, m, n / m)
+    square = float((counts * (means - (counts * means).sum() / n) ** 2).sum()) / (m - 1)
+    per = (n - (counts**2).sum() / n) / (m - 1)
+    cases = math.sqrt(max(square - (0.0 if math.isnan(seeds) else seeds**2), 0.0) / per)
+    return Spread(cases, seeds, m, n / m)
+
+
+def by_task(pairs: pd.DataFrame, case_error: float | pd.Series = 0.0) -> pd.DataFrame:
+    """The spread between seeds on every task, and what a single case of it shows.
+
+    Args:
+        pairs: of :func:`analysis.contrasts.effects.paired`.
+        case_error: standard error of a case from its test examples, points; by task, or one.
+
+    Returns:
+        Columns task, cases, seeds (mean per case), between_seeds (points; NaN with one seed) and
+        one_case (smallest difference found with power 0.8; NaN where unknown or nothing varies).
+    """
+    lines = []
+    for task, part in pairs.groupby("task", observed=True, sort=True):
+        found = spread(part)
+        error = _of_task(case_error, task)
+        smallest = detectable(found.between_seeds, int(found.seeds), examples=error)
+        lines.append((task, found.cases, found.seeds, found.between_seeds, smallest))
+    return pd.DataFrame(lines, columns=["task", "cases", "seeds", "between_seeds", "one_case"])
+
+
+def detectable_effects(
+    pairs: pd.DataFrame, case_error: float | pd.Series = 0.0, mean_error: float = 0.0
+) -> Detectable:
+    """What the design at hand finds in one case and over all cases.
+
+    Args:
+        pairs: of :func:`analysis.contrasts.effects.paired`.
+        case_error: standard error from test examples of one case's mean, points; by task (index) or
+            one for all; NaN counts as 0.
+        mean_error: the same of the mean over all cases.
+    """
+    found = spread(pairs)
+    tasks = by_task(pairs, case_error)
+    if not found.cases:
+        return Detectable(found, math.nan, math.nan, "There is no paired result.", tasks)
+    errors = np.array([_of_task(case_error, task) for task in tasks["task"]])
+    weights = tasks["cases"].to_numpy(dtype=np.float64)
+    examples = (
+        math.sqrt(float(np.average(errors**2, weights=weights))),
+        0.0 if math.isnan(mean_error) else mean_error,
+    )
+    values = pairs["difference"].to_numpy(dtype=np.float64)
+    if len(values) > 1 and float(np.ptp(values)) < _NOTHING:
+        note = "No difference varies: what the design could detect cannot be told."
+        return Detectable(found, math.nan, math.nan, note, tasks, examples)
+    notes = []
+    if math.isnan(found.between_seeds):
+        notes.append("One seed per case: the spread between seeds is not known.")
+    elif found.between_seeds == 0:
+        notes.append(
+            "No case varies between its seeds: what a single case could show cannot be told."
+        )
+    if found.cases < 2:
+        notes.append("One case: the spread between cases is not known.")
+    noise = 0.0 if math.isnan(found.between_seeds) else found.between_seeds
+    over = math.hypot(found.between_cases, noise / math.sqrt(found.seeds))
+    return Detectable(
+        found,
+        detectable(found.between_seeds, int(found.seeds), examples=examples[0]),
+        detectable(over, found.cases, examples=examples[1]),
+        " ".join(notes),
+        tasks,
+        examples,
+    )
+
+
+def _of_task(errors: float | pd.Series, task: object) -> float:
+    error = float(errors.get(task, 0.0)) if isinstance(errors, pd.Series) else errors
+    return 0.0 if math.isnan(error) else error

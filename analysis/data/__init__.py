@@ -1,0 +1,1 @@
+"""Results of a sweep as tidy tables: ledger, snapshot, MLflow, predictions."""

@@ -1,0 +1,240 @@
+"""In which settings the cells of a sweep differ, so that unlike results never meet in one mean.
+
+Two cells differ in everything that enters their ids. What tables have columns or lines for (models,
+task, seed, λ, the words of a hard prompt) is told apart there; all the rest is here: the method,
+where there are several, every setting of the tuning and of the transfer, the precision. A cell
+has only the settings it depends on: a Baseline none of the alignment loss, a reference row no more
+than how texts are cut. Cells *agree* where no setting that both have differs; what agrees with a
+combination belongs to it.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+
+from analysis.data.families import HARD, SOFT
+from trainables.core.settings import ALIGNMENT, METHOD_SETTINGS, TransferSettings
+from trainables.core.settings.hard import WORDS
+
+METHOD, PRECISION = "method", "precision"
+_TRANSFER = "transfer."
+_JOINT = ("joint", "ours")
+"""Rows that depend on the alignment loss."""
+_NOTHING = "{}"
+MOST = 8
+"""Combinations of settings that a page has room for."""
+
+Values = dict[str, Any]
+
+
+def flat(settings: Mapping[str, Any]) -> Values:
+    """Settings at the top and in the groups below it, by name; the top goes first."""
+    found: Values = {}
+    for value in settings.values():
+        if isinstance(value, Mapping):
+            found |= value
+    return found | {
+        name: value for name, value in settings.items() if not isinstance(value, Mapping)
+    }
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Cells that differ in nothing but what tables tell apart."""
+
+    method: str
+    family: str | None
+    values: Values
+
+
+def combinations(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Per record, the settings in which the sweep's cells differ: in words, and as JSON.
+
+    The words leave out what no two prompts of the record's method differ in. They are empty for a
+    reference row, which belongs to every combination it agrees with. A carried prompt has the
+    settings that it was tuned with.
+
+    Args:
+        rows: per record its columns, and its cell's ``settings`` and ``precision``.
+    """
+    kinds, numbers = _kinds(rows)
+    shared = {key for kind in kinds if kind.family is None for key in kind.values}
+    soft = {kind.method for kind in kinds if kind.family == SOFT}
+    by_method: dict[tuple[str, str], set[str]] = {}
+    by_all: dict[str, set[str]] = {}
+    for kind in kinds:
+        for key, value in kind.values.items():
+            by_method.setdefault((kind.method, key), set()).add(_shown(value))
+            by_all.setdefault(key, set()).add(_shown(value))
+    described = []
+    for kind in kinds:
+        named = [key for key in kind.values if len(by_method[kind.method, key]) > 1]
+        common = [key for key in kind.values if key in shared and len(by_all[key]) > 1]
+        found = {key: kind.values[key] for key in dict.fromkeys((*named, *common))}
+        if kind.family is None:
+            named = []
+        elif kind.family == SOFT and len(soft) > 1:
+            named, found = [METHOD, *named], {METHOD: kind.method, **found}
+        label = ", ".join(f"{key} {_shown(found[key])}" for key in named)
+        described.append((label, json.dumps(found, ensure_ascii=False)))
+    return [described[number] for number in numbers]
+
+
+def _kinds(rows: Sequence[Mapping[str, Any]]) -> tuple[list[_Kind], list[int]]:
+    """The kinds of cell there are, and which of them each record is."""
+    places = {row["cell"]: row for row in rows}
+    known: dict[tuple[str, ...], int] = {}
+    kinds: list[_Kind] = []
+    numbers = []
+    for row in rows:
+        first = next(iter(json.loads(row["inputs"])), None)
+        origin = places.get(first, row) if first else row
+        key = (
+            str(row["method"]),
+            str(row["family"]),
+            str(row["row"] in _JOINT),
+            row["kind"],
+            str(row.get(PRECISION)),
+            *(json.dumps(each["settings"], sort_keys=True) for each in (row, origin)),
+        )
+        if key not in known:
+            known[key] = len(kinds)
+            kinds.append(_Kind(key[0], row["family"], _values(row, origin)))
+        numbers.append(known[key])
+    return kinds, numbers
+
+
+def _values(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Values:
+    """What a record depends on beside its models, task, seed, λ and words."""
+    cut = {PRECISION: row.get(PRECISION)}
+    if row["kind"] == "reference":
+        return {"text_tokens": None, **flat(row["settings"]), **cut}
+    method, own = str(row["method"]), flat(origin["settings"])
+    unread = set(WORDS if row["family"] == HARD else () if row["row"] in _JOINT else ALIGNMENT)
+    moved = {item.name for item in fields(TransferSettings)}
+    if origin is row and row["kind"] == "transfer":  # what it was tuned with is not known
+        values = {key: value for key, value in own.items() if key not in moved}
+    else:
+        # Younger settings are not stored while at their default.
+        values = {**_defaults(method), **own}
+    values = {"text_tokens": None, **values, **cut}
+    values = {key: value for key, value in values.items() if key not in unread}
+    if row["family"] == SOFT and row["kind"] == "transfer":
+        given = {key: value for key, value in flat(row["settings"]).items() if key in moved}
+        values |= {f"{_TRANSFER}{key}": value for key, value in (_later() | given).items()}
+    return values
+
+
+@lru_cache
+def _defaults(method: str) -> Values:
+    cls = METHOD_SETTINGS.get(method)
+    found = () if cls is None else fields(cls)
+    return {item.name: item.default for item in found if item.default is not MISSING}
+
+
+@lru_cache
+def _later() -> Values:
+    """Settings of a transfer that cells leave out at their default."""
+    return {item.name: item.default for item in fields(TransferSettings)
+            if item.metadata.get("later")}  # fmt: skip
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def parts(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each combination's label and the rows that agree with it; without label if only one.
+
+    Rows of different combinations must never meet in one mean: the functions of this package work
+    on one part. What two combinations share (references; independent tunings, where they differ
+    in the alignment loss alone) is in both.
+
+    Args:
+        frame: table of :func:`analysis.data.results.load`.
+    """
+    settings = frame["settings"].fillna(_NOTHING)
+    moved = frame["kind"] == "transfer"
+    tuned = moved if moved.any() else frame["kind"] != "reference"
+    labels = dict(zip(settings[tuned], frame.loc[tuned, "combination"].fillna(""), strict=True))
+    whole = [text for text in labels if not any(_within(text, other) for other in labels)]
+    if len(whole) < 2:
+        yield "", frame
+        return
+    for text in whole:
+        yield labels[text], agreeing(frame, text).reset_index(drop=True)
+
+
+def leading_parts(frame: pd.DataFrame) -> tuple[list[tuple[str, pd.DataFrame]], str]:
+    """The combinations that a page has room for, and a sentence on those it has not.
+
+    Of more than :data:`MOST` (a search has one a point) those whose carried prompts have the best
+    mean validation score.
+    """
+    every = list(parts(frame))
+    if len(every) <= MOST:
+        return every, ""
+    means = [part.loc[part["kind"] == "transfer", "validation_score"].mean() for _, part in every]
+    order = sorted(range(len(every)), key=lambda place: (-means[place], place))
+    kept = sorted(place for place in order[:MOST] if means[place] == means[place])
+    note = (
+        f"{len(every)} combinations of settings were tuned. Shown are the {len(kept)} with the best"
+        " mean validation score; results.csv has all."
+    )
+    return [every[place] for place in kept], note
+
+
+def agreeing(frame: pd.DataFrame, settings: str) -> pd.DataFrame:
+    """The rows of a table that agree with the column ``settings`` of a cell."""
+    every = frame["settings"].fillna(_NOTHING)
+    return frame[every.isin([text for text in every.unique() if agree(settings, text)])]
+
+
+def agree(one: str, other: str) -> bool:
+    """Whether two cells (their column ``settings``) share no setting with different values."""
+    first, second = _read(one), _read(other)
+    return all(second[key] == value for key, value in first.items() if key in second)
+
+
+def _within(one: str, other: str) -> bool:
+    """Whether ``other`` has all settings of ``one``, and more."""
+    return set(_read(one)) < set(_read(other)) and agree(one, other)
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str) -> Values:
+    found: Values = json.loads(text)
+    return found
+
+
+def matched(
+    frame: pd.DataFrame, rows: pd.DataFrame, on: Sequence[str], value: str = "score"
+) -> pd.Series:
+    """Per row of a table, the mean of other rows with the same keys that agree in settings.
+
+    Args:
+        frame: table with the columns of ``on`` and ``settings``.
+        rows: rows to match, with ``value`` besides.
+        on: columns that must be equal, two or more.
+        value: column averaged.
+
+    Returns:
+        Values in the order of ``frame``; NaN where nothing matches.
+    """
+    mine = frame["settings"].fillna(_NOTHING)
+    found = pd.Series(float("nan"), index=frame.index)
+    for text, part in frame.groupby(mine, sort=False):
+        level = agreeing(rows, str(text)).groupby(list(on), dropna=False)[value].mean()
+        if len(level):
+            keys = pd.MultiIndex.from_frame(part[list(on)])
+            found[part.index] = level.reindex(keys).to_numpy(dtype="float64")
+    return found
+
+
+def titled(name: str, label: str) -> str:
+    """``name (label)``, or the name alone."""
+    return f"{name} ({label})" if label else name

@@ -1,0 +1,149 @@
+"""Runs of an MLflow server as the rows of a sweep's table.
+
+MLflow holds the carried prompts alone, and of them what charts need: columns that have no
+parameter or metric stay empty, and there are no rows of kind ``source`` or ``reference``.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from analysis.data.columns import typed
+from analysis.data.records import weight_label
+from analysis.data.results import COLUMNS
+from trainables.core.settings import family_of
+from trainables.errors import InputError
+
+PREFIX = "mlflow:"
+_PAGE = 5000
+_NONE = "none"
+_ALIASES = "aliases"
+_ANNEALING = "annealing"
+_METRICS = {
+    "transfer/score": "score",
+    "transfer/validation_score": "validation_score",
+    "transfer/similarity": "similarity",
+    "transfer/gain_over_empty": "gain_over_empty",
+    "transfer/gap_recovered": "gap_recovered",
+}
+"""Columns by the metric that holds them."""
+_TEXTS = (
+    *("method", "row", "task", "target", "schedule", "position", "init", "solver"),
+    *("selection", "vocabulary", "state", "counterparts"),
+)
+"""Parameters that are columns of the same name; ``none`` is empty."""
+_COUNTS = ("seed", "prompt_length", "s", "k")
+_MEANT_NONE = ("selection",)
+"""Columns in which ``none`` is a value."""
+
+
+def read_mlflow(place: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The experiments at ``mlflow:URI[#EXPERIMENT]`` that hold runs of sweeps, with their rows.
+
+    Raises:
+        InputError: nothing answers there, no such experiment, or no run of a sweep.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    uri, _, wanted = place.removeprefix(PREFIX).partition("#")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        client = MlflowClient(tracking_uri=uri)
+        experiments = {item.name: item.experiment_id for item in client.search_experiments()}
+        if wanted and wanted not in experiments:
+            raise InputError(
+                f"{place}: no experiment {wanted!r}; allowed: {', '.join(sorted(experiments))}"
+            )
+        names = [wanted] if wanted else sorted(experiments)
+        found = [(name, _rows(client, experiments[name])) for name in names]
+    except (MlflowException, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"{place}: cannot be read ({reason}); allowed: mlflow:URI or mlflow:URI#EXPERIMENT"
+        ) from None
+    tables = [(name, _table(rows)) for name, rows in found if rows]
+    if not tables:
+        raise InputError(f"{place}: holds no run of a sweep; allowed: where a sweep logged to")
+    yield from tables
+
+
+def _rows(client: Any, experiment: str) -> list[dict[str, Any]]:
+    rows, token = [], None
+    while True:
+        page = client.search_runs(
+            [experiment],
+            filter_string="attributes.status = 'FINISHED'",
+            max_results=_PAGE,
+            page_token=token,
+        )
+        rows += [row_of(run) for run in page if run.data.tags.get("cell")]
+        token = page.token
+        if not token:
+            return rows
+
+
+def row_of(run: Any) -> dict[str, Any]:
+    """A run's columns; what it does not say is left out."""
+    metrics, tags = run.data.metrics, run.data.tags
+    # Charts need short names of models; tags say what the spec calls them.
+    params = {**run.data.params, **json.loads(tags.get(_ALIASES, "{}"))}
+    sources = [
+        params[name]
+        for name in sorted(params, key=_number)
+        if name.startswith("source_") and params[name] != _NONE
+    ]
+    texts = {
+        name: params[name]
+        for name in _TEXTS
+        if name in params and (params[name] != _NONE or name in _MEANT_NONE or name == "schedule")
+    }
+    counts = {name: int(params[name]) for name in _COUNTS if _is_count(params, name)}
+    if family_of(params["method"]) != "hard":
+        counts = {name: value for name, value in counts.items() if name not in ("s", "k")}
+    # λ of hard prompts means nothing; MLflow needs a number in every run.
+    soft = family_of(params["method"]) == "soft"
+    annealed = params["schedule"] == _ANNEALING
+    weight = None if annealed or not soft else float(params["lambda"])
+    return {
+        **texts,
+        **counts,
+        **{column: metrics[name] for name, column in _METRICS.items() if name in metrics},
+        **{f"source_{number}": name for number, name in enumerate(sources, 1)},
+        "cell": tags["cell"],
+        "kind": "transfer",
+        "family": family_of(params["method"]),
+        "sources": "+".join(sources),
+        "lambda": weight,
+        "weight_label": weight_label(weight, params["schedule"]),
+        "prompt_file": tags.get("prompt_file") or None,
+        "pack": tags.get("pack"),
+        "finished": datetime.fromtimestamp(run.info.end_time / 1000, UTC).isoformat(
+            timespec="milliseconds"
+        ),
+    }
+
+
+def _is_count(params: Mapping[str, str], name: str) -> bool:
+    text = params.get(name, "")
+    return text.isdecimal() and (name == "seed" or int(text) > 0)
+
+
+def _number(name: str) -> int:
+    tail = name.rpartition("_")[2]
+    return int(tail) if tail.isdecimal() else 0
+
+
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    further = {name for row in rows for name in row if name.startswith("source_")}
+    columns = [*COLUMNS, *sorted(further - set(COLUMNS), key=_number)]
+    table = typed(pd.DataFrame(rows, columns=columns))
+    return table.sort_values("cell", ignore_index=True)

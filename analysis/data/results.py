@@ -1,0 +1,372 @@
+"""The records of a sweep's folder as one tidy table: one row a cell.
+
+The folder's layout is the ledger's (``sweep.json``, ``ledger/<2 hex>/<cell>.json``,
+``ledger/failed/<cell>.json``); this reader needs nothing but the files.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.data.combinations import combinations, matched
+from analysis.data.hard_columns import HARD_COLUMNS, HARD_ROWS, fill_hard
+from analysis.data.records import Failure, failures_in, read_record, record_files, row_of
+from analysis.data.snapshot import FILE, keep, kept, signature
+from trainables.compute.collector import no_collection
+from trainables.core.ceiling import LEAST_GAP, gap_recovered
+from trainables.errors import InputError
+from trainables.scoring.calibration import CALIBRATIONS
+
+COLUMNS: dict[str, str] = {
+    "cell": "content hash of the cell; names its record and its prompt file",
+    "kind": "source (on one of its own sources), transfer (on a target) or reference (no prompt)",
+    "row": "empty, manual, constant, independent, joint, single, baseline or ours; of hard prompts "
+    f"{', '.join(HARD_ROWS[:-1])} or {HARD_ROWS[-1]}",
+    "method": "how the prompt was found; none for references",
+    "family": "soft (vectors) or hard (tokens); empty for references",
+    "task": "task name",
+    "target": "model it was evaluated on",
+    "sources": "models it was tuned on, joined by +",
+    "source_1": "first source (further sources in source_2, source_3, …)",
+    "source_2": "second source",
+    "seed": "seed of initialisation and data order; empty for references",
+    "lambda": "weight λ of the alignment loss; 0 for independent tuning; empty under annealing",
+    "schedule": "constant, annealing or none",
+    "weight_label": "λ as text, or annealing; empty for references",
+    "prompt_length": "number of prompt vectors",
+    "position": "where the prompt stands: prefix, infix or suffix",
+    "init": "how the tuned prompt started (of a carried one: its first source's)",
+    "combination": "settings in which this sweep's tuned prompts differ; empty if in none",
+    "settings": "JSON: the same by name, and of references those that they depend on",
+    "solver": "solver of the transfer",
+    "selection": "how one of the solver's candidates was chosen: none, source_validation or"
+    " target_validation",
+    "candidates": "candidates the solver offered",
+    "chosen": "γ or step of the chosen candidate; empty where the solver has neither",
+    "metric": "name of the task's metric",
+    "score": "metric on the test split, 0 to 1",
+    "validation_score": "metric on the validation split, 0 to 1; all choices rest on it",
+    "gain_over_empty": "score minus the Empty score of the same target, task and settings",
+    "gap_recovered": "transfer rows: (score − Empty) / (Direct − Empty) on the same target and "
+    "task, Direct being the mean over seeds; empty where Direct is not at least "
+    f"{100 * LEAST_GAP:g} points above Empty",
+    "direct": "whether the prompt was tuned on this target of the sweep itself (the report's row "
+    "Direct; its cell is an ordinary independent one)",
+    **{
+        f"{split}_{name}": f"{split} after {item.title} calibration, which subtracts {item.meaning}"
+        "; empty where it was not computed"
+        for name, item in CALIBRATIONS.items()
+        for split in ("score", "validation_score")
+    },
+    "similarity": "mean achieved similarity of the transfer",
+    "alignment": "alignment loss at the checkpoint (joint tuning only)",
+    "degenerate": "whether every test example was given the same class",
+    "histogram": "JSON: how often each class was predicted on the test split",
+    "n_test": "test examples",
+    "n_validation": "validation examples",
+    "loss": "cross-entropy on the test split, in nats",
+    "best_step": "step of the checkpoint kept",
+    "steps": "steps trained",
+    "train_seconds": "this cell's share of the training time, in seconds",
+    "nearest": "JSON: per prompt vector, the nearest tokens of the model's vocabulary",
+    "nearest_cosine": "JSON: their cosines with the vector",
+    "nearest_words": "JSON: per prompt vector, the nearest whole words of the vocabulary",
+    "nearest_words_cosine": "JSON: their cosines with the vector",
+    **HARD_COLUMNS,
+    "prompt_file": "prompt file, relative to the sweep's folder",
+    "pack": "pack (trial) that computed the cell",
+    "finished": "when it was finished, ISO 8601",
+    "inputs": "JSON: the source cells whose prompts were carried over",
+}
+"""The column dictionary of ``results.csv``, ``results.parquet`` and :func:`load`."""
+
+_SOFT_ROWS = ("empty", "manual", "constant", "independent", "joint", "single", "baseline", "ours")
+ROWS = (*_SOFT_ROWS, *HARD_ROWS)
+"""Every row name, in the order of the tables."""
+
+_KINDS = ("reference", "source", "transfer")
+INTEGERS = ("seed", "prompt_length", "candidates", "n_test", "n_validation", "best_step", "steps")
+FLOATS = (
+    "lambda",
+    "score",
+    "validation_score",
+    "similarity",
+    "chosen",
+    "alignment",
+    "loss",
+    "train_seconds",
+    *(f"{split}_{name}" for name in CALIBRATIONS for split in ("score", "validation_score")),
+)
+_SHOWN = 5
+_TEXT = pd.StringDtype(na_value=np.nan)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All that a sweep's folder says.
+
+    Attributes:
+        folder: the folder.
+        frame: one row a finished cell, columns as in :data:`COLUMNS`.
+        meta: the content of ``sweep.json``.
+        spec_text: ``spec.yaml`` verbatim; empty where there is none.
+        planned: cells planned; None where ``sweep.json`` does not say.
+        planned_rows: cells planned by row; empty where ``sweep.json`` does not say.
+        failures: cells that failed and have not been finished since.
+        unreadable: record files that are no valid record, relative to the folder.
+        costs: per pack, its measured seconds by part.
+        versions: per package, the versions that computed the records.
+        signature: of the ledger when it was read, see :mod:`analysis.data.snapshot`.
+    """
+
+    folder: Path
+    frame: pd.DataFrame
+    meta: Mapping[str, Any]
+    spec_text: str
+    planned: int | None
+    planned_rows: Mapping[str, int]
+    failures: tuple[Failure, ...]
+    unreadable: tuple[str, ...]
+    costs: Mapping[str, Mapping[str, float]]
+    versions: Mapping[str, str]
+    signature: str = ""
+
+
+def load(folder: Path | str) -> pd.DataFrame:
+    """Finished cells of a sweep, one row a cell, in an order that depends on the content only.
+
+    Args:
+        folder: a sweep's folder.
+
+    Returns:
+        Table with the columns of :data:`COLUMNS`; scores between 0 and 1.
+
+    Raises:
+        InputError: the folder is no sweep's folder, or no cell has finished.
+    """
+    return read(folder).frame
+
+
+def read(folder: Path | str) -> Sweep:
+    """Everything in a sweep's folder that the analysis needs.
+
+    Raises:
+        InputError: the folder is no sweep's folder, or no cell has finished.
+    """
+    folder = Path(folder)
+    meta = _meta(folder)
+    sign = signature(folder)
+    frame, told = kept(folder, sign) or _from_ledger(folder, meta)
+    spec = folder / "spec.yaml"
+    return Sweep(
+        folder=folder,
+        frame=frame,
+        meta=meta,
+        spec_text=spec.read_text(encoding="utf-8", errors="replace") if spec.is_file() else "",
+        planned=_count(meta.get("planned_cells")),
+        planned_rows={row: int(count) for row, count in (meta.get("rows") or {}).items()},
+        failures=failures_in(folder / "ledger" / "failed", set(frame["cell"])),
+        unreadable=tuple(told["unreadable"]),
+        costs=told["costs"],
+        versions=told["versions"],
+        signature=sign,
+    )
+
+
+def _from_ledger(folder: Path, meta: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table of all records, and what else they say."""
+    rows: list[dict[str, Any]] = []
+    unreadable: list[str] = []
+    costs: dict[str, Mapping[str, float]] = {}
+    versions: dict[str, set[str]] = {}
+    with no_collection():
+        for path in record_files(folder / "ledger"):
+            try:
+                record = read_record(path)
+                rows.append(row_of(path.stem, record))
+            except (OSError, ValueError):
+                unreadable.append(path.relative_to(folder).as_posix())
+                continue
+            costs[record["pack"]] = record["cost"]
+            for name, version in record["versions"].items():
+                versions.setdefault(name, set()).add(version)
+        if not rows:
+            raise InputError(
+                f"Folder {folder} holds no finished cell yet; run the sweep into it first."
+            )
+        frame = _frame(rows, _planned_targets(meta))
+    told = {name: ", ".join(sorted(found)) for name, found in sorted(versions.items())}
+    return frame, {"unreadable": unreadable, "costs": costs, "versions": told}
+
+
+def export(folder: Path | str | Sweep) -> tuple[Path, Path]:
+    """Write ``results.csv`` and ``results.parquet`` into the sweep's folder, each atomically.
+
+    Args:
+        folder: a sweep's folder, or what :func:`read` makes of it.
+
+    Returns:
+        Paths of the two files.
+
+    Raises:
+        InputError: as :func:`load`.
+    """
+    sweep = folder if isinstance(folder, Sweep) else read(folder)
+    csv, parquet = sweep.folder / "results.csv", sweep.folder / FILE
+    told = {"unreadable": sweep.unreadable, "costs": sweep.costs, "versions": sweep.versions}
+    replace_file(csv, lambda path: sweep.frame.to_csv(path, index=False))
+    replace_file(parquet, lambda path: keep(path, sweep.frame, told, sweep.signature))
+    return csv, parquet
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Have ``write`` make a temporary file beside ``path`` and put it in its place at once."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def weight_rank(label: str) -> float:
+    """Order of weight labels: by number, annealing after all numbers."""
+    try:
+        return float(label)
+    except ValueError:
+        return float("inf")
+
+
+def source_columns(frame: pd.DataFrame) -> list[str]:
+    """Names of the columns ``source_1``, ``source_2``, … of a table."""
+    return [name for name in frame.columns if name.startswith("source_")]
+
+
+def _meta(folder: Path) -> dict[str, Any]:
+    path = folder / "sweep.json"
+    if not path.is_file():
+        raise InputError(
+            f"Folder {folder} is no sweep's folder: it has no sweep.json; "
+            "give the folder that was the --out of a sweep."
+        )
+    try:
+        meta = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"File {path} is no valid JSON ({error}).") from None
+    if not isinstance(meta, dict):
+        raise InputError(f"File {path} holds no mapping; it should be as the sweep wrote it.")
+    return _with_zero(meta)
+
+
+def _with_zero(meta: dict[str, Any]) -> dict[str, Any]:
+    """Folders of earlier versions have λ = 0 as ``none`` among their methods: it is read as 0."""
+    spec = meta.get("spec")
+    methods = spec.get("methods") if isinstance(spec, Mapping) else None
+    for method in methods.values() if isinstance(methods, Mapping) else ():
+        weights = method.get("lambda") if isinstance(method, Mapping) else None
+        if isinstance(weights, list):
+            method["lambda"] = [0.0 if weight == "none" else weight for weight in weights]
+    return meta
+
+
+def _planned_targets(meta: Mapping[str, Any]) -> tuple[str, ...]:
+    spec = meta.get("spec")
+    return tuple(spec.get("targets") or ()) if isinstance(spec, Mapping) else ()
+
+
+def _frame(rows: Sequence[Mapping[str, Any]], targets: Sequence[str] = ()) -> pd.DataFrame:
+    """The table of all records; ``targets`` are those planned, beside those already reached."""
+    widest = max(sum(1 for name in row if name.startswith("source_")) for row in rows)
+    columns = list(COLUMNS)
+    further = [f"source_{number}" for number in range(3, widest + 1)]
+    place = columns.index("source_2") + 1
+    columns[place:place] = further
+    frame = pd.DataFrame(list(rows), columns=columns)
+    for name in INTEGERS:
+        frame[name] = pd.to_numeric(frame[name]).astype("Int64")
+    for name in FLOATS:
+        frame[name] = pd.to_numeric(frame[name]).astype("float64")
+    frame["degenerate"] = frame["degenerate"].astype(bool)
+    # A carried prompt started where its source did; its own settings are those of the transfer.
+    starts = dict(zip(frame["cell"], frame["init"], strict=True))
+    first = [next(iter(json.loads(text)), None) for text in frame["inputs"]]
+    frame["init"] = [starts.get(name, own) for name, own in zip(first, frame["init"], strict=True)]
+    frame["combination"], frame["settings"] = zip(*combinations(rows), strict=True)
+    fill_hard(frame)
+    reached = {*targets, *frame.loc[frame["kind"] == "transfer", "target"]}
+    frame["direct"] = (frame["row"] == "independent") & frame["target"].isin(reached)
+    empty = matched(frame, frame[frame["row"] == "empty"], ["target", "task"])
+    frame["gain_over_empty"] = frame["score"] - empty
+    frame["gap_recovered"] = _gap_recovered(frame, empty)
+    for name in columns:
+        if frame[name].dtype == object:
+            frame[name] = frame[name].astype(_TEXT)
+    return _ordered(frame)
+
+
+def _gap_recovered(frame: pd.DataFrame, empty: pd.Series) -> pd.Series:
+    """Per transfer row, its share of the gap between Empty and the mean of Direct."""
+    direct = matched(frame, frame[frame["direct"]], ["method", "target", "task"])
+    columns = (frame["kind"], frame["score"], empty, direct)
+    shares = [
+        gap_recovered(score, below, level) if kind == "transfer" else None
+        for kind, score, below, level in zip(*columns, strict=True)
+    ]
+    return pd.Series(shares, index=frame.index, dtype="float64")
+
+
+def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
+    ranks = pd.DataFrame(
+        {
+            "kind": frame["kind"].map({name: rank for rank, name in enumerate(_KINDS)}),
+            "row": frame["row"].map({name: rank for rank, name in enumerate(ROWS)}),
+            "target": frame["target"],
+            "task": frame["task"],
+            "size": frame[source_columns(frame)].notna().sum(axis=1),
+            "sources": frame["sources"],
+            "combination": frame["combination"],
+            **{name: frame[name] for name in ("counterparts", "s", "k")},
+            "weight": frame["weight_label"].map(weight_rank),
+            "seed": frame["seed"].astype("float64"),
+            "cell": frame["cell"],
+        }
+    )
+    order = ranks.sort_values(list(ranks.columns), na_position="first", kind="stable").index
+    return frame.loc[order].reset_index(drop=True)
+
+
+def unreadable_note(files: Sequence[str], folder: Path | str) -> str:
+    """How many records of a sweep could not be read, and the command that computes them.
+
+    Args:
+        files: :attr:`Sweep.unreadable`, not empty.
+        folder: the sweep's, as the command names it.
+    """
+    shown = ", ".join(files[:_SHOWN]) + (", …" if len(files) > _SHOWN else "")
+    count = "1 record" if len(files) == 1 else f"{len(files):,} records"
+    return (
+        f"{count} could not be read and {'was' if len(files) == 1 else 'were'} left out ({shown});"
+        f" sweep run SPEC --out {folder} computes {'it' if len(files) == 1 else 'them'} again"
+    )
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def finished_between(frame: pd.DataFrame) -> tuple[datetime, datetime] | None:
+    """First and last moment at which a cell was finished; None where no record says."""
+    moments = []
+    for text in frame["finished"].dropna():
+        try:
+            moments.append(datetime.fromisoformat(text))
+        except ValueError:
+            continue
+    return (min(moments), max(moments)) if moments else None

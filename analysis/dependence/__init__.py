@@ -1,0 +1,1 @@
+"""What transfer depends on: effects of models, tasks and settings."""

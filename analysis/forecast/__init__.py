@@ -1,0 +1,1 @@
+"""Scores foretold from what can be known before a run."""

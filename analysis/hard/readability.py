@@ -1,0 +1,192 @@
+"""Whether prompts that read like language carry over better (paper B, section 6).
+
+Two measures of a prompt, the share of dictionary words and its log-perplexity on the target, are
+held against what it reaches there: score, and gain over the same input without it. A point is one
+prompt on one target; a prompt's points are one cluster of the bootstrap.
+"""
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
+
+import pandas as pd
+
+from analysis.hard.rows import LINES, METHOD_NAMES, RANDOM
+from analysis.present.grid import DASH, MINUS, Entry, Grid, Line
+from analysis.soft.tables import ALL_TASKS
+from analysis.stats.correlation import Correlation, spearman
+from analysis.stats.intervals import LEVEL
+
+MEASURES = {
+    "dictionary_share": "dictionary words",
+    "log_perplexity": "log-perplexity",
+}
+"""What is measured of a prompt: column and name."""
+OUTCOMES = {"score": "score", "gain_over_no_prompt": "gain over Empty"}
+"""What it is held against: column and name."""
+ALL_ROWS = "all rows"
+"""Name of the line over all kinds of prompts; no row is called so."""
+
+
+def transfers(rows: pd.DataFrame) -> pd.DataFrame:
+    """The transferred prompts, with the kind of prompt they are in column ``made``.
+
+    Args:
+        rows: of :func:`analysis.hard.rows.hard_rows`.
+    """
+    moved = rows[rows["kind"] == "transfer"]
+    several = moved.loc[moved["method"] != RANDOM, "method"].nunique() > 1
+    # Ours of PEZ and Ours of AutoPrompt are two kinds.
+    named = [
+        f"{name} ({METHOD_NAMES.get(method, method)})"
+        if several and line in ("common", "agreement")
+        else name
+        for name, line, method in zip(moved["name"], moved["line"], moved["method"], strict=True)
+    ]
+    rank = {name: place for place, name in enumerate(LINES)}
+    moved = moved.assign(made=named, rank=moved["line"].map(rank))
+    return moved.sort_values(["rank", "made"], kind="stable").reset_index(drop=True)
+
+
+def correlations(moved: pd.DataFrame) -> pd.DataFrame:
+    """Every correlation, over all tasks and per task, over all rows and within each.
+
+    Args:
+        moved: of :func:`transfers`.
+
+    Returns:
+        Columns task (:data:`analysis.soft.tables.ALL_TASKS` for all), made (:data:`ALL_ROWS` for
+        all), measure, outcome and found, a :class:`analysis.stats.correlation.Correlation`.
+    """
+    names = sorted(moved["task"].unique())
+    kinds = [ALL_ROWS, *moved["made"].unique()]
+    lines = []
+    for task, kind in product([*([ALL_TASKS] if len(names) > 1 else []), *names], kinds):
+        part = moved[(moved["task"] == task) | (task == ALL_TASKS)]
+        part = part[(part["made"] == kind) | (kind == ALL_ROWS)]
+        for measure, outcome in product(MEASURES, OUTCOMES):
+            found = spearman(part[measure], part[outcome], part["prompt"])
+            lines.append((task, kind, measure, outcome, found))
+    return pd.DataFrame(lines, columns=["task", "made", "measure", "outcome", "found"])
+
+
+def correlation_grid(table: pd.DataFrame) -> Grid:
+    """Spearman's ρ with its interval: a line per task and row, a column per pair of columns.
+
+    Args:
+        table: of :func:`correlations`.
+    """
+    pairs = list(product(MEASURES, OUTCOMES))
+    lines = []
+    for (task, kind), part in table.groupby(["task", "made"], sort=False):
+        found = dict(zip(zip(part["measure"], part["outcome"], strict=True), part["found"],
+                         strict=True))  # fmt: skip
+        most = max(item.n for item in found.values())
+        prompts = max(item.clusters for item in found.values())
+        entries = [_entry(found[pair], most) for pair in pairs]
+        lines.append(
+            Line(str(task), str(task), str(kind), (*entries, Entry(f"{most} of {prompts}")))
+        )
+    columns = [(MEASURES[measure], f"with {OUTCOMES[outcome]}") for measure, outcome in pairs]
+    return Grid(("Task", "Row"), (*columns, ("n", "transfers of prompts")), tuple(lines))
+
+
+def _entry(found: Correlation, most: int) -> Entry:
+    note = interval(found)
+    if found.n != most:
+        note = f"{note} (n={found.n})".strip()
+    return Entry(signed(found.value), bool(found.direction), note=note)
+
+
+def signed(value: float) -> str:
+    """Two decimals with a sign; a dash for NaN."""
+    if value != value:
+        return DASH
+    value = round(value, 2) or 0.0
+    return f"{MINUS if value < 0 else '+'}{abs(value):.2f}"
+
+
+def interval(found: Correlation) -> str:
+    """The interval in brackets; empty where it is unknown."""
+    return "" if found.low != found.low else f"[{signed(found.low)}, {signed(found.high)}]"
+
+
+_MEANING: Mapping[tuple[str, int], str] = {
+    ("dictionary_share", 1): "prompts with more dictionary words carry over better here",
+    ("dictionary_share", -1): "prompts with more dictionary words carry over worse here",
+    ("log_perplexity", 1): "prompts that the target finds unlikely carry over better here",
+    ("log_perplexity", -1): "prompts that the target finds likely carry over better here",
+}
+_NAMES = {
+    "dictionary_share": "Share of dictionary words",
+    "log_perplexity": "Log-perplexity on the target",
+}
+
+
+def readability_sentences(table: pd.DataFrame) -> list[str]:
+    """What the correlations over everything say, and what is left of them within rows.
+
+    Args:
+        table: of :func:`correlations`.
+
+    Returns:
+        One sentence or two per measure.
+    """
+    if table.empty:
+        return []
+    widest = table[table["task"] == table["task"].iloc[0]]
+    sentences = []
+    for measure in MEASURES:
+        part = widest[widest["measure"] == measure]
+        overall = part[part["made"] == ALL_ROWS]
+        both = {line["outcome"]: line["found"] for line in overall.to_dict("records")}
+        within = part[(part["made"] != ALL_ROWS) & (part["outcome"] == "gain_over_no_prompt")]
+        between = bool(both["gain_over_no_prompt"].direction)
+        sentences.append(f"{_overall(measure, both)} {_within(within, between)}".strip())
+    return sentences
+
+
+def _overall(measure: str, both: Mapping[Any, Correlation]) -> str:
+    name, first = _NAMES[measure], both["score"]
+    if first.value != first.value:
+        return f"{name}: too few transfers, or all alike, so that no relation can be told."
+    parts = [
+        f"ρ = {signed(found.value)} {interval(found)} with the {OUTCOMES[outcome]} ({_says(found)})"
+        for outcome, found in both.items()
+        if found.value == found.value
+    ]
+    gain = both["gain_over_no_prompt"]
+    meaning = _MEANING.get((measure, gain.direction if gain.value == gain.value else 0), "")
+    text = f"{name}, over {first.n} transfers of {first.clusters} prompts: {', '.join(parts)}"
+    return f"{text}; {meaning}." if meaning else f"{text}."
+
+
+def _says(found: Correlation) -> str:
+    if found.low != found.low:
+        return "too few prompts for an interval"
+    return "a relation" if found.direction else "no relation found"
+
+
+def _within(part: pd.DataFrame, between: bool) -> str:
+    """Whether there is a relation with the gain among prompts of one kind, as ``between`` them."""
+    known = part.loc[[found.low == found.low for found in part["found"]]]
+    if len(part) < 2 or known.empty:
+        return ""
+    clear = [
+        f"{made} {signed(found.value)}"
+        for made, found in zip(known["made"], known["found"], strict=True)
+        if found.direction
+    ]
+    level = f"{100 * LEVEL:.0f} % interval"
+    if not clear:
+        text = (
+            f"Within a single row no relation with the gain is found: the {level} covers 0 in all "
+            f"{len(known)}"
+        )
+        return f"{text}, so that the relation is one between kinds of prompts." if between \
+            else f"{text}."  # fmt: skip
+    chance = f"{(1 - LEVEL) * len(known):.1f}"
+    return (
+        f"Within a single row the {level} of the relation with the gain excludes 0 in {len(clear)} "
+        f"of {len(known)}: {', '.join(clear)}; by chance alone about {chance} would."
+    )

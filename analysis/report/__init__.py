@@ -1,0 +1,1 @@
+"""The report: its page, findings, comparison of sweeps and files."""

@@ -1,0 +1,1 @@
+"""Statistics that know of shared tunings: intervals, tests, power, ranks, importance."""

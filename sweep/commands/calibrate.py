@@ -1,0 +1,196 @@
+"""``sweep calibrate``: which label words bring Empty and Manual near what a paper prints.
+
+Paper A prints no label words. Its Empty and Manual rows depend on nothing else, so they are the one
+handle on them. Scores are those of the validation split (test labels choose nothing), the paper's
+those of the test split: near is near, equal is not to be expected.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources as package_files
+from typing import Any
+
+from sweep.spec.errors import nearest, show
+from sweep.spec.resolve import ResolvedSpec, resolve
+from sweep.spec.spec import SweepSpec
+from trainables.core.cells import ModelRef
+from trainables.errors import InputError
+from trainables.tasks import Task, load_task
+
+ROWS = ("empty", "manual")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to calibrate.
+
+    Attributes:
+        models: the spec's model aliases or any other model names; the targets if empty.
+        tasks: names among the spec's tasks; all if empty.
+        words: further choices of label words, each tried on the tasks with as many classes.
+    """
+
+    models: Sequence[str] = ()
+    tasks: Sequence[str] = ()
+    words: Sequence[Sequence[str]] = ()
+
+
+def published(task: str) -> dict[str, float] | None:
+    """Paper A's ``empty`` and ``manual`` scores (0..1) of RoBERTa-large on a task, if there are."""
+    file = package_files.files("sweep") / "published" / "paper_a.json"
+    percent = json.loads(file.read_text(encoding="utf-8"))["percent"].get(task)
+    return None if percent is None else {row: percent[row] / 100 for row in ROWS}
+
+
+def calibrate(
+    spec: SweepSpec, choice: Choice, say: Callable[[str], None] = lambda line: None
+) -> list[dict[str, Any]]:
+    """Score every choice of label words with the Empty and the Manual row.
+
+    Args:
+        spec: whose models, tasks and ``text_tokens`` are used.
+        choice: what of it, and further words.
+        say: takes a line before each model and task.
+
+    Returns:
+        One entry a model and task: ``model``, ``task``, ``metric``, ``rows`` (validation rows),
+        ``published`` (see :func:`published`) and ``candidates`` (see
+        :func:`trainables.scoring.label_words.score_label_words`), each with ``off`` (score minus
+        the published one by row, or None) and ``nearest``.
+
+    Raises:
+        InputError: an unknown model or task, words that fit no task, data that cannot be read.
+    """
+    resolved = resolve(spec)
+    models = _models(resolved, choice.models)
+    tasks = [load_task(ref) for ref in resolved.tasks if _wanted(resolved, ref.name, choice.tasks)]
+    _check_words(tasks, choice.words)
+    import torch  # seconds to import, not needed to find a mistake above
+
+    from trainables.scoring.label_words import score_label_words
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    found = []
+    for place, model in enumerate(models):
+        for number, task in enumerate(tasks):
+            candidates = _candidates(task, choice.words)
+            rows = len(task.rows("validation"))
+            step = f"{place * len(tasks) + number + 1} of {len(models) * len(tasks)}"
+            say(f"{step}: {model.alias}, {task.name}, {len(candidates)} choices, {rows} rows")
+            scored = score_label_words(model, task, candidates, _text_tokens(spec), device)
+            found.append(_entry(model, task, rows, scored))
+    return found
+
+
+def table(entries: Sequence[Mapping[str, Any]]) -> str:
+    """The findings for people; scores in percent."""
+    blocks = []
+    for entry in entries:
+        known = entry["published"]
+        paper = ", ".join(f"{row.capitalize()} {_points(known[row])}" for row in ROWS if known)
+        candidates = entry["candidates"]
+        width = max(len("label words"), *(len("/".join(item["words"])) for item in candidates))
+        header = f"  {'label words'.ljust(width)}" + "".join(
+            f"  {row.capitalize():>7}" + (f"  {'off':>6}" if known else "") for row in ROWS
+        )
+        lines = [
+            f"{entry['model']}, {entry['task']} ({entry['metric']}, {entry['rows']} validation"
+            f" rows{'; paper A: ' + paper if known else ''})",
+            header,
+            *(_line(item, width) for item in candidates),
+        ]
+        if any(item[row] and item[row]["degenerate"] for item in candidates for row in ROWS):
+            lines.append("  * one class predicted throughout")
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def _line(item: Mapping[str, Any], width: int) -> str:
+    line = f"  {'/'.join(item['words']).ljust(width)}"
+    if item["problem"]:
+        # Model and task stand above, and what is allowed goes without saying here.
+        return f"{line}  {item['problem'].partition(': ')[2].partition(';')[0]}"
+    for row in ROWS:
+        mark = "*" if item[row]["degenerate"] else " "
+        line += f"  {_points(item[row]['score']):>6}{mark}"
+        if item["off"]:
+            line += f"  {100 * item['off'][row]:>+6.1f}"
+    return (line + ("  nearest" if item["nearest"] else "")).rstrip()
+
+
+def _points(score: float) -> str:
+    return f"{100 * score:.1f}"
+
+
+def _entry(
+    model: ModelRef, task: Task, rows: int, scored: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    known = published(task.name)
+    for item in scored:
+        item["off"], item["nearest"] = None, False
+        if known is not None and item["problem"] is None:
+            item["off"] = {row: item[row]["score"] - known[row] for row in ROWS}
+    compared = [item for item in scored if item["off"]]
+    if compared:
+        min(compared, key=_distance)["nearest"] = True
+    return {
+        "model": model.alias,
+        "task": task.name,
+        "metric": task.metric,
+        "rows": rows,
+        "published": known,
+        "candidates": list(scored),
+    }
+
+
+def _distance(item: Mapping[str, Any]) -> tuple[float, float]:
+    """By the Empty row; Manual decides between equals."""
+    return abs(item["off"]["empty"]), abs(item["off"]["manual"])
+
+
+def _models(resolved: ResolvedSpec, names: Sequence[str]) -> list[ModelRef]:
+    from trainables.models.names import resolve_model
+
+    spec = resolved.spec
+    aliases = {alias: entry.model_dump() for alias, entry in spec.models.items()}
+    return [
+        resolved.models[name]
+        if name in resolved.models
+        else resolve_model(name, aliases, spec.base)
+        for name in dict.fromkeys(names or resolved.targets)
+    ]
+
+
+def _wanted(resolved: ResolvedSpec, name: str, wanted: Sequence[str]) -> bool:
+    known = [task.name for task in resolved.tasks]
+    for item in wanted:
+        if item not in known:
+            raise InputError(
+                f"--task: found {show(item)}{nearest(item, known)}; allowed: {', '.join(known)}"
+            )
+    return not wanted or name in wanted
+
+
+def _check_words(tasks: Sequence[Task], further: Sequence[Sequence[str]]) -> None:
+    for words in further:
+        distinct = len(set(words)) == len(words) and all(word.split() == [word] for word in words)
+        if not distinct or all(len(words) != task.num_classes for task in tasks):
+            sizes = ", ".join(f"{task.name} {task.num_classes}" for task in tasks)
+            raise InputError(
+                f"--words: found {show(','.join(words))}; allowed: as many different words as a"
+                f" task has classes, between commas ({sizes})"
+            )
+
+
+def _candidates(task: Task, further: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    own = [task.label_words, *task.label_words_alternatives]
+    fitting = [tuple(words) for words in further if len(words) == task.num_classes]
+    return list(dict.fromkeys([*own, *fitting]))
+
+
+def _text_tokens(spec: SweepSpec) -> int | None:
+    """Where the reference rows of the sweep cut texts: as its first method does."""
+    settings = next(iter(spec.methods.values())).variants[0]
+    found: int | None = getattr(settings, "text_tokens", None)
+    return found

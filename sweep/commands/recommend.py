@@ -1,0 +1,347 @@
+"""``sweep recommend``: which source sets to tune for a target, before anything is tuned."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep.commands.features import facts_folder, write_features
+from sweep.spec.errors import nearest, show
+from sweep.spec.resolve import ResolvedSpec, resolve
+from sweep.spec.spec import SweepSpec
+from trainables.core.settings import family_of
+from trainables.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.forecast.prediction import Check
+    from analysis.forecast.section import Forecasts
+    from trainables.features.before import Looking
+
+NOTHING_VALIDATED = (
+    "No finished sweep was given (--from DIR): source sets are ranked by neighbour agreement alone,"
+    " and nothing says yet that it predicts a gain; nothing is validated."
+)
+NOT_ALIKE = (
+    "The finished sweeps hold no source set of this kind: the order is by neighbour agreement"
+    " alone, and nothing is validated."
+)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Source sets in order of what is expected of them.
+
+    Attributes:
+        verdict: what each order below is worth, and how much power its check had.
+        checks: of the orders below, by what is new: a key of
+            :data:`analysis.forecast.prediction.QUESTIONS`. Empty where nothing was learnt from.
+        table: one row a (method, target, task, source set), the best of each list first: the
+            features; ``new``, the question whose order the row is in; ``order``, what it is ordered
+            by there (the past mean gain, relative to other source sets, 0 to 1; or neighbour
+            agreement); ``rank`` among the rows of its target, task and ``new``.
+    """
+
+    verdict: str
+    checks: "Mapping[str, Check]"
+    table: "pd.DataFrame"
+
+    @property
+    def better(self) -> bool:
+        """Whether every order below was better than chance where it could be tested."""
+        return bool(self.checks) and all(check.better for check in self.checks.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able; what is not known is null."""
+        return {
+            "verdict": self.verdict,
+            "better_than_chance": self.better,
+            "checks": {
+                name: {
+                    **_plain(asdict(check)),
+                    "better_than_chance": check.better,
+                    "sentence": check.sentence(),
+                }
+                for name, check in self.checks.items()
+            },
+            "recommendations": [
+                _plain({str(key): value for key, value in row.items()})
+                for row in self.table.to_dict("records")
+            ],
+        }
+
+
+def recommend(
+    spec: SweepSpec,
+    finished: Sequence[Path] = (),
+    target: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Advice]:
+    """Rank the source sets of a spec for its targets; tunes nothing.
+
+    A source set that finished sweeps tuned on other tasks of the same target is ranked by its mean
+    gain there; one that they carried to other targets on the same task, by its mean gain there; any
+    other by neighbour agreement. These are lists of their own: one says nothing of another's rows.
+
+    Soft methods rank the spec's pairs where it has any, methods of hard prompts and all others its
+    single sources. What is learnt from comes from finished sweeps, from cells of the same family
+    with as many sources (one, or several).
+
+    Args:
+        spec: whose sources, targets and tasks are asked about.
+        finished: folders of finished sweeps to learn from.
+        target: one of the spec's targets; all if None.
+        say: takes a line for each fact that could not be had.
+
+    Returns:
+        One advice a family of the spec's methods.
+
+    Raises:
+        InputError: an unknown model, task, target or folder, or no source set to choose from.
+    """
+    resolved = resolve(spec)
+    chosen = _targets(resolved, target)
+    import torch  # seconds to import, not needed to find a mistake above
+
+    from trainables.features.before import Looking
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    looking = Looking(facts_folder(), device, say)
+    methods = {family_of(name): name for name in reversed(spec.methods) if name != "random"}
+    known = _learnt(finished, looking)
+    advice = []
+    for family, method in sorted(methods.items(), reverse=True):
+        pairs = resolved.pairs if family == "soft" else ()
+        sets = pairs or [(name,) for name in resolved.sources]
+        table = _candidates(resolved, method, sets, chosen, looking)
+        if table.empty:
+            raise InputError(
+                f"targets: found {', '.join(chosen)}; allowed: at least one model that is not in"
+                " every source set"
+            )
+        advice.append(_advise(table, _alike(known, family, table)))
+    return advice
+
+
+def _targets(resolved: ResolvedSpec, target: str | None) -> tuple[str, ...]:
+    if target is None:
+        return resolved.targets
+    if target not in resolved.targets:
+        raise InputError(
+            f"--target: found {show(target)}{nearest(target, resolved.targets)};"
+            f" allowed: {', '.join(resolved.targets)}"
+        )
+    return (target,)
+
+
+def _candidates(
+    resolved: ResolvedSpec,
+    method: str,
+    sets: Sequence[Sequence[str]],
+    targets: Sequence[str],
+    looking: "Looking",
+) -> "pd.DataFrame":
+    import pandas as pd
+
+    from trainables.features.before import before_tuning, on_texts
+
+    cut = getattr(resolved.spec.methods[method].variants[0], "text_tokens", None)
+    rows = []
+    for target in targets:
+        for names in (names for names in sets if target not in names):
+            sources = [resolved.models[name] for name in names]
+            own = resolved.models[target]
+            features = before_tuning(sources, own, looking)
+            for task in resolved.tasks:
+                rows.append(
+                    {
+                        "method": method,
+                        "target": target,
+                        "task": task.name,
+                        "sources": "+".join(names),
+                        "source_ids": "+".join(model.digest for model in sources),
+                        "target_id": own.digest,
+                        "size": len(names),
+                        **features,
+                        **on_texts(sources, own, task, looking, cut),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _learnt(finished: Sequence[Path], looking: "Looking") -> "pd.DataFrame | None":
+    """Observations of all finished sweeps, one below the other."""
+    import pandas as pd
+
+    tables = []
+    for folder in dict.fromkeys(path.resolve() for path in finished):
+        sweep, table = write_features(folder, looking)
+        name = str(sweep.meta.get("spec_hash") or folder)
+        tables.append(table.assign(sweep=name, family=table["method"].map(family_of)))
+    return pd.concat(tables, ignore_index=True) if tables else None
+
+
+def _alike(
+    known: "pd.DataFrame | None", family: str, table: "pd.DataFrame"
+) -> "pd.DataFrame | None":
+    """What is known of source sets of the kind that is asked about."""
+    if known is None:
+        return None
+    several = bool((table["size"] > 1).any())
+    alike = known[(known["family"] == family) & ((known["size"] > 1) == several)]
+    return alike.reset_index(drop=True)
+
+
+def _advise(table: "pd.DataFrame", known: "pd.DataFrame | None") -> Advice:
+    import numpy as np
+
+    from analysis.forecast.prediction import CHECKS, PRESPECIFIED, past_means, pooled
+
+    table = table.assign(new="source", order=table[PRESPECIFIED])
+    if known is None or known.empty:
+        return Advice(NOTHING_VALIDATED if known is None else NOT_ALIKE, {}, _ranked(table))
+    gains = pooled(known)
+    for new in ("target", "task"):  # the nearer one last, as it is to stand
+        past = past_means(gains, table, new)
+        here = ~np.isnan(past)
+        table.loc[here, "new"] = new
+        table.loc[here, "order"] = past[here]
+    asked = set(table["new"])
+    checks = {new: check(gains) for new, check in CHECKS.items() if new in asked}
+    said = [_learnt_from(known), *(check.sentence() for check in checks.values())]
+    return Advice("\n".join(said), checks, _ranked(table))
+
+
+def _learnt_from(known: "pd.DataFrame") -> str:
+    models = {model for text in known["source_ids"] for model in text.split("+")}
+    return (
+        f"Learnt from {len(known)} gains: {known['source_ids'].nunique()} source sets of"
+        f" {len(models)} models, {known['target_id'].nunique()} targets, {known['task'].nunique()}"
+        " tasks."
+    )
+
+
+def _ranked(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Rows by target, task, question and falling order; equals in the order of their names."""
+    place = {new: number for number, new in enumerate(LISTS)}
+    table = table.assign(place=table["new"].map(place)).sort_values(
+        ["target", "task", "place", "order", "sources"],
+        ascending=[True, True, True, False, True],
+        ignore_index=True,
+    )
+    rank = table.groupby(["target", "task", "new"])["order"].rank(method="min", ascending=False)
+    table.insert(0, "rank", rank.fillna(len(table)).astype(int))
+    return table.drop(columns="place")
+
+
+def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: None if isinstance(item, float) and not math.isfinite(item) else item
+        for key, item in value.items()
+    }
+
+
+LISTS = {
+    "task": "source sets known on other tasks of this target, by their mean gain there",
+    "target": "source sets known on other targets for this task, by their mean gain there",
+    "source": "new source sets, by neighbour agreement",
+}
+"""Lists of a target and task by what is new, in the order in which they stand."""
+
+
+def advice_text(advice: Sequence[Advice], shown: int = 10) -> str:
+    """Advice for people: past means in points, the first ``shown`` of each list."""
+    return "\n\n".join(_one_text(item, shown) for item in advice)
+
+
+def _one_text(advice: Advice, shown: int) -> str:
+    lines = [advice.verdict]
+    for (target, task, new), part in advice.table.groupby(["target", "task", "new"], sort=False):
+        lines += [
+            "",
+            f"{target}, {task} ({part['method'].iloc[0]}): {LISTS[str(new)]}",
+            _header(part),
+        ]
+        lines += [_line(row, part) for row in part.head(shown).to_dict("records")]
+        if len(part) > shown:
+            lines.append(f"  … {len(part) - shown} more (--json prints all)")
+    return "\n".join(lines)
+
+
+def _header(part: "pd.DataFrame") -> str:
+    past = "" if part["new"].iloc[0] == "source" else "  past mean"
+    return f"    #  {'sources'.ljust(_width(part))}{past}  agreement  CKA    overlap  reading ρ"
+
+
+def _line(row: Mapping[Any, Any], part: "pd.DataFrame") -> str:
+    past = "" if row["new"] == "source" else f"  {100 * row['order']:+9.1f}"
+    names = str(row["sources"]).ljust(_width(part))
+    facts = f"{row['agreement']:.3f}      {row['cka']:.3f}  {row['vocabulary_overlap']:.3f}"
+    reading = row["reading_correlation"]
+    shown = "–" if math.isnan(reading) else f"{reading:+.2f}"
+    return f"  {row['rank']:>3}  {names}{past}  {facts}    {shown}"
+
+
+def _width(part: "pd.DataFrame") -> int:
+    return max(len("sources"), int(part["sources"].str.len().max()))
+
+
+def features_text(
+    folder: Path, after: bool, as_json: bool, say: Callable[[str], None] = lambda line: None
+) -> str:
+    """Work out a folder's features, and what they predict by family and size of source sets.
+
+    Args:
+        folder: a sweep's folder.
+        after: also features of tuned prompts.
+        as_json: JSON instead of text.
+        say: takes a line for each fact that could not be had.
+
+    Raises:
+        InputError: as :func:`sweep.commands.features.write_features`.
+    """
+    import json
+
+    from analysis.forecast.section import FEWEST, forecasts
+    from trainables.features.before import Looking
+
+    _, table = write_features(folder, Looking(facts_folder(), say=say), after)
+    found = forecasts(table)
+    if as_json:
+        return json.dumps(
+            [
+                {
+                    "about": item.about,
+                    "verdict": item.forecast.sentence(),
+                    "checks": [_plain(asdict(check)) for check in item.forecast.checks],
+                    "exploratory": [
+                        _plain({str(key): value for key, value in row.items()})
+                        for row in item.forecast.described.to_dict("records")
+                    ],
+                }
+                for item in found
+            ]
+        )
+    if not found:
+        return (
+            f"{folder}: features.parquet has {len(table)} gains; too few to order, or all of one"
+            f" source set (needed: {FEWEST} of at least two)"
+        )
+    return "\n\n".join(
+        "\n".join(
+            [item.about, *(one.sentence() for one in item.forecast.checks), *_described(item)]
+        )
+        for item in found
+    )
+
+
+def _described(item: "Forecasts") -> list[str]:
+    lines = ["  exploratory, nothing tested               ρ within  blocks  regret (points)"]
+    for row in item.forecast.described.to_dict("records"):
+        numbers = (row["rho"], "+.2f", 8), (row["blocks"], "d", 6), (100 * row["regret"], ".1f", 6)
+        shown = ("–" if math.isnan(value) else format(value, form) for value, form, _ in numbers)
+        cells = (text.rjust(width) for text, (_, _, width) in zip(shown, numbers, strict=True))
+        lines.append(f"  {row['title']:<40}  {'  '.join(cells)}")
+    return lines

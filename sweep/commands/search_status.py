@@ -1,0 +1,147 @@
+"""What `sweep status` says of a search, from its folder alone, and `sweep plan` of its spec."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sweep.search.records import Outcome, read_study, studies_in
+from sweep.search.study import JOURNAL
+from sweep.search.table import parameters_of
+from sweep.timing.estimate import estimate_text
+
+_SHOWN = 5
+_CHOICES = 6
+
+
+def search_status(folder: Path, search: Mapping[str, Any]) -> dict[str, Any]:
+    """How far a search is.
+
+    Args:
+        folder: the search's folder.
+        search: the entry ``search`` of its ``sweep.json``.
+
+    Returns:
+        ``study``, ``budget``, ``complete``, ``pruned``, ``failed``, ``running`` and ``warm``
+        (numbers of points), ``over`` (whether the budget of trials is spent), ``best`` (points that
+        no other one beats, the better ones first: point, values, parameters) and ``reasons`` (why
+        points failed, each with how many).
+    """
+    journal = folder / JOURNAL
+    outcomes: tuple[Outcome, ...] = ()
+    if search["study"] in studies_in(journal):
+        outcomes = read_study(journal, search["study"]).outcomes
+    # A point that failed and was tried again is known by what became of it last.
+    last = {outcome.point.key: outcome for outcome in outcomes}
+    own = [outcome for outcome in last.values() if not outcome.warm]
+    counts = {
+        state: sum(outcome.state == state for outcome in own)
+        for state in ("complete", "pruned", "failed", "running")
+    }
+    trials = search["budget"].get("trials")
+    reasons: dict[str, int] = {}
+    for outcome in own:
+        if outcome.state == "failed":
+            reason = outcome.reason or "no reason is known"
+            reasons[reason] = reasons.get(reason, 0) + 1
+    return {
+        "study": search["study"],
+        "budget": search["budget"],
+        **counts,
+        "warm": len(last) - len(own),
+        "over": trials is not None and counts["complete"] + counts["pruned"] >= trials,
+        "best": [
+            {
+                "point": outcome.number,
+                "values": dict(outcome.values),
+                "parameters": parameters_of(outcome, search["parameters"]),
+            }
+            for outcome in best_of(list(last.values()), search["objectives"])[:_SHOWN]
+        ],
+        "reasons": reasons,
+    }
+
+
+def best_of(outcomes: Sequence[Outcome], objectives: Sequence[Sequence[str]]) -> list[Outcome]:
+    """With one objective the feasible points, best first; with several the Pareto front."""
+    sign = [(name, 1.0 if way == "maximize" else -1.0) for name, way in objectives]
+    complete = [item for item in outcomes if item.state == "complete" and item.feasible]
+
+    def values(item: Outcome) -> tuple[float, ...]:
+        return tuple(way * item.values[name] for name, way in sign)
+
+    ranked = sorted(complete, key=lambda item: (values(item), -item.number), reverse=True)
+    if len(sign) == 1:
+        return ranked
+    return [one for one in ranked if not any(_beats(values(two), values(one)) for two in ranked)]
+
+
+def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one != other and all(a >= b for a, b in zip(one, other, strict=True))
+
+
+def search_lines(found: Mapping[str, Any]) -> list[str]:
+    """:func:`search_status` for people."""
+    bounds = ", ".join(f"{value:g} {name}" for name, value in found["budget"].items())
+    counts = ", ".join(
+        f"{found[state]} {state}"
+        for state in ("complete", "pruned", "running", "failed")
+        if found[state]
+    )
+    learnt = f", {found['warm']} learnt from older studies" if found["warm"] else ""
+    lines = [f"  points: {counts or 'none yet'} (of up to {bounds}){learnt}"]
+    if found["best"]:
+        lines.append("  best points on validation:")
+    for row in found["best"]:
+        values = ", ".join(f"{name} {value:.4g}" for name, value in row["values"].items())
+        chosen = ", ".join(f"{_short(name)} {_shown(x)}" for name, x in row["parameters"].items())
+        lines.append(f"    {values}: {chosen}")
+    lines += [f"  failed: {count} points: {reason}" for reason, count in found["reasons"].items()]
+    return lines
+
+
+def _short(name: str) -> str:
+    setting = name.rpartition(".")[2]
+    return "λ" if setting == "lambda" else setting
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def plan_text(counts: Mapping[str, Any]) -> str:
+    """:meth:`sweep.search.plan.SearchPlan.counts` for people."""
+    size = "a continuum of" if counts["points"] is None else f"{counts['points']:,}"
+    low, high = counts["cells_per_point"]
+    cells = f"{low}" if low == high else f"{low} to {high}"
+    bounds = ", ".join(f"{value:g} {key}" for key, value in counts["budget"].items())
+    goals = ", ".join(f"{way} {name}" for name, way in counts["objectives"])
+    width = max(map(len, counts["parameters"]), default=0)
+    return "\n".join(
+        [
+            f"search {counts['name']} (spec {counts['spec_hash']}, study {counts['study']})",
+            f"  {size} points of {cells} cells each, up to {bounds}",
+            f"  {goals}; sampler {counts['sampler']}, pruner {counts['pruner']}",
+            *(f"  subject to {name}" for name in counts["constraints"]),
+            *(
+                f"    {name.ljust(width)}  {_domain_text(domain)}"
+                for name, domain in counts["parameters"].items()
+            ),
+            *([f"  {estimate_text(counts['estimate'])}"] if "estimate" in counts else []),
+        ]
+    )
+
+
+def _domain_text(domain: Mapping[str, Any]) -> str:
+    """A domain for people: its values, or where it begins and ends."""
+    if "choices" in domain:
+        names = [
+            "+".join(item) if isinstance(item, list) else str(item) for item in domain["choices"]
+        ]
+        more = len(names) - _CHOICES
+        return ", ".join(names[:_CHOICES]) + (f" and {more} more" if more > 0 else "")
+    how = ["whole numbers"] if domain["int"] and domain["step"] == 1 else []
+    if domain["step"] is not None and not how:
+        how.append(f"in steps of {domain['step']:g}")
+    if domain["log"]:
+        how.append("on a log scale")
+    return f"{domain['low']:g} to {domain['high']:g}" + (f" ({', '.join(how)})" if how else "")

@@ -1,0 +1,260 @@
+"""What `sweep plan` and `sweep status` say, as data and as text."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sweep.ledger.folder import read_meta
+from sweep.ledger.ledger import Ledger, Record
+from sweep.ledger.lock import running_driver
+from sweep.run.progress import read_note
+from sweep.timing.estimate import estimate_text
+from sweep.tracking.sink import runs_behind
+from trainables.core.durations import duration
+
+_SHOWN_FAILURES = 10
+_SHOWN_BEST = 12
+
+
+def plan_text(counts: Mapping[str, Any]) -> str:
+    """The counts of a plan for people."""
+    rows = counts["rows"]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in counts["kinds"].items())
+    width = max(map(len, rows))
+    lines = [
+        f"sweep {counts['name']} (spec {counts['spec_hash']})",
+        f"  {counts['cells']} cells: {kinds}",
+        *[f"    {name.ljust(width)}  {count}" for name, count in rows.items()],
+        f"  {_tunings(counts)} in {counts['packs']} packs",
+        *_combinations(counts["combinations"]),
+        f"  {counts['done']} done, {_stored(counts)}{counts['to_run']} to run",
+        *([f"  {estimate_text(counts['estimate'])}"] if "estimate" in counts else []),
+    ]
+    return "\n".join(lines)
+
+
+def _stored(counts: Mapping[str, Any]) -> str:
+    return f"{counts['in_store']} in the store, " if counts.get("in_store") else ""
+
+
+def _tunings(counts: Mapping[str, Any]) -> str:
+    tunings, searches = counts["tunings"], counts["searches"]
+    direct = f" ({counts['direct']} on a target: row Direct)" if counts["direct"] else ""
+    if not sum(tunings.values()):
+        return f"{searches} searches of hard prompts{direct}"
+    text = f"{tunings['independent']} independent{direct} and {tunings['joint']} joint tunings"
+    return f"{text}, {searches} searches of hard prompts" if searches else text
+
+
+def _combinations(combinations: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines on combinations of settings, each tuned by itself; none where there is one."""
+    if not combinations:
+        return []
+    texts = [
+        ", ".join(f"{name} {value}" for name, value in item.items() if value is not None)
+        for item in combinations
+    ]
+    return [f"  {len(texts)} combinations of settings:", *(f"    {text}" for text in texts)]
+
+
+def folder_status(folder: Path) -> dict[str, Any]:
+    """How far a sweep is, from its folder alone.
+
+    Returns:
+        ``name``, ``folder``, ``spec_hash``, ``state`` (``running``, ``done`` or ``stopped``),
+        ``driver`` (pid or None), ``cells``, ``done``, ``running``, ``waiting``, ``failed`` (these
+        four make up ``cells``), ``missing`` (all but ``done``), ``kinds`` (done and planned per
+        kind),
+        ``cells_per_minute`` and ``eta_seconds`` (as the driver of a running sweep said last, else
+        None), ``packs`` (those under way; see :meth:`sweep.run.progress.ProgressLine.figures`),
+        ``search`` (of a search: :func:`sweep.commands.search_status.search_status`),
+        ``best`` (per target and task the transfer that is best on validation: cell, row, target,
+        task, sources, weight, schedule, seed, validation_score, score), ``damaged`` (lines on
+        records that count as missing), ``mlflow_behind`` (runs that MLflow lacks; None where none
+        or while the sweep runs, -1 where its driver was killed before it knew) and ``failures``
+        (cell, row, task, target, sources, reason).
+
+    Raises:
+        InputError: the folder is no sweep's folder.
+    """
+    meta = read_meta(folder)
+    damaged: list[str] = []
+    ledger = Ledger(folder, warn=damaged.append)
+    kinds: Counter[str] = Counter()
+    best: dict[tuple[str, str], Record] = {}
+    ids: set[str] = set()
+    for record in ledger.records():
+        ids.add(record["id"])
+        kinds[record["cell"]["kind"]] += 1
+        _keep_best(best, record)
+    done = kinds.total()
+    search = None
+    if "search" in meta:
+        from sweep.commands.search_status import search_status  # Optuna takes its time to import
+
+        search = search_status(folder, meta["search"])
+    driver = running_driver(folder)
+    live = read_note(folder, driver) or {}
+    failures = [
+        {
+            "cell": failure["id"],
+            "row": failure["cell"]["row"],
+            "task": failure["cell"]["task"],
+            "target": failure["cell"]["target"],
+            "sources": failure["cell"]["sources"],
+            "reason": failure["reason"],
+        }
+        for failure in ledger.failures()
+        if failure["id"] not in ids
+    ]
+    packs = live.get("packs", [])
+    # A search plans as it goes: what it has begun is what it has planned.
+    begun = done + len(failures) + sum(pack["cells"] for pack in packs)
+    planned = begun if search else int(meta["planned_cells"])
+    failed = min(len(failures), max(planned - done, 0))
+    room = max(planned - done - failed, 0)
+    running = min(sum(pack["cells"] for pack in packs), room)
+    return {
+        "name": meta["name"],
+        "folder": str(folder),
+        "spec_hash": meta["spec_hash"],
+        "state": _state(driver, search["over"] if search else done >= planned),
+        "driver": driver,
+        "cells": planned,
+        "done": done,
+        "running": running,
+        "waiting": room - running,
+        "failed": failed,
+        "missing": planned - done,
+        "kinds": {
+            kind: {"done": kinds[kind], "planned": count}
+            for kind, count in meta.get("kinds", kinds).items()
+        },
+        **({"search": search} if search else {}),
+        "cells_per_minute": live.get("cells_per_minute"),
+        "eta_seconds": live.get("eta_seconds"),
+        "packs": packs,
+        "best": [_best_row(best[place]) for place in sorted(best)],
+        "damaged": damaged,
+        "mlflow_behind": None if driver is not None else runs_behind(folder),
+        "failures": failures,
+    }
+
+
+def _state(driver: int | None, over: bool) -> str:
+    if driver is not None:
+        return "running"
+    return "done" if over else "stopped"
+
+
+def _keep_best(best: dict[tuple[str, str], Record], record: Record) -> None:
+    cell, value = record["cell"], record["result"].get("validation_score")
+    if cell["kind"] != "transfer" or value is None:
+        return
+    place = (cell["target"], cell["task"])
+    if place not in best or value > best[place]["result"]["validation_score"]:
+        best[place] = record
+
+
+def _best_row(record: Record) -> dict[str, Any]:
+    cell, result = record["cell"], record["result"]
+    named = ("row", "target", "task", "sources", "weight", "schedule", "seed")
+    return {
+        "cell": record["id"],
+        **{name: cell[name] for name in named},
+        "validation_score": result["validation_score"],
+        "score": result["score"],
+    }
+
+
+def status_text(status: Mapping[str, Any]) -> str:
+    """The status for people."""
+    state = status["state"] + (f" (process {status['driver']})" if status["driver"] else "")
+    lines = [
+        f"sweep {status['name']} (spec {status['spec_hash']}): {state}",
+        f"  {status['done']} of {status['cells']} cells done, {status['running']} running,"
+        f" {status['waiting']} waiting, {status['failed']} failed",
+        *[
+            f"    {kind}: {count['done']} of {count['planned']}"
+            for kind, count in status["kinds"].items()
+        ],
+    ]
+    views = (_search_lines, _live_lines, _best_lines, _mlflow_lines, _damage_lines, _failure_lines)
+    for section in views:
+        lines += section(status)
+    return "\n".join(lines)
+
+
+def _search_lines(status: Mapping[str, Any]) -> list[str]:
+    if "search" not in status:
+        return []
+    from sweep.commands.search_status import search_lines
+
+    return search_lines(status["search"])
+
+
+def _live_lines(status: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if status["cells_per_minute"]:
+        eta = status["eta_seconds"]
+        left = "" if eta is None else f", about {duration(eta)} left"
+        lines.append(f"  {status['cells_per_minute']:.0f} cells/min{left}")
+    for pack in status["packs"]:
+        lines.append(
+            f"  now: {pack['label']}, {pack['cells']} cells, {pack['phase']} {pack['share']:.0%}"
+        )
+    return lines
+
+
+def _best_lines(status: Mapping[str, Any]) -> list[str]:
+    rows = status["best"]
+    if not rows:
+        return []
+    lines = ["  best on validation so far:"]
+    for row in rows[:_SHOWN_BEST]:
+        if row["weight"] is not None:
+            weight = f", λ {row['weight']:g}"
+        else:
+            weight = "" if row["schedule"] == "none" else f", λ {row['schedule']}"
+        lines.append(
+            f"    {'+'.join(row['sources'])} to {row['target']}, {row['task']}"
+            f" ({row['row']}{weight}, seed {row['seed']}): {row['validation_score']:.3f},"
+            f" test {row['score']:.3f}"
+        )
+    if len(rows) > _SHOWN_BEST:
+        lines.append(f"    and {len(rows) - _SHOWN_BEST} further targets and tasks")
+    return lines
+
+
+def _mlflow_lines(status: Mapping[str, Any]) -> list[str]:
+    behind = status["mlflow_behind"]
+    if behind is None:
+        return []
+    lacks = "may lack runs" if behind < 0 else f"is {behind} run{'' if behind == 1 else 's'} behind"
+    return [f"  MLflow {lacks}; sweep sync {status['folder']} writes them"]
+
+
+def _damage_lines(status: Mapping[str, Any]) -> list[str]:
+    lines = [f"  warning: {line}" for line in status["damaged"]]
+    if lines:
+        count = "1 record" if len(lines) == 1 else f"{len(lines)} records"
+        lines.append(
+            f"  {count} could not be read; sweep run SPEC --out {status['folder']} computes"
+            f" {'it' if len(lines) == 1 else 'them'} again"
+        )
+    return lines
+
+
+def _failure_lines(status: Mapping[str, Any]) -> list[str]:
+    failures = status["failures"]
+    lines = []
+    for failure in failures[:_SHOWN_FAILURES]:
+        sources = "+".join(failure["sources"]) or failure["row"]
+        lines.append(
+            f"  failed: {sources} on {failure['target']}, {failure['task']}"
+            f" ({failure['cell']}): {failure['reason']}"
+        )
+    if len(failures) > _SHOWN_FAILURES:
+        lines.append(f"  and {len(failures) - _SHOWN_FAILURES} further failed cells")
+    return lines

@@ -1,0 +1,1 @@
+"""Prompts handed out: folders, the Hub, MLflow's registry."""

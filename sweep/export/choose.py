@@ -1,0 +1,171 @@
+"""Which prompts of a sweep are meant: one by its cell, or the best ones by validation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweep.ledger.ledger import Ledger
+from sweep.spec.errors import nearest, show
+from trainables.core.settings import family_of
+from trainables.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILTERS = ("row", "task", "target", "method")
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which prompts.
+
+    Attributes:
+        cell: id of one cell or a start of it that no other id shares (None: the best ones).
+        top: how many of the best transferred prompts of each target and task, soft and hard ones
+            apart. They are ranked by the score on the target's validation split, never by the test
+            score; ties go to the higher similarity.
+        row: only this table row (``ours``), as in results.csv; None for all. So are the others.
+        task: only this task.
+        target: only this target.
+        method: only this method.
+    """
+
+    cell: str | None = None
+    top: int = 1
+    row: str | None = None
+    task: str | None = None
+    target: str | None = None
+    method: str | None = None
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """Column and wanted value of every filter that is set."""
+        wanted = {name: getattr(self, name) for name in FILTERS}
+        return {name: value for name, value in wanted.items() if value is not None}
+
+
+def make_choice(cell: str | None, best: int | None, **filters: str | None) -> Choice:
+    """The choice that options of the command line stand for.
+
+    Args:
+        cell: ``--cell``.
+        best: ``--best``.
+        **filters: values of :data:`FILTERS`.
+
+    Raises:
+        InputError: options that exclude each other, or a number below 1.
+    """
+    if best is not None and best < 1:
+        raise InputError(f"--best: found {best}; allowed: a whole number of at least 1")
+    others = [name for name, value in {"best": best, **filters}.items() if value is not None]
+    if cell is not None and others:
+        raise InputError(
+            f"--cell, --{others[0]}: found both; allowed: a cell, or filters and a number"
+        )
+    return Choice(cell=cell, top=best or 1, **filters)
+
+
+def chosen_cells(
+    folder: Path, ledger: Ledger, choice: Choice, families: tuple[str, ...]
+) -> list[str]:
+    """Ids of the prompts that are meant.
+
+    Args:
+        folder: the sweep's folder.
+        ledger: its ledger.
+        choice: which ones.
+        families: of which families of methods (``soft``, ``hard``).
+
+    Raises:
+        InputError: no such cell, or none that passes the filters.
+    """
+    if choice.cell is None:
+        return _best(folder, choice, families)
+    return [_find(ledger, choice.cell, families)]
+
+
+def one_cell(folder: Path, ledger: Ledger, choice: Choice) -> str:
+    """Id of the one prompt that is meant.
+
+    Raises:
+        InputError: as :func:`chosen_cells`, or there are several.
+    """
+    found = chosen_cells(folder, ledger, choice, ("soft", "hard"))
+    if len(found) > 1:
+        raise InputError(
+            f"--cell: not given, and {len(found)} prompts are the best of their target and task"
+            f" ({_some(found)}); allowed: one of them, by --cell or by --task, --target, --method"
+            " and --row"
+        )
+    return found[0]
+
+
+def _best(folder: Path, choice: Choice, families: tuple[str, ...]) -> list[str]:
+    from analysis import load
+    from analysis.data.families import of_family
+    from analysis.soft.best_prompts import ranked
+
+    frame = load(folder)
+    moved = frame[(frame["kind"] == "transfer") & frame["family"].isin(families)]
+    if moved.empty:
+        raise InputError(
+            f"{folder}: no transferred {' or '.join(families)} prompt has finished yet;"
+            " allowed: a sweep with one, or --cell with the id of a tuned prompt"
+        )
+    _check_filters(moved, choice.filters)
+    for column, value in choice.filters.items():
+        moved = moved[moved[column] == value]
+    found = [
+        str(name)
+        for family in families
+        for rows in ranked(of_family(moved, family))
+        for name in rows["cell"].head(choice.top)
+    ]
+    if not found:
+        wanted = " ".join(f"--{name} {value}" for name, value in choice.filters.items())
+        raise InputError(
+            f"{wanted or folder}: no finished transferred prompt with a validation score;"
+            " allowed: rows, tasks, targets and methods that results.csv shows together"
+        )
+    return found
+
+
+def _check_filters(moved: "pd.DataFrame", filters: Mapping[str, str]) -> None:
+    for column, value in filters.items():
+        known = sorted(moved[column].dropna().astype(str).unique())
+        if value not in known:
+            raise InputError(
+                f"--{column}: found {show(value)}{nearest(value, known)};"
+                f" allowed: {', '.join(known)}"
+            )
+
+
+def _find(ledger: Ledger, start: str, families: tuple[str, ...]) -> str:
+    """The one finished cell with a prompt whose id starts with ``start``."""
+    found = sorted(name for name in ledger.done_ids() if start and name.startswith(start))
+    if len(found) != 1:
+        many = f"{len(found)} cells start with it ({_some(found)})"
+        raise InputError(
+            f"--cell: found {show(start)}, but {many if found else 'no finished cell has it'};"
+            " allowed: the id of a finished cell, or a start of it that no other id shares"
+        )
+    record = ledger.record(found[0])
+    cell = record["cell"]
+    if cell["kind"] == "reference":
+        raise InputError(
+            f"--cell: {found[0]} is the reference row {cell['row']!r}, which has no prompt;"
+            " allowed: a tuned or transferred cell"
+        )
+    family = family_of(cell["method"])
+    if family not in families:
+        raise InputError(
+            f"--cell: {found[0]} is a {family} prompt; allowed: {' or '.join(families)} prompts in"
+            " this format"
+        )
+    return found[0]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

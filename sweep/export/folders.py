@@ -1,0 +1,253 @@
+"""Prompts of a sweep written out for other programs: one folder a backbone, and a manifest."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sweep.export.choose import Choice, chosen_cells
+from sweep.export.prompt import about, sweep_of, tuned_prompt
+from sweep.ledger.folder import read_meta
+from sweep.ledger.ledger import Ledger, Record
+from trainables.core.settings import family_of
+from trainables.errors import InputError
+from trainables.files.atomic import replace_file
+from trainables.files.names import safe_name
+
+MANIFEST = "promptsweep.json"
+KIND = "promptsweep-export"
+FOLDER = "exports"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which prompts to write, and how.
+
+    Attributes:
+        choice: which.
+        format: a key of :data:`trainables.interchange.FORMATS` (None: peft for soft prompts, text
+            for hard ones).
+        to: folder to write into (None: :data:`FOLDER` in the sweep's folder).
+    """
+
+    choice: Choice = field(default_factory=Choice)
+    format: str | None = None
+    to: Path | None = None
+
+
+@dataclass(frozen=True)
+class ExportedSet:
+    """A prompt on its model and, if it was carried there, its source prompts on theirs.
+
+    Attributes:
+        folder: relative to the export.
+        entry: what the manifest says about it.
+        files: content by path relative to the export.
+    """
+
+    folder: str
+    entry: Mapping[str, Any]
+    files: Mapping[str, bytes]
+
+
+def export_prompts(
+    folder: Path, wanted: Wanted, notes: list[str] | None = None
+) -> tuple[Path, list[ExportedSet]]:
+    """Write the wanted prompts of a sweep.
+
+    Everything is made before anything is written. An earlier export of the same sweep is added to.
+
+    Args:
+        folder: the sweep's folder.
+        wanted: which prompts, and how.
+        notes: takes a line for each prompt that could not come along.
+
+    Returns:
+        The folder written to, and what was written there.
+
+    Raises:
+        InputError: no sweep's folder, no such cell, format or prompt, a model or task that is gone
+            or has changed, or a folder that holds something else.
+    """
+    meta = read_meta(folder)
+    families = _families(wanted.format)
+    to = folder / FOLDER if wanted.to is None else wanted.to
+    earlier = _earlier(to, meta)
+    notes = [] if notes is None else notes
+    ledger = Ledger(folder, warn=notes.append)
+    cells = chosen_cells(folder, ledger, wanted.choice, families)
+    found = [_Exporter(ledger, meta, wanted.format, notes).export(cell) for cell in cells]
+    _write(to, meta, earlier, found)
+    return to, found
+
+
+class _Exporter:
+    """Turns cells into sets of files."""
+
+    def __init__(
+        self, ledger: Ledger, meta: Mapping[str, Any], kind: str | None, notes: list[str]
+    ) -> None:
+        self._ledger = ledger
+        self._meta = meta
+        self._kind = kind
+        self._notes = notes
+
+    def export(self, cell_id: str) -> ExportedSet:
+        record = intact(self._ledger, cell_id)
+        cell = record["cell"]
+        kind = self._kind or default_format(record)
+        name = f"{kind}-{safe_name(cell['task'])}-{safe_name(cell['target'])}-{cell_id}"
+        prompts, files = [], {}
+        for role, item in self._members(record):
+            alias = item["cell"]["target"]
+            inside = f"{name}/{role}-{safe_name(alias)}"
+            for file, content in prompt_files(self._ledger, self._meta, item, kind).items():
+                files[f"{inside}/{file}"] = content
+            prompts.append({"role": role, "model": alias, "cell": item["id"], "folder": inside})
+        entry = {
+            "folder": name,
+            "export_format": kind,
+            **about(record, self._meta),
+            "prompts": prompts,
+        }
+        files[f"{name}/{MANIFEST}"] = _json(
+            {"format": "promptsweep-set", "version": 1, **entry, "sweep": sweep_of(self._meta)}
+        )
+        return ExportedSet(name, entry, files)
+
+    def _members(self, record: Record) -> Iterator[tuple[str, Record]]:
+        """The record and, of a carried prompt, the source records it was carried from."""
+        yield ("target" if record["cell"]["kind"] == "transfer" else "source"), record
+        for name in record["cell"]["inputs"]:
+            try:
+                yield "source", self._ledger.record(name)
+            except KeyError:
+                self._notes.append(
+                    f"the source prompt {name} of {record['id']} is missing or damaged: left out"
+                )
+
+
+def intact(ledger: Ledger, cell_id: str) -> Record:
+    """The record of a cell.
+
+    Raises:
+        InputError: it or its prompt is damaged.
+    """
+    try:
+        return ledger.record(cell_id)
+    except KeyError:
+        raise InputError(
+            f"cell {cell_id}: its record or its prompt is damaged; allowed: an intact cell"
+            " (sweep run computes damaged ones again)"
+        ) from None
+
+
+def default_format(record: Record) -> str:
+    """The format of a prompt where none is asked for: ``peft`` of vectors, ``text`` of texts."""
+    from trainables.interchange import DEFAULT_FORMATS
+
+    return DEFAULT_FORMATS[family_of(record["cell"]["method"])]
+
+
+def prompt_files(
+    ledger: Ledger, meta: Mapping[str, Any], record: Record, kind: str
+) -> Mapping[str, bytes]:
+    """Files of one prompt's folder (name to content).
+
+    Raises:
+        InputError: a model or task that is gone or has changed, or a prompt that the format cannot
+            express.
+    """
+    from trainables.interchange import FORMATS
+
+    return FORMATS[kind](tuned_prompt(ledger, meta, record))
+
+
+def _families(kind: str | None) -> tuple[str, ...]:
+    """Families of methods whose prompts the format takes."""
+    from trainables.interchange import FAMILIES, FORMATS
+
+    if kind is None:
+        return tuple(dict.fromkeys(FAMILIES.values()))
+    if kind not in FORMATS:
+        raise InputError(f"--format: found {kind!r}; allowed: {', '.join(FORMATS)}")
+    return (FAMILIES[kind],)
+
+
+def _earlier(to: Path, meta: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Sets that ``to`` holds already.
+
+    Raises:
+        InputError: it is a file, or holds something else than an export of this sweep.
+    """
+    allowed = "allowed: a new or empty folder, or an earlier export of the same sweep"
+    if not to.exists():
+        return []
+    if not to.is_dir():
+        raise InputError(f"--to: {to} is a file; {allowed}")
+    names = sorted(item.name for item in to.iterdir())
+    if not names:
+        return []
+    try:
+        found = json.loads((to / MANIFEST).read_bytes())
+        sets = found["sets"] if found["format"] == KIND else None
+    except (OSError, ValueError, KeyError, TypeError):
+        sets = None
+    if not isinstance(sets, list):
+        raise InputError(
+            f"--to: {to} is not empty and no export (it holds {names[0]!r}); {allowed}"
+        )
+    if found["sweep"] != sweep_of(meta):
+        raise InputError(f"--to: {to} holds an export of another sweep; {allowed}")
+    return sets
+
+
+def _write(
+    to: Path,
+    meta: Mapping[str, Any],
+    earlier: Sequence[Mapping[str, Any]],
+    found: Sequence[ExportedSet],
+) -> None:
+    new = {item.folder: item.entry for item in found}
+    old = {item["folder"]: item for item in earlier}
+
+    def manifest(sets: Mapping[str, Mapping[str, Any]]) -> None:
+        entries = [sets[name] for name in sorted(sets)]
+        content = {"format": KIND, "version": 1, "sweep": sweep_of(meta), "sets": entries}
+        replace_file(to / MANIFEST, _json(content))
+
+    # First of all a sign of whose folder this is, so that a stopped export can be done again.
+    manifest(old)
+    for item in found:
+        for path, content in item.files.items():
+            replace_file(to / path, content)
+    manifest(old | new)
+
+
+def export_text(to: Path, found: Sequence[ExportedSet]) -> str:
+    """What was written where, for people."""
+    lines = []
+    for item in found:
+        entry = item.entry
+        lines.append(title(entry))
+        lines += [f"  {prompt['folder']}" for prompt in entry["prompts"]]
+    count = sum(len(item.entry["prompts"]) for item in found)
+    lines.append(f"{count} prompt{'' if count == 1 else 's'} written to {to}, listed in {MANIFEST}")
+    return "\n".join(lines)
+
+
+def title(entry: Mapping[str, Any]) -> str:
+    """A prompt in one line for people: task, model, origin, validation score."""
+    origin = "+".join(entry["sources"])
+    weight = f"λ={entry['lambda']:g}" if entry["lambda"] is not None else entry["schedule"]
+    how = entry["method"] if weight == "none" else weight
+    score = entry["validation_score"]
+    return (
+        f"{entry['task_name']} on {entry['model']}: {entry['row']} from {origin}, {how},"
+        f" seed {entry['seed']}" + ("" if score is None else f", {100 * score:.1f} on validation")
+    )
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

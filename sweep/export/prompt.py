@@ -1,0 +1,110 @@
+"""A finished cell as a prompt on its model, with all that its score rests on."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from sweep.ledger.folder import TASKS
+from sweep.ledger.ledger import Ledger, Record
+from trainables.core.cells import ModelRef, TaskRef
+from trainables.core.precision import FLOAT32
+from trainables.core.settings import family_of
+from trainables.errors import InputError
+
+if TYPE_CHECKING:
+    from trainables.interchange import TunedPrompt
+
+
+def tuned_prompt(ledger: Ledger, meta: Mapping[str, Any], record: Record) -> "TunedPrompt":
+    """The prompt of a tuned or transferred cell, ready to be used or written.
+
+    Args:
+        ledger: holds the cell.
+        meta: content of the sweep's ``sweep.json``.
+        record: the cell's.
+
+    Raises:
+        InputError: a model or task that is gone or has changed, or a prompt that does not fit.
+    """
+    from trainables.backbones import load_backbone
+    from trainables.hard.pack import hard_layout
+    from trainables.hard.text import encode
+    from trainables.interchange import TunedPrompt
+    from trainables.packs.run import layout_on
+    from trainables.tasks import recall_task
+
+    cell = record["cell"]
+    model = model_now(meta, cell["target"], cell["digests"].get(cell["target"]))
+    backbone = load_backbone(model, precision=cell.get("precision", FLOAT32))
+    ref = TaskRef(**meta["spec"]["task_files"][cell["task"]])
+    task = recall_task(meta.get(TASKS, {}).get(ref.name), ref)
+    text = None
+    if family_of(cell["method"]) == "hard":
+        text = str(record["result"]["text"])
+        ids = encode(backbone, text)
+        prompt = backbone.embeddings[ids].float().cpu().numpy()
+        layout = hard_layout(cell["settings"], task.manual, len(ids))
+    else:
+        prompt = ledger.prompt(record["id"])
+        layout = layout_on(backbone, task, {**cell["settings"], "prompt_length": len(prompt)})
+    role = "target" if cell["kind"] == "transfer" else "source"
+    return TunedPrompt(
+        prompt=prompt,
+        backbone=backbone,
+        model=model,
+        layout=layout,
+        task=task,
+        about={"role": role, **about(record, meta), "sweep": sweep_of(meta)},
+        text=text,
+    )
+
+
+def model_now(meta: Mapping[str, Any], alias: str, digest: str | None) -> ModelRef:
+    """Where the model is now; it must still be what the prompt was scored on.
+
+    Raises:
+        InputError: it is gone or has changed.
+    """
+    from trainables.models.names import resolve_model
+    from trainables.pocket.zoo import POCKET_NAMES
+
+    planned = ModelRef(**meta["spec"]["models"][alias])
+    # The package with the embedded models may have moved since, or be another machine's.
+    name = alias if alias in POCKET_NAMES else planned.location
+    entry = {alias: {"path": name, "revision": planned.revision}}
+    now = replace(resolve_model(alias, entry), alias=alias)
+    if now.digest != (digest or planned.digest):
+        raise InputError(
+            f"model {alias!r}: {now.location} has changed since the sweep; allowed: the model that"
+            " the prompt was tuned or evaluated on"
+        )
+    return now
+
+
+def about(record: Record, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What a manifest says about a cell: where it comes from and what it scored."""
+    cell, result = record["cell"], record["result"]
+    models = meta["spec"]["models"]
+    return {
+        "cell": record["id"],
+        "kind": cell["kind"],
+        "row": cell["row"],
+        "method": cell["method"],
+        "task_name": cell["task"],
+        "model": cell["target"],
+        "sources": cell["sources"],
+        "source_models": [asdict(ModelRef(**models[alias])) for alias in cell["sources"]],
+        "seed": cell["seed"],
+        "lambda": cell["weight"],
+        "schedule": cell["schedule"],
+        "metric": result.get("metric"),
+        "validation_score": result.get("validation_score"),
+        "score": result["score"],
+        "finished": record.get("finished"),
+        "versions": record.get("versions", {}),
+    }
+
+
+def sweep_of(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Name and spec hash of a sweep."""
+    return {"name": meta["name"], "spec_hash": meta["spec_hash"]}

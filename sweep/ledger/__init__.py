@@ -1,0 +1,1 @@
+"""Finished cells: ledger, store shared by sweeps, results folder and its lock."""

@@ -1,0 +1,1 @@
+"""Cells and packs of a spec, and the order in which packs run."""

@@ -1,0 +1,217 @@
+"""The plan: the cells a spec stands for, grouped into packs by the planner of each family."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+from sweep.plan.hard import HardPlanner
+from sweep.plan.missing import missing_of
+from sweep.plan.planner import REFERENCES, Planner
+from sweep.plan.soft import SoftPlanner
+from sweep.spec.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve
+from sweep.spec.spec import SweepSpec
+from trainables.core.cells import Cell, Pack
+from trainables.core.settings import axes, family_of, stored
+from trainables.errors import InputError
+
+PLANNERS: dict[str, type[Planner]] = {"soft": SoftPlanner, "hard": HardPlanner}
+"""Per family of methods what turns them into packs."""
+
+MOST_CELLS = 1_000_000
+_TRAINING_ROWS = 8000
+"""Training examples of a task whose size is not known: between MRPC's 3,700 and SST-2's 67,000."""
+_GOOD_PART = 1 / 8
+"""Of all work: with packs smaller than that, two or four workers end at about the same time."""
+_EVALUATION = 10
+"""Steps that evaluating one cell is worth: some 300 texts forwards against 8 forwards and back."""
+
+
+DIRECT_ROWS = ("independent", "all")
+"""Rows of prompts tuned on one model alone, without restriction."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a spec stands for.
+
+    Attributes:
+        resolved: the spec with its models and tasks.
+        packs: all cells, grouped; no cell is in two packs.
+    """
+
+    resolved: ResolvedSpec
+    packs: tuple[Pack, ...]
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every cell once."""
+        return tuple(cell for pack in self.packs for cell in pack.cells)
+
+    @cached_property
+    def by_id(self) -> dict[str, Cell]:
+        """Every cell by its id."""
+        return {cell.id: cell for cell in self.cells}
+
+    @cached_property
+    def direct(self) -> tuple[Cell, ...]:
+        """Prompts tuned on targets themselves (row Direct), asked for or there anyway."""
+        targets = set(self.resolved.targets)
+        return tuple(
+            cell
+            for cell in self.cells
+            if cell.row in DIRECT_ROWS and cell.kind == "source" and cell.target in targets
+        )
+
+    @property
+    def hash(self) -> str:
+        """The spec's hash."""
+        return self.resolved.hash
+
+    def counts(self, done: Collection[str] = ()) -> dict[str, Any]:
+        """Numbers of cells, tunings and packs.
+
+        Args:
+            done: ids of cells that need not run.
+        """
+        joint = sum(
+            len({cell.tuning for cell in pack.cells if cell.row == "joint"}) for pack in self.packs
+        )
+        rows = Counter(cell.row for cell in self.cells)
+        finished = sum(cell.id in done for cell in self.cells)
+        return {
+            "name": self.resolved.spec.name,
+            "spec_hash": self.hash,
+            "cells": len(self.cells),
+            "kinds": dict(Counter(cell.kind for cell in self.cells)),
+            "rows": dict(rows),
+            "tunings": {"independent": rows["independent"], "joint": joint},
+            "searches": sum(
+                cell.kind == "source" and family_of(cell.method) == "hard" for cell in self.cells
+            ),
+            "direct": len(self.direct),
+            "packs": len(self.packs),
+            "combinations": [
+                {"method": method.name, **values}
+                for method in self.resolved.spec.methods.values()
+                for values in _differing(method.variants)
+            ],
+            "done": finished,
+            "to_run": len(self.cells) - finished,
+        }
+
+    def remaining(self, done: Collection[str]) -> tuple[Pack, ...]:
+        """The packs with only what is missing.
+
+        What comes along with a tuning that is done again (see
+        :func:`sweep.plan.missing.missing_of`) is not written again.
+
+        Args:
+            done: ids of finished cells.
+        """
+        return tuple(left for pack in self.packs for left in missing_of(pack, done))
+
+
+def make_plan(
+    spec: SweepSpec,
+    find_model: ModelResolver | None = None,
+    find_task: TaskResolver | None = None,
+) -> Plan:
+    """Every cell that ``spec`` stands for.
+
+    Args:
+        spec: a checked spec.
+        find_model: see :func:`sweep.spec.resolve.resolve`.
+        find_task: see :func:`sweep.spec.resolve.resolve`.
+
+    Raises:
+        InputError: an unknown model or task, nothing to transfer, or too many cells.
+    """
+    plan = plan_of(resolve(spec, find_model, find_task))
+    if not any(cell.kind == "transfer" for cell in plan.cells):
+        raise InputError(
+            f"targets: found {', '.join(plan.resolved.targets)}; allowed: at least one model that"
+            " is not the only source"
+        )
+    return plan
+
+
+def plan_of(resolved: ResolvedSpec) -> Plan:
+    """Every cell of a spec whose names are looked up.
+
+    Raises:
+        InputError: too many cells.
+    """
+    spec = resolved.spec
+    most = _upper_bound(resolved)
+    if most > MOST_CELLS:
+        raise InputError(f"the spec stands for up to {most} cells; allowed: {MOST_CELLS} at most")
+    packs: list[Pack] = []
+    referred: set[tuple[str, str, int | None]] = set()
+    for method in spec.methods.values():
+        planner = PLANNERS[family_of(method.name)]
+        for variants, task in product(planner.groups(method.variants), resolved.tasks):
+            packs += planner(resolved, method, variants, task, referred).packs()
+    return Plan(resolved, tuple(packs))
+
+
+def _upper_bound(resolved: ResolvedSpec) -> int:
+    tuned = sum(
+        PLANNERS[family_of(method.name)].most_cells(resolved, method)
+        for method in resolved.spec.methods.values()
+    )
+    cuts = {method.variants[0].text_tokens for method in resolved.spec.methods.values()}
+    references = len(cuts) * len(REFERENCES) * (len(resolved.sources) + len(resolved.targets))
+    return len(resolved.tasks) * (tuned + references)
+
+
+def running_order(packs: Iterable[Pack]) -> list[Pack]:
+    """Packs in the order in which to start them.
+
+    Single sources first, since transfer packs wait for them; then transfer packs, so that the
+    reference rows, against which everything is measured, are there early; then the joint tunings,
+    the costly ones first and those of the same models side by side (they are in memory then),
+    in the spec's order of tasks.
+
+    Tunings that are a good part of all work come before everything else: begun last, one of them
+    would run when the other workers have nothing left to do.
+    """
+    packs = list(packs)
+    much = _GOOD_PART * sum(map(cost, packs))
+
+    def rank(pack: Pack) -> tuple[Any, ...]:
+        stage = 1 if pack.kind == "transfer" else 0 if len(pack.sources) == 1 else 2
+        if stage != 1 and cost(pack) >= much:
+            stage = -1
+        return (stage, -cost(pack), pack.sources)
+
+    return sorted(packs, key=rank)
+
+
+def cost(pack: Pack) -> int:
+    """Work in a pack, in training steps of one replica on one backbone.
+
+    Exact where steps are given; under epochs an estimate, as nobody has read the task yet.
+    """
+    steps = sum(training_steps(cell.settings) for cell in pack.cells if cell.kind == "source")
+    return steps + _EVALUATION * len(pack.cells)
+
+
+def training_steps(settings: Mapping[str, Any]) -> int:
+    """Training steps of a tuning with these settings; under epochs an estimate."""
+    if settings.get("steps"):
+        return int(settings["steps"])
+    if not settings.get("epochs"):
+        return 1
+    steps = int(settings["epochs"]) * -(-_TRAINING_ROWS // int(settings["batch_size"]))
+    return min(steps, int(settings.get("max_steps", steps)))
+
+
+def _differing(variants: Sequence[Any]) -> list[dict[str, Any]]:
+    """Of several combinations of settings, in what each differs; of one, nothing."""
+    values = [stored(settings) for settings in variants]
+    every = axes(type(variants[0]))
+    names = [name for name in every if len({repr(item.get(name)) for item in values}) > 1]
+    return [{name: item.get(name) for name in names} for item in values] if names else []

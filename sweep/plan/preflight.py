@@ -1,0 +1,195 @@
+"""What can go wrong with models and tasks, found before anything is trained.
+
+``python -m sweep.plan.preflight`` checks what its standard input names. A process of its own keeps
+torch and transformers out of the driver, which lives as long as the sweep.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import product
+from typing import Any, NoReturn
+
+from sweep.plan.plan import Plan
+from sweep.process.surroundings import child_command, child_environment
+from sweep.spec.resolve import ResolvedSpec
+from trainables.compute.collector import lasting
+from trainables.compute.parent import end_with_parent
+from trainables.core.cells import ModelRef, TaskRef
+from trainables.core.settings import METHOD_SETTINGS, family_of
+from trainables.errors import InputError
+
+_MISTAKE = 2
+_UNDER_WAY: set[subprocess.Popen[str]] = set()
+
+
+def check_plan(plan: Plan) -> list[str]:
+    """Have :func:`trainables.preflight.preflight` check a plan, in another process.
+
+    Returns:
+        Warnings, one sentence each.
+
+    Raises:
+        InputError: models, tasks and prompts do not fit one another.
+        RuntimeError: the other process did not end as it should.
+    """
+    return _ask(_question(plan))
+
+
+def check_local(resolved: ResolvedSpec) -> None:
+    """Check the models that lie on this machine, as far as no data and no weights are needed.
+
+    A look at their files without torch takes a moment; only what that leaves in doubt is put to the
+    other process, which takes seconds to start.
+
+    Raises:
+        InputError: a folder that :func:`trainables.preflight.preflight` would refuse, or a label
+            word that is not one token of its tokenizer.
+    """
+    from trainables.models.first_look import doubtful, is_local, read_shapes
+    from trainables.tasks import load_task
+
+    scored = {*resolved.sources, *resolved.targets}
+    words = {word for task in resolved.tasks for word in load_task(task).label_words}
+    local = [model for model in resolved.models.values() if is_local(model)]
+    for model in local:
+        read_shapes(model)
+    odd = [model for model in local if doubtful(model, words if model.alias in scored else ())]
+    if odd:
+        _ask(
+            {
+                "models": [asdict(model) for model in odd],
+                "labels": [asdict(task) for task in resolved.tasks],
+                "scored": sorted(scored & {model.alias for model in odd}),
+            }
+        )
+
+
+def _ask(question: dict[str, Any]) -> list[str]:
+    process = subprocess.Popen(
+        child_command("sweep.plan.preflight"),
+        env=child_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for the driver
+    )
+    _UNDER_WAY.add(process)
+    try:
+        output, told = process.communicate(json.dumps(question))
+    finally:
+        process.kill()  # where it was not waited for to the end
+        _UNDER_WAY.discard(process)
+    if process.returncode not in (0, _MISTAKE):
+        raise RuntimeError(f"the check of models and tasks broke off:\n{told}")
+    # Libraries may print too; the answer is the last line.
+    answer = json.loads(output.splitlines()[-1])
+    if process.returncode == _MISTAKE:
+        raise InputError(answer)
+    return [str(warning) for warning in answer]
+
+
+@contextmanager
+def abandoned_on_error() -> Iterator[None]:
+    """Checks under way are of no use to anybody once the ``with`` has failed or was stopped."""
+    try:
+        yield
+    except BaseException:
+        for process in list(_UNDER_WAY):
+            process.kill()
+        raise
+
+
+def _question(plan: Plan) -> dict[str, Any]:
+    soft = [cell for cell in plan.cells if family_of(cell.method) == "soft"]
+    together = {(*cell.sources, *cell.counterparts) for cell in soft if cell.row == "joint"}
+    together |= {(*cell.sources, cell.target) for cell in soft if cell.kind == "transfer"}
+    methods = plan.resolved.spec.methods.values()
+    variants = [(method.name, settings) for method in methods for settings in method.variants]
+    return {
+        "scored": sorted({cell.target for cell in plan.cells} | _judges(plan)),
+        "words": _words(plan),
+        "models": [asdict(model) for model in plan.resolved.models.values()],
+        "tasks": [asdict(task) for task in plan.resolved.tasks],
+        "settings": [asdict(settings) for _, settings in variants],
+        "together": sorted(together),
+        "samples": sorted(_samples(plan)),
+        "starts": [
+            {
+                "model": source,
+                "method": method,
+                "settings": asdict(settings),
+                "file": file and file.path,
+            }
+            for (method, settings), source in product(variants, plan.resolved.sources)
+            if family_of(method) == "soft"
+            for file in [plan.resolved.start(settings, source)]
+        ],
+    }
+
+
+def _judges(plan: Plan) -> set[str]:
+    """Models that score candidates of other models' searches."""
+    return {
+        cell.counterparts[0]
+        for cell in plan.cells
+        if getattr(METHOD_SETTINGS.get(cell.method), "judged", False) and cell.kind == "source"
+    }
+
+
+def _words(plan: Plan) -> list[dict[str, Any]]:
+    """Per search of hard prompts, seeds aside: its models and settings."""
+    found = {
+        (cell.sources, cell.counterparts, json.dumps(cell.settings, sort_keys=True)): cell
+        for cell in plan.cells
+        if cell.kind == "source" and family_of(cell.method) == "hard"
+    }
+    return [
+        {
+            "method": cell.method,
+            "models": [*cell.sources, *cell.counterparts],
+            "settings": dict(cell.settings),
+            "task": cell.task,
+        }
+        for cell in found.values()
+    ]
+
+
+def _samples(plan: Plan) -> set[tuple[tuple[str, ...], int]]:
+    """Models whose common words are sampled, and how many are wanted."""
+    return {
+        ((*cell.sources, *(cell.counterparts if cell.kind == "source" else (cell.target,))), size)
+        for cell in plan.cells
+        if (size := cell.settings.get("anchor_sample"))
+    }
+
+
+def answer(question: dict[str, Any]) -> list[str]:
+    """The warnings of the check that ``question`` asks for, in this process."""
+    with lasting():
+        from trainables.preflight import preflight
+
+    question["models"] = [ModelRef(**model) for model in question["models"]]
+    for name in {"tasks", "labels"} & question.keys():
+        question[name] = [TaskRef(**task) for task in question[name]]
+    return preflight(**question)
+
+
+def main() -> NoReturn:
+    """Answer the question on standard input with one line of JSON; exit code 2 on a mistake."""
+    end_with_parent()
+    try:
+        warnings = answer(json.load(sys.stdin))
+    except InputError as error:
+        print(json.dumps(str(error)))
+        sys.exit(_MISTAKE)
+    print(json.dumps(warnings))
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""Packs of the soft family (paper A).
+
+Per combination of settings and task there are three kinds:
+
+* ``tune`` of one model: its prompts over all seeds, tuned independently; with a source's reference
+  rows. With ``direct`` each target is tuned like this too: row Direct of the report is nothing but
+  the ``independent`` cells of a target, and a target that is also a source is tuned once;
+* ``tune`` of a pair: its jointly tuned prompts over all λ > 0 and seeds, carried to every target;
+* ``transfer`` to one target: what single sources and independently tuned pairs (λ = 0) bring
+  there, and the target's reference rows. It ``needs`` the prompts of the first kind.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from sweep.plan.planner import Planner
+from sweep.spec.methods import INDEPENDENT, MethodSpec, Weight
+from sweep.spec.resolve import ResolvedSpec, StartFile
+from trainables.core.cells import Cell, Pack
+from trainables.core.settings import ALIGNMENT, stored
+
+LAYOUT_SETTINGS = ("prompt_length", "position", "text_tokens", "template")
+"""Settings of a method that say how an input is put together, on whatever model."""
+
+
+@dataclass
+class SoftPlanner(Planner):
+    """Packs of one combination of settings of a soft method on one task."""
+
+    independent: dict[tuple[str, int], Cell] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Any:
+        """The combination."""
+        return self.variants[0]
+
+    @classmethod
+    def groups(cls, variants: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+        """Combinations that one planner takes: one at a time, they are tuned apart."""
+        return ((settings,) for settings in variants)
+
+    @classmethod
+    def most_cells(cls, resolved: ResolvedSpec, method: MethodSpec) -> int:
+        """Upper bound of a method's cells on one task, references left out."""
+        sources, targets, pairs = (
+            len(names) for names in (resolved.sources, resolved.targets, resolved.pairs)
+        )
+        widest = max((len(pair) for pair in resolved.pairs), default=0)
+        joint = pairs * len(method.weights) * (widest + targets)
+        per_seed = sources * (1 + targets) + targets + joint
+        return len(method.variants) * per_seed * len(resolved.spec.seeds)
+
+    def packs(self) -> Iterator[Pack]:
+        """All of them, tunings first."""
+        # Transfers come first because they say which independent tunings are needed at all.
+        carried = [(target, tuple(self._carried_cells(target))) for target in self.resolved.targets]
+        if self.resolved.spec.direct:
+            for target in self.resolved.targets:
+                for seed in self.resolved.spec.seeds:
+                    self._alone(target, seed)
+        yield from self._independent_packs()
+        for pair in self.resolved.pairs:
+            cells = tuple(self._joint_cells(pair))
+            if cells:
+                yield self.pack("tune", pair, cells)
+        for target, cells in carried:
+            cells += tuple(self.reference_cells(target))
+            if cells:
+                yield self.pack("transfer", (), cells)
+
+    def _carried_cells(self, target: str) -> Iterator[Cell]:
+        seeds = self.resolved.spec.seeds
+        for source in self.resolved.sources if self.resolved.singles else ():
+            if source != target:
+                for seed in seeds:
+                    yield self._transfer("single", target, INDEPENDENT, seed, [source])
+        if INDEPENDENT in self.method.weights:
+            for pair in self._pairs_without(target):
+                for seed in seeds:
+                    yield self._transfer("baseline", target, INDEPENDENT, seed, pair)
+
+    def _independent_packs(self) -> Iterator[Pack]:
+        for model in dict.fromkeys((*self.resolved.sources, *self.resolved.targets)):
+            cells = tuple(cell for (name, _), cell in self.independent.items() if name == model)
+            if cells:
+                # A target keeps its reference rows in its transfer pack: where the tuning on it
+                # fails, what all is measured against is still there.
+                if model in self.resolved.sources:
+                    cells += tuple(self.reference_cells(model))
+                yield self.pack("tune", (model,), cells)
+
+    def _joint_cells(self, pair: tuple[str, ...]) -> Iterator[Cell]:
+        targets = [target for target in self.resolved.targets if target not in pair]
+        if not targets:
+            return
+        for weight in self.method.weights:
+            for seed in self.resolved.spec.seeds if weight.joint else ():
+                tuned = [self._source("joint", name, pair, weight, seed) for name in pair]
+                yield from tuned
+                for target in targets:
+                    yield self._cell("transfer", "ours", target, pair, weight, seed, tuned)
+
+    def _transfer(
+        self, row: str, target: str, weight: Weight, seed: int, sources: Iterable[str]
+    ) -> Cell:
+        names = tuple(sources)
+        inputs = [self._alone(name, seed) for name in names]
+        return self._cell("transfer", row, target, names, weight, seed, inputs)
+
+    def _alone(self, name: str, seed: int) -> Cell:
+        """The prompt tuned on one model alone, planned once for all that ask for it."""
+        if (name, seed) not in self.independent:
+            self.independent[name, seed] = self._source(
+                "independent", name, (name,), INDEPENDENT, seed
+            )
+        return self.independent[name, seed]
+
+    def _source(
+        self, row: str, name: str, sources: tuple[str, ...], weight: Weight, seed: int
+    ) -> Cell:
+        return self._cell("source", row, name, sources, weight, seed, [])
+
+    def _cell(
+        self,
+        kind: str,
+        row: str,
+        target: str,
+        sources: tuple[str, ...],
+        weight: Weight,
+        seed: int,
+        inputs: list[Cell],
+    ) -> Cell:
+        beside = self._beside(sources) if row == "joint" else ()
+        return Cell(
+            kind=kind,
+            row=row,
+            method=self.method.name,
+            task=self.task.name,
+            target=target,
+            sources=sources,
+            seed=seed,
+            weight=weight.value,
+            schedule=weight.schedule,
+            inputs=tuple(cell.id for cell in inputs),
+            settings=self._settings[row if kind == "source" else kind],
+            precision=self.resolved.precision,
+            digests=self.digests({*sources, target, *beside})
+            | (self._start_digests(sources) if kind == "source" else {}),
+            counterparts=beside,
+        )
+
+    def _beside(self, sources: tuple[str, ...]) -> tuple[str, ...]:
+        """Targets whose words bound those a joint tuning of ``sources`` compares prompts on."""
+        if self.settings.anchors == "sources":
+            return ()
+        return tuple(sorted(set(self.resolved.targets) - set(sources)))
+
+    def _starts(self, sources: Iterable[str]) -> Iterator[tuple[str, StartFile]]:
+        for name in sources:
+            file = self.resolved.start(self.settings, name)
+            if file is not None:
+                yield name, file
+
+    def _start_digests(self, sources: Iterable[str]) -> dict[str, str]:
+        return {f"init {name}": file.digest for name, file in self._starts(sources)}
+
+    def _pairs_without(self, target: str) -> Iterator[tuple[str, ...]]:
+        return (pair for pair in self.resolved.pairs if target not in pair)
+
+    @cached_property
+    def _settings(self) -> dict[str, dict[str, Any]]:
+        tuned = stored(self.settings)
+        return {
+            "joint": tuned,
+            "independent": {name: tuned[name] for name in tuned if name not in ALIGNMENT},
+            # A carried prompt is read in the layout it was tuned in.
+            "transfer": stored(self.resolved.spec.transfer)
+            | {name: tuned[name] for name in LAYOUT_SETTINGS if name in tuned},
+        }
+
+    def files(self, sources: Iterable[str]) -> Mapping[str, str]:
+        """Files that prompts of ``sources`` start from, by source."""
+        return {name: file.path for name, file in self._starts(sources)}

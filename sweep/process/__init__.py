@@ -1,0 +1,1 @@
+"""The driver's process: signals, streams, scratch folder, and what outlives nothing."""

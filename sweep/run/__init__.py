@@ -1,0 +1,1 @@
+"""From packs to outcomes: Ray Tune, workers, clusters, progress."""

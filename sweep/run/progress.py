@@ -1,0 +1,236 @@
+"""One line that says how far the sweep is."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from sweep.plan.plan import cost
+from trainables.core.cells import Pack
+from trainables.core.durations import duration
+from trainables.files.atomic import TEMPORARY
+
+Phases = Mapping[str, tuple[str, int, int]]
+PLAIN_EVERY = 10.0
+LIVE_EVERY = 0.5
+COLUMNS = 80
+"""Of a terminal that does not say how wide it is."""
+NOTE = ".progress.json"
+_SHOWN_PACKS = 3
+_TRAINING = 0.9
+_LOGGED = 1 / 30  # of the time so far passes until the next line of a log file,
+_RAREST = 300.0  # but not more than so many seconds
+_TELLING = 0.02  # share of the work after which the time left can be told
+
+
+class ProgressLine:
+    """Cells done of all, rate, time left and the packs under way.
+
+    A terminal or notebook gets one line that changes in place, cut to its width. A file or pipe
+    gets a new line now and then: every :data:`PLAIN_EVERY` seconds at first, later more rarely.
+    A stream that cannot be written stops nothing.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        done: int,
+        packs: Iterable[Pack],
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        weight: Callable[[Pack], float] = cost,
+        note: Path | None = None,
+    ) -> None:
+        """Start the clock.
+
+        Args:
+            total: cells of the plan.
+            done: those finished before.
+            packs: all packs to run.
+            stream: where to write (default: standard error).
+            clock: seconds; stands in for the real one in tests.
+            weight: what a pack weighs against others: a pack of a large model takes longer.
+            note: a file that says the same to other processes, for as long as the sweep runs.
+        """
+        self._stream = sys.stderr if stream is None else stream
+        self._live = _changes_in_place(self._stream)
+        self._clock = clock
+        self._total, self._before = total, done
+        self._done = 0
+        self._weigh, self._note = weight, note
+        self._work, self._worked = sum(map(weight, packs)), 0.0
+        self._began = self._shown = clock()
+        self._logged: float | None = None
+        self._width = 0
+
+    def close_pack(self, pack: Pack, done: int) -> None:
+        """A pack is over and ``done`` cells have a record that had none before."""
+        self._done += done
+        self._worked += self._weigh(pack)
+
+    def due(self) -> bool:
+        """Whether it is time to show the line."""
+        return self._clock() - self._shown >= (LIVE_EVERY if self._live else PLAIN_EVERY)
+
+    def show(self, running: Iterable[Pack], phases: Phases, failed: int = 0) -> None:
+        """Write the line now; into a log file only where that is due.
+
+        Args:
+            running: packs under way.
+            phases: per pack id, what its worker said last: phase, done and total.
+            failed: cells that have failed.
+        """
+        self._shown = self._clock()
+        found = self.figures(running, phases, failed)
+        if self._note is not None:
+            _write(self._note, found)
+        if self._live:
+            # In the last column the cursor would go on to the next line.
+            self._width = max(_columns(self._stream) - 1, 1)
+            self._put("\r" + _fitted(_text(found), self._width))
+        elif self._logged is None or self._shown >= self._logged + self._pause():
+            self._logged = self._shown
+            self._put(_text(found) + "\n")
+
+    def clear(self) -> None:
+        """Make room for another line; the next :meth:`show` writes this one again."""
+        if self._width:
+            self._put("\r" + " " * self._width + "\r")
+            self._width = 0
+
+    def end(self) -> None:
+        """Leave the live line behind."""
+        if self._note is not None:
+            self._note.unlink(missing_ok=True)
+        if self._width:
+            self._put("\n")
+            self._width = 0
+
+    def _pause(self) -> float:
+        return min(max(PLAIN_EVERY, _LOGGED * (self._shown - self._began)), _RAREST)
+
+    def _put(self, text: str) -> None:
+        with suppress(OSError, ValueError, AttributeError):
+            self._stream.write(text)
+            self._stream.flush()
+
+    def left(self, elapsed: float, worked: float) -> float | None:
+        """Seconds left; None while they cannot be told.
+
+        Args:
+            elapsed: seconds so far.
+            worked: weight of what was done in them.
+        """
+        if worked <= _TELLING * self._work:
+            return None
+        return max(self._work - worked, 0) * elapsed / worked
+
+    def text(self, running: Iterable[Pack], phases: Phases, failed: int = 0) -> str:
+        """The line that :meth:`show` writes."""
+        return _text(self.figures(running, phases, failed))
+
+    def figures(self, running: Iterable[Pack], phases: Phases, failed: int = 0) -> dict[str, Any]:
+        """What the line says, as data.
+
+        Returns:
+            ``cells`` and ``done`` (of the whole plan), ``failed``, ``cells_per_minute`` (None
+            before anything is known; packs under way count by their share),
+            ``eta_seconds`` (None while too little is known) and ``packs``: per pack under way
+            ``pack``, ``label``, ``cells``, ``phase`` and ``share``.
+        """
+        # A pack that Tune has queued has no phase yet.
+        packs = [pack for pack in running if pack.id in phases]
+        share = {pack.id: _share(pack, *phases[pack.id]) for pack in packs}
+        elapsed = max(self._clock() - self._began, 1e-9)
+        worked = self._worked + sum(self._weigh(pack) * share[pack.id] for pack in packs)
+        cells = self._done + sum(len(pack.cells) * share[pack.id] for pack in packs)
+        return {
+            "cells": self._total,
+            "done": self._before + self._done,
+            "failed": failed,
+            "cells_per_minute": cells * 60 / elapsed if worked > 0 else None,
+            "eta_seconds": self.left(elapsed, worked),
+            "packs": [
+                {
+                    "pack": pack.id,
+                    "label": _label(pack),
+                    "cells": len(pack.cells),
+                    "phase": phases[pack.id][0],
+                    "share": share[pack.id],
+                }
+                for pack in packs
+            ],
+        }
+
+
+def read_note(folder: Path, pid: int | None) -> dict[str, Any] | None:
+    """What the driver ``pid`` of a sweep's folder said last; None where it has said nothing."""
+    try:
+        found = json.loads((folder / NOTE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and pid and found.get("driver") == pid else None
+
+
+def _write(path: Path, found: Mapping[str, Any]) -> None:
+    # Not made durable: it is of no use to any other driver, and a full disk is told elsewhere.
+    temporary = path.with_suffix(TEMPORARY)
+    with suppress(OSError):
+        temporary.write_text(json.dumps({"driver": os.getpid(), **found}), encoding="utf-8")
+        temporary.replace(path)
+
+
+def _text(found: Mapping[str, Any]) -> str:
+    parts = [found.get("headline") or f"{found['done']}/{found['cells']} cells"]
+    if found["failed"]:
+        parts.append(f"{found['failed']} failed")
+    if found["cells_per_minute"] is not None:
+        parts.append(f"{found['cells_per_minute']:.0f} cells/min")
+    if found["eta_seconds"] is not None:
+        parts.append(f"{duration(found['eta_seconds'])} left")
+    packs = found["packs"]
+    if packs:
+        shown = (f"{pack['label']} {pack['share']:.0%}" for pack in packs[:_SHOWN_PACKS])
+        parts.append(", ".join(shown))
+    if len(packs) > _SHOWN_PACKS:
+        parts[-1] += f" and {len(packs) - _SHOWN_PACKS} more"
+    return "".join(sign if sign.isprintable() else "?" for sign in " | ".join(parts))
+
+
+def _changes_in_place(stream: TextIO | None) -> bool:
+    with suppress(ValueError, AttributeError):  # it is closed, or missing
+        # A notebook's stream is no terminal, but goes back to the beginning of a line as well.
+        return stream.isatty() or type(stream).__module__.startswith("ipykernel.")  # type: ignore[union-attr]
+    return False
+
+
+def _columns(stream: TextIO) -> int:
+    """How wide a terminal is now: it may have another size than a moment ago."""
+    with suppress(OSError, ValueError, AttributeError):
+        return os.get_terminal_size(stream.fileno()).columns or COLUMNS
+    return COLUMNS
+
+
+def _fitted(text: str, width: int) -> str:
+    """``text`` cut or filled up to ``width`` columns, of which some characters take two."""
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, width)
+
+
+def _share(pack: Pack, phase: str, done: int, total: int) -> float:
+    """How much of a pack is done, judged by its phase; training is most of a ``tune`` pack."""
+    part = done / max(total, 1)
+    if pack.kind != "tune":
+        return part
+    return {"train": _TRAINING * part, "transfer": _TRAINING + (1 - _TRAINING) * part}.get(phase, 0)
+
+
+def _label(pack: Pack) -> str:
+    if pack.sources:
+        return f"{'+'.join(pack.sources)} on {pack.task.name}"
+    return f"to {', '.join(dict.fromkeys(cell.target for cell in pack.cells))} on {pack.task.name}"

@@ -1,0 +1,260 @@
+"""The ``methods`` section: per method its recipe, its settings and what its family adds.
+
+Soft methods have weights λ, hard ones counterparts.
+
+Some settings are axes: a list of values in the spec stands for one combination of settings each.
+Settings are checked against the fields of the method's dataclass in
+:data:`trainables.core.settings.METHOD_SETTINGS`: a new method needs no change here.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from itertools import product
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from sweep.spec.counterparts import Wish, parse_counterparts
+from sweep.spec.errors import listed, nearest, shortened, show
+from trainables.core.cells import content_hash
+from trainables.core.settings import (
+    METHOD_SETTINGS,
+    axes,
+    family_of,
+    fitted_defaults,
+    fitting,
+    stored,
+)
+from trainables.errors import InputError
+from trainables.recipes import recipe_names, with_recipe
+
+LAMBDA = "lambda"
+COUNTERPARTS = "counterparts"
+FAMILY_KEYS = {"soft": LAMBDA, "hard": COUNTERPARTS}
+"""The key that a family adds to the settings of its methods."""
+RECIPE = "recipe"
+ANNEALING = "annealing"
+_LAMBDA_ALLOWED = f"a list of numbers in [0, 1] and the word {ANNEALING}, none twice"
+_TYPE_NAMES: dict[Any, str] = {
+    int: "a whole number",
+    float: "a finite number",
+    str: "text",
+    bool: "true or false",
+    int | None: "a whole number, or null",
+    float | None: "a finite number, or null",
+    str | None: "text, or null",
+    tuple[float, ...] | None: "a list of finite numbers, or null",
+}
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One entry of ``lambda``.
+
+    Attributes:
+        value: λ; None under annealing.
+        schedule: ``none`` (λ = 0: sources tuned independently), ``constant`` or ``annealing``.
+    """
+
+    value: float | None
+    schedule: str
+
+    @property
+    def joint(self) -> bool:
+        """Whether it asks for a joint tuning of a pair."""
+        return self.schedule != "none"
+
+    @property
+    def written(self) -> float | str:
+        """As a spec has it: a number, 0 for independent tuning, or the schedule's name."""
+        return self.schedule if self.value is None else self.value
+
+
+INDEPENDENT = Weight(0.0, "none")
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """One entry of ``methods``.
+
+    Attributes:
+        name: key of ``METHOD_SETTINGS``.
+        weights: of a soft method, the entries of ``lambda`` in the order written; [0] by default.
+        variants: instances of the method's settings dataclass, one for each combination of the
+            axes that the spec lists values for; mostly one.
+        counterparts: of a hard method, see :mod:`sweep.spec.counterparts`.
+    """
+
+    name: str
+    weights: tuple[Weight, ...]
+    variants: tuple[Any, ...]
+    counterparts: Wish = "others"
+
+
+def parse_method(name: Any, section: Any) -> MethodSpec:
+    """Check one entry of ``methods``.
+
+    Raises:
+        InputError: unknown method, misspelt key or a value that is not allowed; the sentence starts
+            with the field's path.
+    """
+    where = f"methods.{name}"
+    if name not in METHOD_SETTINGS:
+        raise InputError(
+            f"unknown method {show(name)}{nearest(name, METHOD_SETTINGS)};"
+            f" allowed: {', '.join(METHOD_SETTINGS)}"
+        )
+    if section is None:  # `soft:` with nothing below it means all defaults
+        section = {}
+    if not isinstance(section, Mapping):
+        raise InputError(f"{where}: found {show(section)}; allowed: a mapping of settings")
+    settings = dict(section)
+    weights: tuple[Weight, ...] = (INDEPENDENT,)
+    counterparts: Wish = "others"
+    own = FAMILY_KEYS[family_of(str(name))]
+    if own == LAMBDA:
+        weights = _weights(settings.pop(LAMBDA, [0]), f"{where}.{LAMBDA}")
+    else:
+        wish = settings.pop(COUNTERPARTS, "others")
+        counterparts = parse_counterparts(wish, f"{where}.{COUNTERPARTS}")
+    settings = _with_recipe(name, settings.pop(RECIPE, None), settings, where)
+    cls = METHOD_SETTINGS[name]
+    checked = [
+        check_settings(cls, values, where, (own, RECIPE))
+        for values in _combinations(cls, settings, where)
+    ]
+    # Combinations that differ only in what the rest of them does not read are one.
+    distinct: dict[str, Any] = {}
+    for item in checked:
+        distinct.setdefault(content_hash(stored(item)), item)
+    return MethodSpec(str(name), weights, tuple(distinct.values()), counterparts)
+
+
+def _with_recipe(method: str, name: Any, settings: Mapping[Any, Any], where: str) -> dict[Any, Any]:
+    names = recipe_names(method)
+    if name is not None and name not in names:
+        raise InputError(
+            f"{where}.{RECIPE}: found {show(name)}{nearest(name, names)};"
+            f" allowed: {', '.join(names)}, or null"
+        )
+    return with_recipe(method, name, settings)
+
+
+def _combinations(
+    cls: type[Any], settings: Mapping[Any, Any], where: str
+) -> Iterator[dict[Any, Any]]:
+    """One mapping for each combination of the values listed for axes, in the order written."""
+    hints = get_type_hints(cls)
+    listed = {
+        name: _listed(hints[name], settings[name], f"{where}.{name}")
+        for name in axes(cls)
+        if isinstance(settings.get(name), list)
+    }
+    for values in product(*listed.values()):
+        chosen = {**settings, **dict(zip(listed, values, strict=True))}
+        yield fitting(cls, chosen, listed.get("init", ()))
+
+
+def _listed(hint: Any, values: list[Any], path: str) -> list[Any]:
+    if not values:
+        raise InputError(f"{path}: found []; allowed: {_TYPE_NAMES[hint]}, or a list of them")
+    found: list[Any] = []
+    for index, value in enumerate(values):
+        typed = _typed(hint, value, f"{path}[{index}]")
+        if typed in found:
+            raise InputError(
+                f"{path}[{index}]: {show(value)} stands there twice; allowed: each value once"
+            )
+        found.append(typed)
+    return found
+
+
+def check_settings(
+    cls: type[Any], values: Mapping[Any, Any], where: str = "", further: tuple[str, ...] = ()
+) -> Any:
+    """An instance of a settings dataclass from a spec's mapping.
+
+    Args:
+        cls: the dataclass; its annotations give the types, its ``__post_init__`` the ranges.
+        values: setting to value.
+        where: path of the section, put before each message.
+        further: keys of the section that are no settings, named among the allowed ones.
+
+    Raises:
+        InputError: misspelt key, wrong type or value out of range.
+    """
+    hints = get_type_hints(cls)
+    known = [item.name for item in fields(cls)]
+    prefix = f"{where}." if where else ""
+    checked = {}
+    for key, value in values.items():
+        if key not in known:
+            raise InputError(
+                f"{where + ': ' if where else ''}unknown key {show(key)}"
+                f"{nearest(key, [*further, *known])}; allowed: {listed([*further, *known], key)}"
+            )
+        checked[key] = _typed(hints[key], value, f"{prefix}{key}")
+    try:
+        return cls(**fitted_defaults(cls, checked))
+    except InputError as error:
+        raise InputError(f"{prefix}{shortened(str(error))}") from None
+
+
+def typed_setting(cls: type[Any], name: str, value: Any, path: str) -> Any:
+    """One value of a setting in the setting's own type, its range not checked.
+
+    Raises:
+        InputError: the value is of another type.
+    """
+    return _typed(get_type_hints(cls)[name], value, path)
+
+
+@cache
+def _strict(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint, config=ConfigDict(strict=True))
+
+
+def _typed(hint: Any, value: Any, path: str) -> Any:
+    allowed = _TYPE_NAMES.get(hint, str(hint))
+    try:
+        # YAML knows lists; settings are frozen.
+        given = tuple(value) if isinstance(value, list) else value
+        typed = _strict(hint).validate_python(given)
+        # 1 and 1.0 must hash alike, and no hash takes NaN.
+        if hint in (float, float | None) and typed is not None:
+            typed = float(typed)
+    except (ValidationError, OverflowError):
+        raise InputError(f"{path}: found {show(value)}; allowed: {allowed}") from None
+    if isinstance(typed, float) and not math.isfinite(typed):
+        raise InputError(f"{path}: found {show(value)}; allowed: {allowed}")
+    return typed
+
+
+def _weights(value: Any, path: str) -> tuple[Weight, ...]:
+    items = value if isinstance(value, list) else [value]
+    if not items or (_weight(items[0]) is None and items is not value):
+        raise InputError(f"{path}: found {show(value)}; allowed: {_LAMBDA_ALLOWED}")
+    found: list[Weight] = []
+    for index, item in enumerate(items):
+        weight = _weight(item)
+        if weight is None:
+            raise InputError(
+                f"{path}[{index}]: found {show(item)};"
+                f" allowed: a number in [0, 1], or the word {ANNEALING}"
+            )
+        if weight in found:
+            raise InputError(
+                f"{path}[{index}]: {show(item)} stands there twice; allowed: {_LAMBDA_ALLOWED}"
+            )
+        found.append(weight)
+    return tuple(found)
+
+
+def _weight(item: Any) -> Weight | None:
+    if item == ANNEALING:
+        return Weight(None, ANNEALING)
+    if isinstance(item, bool) or not isinstance(item, int | float) or not 0 <= item <= 1:
+        return None
+    return Weight(float(item), "constant") if item > 0 else INDEPENDENT

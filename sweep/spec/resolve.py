@@ -1,0 +1,292 @@
+"""A spec with every name looked up: what the models and tasks it names are, bit for bit."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any, Protocol
+
+from sweep.spec.counterparts import Group, groups_by_source, names_of
+from sweep.spec.errors import show
+from sweep.spec.methods import COUNTERPARTS, LAMBDA, MethodSpec
+from sweep.spec.pairs import expand_pairs
+from sweep.spec.precision import settled
+from sweep.spec.spec import SweepSpec
+from trainables.core.cells import CODE_VERSION, ModelRef, TaskRef, code_version, content_hash
+from trainables.core.contents import start_digest
+from trainables.core.precision import FLOAT32
+from trainables.core.settings import family_of, stored
+from trainables.errors import InputError
+from trainables.files.text_files import one_line, reason_of
+
+
+class ModelResolver(Protocol):
+    """Finds the model a spec names; see :func:`trainables.models.names.resolve_model`."""
+
+    def __call__(
+        self, name: str, aliases: Mapping[str, Mapping[str, Any]] | None, base: Path | None
+    ) -> ModelRef:
+        """The model, or InputError."""
+
+
+class TaskResolver(Protocol):
+    """Finds the task a spec names; see :func:`trainables.tasks.resolve_task`."""
+
+    def __call__(self, name: str, base: Path | None) -> TaskRef:
+        """The task, or InputError."""
+
+
+@dataclass(frozen=True)
+class StartFile:
+    """A file that a source's prompts start from: where it is and the digest of what it holds."""
+
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class ResolvedSpec:
+    """A spec whose models and tasks exist.
+
+    Attributes:
+        spec: the spec as written.
+        models: every model by alias.
+        tasks: the tasks in the order written.
+        sources: aliases of the sources.
+        targets: aliases of the targets.
+        pairs: aliases of each pair (two or more), ``all`` written out.
+        singles: whether each source's own prompt is carried over too (row Single).
+        counterparts: per method of hard prompts that needs them, each source's groups.
+        starts: by ``init_file`` and source, the file that prompts of that source start from.
+    """
+
+    spec: SweepSpec
+    models: Mapping[str, ModelRef]
+    tasks: tuple[TaskRef, ...]
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    pairs: tuple[tuple[str, ...], ...]
+    singles: bool = True
+    starts: Mapping[tuple[str, str], StartFile] = field(default_factory=dict)
+    counterparts: Mapping[str, Mapping[str, tuple[Group, ...]]] = field(default_factory=dict)
+
+    def start(self, settings: Any, source: str) -> StartFile | None:
+        """The file that prompts of ``source`` start from; None where they start from none."""
+        return self.starts.get((getattr(settings, "init_file", None) or "", source))
+
+    @cached_property
+    def precision(self) -> str:
+        """What the frozen models compute in, ``auto`` settled."""
+        return settled(self.spec.precision, self.spec.resources)
+
+    @cached_property
+    def hash(self) -> str:
+        """Content hash of all that can change a result.
+
+        Resources, calibrations and kept predictions (they add to results and change none), the
+        MLflow address and the description are left out; the contents of models and
+        tasks and the code version are in. A folder holds the results of one such hash.
+        """
+        settings = self.settings_json()
+        digests = {
+            "models": {alias: model.digest for alias, model in self.models.items()},
+            "tasks": {task.name: task.digest for task in self.tasks},
+        }
+        if self.starts:
+            digests["starts"] = {" ".join(key): file.digest for key, file in self.starts.items()}
+        versions = {name: code_version(name) for name in self.spec.methods}
+        own = {name: version for name, version in versions.items() if version != CODE_VERSION}
+        code = {"codes": own} if own else {}
+        return content_hash({"code": CODE_VERSION, **code, **settings, "digests": digests})
+
+    def settings_json(self) -> dict[str, Any]:
+        """JSON-able: the spec with ``all`` and seed counts written out, without places."""
+        spec = self.spec
+        return {
+            "name": spec.name,
+            "sources": list(self.sources),
+            "pairs": [list(pair) for pair in self.pairs],
+            "targets": list(self.targets),
+            "tasks": [task.name for task in self.tasks],
+            "seeds": list(spec.seeds),
+            "methods": {
+                name: {**self._family_json(method), **_settings_json(method)}
+                for name, method in spec.methods.items()
+            },
+            "transfer": stored(spec.transfer),
+            "direct": spec.direct,
+            **({} if self.precision == FLOAT32 else {"precision": self.precision}),
+        }
+
+    def _family_json(self, method: MethodSpec) -> dict[str, Any]:
+        if family_of(method.name) == "soft":
+            return {LAMBDA: [weight.written for weight in method.weights]}
+        if method.name not in self.counterparts:
+            return {}
+        groups = self.counterparts[method.name].items()
+        return {
+            COUNTERPARTS: {source: [list(group) for group in items] for source, items in groups}
+        }
+
+    def _search_json(self) -> dict[str, Any]:
+        if self.spec.search is None:
+            return {}
+        return {"methods": self.spec.searched, "search": self.spec.search.model_dump()}
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able: everything, for ``sweep.json``."""
+        return {
+            **self.settings_json(),
+            "description": self.spec.description,
+            "models": {alias: asdict(model) for alias, model in self.models.items()},
+            "task_files": {task.name: asdict(task) for task in self.tasks},
+            "calibration": list(self.spec.calibration),
+            "predictions": list(self.spec.predictions),
+            **self._search_json(),
+            "resources": self.spec.resources.model_dump(),
+            "mlflow": self.spec.mlflow.model_dump(),
+        }
+
+
+def _settings_json(method: MethodSpec) -> dict[str, Any]:
+    """The settings themselves, or a list of them under ``variants`` where there are several."""
+    variants = [stored(settings) for settings in method.variants]
+    return variants[0] if len(variants) == 1 else {"variants": variants}
+
+
+def resolve(
+    spec: SweepSpec,
+    find_model: ModelResolver | None = None,
+    find_task: TaskResolver | None = None,
+) -> ResolvedSpec:
+    """Look up every name of ``spec`` once, before anything runs.
+
+    Args:
+        spec: a checked spec.
+        find_model: stands in for :func:`trainables.models.names.resolve_model` (tests, benchmarks).
+        find_task: stands in for :func:`trainables.tasks.resolve_task`.
+
+    Raises:
+        InputError: a name that is no model or task, or two of them that share one short name.
+    """
+    models: dict[str, ModelRef] = {}
+    aliases = {alias: entry.model_dump() for alias, entry in spec.models.items()}
+    finder = find_model or _default_model_resolver()
+    named: dict[str, str] = {}
+    judging = {
+        f"methods.{method.name}.{COUNTERPARTS}": tuple(dict.fromkeys(names_of(method.counterparts)))
+        for method in spec.methods.values()
+        if _needs_counterparts(method)
+    }
+    places = {"sources": spec.sources, "targets": spec.targets, **judging}
+    for section, names in places.items():
+        seen: dict[str, str] = {}
+        for name in names:
+            if name not in named:
+                model = finder(name, aliases, spec.base)
+                _claim(models, model, name, section)
+                named[name] = model.alias
+            alias = named[name]
+            if alias in seen:
+                raise InputError(
+                    f"{section}: {show(seen[alias])} and {show(name)} are the same model"
+                )
+            seen[alias] = name
+    tasks = _tasks(spec, find_task or _default_task_resolver())
+    for task in tasks:
+        if task.name in models:
+            raise InputError(
+                f"tasks: {show(task.name)} is a model's name too; give one another name"
+            )
+    sources = tuple(named[name] for name in spec.sources)
+    return ResolvedSpec(
+        spec=spec,
+        models=models,
+        tasks=tasks,
+        sources=sources,
+        targets=tuple(named[name] for name in spec.targets),
+        pairs=tuple(
+            tuple(named[name] for name in pair) for pair in expand_pairs(spec.pairs, spec.sources)
+        ),
+        starts=dict(start_files(spec, spec.methods.values(), sources)),
+        counterparts={
+            method.name: groups_by_source(
+                method.counterparts,
+                sources,
+                lambda name: named.get(name, name),
+                f"methods.{method.name}.{COUNTERPARTS}",
+            )
+            for method in spec.methods.values()
+            if _needs_counterparts(method)
+        },
+    )
+
+
+def _needs_counterparts(method: MethodSpec) -> bool:
+    return any(getattr(settings, "counterparts_needed", False) for settings in method.variants)
+
+
+def start_files(
+    spec: SweepSpec, methods: Iterable[MethodSpec], sources: Sequence[str]
+) -> Iterator[tuple[tuple[str, str], StartFile]]:
+    """The files that prompts of ``sources`` start from, as :class:`ResolvedSpec` keeps them.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+    patterns = {
+        (f"methods.{method.name}", settings.init_file)
+        for method in methods
+        for settings in method.variants
+        if getattr(settings, "init_file", None)
+    }
+    for (where, pattern), source in product(sorted(patterns), sources):
+        path = spec.base / Path(pattern.replace("{model}", source))
+        try:
+            digest = start_digest(path)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{where}.init_file: found {show(pattern)}, for source {source} '{one_line(path)}'"
+                f" ({reason_of(error)}); allowed: a .npy or .safetensors file for every source"
+            ) from None
+        yield (pattern, source), StartFile(str(path.resolve()), digest)
+
+
+def _claim(models: dict[str, ModelRef], model: ModelRef, name: str, section: str) -> None:
+    if "+" in model.alias:  # joins the sources in tables
+        raise InputError(
+            f"{section}: the short name {show(model.alias)} of {show(name)} has a + in it;"
+            " give the model another one under models"
+        )
+    known = models.setdefault(model.alias, model)
+    if known != model:
+        raise InputError(
+            f"{section}: {show(name)} and {show(known.location)} share the short name"
+            f" {show(model.alias)}; give one of them another one under models"
+        )
+
+
+def _tasks(spec: SweepSpec, find_task: TaskResolver) -> tuple[TaskRef, ...]:
+    found: dict[str, TaskRef] = {}
+    for name in spec.tasks:
+        task = find_task(name, spec.base)
+        if task.name in found:
+            raise InputError(
+                f"tasks: {show(name)} and {show(found[task.name].file)} share the name"
+                f" {show(task.name)}"
+            )
+        found[task.name] = task
+    return tuple(found.values())
+
+
+def _default_model_resolver() -> ModelResolver:
+    from trainables.models.names import resolve_model
+
+    return resolve_model
+
+
+def _default_task_resolver() -> TaskResolver:
+    from trainables.tasks import resolve_task
+
+    return resolve_task

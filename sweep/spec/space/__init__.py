@@ -1,0 +1,1 @@
+"""What a search may vary, as a spec writes it: domains, samplers, pruners, measures."""

@@ -1,0 +1,400 @@
+"""The spec: the YAML file a user writes, checked down to the last key.
+
+Every mistake is one sentence: where it is, what was found and what is allowed. The "allowed" half
+is the ``description`` of the field it concerns, so a new field documents its own error.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from importlib import resources as package_files
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
+
+from sweep.spec.errors import explain, nearest, no_text, show
+from sweep.spec.methods import COUNTERPARTS, MethodSpec, check_settings, parse_method
+from sweep.spec.pairs import Pairs, expand_pairs, parse_pairs
+from sweep.spec.space.parsing import without_domains
+from sweep.spec.space.section import SearchSection, parse_search
+from sweep.spec.space.space import named_domains, parse_space
+from trainables.core.precision import FLOAT32, PRECISIONS
+from trainables.core.predictions import SPLITS
+from trainables.core.settings import METHOD_SETTINGS, TransferSettings
+from trainables.errors import InputError
+from trainables.files.cache import expanded
+from trainables.files.redact import check_no_password
+from trainables.files.strict_yaml import dump_yaml, load_yaml
+from trainables.files.text_files import one_line, read_text, reason_of
+from trainables.scoring.calibration import CALIBRATIONS
+
+MOST_SEEDS = 10_000
+MOST_RETRIES = 100
+_ONE_LINE = 10**6
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MODEL_NAMES = "a list of at least one model name: text, none twice"
+
+
+def _matching(pattern: re.Pattern[str]) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise ValueError(no_text(value))
+        if not pattern.fullmatch(value):
+            raise ValueError
+        return value
+
+    return BeforeValidator(check)
+
+
+def _unique_names(value: Any) -> Any:
+    if not isinstance(value, list) or not value:
+        raise ValueError
+    for item in value:
+        if not isinstance(item, str) or not item.strip():
+            raise ValueError(no_text(item))
+    for index, item in enumerate(value):
+        if item in value[:index]:
+            raise ValueError(f"{show(item)} stands there twice")
+    return tuple(value)
+
+
+def _seeds(value: Any) -> Any:
+    def whole(item: Any) -> bool:
+        return isinstance(item, int) and not isinstance(item, bool)
+
+    if whole(value) and 1 <= value <= MOST_SEEDS:
+        return tuple(range(value))
+    if not isinstance(value, list) or not 1 <= len(value) <= MOST_SEEDS:
+        raise ValueError
+    if not all(whole(item) and 0 <= item < 2**32 for item in value):
+        raise ValueError
+    if len(set(value)) < len(value):
+        raise ValueError("a seed stands there twice")
+    return tuple(value)
+
+
+class _Searched:
+    """Stands for ``methods`` where a search reads them."""
+
+
+def _methods(value: Any) -> Any:
+    if isinstance(value, _Searched):
+        return {}
+    if not isinstance(value, dict) or not value:
+        raise ValueError
+    return {name: parse_method(name, section) for name, section in value.items()}
+
+
+def _or_auto(value: Any) -> Any:
+    return None if value == "auto" else value
+
+
+def _replicas(value: Any) -> Any:
+    if value == "auto" or value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError
+    return value
+
+
+def _precision(value: Any) -> Any:
+    if value not in (*PRECISIONS, "auto"):
+        raise ValueError
+    return value
+
+
+def _some_of(names: Collection[str]) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if not isinstance(value, list):
+            raise ValueError
+        for index, name in enumerate(value):
+            if name not in tuple(names):
+                raise ValueError(f"found {show(name)}{nearest(name, names)}")
+            if name in value[:index]:
+                raise ValueError(f"{show(name)} stands there twice")
+        return tuple(value)
+
+    return BeforeValidator(check)
+
+
+def _transfer(value: Any) -> Any:
+    if isinstance(value, TransferSettings):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError
+    return check_settings(TransferSettings, value, "transfer")
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_unique_names)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, allow_inf_nan=False
+    )
+
+
+class ModelEntry(_Section):
+    """One entry of ``models``: what an alias stands for."""
+
+    path: str = Field(min_length=1, description="a model folder or a Hub name owner/name")
+    revision: str | None = Field(
+        default=None, description="a Hub revision (commit, tag or branch) as text, or null"
+    )
+
+
+class Resources(_Section):
+    """What one pack occupies while it runs."""
+
+    cpu: Annotated[float | None, BeforeValidator(_or_auto)] = Field(
+        default=1.0, gt=0, description="a number of CPU cores above 0, or auto"
+    )
+    gpu: Annotated[float | None, BeforeValidator(_or_auto)] = Field(
+        default=0.0, ge=0, description="a number of GPUs of at least 0, or auto"
+    )
+    accelerator: str | None = Field(
+        default=None,
+        min_length=1,
+        description="the type of GPU as Ray names it (A100, H100, …) as text, or null for any",
+    )
+    replicas: Annotated[int | None, BeforeValidator(_replicas)] = Field(
+        default=None,
+        description="auto (as many prompts in one stack as fit in memory) or a whole number from 1",
+    )
+    graphs: bool = Field(
+        default=True,
+        description="true or false: whether training passes are CUDA graphs (nothing on a CPU)",
+    )
+
+
+class MlflowEntry(_Section):
+    """Where the MLflow view goes."""
+
+    tracking_uri: str | None = Field(
+        default=None,
+        min_length=1,
+        description="an MLflow tracking URI as text, or null for a database in the sweep's folder",
+    )
+    artifacts: bool = Field(
+        default=True, description="true or false: whether every run holds its prompt"
+    )
+
+
+Models = Annotated[
+    dict[Annotated[str, _matching(_NAME)], ModelEntry],
+    Field(description="a mapping of short names (letters, digits, . _ -) to {path, revision}"),
+]
+
+
+class SweepSpec(_Section):
+    """A checked spec, as written: names are not looked up yet (see :mod:`sweep.spec.resolve`)."""
+
+    name: Annotated[str, _matching(_NAME)] = Field(
+        description="a name of 1 to 64 letters, digits, dots, dashes and underscores"
+    )
+    description: str = Field(default="", description="text")
+    models: Models = Field(default_factory=dict)
+    sources: Names = Field(description=_MODEL_NAMES)
+    pairs: Annotated[Pairs, BeforeValidator(parse_pairs)] = Field(
+        default="all",
+        description="all, or a list of lists of at least two different sources and of patterns"
+        " such as gpt2+*, [] for no pair",
+    )
+    targets: Names = Field(description=_MODEL_NAMES)
+    tasks: Names = Field(description="a list of at least one task name or file: text, none twice")
+    seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = Field(
+        default=(0,),
+        description=f"a whole number from 1 to {MOST_SEEDS} (how many) or a list of seeds from 0"
+        " to 4294967295, none twice",
+    )
+    methods: Annotated[dict[str, MethodSpec], BeforeValidator(_methods)] = Field(
+        description=f"a mapping of method names ({', '.join(METHOD_SETTINGS)}) to their settings"
+    )
+    transfer: Annotated[TransferSettings, BeforeValidator(_transfer)] = Field(
+        default=TransferSettings(), description="a mapping of transfer settings"
+    )
+    direct: bool = Field(
+        default=True,
+        description="true or false (whether to tune on each target itself too: row Direct)",
+    )
+    calibration: Annotated[tuple[str, ...], _some_of(CALIBRATIONS)] = Field(
+        default=("batch",),
+        description=f"a list of calibrations ({', '.join(CALIBRATIONS)}) to evaluate besides, none"
+        " twice, or [] for none",
+    )
+    predictions: Annotated[tuple[str, ...], _some_of(SPLITS)] = Field(
+        default=SPLITS,
+        description=f"a list of splits ({', '.join(SPLITS)}) whose predictions are kept with every"
+        " cell, none twice, or [] for none",
+    )
+    resources: Resources = Field(
+        default=Resources(),
+        description="a mapping with cpu, gpu, accelerator, replicas and graphs",
+    )
+    precision: Annotated[str, BeforeValidator(_precision)] = Field(
+        default=FLOAT32,
+        description=f"{', '.join(PRECISIONS)} or auto (what the frozen models compute in)",
+    )
+    retries: int = Field(
+        default=0,
+        ge=0,
+        le=MOST_RETRIES,
+        description=f"a whole number from 0 to {MOST_RETRIES} (how often a run tries a failed cell"
+        " again)",
+    )
+    mlflow: MlflowEntry = Field(
+        default=MlflowEntry(), description="a mapping with the keys tracking_uri and artifacts"
+    )
+    domains: Any = Field(
+        default=None, description="a mapping of names to domains that methods refer to"
+    )
+    search: SearchSection | None = Field(
+        default=None, description="a mapping of how to search, or null for a grid"
+    )
+    _base: Path = PrivateAttr(default_factory=Path.cwd)
+    _text: str = PrivateAttr(default="")
+    _searched: Any = PrivateAttr(default=None)
+
+    @property
+    def base(self) -> Path:
+        """Folder that the spec's relative paths start from."""
+        return self._base
+
+    @property
+    def searched(self) -> Any:
+        """Of a search, the section ``methods`` as written; ``methods`` itself is empty then."""
+        return self._searched
+
+    @property
+    def text(self) -> str:
+        """The YAML text the spec was read from."""
+        return self._text
+
+
+def parse_spec(
+    content: Any, where: str = "spec", base: Path | None = None, text: str | None = None
+) -> SweepSpec:
+    """Check the content of a spec file.
+
+    Args:
+        content: what the YAML holds.
+        where: how messages name the spec.
+        base: folder that relative paths start from (default: the working directory).
+        text: the YAML text itself; written anew from ``content`` where not given.
+
+    Raises:
+        InputError: one sentence on the first mistake.
+    """
+    if not isinstance(content, Mapping):
+        raise InputError(
+            f"{where}: found {show(content)}; allowed: a mapping with the keys"
+            f" {', '.join(SweepSpec.model_fields)}"
+        )
+    # Before anything else: later messages show what they found, and the text is copied.
+    try:
+        dumped = dump_yaml(content, width=_ONE_LINE)
+    except yaml.YAMLError as error:
+        raise InputError(f"{where}: {one_line(error)}; allowed: plain values") from None
+    check_no_password(text or dumped, where)
+    check_no_password(dumped, where)
+    given = dict(content)
+    search, written = given.pop("search", None), given.get("methods")
+    try:
+        if search is not None:
+            # Methods are domains then; any two sources show whether they are in order.
+            parse_space(written, [("A", "B")], given.get("domains"))
+            given["methods"] = _Searched()
+        elif "methods" in given:
+            given["methods"] = _as_lists(written, named_domains(given.get("domains")))
+        spec = SweepSpec.model_validate(given)
+        expand_pairs(spec.pairs, spec.sources)
+        if search is not None:
+            spec = _with_search(spec, search)
+            spec._searched = written
+    except ValidationError as error:
+        raise InputError(f"{where}: {explain(error, SweepSpec)}") from None
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    spec._base = (base or Path.cwd()).resolve()
+    spec._text = dumped if text is None else text
+    return spec
+
+
+def _as_lists(methods: Any, domains: Mapping[str, Any]) -> Any:
+    """The section ``methods`` of a grid, with domains written out; what is no mapping stays."""
+    if not isinstance(methods, Mapping):
+        return methods
+    return {
+        name: section
+        if not isinstance(section, Mapping)
+        else {
+            key: value
+            if key == COUNTERPARTS
+            else without_domains(value, f"methods.{name}.{key}", domains)
+            for key, value in section.items()
+        }
+        for name, section in methods.items()
+    }
+
+
+def _with_search(spec: SweepSpec, search: Any) -> SweepSpec:
+    if spec.direct and "direct" in spec.model_fields_set:
+        raise InputError(
+            "direct: found true beside search; allowed: false, as each point would have to be tuned"
+            " on every target too"
+        )
+    section = parse_search(search, spec.tasks, spec.targets)
+    return spec.model_copy(update={"search": section, "direct": False})
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of the presets that come with the package, sorted."""
+    folder = package_files.files("sweep") / "presets"
+    names = (Path(item.name) for item in folder.iterdir())
+    return tuple(sorted(name.stem for name in names if name.suffix == ".yaml"))
+
+
+def preset_description(name: str) -> str:
+    """The one-line description of a preset."""
+    return load_spec(name).description
+
+
+def preset_text(name: str) -> str:
+    """The YAML of a preset, to start a spec of one's own from.
+
+    Raises:
+        InputError: there is no such preset.
+    """
+    return _preset(name).read_text(encoding="utf-8")
+
+
+def load_spec(name_or_path: str) -> SweepSpec:
+    """Read and check a spec.
+
+    Args:
+        name_or_path: a YAML file, or the name of a preset. A file wins over a preset.
+
+    Raises:
+        InputError: there is no such file or preset, or it is no valid spec.
+    """
+    try:
+        path = expanded(name_or_path)
+        base = path.parent
+        if not path.exists() or path.is_dir():
+            path, base = _preset(name_or_path), Path.cwd()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name_or_path}: cannot be read ({reason_of(error)})") from None
+    text = read_text(path, name_or_path)
+    return parse_spec(load_yaml(text, name_or_path), name_or_path, base, text)
+
+
+def _preset(name: str) -> Path:
+    names = preset_names()
+    if name in names:
+        return Path(str(package_files.files("sweep") / "presets" / f"{name}.yaml"))
+    kind = "is a folder" if Path(name).is_dir() else "no such file or preset"
+    raise InputError(
+        f"spec {show(name)}: {kind}{nearest(name, names)};"
+        f" allowed: a YAML file or one of the presets {', '.join(names)}"
+    )

@@ -1,0 +1,1 @@
+"""How long packs take: measured rates and estimates."""

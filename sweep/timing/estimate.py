@@ -1,0 +1,209 @@
+"""How long a plan would take, told from what a machine has been measured to take."""
+
+import math
+import os
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweep.ledger.folder import META_FILE, read_meta
+from sweep.ledger.ledger import Ledger
+from sweep.plan.plan import Plan, cost
+from sweep.plan.schedule import would_take
+from sweep.spec.resources import Share, gpus_here, settle
+from sweep.spec.spec import Resources
+from sweep.timing.throughput import (
+    Device,
+    Profile,
+    default_file,
+    load_profile,
+    measured,
+    training_texts,
+)
+from trainables.core.cells import Cell, Pack
+from trainables.core.durations import duration
+from trainables.core.precision import FLOAT32
+from trainables.errors import InputError
+
+TEXTS = 300
+"""Texts a prompt is scored on, of a task that was never seen."""
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Rates and where they are from, as a part of a sentence."""
+
+    profile: Profile
+    source: str
+
+
+def basis(path: Path | None = None) -> Basis | None:
+    """The rates to tell from.
+
+    Args:
+        path: a profile, or the folder of a sweep with finished cells; None takes what this
+            machine's own sweeps have left, None where there is nothing yet.
+
+    Raises:
+        InputError: ``path`` is neither.
+    """
+    if path is None:
+        own = default_file()
+        if not own.exists():
+            return None
+        found = load_profile(own)
+        return Basis(found, f"sweeps on this machine until {found.measured}")
+    if (path / META_FILE).exists() or path.is_dir():
+        spec = read_meta(path)["spec"]
+        device = device_of(Resources(**spec["resources"]), spec.get("precision", FLOAT32))
+        found = measured(Ledger(path).records(), device)
+        return Basis(found, f"the sweep in {path}, {found.measured or 'nothing finished'}")
+    found = load_profile(path)
+    return Basis(found, f"{path}, measured until {found.measured}")
+
+
+def device_of(resources: Resources, precision: str) -> str:
+    """Name of the device that packs run on, with the precision where it is not float32."""
+    name = "cuda" if share_here(resources).gpu else "cpu"
+    return name if precision == FLOAT32 else f"{name} {precision}"
+
+
+def _device_of(plan: Plan) -> str:
+    return device_of(plan.resolved.spec.resources, plan.resolved.precision)
+
+
+def share_here(resources: Resources) -> Share:
+    """What one pack takes on this machine."""
+    return settle(resources, [{"CPU": os.cpu_count() or 1, "GPU": gpus_here()}])
+
+
+def pack_seconds(plan: Plan, device: Device) -> Callable[[Pack], float]:
+    """What each of a plan's packs takes on a device that knows all :func:`unknown` asks for."""
+    digests = {name: model.digest for name, model in plan.resolved.models.items()}
+
+    def of_cell(cell: Cell) -> float:
+        rate = device.models[digests[cell.target]]
+        task = device.tasks.get(cell.digests[cell.task], {"texts": TEXTS})
+        seconds = (rate.evaluated_text or 0.0) * int(task["texts"])
+        if cell.kind == "source":
+            seconds += rate.trained_text[cell.method] * training_texts(cell.settings)
+        return seconds
+
+    return lambda pack: device.pack_seconds + sum(map(of_cell, pack.cells))
+
+
+def weights(plan: Plan, packs: Collection[Pack]) -> Callable[[Pack], float]:
+    """What packs weigh against one another: this machine's seconds, or steps where it has none."""
+    try:
+        found = basis()
+    except InputError:  # a damaged profile is no reason not to run
+        found = None
+    devices = found.profile.devices if found else {}
+    device = devices.get(_device_of(plan))
+    if device is None or unknown(plan, packs, device):
+        return cost
+    return pack_seconds(plan, device)
+
+
+def unknown(plan: Plan, packs: Collection[Pack], device: Device) -> list[str]:
+    """What no rate is known of: models, or models trained with a method."""
+    digests = {name: model.digest for name, model in plan.resolved.models.items()}
+    lacking: dict[tuple[str, str], str] = {}
+    for pack in packs:
+        for cell in pack.cells:
+            rate = device.models.get(digests[cell.target])
+            if rate is None or rate.evaluated_text is None:
+                lacking[cell.target, ""] = cell.target
+            elif cell.kind == "source" and cell.method not in rate.trained_text:
+                lacking[cell.target, cell.method] = f"{cell.target} trained with {cell.method}"
+    return sorted(lacking.values())
+
+
+def at_once(resources: Resources, workers: int | None = None) -> int:
+    """Packs that this machine runs at a time, at least 1."""
+    share = share_here(resources)
+    room = [(os.cpu_count() or 1) / share.cpu]
+    if share.gpu:
+        room.append(gpus_here() / share.gpu)
+    if workers is not None:
+        room.append(workers)
+    return max(1, math.floor(min(room) + 1e-9))
+
+
+def estimate(
+    plan: Plan, done: Collection[str], found: Basis | None, workers: int | None = None
+) -> dict[str, Any]:
+    """Time that what is missing of a plan would take.
+
+    Args:
+        plan: the plan.
+        done: ids of cells that need not run.
+        found: the rates; None where there are none.
+        workers: packs at once at most; None leaves it to the resources.
+
+    Returns:
+        ``seconds`` from begin to end, ``pack_seconds`` of all packs together and ``gpu_hours``
+        (all None where it cannot be told), ``packs_at_once``, ``basis`` (what it is told from) and
+        ``unknown`` (models, or models and methods, that were never measured).
+    """
+    resources = plan.resolved.spec.resources
+    device = _device_of(plan)
+    packs = plan.remaining(done)
+    told: dict[str, Any] = {
+        "seconds": None,
+        "pack_seconds": None,
+        "gpu_hours": None,
+        "packs_at_once": at_once(resources, workers),
+        "basis": found and found.source,
+        "device": device,
+        "unknown": [],
+    }
+    if packs and found is None:
+        return told
+    rates = found.profile.devices.get(device, Device()) if found else Device()
+    told["unknown"] = unknown(plan, packs, rates)
+    if told["unknown"]:
+        return told
+    schedule = would_take(packs, done, told["packs_at_once"], pack_seconds(plan, rates))
+    hours = schedule.busy * share_here(resources).gpu / 3600
+    return told | {
+        "seconds": schedule.makespan,
+        "pack_seconds": schedule.busy,
+        "gpu_hours": hours,
+    }
+
+
+def estimate_text(told: dict[str, Any]) -> str:
+    """The estimate in a sentence."""
+    if told["seconds"] is None:
+        if told.get("points", 0) is None:
+            return "time: as long as the budget allows"
+        if told["basis"] is None:
+            return (
+                "time: cannot be told, as no sweep has finished on this machine yet;"
+                " --profile takes the rates of another one"
+            )
+        more = len(told["unknown"]) - _SHOWN
+        names = ", ".join(told["unknown"][:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        return (
+            f"time: cannot be told, as {told['basis']} has no rates on {told['device']} of {names}"
+        )
+    if not told["seconds"]:
+        return "time: none, nothing is left to run"
+    packs = told["packs_at_once"]
+    gpu = f", {told['gpu_hours']:.1f} GPU hours" if told["gpu_hours"] else ""
+    at_once = f"{packs} pack{'s' if packs > 1 else ''} at once"
+    if told.get("points"):
+        at_once += f" for {told['points']} points"
+    return f"time: about {_rounded(told['seconds'])} on {at_once}{gpu} (from {told['basis']})"
+
+
+def _rounded(seconds: float) -> str:
+    """In words, no finer than such an estimate is."""
+    if seconds < 90:
+        return duration(max(10 * round(seconds / 10), 10))
+    if seconds < 3600:
+        return f"{round(seconds / 60)} min"
+    return duration(seconds)

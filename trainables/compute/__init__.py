@@ -1,0 +1,1 @@
+"""Passes, memory, recorded work, optimiser, dropout masks: the device's side."""

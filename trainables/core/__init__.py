@@ -1,0 +1,1 @@
+"""What everything rests on: cells, settings, hashes, files, errors. No torch."""

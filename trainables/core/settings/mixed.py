@@ -1,0 +1,28 @@
+"""Parameters of mixed training (Rakotonirina et al. 2023)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from trainables.core.settings.autoprompt import AutoPromptSettings
+from trainables.core.settings.base import one_of
+
+CHOICES = ("evaluator", "mean")
+
+
+@dataclass(frozen=True)
+class MixedSettings(AutoPromptSettings):
+    """AutoPrompt whose candidates another model tries (Rakotonirina et al. 2023, section 6).
+
+    Attributes:
+        choice: whose validation metric chooses the prompt that is kept: that of the ``evaluator``,
+            as in the released code, or the ``mean`` of the source's and the evaluator's.
+    """
+
+    judged: ClassVar[bool] = True
+
+    choice: str = "evaluator"
+
+    def __post_init__(self) -> None:
+        """Raise InputError for the first value out of its range."""
+        super().__post_init__()
+        one_of(self, "choice", CHOICES)

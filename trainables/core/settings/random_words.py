@@ -1,0 +1,18 @@
+"""Parameters of random prompts (row Random of paper B)."""
+
+from dataclasses import dataclass
+
+from trainables.core.settings.base import axis
+from trainables.core.settings.hard import HardSettings
+
+
+@dataclass(frozen=True)
+class RandomSettings(HardSettings):
+    """Random allowed tokens, by default of all there are: nothing is tuned."""
+
+    vocabulary: str = axis("all")
+
+    @property
+    def row(self) -> str:
+        """The table row of its results."""
+        return "random"

@@ -1,0 +1,167 @@
+"""Parameters of joint soft-prompt tuning, each with the reason for its default."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from trainables.core.settings.base import (
+    at_least,
+    axis,
+    check,
+    later,
+    one_of,
+    only_with,
+    positive,
+    random_part,
+)
+from trainables.errors import InputError
+
+STEPS = 1000
+"""Optimiser steps where neither steps nor epochs are given."""
+
+POSITIONS = ("prefix", "infix", "suffix")
+LOSSES = ("label_words", "vocabulary")
+CHECKPOINTS = ("best", "last")
+ANCHORS = ("sources", "with_targets")
+ALIGNMENT = ("anchors", "anchor_sample", "anchor_seed")
+"""Settings that only a joint tuning reads: nothing else has an alignment loss."""
+TEMPLATES = ("none", "causal", "all")
+INITS = ("normal", "uniform", "vocabulary", "label_words", "text", "file")
+
+
+@dataclass(frozen=True)
+class SoftSettings:
+    """Joint soft-prompt tuning (paper A, section 3).
+
+    Attributes:
+        prompt_length: prompt vectors m; paper A uses 5.
+        steps: optimiser steps T; 1000 where neither ``steps`` nor ``epochs`` is given.
+        batch_size: examples a step, shared by all sources of a joint tuning.
+        learning_rate: peak rate of AdamW; 3e-3 is OptiPrompt's, for thousands of steps. With tens
+            of steps (the quickstart) a prompt needs some 0.05 to leave where it started.
+        warmup: share of the steps with a linearly rising rate; a linear decay to 0 follows.
+        bias_correction: False is the AdamW of OptiPrompt (about 3 times larger first steps).
+        init_std: standard deviation of the initial ``normal`` prompt; 0.02 is what
+            ``resize_token_embeddings`` drew in OptiPrompt's time.
+        position: ``prefix`` (paper A, table 6: prompt, text, answer), ``infix`` (text, prompt,
+            answer: OptiPrompt's template) or ``suffix`` (the prompt ends the input: text, answer,
+            prompt; a causal model answers after its last token, so that there it is ``infix``).
+        evaluations: validation passes in a run, evenly spaced, the last at the end; by default,
+            and with ``epochs``, never more than steps.
+        text_tokens: texts are cut to this many tokens (None: to what the model's positions allow).
+        epochs: passes over the training split, instead of ``steps``; steps an epoch are rounded up.
+        max_steps: with ``epochs``, never more steps than this: SST-2's 10 epochs are 38,000 steps,
+            MRPC's 2,100. Warm-up and decay are those of the shortened run.
+        weight_decay: AdamW's decoupled weight decay; 0 is OptiPrompt's.
+        dropout: whether the frozen model drops out in training steps, at the rates of its own
+            config (0 in the embedded models and in LLaMA). Off by default, since a replica then
+            gets exactly what it would get alone; OptiPrompt has it on.
+        loss: cross-entropy over the ``label_words`` (paper A, equation 1) or of the label word
+            over the whole ``vocabulary`` (OptiPrompt's code).
+        checkpoint: ``best`` keeps the common step with the best mean validation metric, ``last``
+            the last step.
+        init: how prompts start, see :mod:`trainables.soft.initialisation`.
+        init_text: the text of ``init: text``.
+        init_file: the .npy or .safetensors file of ``init: file``, [m, d]; ``{model}`` in it stands
+            for the model's short name.
+        template: whose inputs have the task's manual template after the text: ``none`` (paper A,
+            table 6: prompt, text, answer), those of ``causal`` models, which else have to say the
+            label word right after the text, or ``all``. Transferred prompts are read likewise; the
+            rows Empty and Manual stay as they are.
+        anchors: whose words the alignment loss of a joint tuning compares prompts on (V_common of
+            paper A, equation 3, which does not say): those that the ``sources`` tuned together
+            share, or those that they share with all targets of the spec (``with_targets``). The
+            transfer's anchors are always those of its sources and its target.
+        anchor_sample: so many of those words, at random (paper A's "8192 anchors" read as in the
+            default of Wu et al.'s code); all where there are not more. None takes all: with Gram
+            matrices they cost nothing.
+        anchor_seed: which sample; has nothing to do with the runs' seeds.
+    """
+
+    family: ClassVar[str] = "soft"
+    INSTEAD: ClassVar[Mapping[str, str]] = {"steps": "epochs", "epochs": "steps"}
+    """Of a setting and its alternative, the one a spec names replaces the other in its recipe."""
+
+    prompt_length: int = axis(5)
+    steps: int | None = None
+    batch_size: int = 16
+    learning_rate: float = 3e-3
+    warmup: float = 0.1
+    bias_correction: bool = True
+    init_std: float = 0.02
+    position: str = axis("prefix")
+    evaluations: int = 10
+    text_tokens: int | None = None
+    epochs: int | None = later(None)
+    weight_decay: float = later(0.0)
+    dropout: bool = later(False)
+    loss: str = later("label_words")
+    checkpoint: str = later("best")
+    init: str = later("normal", axis=True)
+    init_text: str | None = later(None, only_with="text")
+    init_file: str | None = later(None, only_with="file")
+    max_steps: int | None = later(None)
+    template: str = later("none")
+    anchors: str = later("sources")
+    anchor_sample: int | None = later(None)
+    anchor_seed: int = later(0)
+
+    @classmethod
+    def fitted(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Evaluations are at most the steps: of the two the one that is given decides."""
+        if given.get("epochs") is not None:
+            return {}
+        steps = given.get("steps") or max(STEPS, given.get("evaluations", 0))
+        return {"steps": steps, "evaluations": max(1, min(cls.evaluations, steps))}
+
+    def __post_init__(self) -> None:
+        """Raise InputError for the first value out of its range."""
+        if self.steps is not None and self.epochs is not None:
+            raise InputError(
+                f"steps: found {self.steps} beside epochs {self.epochs}; allowed: one of the two"
+            )
+        if self.epochs is None and self.steps is None:
+            object.__setattr__(self, "steps", STEPS)
+        if self.max_steps is not None:
+            check(self, "max_steps", self.epochs is not None, "null without epochs")
+            at_least(self, 1, "max_steps")
+        length = "steps" if self.epochs is None else "epochs"
+        at_least(self, 1, "prompt_length", length, "batch_size", "evaluations")
+        positive(self, "learning_rate", "init_std")
+        check(self, "warmup", 0.0 <= self.warmup < 1.0, "a number in [0, 1)")
+        check(self, "weight_decay", 0.0 <= self.weight_decay < float("inf"), "a number from 0")
+        one_of(self, "position", POSITIONS)
+        one_of(self, "loss", LOSSES)
+        one_of(self, "checkpoint", CHECKPOINTS)
+        one_of(self, "init", INITS)
+        one_of(self, "template", TEMPLATES)
+        one_of(self, "anchors", ANCHORS)
+        random_part(self)
+        check(
+            self,
+            "text_tokens",
+            self.text_tokens is None or self.text_tokens >= 1,
+            "a whole number of at least 1, or null",
+        )
+        check(
+            self,
+            "evaluations",
+            self.steps is None or self.evaluations <= self.steps,
+            f"at most the number of steps ({self.steps})",
+        )
+        only_with(self, "init_text", "text", "a text that is not empty")
+        only_with(self, "init_file", "file", "the path of a .npy or .safetensors file")
+        if self.init_file is not None:
+            good = self.init_file.endswith((".npy", ".safetensors"))
+            check(self, "init_file", good, "the path of a .npy or .safetensors file")
+
+    def steps_for(self, rows: int) -> int:
+        """Optimiser steps T on a training split of ``rows`` examples.
+
+        Epochs are chained passes (:func:`trainables.soft.tuning.batch_order`): rounding each of
+        them up makes a run at most ``epochs`` steps longer than its passes.
+        """
+        if self.steps is not None:
+            return self.steps
+        steps = (self.epochs or 1) * -(-rows // self.batch_size)
+        return steps if self.max_steps is None else min(steps, self.max_steps)

@@ -1,0 +1,1 @@
+"""Files read and written safely: whole or not at all, refused in one sentence."""

@@ -1,0 +1,1 @@
+"""One module a hard method, and what several share."""

@@ -1,0 +1,82 @@
+"""PEZ (Wen et al. 2023, algorithm 1): hard prompts by gradient, projected onto words.
+
+A prompt of vectors P is kept. In each step the gradient is taken at the nearest words, Proj(P), and
+applied to P. With ``state: continuous`` that is all, as published; with ``state: projected`` P is
+put back to Proj(P) afterwards, as the released code for text does.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+
+from trainables.compute.optim import ElementwiseAdamW, ReplicaAdafactor, clip_replicas
+from trainables.core.settings.pez import PezSettings
+from trainables.hard.methods.descent import descend
+from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Rungs
+
+
+class Optimiser(Protocol):
+    """An optimiser that acts on every replica by itself."""
+
+    def step(self, rate: float) -> None:
+        """One update from the parameters' ``.grad``, which is cleared."""
+
+    def keep(self, parameters: Sequence[torch.Tensor], rows: torch.Tensor) -> None:
+        """Go on with some replicas: their ``parameters``, and which ``rows`` these were."""
+
+
+def _adafactor(state: torch.Tensor, settings: PezSettings) -> Optimiser:
+    return ReplicaAdafactor([state], settings.weight_decay)
+
+
+def _adamw(state: torch.Tensor, settings: PezSettings) -> Optimiser:
+    return ElementwiseAdamW([state], weight_decay=settings.weight_decay)
+
+
+OPTIMISERS: dict[str, Callable[[torch.Tensor, PezSettings], Optimiser]] = {
+    "adafactor": _adafactor,
+    "adamw": _adamw,
+}
+"""Optimisers by name."""
+
+
+class _Pez:
+    """Moves vectors by the optimiser's step."""
+
+    def __init__(self, state: torch.Tensor, settings: PezSettings, scale: float) -> None:
+        self.settings = settings
+        self.optimiser = OPTIMISERS[settings.optimiser](state, settings)
+        self.longest = None if settings.norm_clip is None else settings.norm_clip * scale
+
+    def move(self, state: torch.Tensor, gradient: torch.Tensor, step: int) -> None:
+        """Clip the gradient, step, clip the vectors' lengths."""
+        del step
+        limit = self.settings.clip_gradient
+        state.grad = gradient if limit is None else clip_replicas(gradient, limit)
+        self.optimiser.step(self.settings.learning_rate)
+        if self.longest is not None:
+            length = state.norm(dim=-1, keepdim=True)
+            state.mul_((self.longest / length.clamp(min=1e-12)).clamp(max=1.0))
+
+    def keep(self, state: torch.Tensor, rows: torch.Tensor) -> None:
+        """Go on with the replicas ``rows``."""
+        self.optimiser.keep([state], rows)
+
+    def puts_back(self, step: int) -> bool:
+        """With a projected state, every so many steps."""
+        return self.settings.state == "projected" and step % self.settings.project_every == 0
+
+
+def search(
+    problem: HardProblem,
+    replicas: Sequence[HardReplica],
+    settings: PezSettings,
+    progress: Progress | None = None,
+    rungs: Rungs | None = None,
+) -> list[HardFound]:
+    """Search all replicas as one stack, see :func:`trainables.hard.methods.descent.descend`."""
+    scale = problem.source.backbone.scale
+    return descend(
+        problem, replicas, settings, lambda state: _Pez(state, settings, scale), progress, rungs
+    )

@@ -1,0 +1,41 @@
+"""Random prompts: the row Random of paper B, and where searches start."""
+
+from collections.abc import Sequence
+
+import torch
+
+from trainables.core.seeds import seeded
+from trainables.core.settings.random_words import RandomSettings
+from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Rungs
+from trainables.hard.racing import source_referee
+
+
+def random_prompts(replicas: Sequence[HardReplica], length: int) -> torch.Tensor:
+    """Allowed tokens [R, m], drawn with replacement; each row depends on its replica alone.
+
+    Args:
+        replicas: seeds and allowed tokens.
+        length: tokens m.
+    """
+    rows = []
+    for replica in replicas:
+        generator = seeded("hard-init", replica.seed)
+        index = torch.randint(len(replica.allowed), (length,), generator=generator)
+        rows.append(replica.allowed.cpu()[index])
+    return torch.stack(rows)
+
+
+def search(
+    problem: HardProblem,
+    replicas: Sequence[HardReplica],
+    settings: RandomSettings,
+    progress: Progress | None = None,
+    rungs: Rungs | None = None,
+) -> list[HardFound]:
+    """One random prompt a replica, not trained and not chosen; its validation metric is read."""
+    del rungs  # there is nothing to stop
+    referee = source_referee(problem, len(replicas), settings)
+    referee.offer(0, random_prompts(replicas, settings.prompt_length))
+    if progress:
+        progress(1, 1)
+    return [referee.found(replica, 0) for replica in range(len(replicas))]

@@ -1,0 +1,1 @@
+"""Names of models and what their folders show without torch."""

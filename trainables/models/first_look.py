@@ -1,0 +1,152 @@
+"""What a model folder shows without torch: what is wrong with it for certain, and what may be.
+
+A plan is made in a second; the libraries that read models take several to import. So what is sure
+is said at once, and what is only doubtful is left to them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from trainables.core.cells import ModelRef
+from trainables.errors import InputError
+from trainables.models.weights import read_object, tensor_shapes
+
+MASKED_HEADS = ("ForMaskedLM", "ForPreTraining")
+CAUSAL_HEADS = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
+"""How the names of classes with a vocabulary head end."""
+
+ABSOLUTE = "absolute"
+"""The one kind of positions that the library computes wherever a config can name one."""
+
+CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+
+_FAMILIES = Path(__file__).parents[1] / "backbones"
+_COUNTS = ("num_hidden_layers", "n_layer")
+"""How configs call the number of layers; each of them has several tensors."""
+
+
+def is_local(ref: ModelRef) -> bool:
+    """Whether a model is a folder of this machine; else it is a name of the Hub."""
+    return Path(ref.location).is_absolute()
+
+
+def read_config(ref: ModelRef) -> dict[str, Any]:
+    """Content of a folder's config.json.
+
+    Raises:
+        InputError: it is no JSON object, or says that the weights are quantised.
+    """
+    path = Path(ref.location) / CONFIG
+    with _of(ref):
+        config = read_object(path)
+        check_plain(config.get("quantization_config"), str(path))
+    return config
+
+
+def check_plain(quantised: Any, place: str) -> None:
+    """Refuse weights that are quantised: prompts are trained through plain ones.
+
+    Args:
+        quantised: what a config has under ``quantization_config``, None where it has nothing.
+        place: where that config is.
+
+    Raises:
+        InputError: it has something.
+    """
+    if quantised is not None:
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else None
+        raise InputError(
+            f"{place}: found quantization_config ({str(method or 'no method')[:40]!r});"
+            " allowed: a model that is not quantised"
+        )
+
+
+def read_shapes(ref: ModelRef) -> dict[str, tuple[int, ...]]:
+    """Shape by name of a folder's tensors; the weights themselves are not read.
+
+    Raises:
+        InputError: as :func:`read_config`, or the weights are no safetensors files, incomplete, or
+            of another model.
+    """
+    folder, config = Path(ref.location), read_config(ref)
+    path = folder / CONFIG
+    with _of(ref):
+        shapes = tensor_shapes(folder, config)
+        rows, table = config.get("vocab_size"), {shape[0] for shape in shapes.values() if shape}
+        if type(rows) is int and rows not in table:
+            raise InputError(
+                f"{path}: found vocab_size {rows}, but none of the weights has so many rows;"
+                " allowed: the config that belongs to the weights"
+            )
+        for name in _COUNTS:
+            layers = config.get(name)
+            if type(layers) is int and layers > len(shapes):
+                raise InputError(
+                    f"{path}: found {name} {layers}, but there are only {len(shapes)} weights;"
+                    " allowed: the config that belongs to the weights"
+                )
+    return shapes
+
+
+@contextmanager
+def _of(ref: ModelRef) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"model {ref.alias!r}: {error}") from None
+
+
+def doubtful(ref: ModelRef, words: Iterable[str]) -> bool:
+    """Whether a folder needs a closer look, at its architecture, tokenizer or label words.
+
+    Args:
+        ref: a model in a folder.
+        words: label words, which have to be single tokens.
+    """
+    folder = Path(ref.location)
+    return _odd_architecture(read_config(ref)) or _odd_words(folder, words)
+
+
+def _odd_architecture(config: Mapping[str, Any]) -> bool:
+    kind, classes = config.get("model_type"), config.get("architectures")
+    known = isinstance(kind, str) and kind.isidentifier() and (_FAMILIES / f"{kind}.py").is_file()
+    heads = isinstance(classes, list) and all(
+        isinstance(name, str) and name.endswith((*MASKED_HEADS, *CAUSAL_HEADS)) for name in classes
+    )
+    return not (known and heads and config.get("position_embedding_type") in (None, ABSOLUTE))
+
+
+def _odd_words(folder: Path, words: Iterable[str]) -> bool:
+    try:
+        tokenizer = _tokenizer(folder)
+        unknown = getattr(tokenizer.model, "unk_token", None)
+
+        def tokens(text: str) -> list[str]:
+            return list(tokenizer.encode(text, add_special_tokens=False).tokens)
+
+        lead = " " if len(tokens(" the")) <= len(tokens("the")) else ""
+        found = [tokens(lead + word) for word in words]
+    except Exception:  # the library has one exception for all that can be wrong
+        return True
+    return any(len(pieces) != 1 or pieces == [unknown] for pieces in found)
+
+
+def tokenizer_fault(ref: ModelRef) -> BaseException | None:
+    """Why a folder's tokenizer.json itself cannot be read; None where it can, or is not there."""
+    if not (Path(ref.location) / TOKENIZER).is_file():
+        return None
+    try:
+        _tokenizer(Path(ref.location))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic is no Exception
+        return error
+    return None
+
+
+def _tokenizer(folder: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(folder / TOKENIZER))

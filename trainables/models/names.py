@@ -1,0 +1,124 @@
+"""Names of models turned into references, without loading anything."""
+
+import difflib
+import hashlib
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainables.core.cells import ModelRef
+from trainables.core.contents import file_digest, is_hub_name
+from trainables.errors import InputError, show
+from trainables.files.cache import expanded
+from trainables.pocket.zoo import POCKET_NAMES, pocket_path
+
+_DIGESTED = ("*.json", "*.safetensors", "*.txt", "*.model")
+
+
+def resolve_model(
+    name: str, aliases: Mapping[str, Mapping[str, Any]] | None = None, base: Path | None = None
+) -> ModelRef:
+    """Find the model a spec names.
+
+    Args:
+        name: an alias of ``aliases``, an embedded model, a folder, or a Hub name
+            ``owner/name`` or ``owner/name@revision``. What is a folder is one, with ``@`` in its
+            path too.
+        aliases: the spec's ``models`` section: alias to ``{"path": …, "revision": …}``.
+        base: folder that relative paths start from (default: the working directory).
+
+    Raises:
+        InputError: nothing fits, or a folder is no Hugging Face model folder.
+    """
+    base = base or Path.cwd()
+    if aliases and name in aliases:
+        entry = aliases[name]
+        return _locate(name, str(entry["path"]), entry.get("revision"), base)
+    location, revision = name, ""
+    if _folder(name, base) is None:
+        location, _, revision = name.partition("@")
+    return _locate(location, location, revision or None, base)
+
+
+def _locate(alias: str, location: str, revision: str | None, base: Path) -> ModelRef:
+    short = Path(alias).name or alias
+    if location in POCKET_NAMES:
+        folder = pocket_path(location)
+        return ModelRef(alias, str(folder), None, _folder_digest(alias, folder))
+    found = _folder(location, base)
+    if found is not None:
+        return ModelRef(short, str(found), None, _folder_digest(alias, found))
+    if is_hub_name(location):
+        return ModelRef(short, location, revision, f"{location}@{revision or 'main'}")
+    near = difflib.get_close_matches(location, POCKET_NAMES, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    shown = location if revision is None else f"{location}@{revision}"
+    raise InputError(
+        f"model {show(shown)}: not found{hint}; allowed: an embedded model"
+        f" ({', '.join(POCKET_NAMES)}), a model folder, or a Hub name owner/name"
+    )
+
+
+def _folder(location: str, base: Path) -> Path | None:
+    """The folder of that name; None where there is none."""
+    try:
+        folder = (base / expanded(location)).resolve()
+        return folder if folder.is_dir() else None
+    except (OSError, ValueError, RuntimeError):  # a name too long, a loop of links, no such user
+        return None
+
+
+def _folder_digest(alias: str, folder: Path) -> str:
+    try:
+        _check_files(alias, folder)
+        return folder_digest(folder)
+    except OSError as error:
+        raise InputError(
+            f"model {show(alias)}: {error.filename} cannot be read ({error.strerror});"
+            " allowed: a Hugging Face model folder"
+        ) from None
+
+
+def _check_files(alias: str, folder: Path) -> None:
+    for file in model_files(folder):
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise InputError(
+                f"model {show(alias)}: {file} is a folder, a pipe or a device; allowed: a"
+                " regular file"
+            )
+    if not (folder / "config.json").is_file():
+        raise InputError(
+            f"model {show(alias)}: {folder} holds no config.json; allowed: a Hugging Face model"
+            " folder"
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise InputError(
+            f"model {show(alias)}: {folder} holds no *.safetensors weights;"
+            " allowed: a Hugging Face model folder with safetensors weights"
+        )
+    if (folder / "adapter_config.json").exists():
+        raise InputError(
+            f"model {show(alias)}: {folder} holds adapter_config.json, an adapter whose base may"
+            " lie elsewhere; allowed: a model folder into which the adapter is merged"
+        )
+
+
+def folder_digest(folder: Path) -> str:
+    """16 hex digits over names and contents of :func:`model_files`.
+
+    Raises:
+        OSError: one of them cannot be read.
+    """
+    digest = hashlib.sha256()
+    for file in model_files(folder):
+        digest.update(file.name.encode())
+        digest.update(bytes.fromhex(file_digest(file)))
+    return digest.hexdigest()[:16]
+
+
+def model_files(folder: Path) -> list[Path]:
+    """What a model folder is loaded from, sorted: configuration, weights and tokenizer."""
+    files = {file for pattern in _DIGESTED for file in folder.glob(pattern)}
+    # The card is prose: editing it must not make every cell new.
+    return sorted(files - {folder / "card.json"})

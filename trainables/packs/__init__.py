@@ -1,0 +1,1 @@
+"""Packs: what runs in a worker, and how it travels."""

@@ -1,0 +1,97 @@
+"""Run a pack: load, tune, carry over, evaluate. Knows torch, not Ray."""
+
+import importlib
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainables.backbones.loading import resident
+from trainables.compute import replay
+from trainables.compute.memory import Room, halvings, settle
+from trainables.core.cells import Cell, Pack, PackOutcome
+from trainables.core.settings import family_of
+from trainables.packs.references import evaluate_references
+from trainables.packs.run import Progress, Run, Rungs
+
+FAMILIES = {"soft": "trainables.soft.pack", "hard": "trainables.hard.pack"}
+"""Per family of methods the module whose ``tune_sources`` and ``carry_over`` compute its cells."""
+
+
+def run_pack(
+    pack: Pack,
+    prompts: Mapping[str, np.ndarray],
+    device: str = "cpu",
+    progress: Progress | None = None,
+    room: Mapping[str, Any] | None = None,
+    rungs: Rungs | None = None,
+) -> PackOutcome:
+    """Compute a pack's cells.
+
+    Args:
+        pack: what to compute.
+        prompts: per id in ``pack.needs``, a prompt tuned elsewhere: float32 [m, d], or the
+            UTF-8 bytes of a text.
+        device: torch device.
+        progress: called with (phase, done, total).
+        room: what the pack may take of the device's memory, a
+            :class:`trainables.compute.memory.Room` as a mapping; nothing of it changes a result.
+        rungs: asked after each evaluation in training which cells are to stop, see
+            :data:`trainables.packs.run.Rungs`.
+
+    Returns:
+        Results and prompts by cell id; a cell that cannot be had is in ``failures``, one that was
+        stopped (or takes a prompt that was) in ``stopped``. ``cost`` counts ``model_loads`` and
+        ``oom_halvings``, how often a stack or a pass was halved because memory was short; with
+        graphs also ``graphs_recorded`` and ``graphs_refused``.
+
+    Raises:
+        InputError: a model or the task does not fit (a label word of two tokens, say).
+    """
+    began = time.perf_counter()
+    allowed = Room(**room) if room else Room()
+    settle(allowed)
+    if torch.device(device).type == "cuda":
+        # It makes a plan, a third of a second, for every new shape of a batch.
+        torch.backends.cuda.enable_cudnn_sdp(False)
+    loads, halved, graphs = resident.made, halvings(), replace(replay.counts)
+    run = Run(pack, device, allowed, rungs)
+    for alias in dict.fromkeys((*pack.sources, *(cell.target for cell in pack.cells))):
+        run.labels(alias)
+        if run.backbone(alias).remark:
+            run.outcome.remarks.append(run.backbone(alias).remark)
+    run.spend("load_seconds", began)
+    known = {key: torch.from_numpy(value) for key, value in prompts.items()}
+    by_kind: dict[str, list[Cell]] = {"reference": [], "source": [], "transfer": []}
+    for cell in pack.cells:
+        by_kind[cell.kind].append(cell)
+    evaluate_references(run, by_kind["reference"])
+    if by_kind["source"] or by_kind["transfer"]:
+        family: Any = importlib.import_module(FAMILIES[family_of(pack.method)])
+        if by_kind["source"]:
+            family.tune_sources(run, by_kind["source"], known, progress)
+        family.carry_over(run, by_kind["transfer"], known, progress)
+    run.spend("seconds", began)
+    run.outcome.cost |= {
+        "model_loads": resident.made - loads,
+        "oom_halvings": halvings() - halved,
+    }
+    if allowed.graphs and torch.device(device).type in replay.RECORDERS:
+        _tell_of_graphs(run.outcome, graphs)
+    return run.outcome
+
+
+def _tell_of_graphs(outcome: PackOutcome, before: replay.Counts) -> None:
+    refused = replay.counts.refused - before.refused
+    outcome.cost |= {
+        "graphs_recorded": replay.counts.recorded - before.recorded,
+        "graphs_refused": refused,
+    }
+    if refused:
+        outcome.remarks.append(
+            f"some passes could not be recorded as CUDA graphs ({replay.counts.reason}): they ran"
+            " without, with the same results"
+        )

@@ -1,0 +1,73 @@
+"""The rows without a tuned prompt: Empty, Manual and the constant predictor."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from trainables.core.cells import Cell
+from trainables.core.predictions import GOLD, gold_array, half_precision
+from trainables.packs.run import Run, layout_of
+from trainables.scoring.evaluate import Evaluated, Found
+from trainables.tasks import metrics
+
+
+def evaluate_references(run: Run, cells: Sequence[Cell]) -> None:
+    """Put the result of every reference cell into the run's outcome, or why it has none."""
+    for cell in cells:
+        run.settle(cell, REFERENCES[cell.row](run, cell))
+
+
+def _empty(run: Run, cell: Cell) -> Found:
+    layout = layout_of({"text_tokens": cell.settings.get("text_tokens")})
+    return run.evaluate(cell.target, layout, None)[0]
+
+
+def _manual(run: Run, cell: Cell) -> Found:
+    text_tokens = cell.settings.get("text_tokens")
+    layout = layout_of({"text_tokens": text_tokens}, template=run.task.manual)
+    return run.evaluate(cell.target, layout, None)[0]
+
+
+def _constant(run: Run, cell: Cell) -> Found:
+    """The training split's most frequent class, whatever the text says.
+
+    It reads no label words: it has no loss, and a calibration leaves it as it is. As its
+    log-probabilities stand those of the classes in the training split, which is all that it knows.
+    """
+    del cell
+    golds = {
+        name: [row.label for row in run.task.rows(name)] for name in ("train", "validation", "test")
+    }
+    metric, classes = run.task.metric, run.task.num_classes
+
+    def score(gold: list[int]) -> float:
+        return metrics.constant_score(metric, gold, classes, golds["train"])[0]
+
+    choice = metrics.majority_class(golds["train"], classes)
+    found = {"score": score(golds["test"]), "validation_score": score(golds["validation"])}
+    numbers: dict[str, Any] = {
+        **found,
+        "metric": metric,
+        "loss": None,
+        "histogram": metrics.histogram([choice] * len(golds["test"]), classes),
+        "degenerate": True,
+        "n_test": len(golds["test"]),
+        "n_validation": len(golds["validation"]),
+        **{f"{key}_{name}": value for key, value in found.items() for name in run.pack.calibration},
+    }
+    counts = np.array(metrics.histogram(golds["train"], classes), dtype=np.float64)
+    with np.errstate(divide="ignore"):  # a class that is never seen has the probability 0
+        row = half_precision(np.log(counts / counts.sum())[None], np.array([choice]))
+    predictions: dict[str, Any] = {}
+    for split in run.pack.predictions:
+        predictions[split] = np.repeat(row, len(golds[split]), 0)
+        predictions[split + GOLD] = gold_array(golds[split], classes)
+    return Evaluated(numbers, predictions)
+
+
+REFERENCES: dict[str, Callable[[Run, Cell], Found]] = {
+    "empty": _empty,
+    "manual": _manual,
+    "constant": _constant,
+}

@@ -1,0 +1,235 @@
+"""One pack on its way: what is loaded, what is found, what it cost."""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainables.backbones import Backbone, Encoded, Layout, Reader, load_backbone
+from trainables.compute.memory import Resident, Room
+from trainables.core.cells import Cell, Pack, PackOutcome
+from trainables.core.contents import start_digest
+from trainables.errors import InputError
+from trainables.files.cache import cache_folder
+from trainables.scoring.calibration import CALIBRATIONS, content_free_texts
+from trainables.scoring.evaluate import Found, Numbers, measure, unreadable
+from trainables.scoring.nearest_words import finite_reading, read_prompts
+from trainables.tasks import Task, load_task
+from trainables.words.kept_grams import kept_grams
+from trainables.words.relative import Grams, gram_matrices, normalised_anchors
+from trainables.words.vocabulary import Anchors
+
+Progress = Callable[[str, int, int], None]
+"""Called with (phase, done, total)."""
+
+Rungs = Callable[[int, Mapping[str, float]], Collection[str]]
+"""Called after an evaluation with the step and, per ``source`` cell still in training, the metric
+on its source's validation split so far; gives the ids of cells whose training is to stop. A prompt
+tuned for several sources stops as a whole where one of its cells is named."""
+
+_GRAMS_SHARE = 0.1
+"""Part of a device's memory that Gram matrices may take between packs."""
+
+_resident_grams: Resident[tuple[object, ...], Grams] = Resident(
+    _GRAMS_SHARE, lambda grams: sum(gram.nbytes for gram in grams.values())
+)
+"""Gram matrices by device, model digests and anchors, kept for the next packs of this process."""
+
+ALL = Anchors()
+"""Every word that the models at hand share."""
+
+_CONTENT_FREE = "content-free inputs"
+"""Stands where the name of a split stands; no split is called so."""
+
+LAYOUT_KEYS = ("prompt_length", "position", "text_tokens")
+
+
+class Run:
+    """One pack on its way: what is loaded, what is found, what it cost."""
+
+    def __init__(
+        self, pack: Pack, device: str, room: Room | None = None, rungs: Rungs | None = None
+    ) -> None:
+        """Read the task; models are loaded when they are asked for."""
+        self.pack = pack
+        self.device = device
+        self.room = room or Room()
+        self.rungs = rungs
+        self.task: Task = load_task(pack.task)
+        self.outcome = PackOutcome(results={}, prompts={}, failures={}, cost={})
+        self._splits: dict[tuple[str, str, Layout], Encoded] = {}
+
+    def backbone(self, alias: str) -> Backbone:
+        """The model, loaded once a process."""
+        return load_backbone(self.pack.models[alias], self.device, self.pack.precision)
+
+    def labels(self, alias: str) -> torch.Tensor:
+        """Ids [C] of the task's label words on a model."""
+        return self.backbone(alias).labels(self.task.label_words, self.task.name)
+
+    def start_file(self, alias: str) -> Path | None:
+        """The file that a source's prompts start from; None where there is none.
+
+        Raises:
+            InputError: it has changed since it was planned.
+        """
+        if alias not in self.pack.files:
+            return None
+        path, planned = Path(self.pack.files[alias]), self.pack.file_digests.get(alias)
+        try:
+            same = planned is None or start_digest(path) == planned
+        except OSError as error:
+            raise InputError(f"init_file {path}: cannot be read ({error.strerror})") from None
+        if not same:
+            raise InputError(f"init_file {path}: has changed since the sweep was planned")
+        return path
+
+    def split(self, alias: str, name: str, layout: Layout) -> Encoded:
+        """A split as a model reads it under a layout, read once a pack."""
+        key = (alias, name, layout)
+        if key not in self._splits:
+            rows = self.task.rows(name)
+            self._splits[key] = self.backbone(alias).read(
+                [row.content for row in rows], [row.label for row in rows], layout, self.task.name
+            )
+        return self._splits[key]
+
+    def content_free(self, alias: str, layout: Layout) -> Encoded:
+        """The content-free inputs of a model, their labels mean nothing."""
+        key = (alias, _CONTENT_FREE, layout)
+        if key not in self._splits:
+            backbone = self.backbone(alias)
+            texts = content_free_texts(backbone, layout, self.task.pair is not None)
+            self._splits[key] = backbone.read(texts, [0] * len(texts), layout, self.task.name)
+        return self._splits[key]
+
+    def grams(self, aliases: Sequence[str], anchors: Anchors = ALL) -> Grams:
+        """Gram matrices over the common vocabulary of these models, in their order."""
+        digests = [
+            tuple(self.pack.models[alias].digest for alias in names)
+            for names in (aliases, anchors.beside)
+        ]
+        key = (self.device, *digests, anchors.sample, anchors.seed)
+
+        def make() -> Grams:
+            models, beside = (
+                [self.backbone(alias) for alias in names] for names in (aliases, anchors.beside)
+            )
+            digests = [self.pack.models[alias].digest for alias in aliases]
+            return _gram_table(models, beside, anchors, digests)
+
+        return _resident_grams.get(key, self.device, make)
+
+    def spend(self, name: str, since: float) -> float:
+        """Add the seconds since a moment to the pack's costs; how many they were."""
+        seconds = time.perf_counter() - since
+        self.outcome.cost[name] = self.outcome.cost.get(name, 0.0) + seconds
+        return seconds
+
+    def evaluate(
+        self,
+        alias: str,
+        layout: Layout,
+        prompts: torch.Tensor | None,
+        on_validation: torch.Tensor | None = None,
+    ) -> list[Found]:
+        """Numbers and predictions of each prompt [R, m, d] (or of no prompt) on one model.
+
+        A prompt with logits that are not finite has none, but a sentence that names the split;
+        those beside it are as they would be alone.
+
+        ``on_validation``: its validation logits [R, v, C], where tuning has them already.
+        """
+        began = time.perf_counter()
+        backbone, labels = self.backbone(alias), self.labels(alias)
+        test = self.split(alias, "test", layout)
+        validation = self.split(alias, "validation", layout)
+        if on_validation is None:
+            on_validation = backbone.split_logits(validation, labels, prompts)
+        free = None
+        if any(CALIBRATIONS[name].content_free for name in self.pack.calibration):
+            free = backbone.split_logits(self.content_free(alias, layout), labels, prompts)
+        on_test = backbone.split_logits(test, labels, prompts)
+        found = measure(
+            on_test,
+            test.gold,
+            on_validation,
+            validation.gold,
+            self.task.metric,
+            self.pack.calibration,
+            free,
+            self.pack.predictions,
+        )
+        read = {"test": on_test, "validation": on_validation, _CONTENT_FREE: free}
+        broken = unreadable(alias, self.task.name, read)
+        self.spend("evaluate_seconds", began)
+        return [why or evaluated for why, evaluated in zip(broken, found, strict=True)]
+
+    def readings(self, alias: str, prompts: torch.Tensor) -> list[Numbers]:
+        """What prompts [R, m, d] are nearest to on a model."""
+        return [
+            found
+            if finite_reading(found)
+            else f"model {alias!r}, task {self.task.name!r}: the cosines of the prompt and the word"
+            " embeddings are not all finite numbers"
+            for found in read_prompts(self.backbone(alias), prompts)
+        ]
+
+    def settle(self, cell: Cell, found: Found, prompt: Any = None) -> bool:
+        """Make this the result of a cell, with its predictions and prompt, or say why it has none.
+
+        Args:
+            cell: it.
+            found: what it was evaluated to, or the sentence that fails it; then nothing is kept.
+            prompt: as it goes into the outcome, where the cell has one of its own.
+
+        Returns:
+            Whether the cell has a result.
+        """
+        if isinstance(found, str):
+            self.outcome.failures[cell.id] = found
+            return False
+        self.outcome.results[cell.id] = found.numbers
+        if found.predictions:
+            self.outcome.predictions[cell.id] = found.predictions
+        if prompt is not None:
+            self.outcome.prompts[cell.id] = prompt
+        return True
+
+
+def _gram_table(
+    models: Sequence[Backbone],
+    beside: Sequence[Backbone],
+    anchors: Anchors,
+    digests: Sequence[str],
+) -> Grams:
+    shared = anchors.among(models, beside)
+    if not len(shared):
+        names = ", ".join(model.alias for model in (*models, *beside))
+        raise InputError(
+            f"models {names}: no word is a single token in all of them;"
+            " allowed: models with a common vocabulary"
+        )
+    return kept_grams(
+        lambda: gram_matrices(normalised_anchors(models, shared), torch.float64),
+        digests,
+        [model.embeddings.shape[1] for model in models],
+        shared,
+        str(models[0].embeddings.device),
+        cache_folder() / "grams",
+    )
+
+
+def layout_on(reader: Reader, task: Task, settings: Mapping[str, Any]) -> Layout:
+    """The input layout of a model with a prompt, the task's template in it where asked for."""
+    wanted = settings.get("template")
+    # Hard prompts have it or not, on every model alike.
+    templated = wanted in ("all", True) or (wanted == "causal" and not reader.family.masked)
+    return layout_of(settings, template=task.manual if templated else "")
+
+
+def layout_of(settings: Mapping[str, Any], **more: Any) -> Layout:
+    """The input layout a cell's settings ask for."""
+    return Layout(**{key: settings[key] for key in LAYOUT_KEYS if key in settings}, **more)

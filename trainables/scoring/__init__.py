@@ -1,0 +1,1 @@
+"""Losses, gradients, evaluation and calibration of prompts on a backbone."""

@@ -1,0 +1,111 @@
+"""What a prompt is trained on: the task's loss of every row, with and without dropout."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+
+from trainables.backbones import Backbone, Encoded, Prompts
+from trainables.compute.masks import row_keys
+from trainables.scoring.gradient import PassLoss, RowKeys
+
+
+def _label_words(
+    backbone: Backbone,
+    batch: Encoded,
+    label_ids: torch.Tensor,
+    prompts: Prompts,
+    owner: torch.Tensor,
+) -> torch.Tensor:
+    """Cross-entropy over the label words (paper A, equation 1)."""
+    logits = backbone.row_logits(batch, label_ids, prompts, owner)
+    return F.cross_entropy(logits, batch.gold, reduction="none")
+
+
+def _vocabulary(
+    backbone: Backbone,
+    batch: Encoded,
+    label_ids: torch.Tensor,
+    prompts: Prompts,
+    owner: torch.Tensor,
+) -> torch.Tensor:
+    """Cross-entropy of the label word over every row of the vocabulary that a token uses."""
+    logits = backbone.row_logits(batch, None, prompts, owner)
+    return F.cross_entropy(logits, label_ids[batch.gold], reduction="none")
+
+
+RowLoss = Callable[[Backbone, Encoded, torch.Tensor, Prompts, torch.Tensor], torch.Tensor]
+
+LOSSES: dict[str, RowLoss] = {"label_words": _label_words, "vocabulary": _vocabulary}
+"""Loss [N] of a batch of N rows, label ids [C], prompts [R, m, d] and each row's prompt [N]."""
+
+
+def rows_behind(backbone: Backbone, label_ids: torch.Tensor) -> PassLoss:
+    """The loss over the label words, with nothing to drop out."""
+    loss = LOSSES["label_words"]
+
+    def losses(
+        batch: Encoded, prompts: Prompts, owner: torch.Tensor, keys: RowKeys
+    ) -> torch.Tensor:
+        del keys
+        return loss(backbone, batch, label_ids, prompts, owner)
+
+    return losses
+
+
+class StackLoss:
+    """The task's loss of every row of a stack of R replicas, with dropout if asked for.
+
+    Masks depend on seed, step, model and example alone. So a replica gets with dropout what it
+    would get by itself, whatever is stacked beside it and however rows are cut into passes; and
+    replicas of one seed, which see the same examples, meet the same masks under every λ.
+
+    Attributes:
+        name: of the loss.
+        dropout: whether there is any.
+    """
+
+    def __init__(self, loss: str, dropout: bool, seeds: Sequence[int]) -> None:
+        """Prepare for a stack.
+
+        Args:
+            loss: a name in :data:`LOSSES`.
+            dropout: whether the models drop out.
+            seeds: seed of each replica.
+        """
+        self.name, self.dropout = loss, dropout
+        self._loss, self._seeds = LOSSES[loss], tuple(seeds)
+
+    def keys(self, model: str, rows: torch.Tensor, step: int) -> torch.Tensor | None:
+        """Keys [R·B] of the masks of a step's rows; None without dropout.
+
+        Args:
+            model: the model's key.
+            rows: training examples [R·B], on the CPU.
+            step: of the training.
+        """
+        return row_keys(model, self._seeds, step, rows) if self.dropout else None
+
+    def __call__(
+        self,
+        backbone: Backbone,
+        batch: Encoded,
+        label_ids: torch.Tensor,
+        prompts: Prompts,
+        owner: torch.Tensor,
+        keys: RowKeys,
+    ) -> torch.Tensor:
+        """Loss [n] of the rows of one pass.
+
+        Args:
+            backbone: the model.
+            batch: the rows.
+            label_ids: [C].
+            prompts: [P, m, d], or what the model remembers of them.
+            owner: index into ``prompts`` of each row's prompt [n].
+            keys: of the rows' masks, not read without dropout.
+        """
+        if not self.dropout:
+            return self._loss(backbone, batch, label_ids, prompts, owner)
+        with backbone.dropout(*keys):
+            return self._loss(backbone, batch, label_ids, prompts, owner)

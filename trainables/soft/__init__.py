@@ -1,0 +1,1 @@
+"""Soft prompts: joint tuning, where prompts start, the pack."""

@@ -1,0 +1,248 @@
+"""How prompts start: one function a way, found by the name that ``init`` gives.
+
+After Lester et al. (2021), section 3.2: random uniform values, sampled vocabulary, class labels;
+beside them the normal values of OptiPrompt, a given text and a given file. What is random depends
+on the seed and the model alone, not on what is tuned beside it: runs with other λ or other partners
+start from the same point and can be compared in pairs. ``text`` and ``file`` have nothing random:
+there, seeds differ in data order (and dropout) only.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.numpy import load_file
+
+from trainables.backbones import Backbone, Reader
+from trainables.core.seeds import initial_prompt, seeded
+from trainables.core.settings import SoftSettings
+from trainables.errors import InputError
+
+UNIFORM = 0.5
+"""Half width of ``uniform`` (Lester et al.)."""
+
+FREQUENT = 5000
+"""Words that ``vocabulary`` samples from (Lester et al.)."""
+
+TENSOR = "prompt"
+"""Name of the tensor in a safetensors file that holds several."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a prompt may start from.
+
+    Attributes:
+        backbone: the model it is for.
+        label_ids: ids of the task's label words [C].
+        settings: length m and the parameters of the ways.
+        seed: the replica's seed.
+        key: stands for the model in what is random, e.g. its content digest.
+        file: path of ``init: file`` for this model.
+    """
+
+    backbone: Backbone
+    label_ids: torch.Tensor
+    settings: SoftSettings
+    seed: int
+    key: str
+    file: Path | None = None
+
+    @property
+    def generator(self) -> torch.Generator:
+        """A fresh generator of this seed and model."""
+        return seeded("init", self.seed, self.key)
+
+    def rows(self, ids: list[int]) -> torch.Tensor:
+        """Embeddings of tokens, float32 on the CPU."""
+        found: torch.Tensor = self.backbone.embeddings[ids].float().cpu()
+        return found
+
+
+def _normal(start: Beginning) -> torch.Tensor:
+    settings, width = start.settings, start.backbone.width
+    return initial_prompt(settings.prompt_length, width, settings.init_std, start.seed, start.key)
+
+
+def _uniform(start: Beginning) -> torch.Tensor:
+    shape = (start.settings.prompt_length, start.backbone.width)
+    return UNIFORM * (2.0 * torch.rand(shape, generator=start.generator) - 1.0)
+
+
+def _vocabulary(start: Beginning) -> torch.Tensor:
+    return start.rows(_sampled(start, start.settings.prompt_length))
+
+
+def _label_words(start: Beginning) -> torch.Tensor:
+    """Label words first, sampled words behind them; labels beyond m are left out.
+
+    Lester et al. average a label's pieces; a label word here is always one token, its own mean.
+    """
+    length = start.settings.prompt_length
+    labels = start.label_ids.tolist()[:length]
+    return start.rows([*labels, *_sampled(start, length - len(labels))])
+
+
+def _text(start: Beginning) -> torch.Tensor:
+    ids = text_tokens(start.backbone, start.settings)
+    return start.rows(_filled(ids, start.settings.prompt_length))
+
+
+def _file(start: Beginning) -> torch.Tensor:
+    if start.file is None:
+        raise InputError(f"init_file: found no file for model {start.backbone.alias!r}")
+    length, width = start.settings.prompt_length, start.backbone.width
+    return torch.from_numpy(read_prompt(start.file, start.backbone.alias, length, width))
+
+
+INITIALISERS: dict[str, Callable[[Beginning], torch.Tensor]] = {
+    "normal": _normal,
+    "uniform": _uniform,
+    "vocabulary": _vocabulary,
+    "label_words": _label_words,
+    "text": _text,
+    "file": _file,
+}
+"""Initial prompt [m, d], float32 on the CPU, by the name of the way."""
+
+
+def begin(start: Beginning) -> torch.Tensor:
+    """The initial prompt [m, d] that ``settings.init`` asks for.
+
+    Raises:
+        InputError: the file does not fit, the text has no tokens, or the model has no words.
+    """
+    return INITIALISERS[start.settings.init](start)
+
+
+def _check_words(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
+    del settings, file
+    frequent_words(reader)
+
+
+def _check_text(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
+    del file
+    text_tokens(reader, settings)
+
+
+def _check_file(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
+    if file is None:
+        raise InputError(f"init_file: found no file for model {reader.alias!r}")
+    read_prompt(file, reader.alias, settings.prompt_length, reader.family.width)
+
+
+CHECKS: dict[str, Callable[[Reader, SoftSettings, Path | None], None]] = {
+    "vocabulary": _check_words,
+    "label_words": _check_words,
+    "text": _check_text,
+    "file": _check_file,
+}
+"""What can be found wrong with a way before any weights are loaded."""
+
+
+def check_beginning(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
+    """Refuse what :func:`begin` would refuse, with no weights at hand.
+
+    Args:
+        reader: the model.
+        settings: the way and its parameters.
+        file: path of ``init: file`` for this model.
+
+    Raises:
+        InputError: as :func:`begin`.
+    """
+    check = CHECKS.get(settings.init)
+    if check is not None:
+        check(reader, settings, file)
+
+
+def frequent_words(reader: Reader) -> list[int]:
+    """Ids of the some 5,000 most frequent words, as far as a tokenizer tells.
+
+    Tokenizers hold no counts, so the order of their ids stands in for frequency. In WordPiece
+    vocabularies, RoBERTa's dictionary and SentencePiece's unigrams (by log probability) words are
+    sorted by it, or nearly so. In byte-level and SentencePiece BPE ids follow the merges: a word
+    comes once its last pair is the most frequent one left, its pieces before it, so that the start
+    of longer words may stand among the words. WordPiece and BPE list their characters first; words
+    are therefore whole, word-initial tokens of two letters and more, no digits, no punctuation.
+    Where a tokenizer has fewer than 5,000 of them, all are taken.
+
+    Returns:
+        At most :data:`FREQUENT` ids, the most frequent first.
+
+    Raises:
+        InputError: the tokenizer has no such token.
+    """
+    ids = [number for word, number in reader.words.items() if len(word) > 1 and word.isalpha()]
+    if not ids:
+        raise InputError(
+            f"init: model {reader.alias!r} has no whole word among its tokens to sample from;"
+            " allowed: normal, uniform, text or file for such a model"
+        )
+    return sorted(ids)[:FREQUENT]
+
+
+def text_tokens(reader: Reader, settings: SoftSettings) -> list[int]:
+    """Token ids of ``init_text`` without special tokens.
+
+    Raises:
+        InputError: there are none.
+    """
+    ids = reader.tokens(reader.lead + (settings.init_text or ""))
+    if not ids:
+        raise InputError(
+            f"init_text: found {settings.init_text!r}, which has no token on model"
+            f" {reader.alias!r}; allowed: a text with at least one token"
+        )
+    return ids
+
+
+def read_prompt(path: Path, alias: str, length: int, width: int) -> np.ndarray:
+    """The prompt of a .npy or .safetensors file, float32 [m, d].
+
+    Args:
+        path: the file; in safetensors the only tensor, or the one called ``prompt``.
+        alias: the model it is for, named in errors.
+        length: m.
+        width: d.
+
+    Raises:
+        InputError: it cannot be read, is not of this shape or not finite.
+    """
+    where = f"init_file {str(path)!r} for model {alias!r}"
+    allowed = f"finite numbers of shape [{length}, {width}] (prompt_length, embedding width)"
+    try:
+        values = _tensor(path)
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{where}: cannot be read ({reason}); allowed: {allowed}") from None
+    if values.shape != (length, width):
+        raise InputError(f"{where}: found shape {list(values.shape)}; allowed: {allowed}")
+    if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+        raise InputError(f"{where}: found values that are no finite numbers; allowed: {allowed}")
+    return values.astype(np.float32)
+
+
+def _tensor(path: Path) -> np.ndarray:
+    if path.suffix == ".npy":
+        return np.asarray(np.load(path, allow_pickle=False))
+    tensors = load_file(path)
+    only = next(iter(tensors)) if len(tensors) == 1 else TENSOR
+    if only not in tensors:
+        raise ValueError(f"of its {len(tensors)} tensors none is called {TENSOR}")
+    return np.asarray(tensors[only])
+
+
+def _sampled(start: Beginning, count: int) -> list[int]:
+    """``count`` different frequent words; over again where there are fewer."""
+    pool = frequent_words(start.backbone)
+    order = torch.randperm(len(pool), generator=start.generator).tolist()
+    return _filled([pool[place] for place in order], count)
+
+
+def _filled(ids: list[int], count: int) -> list[int]:
+    """Cut or repeated to ``count``."""
+    return [ids[place % len(ids)] for place in range(count)]

@@ -1,0 +1,329 @@
+"""Packs of the soft family: tune sources as one stack, carry prompts over, evaluate."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import torch
+
+from trainables.backbones import Layout
+from trainables.compute.memory import in_parts
+from trainables.core.cells import Cell, content_hash
+from trainables.core.settings import (
+    METHOD_SETTINGS,
+    SoftSettings,
+    TransferSettings,
+    from_mapping,
+    transfer_settings,
+)
+from trainables.packs.run import Progress, Run, layout_on
+from trainables.scoring.evaluate import Found, Numbers, mean_loss, no_number, scores, together
+from trainables.soft.source import Source
+from trainables.soft.stack_size import replicas_that_fit, shape_of
+from trainables.soft.tuning import Replica, Rungs, Tuned, tune
+from trainables.transfer import Judgement, Judges, Problem, Space, TargetTask, carry
+from trainables.words.relative import Grams
+from trainables.words.vocabulary import Anchors
+
+
+def tune_sources(
+    run: Run, cells: Sequence[Cell], known: dict[str, torch.Tensor], progress: Progress | None
+) -> None:
+    """Train the replicas of the pack, as many at once as fit, and evaluate them on sources."""
+    pack = run.pack
+    settings = from_mapping(METHOD_SETTINGS[pack.method], cells[0].settings)
+    layouts = {
+        alias: layout_on(run.backbone(alias), run.task, cells[0].settings) for alias in pack.sources
+    }
+    replicas = sorted(
+        {_replica(cell) for cell in cells}, key=lambda r: (r.weight is None, r.weight or 0, r.seed)
+    )
+    sources = [
+        Source(
+            backbone=run.backbone(alias),
+            key=pack.models[alias].digest,
+            label_ids=run.labels(alias),
+            train=run.split(alias, "train", layouts[alias]),
+            validation=run.split(alias, "validation", layouts[alias]),
+            init_file=run.start_file(alias),
+        )
+        for alias in pack.sources
+    ]
+    anchors = Anchors(cells[0].counterparts, settings.anchor_sample, settings.anchor_seed)
+    grams = {} if len(sources) == 1 else run.grams(pack.sources, anchors)
+    stack = _Stacked(run, cells, replicas, sources, settings, layouts)
+    stack.grams = {key: value.float() for key, value in grams.items()}
+    size = run.room.replicas or replicas_that_fit(sources, settings, len(replicas))
+    lost = in_parts(
+        replicas,
+        size,
+        shape_of(sources, settings),
+        lambda part, first: stack.tune(part, first, known, progress),
+    )
+    for cell in cells:
+        if _replica(cell) in lost:
+            run.outcome.failures[cell.id] = (
+                f"out of memory: one prompt in training with batch_size {settings.batch_size} does"
+                f" not fit beside {' + '.join(pack.sources)} on {run.device}, a smaller batch_size"
+                " or text_tokens takes less"
+            )
+
+
+@dataclass
+class _Stacked:
+    """The tunings of a pack, trained in as many stacks as memory asks for."""
+
+    run: Run
+    cells: Sequence[Cell]
+    replicas: Sequence[Replica]
+    sources: Sequence[Source]
+    settings: SoftSettings
+    layouts: Mapping[str, Layout]
+    grams: Grams = field(default_factory=dict)
+
+    def tune(
+        self,
+        part: Sequence[Replica],
+        first: int,
+        known: dict[str, torch.Tensor],
+        progress: Progress | None,
+    ) -> None:
+        """Train some replicas as one stack and evaluate them on their sources."""
+        run, every = self.run, len(self.replicas)
+
+        def tell(step: int, steps: int) -> None:
+            if progress:
+                progress("train", first * steps + step * len(part), every * steps)
+
+        began = time.perf_counter()
+        tuned = tune(
+            self.sources,
+            part,
+            self.settings,
+            self.grams,
+            run.task.metric,
+            tell if progress else None,
+            self._rungs(part) if run.rungs else None,
+            run.room.graphs,
+        )
+        share = run.spend("train_seconds", began) / len(part)
+        measured = [self._measured(place, part, tuned) for place in range(len(self.sources))]
+        for found in measured:  # all of it or nothing: the part may have to be done again
+            for cell, replica, prompt, evaluated in found:
+                if replica in tuned.failed:
+                    run.outcome.failures[cell.id] = (
+                        f"the loss was no longer a finite number at step {tuned.failed[replica]}"
+                    )
+                elif replica in tuned.unread:
+                    source, step = tuned.unread[replica]
+                    why = no_number(run.pack.sources[source], run.task.name, "validation")
+                    run.outcome.failures[cell.id] = f"{why} at step {step}"
+                elif replica in tuned.stopped:
+                    run.outcome.stopped[cell.id] = tuned.stopped[replica]
+                elif evaluated is not None and run.settle(
+                    cell, together(evaluated, {"train_seconds": share}), prompt.cpu().numpy()
+                ):
+                    known[cell.id] = prompt
+
+    def _cells(self, part: Sequence[Replica], alias: str) -> list[tuple[Cell, int]]:
+        """The cells of a source that come from a part, each with its replica's place there."""
+        places = {replica: place for place, replica in enumerate(part)}
+        return [
+            (cell, places[_replica(cell)])
+            for cell in self.cells
+            if cell.target == alias and _replica(cell) in places
+        ]
+
+    def _measured(
+        self, source: int, part: Sequence[Replica], tuned: Tuned
+    ) -> list[tuple[Cell, int, torch.Tensor, Found | None]]:
+        """Per cell of a source its replica, prompt and numbers; none where it was stopped."""
+        alias = self.run.pack.sources[source]
+        wanted = self._cells(part, alias)
+        kept = [(cell, replica) for cell, replica in wanted if replica not in tuned.stopped]
+        index = [replica for _, replica in kept]
+        chosen = tuned.prompts[source][index]
+        numbers: list[Found] = []
+        if kept:
+            logits = tuned.validation[source][index]
+            evaluated = self.run.evaluate(alias, self.layouts[alias], chosen, logits)
+            readings = self.run.readings(alias, chosen)
+            numbers = [
+                together(
+                    found,
+                    {
+                        "best_step": tuned.best_step[replica],
+                        "steps": tuned.steps,
+                        "alignment": tuned.alignment[replica] if len(self.sources) > 1 else None,
+                    },
+                    reading,
+                    {"curve": _curve(tuned.curve, replica)},
+                )
+                for found, reading, replica in zip(evaluated, readings, index, strict=True)
+            ]
+        gone = [(cell, replica) for cell, replica in wanted if replica in tuned.stopped]
+        return [
+            *((*pair, chosen[row], numbers[row]) for row, pair in enumerate(kept)),
+            *((*pair, tuned.prompts[source][pair[1]], None) for pair in gone),
+        ]
+
+    def _rungs(self, part: Sequence[Replica]) -> Rungs:
+        """The pack's callback in terms of replicas of a part."""
+        ask = self.run.rungs
+        by_source = [self._cells(part, alias) for alias in self.run.pack.sources]
+
+        def asked(step: int, values: dict[int, list[float]]) -> set[int]:
+            told = {
+                cell.id: values[replica][source]
+                for source, pairs in enumerate(by_source)
+                for cell, replica in pairs
+                if replica in values
+            }
+            named = set(ask(step, told)) if ask else set()
+            return {replica for pairs in by_source for cell, replica in pairs if cell.id in named}
+
+        return asked
+
+
+def _curve(lines: Sequence[Mapping[str, Any]], replica: int) -> list[dict[str, Any]]:
+    """One replica's validation score, loss and alignment at each evaluation."""
+    return [
+        {name: value if name == "step" else value[replica] for name, value in line.items()}
+        for line in lines
+    ]
+
+
+def _replica(cell: Cell) -> Replica:
+    if cell.seed is None:
+        raise ValueError(f"cell {cell.id}: a tuned cell needs a seed")
+    return Replica(cell.seed, None if cell.schedule == "annealing" else cell.weight)
+
+
+def carry_over(
+    run: Run, cells: Sequence[Cell], known: Mapping[str, torch.Tensor], progress: Progress | None
+) -> None:
+    """Transfer and evaluate, the cells of one target and one set of sources at a time."""
+    groups: dict[tuple[object, ...], list[Cell]] = {}
+    for cell in cells:
+        missing = [item for item in cell.inputs if item not in known]
+        halted = [run.outcome.stopped[item] for item in missing if item in run.outcome.stopped]
+        if halted:
+            run.outcome.stopped[cell.id] = halted[0]
+            continue
+        if missing:
+            run.outcome.failures[cell.id] = (
+                f"the tuned prompt it carries over ({missing[0]}) is not available"
+            )
+            continue
+        shape = known[cell.inputs[0]].shape[0]
+        key = (cell.target, cell.sources, shape, content_hash(dict(cell.settings)))
+        groups.setdefault(key, []).append(cell)
+    done = 0
+    for group in groups.values():
+        kind = ("carry", group[0].target, run.device, group[0].settings.get("solver"))
+        lost = in_parts(group, len(group), kind, lambda part, _: _carry_group(run, part, known))
+        for cell in lost:
+            run.outcome.failures[cell.id] = (
+                f"out of memory: one prompt carried over does not fit beside {cell.target} on"
+                f" {run.device}"
+            )
+        done += len(group)
+        if progress:
+            progress("transfer", done, len(cells))
+
+
+def _carry_group(run: Run, cells: Sequence[Cell], known: Mapping[str, torch.Tensor]) -> None:
+    target = cells[0].target
+    began = time.perf_counter()
+    settings = transfer_settings(cells[0].settings)
+    length = known[cells[0].inputs[0]].shape[0]
+    read = {**cells[0].settings, "prompt_length": length}
+    layouts = {
+        alias: layout_on(run.backbone(alias), run.task, read)
+        for alias in (*cells[0].sources, target)
+    }
+    problem = _problem(run, cells, known, layouts[target], settings)
+    carried = carry(problem, settings, _judges(run, cells[0], layouts))
+    share = run.spend("transfer_seconds", began) / len(cells)
+    measured = run.evaluate(target, layouts[target], carried.prompt, carried.logits)
+    readings = run.readings(target, carried.prompt)
+    for place, cell in enumerate(cells):
+        if not bool(carried.prompt[place].isfinite().all()):
+            run.outcome.failures[cell.id] = (
+                f"the solver {settings.solver} found no finite prompt for {target}"
+            )
+            continue
+        judged: Numbers = {}
+        if not carried.judged[place]:
+            judged = no_number(" + ".join(cell.sources), run.task.name, "validation")
+        found = together(
+            measured[place],
+            judged,
+            {
+                "solver": settings.solver,
+                "selection": settings.selection,
+                "candidates": carried.candidates,
+                "chosen": carried.chosen[place],
+                "similarity": float(carried.similarity[place].mean()),
+                "similarity_per_token": carried.similarity[place].tolist(),
+            },
+            readings[place],
+            {"transfer_seconds": share},
+        )
+        run.settle(cell, found, carried.prompt[place].cpu().numpy())
+
+
+def _problem(
+    run: Run,
+    cells: Sequence[Cell],
+    known: Mapping[str, torch.Tensor],
+    layout: Layout,
+    settings: TransferSettings,
+) -> Problem:
+    """What is to be carried for cells with the same sources, target and settings."""
+    target, sources = cells[0].target, cells[0].sources
+    aliases = (*sources, target)
+    backbones = [run.backbone(alias) for alias in aliases]
+    anchors = Anchors(sample=settings.anchor_sample, seed=settings.anchor_seed or 0)
+    shared = cache(lambda: anchors.among(backbones))
+
+    def target_task() -> TargetTask:
+        train = run.split(target, "train", layout)
+        return TargetTask(run.backbone(target), run.labels(target), train)
+
+    return Problem(
+        prompts=tuple(
+            torch.stack([known[cell.inputs[place]].to(run.device) for cell in cells])
+            for place in range(len(sources))
+        ),
+        spaces=tuple(
+            Space(
+                scale=backbone.scale,
+                key=run.pack.models[alias].digest,
+                table=backbone.embeddings,
+                shared=lambda place=place: shared().ids[place],  # type: ignore[misc]
+            )
+            for place, (alias, backbone) in enumerate(zip(aliases, backbones, strict=True))
+        ),
+        grams=run.grams(aliases, anchors),
+        seeds=tuple(cell.seed or 0 for cell in cells),
+        norm=settings.norm,
+        target_task=target_task,
+    )
+
+
+def _judges(run: Run, cell: Cell, layouts: Mapping[str, Layout]) -> Judges:
+    """Validation on the target and on each source, for the choice among candidates."""
+
+    def judge(alias: str) -> Callable[[torch.Tensor], Judgement]:
+        def scored(prompts: torch.Tensor) -> Judgement:
+            data = run.split(alias, "validation", layouts[alias])
+            logits = run.backbone(alias).split_logits(data, run.labels(alias), prompts)
+            on_validation = scores(logits, data.gold, run.task.metric)
+            return Judgement(on_validation, mean_loss(logits, data.gold).tolist(), logits)
+
+        return scored
+
+    return Judges(judge(cell.target), [judge(alias) for alias in cell.sources])

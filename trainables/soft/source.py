@@ -1,0 +1,96 @@
+"""A source in training: the task on one backbone, and the gradient of its loss.
+
+Shapes: R replicas, m prompt tokens, d embedding width, B examples a step, n rows of a pass, C
+classes.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from trainables.backbones import Backbone, Encoded, Prompts
+from trainables.compute.memory import in_passes
+from trainables.compute.passes import pass_tokens
+from trainables.scoring.gradient import PassGradient, RowKeys
+from trainables.scoring.losses import StackLoss
+
+
+@dataclass(frozen=True)
+class Source:
+    """A backbone with the task as it reads it.
+
+    Attributes:
+        key: enters the random start of its prompts, e.g. the model's content digest.
+        label_ids: [C].
+        train: training split; the same examples in the same order for every source.
+        validation: validation split.
+        init_file: the file its prompts start from, with ``init: file``.
+    """
+
+    backbone: Backbone
+    key: str
+    label_ids: torch.Tensor
+    train: Encoded
+    validation: Encoded
+    init_file: Path | None = None
+
+    @cached_property
+    def lengths(self) -> torch.Tensor:
+        """Lengths of the training split's rows, on the CPU: passes are cut without a GPU."""
+        return self.train.lengths.cpu()
+
+
+class TaskGradient:
+    """L_pt of one source and its gradient."""
+
+    def __init__(self, source: Source, loss: StackLoss, graphs: bool = False) -> None:
+        """Prepare for a stack.
+
+        Args:
+            source: the backbone with the task.
+            loss: of the stack.
+            graphs: see :class:`trainables.scoring.gradient.PassGradient`.
+        """
+        self._source, self._loss = source, loss
+        self.passes = PassGradient(source.backbone, source.train, self._rows, loss.dropout, graphs)
+
+    def __call__(
+        self, prompts: torch.Tensor, rows: torch.Tensor, factors: torch.Tensor, step: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """L_pt, and the gradient of ``factors`` times it.
+
+        Passes are halved where memory is short.
+
+        Args:
+            prompts: [R, m, d].
+            rows: training examples [R·B], each behind the prompt of its owner; on the CPU.
+            factors: [R], on the CPU.
+            step: enters dropout masks.
+
+        Returns:
+            [R] and [R, m, d].
+
+        Raises:
+            NoRoomError: one row behind one prompt does not fit in memory.
+        """
+        source, loss = self._source, self._loss
+        size = len(rows) // len(prompts)
+        shares = factors.repeat_interleave(size) / size
+        keys = loss.keys(source.key, rows, step)
+        device = str(source.backbone.device)
+
+        def read(budget: int) -> tuple[torch.Tensor, torch.Tensor]:
+            return self.passes(prompts, rows, shares, budget, keys)
+
+        # A stack that is halved because smaller passes did not help begins with whole ones again.
+        kind = ("train", source.key, device, loss.name, loss.dropout, len(prompts))
+        losses, gradient = in_passes(kind, pass_tokens(device), read)
+        return losses.view(len(prompts), size).mean(1), gradient
+
+    def _rows(
+        self, batch: Encoded, prompts: Prompts, owner: torch.Tensor, keys: RowKeys
+    ) -> torch.Tensor:
+        source = self._source
+        return self._loss(source.backbone, batch, source.label_ids, prompts, owner, keys)

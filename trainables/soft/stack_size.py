@@ -1,0 +1,82 @@
+"""How many replicas of a joint tuning fit in memory, measured and not guessed."""
+
+from collections.abc import Hashable, Sequence
+
+import torch
+
+from trainables.compute.memory import RESERVE, attempt, free_bytes, give_back, metered
+from trainables.compute.passes import pass_tokens
+from trainables.core.settings import SoftSettings
+from trainables.scoring.losses import StackLoss
+from trainables.soft.source import Source, TaskGradient
+
+BESIDE = 1.5
+"""On a CPU the bytes saved for the backward pass times this are taken as a step's peak: gradients
+and what an operation holds for a moment come on top. On CUDA the peak itself is measured."""
+
+_measured: dict[Hashable, tuple[int, int]] = {}
+"""Bytes of a step by shape: of one replica, and of each further one in the same pass."""
+
+
+def shape_of(sources: Sequence[Source], settings: SoftSettings) -> Hashable:
+    """What the memory of a step depends on besides the number of replicas."""
+    return (
+        "soft",
+        str(sources[0].backbone.device),
+        *((source.key, int(source.train.lengths.max())) for source in sources),
+        *(settings.batch_size, settings.prompt_length, settings.loss, settings.dropout),
+    )
+
+
+def replicas_that_fit(sources: Sequence[Source], settings: SoftSettings, most: int) -> int:
+    """Replicas of a stack that fit in the free memory less :data:`memory.RESERVE`, 1 to ``most``.
+
+    One step with one replica and one with two are run, once per models and batch shape in this
+    process, on the longest examples: a stack never holds more than they say. Where a full pass
+    fits, so does any number: rows beyond it take another pass.
+
+    Args:
+        sources: the backbones with the task.
+        settings: batch size, prompt length and the like.
+        most: replicas there are; nothing is measured for a single one.
+    """
+    if most == 1:
+        return 1
+    shape = shape_of(sources, settings)
+    if shape not in _measured:
+        one = attempt(lambda: step_bytes(sources, settings, 1))
+        two = attempt(lambda: step_bytes(sources, settings, 2))
+        give_back()
+        if one is None or two is None:
+            return 1  # not remembered: another time there may be more room
+        _measured[shape] = (one, max(1, two - one))
+    first, further = _measured[shape]
+    device = sources[0].backbone.device
+    room = (1.0 - RESERVE) * free_bytes(device)
+    fit = max(1, 1 + int((room - first) // further))
+    longest = max(int(source.lengths.max()) for source in sources)
+    full = pass_tokens(device) / (settings.batch_size * longest)
+    return most if fit > full else min(most, fit)
+
+
+def step_bytes(sources: Sequence[Source], settings: SoftSettings, replicas: int) -> int:
+    """Bytes that one training step of so many replicas takes beside the models."""
+    device = str(sources[0].backbone.device)
+    weights = {
+        tensor.untyped_storage().data_ptr()
+        for source in sources
+        for tensor in source.backbone.family.model.state_dict(keep_vars=True).values()
+    }
+    lengths = torch.stack([source.lengths for source in sources]).amax(0)
+    order = torch.argsort(lengths, descending=True)
+    size = settings.batch_size
+    rows = order.repeat(-(-size // len(order)))[:size].repeat(replicas)
+    loss = StackLoss(settings.loss, settings.dropout, range(replicas))
+    most = 0
+    for source in sources:  # one after another, as in training
+        start = source.backbone.embeddings[: settings.prompt_length].float()
+        prompts = start.expand(replicas, -1, -1).clone()
+        with metered(device, weights) as found:
+            TaskGradient(source, loss)(prompts, rows, torch.ones(replicas), 1)
+        most = max(most, *found)
+    return most if torch.device(device).type == "cuda" else int(BESIDE * most)

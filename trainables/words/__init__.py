@@ -1,0 +1,1 @@
+"""Vocabularies: words in common, agreement of neighbours, relative geometry."""
