@@ -18,6 +18,7 @@ import pandas as pd
 from analysis.contrasts.crossfit import ALL_SEEDS, best_candidates
 from analysis.contrasts.keys import places
 from analysis.data.results import weight_rank
+from analysis.present.words import PER_SEED, PER_TASK
 
 CRITERIA: dict[str, str] = {
     "pair": "mean validation score of the transferred prompt over tasks",
@@ -25,10 +26,6 @@ CRITERIA: dict[str, str] = {
     "source": "mean validation score on the source models over sources and tasks",
 }
 """By what λ may be chosen, per target and source set."""
-PER_TASK = "per task"
-"""Weight label of Ours where each task has its own weight."""
-PER_SEED = "per seed"
-"""Weight label of Ours where not all seeds choose one weight."""
 
 _SET = ["target", "sources"]
 

@@ -1,7 +1,4 @@
-"""The column dictionary: name, type, unit and meaning of every column of :func:`analysis.load`.
-
-``python -m analysis.data.columns`` prints ``docs/columns.md``.
-"""
+"""The column dictionary: name, type, unit and meaning of the columns of :func:`analysis.load`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -84,46 +81,3 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
     return table.astype(
         {name: _DTYPES[DICTIONARY.get(str(name), text).type] for name in table.columns}
     )
-
-
-def markdown() -> str:
-    """The dictionary as ``docs/columns.md``."""
-    lines = [
-        "# Columns of the results",
-        "",
-        "One row a finished cell: `results.csv`, `results.parquet` and `analysis.load`. Written by",
-        "`python -m analysis.data.columns`; change `analysis/data/results.py` and run it again.",
-        "",
-        "| column | type | unit | meaning |",
-        "|---|---|---|---|",
-    ]
-    lines += [
-        f"| `{item.name}` | {item.type} | {item.unit} | {item.meaning.replace('|', '/')} |"
-        for item in DICTIONARY.values()
-    ]
-    lines += ["", *_features()]
-    return "\n".join(lines) + "\n"
-
-
-def _features() -> list[str]:
-    from analysis.forecast.features import FEATURES
-
-    head = [
-        "# Columns of the features",
-        "",
-        "`features.parquet`, written by `sweep features`: one row a method, source set, target and",
-        "task (columns `method`, `sources`, `target`, `task`). No feature reads test labels.",
-        "",
-        "| column | before tuning | reads validation labels | unit | meaning |",
-        "|---|---|---|---|---|",
-    ]
-    yes = {True: "yes", False: "no"}
-    return head + [
-        f"| `{item.name}` | {yes[item.before]} | {yes[item.labels]} | {item.unit} |"
-        f" {item.meaning} |"
-        for item in FEATURES.values()
-    ]
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")

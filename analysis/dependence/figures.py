@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from analysis.present.words import ROW_NAMES, sources_name
 from analysis.soft.figures import COLOURS, QUIET
-from analysis.soft.tables import ROW_NAMES, sources_name
 from analysis.stats.ranks import Ranking
 
 if TYPE_CHECKING:

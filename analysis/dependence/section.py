@@ -25,8 +25,8 @@ from analysis.dependence.importance import noise_grid, noise_sentence
 from analysis.dependence.power import power_grid, power_sentence
 from analysis.dependence.tables import effect_grid, stability_grid
 from analysis.present.grid import Grid, points, span
+from analysis.present.words import ROW_NAMES
 from analysis.soft.figures import drawing, encoded
-from analysis.soft.tables import ROW_NAMES
 from analysis.stats.bootstrap import Crossed
 from analysis.stats.importance import LABEL
 from analysis.stats.intervals import LEVEL

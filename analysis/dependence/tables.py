@@ -12,7 +12,7 @@ from analysis.dependence.figures import term_name
 from analysis.dependence.importance import noise_grid
 from analysis.present.formats import Table, file_name, plain_grid
 from analysis.present.grid import DASH, Grid, points, span
-from analysis.soft.tables import ROW_NAMES, sources_name
+from analysis.present.words import ROW_NAMES, sources_name
 from analysis.stats.intervals import LEVEL
 
 _PERCENT = f"{100 * LEVEL:.0f} %"

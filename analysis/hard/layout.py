@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.hard.rows import Block, label_of
 from analysis.hard.tables import AS_IDS, AS_TEXT
 from analysis.present.grid import DASH, FLAG, Entry, Grid, Line, points, span
-from analysis.soft.tables import sources_name
+from analysis.present.words import sources_name
 
 _HEADS = {AS_TEXT: ("Original", AS_TEXT), AS_IDS: ("Original", AS_IDS)}
 _BLOCKS = {"empty": "references", "constant": "references"}

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.hard.rows import LINES, Block, label_of
-from analysis.soft.tables import sources_name
+from analysis.present.words import sources_name
 
 UNKNOWN = "{unknown}"
 """Stands for bytes that are no text, as in paper B."""

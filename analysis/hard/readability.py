@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.hard.rows import LINES, METHOD_NAMES, RANDOM
 from analysis.present.grid import DASH, MINUS, Entry, Grid, Line
-from analysis.soft.tables import ALL_TASKS
+from analysis.present.words import ALL_TASKS
 from analysis.stats.correlation import Correlation, spearman
 from analysis.stats.intervals import LEVEL
 
@@ -55,7 +55,7 @@ def correlations(moved: pd.DataFrame) -> pd.DataFrame:
         moved: of :func:`transfers`.
 
     Returns:
-        Columns task (:data:`analysis.soft.tables.ALL_TASKS` for all), made (:data:`ALL_ROWS` for
+        Columns task (:data:`analysis.present.words.ALL_TASKS` for all), made (:data:`ALL_ROWS` for
         all), measure, outcome and found, a :class:`analysis.stats.correlation.Correlation`.
     """
     names = sorted(moved["task"].unique())

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from analysis.soft.tables import ALL_TASKS, row_label, sources_name, weight_name
+from analysis.present.words import ALL_TASKS, row_label, sources_name, weight_name
 
 DASH = "–"
 MINUS = "−"

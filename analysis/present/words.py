@@ -2,6 +2,28 @@
 
 from dataclasses import dataclass
 
+ROW_NAMES = {
+    "empty": "Empty",
+    "manual": "Manual",
+    "constant": "Constant",
+    "direct": "Direct",
+    "independent": "Independent",
+    "joint": "Joint",
+    "single": "Single",
+    "baseline": "Baseline",
+    "ours": "Ours",
+}
+
+ALL_TASKS = "all tasks"
+"""Task name of a row's mean over its tasks; no task has a space in its name."""
+
+
+PER_TASK = "per task"
+"""Weight label of Ours where each task has its own weight."""
+
+PER_SEED = "per seed"
+"""Weight label of Ours where not all seeds choose one weight."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -25,3 +47,23 @@ def listed(noun: str, names: list[str]) -> str:
 def joined(texts: list[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(texts[:-1]), *texts[-1:]]))
+
+
+def row_label(row: str, weight_label: str = "") -> str:
+    """How a row is called in a table, e.g. ``Ours λ=0.3`` or ``Ours annealing``."""
+    name = ROW_NAMES.get(row, row)
+    if row not in ("ours", "joint") or not weight_label:
+        return name
+    return f"{name} {weight_name(weight_label)}"
+
+
+def weight_name(weight_label: str) -> str:
+    """``λ=0.3``, ``annealing``, ``λ per task`` or ``λ per seed``."""
+    if weight_label in (PER_TASK, PER_SEED):
+        return f"λ {weight_label}"
+    return weight_label if weight_label == "annealing" else f"λ={weight_label}"
+
+
+def sources_name(sources: str) -> str:
+    """``a + b`` for ``a+b``."""
+    return " + ".join(sources.split("+"))

@@ -19,8 +19,8 @@ from analysis.dependence.dependence import PARTS
 from analysis.dependence.stability import NUMBERS
 from analysis.present.formats import plain_grid
 from analysis.present.grid import DASH, Grid, points, span, to_html
+from analysis.present.words import ROW_NAMES, sources_name
 from analysis.report.pages import templates
-from analysis.soft.tables import ROW_NAMES, sources_name
 from analysis.stats.bootstrap import Crossed
 from analysis.stats.intervals import LEVEL
 from trainables.errors import InputError

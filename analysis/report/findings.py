@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.contrasts.crossfit import complete
 from analysis.contrasts.effects import paired
 from analysis.contrasts.examples import Examples
-from analysis.contrasts.selection import PER_TASK, Choices, at_choices, oracle
+from analysis.contrasts.selection import Choices, at_choices, oracle
 from analysis.contrasts.verdict import QUESTIONS, explanations, verdict_text
 from analysis.data.combinations import parts, titled
 from analysis.data.families import HARD, SOFT, has, of_family
@@ -18,18 +18,12 @@ from analysis.data.results import Sweep, finished_between, weight_rank
 from analysis.dependence.dependence import Dependence
 from analysis.hard.section import HardReport
 from analysis.present.grid import points, span
-from analysis.present.words import Finding
+from analysis.present.words import PER_TASK, Finding, row_label, sources_name
 from analysis.present.words import counted as _count
 from analysis.present.words import listed as _listed
 from analysis.soft.calibrated import calibration_finding
 from analysis.soft.ceiling import gap_finding
-from analysis.soft.tables import (
-    row_label,
-    source_models,
-    sources_name,
-    targets,
-    tasks,
-)
+from analysis.soft.tables import source_models, targets, tasks
 from analysis.stats.intervals import LEVEL, Interval, t_interval
 from trainables.core.durations import duration
 

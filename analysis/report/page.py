@@ -43,6 +43,7 @@ from analysis.present.grid import (
     share_grid,
     to_html,
 )
+from analysis.present.words import ROW_NAMES, sources_name, weight_name
 from analysis.report.aside import aside
 from analysis.report.figure_files import prompts
 from analysis.report.findings import findings, moment, oracle_note, progress, similarity_note
@@ -66,18 +67,15 @@ from analysis.soft.figures import (
 )
 from analysis.soft.tables import (
     REFERENCES,
-    ROW_NAMES,
     averaged_joint,
     difference_table,
     metrics,
     paired_differences,
     source_models,
     source_table,
-    sources_name,
     targets,
     tasks,
     transfer_table,
-    weight_name,
 )
 from analysis.soft.transfer_figures import (
     prompt_map,

@@ -12,7 +12,7 @@ from analysis.data.combinations import parts
 from analysis.data.families import SOFT, of_family
 from analysis.hard.rows import hard_rows
 from analysis.present.grid import DASH, Entry, Grid, Line, points
-from analysis.soft.tables import ROW_NAMES, sources_name, weight_name
+from analysis.present.words import ROW_NAMES, sources_name, weight_name
 
 ORIGINAL = "original"
 """Column of paper B's tables that is the source itself."""

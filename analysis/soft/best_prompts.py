@@ -10,7 +10,8 @@ from urllib.parse import quote
 import pandas as pd
 
 from analysis.data.combinations import titled
-from analysis.soft.tables import row_label, sources_name, targets, tasks
+from analysis.present.words import row_label, sources_name
+from analysis.soft.tables import targets, tasks
 
 WORDS = 3
 """Nearest words shown per prompt vector."""

@@ -4,7 +4,8 @@ import pandas as pd
 
 from analysis.contrasts.selection import Choices
 from analysis.present.grid import points
-from analysis.soft.tables import ALL_TASKS, ROW_NAMES, mark_better, summary, target_rows, tasks
+from analysis.present.words import ALL_TASKS, ROW_NAMES
+from analysis.soft.tables import mark_better, summary, target_rows, tasks
 from trainables.scoring.calibration import CALIBRATIONS
 
 UNCALIBRATED = "none"

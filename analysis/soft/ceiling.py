@@ -4,7 +4,8 @@ import pandas as pd
 
 from analysis.contrasts.selection import Choices
 from analysis.present.grid import percent, points
-from analysis.soft.tables import ALL_TASKS, LINE, ROW_NAMES, summary, target_rows, tasks
+from analysis.present.words import ALL_TASKS, ROW_NAMES
+from analysis.soft.tables import LINE, summary, target_rows, tasks
 from trainables.core.ceiling import LEAST_GAP
 
 

@@ -20,7 +20,7 @@ from analysis.contrasts.crossfit import complete
 from analysis.contrasts.selection import Choices, at_choices
 from analysis.data.results import weight_rank
 from analysis.present.grid import DASH, FLAG, points
-from analysis.soft.tables import ROW_NAMES, sources_name, weight_name
+from analysis.present.words import ROW_NAMES, sources_name, weight_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

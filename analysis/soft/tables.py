@@ -12,47 +12,15 @@ import pandas as pd
 
 from analysis.contrasts.effects import paired
 from analysis.contrasts.examples import Examples
-from analysis.contrasts.selection import PER_SEED, PER_TASK, Choices, at_choices, joint_at_choices
+from analysis.contrasts.selection import Choices, at_choices, joint_at_choices
 from analysis.data.results import source_columns, weight_rank
+from analysis.present.words import ALL_TASKS, ROW_NAMES
 from analysis.stats.intervals import t_interval
 
-ROW_NAMES = {
-    "empty": "Empty",
-    "manual": "Manual",
-    "constant": "Constant",
-    "direct": "Direct",
-    "independent": "Independent",
-    "joint": "Joint",
-    "single": "Single",
-    "baseline": "Baseline",
-    "ours": "Ours",
-}
 REFERENCES = ("empty", "manual", "constant")
-ALL_TASKS = "all tasks"
-"""Task name of a row's mean over its tasks; no task has a space in its name."""
 
 LINE = ["group", "sources", "row", "weight_label"]
 """What makes a line of a table."""
-
-
-def row_label(row: str, weight_label: str = "") -> str:
-    """How a row is called in a table, e.g. ``Ours λ=0.3`` or ``Ours annealing``."""
-    name = ROW_NAMES.get(row, row)
-    if row not in ("ours", "joint") or not weight_label:
-        return name
-    return f"{name} {weight_name(weight_label)}"
-
-
-def weight_name(weight_label: str) -> str:
-    """``λ=0.3``, ``annealing``, ``λ per task`` or ``λ per seed``."""
-    if weight_label in (PER_TASK, PER_SEED):
-        return f"λ {weight_label}"
-    return weight_label if weight_label == "annealing" else f"λ={weight_label}"
-
-
-def sources_name(sources: str) -> str:
-    """``a + b`` for ``a+b``."""
-    return " + ".join(sources.split("+"))
 
 
 def targets(frame: pd.DataFrame) -> list[str]:

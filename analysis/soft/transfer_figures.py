@@ -12,8 +12,8 @@ import pandas as pd
 
 from analysis.contrasts.effects import hard_pairs
 from analysis.present.grid import DASH, points
+from analysis.present.words import sources_name
 from analysis.soft.figures import COLOURS, MOST_SETS, QUIET, diverging, leading, readable_on
-from analysis.soft.tables import sources_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

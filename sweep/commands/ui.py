@@ -12,12 +12,10 @@ from sweep.process.caretaker import caretaker
 from sweep.process.interrupts import interruptible
 from sweep.process.surroundings import child_command, child_environment
 from sweep.tracking.database import bring_home
-from sweep.tracking.places import ARTIFACTS, DATABASE, default_tracking_uri
+from sweep.tracking.places import ARTIFACTS, DATABASE, HOST, USUAL_PORT, default_tracking_uri
 from trainables.errors import InputError
 from trainables.files.redact import redact
 
-HOST = "127.0.0.1"
-USUAL_PORT = 5000
 _PATIENCE = 5.0
 
 

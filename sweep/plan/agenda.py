@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from sweep.plan.missing import missing_of
 from sweep.plan.plan import running_order
@@ -139,3 +139,16 @@ class Agenda:
     def _drop(self, cell: Cell, reason: str, pack: Pack) -> None:
         self._failed[cell.id] = reason
         self._refuse(cell, reason, pack.id)
+
+
+@dataclass
+class Closed:
+    """What became of a pack.
+
+    Attributes:
+        done: ids of its cells that have a record now.
+        failed: ids of the others, each with the reason; those that were stopped are in neither.
+    """
+
+    done: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)

@@ -2,25 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.ledger.ledger import Ledger, Record
+from sweep.plan.agenda import Closed
 from trainables.core.cells import Cell, Pack
 from trainables.files.plain import plain_result
-
-
-@dataclass
-class Closed:
-    """What became of a pack.
-
-    Attributes:
-        done: ids of its cells that have a record now.
-        failed: ids of the others, each with the reason; those that were stopped are in neither.
-    """
-
-    done: list[str] = field(default_factory=list)
-    failed: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Desk:

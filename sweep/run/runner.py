@@ -16,6 +16,7 @@ from sweep.ledger.folder import bind, check_binding, first_hash, lacking_note
 from sweep.ledger.ledger import Ledger, Record
 from sweep.ledger.lock import DriverLock
 from sweep.ledger.store import make_reuse
+from sweep.plan.agenda import Closed
 from sweep.plan.plan import Plan
 from sweep.plan.preflight import abandoned_on_error, check_plan
 from sweep.process.interrupts import Interrupts, interruptible
@@ -23,7 +24,7 @@ from sweep.process.surroundings import settled
 from sweep.run.cluster import RayLostError, ray_session, share_of
 from sweep.run.depot import heavy_models, shipping
 from sweep.run.jobs import Job, job_of
-from sweep.run.outcomes import Closed, Desk
+from sweep.run.outcomes import Desk
 from sweep.run.progress import ProgressLine
 from sweep.search.plan import AnyPlan
 from sweep.spec.resources import Share

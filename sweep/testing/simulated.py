@@ -18,10 +18,10 @@ from pathlib import Path
 from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger, Record
 from sweep.ledger.lock import DriverLock
-from sweep.plan.agenda import Agenda
+from sweep.plan.agenda import Agenda, Closed
 from sweep.plan.plan import Plan, cost
 from sweep.plan.schedule import Schedule, Seconds, play
-from sweep.run.outcomes import Closed, Desk
+from sweep.run.outcomes import Desk
 from sweep.testing.tabulated import tabulated_outcome
 from trainables.core.cells import Pack
 

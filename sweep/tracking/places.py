@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+HOST = "127.0.0.1"
+
+USUAL_PORT = 5000
+
+
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from analysis.contrasts.crossfit import ALL_SEEDS, best_candidates
-from analysis.contrasts.selection import PER_SEED, at_choices, choose
+from analysis.contrasts.selection import at_choices, choose
+from analysis.present.words import PER_SEED
 
 
 def rows_of(scores: np.ndarray) -> pd.DataFrame:

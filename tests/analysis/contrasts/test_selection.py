@@ -3,18 +3,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import write_report
-from analysis.contrasts.selection import (
-    CRITERIA,
-    PER_TASK,
-    at_choices,
-    choose,
-    joint_at_choices,
-    oracle,
-)
+from analysis.contrasts.selection import CRITERIA, at_choices, choose, joint_at_choices, oracle
 from analysis.data.results import load, read
+from analysis.present.words import ALL_TASKS, PER_TASK
 from analysis.report.findings import oracle_note
 from analysis.report.page import render
-from analysis.soft.tables import ALL_TASKS, paired_differences, transfer_table
+from analysis.soft.tables import paired_differences, transfer_table
 from tests.analysis.builder import Design, build, cells_of, score_of
 
 LABELS = ["0.1", "0.3", "0.5", "0.7", "0.9", "annealing"]

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from analysis import load
-from analysis.data.columns import DICTIONARY, markdown, typed
+from analysis.data.columns import DICTIONARY, typed
 from analysis.data.results import COLUMNS, export
 from analysis.data.results import load as read_ledger
+from analysis.report.dictionary import markdown
 from tests.analysis.builder import Design, Hard, build
 from tests.pace import slowness
 from trainables.errors import InputError

@@ -20,7 +20,7 @@ from analysis.hard.readability import (
 from analysis.hard.readability_figure import readability_scatter
 from analysis.hard.rows import hard_rows
 from analysis.present.grid import DASH
-from analysis.soft.tables import ALL_TASKS
+from analysis.present.words import ALL_TASKS
 from tests.analysis.builder import Design, Hard, build, is_hard, record_of
 
 TWO = Design(

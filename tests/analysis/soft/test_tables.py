@@ -16,8 +16,8 @@ from analysis.present.grid import (
     to_html,
     to_markdown,
 )
+from analysis.present.words import ALL_TASKS
 from analysis.soft.tables import (
-    ALL_TASKS,
     averaged_joint,
     difference_table,
     metrics,
