@@ -23,7 +23,8 @@ def stand_in(plan, out, options):
     Path("number").write_text(str(open("there").fileno()))
     return 3
 
-for name in ("run.runner", "search.plan", "spec.spec", "ledger.store"):  # they take seconds to import
+# They take seconds to import.
+for name in ("run.runner", "search.plan", "spec.spec", "ledger.store"):
     sys.modules[f"sweep.{name}"] = MagicMock(Options=MagicMock, run=stand_in)
 class Options:
     def __init__(self, **some): pass
