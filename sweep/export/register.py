@@ -38,6 +38,8 @@ PACKAGES = (
 """What serving a model imports; registered models ask for the versions installed here."""
 
 _LONGEST_NAME = 200
+_NAMED = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+"""MLflow sets them for its children, and does not take them back."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ class _Destination:
             if known.tags.get("cell") == facts["cell"]:
                 return str(known.version), False
         before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+        named = {name: os.environ.get(name) for name in _NAMED}
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
         try:
@@ -168,6 +171,9 @@ class _Destination:
             mlflow.set_tracking_uri(before[0])
             # Unset, the registry follows the tracking URI.
             mlflow.set_registry_uri(None if before[1] == before[0] else before[1])
+            for name, value in named.items():
+                if value is None:
+                    os.environ.pop(name, None)
 
     def _experiment(self, client: Any) -> str:
         known = client.get_experiment_by_name(self.experiment)

@@ -89,6 +89,7 @@ def test_a_registered_model_scores_what_its_cell_scores(
 ) -> None:
     cell = the(plan, method, target)
     found = register_prompt(folder, Choice(cell=cell.id[:10]))
+    assert not {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"} & os.environ.keys()
     assert found.tracking_uri == default_tracking_uri(folder)
     assert found.name == f"both-mini-topics-{target}"
     assert found.uri == f"models:/{found.name}/{found.version}"

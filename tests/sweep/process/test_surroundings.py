@@ -177,7 +177,7 @@ def test_a_forked_child_imports_nothing_of_the_users(among: Path) -> None:
     code = """
 import os
 import pandas as pd
-from analysis import aside
+from analysis.report import aside
 aside.LARGE = 0
 def work(frame):
     import matplotlib.figure, random, json
