@@ -61,3 +61,10 @@ def pytest_collection() -> Iterator[None]:
         gc.collect()
         gc.freeze()
         gc.enable()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def looked_through_once() -> None:
+    """What earlier modules have left is never looked through again, whoever collects garbage."""
+    gc.collect()
+    gc.freeze()

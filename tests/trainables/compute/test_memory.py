@@ -213,6 +213,7 @@ def test_evaluation_is_halved_too(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("whole")  # models are there: the check when they are loaded reads too
 @pytest.mark.parametrize("training", [True, False])
 def test_what_does_not_fit_alone_fails_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, training: bool
