@@ -11,7 +11,8 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from sweep.export.folders import intact, title
 from sweep.export.prompt import tuned_prompt
 from sweep.ledger.folder import read_meta
 from sweep.ledger.ledger import Ledger
-from sweep.process.surroundings import settled
+from sweep.process.surroundings import settled, variables
 from sweep.tracking.database import bring_home
 from sweep.tracking.places import ARTIFACTS, default_tracking_uri
 from trainables.errors import InputError
@@ -151,29 +152,18 @@ class _Destination:
         for known in client.search_model_versions(f"name = '{self.name}'"):
             if known.tags.get("cell") == facts["cell"]:
                 return str(known.version), False
-        before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-        named = {name: os.environ.get(name) for name in _NAMED}
-        mlflow.set_tracking_uri(self.uri)
-        mlflow.set_registry_uri(self.uri)
-        try:
-            with (
-                settled(local=False),
-                tempfile.TemporaryDirectory(prefix="promptsweep-model-") as scratch,
-                mlflow.start_run(
-                    experiment_id=self._experiment(client),
-                    run_name=f"register {facts['cell']}",
-                    tags={**facts, "kind": "model"},
-                ),
-            ):
-                made = _log_model(classifier, Path(scratch), facts)
-                return self._version(client, made, facts), True
-        finally:
-            mlflow.set_tracking_uri(before[0])
-            # Unset, the registry follows the tracking URI.
-            mlflow.set_registry_uri(None if before[1] == before[0] else before[1])
-            for name, value in named.items():
-                if value is None:
-                    os.environ.pop(name, None)
+        with (
+            _pointed_at(self.uri),
+            settled(local=False),
+            tempfile.TemporaryDirectory(prefix="promptsweep-model-") as scratch,
+            mlflow.start_run(
+                experiment_id=self._experiment(client),
+                run_name=f"register {facts['cell']}",
+                tags={**facts, "kind": "model"},
+            ),
+        ):
+            made = _log_model(classifier, Path(scratch), facts)
+            return self._version(client, made, facts), True
 
     def _experiment(self, client: Any) -> str:
         known = client.get_experiment_by_name(self.experiment)
@@ -200,6 +190,23 @@ class _Destination:
             model_id=made.model_id,
         )
         return str(found.version)
+
+
+@contextmanager
+def _pointed_at(uri: str) -> Iterator[None]:
+    """Runs and models go there; afterwards where they went before."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    with variables({name: os.environ.get(name) for name in _NAMED}):
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        try:
+            yield
+        finally:
+            mlflow.set_tracking_uri(before[0])
+            # Unset, the registry follows the tracking URI.
+            mlflow.set_registry_uri(None if before[1] == before[0] else before[1])
 
 
 def _log_model(classifier: "Classifier", scratch: Path, facts: Mapping[str, str]) -> Any:

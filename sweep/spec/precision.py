@@ -4,7 +4,7 @@ import os
 
 from sweep.spec.resources import gpus_here, settle
 from sweep.spec.spec import Resources
-from trainables.core.precision import FLOAT32, native_bfloat16
+from trainables.core.precision import BFLOAT16, FLOAT32, native_bfloat16
 
 AUTO = "auto"
 
@@ -18,4 +18,4 @@ def settled(asked: str, resources: Resources) -> str:
     if asked != AUTO:
         return asked
     here = {"CPU": float(os.cpu_count() or 1), "GPU": float(gpus_here())}
-    return "bfloat16" if settle(resources, [here]).gpu or native_bfloat16() else FLOAT32
+    return BFLOAT16 if settle(resources, [here]).gpu or native_bfloat16() else FLOAT32

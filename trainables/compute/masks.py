@@ -224,7 +224,7 @@ def _attention(
         key, value = (item.repeat_interleave(times, dim=1) for item in (key, value))
     scores = query @ key.mT
     if is_causal:
-        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+        attn_mask = scores.new_ones(scores.shape[-2:], dtype=torch.bool).tril()
     if attn_mask is not None and attn_mask.dtype == torch.bool:
         hidden = torch.zeros_like(attn_mask, dtype=scores.dtype)
         attn_mask = hidden.masked_fill_(~attn_mask, float("-inf"))

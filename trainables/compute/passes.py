@@ -4,7 +4,7 @@ A stack holds rows of very different lengths: read all at once, each would be as
 of hundreds. Sorted by length and cut into passes, next to nothing is computed on padding.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
@@ -14,9 +14,14 @@ grows with them (some 3 MB a token on GPT-2-large in float32). Larger passes are
 CPU slower: they leave its cache and are padded more (measured: 50 instead of 40 steps a second)."""
 
 
+def _of(sizes: Mapping[str, int], device: str) -> int:
+    """A size by type of device; one that is not named is taken for a GPU."""
+    return sizes.get(torch.device(device).type, sizes["cuda"])
+
+
 def pass_tokens(device: str) -> int:
     """Tokens of a pass with gradient on a torch device."""
-    return PASS_TOKENS.get(torch.device(device).type, PASS_TOKENS["cuda"])
+    return _of(PASS_TOKENS, device)
 
 
 READ_TOKENS = {"cpu": 8192, "cuda": 32768}
@@ -26,7 +31,7 @@ are 1.2 to 2.9 times slower, as launches bound them."""
 
 def read_tokens(device: str) -> int:
     """Tokens of a pass without gradient on a torch device."""
-    return READ_TOKENS.get(torch.device(device).type, READ_TOKENS["cuda"])
+    return _of(READ_TOKENS, device)
 
 
 SPARE_TOKENS = {"cpu": 128, "cuda": 2048}
@@ -35,7 +40,7 @@ SPARE_TOKENS = {"cpu": 128, "cuda": 2048}
 
 def spare_tokens(device: str) -> int:
     """Padding that a pass on a torch device may have."""
-    return SPARE_TOKENS.get(torch.device(device).type, SPARE_TOKENS["cuda"])
+    return _of(SPARE_TOKENS, device)
 
 
 LENGTH_STEP = {"cpu": 1, "cuda": 8}
@@ -45,7 +50,7 @@ and recorded work (:mod:`trainables.compute.replay`)."""
 
 def length_step(device: str) -> int:
     """What passes on a torch device are padded to a multiple of."""
-    return LENGTH_STEP.get(torch.device(device).type, LENGTH_STEP["cuda"])
+    return _of(LENGTH_STEP, device)
 
 
 def bucket(longest: int, device: str) -> int:

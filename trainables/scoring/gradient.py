@@ -25,8 +25,7 @@ from trainables.compute.passes import (
 from trainables.compute.replay import RECORDERS, Recorder, Replayed
 
 _KEYS_PARTS = 4
-"""Keys of a recorded pass are filled up to a multiple of its rows' so manieth part: few shapes are
-recorded then."""
+"""Keys of a recorded pass are filled up to whole quarters of its rows: few shapes are recorded."""
 
 GROUP_SHARE = 0.25
 """Prompts that are remembered together may have so many of a pass's tokens: their keys and values
