@@ -8,6 +8,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from trainables.errors import nearest as nearest
 from trainables.errors import show as show
 
 _LONGEST = 80
@@ -25,12 +26,6 @@ def no_text(value: Any) -> str:
 def shortened(sentence: str) -> str:
     """``sentence`` without the inner digits of endless numbers."""
     return _ENDLESS.sub(lambda digits: f"{digits[0][:20]}…", sentence)
-
-
-def nearest(name: Any, allowed: Iterable[str]) -> str:
-    """`` (did you mean x?)`` where some allowed name is near, else nothing."""
-    found = difflib.get_close_matches(str(name)[:_LONGEST], list(allowed), n=1)
-    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def listed(names: Iterable[str], found: Any) -> str:

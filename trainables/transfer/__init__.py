@@ -8,14 +8,12 @@ together.
 from trainables.transfer.norms import NORMS
 from trainables.transfer.problem import Candidates, Problem, Space, TargetTask
 from trainables.transfer.selection import SELECTIONS, Judgement, Judges
-from trainables.transfer.solver import Found, Solver
-from trainables.transfer.solvers import SOLVERS
+from trainables.transfer.solver import Found, Solver, solver_named
 from trainables.transfer.solving import Carried, Transferred, carry, solve, transfer
 
 __all__ = [
     "NORMS",
     "SELECTIONS",
-    "SOLVERS",
     "Candidates",
     "Carried",
     "Found",
@@ -28,5 +26,6 @@ __all__ = [
     "Transferred",
     "carry",
     "solve",
+    "solver_named",
     "transfer",
 ]

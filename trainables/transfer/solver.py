@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 
+from trainables.core.registries import SOLVERS
 from trainables.core.settings import TransferSettings
 from trainables.transfer.problem import Problem
 
@@ -28,21 +29,19 @@ class Found:
 class Solver(ABC):
     """A way of finding a target prompt for given source prompts.
 
-    A new solver is one file in ``solvers/`` with one subclass, one entry in ``SOLVERS`` and one,
-    with the settings it reads, in :data:`trainables.core.settings.SOLVER_SETTINGS`; its test
-    inherits :class:`trainables.testing.solver_contract.SolverContract`.
+    A new solver is one file with one subclass and one entry, with the settings it reads, in
+    :data:`trainables.core.registries.SOLVERS`; its test inherits
+    :class:`trainables.testing.solver_contract.SolverContract`.
 
     What is asked of it: finite vectors of the right shape; each replica's result depends on its own
     prompts and seed alone, never on what stands beside it; the sources come sorted by key and none
     of them is privileged; equal seeds give equal results.
 
     Attributes:
-        name: the value of the setting ``solver``.
         trains_on_target: it reads labels through the target (a reference, not a transfer without
             target gradients).
     """
 
-    name: ClassVar[str]
     trains_on_target: ClassVar[bool] = False
 
     @abstractmethod
@@ -54,3 +53,9 @@ class Solver(ABC):
         del settings
         _, tokens, width = problem.shape
         return tokens * width
+
+
+def solver_named(name: str) -> Solver:
+    """The solver of a setting ``solver``."""
+    found: Solver = SOLVERS[name].load()
+    return found

@@ -14,7 +14,7 @@ from trainables.core.settings import TransferSettings
 from trainables.transfer.norms import NORMS
 from trainables.transfer.problem import Candidates, Problem, Space
 from trainables.transfer.selection import Judges, choose
-from trainables.transfer.solvers import SOLVERS
+from trainables.transfer.solver import solver_named
 from trainables.words.relative import Grams
 
 MOST_NUMBERS = 2**27
@@ -63,7 +63,7 @@ def solve(problem: Problem, settings: TransferSettings) -> Candidates:
         settings: solver and what it reads; the norm is the problem's.
     """
     ordered = problem.in_key_order()
-    found = SOLVERS[settings.solver].solve(ordered, settings)
+    found = solver_named(settings.solver).solve(ordered, settings)
     with torch.no_grad():
         prompts = ordered.finish(found.prompts)
         similarity = ordered.similarity(prompts)
@@ -109,7 +109,7 @@ def _parts(problem: Problem, settings: TransferSettings) -> Iterator[Problem]:
     replicas, tokens, width = problem.shape
     # Each candidate stands in float64, and again in the products of its similarity.
     offered = 4 * max(_CANDIDATES, (settings.steps or 0) // 50) * tokens * width
-    each = SOLVERS[settings.solver].footprint(problem, settings) + offered
+    each = solver_named(settings.solver).footprint(problem, settings) + offered
     size = max(1, MOST_NUMBERS // each)
     for first in range(0, replicas, size):
         yield problem.take(slice(first, first + size))

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from trainables.backbones.reader import ARRANGEMENTS
+from trainables.core.registries import SOLVERS
 from trainables.core.settings import (
     CHECKPOINTS,
     INITS,
     LOSSES,
     POSITIONS,
-    SOLVER_SETTINGS,
     SoftSettings,
     TransferSettings,
     from_mapping,
@@ -100,10 +100,10 @@ def test_a_setting_of_another_solver_says_whose_it_is() -> None:
         TransferSettings(solver="ridge", steps=5)
 
 
-@pytest.mark.parametrize("solver", SOLVER_SETTINGS)
+@pytest.mark.parametrize("solver", SOLVERS)
 def test_what_a_solver_reads_has_its_default_and_nothing_else_a_value(solver: str) -> None:
     settings = asdict(TransferSettings(solver=solver))
-    read = SOLVER_SETTINGS[solver]
+    read = SOLVERS[solver].settings
     for name, value in settings.items():
         if name not in ("solver", "norm", "selection"):
             assert value == read.get(name)
@@ -129,7 +129,7 @@ def test_stored_transfer_settings_hold_what_matters_and_come_back() -> None:
     assert transfer_settings(stored(masked)) == masked
 
 
-@pytest.mark.parametrize("solver", SOLVER_SETTINGS)
+@pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize(
     "more",
     [
@@ -149,13 +149,13 @@ def test_stored_is_what_the_solver_reads_and_what_is_chosen(
     try:
         settings = TransferSettings(solver=solver, **more)
     except InputError:
-        assert not more.keys() <= {"selection", "norm", *SOLVER_SETTINGS[solver]}
+        assert not more.keys() <= {"selection", "norm", *SOLVERS[solver].settings}
         return
     expected: dict[str, Any] = {"solver": solver, "norm": settings.norm}
     if settings.selection != "none":
         expected["selection"] = settings.selection
     for name in ("steps", "learning_rate"):
-        if name in SOLVER_SETTINGS[solver]:
+        if name in SOLVERS[solver].settings:
             expected[name] = getattr(settings, name)
     if solver == "ridge":
         expected["gammas"] = list(settings.gammas or ())

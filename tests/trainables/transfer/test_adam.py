@@ -6,7 +6,7 @@ import torch
 from tests.trainables.transfer import literal
 from trainables.core.settings import TransferSettings
 from trainables.testing.solver_contract import random_problem, reordered
-from trainables.transfer import SOLVERS, solve
+from trainables.transfer import solve, solver_named
 from trainables.transfer.objective import objective
 from trainables.transfer.solvers.adam import search_loss, start
 
@@ -20,7 +20,7 @@ def test_each_candidate_against_the_literal_loop(
 ) -> None:
     problem = random_problem(sources, seed=sources)
     settings = TransferSettings(solver="adam", steps=120, top_k=top_k, mask=mask)
-    found = SOLVERS["adam"].solve(problem, settings)
+    found = solver_named("adam").solve(problem, settings)
     assert found.labels == (50.0, 100.0, 120.0)
     assert found.own == 2
     starts = [start(seed, *problem.shape[1:]) for seed in problem.seeds]

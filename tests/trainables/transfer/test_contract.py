@@ -1,12 +1,13 @@
 """Every solver of the registry against the contract."""
 
-from trainables.core.settings import SOLVER_SETTINGS, TransferSettings
+from trainables.core.registries import SOLVERS
+from trainables.core.settings import TransferSettings
 from trainables.testing.solver_contract import SolverContract
-from trainables.transfer import SOLVERS
+from trainables.transfer import Solver, solver_named
 
 
-def test_registry_and_settings_name_the_same_solvers() -> None:
-    assert set(SOLVERS) == set(SOLVER_SETTINGS)
+def test_every_name_leads_to_a_solver() -> None:
+    assert all(isinstance(solver_named(name), Solver) for name in SOLVERS)
 
 
 class TestClosedForm(SolverContract):

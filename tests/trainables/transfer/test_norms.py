@@ -6,7 +6,7 @@ import torch
 from tests.trainables.transfer import literal
 from trainables.core.settings import NORM_NAMES, TransferSettings
 from trainables.testing.solver_contract import random_problem
-from trainables.transfer import NORMS, SOLVERS, solve
+from trainables.transfer import NORMS, solve, solver_named
 
 
 def test_registry_and_settings_name_the_same_norms() -> None:
@@ -17,7 +17,7 @@ def test_registry_and_settings_name_the_same_norms() -> None:
 def test_ptfer_is_one_affine_map_of_each_matrix(solver: str) -> None:
     problem = random_problem(2, norm="ptfer")
     settings = TransferSettings(solver=solver, norm="ptfer")
-    raw = SOLVERS[solver].solve(problem, settings).prompts
+    raw = solver_named(solver).solve(problem, settings).prompts
     found = solve(problem, settings).prompts
     for candidate, matrices in zip(raw, found, strict=True):
         for before, after in zip(candidate, matrices, strict=True):
@@ -34,7 +34,7 @@ def test_ptfer_twice_is_ptfer() -> None:
 def test_own_leaves_the_vectors_alone() -> None:
     problem = random_problem(2, norm="own")
     settings = TransferSettings(solver="v2v_lin", norm="own")
-    raw = SOLVERS["v2v_lin"].solve(problem, settings).prompts
+    raw = solver_named("v2v_lin").solve(problem, settings).prompts
     torch.testing.assert_close(solve(problem, settings).prompts, raw.float())
 
 

@@ -6,7 +6,7 @@ import torch
 from tests.trainables.transfer import literal
 from trainables.core.settings import TransferSettings
 from trainables.testing.solver_contract import random_problem
-from trainables.transfer import SOLVERS, Problem, solve
+from trainables.transfer import Problem, solve, solver_named
 from trainables.words.relative import relative_representation
 
 GAMMAS = (0.0, 1e-3, 0.05, 1.0, 30.0)
@@ -37,7 +37,7 @@ def test_each_gamma_against_a_literal_solve(
 ) -> None:
     problem = random_problem(sources, seed=sources)
     settings = TransferSettings(solver="ridge", gammas=GAMMAS, top_k=top_k, mask=mask)
-    found = SOLVERS["ridge"].solve(problem, settings)
+    found = solver_named("ridge").solve(problem, settings)
     assert found.labels == GAMMAS
     kept = literal.masks(problem, top_k, mask or "union")
     for gamma, prompts in zip(GAMMAS, found.prompts, strict=True):

@@ -4,13 +4,13 @@ import torch
 
 from trainables.core.settings import TransferSettings
 from trainables.testing.solver_contract import random_problem
-from trainables.transfer import SOLVERS, Problem, Space, solve
+from trainables.transfer import Problem, Space, solve, solver_named
 from trainables.transfer.solvers import v2v_nn
 from trainables.transfer.solvers.v2v_lin import least_squares
 
 
 def found_by(solver: str, problem: Problem) -> torch.Tensor:
-    return SOLVERS[solver].solve(problem, TransferSettings(solver=solver)).prompts[0]
+    return solver_named(solver).solve(problem, TransferSettings(solver=solver)).prompts[0]
 
 
 def test_v2v_lin_against_lstsq() -> None:

@@ -27,7 +27,6 @@ from trainables.core.settings.transfer import (
     MASK_NAMES,
     NORM_NAMES,
     SELECTION_NAMES,
-    SOLVER_SETTINGS,
     TransferSettings,
     transfer_settings,
 )
@@ -69,7 +68,6 @@ __all__ = [
     "NORM_NAMES",
     "POSITIONS",
     "SELECTION_NAMES",
-    "SOLVER_SETTINGS",
     "STEPS",
     "HardSettings",
     "SoftSettings",

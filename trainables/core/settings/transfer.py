@@ -4,22 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from trainables.core.registries import SOLVERS
 from trainables.core.settings.base import at_least, check, finite_number, later, one_of, random_part
-
-_ANCHORS = {"top_k": None, "mask": "union", "anchor_sample": None, "anchor_seed": 0}
-
-SOLVER_SETTINGS: dict[str, dict[str, Any]] = {
-    "closed_form": {**_ANCHORS},
-    "ridge": {"gammas": (0.0, 0.001, 0.01, 0.1, 1.0, 10.0), **_ANCHORS},
-    "adam": {"steps": 2000, "learning_rate": 5e-3, **_ANCHORS},
-    "v2v_lin": {},
-    "v2v_nn": {},
-    "lin_comb": {},
-    "projector": {"steps": 500, "learning_rate": 1e-3},
-}
-"""Per solver of :mod:`trainables.transfer.solvers`, the settings it reads and their defaults."""
-
-_OPTIONAL = {name for defaults in SOLVER_SETTINGS.values() for name in defaults}
 
 NORM_NAMES = ("match", "mean", "ptfer", "own")
 SELECTION_NAMES = ("none", "source_validation", "target_validation")
@@ -31,7 +17,7 @@ class TransferSettings:
     """Transfer of tuned prompts to a target (Wu et al. 2024 and what stands beside it).
 
     A setting that the solver does not read must be left out (null); what it reads and is left out
-    gets the default of :data:`SOLVER_SETTINGS`.
+    gets the default of :data:`trainables.core.registries.SOLVERS`.
 
     Attributes:
         solver: ``closed_form``: the maximiser of the mean cosine between relative representations,
@@ -72,12 +58,12 @@ class TransferSettings:
 
     def __post_init__(self) -> None:
         """Fill in the solver's defaults; raise InputError for the first value not allowed."""
-        one_of(self, "solver", tuple(SOLVER_SETTINGS))
+        SOLVERS.check(self.solver, "solver")
         one_of(self, "norm", NORM_NAMES)
         one_of(self, "selection", SELECTION_NAMES)
-        read = SOLVER_SETTINGS[self.solver]
-        for name in sorted(_OPTIONAL):
-            readers = [solver for solver, defaults in SOLVER_SETTINGS.items() if name in defaults]
+        read = SOLVERS[self.solver].settings
+        for name in sorted(_optional()):
+            readers = [solver for solver, kind in SOLVERS.items() if name in kind.settings]
             allowed = f"nothing with solver {self.solver} (it is read by {', '.join(readers)})"
             check(self, name, name in read or getattr(self, name) is None, allowed)
             if getattr(self, name) is None and name in read:
@@ -108,12 +94,16 @@ class TransferSettings:
 
     def unread(self) -> frozenset[str]:
         """Settings that can make no difference beside the others: no cell records them."""
-        read = set(SOLVER_SETTINGS[self.solver])
+        read = set(SOLVERS[self.solver].settings)
         if self.top_k is None:
             read.discard("mask")
         if self.anchor_sample is None:
             read.discard("anchor_seed")
-        return frozenset(_OPTIONAL - read)
+        return frozenset(_optional() - read)
+
+
+def _optional() -> set[str]:
+    return {name for kind in SOLVERS.values() for name in kind.settings}
 
 
 def transfer_settings(stored: Mapping[str, Any]) -> TransferSettings:

@@ -26,8 +26,6 @@ class Adam(Solver):
     all anchors (see :mod:`trainables.transfer.objective`), at a cost that does not depend on them.
     """
 
-    name = "adam"
-
     def solve(self, problem: Problem, settings: TransferSettings) -> Found:
         """Candidates along the search."""
         steps, rate = settings.steps or 1, settings.learning_rate or 0.0

@@ -13,8 +13,6 @@ class ClosedForm(Solver):
     p ∝ (Â_tᵀ Â_t)⁻¹ Â_tᵀ Σ_s r_s / |r_s|: one decomposition for all prompts.
     """
 
-    name = "closed_form"
-
     def solve(self, problem: Problem, settings: TransferSettings) -> Found:
         """One candidate."""
         return Found(objective(problem, settings).solve((0.0,)).view(1, *problem.shape))

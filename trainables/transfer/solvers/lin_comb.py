@@ -17,8 +17,6 @@ class LinComb(Solver):
     the two rows of a table differ by rounding only. With several sources the results are averaged.
     """
 
-    name = "lin_comb"
-
     def solve(self, problem: Problem, settings: TransferSettings) -> Found:
         """One candidate."""
         del settings

@@ -31,7 +31,6 @@ class Projector(Solver):
     the last is taken without selection.
     """
 
-    name = "projector"
     trains_on_target = True
 
     def solve(self, problem: Problem, settings: TransferSettings) -> Found:

@@ -15,8 +15,6 @@ class Ridge(Solver):
     is taken: it is the best by the objective.
     """
 
-    name = "ridge"
-
     def solve(self, problem: Problem, settings: TransferSettings) -> Found:
         """One candidate per γ, in ascending order."""
         gammas = tuple(sorted(settings.gammas or (0.0,)))

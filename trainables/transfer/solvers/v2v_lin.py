@@ -17,8 +17,6 @@ class V2vLin(Solver):
     those of ``norm: own``.
     """
 
-    name = "v2v_lin"
-
     def solve(self, problem: Problem, settings: TransferSettings) -> Found:
         """One candidate."""
         del settings

@@ -31,8 +31,6 @@ class V2vNn(Solver):
     trained as one stack; with several sources the images of their prompts are averaged.
     """
 
-    name = "v2v_nn"
-
     def solve(self, problem: Problem, settings: TransferSettings) -> Found:
         """One candidate."""
         del settings

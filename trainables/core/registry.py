@@ -1,0 +1,154 @@
+"""Names of one kind of thing (a solver, a loss, a method), each with where the thing is. No torch.
+
+What a spec may say is known without loading what computes it: an entry may be the thing itself or
+the place it is imported from at its first use, ``package.module:attribute``. Further names come
+
+* from installed packages, as entry points of the group ``promptsweep.KIND``, and
+* from files of the user's own, which the variable ``PROMPTSWEEP_PLUGINS`` names (modules or paths
+  of ``.py`` files, with commas); such a file says ``LOSSES["mine"] = ...`` or ``@LOSSES.register``.
+"""
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from trainables.errors import InputError, nearest, show
+
+PLUGINS = "PROMPTSWEEP_PLUGINS"
+"""Environment variable with the modules or files that register things of their own."""
+
+T = TypeVar("T")
+
+
+class Registry(MutableMapping[str, T], Generic[T]):
+    """Everything of one kind by name; the names are there before the things are loaded.
+
+    A mapping: iterating over it, ``in`` and ``len`` load nothing; ``[name]`` loads that one thing.
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, T | str] | None = None) -> None:
+        """Begin with what comes with the project.
+
+        Args:
+            kind: what the things are, one word: it stands in messages and entry points.
+            entries: per name the thing or its place.
+        """
+        self.kind = kind
+        self._entries: dict[str, T | str] = dict(entries or {})
+        self._complete = False
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._entries:
+            self._complete_names()
+        found = self._entries[name]
+        if isinstance(found, str):
+            self._entries[name] = found = imported(found)
+        return found  # type: ignore[return-value]
+
+    def __setitem__(self, name: str, thing: T | str) -> None:
+        self._entries[name] = thing
+
+    def __delitem__(self, name: str) -> None:
+        del self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        if name not in self._entries:
+            self._complete_names()
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        self._complete_names()
+        return iter(tuple(self._entries))
+
+    def __len__(self) -> int:
+        self._complete_names()
+        return len(self._entries)
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator that enters a function or class under a name that is still free.
+
+        Raises:
+            InputError: there is one of this name.
+        """
+
+        def enter(thing: T) -> T:
+            if name in self:
+                raise InputError(f"{self.kind} {show(name)}: registered twice; allowed: a new name")
+            self[name] = thing
+            return thing
+
+        return enter
+
+    def check(self, name: Any, field: str | None = None) -> None:
+        """Refuse a name that is not there.
+
+        Args:
+            name: as the user wrote it.
+            field: how the message calls it; the kind by default.
+
+        Raises:
+            InputError: with the name most like it and all that are allowed.
+        """
+        if not isinstance(name, str) or name not in self:
+            *others, last = self
+            allowed = f"{', '.join(others)} or {last}" if others else last
+            raise InputError(
+                f"{field or self.kind}: found {show(name)}{nearest(name, self)}; allowed: {allowed}"
+            )
+
+    def _complete_names(self) -> None:
+        if self._complete:
+            return
+        self._complete = True  # first: a file that registers may ask for names itself
+        for point in _installed().select(group=f"promptsweep.{self.kind}"):
+            if self._entries.setdefault(point.name, point.value) != point.value:
+                raise InputError(
+                    f"{self.kind} {show(point.name)}: an installed package ({point.value}) takes a"
+                    " name that is there already; allowed: a new name"
+                )
+        _load_plugins(os.environ.get(PLUGINS, ""))
+
+
+def imported(place: str) -> Any:
+    """What stands at ``package.module:attribute``."""
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+@cache
+def _installed() -> EntryPoints:
+    return entry_points()
+
+
+@cache
+def _load_plugins(listed: str) -> None:
+    for item in filter(None, (part.strip() for part in listed.split(","))):
+        try:
+            _load_file(Path(item).expanduser()) if item.endswith(
+                ".py"
+            ) else importlib.import_module(item)
+        except Exception as error:  # whatever a stranger's file raises
+            raise InputError(f"{PLUGINS}: {item}: {type(error).__name__}: {error}") from error
+
+
+def _load_file(path: Path) -> None:
+    known = sys.modules.get(path.stem)
+    if known is not None:
+        if known.__file__ != str(path.resolve()):
+            raise ImportError(f"there is a module {path.stem} already; give the file another name")
+        return
+    spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
+    if spec is None or spec.loader is None:
+        raise ImportError("is no Python file")
+    sys.modules[path.stem] = module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
