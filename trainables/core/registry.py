@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import cache
-from importlib.metadata import EntryPoints, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -122,8 +122,8 @@ def imported(place: str) -> Any:
 
 
 @cache
-def _installed() -> EntryPoints:
-    return entry_points()
+def _installed() -> Any:
+    return entry_points()  # all groups at once: packages are looked through once
 
 
 @cache
