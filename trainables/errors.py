@@ -1,10 +1,17 @@
-"""The one exception a user's mistake turns into."""
+"""The one exception a user's mistake turns into, and the words of its sentences.
+
+Every mistake is one sentence: the field, what was found, what is allowed, and a near name if any.
+"""
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 _LONGEST = 80
+_LONGEST_LIST = 240
+_KEPT = 10
+_ENDLESS = re.compile(r"\d{41,}")
 
 
 class InputError(Exception):
@@ -27,3 +34,28 @@ def nearest(name: Any, allowed: Iterable[str]) -> str:
     """`` (did you mean x?)`` where some allowed name is near, else nothing."""
     found = difflib.get_close_matches(str(name)[:_LONGEST], list(allowed), n=1)
     return f" (did you mean {found[0]}?)" if found else ""
+
+
+def listed(names: Iterable[str], found: Any) -> str:
+    """``names`` with commas; of a list too long for a sentence those most like ``found``."""
+    every = [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…" for name in names]
+    text = ", ".join(every)
+    if len(text) <= _LONGEST_LIST:
+        return text
+    key = str(found)[:_LONGEST]
+    near = sorted(every, key=lambda name: -difflib.SequenceMatcher(None, key, name).ratio())
+    kept = near[:_KEPT]
+    return f"{', '.join(kept)} and {len(every) - len(kept)} more"
+
+
+def field_path(location: Sequence[int | str]) -> str:
+    """``('pairs', 2, 0)`` as ``pairs[2][0]``."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def shortened(sentence: str) -> str:
+    """``sentence`` without the inner digits of endless numbers."""
+    return _ENDLESS.sub(lambda digits: f"{digits[0][:20]}…", sentence)

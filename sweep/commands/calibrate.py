@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from importlib import resources as package_files
 from typing import Any
 
-from sweep.spec.errors import nearest, show
 from sweep.spec.resolve import ResolvedSpec, resolve
 from sweep.spec.spec import SweepSpec
 from trainables.core.cells import ModelRef
-from trainables.errors import InputError
+from trainables.errors import InputError, nearest, show
 from trainables.tasks import Task, load_task
 
 ROWS = ("empty", "manual")

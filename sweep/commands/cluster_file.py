@@ -16,8 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sweep.spec.errors import field_path, show
-from trainables.errors import InputError
+from trainables.errors import InputError, field_path, show
 from trainables.files.strict_yaml import StrictLoader, load_yaml
 from trainables.files.text_files import read_text
 

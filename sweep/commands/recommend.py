@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.commands.features import facts_folder, write_features
-from sweep.spec.errors import nearest, show
 from sweep.spec.resolve import ResolvedSpec, resolve
 from sweep.spec.spec import SweepSpec
 from trainables.core.settings import family_of
-from trainables.errors import InputError
+from trainables.errors import InputError, nearest, show
 
 if TYPE_CHECKING:
     import pandas as pd

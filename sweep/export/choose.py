@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.ledger.ledger import Ledger
-from sweep.spec.errors import nearest, show
 from trainables.core.settings import family_of
-from trainables.errors import InputError
+from trainables.errors import InputError, nearest, show
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,8 +16,7 @@ from sweep.export.folders import default_format, intact, prompt_files, title
 from sweep.export.prompt import about
 from sweep.ledger.folder import read_meta
 from sweep.ledger.ledger import Ledger
-from sweep.spec.errors import show
-from trainables.errors import InputError
+from trainables.errors import InputError, show
 from trainables.files.redact import redact
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweep.spec.errors import show
-from trainables.errors import InputError
+from trainables.errors import InputError, show
 
 VARIABLE = "PROMPTSWEEP_STORE_SIZE"
 """Environment variable with the store's size, as ``--store-size`` takes it."""

@@ -8,8 +8,7 @@ mapping of sources to such lists.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sweep.spec.errors import listed, nearest, show
-from trainables.errors import InputError
+from trainables.errors import InputError, listed, nearest, show
 
 ALLOWED = (
     "others, together, a list of models (or of lists of models), or a mapping of sources to such"

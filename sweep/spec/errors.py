@@ -1,51 +1,18 @@
 """From a pydantic error to one sentence: field path, value found, what is allowed."""
 
-import difflib
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from trainables.errors import nearest as nearest
-from trainables.errors import show as show
-
-_LONGEST = 80
-_LONGEST_LIST = 240
-_KEPT = 10
-_ENDLESS = re.compile(r"\d{41,}")
+from trainables.errors import field_path, listed, nearest, show
 
 
 def no_text(value: Any) -> str:
     """Says that ``value`` was found where text is needed; a number may be meant as a name."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return f"found {show(value)}" + (", a number (text in quotes)" if number else "")
-
-
-def shortened(sentence: str) -> str:
-    """``sentence`` without the inner digits of endless numbers."""
-    return _ENDLESS.sub(lambda digits: f"{digits[0][:20]}…", sentence)
-
-
-def listed(names: Iterable[str], found: Any) -> str:
-    """``names`` with commas; of a list too long for a sentence those most like ``found``."""
-    every = [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…" for name in names]
-    text = ", ".join(every)
-    if len(text) <= _LONGEST_LIST:
-        return text
-    key = str(found)[:_LONGEST]
-    near = sorted(every, key=lambda name: -difflib.SequenceMatcher(None, key, name).ratio())
-    kept = near[:_KEPT]
-    return f"{', '.join(kept)} and {len(every) - len(kept)} more"
-
-
-def field_path(location: Sequence[int | str]) -> str:
-    """``('pairs', 2, 0)`` as ``pairs[2][0]``."""
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:

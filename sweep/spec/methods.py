@@ -17,7 +17,6 @@ from typing import Any, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sweep.spec.counterparts import Wish, parse_counterparts
-from sweep.spec.errors import listed, nearest, shortened, show
 from trainables.core.cells import content_hash
 from trainables.core.settings import (
     METHOD_SETTINGS,
@@ -27,7 +26,7 @@ from trainables.core.settings import (
     fitting,
     stored,
 )
-from trainables.errors import InputError
+from trainables.errors import InputError, listed, nearest, shortened, show
 from trainables.recipes import recipe_names, with_recipe
 
 LAMBDA = "lambda"

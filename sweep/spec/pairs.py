@@ -10,8 +10,7 @@ from fnmatch import fnmatchcase
 from itertools import combinations, product
 from typing import Any
 
-from sweep.spec.errors import listed, nearest, show
-from trainables.errors import InputError
+from trainables.errors import InputError, listed, nearest, show
 
 ALL = "all"
 Pairs = str | tuple[tuple[str, ...] | str, ...]

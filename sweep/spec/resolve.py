@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sweep.spec.counterparts import Group, groups_by_source, names_of
-from sweep.spec.errors import show
 from sweep.spec.methods import COUNTERPARTS, LAMBDA, MethodSpec
 from sweep.spec.pairs import expand_pairs
 from sweep.spec.precision import settled
@@ -17,7 +16,7 @@ from trainables.core.cells import CODE_VERSION, ModelRef, TaskRef, code_version,
 from trainables.core.contents import start_digest
 from trainables.core.precision import FLOAT32
 from trainables.core.settings import family_of, stored
-from trainables.errors import InputError
+from trainables.errors import InputError, show
 from trainables.files.text_files import one_line, reason_of
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 
-from sweep.spec.errors import explain, nearest, no_text, show
+from sweep.spec.errors import explain, no_text
 from sweep.spec.methods import COUNTERPARTS, MethodSpec, check_settings, parse_method
 from sweep.spec.pairs import Pairs, expand_pairs, parse_pairs
 from sweep.spec.space.parsing import without_domains
@@ -22,7 +22,7 @@ from sweep.spec.space.space import named_domains, parse_space
 from trainables.core.precision import FLOAT32, PRECISIONS
 from trainables.core.predictions import SPLITS
 from trainables.core.settings import METHOD_SETTINGS, TransferSettings
-from trainables.errors import InputError
+from trainables.errors import InputError, nearest, show
 from trainables.files.cache import expanded
 from trainables.files.redact import check_no_password
 from trainables.files.strict_yaml import dump_yaml, load_yaml

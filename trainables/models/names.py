@@ -1,6 +1,5 @@
 """Names of models turned into references, without loading anything."""
 
-import difflib
 import hashlib
 import stat
 from collections.abc import Mapping
@@ -9,7 +8,7 @@ from typing import Any
 
 from trainables.core.cells import ModelRef
 from trainables.core.contents import file_digest, is_hub_name
-from trainables.errors import InputError, show
+from trainables.errors import InputError, nearest, show
 from trainables.files.cache import expanded
 from trainables.pocket.zoo import POCKET_NAMES, pocket_path
 
@@ -51,12 +50,11 @@ def _locate(alias: str, location: str, revision: str | None, base: Path) -> Mode
         return ModelRef(short, str(found), None, _folder_digest(alias, found))
     if is_hub_name(location):
         return ModelRef(short, location, revision, f"{location}@{revision or 'main'}")
-    near = difflib.get_close_matches(location, POCKET_NAMES, n=1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
     shown = location if revision is None else f"{location}@{revision}"
     raise InputError(
-        f"model {show(shown)}: not found{hint}; allowed: an embedded model"
-        f" ({', '.join(POCKET_NAMES)}), a model folder, or a Hub name owner/name"
+        f"model {show(shown)}: not found{nearest(location, POCKET_NAMES)};"
+        f" allowed: an embedded model ({', '.join(POCKET_NAMES)}), a model folder, or a"
+        " Hub name owner/name"
     )
 
 

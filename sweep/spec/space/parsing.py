@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweep.spec.errors import nearest, show
 from sweep.spec.space.domains import (
     Choices,
     Domain,
@@ -20,7 +19,7 @@ from sweep.spec.space.domains import (
     rounded,
     unique_labels,
 )
-from trainables.errors import InputError
+from trainables.errors import InputError, nearest, show
 
 RANGE_KEYS = ("low", "high", "log", "step", "int")
 CHOICES_KEY = "choices"

@@ -5,12 +5,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sweep.spec.errors import explain, listed, nearest, show
+from sweep.spec.errors import explain
 from sweep.spec.space.measures import MEASURES, Wanted
 from sweep.spec.space.pruners import PRUNERS
 from sweep.spec.space.samplers import SAMPLERS
 from sweep.spec.space.settings import DIRECTIONS, Objective, StudySettings
-from trainables.errors import InputError
+from trainables.errors import InputError, listed, nearest, show
 
 _MEASURES = ", ".join(MEASURES)
 _COUNT = "a whole number of at least 1, or null for no such bound"

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from sweep.spec.errors import nearest, show
 from sweep.spec.space.domains import Range
 from sweep.spec.space.pruners import PRUNERS
 from sweep.spec.space.samplers import SAMPLERS
 from sweep.spec.space.space import Space
-from trainables.errors import InputError
+from trainables.errors import InputError, nearest, show
 
 DIRECTIONS = ("maximize", "minimize")
 

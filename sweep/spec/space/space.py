@@ -16,7 +16,6 @@ from functools import cached_property
 from itertools import islice, product
 from typing import Any, get_args, get_origin, get_type_hints
 
-from sweep.spec.errors import listed, nearest, show
 from sweep.spec.methods import (
     ANNEALING,
     COUNTERPARTS,
@@ -39,7 +38,7 @@ from sweep.spec.space.parsing import DomainParser, Kind
 from sweep.spec.space.point import Point
 from trainables.core.cells import content_hash
 from trainables.core.settings import METHOD_SETTINGS, default_of, family_of, fitting, stored
-from trainables.errors import InputError
+from trainables.errors import InputError, listed, nearest, show
 from trainables.recipes import with_recipe
 
 METHOD = "method"
