@@ -2,7 +2,7 @@
 
     python -m benchmarks                    # all, at most 20 minutes on two cores
     python -m benchmarks --only transfer    # some; the others stay as they were measured last
-    python -m benchmarks --markdown         # only write the README's table, from what is kept
+    python -m benchmarks --markdown         # only write the tables, from what is kept
 
 Findings are kept as JSON. Each claim runs in a process of its own, contestants in turn.
 """
@@ -17,10 +17,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.table import as_markdown, as_text, write_block
+from benchmarks.table import as_text, write_pages
 
 RESULTS = Path("benchmarks/results/claims.json")
 README = Path("README.md")
+PAGE = Path("docs/speed.md")
 
 
 def measured(name: str) -> list[dict[str, Any]]:
@@ -58,8 +59,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="measurements to run")
     parser.add_argument("--json", type=Path, default=RESULTS)
-    parser.add_argument("--markdown", action="store_true", help="write the README's table, only")
+    parser.add_argument("--markdown", action="store_true", help="write the tables, only")
     parser.add_argument("--readme", type=Path, default=README)
+    parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -71,8 +73,8 @@ def main() -> int:
         kept = json.loads(options.json.read_text(encoding="utf-8"))
     if not options.markdown:
         _run(options.only, kept, options.json)
+    write_pages(kept, options.readme, options.page)
     records = [record for found in kept["claims"].values() for record in found]
-    write_block(options.readme, as_markdown(records, kept["machine"]))
     print(as_text(records, kept["machine"]))
     return int(any(record.get("failed") for record in records))
 

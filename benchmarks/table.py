@@ -1,4 +1,4 @@
-"""The table of all claims: for a terminal, and as the README's."""
+"""The table of all claims: for a terminal, for docs/speed.md, and its shortest form for the README."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,10 @@ from typing import Any
 
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 HEAD = ("claim", "peer", "ours", "peer's", "ratio", "target", "met", "floor", "reached")
+SHORT = ("claim", "peer", "ratio")
+"""Columns of the README's table."""
+SHORT_CLAIMS = ("tuning_BERT-tiny", "tuning_MiniLM-L6", "whole_sweep", "engine")
+"""The README's claims, each against its first peer: the best, the worst, and a sweep as a whole."""
 
 
 def number(value: float) -> str:
@@ -72,11 +76,25 @@ def as_text(records: Sequence[Mapping[str, Any]], machine: Mapping[str, Any]) ->
     return "\n".join([*lines, "", machine_line(machine)])
 
 
-def as_markdown(records: Sequence[Mapping[str, Any]], machine: Mapping[str, Any]) -> str:
-    """The README's block, without its markers."""
-    lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
-    lines += ["| " + " | ".join(cells(record)) + " |" for record in records]
+def as_markdown(
+    records: Sequence[Mapping[str, Any]],
+    machine: Mapping[str, Any],
+    columns: Sequence[str] = HEAD,
+) -> str:
+    """A page's block, without its markers."""
+    shown = [HEAD.index(column) for column in columns]
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += [f"| {' | '.join(cells(record)[index] for index in shown)} |" for record in records]
     return "\n".join([*lines, "", f"Measured on {machine_line(machine)}."])
+
+
+def write_pages(kept: Mapping[str, Any], readme: Path, page: Path) -> None:
+    """Put all claims into the block of ``page``, and those of :data:`SHORT_CLAIMS` into the README's."""
+    claims, machine = kept["claims"], kept["machine"]
+    records = [record for found in claims.values() for record in found]
+    write_block(page, as_markdown(records, machine))
+    short = [claims[name][0] for name in SHORT_CLAIMS if name in claims]
+    write_block(readme, as_markdown(short, machine, SHORT))
 
 
 def write_block(file: Path, text: str) -> None:

@@ -1,9 +1,9 @@
-"""Races, floors, the table and the README's block."""
+"""Races, floors, the table and the blocks of the pages."""
 
 import json
-import re
 import sys
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 import pytest
@@ -14,7 +14,17 @@ from benchmarks import claims
 from benchmarks.finding import Finding, Skipped
 from benchmarks.machine import Floor, Rates
 from benchmarks.race import race
-from benchmarks.table import BEGIN, END, as_markdown, as_text, cells, number, write_block
+from benchmarks.table import (
+    BEGIN,
+    END,
+    SHORT_CLAIMS,
+    as_markdown,
+    as_text,
+    cells,
+    number,
+    write_block,
+    write_pages,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = {
@@ -105,14 +115,15 @@ def test_only_the_block_is_written(tmp_path: Path) -> None:
         write_block(file, "new")
 
 
-def test_the_readme_has_what_was_measured() -> None:
+def test_the_pages_have_what_was_measured(tmp_path: Path) -> None:
     kept = json.loads((ROOT / command.RESULTS).read_text())
-    records = [record for found in kept["claims"].values() for record in found]
-    block = as_markdown(records, kept["machine"])
-    text = (ROOT / "README.md").read_text()
-    assert text.count(BEGIN) == 1
-    assert re.search(re.escape(f"{BEGIN}\n{block}\n{END}"), text)
     assert len(kept["claims"]) > 10 and set(kept["claims"]) <= set(claims.MEASURES)
+    for name, rows in ((command.PAGE, len(kept["claims"])), (command.README, len(SHORT_CLAIMS))):
+        assert (ROOT / name).read_text().count("\n| ") >= rows
+        copy(ROOT / name, tmp_path / name.name)
+    write_pages(kept, tmp_path / command.README.name, tmp_path / command.PAGE.name)
+    for name in (command.README, command.PAGE):
+        assert (tmp_path / name.name).read_text() == (ROOT / name).read_text()
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *given: str) -> int:
@@ -123,20 +134,22 @@ def run(monkeypatch: pytest.MonkeyPatch, *given: str) -> int:
 def test_one_command_measures_keeps_and_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    readme, kept = tmp_path / "README.md", tmp_path / "r" / "claims.json"
-    readme.write_text(f"{BEGIN}\n{END}\n")
+    readme, page, kept = tmp_path / "README.md", tmp_path / "s.md", tmp_path / "r" / "claims.json"
+    for each in (readme, page):
+        each.write_text(f"{BEGIN}\n{END}\n")
     monkeypatch.setattr(command, "machine", lambda: MACHINE)
     monkeypatch.setattr(command, "measured", lambda name: [Skipped(name, "try").record()])
-    where = ("--json", str(kept), "--readme", str(readme))
+    where = ("--json", str(kept), "--readme", str(readme), "--page", str(page))
     assert run(monkeypatch, *where, "--only", "transfer") == 0
     assert list(json.loads(kept.read_text())["claims"]) == ["transfer"]
     assert run(monkeypatch, *where, "--only", "agreement") == 0
     assert list(json.loads(kept.read_text())["claims"]) == ["transfer", "agreement"]
-    assert "| agreement | not measured: try" in readme.read_text()
-    readme.write_text(f"{BEGIN}\n{END}\n")
+    assert "| agreement | not measured: try" in page.read_text()
+    assert "agreement" not in readme.read_text()
+    page.write_text(f"{BEGIN}\n{END}\n")
     monkeypatch.setattr(command, "measured", lambda name: pytest.fail("measured again"))
     assert run(monkeypatch, *where, "--markdown") == 0
-    assert "| transfer |" in readme.read_text()
+    assert "| transfer |" in page.read_text()
     with pytest.raises(SystemExit, match="--only: found nothing; allowed: "):
         run(monkeypatch, *where, "--only", "nothing")
     assert "not measured: try" in capsys.readouterr().out
@@ -148,9 +161,10 @@ def test_a_failed_measurement_is_a_line_and_an_exit_code(
 ) -> None:
     (line,) = command.measured("no-such-measurement")
     assert line["failed"] and "KeyError" in line["skipped"]
-    readme = tmp_path / "README.md"
-    readme.write_text(f"{BEGIN}\n{END}\n")
+    readme, page = tmp_path / "README.md", tmp_path / "page.md"
+    for each in (readme, page):
+        each.write_text(f"{BEGIN}\n{END}\n")
     monkeypatch.setattr(command, "machine", lambda: MACHINE)
     monkeypatch.setattr(command, "measured", lambda name: [line])
-    where = ("--json", str(tmp_path / "c.json"), "--readme", str(readme))
+    where = ("--json", str(tmp_path / "c.json"), "--readme", str(readme), "--page", str(page))
     assert run(monkeypatch, *where, "--only", "transfer") == 1
