@@ -1,4 +1,4 @@
-"""The table of all claims: for a terminal, for docs/speed.md, and its shortest form for the README."""
+"""The table of all claims: for a terminal, for docs/speed.md, and in short for the README."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -89,7 +89,7 @@ def as_markdown(
 
 
 def write_pages(kept: Mapping[str, Any], readme: Path, page: Path) -> None:
-    """Put all claims into the block of ``page``, and those of :data:`SHORT_CLAIMS` into the README's."""
+    """Put all claims into the block of ``page``, :data:`SHORT_CLAIMS` into the README's."""
     claims, machine = kept["claims"], kept["machine"]
     records = [record for found in claims.values() for record in found]
     write_block(page, as_markdown(records, machine))
