@@ -22,7 +22,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from trainables.backbones import Reader
-from trainables.backbones.loading import families
+from trainables.core.registries import BACKBONES
 from trainables.words.agreement import Comparison, neighbour_agreement_many
 from trainables.words.vocabulary import CommonVocabulary, common_vocabulary
 
@@ -104,7 +104,7 @@ def reader(folder: Path) -> Reader:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     kind = "gpt2" if tokenizer.mask_token_id is None else "bert"
     config = AutoConfig.for_model(kind, vocab_size=len(tokenizer))
-    return Reader(folder.name, families()[kind](config), tokenizer)
+    return Reader(folder.name, BACKBONES[kind](config), tokenizer)
 
 
 def real(folders: list[Path], widths: tuple[int, int], threads: int) -> dict[str, Any]:

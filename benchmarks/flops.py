@@ -5,7 +5,7 @@ from collections import Counter
 import torch
 
 from trainables.backbones import Encoded
-from trainables.scoring.losses import LOSSES
+from trainables.core.registries import LOSSES
 from trainables.soft.tuning import Source
 from trainables.testing.work import counted
 
@@ -19,7 +19,7 @@ def step_flops(source: Source, prompt_length: int, tokens: int, loss: str) -> in
         source: model and task.
         prompt_length: m; a gradient reaches the prompt alone.
         tokens: of the row, prompt included.
-        loss: a name in :data:`trainables.scoring.losses.LOSSES`.
+        loss: a name in :data:`trainables.core.registries.LOSSES`.
     """
     row = _row_of(source.train, tokens)
     prompt = torch.zeros(1, prompt_length, source.backbone.width, requires_grad=True)

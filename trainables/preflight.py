@@ -7,7 +7,8 @@ from typing import Any
 from trainables.backbones.loading import check_weights, in_a_sentence, load_reader
 from trainables.backbones.reader import Layout, Reader
 from trainables.core.cells import ModelRef, TaskRef
-from trainables.core.settings import METHOD_SETTINGS, from_mapping
+from trainables.core.registries import METHODS
+from trainables.core.settings import from_mapping
 from trainables.errors import InputError
 from trainables.hard.available import available_words
 from trainables.models.first_look import TOKENIZER, is_local
@@ -78,7 +79,7 @@ def preflight(
                 reader.room(layout_on(reader, task, chosen), task.name, pair)
             reader.room(Layout(template=task.manual), task.name, pair)
     for start in starts:
-        chosen = from_mapping(METHOD_SETTINGS[start["method"]], start["settings"])
+        chosen = from_mapping(METHODS[start["method"]], start["settings"])
         file = Path(start["file"]) if start["file"] else None
         check_beginning(readers[start["model"]], chosen, file)
     warnings = [*dict.fromkeys(_word_warnings(readers, words))]
@@ -110,7 +111,7 @@ def _word_warnings(
 ) -> Iterator[str]:
     """Check the words of every search; a sentence for each that has fewer than it asks for."""
     for search in words:
-        settings = from_mapping(METHOD_SETTINGS[search["method"]], search["settings"])
+        settings = from_mapping(METHODS[search["method"]], search["settings"])
         found = available_words([readers[alias] for alias in search["models"]], settings)
         if settings.vocabulary != "all" and settings.s > found.count:
             yield (

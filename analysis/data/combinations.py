@@ -17,7 +17,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.data.families import HARD, SOFT
-from trainables.core.settings import ALIGNMENT, METHOD_SETTINGS, TransferSettings
+from trainables.core.registries import METHODS
+from trainables.core.settings import ALIGNMENT, TransferSettings
 from trainables.core.settings.hard import WORDS
 
 METHOD, PRECISION = "method", "precision"
@@ -131,7 +132,7 @@ def _values(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Values:
 
 @lru_cache
 def _defaults(method: str) -> Values:
-    cls = METHOD_SETTINGS.get(method)
+    cls = METHODS.get(method)
     found = () if cls is None else fields(cls)
     return {item.name: item.default for item in found if item.default is not MISSING}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from trainables.core.settings import METHOD_SETTINGS
+from trainables.core.registries import METHODS
 
 SOFT, HARD = "soft", "hard"
 
@@ -22,7 +22,7 @@ def family_of(cell: Mapping[str, Any], result: Mapping[str, Any]) -> str | None:
     """
     if cell["kind"] == "reference":
         return None
-    named = getattr(METHOD_SETTINGS.get(str(cell.get("method"))), "family", None)
+    named = getattr(METHODS.get(str(cell.get("method"))), "family", None)
     return str(named) if named else HARD if "ids" in result else SOFT
 
 

@@ -11,7 +11,7 @@ import transformers
 from transformers import AutoTokenizer
 
 from trainables.backbones import Backbone, Encoded
-from trainables.backbones.loading import families
+from trainables.core.registries import BACKBONES
 from trainables.pocket.zoo import pocket_path
 from trainables.soft.source import Source
 
@@ -110,9 +110,7 @@ def build(name: str, scale: str, device: str, precision: str) -> Backbone:
     torch.manual_seed(0)
     model = getattr(transformers, kind.model)(config).to(device)
     tokenizer = AutoTokenizer.from_pretrained(pocket_path(kind.tokenizer))
-    return Backbone(
-        name, families()[config.model_type](config, model), tokenizer, device, precision
-    )
+    return Backbone(name, BACKBONES[config.model_type](config, model), tokenizer, device, precision)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from sweep.export.choose import Choice, chosen_cells
 from sweep.export.prompt import about, sweep_of, tuned_prompt
 from sweep.ledger.folder import read_meta
 from sweep.ledger.ledger import Ledger, Record
+from trainables.core.registries import FORMATS
 from trainables.core.settings import family_of
 from trainables.errors import InputError
 from trainables.files.atomic import replace_file
@@ -26,8 +27,8 @@ class Wanted:
 
     Attributes:
         choice: which.
-        format: a key of :data:`trainables.interchange.FORMATS` (None: peft for soft prompts, text
-            for hard ones).
+        format: a key of :data:`trainables.core.registries.FORMATS` (None: the first of its
+            family, peft for soft prompts, text for hard ones).
         to: folder to write into (None: :data:`FOLDER` in the sweep's folder).
     """
 
@@ -145,9 +146,8 @@ def intact(ledger: Ledger, cell_id: str) -> Record:
 
 def default_format(record: Record) -> str:
     """The format of a prompt where none is asked for: ``peft`` of vectors, ``text`` of texts."""
-    from trainables.interchange import DEFAULT_FORMATS
-
-    return DEFAULT_FORMATS[family_of(record["cell"]["method"])]
+    family = family_of(record["cell"]["method"])
+    return next(name for name, kind in FORMATS.items() if kind.family == family)
 
 
 def prompt_files(
@@ -159,20 +159,16 @@ def prompt_files(
         InputError: a model or task that is gone or has changed, or a prompt that the format cannot
             express.
     """
-    from trainables.interchange import FORMATS
-
-    return FORMATS[kind](tuned_prompt(ledger, meta, record))
+    files: Mapping[str, bytes] = FORMATS[kind].load()(tuned_prompt(ledger, meta, record))
+    return files
 
 
 def _families(kind: str | None) -> tuple[str, ...]:
     """Families of methods whose prompts the format takes."""
-    from trainables.interchange import FAMILIES, FORMATS
-
     if kind is None:
-        return tuple(dict.fromkeys(FAMILIES.values()))
-    if kind not in FORMATS:
-        raise InputError(f"--format: found {kind!r}; allowed: {', '.join(FORMATS)}")
-    return (FAMILIES[kind],)
+        return tuple(dict.fromkeys(item.family for item in FORMATS.values()))
+    FORMATS.check(kind, "--format")
+    return (FORMATS[kind].family,)
 
 
 def _earlier(to: Path, meta: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -19,7 +19,8 @@ from sweep.spec.resolve import ResolvedSpec
 from trainables.compute.collector import lasting
 from trainables.compute.parent import end_with_parent
 from trainables.core.cells import ModelRef, TaskRef
-from trainables.core.settings import METHOD_SETTINGS, family_of
+from trainables.core.registries import METHODS
+from trainables.core.settings import family_of
 from trainables.errors import InputError
 
 _MISTAKE = 2
@@ -137,7 +138,7 @@ def _judges(plan: Plan) -> set[str]:
     return {
         cell.counterparts[0]
         for cell in plan.cells
-        if getattr(METHOD_SETTINGS.get(cell.method), "judged", False) and cell.kind == "source"
+        if getattr(METHODS.get(cell.method), "judged", False) and cell.kind == "source"
     }
 
 

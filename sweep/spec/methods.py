@@ -4,7 +4,7 @@ Soft methods have weights λ, hard ones counterparts.
 
 Some settings are axes: a list of values in the spec stands for one combination of settings each.
 Settings are checked against the fields of the method's dataclass in
-:data:`trainables.core.settings.METHOD_SETTINGS`: a new method needs no change here.
+:data:`trainables.core.registries.METHODS`: a new method needs no change here.
 """
 
 import math
@@ -18,14 +18,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sweep.spec.counterparts import Wish, parse_counterparts
 from trainables.core.cells import content_hash
-from trainables.core.settings import (
-    METHOD_SETTINGS,
-    axes,
-    family_of,
-    fitted_defaults,
-    fitting,
-    stored,
-)
+from trainables.core.registries import METHODS
+from trainables.core.settings import axes, family_of, fitted_defaults, fitting, stored
 from trainables.errors import InputError, listed, nearest, shortened, show
 from trainables.recipes import recipe_names, with_recipe
 
@@ -79,7 +73,7 @@ class MethodSpec:
     """One entry of ``methods``.
 
     Attributes:
-        name: key of ``METHOD_SETTINGS``.
+        name: key of ``METHODS``.
         weights: of a soft method, the entries of ``lambda`` in the order written; [0] by default.
         variants: instances of the method's settings dataclass, one for each combination of the
             axes that the spec lists values for; mostly one.
@@ -100,10 +94,9 @@ def parse_method(name: Any, section: Any) -> MethodSpec:
             with the field's path.
     """
     where = f"methods.{name}"
-    if name not in METHOD_SETTINGS:
+    if name not in METHODS:
         raise InputError(
-            f"unknown method {show(name)}{nearest(name, METHOD_SETTINGS)};"
-            f" allowed: {', '.join(METHOD_SETTINGS)}"
+            f"unknown method {show(name)}{nearest(name, METHODS)}; allowed: {', '.join(METHODS)}"
         )
     if section is None:  # `soft:` with nothing below it means all defaults
         section = {}
@@ -119,7 +112,7 @@ def parse_method(name: Any, section: Any) -> MethodSpec:
         wish = settings.pop(COUNTERPARTS, "others")
         counterparts = parse_counterparts(wish, f"{where}.{COUNTERPARTS}")
     settings = _with_recipe(name, settings.pop(RECIPE, None), settings, where)
-    cls = METHOD_SETTINGS[name]
+    cls = METHODS[name]
     checked = [
         check_settings(cls, values, where, (own, RECIPE))
         for values in _combinations(cls, settings, where)

@@ -21,7 +21,8 @@ from sweep.spec.space.section import SearchSection, parse_search
 from sweep.spec.space.space import named_domains, parse_space
 from trainables.core.precision import FLOAT32, PRECISIONS
 from trainables.core.predictions import SPLITS
-from trainables.core.settings import METHOD_SETTINGS, TransferSettings
+from trainables.core.registries import METHODS
+from trainables.core.settings import TransferSettings
 from trainables.errors import InputError, nearest, show
 from trainables.files.cache import expanded
 from trainables.files.redact import check_no_password
@@ -209,7 +210,7 @@ class SweepSpec(_Section):
         " to 4294967295, none twice",
     )
     methods: Annotated[dict[str, MethodSpec], BeforeValidator(_methods)] = Field(
-        description=f"a mapping of method names ({', '.join(METHOD_SETTINGS)}) to their settings"
+        description=f"a mapping of method names ({', '.join(METHODS)}) to their settings"
     )
     transfer: Annotated[TransferSettings, BeforeValidator(_transfer)] = Field(
         default=TransferSettings(), description="a mapping of transfer settings"

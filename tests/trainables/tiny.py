@@ -10,7 +10,7 @@ import transformers
 from transformers import AutoTokenizer
 
 from trainables.backbones import Backbone
-from trainables.backbones.loading import families
+from trainables.core.registries import BACKBONES
 from trainables.pocket.zoo import pocket_path
 
 SPARE_ROWS = 8
@@ -136,5 +136,5 @@ def tiny(name: str, seed: int = 0) -> Backbone:
     """A backbone around a copy of :func:`pristine`."""
     model = copy.deepcopy(pristine(name, seed))
     model.tie_weights()
-    family = families()[model.config.model_type]
+    family = BACKBONES[model.config.model_type]
     return Backbone(name, family(model.config, model), _tokenizer(ARCHITECTURES[name][0]))

@@ -15,7 +15,8 @@ from trainables.models.first_look import CAUSAL_HEADS, MASKED_HEADS
 class Family(ABC):
     """Contract of a model family.
 
-    A new family is one new file with one subclass; defining it registers it.
+    A new family is one new file with one subclass and one entry in
+    :data:`trainables.core.registries.BACKBONES`.
 
     Attributes:
         model_type: the ``model_type`` of the Hugging Face config.
@@ -29,13 +30,6 @@ class Family(ABC):
     masked: ClassVar[bool]
     heads: ClassVar[tuple[str, ...]] = MASKED_HEADS
     layers_return_tuples: ClassVar[bool] = False
-    registry: ClassVar[dict[str, type["Family"]]] = {}
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Register the family under the ``model_type`` it names."""
-        super().__init_subclass__(**kwargs)
-        if "model_type" in cls.__dict__:
-            Family.registry[cls.model_type] = cls
 
     def __init__(self, config: Any, model: Any = None) -> None:
         """Conventions of ``config``; with ``model`` (body and head), its computations too."""

@@ -1,8 +1,6 @@
 """Load a model and its tokenizer once a process, frozen before any autograd."""
 
-import importlib
 import logging
-import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -21,7 +19,6 @@ from transformers import (
     AutoTokenizer,
 )
 
-import trainables.backbones as package
 from trainables.backbones.base import Backbone
 from trainables.backbones.family import Family
 from trainables.backbones.parity import literal_reading
@@ -31,6 +28,7 @@ from trainables.core.cells import ModelRef
 from trainables.core.contents import check_no_folder, is_hub_name, no_access
 from trainables.core.kept import Facts, kept
 from trainables.core.precision import FLOAT32
+from trainables.core.registries import BACKBONES
 from trainables.errors import InputError
 from trainables.files.cache import cache_folder
 from trainables.files.text_files import one_line
@@ -46,7 +44,6 @@ from trainables.models.first_look import (
 )
 from trainables.models.names import folder_digest
 
-_NOT_FAMILIES = {"answer", "base", "family", "loading", "parity", "reader"}
 _OURS = {
     "return_dict": True,
     "output_attentions": False,
@@ -67,14 +64,6 @@ resident: Resident[tuple[str, str, str, str], Backbone] = Resident(
     _SHARE, lambda backbone: backbone.nbytes
 )
 """The models of this process by location, digest, device and precision."""
-
-
-def families() -> dict[str, type[Family]]:
-    """All supported families, by ``model_type``: one module of this package each."""
-    for module in pkgutil.iter_modules(package.__path__):
-        if module.name not in _NOT_FAMILIES:
-            importlib.import_module(f"{package.__name__}.{module.name}")
-    return Family.registry
 
 
 def load_backbone(ref: ModelRef, device: str = "cpu", precision: str = FLOAT32) -> Backbone:
@@ -144,14 +133,14 @@ def _family(ref: ModelRef, config: Any) -> Family:
 
 
 def _known_family(ref: ModelRef, model_type: Any) -> type[Family]:
-    known = families()
-    if not isinstance(model_type, str) or model_type not in known:
+    if not isinstance(model_type, str) or model_type not in BACKBONES:
         raise InputError(
             f"model {ref.alias!r}: architecture {model_type!r} is not supported;"
             " allowed: masked and causal language models of the architectures"
-            f" {', '.join(sorted(known))}"
+            f" {', '.join(sorted(BACKBONES))}"
         )
-    return known[model_type]
+    found: type[Family] = BACKBONES[model_type]
+    return found
 
 
 def _check_head(ref: ModelRef, family: type[Family], architectures: Sequence[str] | None) -> None:

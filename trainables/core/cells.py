@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from trainables.core.precision import FLOAT32
-from trainables.core.settings import METHOD_SETTINGS
+from trainables.core.registries import METHODS
 
 CODE_VERSION = "soft-2"
 """Raised whenever a change alters results: it enters every cell's hash, unless the settings of its
@@ -21,7 +21,7 @@ method have a ``code_version`` of their own."""
 
 def code_version(method: str) -> str:
     """Version of the code that computes a method's cells."""
-    return str(getattr(METHOD_SETTINGS.get(method), "code_version", CODE_VERSION))
+    return str(getattr(METHODS.get(method), "code_version", CODE_VERSION))
 
 
 def content_hash(value: Any) -> str:

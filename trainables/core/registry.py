@@ -48,7 +48,7 @@ class Registry(MutableMapping[str, T], Generic[T]):
             self._complete_names()
         found = self._entries[name]
         if isinstance(found, str):
-            self._entries[name] = found = imported(found)
+            self._entries[name] = found = loaded(found)
         return found  # type: ignore[return-value]
 
     def __setitem__(self, name: str, thing: T | str) -> None:
@@ -115,10 +115,13 @@ class Registry(MutableMapping[str, T], Generic[T]):
         _load_plugins(os.environ.get(PLUGINS, ""))
 
 
-def imported(place: str) -> Any:
-    """What stands at ``package.module:attribute``."""
-    module, _, attribute = place.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+def loaded(thing: Any) -> Any:
+    """What stands at ``package.module:attribute``, or the module; what is no text is the thing."""
+    if not isinstance(thing, str):
+        return thing
+    module, _, attribute = thing.partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
 
 
 @cache

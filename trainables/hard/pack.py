@@ -16,13 +16,13 @@ import torch
 from trainables.backbones import Layout
 from trainables.compute.memory import in_parts
 from trainables.core.cells import Cell, content_hash
-from trainables.core.settings import METHOD_SETTINGS, from_mapping
+from trainables.core.registries import METHODS
+from trainables.core.settings import from_mapping
 from trainables.core.settings.hard import WORDS, HardSettings
 from trainables.errors import InputError
 from trainables.files.cache import cache_folder
 from trainables.hard.allowed import Allowed, allowed_tokens
-from trainables.hard.methods.searches import SEARCHES
-from trainables.hard.problem import HardFound, HardProblem, HardReplica, Reading, Rungs
+from trainables.hard.problem import HardFound, HardProblem, HardReplica, Reading, Rungs, search_of
 from trainables.hard.readability import dictionary_share, is_scored, log_perplexity
 from trainables.hard.text import decode, encode, from_bytes, to_bytes
 from trainables.packs.run import Progress, Run
@@ -74,7 +74,7 @@ class _Search:
         self.pack = run
         self.cells = cells
         self.alias = cells[0].sources[0]
-        self.settings: Any = from_mapping(METHOD_SETTINGS[cells[0].method], cells[0].settings)
+        self.settings: Any = from_mapping(METHODS[cells[0].method], cells[0].settings)
         self.layout = self._layout(self.settings.prompt_length)
         self._ks = {cell.settings["k"] for cell in cells if "k" in cell.settings}
         self._known_words: dict[tuple[Any, ...], Allowed] = {}
@@ -118,7 +118,7 @@ class _Search:
                 progress("train", first * steps + step * len(cells), every * steps)
 
         began = time.perf_counter()
-        found = SEARCHES[cells[0].method](
+        found = search_of(self.settings)(
             self.problem,
             [
                 HardReplica(
@@ -163,7 +163,7 @@ class _Search:
         return asked
 
     def _allowed(self, cell: Cell) -> Allowed:
-        settings: HardSettings = from_mapping(METHOD_SETTINGS[cell.method], cell.settings)
+        settings: HardSettings = from_mapping(METHODS[cell.method], cell.settings)
         asked: tuple[Any, ...] = (settings.vocabulary, settings.s, settings.k, cell.counterparts)
         if settings.vocabulary in SEEDED:
             asked += (cell.seed,)

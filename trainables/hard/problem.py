@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import torch
 
 from trainables.backbones import Backbone, Encoded
+from trainables.core.registry import loaded
+from trainables.core.settings import HardSettings
 
 Progress = Callable[[int, int], None]
 """Called with (step, steps)."""
@@ -103,8 +105,8 @@ class HardFound:
 class HardSearch(Protocol):
     """A method: from a problem to one prompt a replica.
 
-    A new method is one file with such a function, one dataclass of settings and one entry each in
-    ``METHOD_SETTINGS`` and ``SEARCHES``; its test inherits the contract in
+    A new method is one file with such a function, which a dataclass of settings names (``search``),
+    and one entry in :data:`trainables.core.registries.METHODS`; its test inherits the contract in
     ``trainables.testing.hard_contract``.
     """
 
@@ -120,3 +122,9 @@ class HardSearch(Protocol):
 
         ``rungs``, if given, is asked between steps who is to stop; those leave the stack.
         """
+
+
+def search_of(settings: HardSettings) -> HardSearch:
+    """The method that these are the settings of."""
+    found: HardSearch = loaded(settings.search)
+    return found

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.core.cells import ModelRef
+from trainables.core.registries import BACKBONES
 from trainables.errors import InputError
 from trainables.models.weights import read_object, tensor_shapes
 
@@ -22,7 +23,6 @@ ABSOLUTE = "absolute"
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 
-_FAMILIES = Path(__file__).parents[1] / "backbones"
 _COUNTS = ("num_hidden_layers", "n_layer")
 """How configs call the number of layers; each of them has several tensors."""
 
@@ -111,7 +111,7 @@ def doubtful(ref: ModelRef, words: Iterable[str]) -> bool:
 
 def _odd_architecture(config: Mapping[str, Any]) -> bool:
     kind, classes = config.get("model_type"), config.get("architectures")
-    known = isinstance(kind, str) and kind.isidentifier() and (_FAMILIES / f"{kind}.py").is_file()
+    known = kind in BACKBONES
     heads = isinstance(classes, list) and all(
         isinstance(name, str) and name.endswith((*MASKED_HEADS, *CAUSAL_HEADS)) for name in classes
     )

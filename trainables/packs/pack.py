@@ -1,6 +1,5 @@
 """Run a pack: load, tune, carry over, evaluate. Knows torch, not Ray."""
 
-import importlib
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,12 +12,10 @@ from trainables.backbones.loading import resident
 from trainables.compute import replay
 from trainables.compute.memory import Room, halvings, settle
 from trainables.core.cells import Cell, Pack, PackOutcome
+from trainables.core.registries import FAMILIES
 from trainables.core.settings import family_of
 from trainables.packs.references import evaluate_references
 from trainables.packs.run import Progress, Run, Rungs
-
-FAMILIES = {"soft": "trainables.soft.pack", "hard": "trainables.hard.pack"}
-"""Per family of methods the module whose ``tune_sources`` and ``carry_over`` compute its cells."""
 
 
 def run_pack(
@@ -70,7 +67,7 @@ def run_pack(
         by_kind[cell.kind].append(cell)
     evaluate_references(run, by_kind["reference"])
     if by_kind["source"] or by_kind["transfer"]:
-        family: Any = importlib.import_module(FAMILIES[family_of(pack.method)])
+        family: Any = FAMILIES[family_of(pack.method)]
         if by_kind["source"]:
             family.tune_sources(run, by_kind["source"], known, progress)
         family.carry_over(run, by_kind["transfer"], known, progress)

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from trainables.core.settings import METHOD_SETTINGS
+from trainables.core.registries import METHODS
 from trainables.errors import InputError
 from trainables.files.strict_yaml import load_yaml
 from trainables.files.text_files import read_text
@@ -48,7 +48,7 @@ def with_recipe(method: str, name: str | None, own: Mapping[Any, Any]) -> dict[A
     recipe's number of evaluations shrinks to the steps that the spec gives.
 
     Args:
-        method: key of ``METHOD_SETTINGS``.
+        method: key of ``METHODS``.
         name: of the recipe; None for none.
         own: the spec's settings, not checked yet.
 
@@ -61,7 +61,7 @@ def with_recipe(method: str, name: str | None, own: Mapping[Any, Any]) -> dict[A
     if name is None:
         return dict(own)
     values = recipe(method, name)
-    for key, other in METHOD_SETTINGS[method].INSTEAD.items():
+    for key, other in METHODS[method].INSTEAD.items():
         if own.get(key) is not None:
             values.pop(other, None)
     steps = own.get("steps")

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from trainables.core.registry import Registry
+
 if TYPE_CHECKING:
     import torch
 
@@ -57,20 +59,23 @@ def _content_free(split: "torch.Tensor", free: "torch.Tensor | None") -> "torch.
     return free.logsumexp(1, keepdim=True) - math.log(free.shape[1])
 
 
-CALIBRATIONS: dict[str, Calibration] = {
-    "batch": Calibration(
-        _batch,
-        content_free=False,
-        title="batch",
-        meaning="the mean label log-probability over the split's unlabelled inputs",
-    ),
-    "content_free": Calibration(
-        _content_free,
-        content_free=True,
-        title="content-free",
-        meaning="the label log-probability of inputs without content (N/A, the mask, nothing)",
-    ),
-}
+CALIBRATIONS: Registry[Calibration] = Registry(
+    "calibration",
+    {
+        "batch": Calibration(
+            _batch,
+            content_free=False,
+            title="batch",
+            meaning="the mean label log-probability over the split's unlabelled inputs",
+        ),
+        "content_free": Calibration(
+            _content_free,
+            content_free=True,
+            title="content-free",
+            meaning="the label log-probability of inputs without content (N/A, the mask, nothing)",
+        ),
+    },
+)
 """Per name as specs write it, the calibration."""
 
 

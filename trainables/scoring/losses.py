@@ -7,10 +7,11 @@ import torch.nn.functional as F
 
 from trainables.backbones import Backbone, Encoded, Prompts
 from trainables.compute.masks import row_keys
+from trainables.core.registries import LOSSES
 from trainables.scoring.gradient import PassLoss, RowKeys
 
 
-def _label_words(
+def label_words(
     backbone: Backbone,
     batch: Encoded,
     label_ids: torch.Tensor,
@@ -22,7 +23,7 @@ def _label_words(
     return F.cross_entropy(logits, batch.gold, reduction="none")
 
 
-def _vocabulary(
+def vocabulary(
     backbone: Backbone,
     batch: Encoded,
     label_ids: torch.Tensor,
@@ -35,20 +36,17 @@ def _vocabulary(
 
 
 RowLoss = Callable[[Backbone, Encoded, torch.Tensor, Prompts, torch.Tensor], torch.Tensor]
-
-LOSSES: dict[str, RowLoss] = {"label_words": _label_words, "vocabulary": _vocabulary}
 """Loss [N] of a batch of N rows, label ids [C], prompts [R, m, d] and each row's prompt [N]."""
 
 
 def rows_behind(backbone: Backbone, label_ids: torch.Tensor) -> PassLoss:
     """The loss over the label words, with nothing to drop out."""
-    loss = LOSSES["label_words"]
 
     def losses(
         batch: Encoded, prompts: Prompts, owner: torch.Tensor, keys: RowKeys
     ) -> torch.Tensor:
         del keys
-        return loss(backbone, batch, label_ids, prompts, owner)
+        return label_words(backbone, batch, label_ids, prompts, owner)
 
     return losses
 
@@ -69,12 +67,13 @@ class StackLoss:
         """Prepare for a stack.
 
         Args:
-            loss: a name in :data:`LOSSES`.
+            loss: a name in :data:`trainables.core.registries.LOSSES`.
             dropout: whether the models drop out.
             seeds: seed of each replica.
         """
         self.name, self.dropout = loss, dropout
-        self._loss, self._seeds = LOSSES[loss], tuple(seeds)
+        self._loss: RowLoss = LOSSES[loss]
+        self._seeds = tuple(seeds)
 
     def keys(self, model: str, rows: torch.Tensor, step: int) -> torch.Tensor | None:
         """Keys [R·B] of the masks of a step's rows; None without dropout.

@@ -17,6 +17,7 @@ import torch
 from safetensors.numpy import load_file
 
 from trainables.backbones import Backbone, Reader
+from trainables.core.registries import INITIALISATIONS
 from trainables.core.seeds import initial_prompt, seeded
 from trainables.core.settings import SoftSettings
 from trainables.errors import InputError
@@ -98,24 +99,14 @@ def _file(start: Beginning) -> torch.Tensor:
     return torch.from_numpy(read_prompt(start.file, start.backbone.alias, length, width))
 
 
-INITIALISERS: dict[str, Callable[[Beginning], torch.Tensor]] = {
-    "normal": _normal,
-    "uniform": _uniform,
-    "vocabulary": _vocabulary,
-    "label_words": _label_words,
-    "text": _text,
-    "file": _file,
-}
-"""Initial prompt [m, d], float32 on the CPU, by the name of the way."""
-
-
 def begin(start: Beginning) -> torch.Tensor:
     """The initial prompt [m, d] that ``settings.init`` asks for.
 
     Raises:
         InputError: the file does not fit, the text has no tokens, or the model has no words.
     """
-    return INITIALISERS[start.settings.init](start)
+    way: Initialisation = INITIALISATIONS[start.settings.init]
+    return way.start(start)
 
 
 def _check_words(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
@@ -134,13 +125,25 @@ def _check_file(reader: Reader, settings: SoftSettings, file: Path | None) -> No
     read_prompt(file, reader.alias, settings.prompt_length, reader.family.width)
 
 
-CHECKS: dict[str, Callable[[Reader, SoftSettings, Path | None], None]] = {
-    "vocabulary": _check_words,
-    "label_words": _check_words,
-    "text": _check_text,
-    "file": _check_file,
-}
-"""What can be found wrong with a way before any weights are loaded."""
+@dataclass(frozen=True)
+class Initialisation:
+    """A way to start, an entry of :data:`trainables.core.registries.INITIALISATIONS`.
+
+    Attributes:
+        start: the initial prompt [m, d], float32 on the CPU.
+        check: finds what is wrong with it before any weights are loaded.
+    """
+
+    start: Callable[[Beginning], torch.Tensor]
+    check: Callable[[Reader, SoftSettings, Path | None], None] | None = None
+
+
+normal = Initialisation(_normal)
+uniform = Initialisation(_uniform)
+vocabulary = Initialisation(_vocabulary, _check_words)
+label_words = Initialisation(_label_words, _check_words)
+text = Initialisation(_text, _check_text)
+file = Initialisation(_file, _check_file)
 
 
 def check_beginning(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
@@ -154,9 +157,9 @@ def check_beginning(reader: Reader, settings: SoftSettings, file: Path | None) -
     Raises:
         InputError: as :func:`begin`.
     """
-    check = CHECKS.get(settings.init)
-    if check is not None:
-        check(reader, settings, file)
+    way: Initialisation = INITIALISATIONS[settings.init]
+    if way.check is not None:
+        way.check(reader, settings, file)
 
 
 def frequent_words(reader: Reader) -> list[int]:

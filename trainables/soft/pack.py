@@ -11,13 +11,8 @@ import torch
 from trainables.backbones import Layout
 from trainables.compute.memory import in_parts
 from trainables.core.cells import Cell, content_hash
-from trainables.core.settings import (
-    METHOD_SETTINGS,
-    SoftSettings,
-    TransferSettings,
-    from_mapping,
-    transfer_settings,
-)
+from trainables.core.registries import METHODS
+from trainables.core.settings import SoftSettings, TransferSettings, from_mapping, transfer_settings
 from trainables.packs.run import Progress, Run, layout_on
 from trainables.scoring.evaluate import Found, Numbers, mean_loss, no_number, scores, together
 from trainables.soft.source import Source
@@ -33,7 +28,7 @@ def tune_sources(
 ) -> None:
     """Train the replicas of the pack, as many at once as fit, and evaluate them on sources."""
     pack = run.pack
-    settings = from_mapping(METHOD_SETTINGS[pack.method], cells[0].settings)
+    settings = from_mapping(METHODS[pack.method], cells[0].settings)
     layouts = {
         alias: layout_on(run.backbone(alias), run.task, cells[0].settings) for alias in pack.sources
     }

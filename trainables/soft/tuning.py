@@ -23,6 +23,7 @@ import torch
 
 from trainables.compute.optim import ElementwiseAdamW, linear_schedule
 from trainables.compute.passes import on_device
+from trainables.core.registries import CHECKPOINTS
 from trainables.core.seeds import seeded
 from trainables.core.settings import SoftSettings
 from trainables.scoring.evaluate import finite, mean_loss, scores
@@ -309,20 +310,19 @@ class _Stack:
 
 
 Rank = Callable[[int, float, float], tuple[float, float]]
+"""Rank of an evaluation by its step, mean validation metric and loss; the highest is kept."""
 
 
-def _best(step: int, value: float, loss: float) -> tuple[float, float]:
+def best(step: int, value: float, loss: float) -> tuple[float, float]:
+    """The highest metric; of equal ones the lowest loss."""
     del step
     return (round(value, 6), -loss)
 
 
-def _last(step: int, value: float, loss: float) -> tuple[float, float]:
+def last(step: int, value: float, loss: float) -> tuple[float, float]:
+    """The last step."""
     del value, loss
     return (float(step), 0.0)
-
-
-CHECKPOINTS: dict[str, Rank] = {"best": _best, "last": _last}
-"""Rank of an evaluation by its step, mean validation metric and loss; the highest is kept."""
 
 
 class _Keeper:

@@ -18,10 +18,10 @@ import pytest
 import torch
 
 from trainables.backbones import Layout, load_backbone
-from trainables.core.settings import METHOD_SETTINGS, from_mapping, stored
+from trainables.core.registries import METHODS
+from trainables.core.settings import from_mapping, stored
 from trainables.core.settings.hard import HardSettings
-from trainables.hard.methods.searches import SEARCHES
-from trainables.hard.problem import HardFound, HardProblem, HardReplica, Reading
+from trainables.hard.problem import HardFound, HardProblem, HardReplica, Reading, search_of
 from trainables.models.names import resolve_model
 from trainables.scoring.evaluate import mean_loss, scores
 from trainables.tasks import load_task, metrics
@@ -73,7 +73,7 @@ class HardContract:
     """Tests of one method; pytest collects the classes that inherit it.
 
     Attributes:
-        method: its name in ``SEARCHES``.
+        method: its name.
         settings: a short search.
         evaluator: what replicas name as their evaluator; None for most methods.
         thorough: settings with which the best of 36 prompts is found, of two tokens, judged on the
@@ -102,7 +102,7 @@ class HardContract:
     def found(self, replicas: list[HardReplica], **more: Any) -> list[HardFound]:
         """A short search."""
         problem = self.problem(self.settings)
-        return SEARCHES[self.method](problem, replicas, self.settings, **more)
+        return search_of(self.settings)(problem, replicas, self.settings, **more)
 
     def once(self) -> list[HardFound]:
         """The short search of all replicas, which several tests look at."""
@@ -196,7 +196,7 @@ class HardContract:
         losses = mean_loss(logits, gold).tolist()
         ranked = sorted(range(len(prompts)), key=lambda number: (-values[number], losses[number]))
         replicas = [HardReplica(seed, allowed, self.evaluator) for seed in range(4)]
-        found = SEARCHES[self.method](problem, replicas, settings)
+        found = search_of(self.settings)(problem, replicas, settings)
         best = tuple(prompts[ranked[0]].tolist())
         assert best in [item.ids for item in found]
         middle = values[ranked[len(ranked) // 2]]
@@ -207,7 +207,7 @@ class HardContract:
 
         Settings say that the method is one of hard prompts.
         """
-        cls = METHOD_SETTINGS[self.method]
+        cls = METHODS[self.method]
         assert type(self.settings) is cls
         assert issubclass(cls, HardSettings)
         assert from_mapping(cls, stored(self.settings)) == self.settings

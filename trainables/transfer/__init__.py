@@ -5,15 +5,12 @@ of what was found, ``selection`` the choice among a solver's candidates; ``solvi
 together.
 """
 
-from trainables.transfer.norms import NORMS
 from trainables.transfer.problem import Candidates, Problem, Space, TargetTask
-from trainables.transfer.selection import SELECTIONS, Judgement, Judges
+from trainables.transfer.selection import Judgement, Judges
 from trainables.transfer.solver import Found, Solver, solver_named
 from trainables.transfer.solving import Carried, Transferred, carry, solve, transfer
 
 __all__ = [
-    "NORMS",
-    "SELECTIONS",
     "Candidates",
     "Carried",
     "Found",

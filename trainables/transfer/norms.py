@@ -56,7 +56,3 @@ def own(found: torch.Tensor, lengths: Lengths) -> torch.Tensor:
     """The vectors as the solver found them (published way of the vocabulary maps)."""
     del lengths
     return found
-
-
-NORMS: dict[str, Norm] = {"match": match, "mean": mean, "ptfer": ptfer, "own": own}
-"""Per name, what turns found vectors [..., R, m, d] into vectors of the wanted length."""

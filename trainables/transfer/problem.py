@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from trainables.backbones import Backbone, Encoded
-from trainables.transfer.norms import NORMS, Lengths
+from trainables.core.registries import NORMS
+from trainables.transfer.norms import Lengths, Norm
 from trainables.words.relative import Grams, relative_cosine
 
 
@@ -82,7 +83,7 @@ class Problem:
         spaces: per source, then of the target.
         grams: Gram matrices over the same models in the same order.
         seeds: R seeds; the only source of randomness.
-        norm: a name of :data:`NORMS`.
+        norm: a name of :data:`trainables.core.registries.NORMS`.
         last: index of the source that masks of ``ptfer_release`` are taken from.
         target_task: gives the target with its data; None where no solver may train through it.
     """
@@ -133,7 +134,8 @@ class Problem:
 
     def finish(self, found: torch.Tensor) -> torch.Tensor:
         """Give vectors [..., R, m, d_t] the length that ``norm`` asks for."""
-        return NORMS[self.norm](found, self.lengths)
+        norm: Norm = NORMS[self.norm]
+        return norm(found, self.lengths)
 
     def similarity(self, found: torch.Tensor) -> torch.Tensor:
         """Cosine of relative representations over all anchors, mean over sources.

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import torch
 
+from trainables.core.registries import SELECTIONS
 from trainables.core.settings import TransferSettings
 from trainables.transfer.problem import Candidates, Problem, Space
 from trainables.transfer.solvers.closed_form import ClosedForm
@@ -80,12 +81,14 @@ class Choice:
     judged: Sequence[bool] = ()
 
 
-def _own(candidates: Candidates, problem: Problem, judges: Judges) -> Choice:
+def own(candidates: Candidates, problem: Problem, judges: Judges) -> Choice:
+    """The solver's own candidate; nothing is evaluated."""
     del judges
     return Choice([candidates.own] * len(problem.seeds))
 
 
-def _on_target(candidates: Candidates, problem: Problem, judges: Judges) -> Choice:
+def on_target(candidates: Candidates, problem: Problem, judges: Judges) -> Choice:
+    """The best on the target's validation split."""
     best = _Best(len(problem.seeds), candidates.own)
     logits: torch.Tensor | None = None
     for number in _own_first(candidates):
@@ -97,7 +100,8 @@ def _on_target(candidates: Candidates, problem: Problem, judges: Judges) -> Choi
     return Choice(best.index, logits, best.judged)
 
 
-def _on_sources(candidates: Candidates, problem: Problem, judges: Judges) -> Choice:
+def on_sources(candidates: Candidates, problem: Problem, judges: Judges) -> Choice:
+    """The best on the sources' validation splits, carried back to them."""
     best = _Best(len(problem.seeds), candidates.own)
     for number in _own_first(candidates):
         judged = [
@@ -110,19 +114,12 @@ def _on_sources(candidates: Candidates, problem: Problem, judges: Judges) -> Cho
     return Choice(best.index, judged=best.judged)
 
 
-SELECTIONS: dict[str, Callable[[Candidates, Problem, Judges], Choice]] = {
-    "none": _own,
-    "source_validation": _on_sources,
-    "target_validation": _on_target,
-}
-"""Per value of the setting ``selection``, how a candidate is chosen."""
-
-
 def choose(selection: str, candidates: Candidates, problem: Problem, judges: Judges) -> Choice:
-    """Choose by a name of :data:`SELECTIONS`; a single candidate needs no evaluation."""
+    """Choose as the setting ``selection`` asks for; a single candidate needs no evaluation."""
     if len(candidates) == 1:
-        return _own(candidates, problem, judges)
-    return SELECTIONS[selection](candidates, problem, judges)
+        return own(candidates, problem, judges)
+    found: Choice = SELECTIONS[selection](candidates, problem, judges)
+    return found
 
 
 def way_back(prompts: torch.Tensor, problem: Problem, source: int) -> torch.Tensor:

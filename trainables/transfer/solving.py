@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
+from trainables.core.registries import NORMS
 from trainables.core.settings import TransferSettings
-from trainables.transfer.norms import NORMS
 from trainables.transfer.problem import Candidates, Problem, Space
 from trainables.transfer.selection import Judges, choose
 from trainables.transfer.solver import solver_named

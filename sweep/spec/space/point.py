@@ -18,7 +18,7 @@ class Point:
     :func:`sweep.spec.space.domains.rounded`); equal points have equal keys.
 
     Attributes:
-        method: key of ``METHOD_SETTINGS``.
+        method: key of ``METHODS``.
         sources: aliases of the models to tune on, in this order.
         weight: λ in [0, 1] or ``annealing``; None where the method's section names no ``lambda``.
         settings: the method's settings as cells store them, all of them, typed.

@@ -5,7 +5,7 @@ from typing import Any, get_args, get_origin
 from sweep.spec.methods import ANNEALING, COUNTERPARTS, LAMBDA, RECIPE
 from sweep.spec.space.parsing import setting_schema
 from sweep.spec.space.space import hints_of, is_list, number_of, parts_of
-from trainables.core.settings import METHOD_SETTINGS
+from trainables.core.registries import METHODS
 
 
 def json_schema() -> dict[str, Any]:
@@ -19,7 +19,7 @@ def methods_schema() -> dict[str, Any]:
         "type": "object",
         "minProperties": 1,
         "additionalProperties": False,
-        "properties": {name: _method_schema(cls) for name, cls in METHOD_SETTINGS.items()},
+        "properties": {name: _method_schema(cls) for name, cls in METHODS.items()},
     }
 
 

@@ -37,7 +37,8 @@ from sweep.spec.space.domains import (
 from sweep.spec.space.parsing import DomainParser, Kind
 from sweep.spec.space.point import Point
 from trainables.core.cells import content_hash
-from trainables.core.settings import METHOD_SETTINGS, default_of, family_of, fitting, stored
+from trainables.core.registries import METHODS
+from trainables.core.settings import default_of, family_of, fitting, stored
 from trainables.errors import InputError, listed, nearest, show
 from trainables.recipes import with_recipe
 
@@ -53,7 +54,7 @@ class MethodSpace:
     """What may be chosen within one method.
 
     Attributes:
-        name: key of ``METHOD_SETTINGS``.
+        name: key of ``METHODS``.
         recipe: named set of settings below the spec's own; None for none.
         domains: of every setting that the spec names.
         weight: domain of λ; None where the spec names no ``lambda``.
@@ -100,7 +101,7 @@ class MethodSpace:
         return Point(self.name, names, weight, stored(settings))
 
     def _checked(self, chosen: Mapping[str, Any]) -> Any:
-        cls = METHOD_SETTINGS[self.name]
+        cls = METHODS[self.name]
         values = with_recipe(self.name, self.recipe, chosen)
         values = fitting(cls, values, self._inits)
         return check_settings(cls, values, self.where)
@@ -326,7 +327,7 @@ def parse_space(methods: Any, pairs: Pairs | Mapping[str, Pairs], domains: Any =
     if not isinstance(methods, Mapping) or not methods:
         raise InputError(
             f"methods: found {show(methods)}; allowed: a mapping of method names"
-            f" ({', '.join(METHOD_SETTINGS)}) to their settings"
+            f" ({', '.join(METHODS)}) to their settings"
         )
     parser = DomainParser(named_domains(domains))
     spaces = {name: _method_space(name, section, parser) for name, section in methods.items()}
@@ -361,9 +362,9 @@ def named_domains(domains: Any) -> Mapping[str, Any]:
 def _method_space(name: Any, section: Any, parser: DomainParser) -> MethodSpace:
     where = f"methods.{name}"
     section = {} if section is None else section
-    if name not in METHOD_SETTINGS or not isinstance(section, Mapping):
+    if name not in METHODS or not isinstance(section, Mapping):
         parse_method(name, section)  # raises its own sentence
-    cls = METHOD_SETTINGS[name]
+    cls = METHODS[name]
     hints = hints_of(cls)
     weight = None
     found: dict[str, Domain] = {}

@@ -135,12 +135,12 @@ def test_a_carried_prompt_has_the_settings_it_was_tuned_with(tmp_path: Path) -> 
 
 def test_the_family_is_the_methods_or_shows_in_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     tuned = {"kind": "source", "method": "pez"}
-    monkeypatch.setattr(analysis.data.families, "METHOD_SETTINGS", {"soft": SimpleNamespace()})
+    monkeypatch.setattr(analysis.data.families, "METHODS", {"soft": SimpleNamespace()})
     assert family_of({"kind": "reference", "method": "none"}, {}) is None
     assert family_of({"kind": "source", "method": "soft"}, {}) == SOFT
     assert family_of(tuned, {"ids": [1]}) == HARD
     known = {"pez": SimpleNamespace(family="hard")}
-    monkeypatch.setattr(analysis.data.families, "METHOD_SETTINGS", known)
+    monkeypatch.setattr(analysis.data.families, "METHODS", known)
     assert family_of(tuned, {}) == HARD
 
 

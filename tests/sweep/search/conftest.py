@@ -1,10 +1,10 @@
 import pytest
 
-from trainables.core.settings import METHOD_SETTINGS
+from trainables.core.registries import METHODS
 from trainables.core.settings.hard import HardSettings
 
 
 @pytest.fixture(autouse=True)
 def second_method(monkeypatch: pytest.MonkeyPatch) -> None:
     """A method ``words`` beside ``soft``, with settings of its own."""
-    monkeypatch.setitem(METHOD_SETTINGS, "words", HardSettings)
+    monkeypatch.setitem(METHODS, "words", HardSettings)

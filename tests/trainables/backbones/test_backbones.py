@@ -5,7 +5,7 @@ import torch
 
 from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
 from trainables.backbones import Backbone, Layout
-from trainables.backbones.loading import families
+from trainables.core.registries import BACKBONES
 from trainables.errors import InputError
 
 TEXTS = [
@@ -202,4 +202,4 @@ def test_label_words_must_be_single_tokens(name: str) -> None:
 
 
 def test_seven_architectures_come_from_six_families() -> None:
-    assert set(families()) == {"bert", "roberta", "mpnet", "gpt2", "opt", "llama"}
+    assert set(BACKBONES) == {"bert", "roberta", "mpnet", "gpt2", "opt", "llama"}

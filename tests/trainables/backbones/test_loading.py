@@ -15,12 +15,12 @@ from tests.trainables.tiny import ARCHITECTURES, pristine
 from trainables.backbones import loading
 from trainables.backbones.loading import (
     check_weights,
-    families,
     in_a_sentence,
     load_backbone,
     load_reader,
 )
 from trainables.core.cells import ModelRef
+from trainables.core.registries import BACKBONES
 from trainables.errors import InputError
 from trainables.models.names import resolve_model
 from trainables.pocket.zoo import pocket_path
@@ -175,7 +175,7 @@ def test_an_unsupported_type_is_told_before_the_library_reads_its_config(tmp_pat
 
 def test_modules_of_families_are_named_by_their_type() -> None:
     """A first look without torch goes by the name of the file."""
-    for name, family in families().items():
+    for name, family in BACKBONES.items():
         assert family.__module__.rpartition(".")[2] == name
 
 

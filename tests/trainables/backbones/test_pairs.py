@@ -12,8 +12,8 @@ from transformers import AutoTokenizer
 
 from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
 from trainables.backbones import Backbone, Layout, Reader
-from trainables.backbones.loading import families
 from trainables.backbones.reader import cut
+from trainables.core.registries import BACKBONES
 from trainables.scoring.calibration import content_free_texts
 
 PAIRS = [
@@ -46,7 +46,7 @@ def paired(name: str) -> Backbone:
     )
     model = copy.deepcopy(pristine(name))
     model.tie_weights()
-    family = families()[model.config.model_type]
+    family = BACKBONES[model.config.model_type]
     return Backbone(name, family(model.config, model), tokenizer)
 
 
@@ -79,7 +79,7 @@ def test_pairs_are_encoded_as_the_tokenizer_does(name: str) -> None:
 @pytest.mark.parametrize("folder", ["bert-tiny-mlm", "minilm-l6-mlm"])
 def test_published_tokenizers_mark_the_second_segment(shared: Path, folder: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(shared / "models" / folder)
-    family = families()["bert"](pristine("bert").config)
+    family = BACKBONES["bert"](pristine("bert").config)
     reader = Reader(folder, family, tokenizer)
     assert reader.separator == [tokenizer.sep_token_id]
     data = reader.encode(PAIRS, [0] * len(PAIRS), Layout())
@@ -191,7 +191,7 @@ def test_a_tokenizer_without_a_template_for_pairs_gives_one_text() -> None:
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    reader = Reader("bert", families()["bert"](pristine("bert").config), tokenizer)
+    reader = Reader("bert", BACKBONES["bert"](pristine("bert").config), tokenizer)
     assert (reader.separator, reader.second_type) == ([], 0)
     assert reader.begin
     assert reader.end

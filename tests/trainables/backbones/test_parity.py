@@ -12,8 +12,9 @@ from torch import nn
 
 from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
 from trainables.backbones import Backbone, Encoded, Layout, Remembered, load_backbone, parity
-from trainables.backbones.loading import families, resident
+from trainables.backbones.loading import resident
 from trainables.core.cells import Cell, ModelRef, Pack
+from trainables.core.registries import BACKBONES
 from trainables.errors import InputError
 from trainables.models.names import resolve_model
 from trainables.packs.pack import run_pack
@@ -262,7 +263,7 @@ def test_embeddings_that_mean_something_else_than_ids_are_refused() -> None:
     scaled = Scaled(*model.transformer.wte.weight.shape)
     scaled.weight = model.transformer.wte.weight
     model.transformer.wte = scaled
-    family = families()["gpt2"](model.config, model)
+    family = BACKBONES["gpt2"](model.config, model)
     found = parity.compare(Backbone("m", family, tiny("gpt2").tokenizer))
     assert found["reading"] == parity.NEITHER
     assert "embeddings and ids of the same words" in found["why"]
@@ -283,7 +284,7 @@ def test_a_model_without_a_finite_number_is_left_to_evaluation() -> None:
     model = with_flags("bert", {})
     with torch.no_grad():
         model.cls.predictions.bias.fill_(float("nan"))
-    family = families()["bert"](model.config, model)
+    family = BACKBONES["bert"](model.config, model)
     assert parity.compare(Backbone("m", family, tiny("bert").tokenizer))["reading"] == parity.FAST
 
 

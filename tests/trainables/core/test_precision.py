@@ -15,8 +15,8 @@ import torch
 from tests.trainables.soft.test_tuning import SETTINGS, TEXTS, grams_of, source
 from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
 from trainables.backbones import Backbone, Layout, load_backbone
-from trainables.backbones.loading import families
 from trainables.core.precision import native_bfloat16
+from trainables.core.registries import BACKBONES
 from trainables.hard.methods.fluency import fluency_loss
 from trainables.models.names import resolve_model
 from trainables.scoring.losses import StackLoss
@@ -34,7 +34,7 @@ def rounded(name: str) -> Backbone:
     """The tiny model in bfloat16."""
     model = copy.deepcopy(pristine(name))
     model.tie_weights()
-    family = families()[model.config.model_type]
+    family = BACKBONES[model.config.model_type]
     return Backbone(name, family(model.config, model), tiny(name).tokenizer, "cpu", "bfloat16")
 
 

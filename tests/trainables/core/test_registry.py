@@ -14,7 +14,7 @@ from trainables.errors import InputError
 
 def test_a_thing_is_imported_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(registry, "imported", lambda place: asked.append(place) or str.upper)
+    monkeypatch.setattr(registry, "loaded", lambda place: asked.append(place) or str.upper)
     shouts: Registry[object] = Registry("shout", {"upper": "some.module:upper"})
     assert list(shouts) == ["upper"] and "upper" in shouts and len(shouts) == 1
     assert "lower" not in shouts and shouts.get("lower") is None

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from trainables.backbones.reader import ARRANGEMENTS
+from trainables.core import registries
 from trainables.core.registries import SOLVERS
+from trainables.core.registry import Registry
 from trainables.core.settings import (
-    CHECKPOINTS,
-    INITS,
-    LOSSES,
     POSITIONS,
     SoftSettings,
     TransferSettings,
@@ -20,9 +19,6 @@ from trainables.core.settings import (
     transfer_settings,
 )
 from trainables.errors import InputError
-from trainables.scoring.losses import LOSSES as KNOWN_LOSSES
-from trainables.soft.initialisation import CHECKS, INITIALISERS
-from trainables.soft.tuning import CHECKPOINTS as KNOWN_CHECKPOINTS
 
 
 @pytest.mark.parametrize(
@@ -212,9 +208,15 @@ def test_younger_settings_at_their_defaults_are_not_stored() -> None:
 
 def test_every_name_that_is_allowed_is_there() -> None:
     assert set(POSITIONS) == set(ARRANGEMENTS)
-    assert set(LOSSES) == set(KNOWN_LOSSES)
-    assert set(CHECKPOINTS) == set(KNOWN_CHECKPOINTS)
-    assert set(INITS) == set(INITIALISERS) >= set(CHECKS)
+
+
+KINDS = {kind.kind: kind for kind in vars(registries).values() if isinstance(kind, Registry)}
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_every_name_leads_to_something(kind: Registry[Any]) -> None:
+    for thing in kind.values():
+        assert thing.load() if hasattr(thing, "load") else callable(thing) or thing
 
 
 def test_mapping_round_trip_and_unknown_keys() -> None:

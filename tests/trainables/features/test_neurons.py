@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.trainables.tiny import pristine, tiny
-from trainables.backbones.loading import families
+from trainables.core.registries import BACKBONES
 from trainables.features.neurons import FIRST_MATRIX, activated_neurons, neuron_overlap
 from trainables.features.prompts import prompt_cosine, prompt_norm
 
@@ -44,7 +44,7 @@ def test_neurons_are_those_of_the_library_model_reading_the_prompt_alone(name):
 
 
 def test_every_architecture_is_covered():
-    assert set(FIRST_MATRIX) == set(families())
+    assert set(FIRST_MATRIX) == set(BACKBONES)
     for name in FIRST_MATRIX:
         model = tiny(name)
         found = activated_neurons(model, prompts_for(model))

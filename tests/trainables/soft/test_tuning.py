@@ -11,9 +11,10 @@ from tests.trainables.tiny import tiny
 from trainables.backbones import Backbone, Layout
 from trainables.compute.optim import linear_schedule
 from trainables.compute.passes import PASS_TOKENS
+from trainables.core.registries import LOSSES
 from trainables.core.seeds import initial_prompt
 from trainables.core.settings import SoftSettings
-from trainables.scoring.losses import LOSSES, StackLoss
+from trainables.scoring.losses import StackLoss
 from trainables.soft.source import TaskGradient
 from trainables.soft.tuning import (
     Replica,

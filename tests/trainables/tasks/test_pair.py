@@ -10,8 +10,9 @@ import yaml
 
 from trainables.backbones import Layout, load_backbone
 from trainables.core.cells import Cell, Pack
+from trainables.core.registries import FORMATS
 from trainables.errors import InputError
-from trainables.interchange import FORMATS, TunedPrompt
+from trainables.interchange import TunedPrompt
 from trainables.models.names import resolve_model
 from trainables.packs.pack import run_pack
 from trainables.preflight import preflight
@@ -145,11 +146,11 @@ def test_exports_say_how_pairs_stand(tmp_path: Path) -> None:
         backbone = load_backbone(ref)
         prompt = backbone.embeddings[100:105].numpy()
         tuned = TunedPrompt(prompt, backbone, ref, Layout(5), task)
-        layout = json.loads(FORMATS["npy"](tuned)["promptsweep.json"])["layout"]
+        layout = json.loads(FORMATS["npy"].load()(tuned)["promptsweep.json"])["layout"]
         assert layout["pair_separator"] == separator
         assert layout["second_token_type"] == 0
         if name == "pocket-gpt2":
-            assert json.loads(FORMATS["peft"](tuned)["promptsweep.json"])["layout"] == layout
+            assert json.loads(FORMATS["peft"].load()(tuned)["promptsweep.json"])["layout"] == layout
             continue
         with pytest.raises(InputError, match="found pairs read as two segments; allowed in the"):
-            FORMATS["peft"](tuned)
+            FORMATS["peft"].load()(tuned)

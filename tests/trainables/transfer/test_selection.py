@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from trainables.core.settings import SELECTION_NAMES, TransferSettings
+from trainables.core.registries import SELECTIONS
+from trainables.core.settings import TransferSettings
 from trainables.testing.solver_contract import random_problem
-from trainables.transfer import SELECTIONS, Candidates, Judgement, Judges, Problem, carry, solve
+from trainables.transfer import Candidates, Judgement, Judges, Problem, carry, solve
 from trainables.transfer.selection import choose, way_back
 
 NAN = float("nan")
@@ -38,10 +39,6 @@ def offered(count: int, own: int) -> tuple[Candidates, Problem]:
     prompts = torch.randn(count, *problem.shape, generator=torch.Generator().manual_seed(0))
     similarity = torch.zeros(prompts.shape[:-1])
     return Candidates(prompts, tuple(map(float, range(count))), own, similarity), problem
-
-
-def test_registry_and_settings_name_the_same_selections() -> None:
-    assert tuple(SELECTIONS) == SELECTION_NAMES
 
 
 @pytest.mark.parametrize(
@@ -75,7 +72,7 @@ def test_none_evaluates_nothing_and_takes_the_solvers_own() -> None:
     assert choice.logits is None
 
 
-@pytest.mark.parametrize("selection", SELECTION_NAMES)
+@pytest.mark.parametrize("selection", SELECTIONS)
 def test_a_single_candidate_is_not_evaluated(selection: str) -> None:
     candidates, problem = offered(1, own=0)
     assert choose(selection, candidates, problem, Judges(never, [never])).index == [0, 0]
@@ -123,7 +120,7 @@ def test_the_way_back_of_an_invertible_way_is_the_start() -> None:
     torch.testing.assert_close(back, problem.prompts[0], atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("selection", SELECTION_NAMES)
+@pytest.mark.parametrize("selection", SELECTIONS)
 def test_parts_give_what_the_whole_gives(selection: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded by solving some replicas at a time; the result is the same."""
 

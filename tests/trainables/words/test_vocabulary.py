@@ -11,7 +11,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
 
 from trainables.backbones import Reader, load_reader
-from trainables.backbones.loading import families
+from trainables.core.registries import BACKBONES
 from trainables.models.names import resolve_model
 from trainables.pocket.zoo import POCKET_NAMES
 from trainables.words.vocabulary import common_vocabulary, usable_tokens, word_table
@@ -20,7 +20,7 @@ from trainables.words.vocabulary import common_vocabulary, usable_tokens, word_t
 def reader(folder: Path, model_type: str) -> Reader:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     config = AutoConfig.for_model(model_type, vocab_size=len(tokenizer))
-    return Reader(folder.name, families()[model_type](config), tokenizer)
+    return Reader(folder.name, BACKBONES[model_type](config), tokenizer)
 
 
 @pytest.mark.real
@@ -99,7 +99,7 @@ def sentencepiece() -> Reader:
 def a_reader(backend: Tokenizer, unk: str = "<unk>", rows: int | None = None) -> Reader:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token=unk)
     config = AutoConfig.for_model("gpt2", vocab_size=rows or len(tokenizer))
-    return Reader("made", families()["gpt2"](config), tokenizer)
+    return Reader("made", BACKBONES["gpt2"](config), tokenizer)
 
 
 def unigram(pieces: list[str], normalizer: Any = None, rows: int | None = None) -> Reader:

@@ -1,6 +1,7 @@
 """Parameters of AutoPrompt (Shin et al. 2020)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from trainables.core.settings.base import at_least, one_of
 from trainables.core.settings.hard import HardSettings
@@ -25,6 +26,8 @@ class AutoPromptSettings(HardSettings):
         score: what a candidate must have better than the prompt as it is: ``loss`` over the label
             words, as in the paper, or ``accuracy``, as in the released code for classification.
     """
+
+    search: ClassVar[str] = "trainables.hard.methods.autoprompt:search"
 
     steps: int = 100
     batch_size: int = 32

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from trainables.core.settings.base import check
 from trainables.core.settings.descent import DescentSettings
@@ -21,6 +21,8 @@ class FluentPromptSettings(DescentSettings):
             vector, with learning rate η.
         beta_end: that of the last step; in between it falls by the same factor every step.
     """
+
+    search: ClassVar[str] = "trainables.hard.methods.fluentprompt:search"
 
     projection: str = "l2"
     fluency: float = 0.03

@@ -45,6 +45,7 @@ class HardSettings:
 
     Attributes:
         family: ``hard``.
+        search: the method, a :class:`trainables.hard.problem.HardSearch` or its place.
         judged: whether the first counterpart scores candidates (mixed training).
         code_version: raised whenever a change alters results of the family.
         prompt_length: prompt tokens m; paper B uses 10.
@@ -80,6 +81,7 @@ class HardSettings:
     """
 
     family: ClassVar[str] = "hard"
+    search: ClassVar[Any]
     judged: ClassVar[bool] = False
     code_version: ClassVar[str] = "hard-2"
     INSTEAD: ClassVar[Mapping[str, str]] = {}

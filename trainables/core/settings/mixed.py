@@ -19,6 +19,7 @@ class MixedSettings(AutoPromptSettings):
     """
 
     judged: ClassVar[bool] = True
+    search: ClassVar[str] = "trainables.hard.methods.mixed:search"
 
     choice: str = "evaluator"
 

@@ -1,12 +1,13 @@
 """Parameters of PEZ (Wen et al. 2023), each with the reason for its default."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
+from trainables.core.registries import OPTIMISERS
 from trainables.core.settings.base import at_least, axis, check, finite_number, one_of
 from trainables.core.settings.descent import DescentSettings
 
 STATES = ("continuous", "projected")
-OPTIMISERS = ("adafactor", "adamw")
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class PezSettings(DescentSettings):
             so that its direction turns less and less; this keeps it turning.
     """
 
+    search: ClassVar[str] = "trainables.hard.methods.pez:search"
+
     state: str = axis("continuous")
     project_every: int = 1
     optimiser: str = "adafactor"
@@ -37,7 +40,7 @@ class PezSettings(DescentSettings):
         """Raise InputError for the first value out of its range."""
         super().__post_init__()
         one_of(self, "state", STATES)
-        one_of(self, "optimiser", OPTIMISERS)
+        OPTIMISERS.check(self.optimiser, "optimiser")
         at_least(self, 1, "project_every")
         check(self, "weight_decay", 0.0 <= self.weight_decay < float("inf"), "a number from 0")
         for name in ("clip_gradient", "norm_clip"):

@@ -1,6 +1,7 @@
 """Parameters of random prompts (row Random of paper B)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from trainables.core.settings.base import axis
 from trainables.core.settings.hard import HardSettings
@@ -9,6 +10,8 @@ from trainables.core.settings.hard import HardSettings
 @dataclass(frozen=True)
 class RandomSettings(HardSettings):
     """Random allowed tokens, by default of all there are: nothing is tuned."""
+
+    search: ClassVar[str] = "trainables.hard.methods.random_words:search"
 
     vocabulary: str = axis("all")
 

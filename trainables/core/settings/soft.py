@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from trainables.core.registries import CHECKPOINTS, INITIALISATIONS, LOSSES
 from trainables.core.settings.base import (
     at_least,
     axis,
@@ -20,13 +21,10 @@ STEPS = 1000
 """Optimiser steps where neither steps nor epochs are given."""
 
 POSITIONS = ("prefix", "infix", "suffix")
-LOSSES = ("label_words", "vocabulary")
-CHECKPOINTS = ("best", "last")
 ANCHORS = ("sources", "with_targets")
 ALIGNMENT = ("anchors", "anchor_sample", "anchor_seed")
 """Settings that only a joint tuning reads: nothing else has an alignment loss."""
 TEMPLATES = ("none", "causal", "all")
-INITS = ("normal", "uniform", "vocabulary", "label_words", "text", "file")
 
 
 @dataclass(frozen=True)
@@ -131,9 +129,9 @@ class SoftSettings:
         check(self, "warmup", 0.0 <= self.warmup < 1.0, "a number in [0, 1)")
         check(self, "weight_decay", 0.0 <= self.weight_decay < float("inf"), "a number from 0")
         one_of(self, "position", POSITIONS)
-        one_of(self, "loss", LOSSES)
-        one_of(self, "checkpoint", CHECKPOINTS)
-        one_of(self, "init", INITS)
+        LOSSES.check(self.loss, "loss")
+        CHECKPOINTS.check(self.checkpoint, "checkpoint")
+        INITIALISATIONS.check(self.init, "init")
         one_of(self, "template", TEMPLATES)
         one_of(self, "anchors", ANCHORS)
         random_part(self)

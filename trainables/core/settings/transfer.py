@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from trainables.core.registries import SOLVERS
+from trainables.core.registries import NORMS, SELECTIONS, SOLVERS
 from trainables.core.settings.base import at_least, check, finite_number, later, one_of, random_part
 
-NORM_NAMES = ("match", "mean", "ptfer", "own")
-SELECTION_NAMES = ("none", "source_validation", "target_validation")
 MASK_NAMES = ("union", "ptfer_release")
 
 
@@ -59,8 +57,8 @@ class TransferSettings:
     def __post_init__(self) -> None:
         """Fill in the solver's defaults; raise InputError for the first value not allowed."""
         SOLVERS.check(self.solver, "solver")
-        one_of(self, "norm", NORM_NAMES)
-        one_of(self, "selection", SELECTION_NAMES)
+        NORMS.check(self.norm, "norm")
+        SELECTIONS.check(self.selection, "selection")
         read = SOLVERS[self.solver].settings
         for name in sorted(_optional()):
             readers = [solver for solver, kind in SOLVERS.items() if name in kind.settings]

@@ -5,12 +5,13 @@ applied to P. With ``state: continuous`` that is all, as published; with ``state
 put back to Proj(P) afterwards, as the released code for text does.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 
 from trainables.compute.optim import ElementwiseAdamW, ReplicaAdafactor, clip_replicas
+from trainables.core.registries import OPTIMISERS
 from trainables.core.settings.pez import PezSettings
 from trainables.hard.methods.descent import descend
 from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Rungs
@@ -26,19 +27,14 @@ class Optimiser(Protocol):
         """Go on with some replicas: their ``parameters``, and which ``rows`` these were."""
 
 
-def _adafactor(state: torch.Tensor, settings: PezSettings) -> Optimiser:
+def adafactor(state: torch.Tensor, settings: PezSettings) -> Optimiser:
+    """Adafactor, as the released code for text."""
     return ReplicaAdafactor([state], settings.weight_decay)
 
 
-def _adamw(state: torch.Tensor, settings: PezSettings) -> Optimiser:
+def adamw(state: torch.Tensor, settings: PezSettings) -> Optimiser:
+    """AdamW, as the released code for images."""
     return ElementwiseAdamW([state], weight_decay=settings.weight_decay)
-
-
-OPTIMISERS: dict[str, Callable[[torch.Tensor, PezSettings], Optimiser]] = {
-    "adafactor": _adafactor,
-    "adamw": _adamw,
-}
-"""Optimisers by name."""
 
 
 class _Pez:
@@ -46,7 +42,7 @@ class _Pez:
 
     def __init__(self, state: torch.Tensor, settings: PezSettings, scale: float) -> None:
         self.settings = settings
-        self.optimiser = OPTIMISERS[settings.optimiser](state, settings)
+        self.optimiser: Optimiser = OPTIMISERS[settings.optimiser](state, settings)
         self.longest = None if settings.norm_clip is None else settings.norm_clip * scale
 
     def move(self, state: torch.Tensor, gradient: torch.Tensor, step: int) -> None:

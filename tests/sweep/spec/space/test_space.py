@@ -20,7 +20,8 @@ from sweep.testing.tabulated import find_model, find_task
 from tests.sweep.samples import content, relaxed
 from tests.sweep.search.spaces import FINITE, PAIRS, SOFT, WORDS, conditional, finite
 from tests.sweep.spec.space.test_domains import RandomChooser
-from trainables.core.settings import METHOD_SETTINGS, from_mapping
+from trainables.core.registries import METHODS
+from trainables.core.settings import from_mapping
 from trainables.errors import InputError
 
 
@@ -81,7 +82,7 @@ def test_every_point_is_valid_typed_and_placed_again(
 ) -> None:
     space = parse_space({"soft": soft, "words": words}, PAIRS)
     point = space.choose(RandomChooser(seed, flat))
-    built = from_mapping(METHOD_SETTINGS[point.method], point.settings)
+    built = from_mapping(METHODS[point.method], point.settings)
     for name, hint in type(built).__annotations__.items():
         if name in point.settings and hint in (int, float, bool, str):
             assert type(point.settings[name]) is hint

@@ -184,7 +184,7 @@ def test_the_best_prompt_is_found(length: int, state: str, least: int) -> None:
 
 def poisoned(monkeypatch: pytest.MonkeyPatch, victim: int, call: int, value: float) -> None:
     """Multiplies the loss of one replica by ``value`` from a certain step on."""
-    real: Callable[..., torch.Tensor] = losses.LOSSES["label_words"]
+    real: Callable[..., torch.Tensor] = losses.label_words
     calls = 0
 
     def loss(*args: Any) -> torch.Tensor:
@@ -194,7 +194,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, victim: int, call: int, value: flo
         factor = torch.where((args[-1] == victim) & (calls >= call), value, 1.0)
         return each * factor
 
-    monkeypatch.setitem(losses.LOSSES, "label_words", loss)
+    monkeypatch.setattr(losses, "label_words", loss)
 
 
 @pytest.mark.parametrize("step", [1, 7])

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from tests.trainables.tiny import ARCHITECTURES, tiny
 from trainables.backbones import Layout
 from trainables.compute.passes import length_batches
+from trainables.core.registries import METHODS
 from trainables.core.seeds import seeded
-from trainables.core.settings import METHOD_SETTINGS
 from trainables.core.settings.autoprompt import AutoPromptSettings
 from trainables.core.settings.mixed import MixedSettings
 from trainables.errors import InputError
@@ -267,7 +267,7 @@ def test_random_prompts_depend_on_their_replica_alone() -> None:
 )
 def test_bad_settings_are_one_sentence(method: str, more: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=f"^{next(iter(more))}: found .*; allowed: "):
-        METHOD_SETTINGS[method](**more)
+        METHODS[method](**more)
 
 
 def test_scores() -> None:
