@@ -37,6 +37,7 @@ def room(file: Path) -> str:
     return "/".join(parts[:2])
 
 
+@pytest.mark.slow
 def test_rooms_import_each_other_in_one_direction() -> None:
     known = modules()
     arrows: dict[str, set[str]] = {}

@@ -90,6 +90,7 @@ ALLOWED = {"trainables/pocket/train.py": {"calls torch.save"}}
 FILES = [path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_our_code(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))

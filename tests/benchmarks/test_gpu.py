@@ -43,6 +43,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
+@pytest.mark.slow
 def test_one_line_a_check_and_all_of_them_in_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_bare_machine_will_do() -> None:
             assert "trainables.tune" not in names  # it is Ray's
 
 
+@pytest.mark.slow
 def test_gradients_are_compared_in_every_way() -> None:
     found = compared(Bench("cpu", tiny=True), "GPT-2")
     assert found.keys() == MOST.keys()
@@ -135,6 +137,7 @@ def test_gradients_are_compared_in_every_way() -> None:
     assert found["bfloat16_against_float32"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", MAKERS)
 def test_packs_run_and_differ_where_they_are_other_packs(method: str) -> None:
     one, other = (
@@ -147,6 +150,7 @@ def test_packs_run_and_differ_where_they_are_other_packs(method: str) -> None:
     assert not close("soft", told | {"loss": 0.5}) and not close("pez", told | {"same_texts": 0})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recorded", [False, True])
 @pytest.mark.parametrize(("name", "dropout"), [("BERT-base", True), ("GPT-2", False)])
 def test_tokens_of_a_step_are_those_that_pass(
@@ -176,6 +180,7 @@ def test_tokens_of_a_step_are_those_that_pass(
     assert found["seconds_a_recording"] >= 0 and found["refused"] == 0
 
 
+@pytest.mark.slow
 def test_the_count_is_that_of_the_layers_matrices() -> None:
     """BERT's FLOPs a token by hand: 2 a weight read, as much again for the way back."""
     cost = cost_of(build("BERT-base", "tiny", "cpu", "float32"))
@@ -219,6 +224,7 @@ def test_a_speed_is_measured_or_that_of_like_work_or_assumed() -> None:
     assert speed_of(("b", READING), measured, costs) == (Speed(0.3 * 989e12 / 2e6), "assumed")
 
 
+@pytest.mark.slow
 def test_work_of_paper_a() -> None:
     packs = paper_a()
     pack = next(each for each in packs if len(each.sources) == 2 and each.task.name == "mrpc")

@@ -19,6 +19,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", scaling.CURVES)
 def test_every_curve_has_a_point(name: str) -> None:
     found = scaling.point(name, SMALL[name], 1)

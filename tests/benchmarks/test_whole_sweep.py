@@ -69,6 +69,7 @@ def test_both_sides_together(monkeypatch: pytest.MonkeyPatch) -> None:
         whole_sweep.measure(SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["pocket-llama", None])
 def test_a_naive_cell_does_all_its_parts(
     target: str | None, monkeypatch: pytest.MonkeyPatch

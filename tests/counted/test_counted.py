@@ -16,6 +16,8 @@ from trainables.backbones.loading import resident
 from trainables.compute.passes import PASS_TOKENS, SPARE_TOKENS
 from trainables.core.settings import TransferSettings
 
+pytestmark = pytest.mark.slow
+
 Patch = pytest.MonkeyPatch
 MASKED, CAUSAL = jobs.SOURCES
 
@@ -105,7 +107,6 @@ WASTES: list[tuple[str, str, Callable[[Patch], None]]] = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", jobs.SOURCES)
 @pytest.mark.parametrize("bound", MEASURED)
 def test_the_bound_holds(bound: str, name: str) -> None:
@@ -114,7 +115,6 @@ def test_the_bound_holds(bound: str, name: str) -> None:
     assert found > 0.5 * most, "a bound far off guards nothing"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("bound", "name", "waste"), WASTES)
 def test_the_waste_is_seen(
     bound: str, name: str, waste: Callable[[Patch], None], monkeypatch: Patch
@@ -123,7 +123,6 @@ def test_the_waste_is_seen(
     assert MEASURED[bound](name) > BOUNDS[bound].most
 
 
-@pytest.mark.slow
 def test_replicas_share_passes() -> None:
     most = BOUNDS["tuning, passes of six prompts"].most
     assert jobs.tuning(MASKED).passes <= most
@@ -147,7 +146,6 @@ def test_a_transfer_is_a_few_products() -> None:
     assert searched.flops > bound.most * unit
 
 
-@pytest.mark.slow
 def test_models_stay_between_packs(monkeypatch: Patch) -> None:
     most = BOUNDS["model loads of a sweep"].most
     assert jobs.loading() == most
@@ -161,7 +159,6 @@ def test_models_stay_between_packs(monkeypatch: Patch) -> None:
     assert jobs.loading() > most
 
 
-@pytest.mark.slow
 def test_results_reach_mlflow_in_bulk() -> None:
     most = BOUNDS["MLflow calls for each result"].most
     assert tracking.writing(1, bulk=True, artifacts=False)["calls_per_result"] <= most

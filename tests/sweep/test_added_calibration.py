@@ -23,6 +23,7 @@ def told(folder: Path, calibration: list[str]) -> list[str]:
     return lines
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_ray")
 def test_a_finished_folder_says_what_it_lacks_and_what_computes_it(tmp_path: Path) -> None:
     plan = plan_of(calibration=["batch"])

@@ -95,6 +95,7 @@ def test_the_preflight_counts_the_words_that_are_compared_on() -> None:
     assert question["samples"] == [(("A", "B", "T"), 9), (("A", "T"), 9), (("B", "T"), 9)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "warned"), [(500, False), (10**6, True)])
 def test_the_preflight_warns_of_samples_that_are_all_words(size: int, warned: bool) -> None:
     spec = parse_spec(

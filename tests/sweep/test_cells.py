@@ -60,6 +60,7 @@ def test_the_hash_survives_json(value: Any) -> None:
     assert content_hash(json.loads(json.dumps(value))) == content_hash(value)
 
 
+@pytest.mark.slow
 @relaxed
 @given(first=json_values, second=json_values)
 def test_different_values_have_different_hashes(first: Any, second: Any) -> None:
@@ -89,6 +90,7 @@ def test_a_cell_survives_json(cell: Cell) -> None:
     assert again.tuning == cell.tuning
 
 
+@pytest.mark.slow
 @relaxed
 @given(cell=cells, other=cells)
 def test_every_field_of_a_cell_is_in_its_id(cell: Cell, other: Cell) -> None:
@@ -97,6 +99,7 @@ def test_every_field_of_a_cell_is_in_its_id(cell: Cell, other: Cell) -> None:
         assert (changed.id == cell.id) == (changed.to_json() == cell.to_json())
 
 
+@pytest.mark.slow
 @relaxed
 @given(members=st.lists(cells, max_size=4), needs=st.lists(names, max_size=3))
 def test_a_pack_survives_json(members: list[Cell], needs: list[str]) -> None:

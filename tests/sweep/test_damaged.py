@@ -10,6 +10,7 @@ from tests.analysis.builder import build
 from tests.sweep.test_cli import sweep
 
 
+@pytest.mark.slow
 def test_report_and_status_name_the_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

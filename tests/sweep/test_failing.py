@@ -124,6 +124,7 @@ def raises_without_words(pack: Pack, prompts: Mapping[str, Any], **more: Any) ->
     return run_tabulated(pack, prompts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("executor", "reason"),
     [

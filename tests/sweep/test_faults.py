@@ -119,6 +119,7 @@ class FullDisk:
         monkeypatch.setattr("os.fsync", fsync)
 
 
+@pytest.mark.slow
 def test_the_disk_full_at_any_write(
     tmp_path: Path, no_mlflow: None, monkeypatch: pytest.MonkeyPatch, faults: Path
 ) -> None:
@@ -237,6 +238,7 @@ def test_an_unreadable_record_is_told_and_left_alone(
     assert start(plan, tmp_path, lines) == 0
 
 
+@pytest.mark.slow
 def test_a_second_driver_starts_nothing(tmp_path: Path, faults: Path) -> None:
     with DriverLock(tmp_path), pytest.raises(InputError, match=f"process {os.getpid()} on "):
         start(plan_of(), tmp_path, [])

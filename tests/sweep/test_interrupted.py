@@ -71,6 +71,7 @@ def test_the_first_signal_ends_in_order(name: str) -> None:
     assert process.returncode == 130
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGQUIT"])
 def test_the_second_one_ends_at_once(name: str) -> None:
     with holding(name, ends=30) as process:
@@ -82,6 +83,7 @@ def test_the_second_one_ends_at_once(name: str) -> None:
         assert process.wait(5) == 128 + getattr(signal, name)
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_gone_twice_is_no_second_signal() -> None:
     with holding("SIGHUP", ends=1.2) as process:
         process.send_signal(signal.SIGHUP)
@@ -147,6 +149,7 @@ def test_a_caretaker_puts_away_however_a_process_ends(tmp_path: Path, how: str) 
         wait_for(lambda pid=pid: not _lives(pid), 10)  # type: ignore[misc]
 
 
+@pytest.mark.slow
 def test_a_check_under_way_ends_with_its_driver_or_its_use() -> None:
     code = (
         "import subprocess, sys; from sweep.plan.preflight import abandoned_on_error, _UNDER_WAY\n"

@@ -62,6 +62,7 @@ def test_twenty_rounds_of_kills(tmp_path: Path, seed: int) -> None:
         check(folder, PLANS[name]())
 
 
+@pytest.mark.slow
 def test_a_difference_is_found(tmp_path: Path) -> None:
     """Whatever a kill might do: the comparison is not blind."""
     plan = PLANS["grid"]()

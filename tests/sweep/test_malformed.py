@@ -19,6 +19,8 @@ from sweep.spec.spec import SweepSpec, load_spec, parse_spec, preset_names, pres
 from sweep.testing.tabulated import find_model, find_task
 from trainables.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 400
 MUTANTS = 300
@@ -228,7 +230,6 @@ def test_broken_text_is_answered_in_a_sentence(how: str, tmp_path: Path) -> None
             assert len(sentence.splitlines()) == 1, (name, sentence)
 
 
-@pytest.mark.slow
 def test_the_program_itself_shows_no_traceback(tmp_path: Path) -> None:
     file = tmp_path / "it.yaml"
     for text in ("seeds: [", "name: 3\nseeds: " + "9" * 6000, "\x00"):

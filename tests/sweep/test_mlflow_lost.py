@@ -22,7 +22,7 @@ from tests.sweep.inline import inline as inline
 from tests.sweep.samples import plan_of
 from trainables.core.cells import Pack, PackOutcome
 
-pytestmark = pytest.mark.usefixtures("inline")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("inline")]
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +80,6 @@ def test_mlflow_lost_at_the_start_on_the_way_or_at_the_end(
     check_mlflow(folder, plan)
 
 
-@pytest.mark.slow
 def test_a_database_somebody_else_has_locked(bound: tuple[Plan, Path]) -> None:
     plan, folder = bound
     lines: list[str] = []

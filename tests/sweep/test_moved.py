@@ -40,6 +40,7 @@ def _check_artifacts(folder: Path, plan: Plan, scratch: Path) -> None:
         assert any(path.is_file() for path in to.rglob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("move", [shutil.move, shutil.copytree])
 def test_a_moved_folder_is_extended(
     tmp_path: Path, empty_database: Path, move: object, monkeypatch: pytest.MonkeyPatch

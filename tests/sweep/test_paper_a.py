@@ -19,6 +19,7 @@ from trainables.errors import InputError
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_the_plan_has_the_papers_counts() -> None:
     counts = make_plan(load_spec("paper_a")).counts()
     assert counts["kinds"] == {"source": 175 + 4200, "transfer": 2625, "reference": 3 * 7 * 6}
@@ -49,6 +50,7 @@ def test_each_independent_tuning_serves_all_its_pairs() -> None:
     assert len(used) == 175
 
 
+@pytest.mark.slow
 def test_planning_imports_no_library_that_could_ask_the_hub() -> None:
     code = (
         "import sys; from sweep.plan.plan import make_plan; from sweep.spec.spec import load_spec\n"
@@ -117,6 +119,7 @@ def test_a_task_whose_data_cannot_be_reached_is_one_sentence(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_running_it_offline_ends_with_exit_code_2(
     inline: None,
     monkeypatch: pytest.MonkeyPatch,

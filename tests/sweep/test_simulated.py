@@ -61,6 +61,7 @@ def test_nothing_to_do_takes_no_time() -> None:
     assert (schedule.makespan, schedule.busy, schedule.utilisation) == (0.0, 0.0, 1.0)
 
 
+@pytest.mark.slow
 def test_a_simulated_sweep_is_like_a_real_one(tmp_path: Path) -> None:
     plan = _plan()
     one = simulate_sweep(plan, tmp_path / "one", 1)
@@ -72,6 +73,7 @@ def test_a_simulated_sweep_is_like_a_real_one(tmp_path: Path) -> None:
     assert simulate_sweep(plan, tmp_path / "one").schedule.turns == ()
 
 
+@pytest.mark.slow
 def test_failed_packs_are_run_again_and_only_they(tmp_path: Path) -> None:
     plan = _plan()
 
@@ -87,6 +89,7 @@ def test_failed_packs_are_run_again_and_only_they(tmp_path: Path) -> None:
     check_complete(tmp_path, plan)
 
 
+@pytest.mark.slow
 def test_all_of_paper_a_is_scheduled() -> None:
     plan = make_plan(load_spec("paper_a"), find_model, find_task)
     assert sum(cell.kind == "transfer" for cell in plan.cells) == 2625

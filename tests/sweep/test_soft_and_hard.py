@@ -16,6 +16,7 @@ from tests.sweep.samples import plan_of
 pytestmark = pytest.mark.usefixtures("inline")
 
 
+@pytest.mark.slow
 def test_one_sweep_of_both(tmp_path: Path) -> None:
     vocabularies = ["all", "random", "common", "agreement"]
     plan = plan_of(

@@ -59,6 +59,7 @@ def test_a_plan_hashes_each_cell_once(tasks: int) -> None:
     assert calls["content_hash"] == len(plan.cells)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tasks", [1, 3])
 def test_a_sweep_syncs_each_file_once_and_hashes_in_proportion(tmp_path: Path, tasks: int) -> None:
     plan = shaped(tasks)
@@ -79,6 +80,7 @@ def test_a_sweep_syncs_each_file_once_and_hashes_in_proportion(tmp_path: Path, t
     assert syncs["fsync"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tasks", [1, 3])
 def test_each_file_of_a_ledger_is_read_once(tmp_path: Path, tasks: int) -> None:
     plan = shaped(tasks)
@@ -90,6 +92,7 @@ def test_each_file_of_a_ledger_is_read_once(tmp_path: Path, tasks: int) -> None:
     assert calls == {"read_bytes": 2 * len(plan.cells), "record_in": len(plan.cells)}
 
 
+@pytest.mark.slow
 def test_a_ledger_is_read_in_generous_time(tmp_path: Path) -> None:
     plan = shaped(5)
     simulate_sweep(plan, tmp_path)

@@ -87,6 +87,7 @@ def test_an_earlier_folder_goes_on(tmp_path: Path) -> None:
     assert plan.remaining(Ledger(tmp_path).done_ids()) == ()
 
 
+@pytest.mark.slow
 def test_an_earlier_folder_is_read_as_the_same_spec(tmp_path: Path) -> None:
     plan = made()
     earlier(tmp_path / "old", plan)

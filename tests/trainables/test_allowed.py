@@ -86,6 +86,7 @@ def test_all_are_the_usable_tokens_of_the_source(name: str, word_start: bool) ->
     assert (found.asked, found.common, found.agreement, found.warning) == (None, None, None, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vocabulary", VOCABULARIES)
 def test_ids_are_sorted_usable_and_as_many_as_asked(vocabulary: str) -> None:
     found = allowed_tokens(models(), replace(SMALL, vocabulary=vocabulary), 0)
@@ -97,6 +98,7 @@ def test_ids_are_sorted_usable_and_as_many_as_asked(vocabulary: str) -> None:
     assert found.warning is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vocabulary", ["common", "agreement"])
 def test_shared_words_are_one_token_in_every_model(vocabulary: str) -> None:
     group = models()
@@ -109,6 +111,7 @@ def test_shared_words_are_one_token_in_every_model(vocabulary: str) -> None:
         assert all(back[number] in model.words for model in group)
 
 
+@pytest.mark.slow
 def test_agreement_takes_the_words_of_the_highest_scores() -> None:
     group = models()
     shared = common_vocabulary(group)
@@ -121,6 +124,7 @@ def test_agreement_takes_the_words_of_the_highest_scores() -> None:
     assert found.agreement.neighbours == round(4 * len(shared) / 200)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(VOCABULARIES), st.integers(1, 900), st.integers(0, 900), st.integers(0, 5))
 @settings(max_examples=40, deadline=None)
 def test_more_words_contain_the_fewer(vocabulary: str, s: int, more: int, seed: int) -> None:
@@ -131,6 +135,7 @@ def test_more_words_contain_the_fewer(vocabulary: str, s: int, more: int, seed: 
     assert vocabulary == "all" or many.used - few.used == more
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vocabulary", VOCABULARIES)
 def test_the_order_of_counterparts_does_not_matter(vocabulary: str) -> None:
     one, two, three = models()
@@ -154,12 +159,14 @@ def test_draws_are_new_ones_for_each_seed(vocabulary: str) -> None:
     assert ids(allowed_tokens(models(), wanted, 0)) == seen[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vocabulary", ["all", "agreement"])
 def test_what_is_not_drawn_is_the_same_for_each_seed(vocabulary: str) -> None:
     wanted = replace(SMALL, vocabulary=vocabulary)
     assert ids(allowed_tokens(models(), wanted, 0)) == ids(allowed_tokens(models(), wanted, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vocabulary", VOCABULARIES)
 def test_label_words_are_left_out_and_made_up_for(vocabulary: str) -> None:
     plain = replace(SMALL, vocabulary=vocabulary)
@@ -173,6 +180,7 @@ def test_label_words_are_left_out_and_made_up_for(vocabulary: str) -> None:
     assert vocabulary == "all" or after.used == 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vocabulary", ["random", "common", "agreement"])
 def test_asking_for_too_many_takes_all_and_says_both_numbers(vocabulary: str) -> None:
     group = models()
@@ -225,6 +233,7 @@ def test_no_word_left_beside_the_labels_is_refused() -> None:
         allowed_tokens([lost], wanted, 0, [0])
 
 
+@pytest.mark.slow
 def test_sweeps_over_s_seeds_and_labels_compare_once(passes: list[tuple[int, ...]]) -> None:
     for s in (10, 50, 200):
         for seed in (0, 1):
@@ -233,6 +242,7 @@ def test_sweeps_over_s_seeds_and_labels_compare_once(passes: list[tuple[int, ...
     assert passes == [(4,)]
 
 
+@pytest.mark.slow
 def test_a_sweep_over_k_shares_the_pass(passes: list[tuple[int, ...]]) -> None:
     # 5000 is more than there are words: told when it is its turn, not before.
     for k in (4, 8, 2):
@@ -243,6 +253,7 @@ def test_a_sweep_over_k_shares_the_pass(passes: list[tuple[int, ...]]) -> None:
     assert passes[1:] == [(5,), (4,)]
 
 
+@pytest.mark.slow
 def test_a_new_process_finds_what_the_last_one_left(
     tmp_path: Path, passes: list[tuple[int, ...]]
 ) -> None:
@@ -289,6 +300,7 @@ def other_record(path: Path) -> None:
     save_file({"scores": scores}, path, {"agreement": record.replace('"k": 4', '"k": 5')})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [cut, flip, empty, no_record, other_record])
 def test_a_damaged_file_is_computed_again(
     damage: Any, tmp_path: Path, passes: list[tuple[int, ...]]
@@ -311,6 +323,7 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.slow
 def test_other_weights_or_words_are_another_model(tmp_path: Path) -> None:
     one, other = tiny("gpt2"), tiny("gpt2", seed=1)
     assert one.words == other.words

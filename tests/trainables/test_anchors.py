@@ -103,6 +103,7 @@ def joint_pack(settings: SoftSettings, transfer: TransferSettings, beside: tuple
     return Pack("tune", "soft", resolve_task(TASK), models, pair, cells)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "seed", "beside"), [(None, 0, NAMES[2:]), (300, 1, NAMES[2:]), (300, 0, ())]
 )

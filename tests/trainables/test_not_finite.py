@@ -75,6 +75,7 @@ def check(outcome: PackOutcome, cell: Cell, model: str, *splits: str) -> None:
     assert "\n" not in sentence
 
 
+@pytest.mark.slow
 def test_reference_rows(broken: ModelRef) -> None:
     cells = [
         Cell("reference", row, "none", TASK, alias, settings={"text_tokens": 8})
@@ -90,6 +91,7 @@ def test_reference_rows(broken: ModelRef) -> None:
             assert set(SPLITS) < outcome.predictions[cell.id].keys()
 
 
+@pytest.mark.slow
 def test_soft_source_and_transfer_rows(broken: ModelRef) -> None:
     single = Cell(
         "source", "single", "soft", TASK, "broken", ("broken",), 0, 0.0, "constant", (), SOFT
@@ -123,6 +125,7 @@ def test_soft_source_and_transfer_rows(broken: ModelRef) -> None:
         check(outcome, cell, "broken", split)
 
 
+@pytest.mark.slow
 def test_a_selection_on_sources_that_cannot_be_read(broken: ModelRef) -> None:
     """The target may be as sound as can be: nothing has been chosen there."""
     inputs = Cell(
@@ -140,6 +143,7 @@ def test_a_selection_on_sources_that_cannot_be_read(broken: ModelRef) -> None:
     check(run_pack(pack, {inputs.id: prompt}), cell, "broken", "validation")
 
 
+@pytest.mark.slow
 def test_hard_source_and_transfer_rows(broken: ModelRef) -> None:
     for method, settings in (
         (
@@ -182,6 +186,7 @@ def test_random_words_are_not_scored_either(broken: ModelRef) -> None:
     check(outcome, cell, "broken", "validation")
 
 
+@pytest.mark.slow
 def test_one_prompt_that_is_not_finite_leaves_the_others_of_a_stack_alone() -> None:
     models = {"m": resolve_model("pocket-gpt2")}
     pack = Pack("transfer", "soft", resolve_task(TASK), models, (), (), predictions=SPLITS)
@@ -257,6 +262,7 @@ def test_a_candidate_that_is_not_finite_is_never_chosen() -> None:
     assert (best.index, best.judged) == ([1, 7], [True, False])
 
 
+@pytest.mark.slow
 def test_label_words_tried_out_and_readings_and_classes(broken: ModelRef, word: str) -> None:
     task = load_task(resolve_task(TASK))
     others = tuple("good" if item == word else item for item in task.label_words)

@@ -96,6 +96,7 @@ values = {
 }
 
 
+@pytest.mark.slow
 @relaxed
 @given(
     name=st.none() | st.sampled_from(recipe_names("soft")),

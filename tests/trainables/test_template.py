@@ -19,6 +19,7 @@ TASK = "mini/topics"
 SHORT = {"steps": 2, "evaluations": 1, "prompt_length": 2, "text_tokens": 8}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("template", "told"), [("none", ""), ("causal", "gl"), ("all", "bgl")])
 def test_scores_are_those_with_the_template_where_it_is_asked_for(template: str, told: str) -> None:
     """Sources and target of one joint tuning, scored again by hand."""

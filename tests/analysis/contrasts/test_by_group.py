@@ -59,6 +59,7 @@ def test_shared_tunings_name_no_group_too_often(design: Tuned, by: str) -> None:
     assert false_names(design, by, SIMULATIONS)[0] <= ALPHA + TOLERANCE
 
 
+@pytest.mark.slow
 def test_the_tasks_with_an_effect_are_named_and_no_others() -> None:
     wrong, found = false_names(Tuned(), "task", 60, frozenset({"t1", "t4", "t5"}))
     assert wrong <= ALPHA + 0.06

@@ -57,6 +57,7 @@ def test_one_seed_cannot_choose_for_another() -> None:
     assert chosen(rows_of(np.random.default_rng(0).random((3, 2, 1)))).keys() == {ALL_SEEDS}
 
 
+@pytest.mark.slow
 def test_ours_stands_at_the_weights_of_the_other_seeds(full_frame: pd.DataFrame) -> None:
     frame = full_frame.copy()
     lucky = (frame["row"] == "ours") & (frame["weight_label"] == "0.9") & (frame["seed"] == 2)

@@ -33,6 +33,7 @@ def test_superiority_counts_ties_half() -> None:
     assert superiority(np.array([1.0, 0.0, -1.0, 2.0])) == 0.625
 
 
+@pytest.mark.slow
 def test_differences_are_those_of_the_tables(tmp_path: Path) -> None:
     build(tmp_path, Design(targets=("elk", "fox")))
     frame = load(tmp_path)
@@ -75,6 +76,7 @@ def test_one_seed_or_holes_leave_the_mean_over_all_weights(full_frame: pd.DataFr
     assert holes.asked is holes.every
 
 
+@pytest.mark.slow
 def test_hard_pairs_stand_agreement_beside_all_words(tmp_path: Path) -> None:
     def alter(cell, record):  # type: ignore[no-untyped-def]
         size = cell.settings.get("s"), cell.settings.get("k")

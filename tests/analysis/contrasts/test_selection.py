@@ -98,6 +98,7 @@ def test_no_complete_weight_no_choice(full_frame):
     assert at_choices(full_frame, {}).empty
 
 
+@pytest.mark.slow
 def test_each_target_chooses_for_itself(tmp_path):
     def alter(cell, record):
         if cell.row == "ours" and cell.target == "fox":
@@ -141,6 +142,7 @@ def slow_source_means() -> dict[tuple[str, str], float]:
     return {key: sum(values) / len(values) for key, values in sums.items()}
 
 
+@pytest.mark.slow
 def test_by_source_validation(full_frame):
     means = slow_source_means()
     for (_, sources), choice in choose(full_frame, "source").items():
@@ -154,6 +156,7 @@ def test_by_source_validation(full_frame):
     assert choose(spoiled, "source") == choose(full_frame, "source")
 
 
+@pytest.mark.slow
 def test_by_source_validation_needs_every_source_and_the_transfer(full_frame):
     best = choose(full_frame, "source")["elk", "ant+bee"].weight_label
     here = (full_frame["sources"] == "ant+bee") & (full_frame["weight_label"] == best)
@@ -208,6 +211,7 @@ def test_a_task_without_a_complete_weight_is_left_out(full_frame):
     assert set(at_choices(frame, choices)["task"]) == {"mini/a", "mini/c"}
 
 
+@pytest.mark.slow
 def test_the_oracle_of_each_task_is_no_worse_than_any_choice(full_frame):
     means = {
         by: {key: choice.mean for key, choice in oracle(full_frame, by).items()} for by in CRITERIA

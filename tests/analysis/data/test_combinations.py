@@ -17,6 +17,8 @@ from analysis.soft.tables import transfer_table
 from tests.analysis.builder import Design, build, cells_of, record_of, write_record
 from trainables.core.cells import Cell
 
+pytestmark = pytest.mark.slow
+
 SMALL = Design(sources=("ant", "bee"), tasks=("mini/a", "mini/b"), weights=(0.0, 0.3, 0.9))
 
 
@@ -69,7 +71,6 @@ def test_each_combination_is_read_by_itself(case: str, tmp_path: Path) -> None:
     assert (low["combination"] == "").sum() == (low["kind"] == "reference").sum() > 0
 
 
-@pytest.mark.slow
 def test_the_report_has_a_block_for_each(tmp_path: Path) -> None:
     first, second, names = CASES["position and length"]
     build_two(tmp_path, first, second)
@@ -144,7 +145,6 @@ KINDS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", KINDS)
 def test_whatever_differs_stands_in_rows_of_its_own(case: str, tmp_path: Path) -> None:
     first, second, names = KINDS[case]

@@ -23,6 +23,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "one"
 
 
+@pytest.mark.slow
 def test_a_folder_its_ledger_and_its_parquet_are_the_same_table(folder, monkeypatch):
     slow = read_ledger(folder)
     pd.testing.assert_frame_equal(load(folder), slow)
@@ -32,6 +33,7 @@ def test_a_folder_its_ledger_and_its_parquet_are_the_same_table(folder, monkeypa
         pd.testing.assert_frame_equal(typed(load(place)), typed(slow))
 
 
+@pytest.mark.slow
 def test_a_parquet_older_than_the_ledger_or_of_other_cells_is_not_read(folder):
     _, parquet = export(folder)
     frame = read_ledger(folder)
@@ -48,6 +50,7 @@ def test_a_parquet_older_than_the_ledger_or_of_other_cells_is_not_read(folder):
     assert len(load(folder)) == len(frame)
 
 
+@pytest.mark.slow
 def test_several_places_are_told_apart(folder, tmp_path):
     build(tmp_path / "two", Design(seeds=(0,), weights=(0.0,)))
     both = load(folder, tmp_path / "two")
@@ -80,6 +83,7 @@ def test_100_000_rows_load_in_seconds(folder):
     assert spent < 8 * slowness()
 
 
+@pytest.mark.slow
 def test_every_column_is_in_the_dictionary_with_its_type(folder):
     frame = load(folder)
     assert set(frame.columns) <= set(DICTIONARY)

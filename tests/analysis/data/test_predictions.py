@@ -52,6 +52,7 @@ def swept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return plan, compute(plan, tmp_path_factory.mktemp("swept"))
 
 
+@pytest.mark.slow
 def test_scores_recomputed_are_those_recorded(swept: tuple[Plan, Path]) -> None:
     plan, folder = swept
     found = recompute_scores(folder)
@@ -228,6 +229,7 @@ def test_mistakes_are_one_sentence(tabulated: tuple[Plan, Path], tmp_path: Path)
             read(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_a_hundred_microseconds_a_cell(tabulated: tuple[Plan, Path]) -> None:
     plan, folder = tabulated
     names = [cell.id for cell in plan.cells] * (2000 // len(plan.cells))

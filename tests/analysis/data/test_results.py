@@ -40,6 +40,7 @@ def test_gain_is_over_empty_of_the_same_model_and_task(full_frame):
         assert row.gain_over_empty == row.score - empty[row.target, row.task]
 
 
+@pytest.mark.slow
 def test_the_order_depends_on_the_content_only(full_frame, tmp_path):
     cells = list(cells_of(Design()))
     folder = tmp_path / "again"
@@ -192,6 +193,7 @@ def test_5000_records_load_in_two_seconds(tmp_path):
     assert len(frame) == len(cells)
 
 
+@pytest.mark.slow
 def test_importing_the_package_is_light():
     code = (
         "import sys, analysis, analysis.report.page;"

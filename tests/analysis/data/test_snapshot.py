@@ -28,6 +28,7 @@ def records_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "read_record", refuse)
 
 
+@pytest.mark.slow
 def test_the_second_look_is_the_first_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = read(folder)
     export(first)
@@ -39,6 +40,7 @@ def test_the_second_look_is_the_first_one(folder: Path, monkeypatch: pytest.Monk
         assert getattr(second, name) == getattr(first, name)
 
 
+@pytest.mark.slow
 def test_any_change_of_the_ledger_has_it_read_anew(folder: Path) -> None:
     whole = read(folder)
     export(whole)
@@ -56,6 +58,7 @@ def test_any_change_of_the_ledger_has_it_read_anew(folder: Path) -> None:
     assert read(folder).unreadable == (changed.relative_to(folder).as_posix(),)
 
 
+@pytest.mark.slow
 def test_a_damaged_file_or_one_of_somebody_else_is_no_obstacle(folder: Path) -> None:
     whole = read(folder)
     for content in (b"", b"PAR1 nonsense"):

@@ -82,6 +82,7 @@ def test_the_choice_of_weights_reaches_every_part(tmp_path: Path) -> None:
         assert text.count(f"is {points(item.pairs['difference'].mean(), signed=True)} points") == 2
 
 
+@pytest.mark.slow
 def test_leaving_one_out_is_a_plain_filter(sweep: pd.DataFrame) -> None:
     found = leave_one_out(sweep, soft_numbers).set_index(["number", "name"])
     without = sweep[~sweep["sources"].str.split("+").map(lambda names: "m2" in names)]
@@ -92,6 +93,7 @@ def test_leaving_one_out_is_a_plain_filter(sweep: pd.DataFrame) -> None:
     assert found.loc[("Ours − Baseline", "t1"), "value"] == told["Ours − Baseline"]
 
 
+@pytest.mark.slow
 def test_a_number_that_rests_on_one_task_is_told(sweep: pd.DataFrame) -> None:
     table = sweep.copy()
     shift = np.where(table["task"] == "t0", 0.3, -0.05)
@@ -101,6 +103,7 @@ def test_a_number_that_rests_on_one_task_is_told(sweep: pd.DataFrame) -> None:
     assert list(flips["name"]) == ["t0"]
 
 
+@pytest.mark.slow
 def test_leaving_out_the_only_task_leaves_nothing(sweep: pd.DataFrame) -> None:
     found = leave_one_out(sweep[sweep["task"] == "t0"])
     assert found.loc[found["left_out"] == "task", "value"].isna().all()
@@ -112,6 +115,7 @@ def test_importance_without_anything_to_tell(sweep: pd.DataFrame) -> None:
     assert importance(sweep.assign(validation_score=0.5)).empty
 
 
+@pytest.mark.slow
 def test_figures_are_drawn(sweep: pd.DataFrame) -> None:
     shares = variance_shares(sweep, "score", replicates=20)
     ranks = ranking(blocks({"a": 0, "b": 1, "c": 1.1, "d": 2}, 9, 0.5), "row", ["task"])
@@ -131,6 +135,7 @@ def test_figures_are_drawn(sweep: pd.DataFrame) -> None:
     assert sum(line.get_linewidth()[0] == 3 for line in figures[2].axes[0].collections) >= 1
 
 
+@pytest.mark.slow
 def test_the_section_says_what_was_planted(sweep: pd.DataFrame) -> None:
     text = str(dependence_section(sweep))
     assert 'id="dependence-soft"' in text

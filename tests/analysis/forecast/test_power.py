@@ -38,6 +38,7 @@ def test_the_power_told_is_the_rate_found():
     assert found("task", design, 200, DRAWN) == pytest.approx(told, abs=0.1)
 
 
+@pytest.mark.slow
 def test_more_sources_tasks_and_strength_help_and_too_few_ways_never_do():
     whole = {count: tuple(range(count)) for count in (3, 4, 5, 8)}
     past = [past_power(singles(5), ((whole[5],),) * tasks) for tasks in (2, 4, 8)]
@@ -51,6 +52,7 @@ def test_more_sources_tasks_and_strength_help_and_too_few_ways_never_do():
     assert past_power(singles(5), ((whole[5],),) * 4, 0.0) <= 0.09
 
 
+@pytest.mark.slow
 def test_it_is_told_in_under_two_seconds():
     sets = tuple(itertools.combinations([f"m{number:02d}" for number in range(12)], 2))
     everything = tuple(range(len(sets)))

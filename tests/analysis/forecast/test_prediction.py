@@ -64,6 +64,7 @@ def test_what_is_there_is_found_in_eight_of_ten_sweeps(question, title):
     assert found(question, design, SIMULATIONS, DRAWN) >= 0.8
 
 
+@pytest.mark.slow
 def test_the_two_questions_are_apart():
     """Sources of their own worth: known on other tasks, and not to be told from agreement."""
     design = Planted(8, tasks=6, own=0.8)
@@ -140,6 +141,7 @@ def test_what_cannot_be_ordered_says_why():
     assert source_check(one).testable and "nothing can be said" in past_check(one).sentence()
 
 
+@pytest.mark.slow
 def test_numbers_of_ways_beyond_all_measure_are_told_in_words():
     check = ask("task", Planted(9, tasks=9), 0, 20)
     assert check.ways == MOST_WAYS and "more than a million" in check.sentence()

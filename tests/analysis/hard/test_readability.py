@@ -45,6 +45,7 @@ def moved_with(folder: Path, score, design: Design = TWO) -> pd.DataFrame:  # ty
     return transfers(hard_rows(load(folder)))
 
 
+@pytest.mark.slow
 def test_every_correlation_is_over_the_transfers_it_names(moved: pd.DataFrame) -> None:
     table = correlations(moved)
     kinds = [ALL_ROWS, "Random", "PEZ", "PEZ-pruned", "CommonVocab-pruned", "Ours"]
@@ -94,6 +95,7 @@ def test_the_planted_relation_is_found_and_said(moved: pd.DataFrame) -> None:
     assert "prompts that the target finds likely carry over better here." in perplexity
 
 
+@pytest.mark.slow
 def test_the_opposite_is_said_where_it_is_so(tmp_path: Path) -> None:
     found = moved_with(tmp_path, lambda cell, result: 0.9 - 0.5 * result["dictionary_share"])
     share, perplexity = readability_sentences(correlations(found))
@@ -116,6 +118,7 @@ def balanced(folder: Path, levels: dict[str, float]) -> pd.DataFrame:
     return found.assign(log_perplexity=9.0 - 10 * height + 0.1 * (found["seed"] // 2).astype(float))
 
 
+@pytest.mark.slow
 def test_where_nothing_is_found_that_is_said(tmp_path: Path) -> None:
     found = balanced(tmp_path, dict.fromkeys(("random", "all", "common", "agreement"), 0.5))
     share, perplexity = readability_sentences(correlations(found))
@@ -128,6 +131,7 @@ def test_where_nothing_is_found_that_is_said(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_relation_between_kinds_alone_is_called_that(tmp_path: Path) -> None:
     levels = {"random": 0.40, "all": 0.50, "common": 0.60, "agreement": 0.70}
     _, perplexity = readability_sentences(correlations(balanced(tmp_path, levels)))
@@ -152,6 +156,7 @@ def test_no_transfers_no_sentences(moved: pd.DataFrame) -> None:
     assert readability_scatter(moved[:0]) is None
 
 
+@pytest.mark.slow
 def test_the_grid_names_n_and_prompts(moved: pd.DataFrame) -> None:
     grid = correlation_grid(correlations(moved))
     assert grid.columns[-1] == ("n", "transfers of prompts")
@@ -167,6 +172,7 @@ def test_the_grid_names_n_and_prompts(moved: pd.DataFrame) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_figure(moved: pd.DataFrame, tmp_path: Path) -> None:
     png = readability_scatter(moved, "png")
     assert png is not None

@@ -52,6 +52,7 @@ def section(text: str, start: str, end: str) -> str:
     return text[text.index(start) : text.index(end, text.index(start))]
 
 
+@pytest.mark.slow
 def test_a_sweep_of_hard_prompts_alone(alone: Path) -> None:
     text = write_report(alone).read_text(encoding="utf-8")
     page = Page(text)
@@ -96,6 +97,7 @@ def test_soft_sections_do_not_see_hard_prompts(tmp_path: Path, both: Path) -> No
     assert "Single" not in hard
 
 
+@pytest.mark.slow
 def test_hard_sections_do_not_see_soft_prompts(tmp_path: Path, both: Path) -> None:
     alone = Design(sources=(), targets=BOTH.targets, tasks=BOTH.tasks, weights=(), seeds=BOTH.seeds,
                    hard=BOTH.hard)  # fmt: skip
@@ -114,6 +116,7 @@ def test_what_was_run_names_both(both: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_findings_state_the_planted_effect(alone: Path) -> None:
     frame = load(alone)
     (block,) = blocks(hard_rows(frame))
@@ -129,6 +132,7 @@ def test_the_findings_state_the_planted_effect(alone: Path) -> None:
     assert "pairs of s and K to choose from and the whole vocabulary none" in found.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shift", "verdict"),
     [
@@ -212,6 +216,7 @@ def test_constant_predictors_are_flagged(tmp_path: Path) -> None:
     assert "8 of 28 transferred results predict one class" in text
 
 
+@pytest.mark.slow
 def test_every_prompt_is_listed_with_what_it_reaches(alone: Path) -> None:
     (block,) = blocks(hard_rows(load(alone)))
     tables = prompt_tables(block)
@@ -263,6 +268,7 @@ def test_prompts_are_shown_on_one_line(text: str, line: str) -> None:
     assert len(shown(text).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_hostile_prompts_and_names_are_text(tmp_path: Path) -> None:
     evil = "</td><script>alert(1)</script>"
 

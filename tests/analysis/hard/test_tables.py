@@ -66,6 +66,7 @@ def frame_of(folder: Path, design: Design, **more: object) -> pd.DataFrame:
     return load(folder)
 
 
+@pytest.mark.slow
 def test_the_columns_are_what_the_records_say(frame: pd.DataFrame) -> None:
     assert list(frame.columns) == list(COLUMNS)
     cells = {cell.id: cell for cell in cells_of(ONE)}
@@ -92,6 +93,7 @@ def test_the_columns_are_what_the_records_say(frame: pd.DataFrame) -> None:
         assert frame[name].dtype == "Int64"
 
 
+@pytest.mark.slow
 def test_gain_is_over_the_same_input_without_the_prompt(
     frame: pd.DataFrame, tmp_path: Path
 ) -> None:
@@ -114,6 +116,7 @@ def test_gain_is_over_the_same_input_without_the_prompt(
     assert table.loc[table["line"] == "empty", "mean"].unique() == pytest.approx(100 * EMPTY)
 
 
+@pytest.mark.slow
 def test_a_carried_prompt_has_the_settings_it_was_tuned_with(tmp_path: Path) -> None:
     design = Design(sources=(), weights=(), tasks=("mini/a",), seeds=(0,),
                     hard=Hard(states=("continuous", "projected")))  # fmt: skip
@@ -159,6 +162,7 @@ def test_soft_and_hard_never_meet(tmp_path: Path) -> None:
     assert set(frame["combination"]) == {""}
 
 
+@pytest.mark.slow
 def test_every_number_of_a_table_is_the_mean_over_seeds(frame: pd.DataFrame, block: Block) -> None:
     cells = {cell.id: cell for cell in cells_of(ONE)}
     assert places(block) == [AS_TEXT, AS_IDS, "elk", "fox"]
@@ -222,6 +226,7 @@ def test_the_grid_is_paper_bs_layout(frame: pd.DataFrame, block: Block) -> None:
     assert "**" in text.split("| Ours s=16, K=2 | bee |")[1].split("\n")[0]
 
 
+@pytest.mark.slow
 def test_s_and_k_are_named_only_where_they_differ(tmp_path: Path) -> None:
     design = Design(sources=(), weights=(), tasks=("mini/a",), seeds=(0, 1), hard=Hard(k=(2, 4)))
     frame = frame_of(tmp_path, design)
@@ -233,6 +238,7 @@ def test_s_and_k_are_named_only_where_they_differ(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_same_prompt_under_another_s_is_counted_once(
     tmp_path: Path, frame: pd.DataFrame
 ) -> None:
@@ -254,6 +260,7 @@ def test_the_same_prompt_under_another_s_is_counted_once(
     assert one.shows == other.shows
 
 
+@pytest.mark.slow
 def test_each_method_state_and_length_is_a_block(tmp_path: Path) -> None:
     design = Design(sources=(), weights=(), tasks=("mini/a",), seeds=(0, 1),
                     hard=Hard(sources=("ant",), methods=("pez", "autoprompt"), lengths=(2, 4),
@@ -313,6 +320,7 @@ def test_gains_are_paired_on_the_seed_and_averaged_over_cases(block: Block) -> N
     assert grid.heads[0] == "Gain of Ours over PEZ"
 
 
+@pytest.mark.slow
 def test_a_missing_seed_is_named_and_left_out_of_pairs(tmp_path: Path) -> None:
     frame = frame_of(tmp_path, ONE, keep=lambda cell: not (
         is_hard(cell) and cell.row == "all" and cell.seed == 2 and cell.target == "fox"

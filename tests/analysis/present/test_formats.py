@@ -100,6 +100,7 @@ def test_every_table_in_every_format(full_frame: pd.DataFrame, tmp_path: Path) -
         assert Cells(page).found == shown
 
 
+@pytest.mark.slow
 def test_csv_of_transfers_is_what_slow_loops_give(full_frame: pd.DataFrame) -> None:
     (found,) = [item for item in report_tables(full_frame) if item.name == "transfer_elk"]
     for line in found.numbers[found.numbers["row"] == "single"].to_dict("records"):
@@ -130,6 +131,7 @@ def test_published_pairs_of_paper_a_are_those_of_the_counts() -> None:
         assert mine["published_sd"].tolist() == dual_sources()[f"{row}_sd"].tolist()
 
 
+@pytest.mark.slow
 def test_a_reproduction_stands_beside_the_paper(tmp_path: Path) -> None:
     design = Design(
         sources=("bert-base", "GPT-2"), targets=("RoBERTa-large",), tasks=("sst2", "mine"),

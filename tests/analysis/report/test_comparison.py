@@ -35,6 +35,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "one", folder / "two"
 
 
+@pytest.mark.slow
 def test_the_planted_difference_is_found_on_every_common_cell(pair) -> None:
     one, two = map(load, pair)
     both = common_cells(one, two)
@@ -44,6 +45,7 @@ def test_the_planted_difference_is_found_on_every_common_cell(pair) -> None:
     assert both["difference"].tolist() == pytest.approx([100 * MORE] * wanted)
 
 
+@pytest.mark.slow
 def test_common_cells_are_those_a_slow_reading_finds(pair) -> None:
     one, two = map(load, pair)
     two = two[(two["task"] == "mini/a") & (two["seed"] != 1)]
@@ -57,6 +59,7 @@ def test_common_cells_are_those_a_slow_reading_finds(pair) -> None:
     assert set(both["seed"]) == {0}
 
 
+@pytest.mark.slow
 def test_headlines_stand_side_by_side(pair) -> None:
     one, two = map(load, pair)
     table = headline_numbers({"a": one, "b": two}).set_index("number")
@@ -66,6 +69,7 @@ def test_headlines_stand_side_by_side(pair) -> None:
     assert gain["a"] == pytest.approx(100 * rows["gain_over_empty"].mean())
 
 
+@pytest.mark.slow
 def test_the_page_says_the_difference_and_loads_nothing(pair, tmp_path: Path) -> None:
     path = write_comparison(pair, tmp_path / "both.html")
     text = path.read_text(encoding="utf-8")
@@ -74,17 +78,20 @@ def test_the_page_says_the_difference_and_loads_nothing(pair, tmp_path: Path) ->
     assert len(text) < 5_000_000
 
 
+@pytest.mark.slow
 def test_sweeps_with_nothing_in_common_say_so(pair, tmp_path: Path) -> None:
     build(tmp_path, Design(("dog", "fox"), ("gnu",), ("mini/a",), (0.0, 0.3), (0,)))
     text = render_comparison([read(pair[0]), read(tmp_path)])
     assert "No cell is common" in text
 
 
+@pytest.mark.slow
 def test_names_are_told_apart(pair) -> None:
     sweeps = [read(folder) for folder in (*pair, pair[0])]
     assert sweep_names(sweeps) == ["made up", "made up (2)", "made up (3)"]
 
 
+@pytest.mark.slow
 def test_options_that_do_not_go_together(pair, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="allowed: one folder with them"):
         write_outputs(pair, Wanted(formats=["csv"]))
@@ -95,6 +102,7 @@ def test_options_that_do_not_go_together(pair, tmp_path: Path) -> None:
         write_outputs(pair, Wanted(to=tmp_path / "none" / "x.html"))
 
 
+@pytest.mark.slow
 def test_parts_of_one_sweep(pair) -> None:
     written = write_outputs(pair[:1], Wanted(formats=["latex"]))
     assert written == [pair[0] / "tables"]

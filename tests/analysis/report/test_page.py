@@ -105,6 +105,7 @@ def test_no_machine_path_is_in_it(full_report, full_folder):
     assert str(full_folder.parent) not in full_report
 
 
+@pytest.mark.slow
 def test_the_sentences_state_the_planted_effect(full_frame):
     choices = choose(full_frame)
     (found,) = verdict_findings(dependence(full_frame))
@@ -118,6 +119,7 @@ def test_the_sentences_state_the_planted_effect(full_frame):
     assert "Ours beats Empty in 18 of 18 and the constant predictor in 18 of 18" in best
 
 
+@pytest.mark.slow
 def test_the_sentences_say_when_there_is_no_effect(full_frame):
     frame = full_frame.copy()
     ours = frame["row"] == "ours"
@@ -131,6 +133,7 @@ def test_the_sentences_say_when_there_is_no_effect(full_frame):
     assert ": joint tuning hurt." in found.text
 
 
+@pytest.mark.slow
 def test_a_transfer_below_empty_is_called_that(full_frame):
     frame = full_frame.copy()
     moved = frame["kind"] == "transfer"
@@ -206,6 +209,7 @@ def test_a_prompt_file_elsewhere_is_not_linked(tmp_path):
     assert not any("/etc" in link or "javascript:" in link for link in page.links)
 
 
+@pytest.mark.slow
 def test_hostile_names_are_shown_as_text(tmp_path):
     evil = '"><script>alert(1)</script>'
 
@@ -248,6 +252,7 @@ def test_a_partial_sweep_says_how_much_is_missing(tmp_path):
     assert "ant + bee to elk: only 1 of 3 tasks are finished" in page.text
 
 
+@pytest.mark.slow
 def test_references_alone(tmp_path):
     build(tmp_path, keep=lambda cell: cell.kind == "reference")
     page = report_of(tmp_path)
@@ -255,6 +260,7 @@ def test_references_alone(tmp_path):
     assert "img" not in page.tags
 
 
+@pytest.mark.slow
 def test_source_cells_alone(tmp_path):
     build(tmp_path, Design(TWO), keep=lambda cell: cell.kind == "source" and cell.seed == 0)
     page = report_of(tmp_path)
@@ -279,6 +285,7 @@ def test_missing_references(tmp_path):
     assert "The reference row Empty is missing for mini/a on elk" in page.text
 
 
+@pytest.mark.slow
 def test_single_sources_only(tmp_path):
     build(tmp_path, Design(sources=("ant",)))
     page = report_of(tmp_path)

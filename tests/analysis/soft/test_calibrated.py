@@ -106,6 +106,7 @@ def test_results_from_before_are_left_out_and_counted(frame):
     assert note.startswith(f"{int(lost.sum())} of {len(old)} results were finished without batch")
 
 
+@pytest.mark.slow
 def test_flags_belong_to_the_uncalibrated_predictions(tmp_path):
     def alter(cell, record):
         with_batch(cell, record)

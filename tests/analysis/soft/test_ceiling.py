@@ -36,6 +36,7 @@ def level(row: str, task: str, target: str = "elk", design: Design = DESIGN) -> 
     return sum(found) / len(found)
 
 
+@pytest.mark.slow
 def test_the_share_of_every_transferred_prompt(frame):
     assert set(frame.loc[frame["direct"], "target"]) == {"elk"}
     assert int(frame["direct"].sum()) == 3 * 3
@@ -54,6 +55,7 @@ def test_without_direct_there_is_no_share(full_frame):
     assert gap_finding(full_frame, "elk", choices) == gap_note(full_frame, "elk") == ""
 
 
+@pytest.mark.slow
 def test_a_ceiling_no_higher_than_empty_gives_no_share(tmp_path):
     """Direct equal to Empty on one task, 4.9 points above on another, clearly above on a third."""
     gap = {"mini/a": 0.0, "mini/b": 0.049, "mini/c": 0.4}
@@ -77,6 +79,7 @@ def test_a_ceiling_no_higher_than_empty_gives_no_share(tmp_path):
     assert list(gaps(frame, "elk")["clear"]) == [False, False, True]
 
 
+@pytest.mark.slow
 def test_no_gap_anywhere_is_said(tmp_path):
     def alter(cell, record):
         if cell.row == "independent" and cell.target == "elk":
@@ -140,6 +143,7 @@ def test_a_target_alone_is_no_source_model(frame):
     assert "elk" not in set(source_table(frame, choose(frame))["group"])
 
 
+@pytest.mark.slow
 def test_a_source_that_is_a_target_too_has_its_ceiling_in_its_own_cells(tmp_path):
     design = Design(sources=("ant", "bee", "cat"), targets=("ant", "elk"), direct=True)
     assert len({cell.id for cell in cells_of(design)}) == len(list(cells_of(design)))
@@ -159,6 +163,7 @@ def test_a_source_that_is_a_target_too_has_its_ceiling_in_its_own_cells(tmp_path
     assert row["gap_recovered"] == pytest.approx((row["score"] - empty) / (top - empty))
 
 
+@pytest.mark.slow
 def test_a_planned_target_is_known_before_anything_reached_it(tmp_path):
     import json
 
@@ -180,6 +185,7 @@ def test_the_finding_states_the_planted_ceiling(frame):
     assert "Single 30 %, Baseline 40 %, Ours 50 %." in text
 
 
+@pytest.mark.slow
 def test_the_report_shows_it(tmp_path: Path):
     from analysis import write_report
 

@@ -21,6 +21,7 @@ FIGURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_vector_or_pixel_files(full_frame, name):
     draw = FIGURES[name]
@@ -38,6 +39,7 @@ def test_nothing_to_draw_gives_none(full_frame, name):
     assert FIGURES[name](references, "svg") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_partial_sweeps_and_hostile_names(tmp_path, name):
     design = Design(
@@ -50,6 +52,7 @@ def test_partial_sweeps_and_hostile_names(tmp_path, name):
     ElementTree.fromstring(FIGURES[name](load(tmp_path), "svg"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [["single"], ["baseline"], ["ours"], ["single", "ours"]])
 def test_each_row_can_be_missing(full_frame, rows):
     frame = full_frame[full_frame["row"].isin(["empty", *rows])]
@@ -58,6 +61,7 @@ def test_each_row_can_be_missing(full_frame, rows):
     assert (FIGURES["curves"](frame, "svg") is None) == (rows == ["single"])
 
 
+@pytest.mark.slow
 def test_no_empty_row_no_gain_to_draw(full_frame, tmp_path):
     build(tmp_path, Design(tasks=("mini/a",), seeds=(0,)), keep=lambda cell: cell.row != "empty")
     frame = load(tmp_path)
@@ -65,6 +69,7 @@ def test_no_empty_row_no_gain_to_draw(full_frame, tmp_path):
     assert FIGURES["curves"](frame, "svg")
 
 
+@pytest.mark.slow
 def test_the_curve_is_the_mean_over_tasks_and_seeds(full_frame):
     rows = full_frame[
         full_frame["row"].isin(["baseline", "ours"]) & (full_frame["sources"] == "ant+bee")

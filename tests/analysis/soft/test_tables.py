@@ -139,6 +139,7 @@ def test_the_flag_needs_most_seeds_and_spares_the_constant(full_frame, choices):
     assert not ant["mini/b"].endswith("†")
 
 
+@pytest.mark.slow
 def test_the_source_side(full_frame, choices):
     table = source_table(full_frame, choices)
     rows = table[(table["group"] == "ant") & (table["task"] == "mini/a")]
@@ -172,6 +173,7 @@ def test_text_of_one_line(full_frame, choices):
     assert (empty["Tuned on"], empty["mini/a"], empty["n"]) == ("no tuned prompt", "40.0", "1")
 
 
+@pytest.mark.slow
 def test_one_seed_shows_a_dash_for_the_deviation_and_no_interval(tmp_path):
     build(tmp_path, Design(seeds=(0,), tasks=("mini/a",)))
     frame = load(tmp_path)

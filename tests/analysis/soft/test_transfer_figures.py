@@ -94,6 +94,7 @@ def test_prompts_are_read_and_drawn(tmp_path: Path) -> None:
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in paths if path.suffix == ".png")
 
 
+@pytest.mark.slow
 def test_names_of_figures_are_distinct(full_frame: pd.DataFrame, full_folder: Path) -> None:
     names = [name for name, _ in figures(full_folder, full_frame)]
     assert len(set(names)) == len(names)

@@ -34,6 +34,7 @@ def test_weights_are_multiplicities() -> None:
         np.testing.assert_allclose(mine.repeat(counts), rankdata(x.repeat(counts)))
 
 
+@pytest.mark.slow
 def test_the_interval_is_that_of_whole_clusters_drawn_one_by_one() -> None:
     x, y = cloud(30, 1.0)
     clusters = np.repeat(np.arange(10), 3)
@@ -58,6 +59,7 @@ def test_direction() -> None:
     assert spearman(*cloud(200, 0.0), np.arange(200)).direction == 0
 
 
+@pytest.mark.slow
 def test_the_interval_covers_about_as_often_as_it_says() -> None:
     """No relation: some 5 % of the intervals miss 0."""
     missed = sum(

@@ -21,6 +21,7 @@ def shares(table: pd.DataFrame, replicates: int = 0) -> pd.DataFrame:
     return found.table.set_index("term")
 
 
+@pytest.mark.slow
 def test_planted_shares_are_recovered_on_average() -> None:
     rng = np.random.default_rng(1)
     design = Planted(source=2.0, task=1.0, seed=0.5, pair_task=1.0, noise=1.0, models=10, tasks=8)
@@ -59,6 +60,7 @@ def test_balanced_design_gives_the_textbook_mean_squares() -> None:
     assert told["target"] == pytest.approx((squares["target"] - squares["both"]) / (a * n))
 
 
+@pytest.mark.slow
 def test_as_mixedlm_on_a_crossed_design() -> None:
     api = pytest.importorskip("statsmodels.api")
     rng = np.random.default_rng(3)
@@ -242,6 +244,7 @@ def test_equal_and_missing_results_give_a_sentence() -> None:
     assert shapley_shares(table.assign(difference=1.0), "difference").empty
 
 
+@pytest.mark.slow
 def test_factors_that_are_the_same_are_named() -> None:
     table = planted(Planted(targets=3), np.random.default_rng(9))
     table = table.assign(weight_label=table["target"].str.replace("g", "0."))

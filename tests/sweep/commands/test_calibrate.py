@@ -26,6 +26,7 @@ def spec_of(**changes: Any) -> SweepSpec:
     return parse_spec(content(**{**base, **changes}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text_tokens", [None, 6])
 def test_the_numbers_are_those_of_the_reference_rows(text_tokens: int | None) -> None:
     methods = {"soft": {"steps": 4, "evaluations": 2, "text_tokens": text_tokens}}
@@ -43,6 +44,7 @@ def test_the_numbers_are_those_of_the_reference_rows(text_tokens: int | None) ->
     assert entry["rows"] == results[cells["empty"].id]["n_validation"]
 
 
+@pytest.mark.slow
 def test_every_choice_is_scored_as_if_it_were_the_tasks_own(tmp_path: Path) -> None:
     """Candidates share a forward pass, which must not change what each one scores."""
     found = calibrate(spec_of(), Choice(words=[["awful", "great"]]))[0]["candidates"]

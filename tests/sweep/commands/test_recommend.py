@@ -92,6 +92,7 @@ def sweep(*arguments: str) -> int:
     return int(stopped.value.code or 0)
 
 
+@pytest.mark.slow
 def test_without_a_finished_sweep_nothing_is_validated(spec, capsys):
     assert sweep("recommend", str(spec)) == 0
     text = capsys.readouterr().out
@@ -106,6 +107,7 @@ def test_without_a_finished_sweep_nothing_is_validated(spec, capsys):
         assert part["agreement"].is_monotonic_decreasing
 
 
+@pytest.mark.slow
 def test_from_a_finished_sweep_it_says_first_what_the_order_is_worth(spec, finished, capsys):
     assert sweep("recommend", str(spec), "--from", str(finished), "--json") == 0
     (advice,) = json.loads(capsys.readouterr().out)
@@ -156,6 +158,7 @@ def test_new_sets_targets_and_tasks_have_lists_of_their_own():
     assert "no source set of this kind" in _advise(asked, known.iloc[:0]).verdict
 
 
+@pytest.mark.slow
 def test_features_of_tuned_prompts_are_those_of_the_ledger(finished, plan, capsys):
     _, table = write_features(finished, Looking(), after=True)
     ledger = Ledger(finished)
@@ -201,6 +204,7 @@ def test_features_of_tuned_prompts_are_those_of_the_ledger(finished, plan, capsy
     assert "What predicts the gain" in page and "Told before the outcome, for a new task" in page
 
 
+@pytest.mark.slow
 def test_a_sweep_of_one_source_has_no_pair_to_judge(tmp_path, capsys):
     lines = [line for line in SPEC.splitlines() if not line.startswith(("pairs", "sources"))]
     path = tmp_path / "one.yaml"
@@ -228,6 +232,7 @@ def test_mistakes_are_one_sentence(spec, tmp_path, capsys):
     assert sweep("features", str(tmp_path)) == 2
 
 
+@pytest.mark.slow
 def test_mlflow_gives_the_rows_of_the_ledger(finished, plan, tmp_path):
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     sync(finished, uri)

@@ -29,6 +29,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_status_of_a_search(folder: Path) -> None:
     plan = searched(trials=12)
     search = json.loads(json.dumps(plan.counts()))
@@ -46,6 +47,7 @@ def test_the_status_of_a_search(folder: Path) -> None:
     assert f"transfer/score {values[0]:.4g}: method {best['method']}" in lines
 
 
+@pytest.mark.slow
 def test_the_table_of_points(folder: Path) -> None:
     rows = list(csv.DictReader((folder / "points.csv").read_text().splitlines()))
     assert len(rows) == 12
@@ -58,6 +60,7 @@ def test_the_table_of_points(folder: Path) -> None:
     assert sum(row["best"] == "True" for row in rows) == 1
 
 
+@pytest.mark.slow
 def test_values_are_those_of_the_points(folder: Path) -> None:
     plan = searched(trials=12)
     with driver(folder, plan) as one:
@@ -67,6 +70,7 @@ def test_values_are_those_of_the_points(folder: Path) -> None:
             assert found == pytest.approx(expected_score(plan, outcome.point.key))
 
 
+@pytest.mark.slow
 def test_the_course_of_the_search(folder: Path) -> None:
     found = load_points(folder)
     assert found is not None
@@ -77,6 +81,7 @@ def test_the_course_of_the_search(folder: Path) -> None:
     assert list(down["best"]) == [min(values[: n + 1]) for n in range(len(values))]
 
 
+@pytest.mark.slow
 def test_the_section_of_the_report(folder: Path, tmp_path: Path) -> None:
     section = str(search_section(folder))
     assert section.count("<svg") == 0 and section.count("data:image/svg+xml;base64,") == 1

@@ -225,6 +225,7 @@ MISTAKES: list[tuple[str, str, dict[str, str], list[str]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "changes", "expected"),
     [case[1:] for case in MISTAKES],

@@ -89,6 +89,7 @@ def score_by_peft(folder: Path) -> float:
     return float((answers.argmax(-1) == gold).double().mean())
 
 
+@pytest.mark.slow
 def test_the_best_prompt_scores_the_same_in_peft(
     folder: Path, plan: Plan, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,6 +178,7 @@ def test_a_missing_source_is_named_and_left_out(
     assert [item["cell"] for item in entry["prompts"]] == [cell.id, cell.inputs[1]]
 
 
+@pytest.mark.slow
 def test_mistakes(
     folder: Path, plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -250,6 +252,7 @@ def score_by_readme(folder: Path) -> float:
     return sum(right) / len(right)
 
 
+@pytest.mark.slow
 def test_hard_prompts_are_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The README's own code gives the ledger's score, on a causal and a masked model."""
     plan = soft_and_hard(TASK)

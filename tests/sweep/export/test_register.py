@@ -82,6 +82,7 @@ def loaded(found: Registered) -> Any:
     return mlflow.pyfunc.load_model(found.uri)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["soft", "random"])
 @pytest.mark.parametrize("target", ["pocket-gpt2-large", "pocket-roberta"])
 def test_a_registered_model_scores_what_its_cell_scores(
@@ -109,6 +110,7 @@ def test_a_registered_model_scores_what_its_cell_scores(
     assert alone == list(model.predict(texts())["label"][:5])
 
 
+@pytest.mark.slow
 def test_what_a_registered_model_holds(folder: Path, plan: Plan) -> None:
     """Text and safetensors, one embedded backbone, pinned packages, and nothing pickled."""
     for method, kept in (("soft", "prompt.safetensors"), ("random", "prompt.txt")):
@@ -137,6 +139,7 @@ def test_what_a_registered_model_holds(folder: Path, plan: Plan) -> None:
         assert (tags["cell"], tags["method"]) == (cell.id, method)
 
 
+@pytest.mark.slow
 def test_results_stay_apart_and_a_cell_is_registered_once(
     folder: Path, plan: Plan, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,6 +170,7 @@ def test_results_stay_apart_and_a_cell_is_registered_once(
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
+@pytest.mark.slow
 def test_mistakes(folder: Path, plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
     where, cell = str(folder), the(plan, "soft", "pocket-roberta").id
 

@@ -320,6 +320,7 @@ record_keys = st.text(max_size=6).filter(lambda key: key != "digest")
 records = st.dictionaries(record_keys, json_values, min_size=1)
 
 
+@pytest.mark.slow
 @relaxed
 @given(record=records)
 def test_sealing_keeps_the_content(record: dict[str, Any]) -> None:
@@ -330,6 +331,7 @@ def test_sealing_keeps_the_content(record: dict[str, Any]) -> None:
     assert unseal(json.dumps(json.loads(sealed), indent=1).encode()) == record
 
 
+@pytest.mark.slow
 @relaxed
 @given(record=records, data=st.data())
 def test_no_changed_byte_goes_unnoticed(record: dict[str, Any], data: st.DataObject) -> None:
@@ -343,6 +345,7 @@ def test_no_changed_byte_goes_unnoticed(record: dict[str, Any], data: st.DataObj
     assert found == record
 
 
+@pytest.mark.slow
 @relaxed
 @given(record=records, cut=st.integers(1, 200))
 def test_no_cut_goes_unnoticed(record: dict[str, Any], cut: int) -> None:
@@ -351,6 +354,7 @@ def test_no_cut_goes_unnoticed(record: dict[str, Any], cut: int) -> None:
         unseal(sealed[: max(len(sealed) - cut, 0)])
 
 
+@pytest.mark.slow
 @relaxed
 @given(
     steps=st.lists(
@@ -384,6 +388,7 @@ def test_the_ledger_against_a_model(
     assert Ledger(folder).done_ids() == done - damaged
 
 
+@pytest.mark.slow
 def test_hundreds_of_records_are_read_quickly(tmp_path: Path) -> None:
     plan = plan_of(
         sources=["A", "B", "C"],

@@ -29,6 +29,7 @@ def _other_driver(folder: Path, program: str = HOLD) -> subprocess.Popen[str]:
     return driver
 
 
+@pytest.mark.slow
 def test_the_second_driver_is_refused_by_pid_until_the_first_dies(tmp_path: Path) -> None:
     driver = _other_driver(tmp_path)
     try:
@@ -54,6 +55,7 @@ ELSEWHERE = HOLD.replace(
 )
 
 
+@pytest.mark.slow
 def test_the_second_driver_hears_of_the_host_of_the_first(tmp_path: Path) -> None:
     """On a shared disk the first one may run on another machine."""
     driver = _other_driver(tmp_path, ELSEWHERE)
@@ -69,6 +71,7 @@ def test_the_second_driver_hears_of_the_host_of_the_first(tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "holder"),
     [("", "process unknown on a host"), ("12\n", "process 12 on a host"), ("\0\xff x", "process")],

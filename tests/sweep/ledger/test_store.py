@@ -272,6 +272,7 @@ def _fill_at_once(store: Path, folder: Path, start: float) -> None:
         Store(store, repair=True).get(cell)
 
 
+@pytest.mark.slow
 def test_several_sweeps_write_at_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     start = time.time() + 0.5
@@ -338,6 +339,7 @@ def test_a_plan_tells_what_is_where(tmp_path: Path) -> None:
     assert "store" not in plan_text(counted(larger, None, None))
 
 
+@pytest.mark.slow
 def test_another_sweep_runs_only_what_is_new(
     tmp_path: Path, faults: Path, inline: None, no_ray: None
 ) -> None:

@@ -105,6 +105,7 @@ def test_inputs_that_nobody_computes_do_not_block() -> None:
     assert agenda.finished
 
 
+@pytest.mark.slow
 @relaxed
 @given(seed=st.integers(0, 10**6))
 def test_every_cell_ends_exactly_once(seed: int) -> None:
@@ -218,6 +219,7 @@ def test_a_cell_is_tried_again_as_often_as_asked() -> None:
     assert {plan.by_id[name].row for name in refused} == {"single", "baseline"}
 
 
+@pytest.mark.slow
 @relaxed
 @given(seed=st.integers(0, 2**32), retries=st.integers(0, 3), running=st.integers(1, 4))
 def test_retries_come_to_an_end_in_any_order(seed: int, retries: int, running: int) -> None:

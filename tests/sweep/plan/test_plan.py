@@ -17,6 +17,7 @@ from trainables.core.cells import Cell, ModelRef, Pack
 from trainables.errors import InputError
 
 
+@pytest.mark.slow
 def test_counts_of_the_papers_sweep() -> None:
     counts = paper_shaped().counts()
     assert counts["kinds"]["transfer"] == 2625
@@ -32,6 +33,7 @@ def test_counts_of_the_papers_sweep() -> None:
     assert counts["to_run"] == counts["cells"] == 175 + 4200 + 2625 + 3 * 42
 
 
+@pytest.mark.slow
 def test_no_cell_is_planned_twice() -> None:
     plan = paper_shaped()
     assert len({cell.id for cell in plan.cells}) == len(plan.cells)
@@ -56,6 +58,7 @@ def test_inputs_are_the_prompts_of_the_sources_in_order() -> None:
         assert {item.row for item in inputs} == {expected[cell.row]}
 
 
+@pytest.mark.slow
 def test_packs_hold_what_they_need() -> None:
     for pack in paper_shaped().packs:
         here = {cell.id for cell in pack.cells}
@@ -196,6 +199,7 @@ def test_a_sweep_to_its_only_source_is_refused() -> None:
         plan_of(sources=["A"], targets=["A"])
 
 
+@pytest.mark.slow
 def test_too_many_cells_are_refused_at_once() -> None:
     began = time.perf_counter()
     with pytest.raises(InputError, match="allowed: 1000000 at most"):
@@ -204,6 +208,7 @@ def test_too_many_cells_are_refused_at_once() -> None:
     assert spent < 2 * slowness()
 
 
+@pytest.mark.slow
 def test_ten_thousand_cells_in_two_seconds() -> None:
     def seconds() -> float:
         began = time.process_time()  # not the clock: the machine may do other things too
@@ -290,6 +295,7 @@ def _some(plan: Plan, seed: int) -> set[str]:
     return {cell.id for cell in plan.cells if rng.random() < share}
 
 
+@pytest.mark.slow
 @relaxed
 @given(seed=subsets)
 def test_what_remains_is_what_is_missing_and_what_that_takes(seed: int) -> None:

@@ -22,6 +22,7 @@ def test_a_sweep_of_embedded_models_passes() -> None:
     assert checked(make_plan(load_spec("smoke"))) == []
 
 
+@pytest.mark.slow
 def test_a_mistake_is_one_sentence() -> None:
     spec = parse_spec(content(sources=["pocket-bert"], targets=["pocket-gpt2"]))
     plan = make_plan(spec, find_task=find_task)
@@ -30,6 +31,7 @@ def test_a_mistake_is_one_sentence() -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_crash_is_told_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweep.plan.preflight._question", lambda plan: {})
     with pytest.raises(RuntimeError, match=r"broke off[\s\S]*KeyError"):

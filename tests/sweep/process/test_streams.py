@@ -41,6 +41,7 @@ def shell(line: str, folder: Path, **more: Any) -> "subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "streams",
     [
@@ -65,6 +66,7 @@ def test_no_stream_stops_a_sweep(tmp_path: Path, streams: str) -> None:
     assert int((tmp_path / "number").read_text()) > 2  # a file is no standard stream
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("streams", "code"),
     [("| head -1", 0), ("| true", 0), (">&-", 0), ("<&- 2>&-", 0), (">/dev/full", 1)],
@@ -76,6 +78,7 @@ def test_what_other_commands_print(tmp_path: Path, streams: str, code: int) -> N
     assert found.stderr == ("error: No space left on device\n" if code else "")
 
 
+@pytest.mark.slow
 def test_a_mistake_is_one_with_any_streams(tmp_path: Path) -> None:
     line = f"{PYTHON} -m sweep.cli status none <&- >&- 2>&-"
     assert shell(line, tmp_path).returncode == 2

@@ -137,6 +137,7 @@ def test_more_workers_than_there_is_room_for(tmp_path: Path, inline: None, no_ml
 # Modules in the working folder.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_child_imports_nothing_of_the_users(among: Path, name: str) -> None:
     code = f"import {name}; assert 'mine' not in {name}.__file__.split('/')"
@@ -146,6 +147,7 @@ def test_a_child_imports_nothing_of_the_users(among: Path, name: str) -> None:
     subprocess.run(command, env=child_environment(), check=True)
 
 
+@pytest.mark.slow
 def test_the_preflight_imports_nothing_of_the_users(among: Path) -> None:
     assert check_plan(make_plan(load_spec("smoke"))) == []
 
@@ -173,6 +175,7 @@ def test_the_server_imports_nothing_of_the_users(
     assert "of the user" not in told
 
 
+@pytest.mark.slow
 def test_a_forked_child_imports_nothing_of_the_users(among: Path) -> None:
     code = """
 import os

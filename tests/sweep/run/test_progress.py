@@ -116,6 +116,7 @@ def test_a_terminal_that_changes_its_width(terminal: Pty) -> None:
         assert cell_len(terminal.read()) == columns - 1
 
 
+@pytest.mark.slow
 def test_wide_characters_take_two_columns(terminal: Pty) -> None:
     """And characters that move the cursor are not written at all."""
     packs = plan_of(tasks=["日本語の課題" * 9, "tab\tand\nline"]).packs[:4]

@@ -112,6 +112,7 @@ def expected_score(plan: SearchPlan, key: str) -> float:
     return sum(means) / len(means)
 
 
+@pytest.mark.slow
 def test_points_run_to_the_budget_and_are_judged_by_validation(tmp_path: Path) -> None:
     plan = searched()
     with driver(tmp_path, plan) as one:
@@ -131,6 +132,7 @@ def test_points_run_to_the_budget_and_are_judged_by_validation(tmp_path: Path) -
     assert set(cells_of(plan)) == one.ledger.done_ids()
 
 
+@pytest.mark.slow
 def test_no_cell_runs_twice(tmp_path: Path) -> None:
     """λ = 0 of a pair and of another one share prompts; all points share reference rows."""
     soft = {"soft": {"lambda": [0], "steps": 4, "evaluations": [1, 2]}}
@@ -144,6 +146,7 @@ def test_no_cell_runs_twice(tmp_path: Path) -> None:
     assert len(tunings) == 3 * 2 * 2 * 2  # models, numbers, tasks, seeds: not once for each pair
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_killed_at_any_moment_and_continued(tmp_path: Path, seed: int) -> None:
     """Packs that were under way are lost; what a driver had begun is what the next one ends."""
@@ -174,6 +177,7 @@ def test_killed_at_any_moment_and_continued(tmp_path: Path, seed: int) -> None:
         assert set(cells_of(last.plan)) == done
 
 
+@pytest.mark.slow
 def test_a_failing_point_is_told_as_failed_and_tried_again_by_the_next_driver(
     tmp_path: Path,
 ) -> None:
@@ -213,6 +217,7 @@ def test_other_budgets(tmp_path: Path, budget: dict[str, Any], least: int, most:
     assert one.study.counts().running == 0
 
 
+@pytest.mark.slow
 def test_with_a_pruner_tasks_follow_one_another_and_a_point_may_end_early(tmp_path: Path) -> None:
     spec = content(
         sources=["A", "B", "C", "D"],
@@ -348,6 +353,7 @@ def train(one: Driver, pack: Pack) -> None:
     one.agenda.close(pack.id, closed.done, closed.failed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_with_step_rungs_points_are_given_up_while_they_train(tmp_path: Path, seed: int) -> None:
     """λ = 0 has two tunings a point, whose prompts other points share; none of it is lost."""

@@ -20,6 +20,7 @@ def rate(point: Point) -> float:
     return -abs(float(point.settings["learning_rate"]) - 0.02) * 50 + 0.05 * weight
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("evaluator", ["ped_anova", "fanova"])
 def test_what_decides_is_named(tmp_path: Path, evaluator: str) -> None:
     with open_study(tmp_path, numeric(), sampler="random") as study:
@@ -31,6 +32,7 @@ def test_what_decides_is_named(tmp_path: Path, evaluator: str) -> None:
     assert sum(found["score"].values()) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["random", "nsga2"])
 def test_parameters_of_one_method(tmp_path: Path, sampler: str) -> None:
     """Parameters that a point does not use say nothing, whether they were drawn or not."""
@@ -89,6 +91,7 @@ def test_noise_is_called_noise_and_what_decides_is_not(tmp_path: Path) -> None:
     assert told["soft.lambda"] <= noise["soft.lambda"]["bound"]
 
 
+@pytest.mark.slow
 def test_a_method_that_decides_lends_no_importance_to_its_settings(tmp_path: Path) -> None:
     """Values are exchanged among the points that have a parameter."""
     rng = np.random.default_rng(0)

@@ -16,6 +16,8 @@ from sweep.search.study import Study
 from sweep.spec.space.point import Point
 from tests.sweep.search.spaces import conditional, finite, height, open_study
 
+pytestmark = pytest.mark.slow
+
 POINTS = 60
 SPACES = {"tpe": conditional, "nsga2": conditional, "grid": finite}
 

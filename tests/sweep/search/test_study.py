@@ -126,6 +126,7 @@ def test_what_a_killed_driver_had_is_handed_out_again_first(tmp_path: Path) -> N
         assert study.counts() == Counts(complete=2, pruned=1, running=1)
 
 
+@pytest.mark.slow
 def test_a_continued_study_goes_on_as_an_undisturbed_one(tmp_path: Path) -> None:
     """Suggestions depend on the seed and on what is in the journal, on nothing else."""
     for sampler in ("tpe", "nsga2", "random"):
@@ -142,6 +143,7 @@ def test_a_continued_study_goes_on_as_an_undisturbed_one(tmp_path: Path) -> None
             assert run(study, 5) != whole[:5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2", "grid"])
 def test_no_point_runs_twice_and_all_are_found(tmp_path: Path, sampler: str) -> None:
     space = finite()
@@ -162,6 +164,7 @@ def test_no_point_runs_twice_and_all_are_found(tmp_path: Path, sampler: str) -> 
         assert counts.duplicates > 0
 
 
+@pytest.mark.slow
 def test_duplicates_leave_no_trace_in_the_model(tmp_path: Path) -> None:
     """A known point is dropped as failed with the reason, never told as complete twice."""
     with open_study(tmp_path, finite()) as study:
@@ -238,6 +241,7 @@ def test_invalid_combinations_are_passed_over(tmp_path: Path) -> None:
             assert (study.counts().invalid > 0) == (sampler == "random")
 
 
+@pytest.mark.slow
 def test_hardly_any_valid_combination_is_a_sentence(tmp_path: Path) -> None:
     """One draw in thirty is allowed: now and then twenty in a row are not."""
     section = {

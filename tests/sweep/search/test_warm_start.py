@@ -18,6 +18,7 @@ def translated(folder: Path, space: Space, **settings: Any) -> tuple[Study, Any]
     return study, study.warm_start(folder.parent / "old" / "search.journal")
 
 
+@pytest.mark.slow
 def test_warm_start_after_a_model_was_added(tmp_path: Path) -> None:
     with open_study(tmp_path / "old", conditional()) as old:
         run(old, 25)
@@ -63,6 +64,7 @@ def test_warm_start_after_a_model_was_added(tmp_path: Path) -> None:
         run(study, 3)
 
 
+@pytest.mark.slow
 def test_a_warm_start_helps(tmp_path: Path) -> None:
     """The first suggestions of a warm study come from its model, not from the start-up draws."""
     with open_study(tmp_path / "old", numeric()) as old:
@@ -75,6 +77,7 @@ def test_a_warm_start_helps(tmp_path: Path) -> None:
     assert mean[0] > reached - 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["nsga2", "gp", "cmaes"])
 def test_samplers_that_need_every_parameter_start_warm_too(tmp_path: Path, sampler: str) -> None:
     with open_study(tmp_path / "old", conditional()) as old:

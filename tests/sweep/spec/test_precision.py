@@ -68,6 +68,7 @@ def test_other_precisions_are_refused(value: object) -> None:
         parse_spec(content(precision=value))
 
 
+@pytest.mark.slow
 def test_a_small_sweep_in_bfloat16_ends_near_that_in_float32() -> None:
     method = {"lambda": [0, 0.5], "steps": 6, "evaluations": 1, "batch_size": 4}
     method |= {"prompt_length": 2, "text_tokens": 12, "learning_rate": 0.05}

@@ -29,11 +29,13 @@ def test_every_field_has_a_schema_that_says_something() -> None:
     assert all(len(item) > 1 for item in found.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", preset_names())
 def test_presets_are_valid(name: str) -> None:
     assert not list(validator().iter_errors(yaml.safe_load(preset_text(name))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_are_valid(path: Path) -> None:
     assert not list(validator().iter_errors(yaml.safe_load(path.read_text())))
@@ -51,11 +53,13 @@ SEARCH = {
 }
 
 
+@pytest.mark.slow
 def test_a_search_is_valid() -> None:
     parse_spec(SEARCH)
     assert not list(validator().iter_errors(SEARCH))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -79,6 +83,7 @@ def test_what_the_program_refuses_the_schema_refuses(changes: dict[str, Any]) ->
     assert list(validator().iter_errors(spec))
 
 
+@pytest.mark.slow
 def test_the_command_prints_it() -> None:
     found = CliRunner().invoke(app, ["schema"])
     assert json.loads(found.stdout) == spec_schema()

@@ -333,6 +333,7 @@ values = st.recursive(
 keys = st.sampled_from([*SweepSpec.model_fields, "lamda", "souces"]) | st.text(max_size=6)
 
 
+@pytest.mark.slow
 @settings(relaxed, max_examples=200)
 @given(
     changes=st.dictionaries(keys, values, min_size=1, max_size=3), top=values, whole=st.booleans()
@@ -348,6 +349,7 @@ def test_nothing_but_input_errors(changes: dict[str, Any], top: Any, whole: bool
         assert isinstance(spec, SweepSpec)
 
 
+@pytest.mark.slow
 @settings(relaxed, max_examples=200)
 @given(
     section=st.dictionaries(

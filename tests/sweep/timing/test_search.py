@@ -28,6 +28,7 @@ def nothing(plan: Plan) -> set[str]:
     return set()
 
 
+@pytest.mark.slow
 def test_points_are_the_spaces_own_and_none_comes_twice() -> None:
     plan = search_of(SPACE, sampler="grid", trials=1000)
     found = drawn_points(plan, 1000)
@@ -56,6 +57,7 @@ def test_numbers_lie_in_their_range(domain: Range) -> None:
     assert 60 < sum(value <= middle for value in found) < 140
 
 
+@pytest.mark.slow
 def test_the_time_grows_with_the_budget_and_shrinks_with_what_is_there() -> None:
     plan = search_of(RANGES, sampler="tpe", trials=DRAWN)
     found = basis_for(plan)
@@ -82,6 +84,7 @@ def _seconds(cell) -> float:
     return 300 + trained
 
 
+@pytest.mark.slow
 def test_a_budget_of_cells_or_hours() -> None:
     plan = search_of(RANGES, sampler="tpe", cells=100)
     points = search_estimate(plan, nothing, basis_for(plan))["points"]

@@ -32,6 +32,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_links_filter_and_choose_axes(sweep: Path) -> None:
     everything = compare(sweep, {})
     assert everything.runs == 30
@@ -55,6 +56,7 @@ def test_links_filter_and_choose_axes(sweep: Path) -> None:
         assert f"mlflow.sharedViewState.{key}" in tags
 
 
+@pytest.mark.slow
 def test_models_go_by_their_alias_or_their_name_in_charts(tmp_path: Path) -> None:
     plan = plan_of(sources=["pocket-gpt2", "B"], targets=["pocket-gpt2-large"], tasks=["x/one"])
     bind(tmp_path, plan, {})

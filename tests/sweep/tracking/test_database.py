@@ -29,6 +29,7 @@ def _size(path: Path) -> int:
         return 0
 
 
+@pytest.mark.slow
 def test_killed_while_tables_are_made(tmp_path: Path) -> None:
     """MLflow itself would find a column there that it wants to add."""
     found, temporary = _connecting(tmp_path), tmp_path / f".{DATABASE}.tmp"
@@ -43,6 +44,7 @@ def test_killed_while_tables_are_made(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [DATABASE]
 
 
+@pytest.mark.slow
 def test_two_at_once(tmp_path: Path) -> None:
     both = [_connecting(tmp_path) for _ in range(2)]
     assert [found.wait(PATIENCE) for found in both] == [0, 0]

@@ -54,6 +54,7 @@ def filled(tmp_path: Path, empty_database: Path) -> tuple[Plan, Path, list[Recor
     return plan, tmp_path, list(Ledger(tmp_path).records())
 
 
+@pytest.mark.slow
 def test_again_and_again_gives_the_same_runs(filled: tuple[Plan, Path, list[Record]]) -> None:
     plan, folder, records = filled
     assert _sync(plan, folder, records[:5]) is None
@@ -63,6 +64,7 @@ def test_again_and_again_gives_the_same_runs(filled: tuple[Plan, Path, list[Reco
     assert str(folder.resolve()) in default_tracking_uri(folder)
 
 
+@pytest.mark.slow
 def test_runs_a_killed_driver_left_open_are_completed(
     filled: tuple[Plan, Path, list[Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +86,7 @@ def test_runs_a_killed_driver_left_open_are_completed(
     check_mlflow(folder, plan)
 
 
+@pytest.mark.slow
 def test_a_crash_in_the_middle_of_a_batch_leaves_nothing_of_it(
     filled: tuple[Plan, Path, list[Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +106,7 @@ def test_a_crash_in_the_middle_of_a_batch_leaves_nothing_of_it(
     check_mlflow(folder, plan)
 
 
+@pytest.mark.slow
 def test_rows_inserted_in_bulk_are_what_the_client_writes(
     filled: tuple[Plan, Path, list[Record]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -135,6 +139,7 @@ def test_rows_inserted_in_bulk_are_what_the_client_writes(
     assert told(folder) == told(other)
 
 
+@pytest.mark.slow
 def test_a_transfer_waits_for_the_empty_row(filled: tuple[Plan, Path, list[Record]]) -> None:
     plan, folder, records = filled
     last = sorted(records, key=lambda record: record["cell"]["row"] == "empty")
@@ -142,6 +147,7 @@ def test_a_transfer_waits_for_the_empty_row(filled: tuple[Plan, Path, list[Recor
     check_mlflow(folder, plan)
 
 
+@pytest.mark.slow
 def test_without_an_empty_row_the_gain_is_left_out(
     filled: tuple[Plan, Path, list[Record]],
 ) -> None:
@@ -176,6 +182,7 @@ def _shares(plan: Plan) -> dict[str, bool]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direct_last", [False, True])
 def test_the_share_of_the_gap_is_there_whichever_record_comes_first(
     tmp_path: Path, empty_database: Path, direct_last: bool
@@ -187,6 +194,7 @@ def test_the_share_of_the_gap_is_there_whichever_record_comes_first(
     check_mlflow(tmp_path, plan)
 
 
+@pytest.mark.slow
 def test_half_a_ceiling_is_none_and_a_later_run_adds_the_share(
     tmp_path: Path, empty_database: Path
 ) -> None:
@@ -201,6 +209,7 @@ def test_half_a_ceiling_is_none_and_a_later_run_adds_the_share(
     check_mlflow(tmp_path, plan)
 
 
+@pytest.mark.slow
 def test_errors_are_told_at_the_end_and_never_raised(
     filled: tuple[Plan, Path, list[Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +234,7 @@ def test_errors_are_told_at_the_end_and_never_raised(
     check_mlflow(folder, plan)
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_is_given_up(
     filled: tuple[Plan, Path, list[Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +250,7 @@ def test_a_server_that_does_not_answer_is_given_up(
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.slow
 def test_a_run_that_mlflow_refuses_keeps_no_other_out(
     filled: tuple[Plan, Path, list[Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +276,7 @@ def test_a_run_that_mlflow_refuses_keeps_no_other_out(
     check_mlflow(folder, plan)
 
 
+@pytest.mark.slow
 def test_what_a_lost_answer_has_doubled_is_deleted(
     filled: tuple[Plan, Path, list[Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,6 +300,7 @@ def test_what_a_lost_answer_has_doubled_is_deleted(
     check_mlflow(folder, plan)
 
 
+@pytest.mark.slow
 def test_a_number_that_differs_from_the_ledgers_is_put_right(
     filled: tuple[Plan, Path, list[Record]],
 ) -> None:
@@ -306,6 +319,7 @@ def test_a_number_that_differs_from_the_ledgers_is_put_right(
     check_mlflow(folder, plan)
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_stopped_says_so(filled: tuple[Plan, Path, list[Record]]) -> None:
     plan, folder, records = filled
     for status in ("KILLED", "FAILED", "FINISHED"):
@@ -314,6 +328,7 @@ def test_a_sweep_that_is_stopped_says_so(filled: tuple[Plan, Path, list[Record]]
         assert parent.info.status == status
 
 
+@pytest.mark.slow
 def test_a_deleted_experiment_comes_back(filled: tuple[Plan, Path, list[Record]]) -> None:
     plan, folder, records = filled
     assert _sync(plan, folder, records) is None
@@ -346,6 +361,7 @@ def test_every_run_says_how_its_prompt_was_carried(
         assert (run.data.params["solver"], run.data.params["selection"]) == ("ridge", selection)
 
 
+@pytest.mark.slow
 def test_runs_of_an_older_program_get_what_they_lack(
     filled: tuple[Plan, Path, list[Record]],
 ) -> None:
@@ -372,6 +388,7 @@ def test_runs_of_an_older_program_get_what_they_lack(
     assert {run.data.tags["cell"]: run.info.run_id for run in children} == older
 
 
+@pytest.mark.slow
 def test_the_spec_may_name_another_place(tmp_path: Path) -> None:
     elsewhere = f"sqlite:///{tmp_path / 'elsewhere.db'}"
     plan = plan_of(mlflow={"tracking_uri": elsewhere})
@@ -383,6 +400,7 @@ def test_the_spec_may_name_another_place(tmp_path: Path) -> None:
     assert not (tmp_path / "mlflow.db").exists()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_back_in_a_moment_gets_all(
     filled: tuple[Plan, Path, list[Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -402,6 +420,7 @@ def test_a_server_that_is_back_in_a_moment_gets_all(
     check_mlflow(folder, plan)
 
 
+@pytest.mark.slow
 def test_the_folder_says_how_many_runs_are_behind(
     filled: tuple[Plan, Path, list[Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

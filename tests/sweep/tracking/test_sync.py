@@ -26,6 +26,7 @@ def sweep(tmp_path: Path) -> tuple[Plan, Path]:
     return plan, tmp_path
 
 
+@pytest.mark.slow
 def test_a_fresh_server_is_filled_from_a_ledger(sweep: tuple[Plan, Path]) -> None:
     plan, folder = sweep
     uri = f"sqlite:///{folder / 'elsewhere.db'}"
@@ -54,6 +55,7 @@ def test_a_ledger_says_what_its_plan_says(sweep: tuple[Plan, Path]) -> None:
     assert facts_of_folder(folder, kept).direct == planned
 
 
+@pytest.mark.slow
 def test_half_a_sweep(sweep: tuple[Plan, Path]) -> None:
     plan, folder = sweep
     cell = next(cell for cell in plan.cells if cell.row == "ours")
@@ -68,6 +70,7 @@ def test_half_a_sweep(sweep: tuple[Plan, Path]) -> None:
     assert parent.info.status == "FAILED"
 
 
+@pytest.mark.slow
 def test_a_search_has_no_number_of_cells(sweep: tuple[Plan, Path]) -> None:
     plan, folder = sweep
     meta = json.loads((folder / "sweep.json").read_text())
@@ -83,6 +86,7 @@ def test_a_search_has_no_number_of_cells(sweep: tuple[Plan, Path]) -> None:
     assert parent.info.status == "FAILED"
 
 
+@pytest.mark.slow
 def test_nothing_there_is_said_in_a_sentence(sweep: tuple[Plan, Path], tmp_path: Path) -> None:
     _, folder = sweep
     with pytest.raises(InputError, match="sweep sync catches up"):
@@ -98,6 +102,7 @@ def test_the_commit_of_a_folder(tmp_path: Path) -> None:
     assert commit_of(tmp_path / "missing") == {}
 
 
+@pytest.mark.slow
 def test_passwords_in_addresses_are_not_shown(sweep: tuple[Plan, Path]) -> None:
     _, folder = sweep
     with pytest.raises(InputError) as told:

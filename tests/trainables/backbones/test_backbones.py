@@ -50,6 +50,7 @@ def literal_logits(
     return answer[[backbone.word_id(word) for word in WORDS]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", ["prefix", "infix", "suffix"])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_label_logits_equal_the_gathered_full_logits(name: str, position: str) -> None:

@@ -136,6 +136,7 @@ def test_a_flag_that_matters_is_found_and_followed(
         assert (backbone.split_logits(data, labels, prompts) - found).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "flags"), HARMLESS, ids=str)
 def test_a_flag_that_changes_nothing_here_keeps_the_short_cuts(
     name: str, flags: dict[str, Any], tmp_path: Path
@@ -169,6 +170,7 @@ def test_the_literal_reading_is_the_quick_one_where_no_flag_is_set(name: str) ->
     assert found[1][3].abs().max() > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "flags"), FLAGS, ids=str)
 def test_masks_reach_a_model_that_is_read_literally(
     name: str, flags: dict[str, Any], tmp_path: Path
@@ -209,6 +211,7 @@ def test_in_bfloat16_the_literal_head_is_not_rounded(tmp_path: Path) -> None:
     assert near.family.model.bert.encoder.layer[0].output.dense.weight.dtype == torch.bfloat16
 
 
+@pytest.mark.slow
 def test_the_outcome_is_kept(own_cache: Path, tmp_path: Path, monkeypatch: Any) -> None:
     """Between processes by what the folder holds, and within one even where nothing can be kept."""
     ref = folder_of("roberta", {"is_decoder": True}, tmp_path / "model")

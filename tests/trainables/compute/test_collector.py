@@ -36,6 +36,7 @@ def test_as_before_whatever_happens_within(within, enabled: bool) -> None:
     assert gc.isenabled() == enabled
 
 
+@pytest.mark.slow
 def test_what_an_import_leaves_is_not_looked_at_again() -> None:
     with lasting():
         kept = Ring()

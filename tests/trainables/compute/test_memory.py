@@ -22,6 +22,8 @@ from trainables.soft import stack_size
 from trainables.soft import tuning as soft
 from trainables.tasks import resolve_task
 
+pytestmark = pytest.mark.slow
+
 PAIR, TARGET, TASK = ("pocket-bert", "pocket-gpt2"), "pocket-llama", "mini/topics"
 SOFT = asdict(SoftSettings(steps=4, evaluations=2, prompt_length=2, batch_size=4, text_tokens=12))
 PEZ = {
@@ -122,7 +124,6 @@ def trained(told: Sequence[tuple[str, int, int]]) -> list[int]:
     return [done for phase, done, _ in told if phase == "train"]
 
 
-@pytest.mark.slow
 def test_passes_are_halved_first_and_the_size_is_kept(
     whole: tuple[Pack, PackOutcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,7 +139,6 @@ def test_passes_are_halved_first_and_the_size_is_kept(
     assert run_pack(pack, {}, room={"replicas": 3}).cost["oom_halvings"] == 0
 
 
-@pytest.mark.slow
 def test_a_stack_is_halved_where_smaller_passes_do_not_help(
     whole: tuple[Pack, PackOutcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,7 +173,6 @@ def dropping() -> Iterator[None]:
         item.p = 0.0
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("dropping")
 def test_memory_changes_nothing_under_dropout_either(
     whole: tuple[Pack, PackOutcome], monkeypatch: pytest.MonkeyPatch
@@ -212,7 +211,6 @@ def test_evaluation_is_halved_too(
     same(outcome, expected, [cell.id for cell in pack.cells])
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("whole")  # models are there: the check when they are loaded reads too
 @pytest.mark.parametrize("training", [True, False])
 def test_what_does_not_fit_alone_fails_in_one_sentence(
@@ -291,7 +289,6 @@ def test_the_longest_unused_are_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "huge" in kept, "the newest stays whatever it takes"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("make", [soft_pack, hard_pack])
 def test_stopped_members_leave_and_the_others_do_not_notice(make: Any) -> None:
     pack = make()

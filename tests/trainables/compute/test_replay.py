@@ -56,6 +56,7 @@ def test_a_call_gives_what_the_function_gives(record: Callable[..., Any]) -> Non
     assert recorded == [(2, 3), (4, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropout", [False, True])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_tuning_with_recorded_passes_is_tuning(

@@ -81,6 +81,7 @@ def test_the_fluency_of_a_prompt_is_near_that_of_float32() -> None:
     torch.testing.assert_close(one, other, rtol=0.05, atol=0.0)
 
 
+@pytest.mark.slow
 def test_joint_tuning_in_bfloat16_ends_near_that_in_float32() -> None:
     settings = replace(SETTINGS, steps=12, evaluations=1)
     exact = [source("bert"), source("gpt2")]

@@ -45,6 +45,7 @@ def test_cka_sees_neither_rotation_nor_scale_nor_shift():
     assert linear_cka(x, torch.ones(50, 2)) == 0.0
 
 
+@pytest.mark.slow
 def test_overlap_and_agreement_of_models():
     one, two = tiny("bert"), tiny("gpt2")
     shared = sum(word in two.words for word in one.words)
@@ -84,6 +85,7 @@ def test_reading_correlation_is_pearsons_of_centred_log_probabilities():
     assert reading_correlation(one, torch.zeros(30, 3, dtype=torch.float64)) == 0.0
 
 
+@pytest.mark.slow
 def test_pocket_models_give_all_features_and_the_second_time_none_is_computed(
     tmp_path, monkeypatch
 ):

@@ -29,12 +29,14 @@ class TestMixed(HardContract):
     evaluator = EVALUATOR
 
 
+@pytest.mark.slow
 class TestPezContinuous(HardContract):
     method = "pez"
     settings = PezSettings(**DESCENT)
     thorough = PezSettings(steps=40, evaluations=40, batch_size=12, init="random", norm_clip=2.0)
 
 
+@pytest.mark.slow
 class TestPezProjected(HardContract):
     method = "pez"
     settings = PezSettings(state="projected", fluency=0.2, ties="latest", **DESCENT)

@@ -73,6 +73,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> PackOutcome:
         return run_pack(_pack("tune", *SEARCHED), {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", SEARCHED, ids=lambda cell: cell.row)
 def test_a_search_says_what_it_found(cell: Cell, found: PackOutcome) -> None:
     result = found.results[cell.id]
@@ -129,6 +130,7 @@ def _literal_score(alias: str, text: str, settings: PezSettings) -> float:
     return right / len(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [TARGET, SOURCE])
 def test_a_score_is_that_of_the_string(target: str, found: PackOutcome) -> None:
     cell = SEARCHED[4]
@@ -145,6 +147,7 @@ def test_a_score_is_that_of_the_string(target: str, found: PackOutcome) -> None:
     assert score == pytest.approx(_literal_score(target, text, SETTINGS), abs=1.5 / 240)
 
 
+@pytest.mark.slow
 def test_texts_of_different_lengths_go_to_one_target(found: PackOutcome) -> None:
     texts = ["a", "", "unbelievably incomprehensible gobbledygook 漢字"]
     cells = [_carried(replace(SEARCHED[0], seed=seed)) for seed in range(3)]
@@ -181,6 +184,7 @@ def test_an_input_that_is_not_there_is_a_failure_of_its_cell() -> None:
     assert "is not available" in outcome.failures[carried.id]
 
 
+@pytest.mark.slow
 def test_a_search_does_not_depend_on_what_is_searched_beside_it(found: PackOutcome) -> None:
     alone = run_pack(_pack("tune", SEARCHED[2]), {})
     (cell,) = [SEARCHED[2]]

@@ -65,6 +65,7 @@ def literal(
     return best
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 10**6),

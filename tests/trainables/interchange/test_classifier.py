@@ -15,6 +15,7 @@ from trainables.models.names import resolve_model
 from trainables.tasks import load_task
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pocket-bert", "pocket-gpt2"])
 def test_pairs(name: str, tmp_path: Path) -> None:
     """Kept and loaded again, served columns and all: the logits of a literal evaluation."""

@@ -59,6 +59,7 @@ def joint():
     return pack, run_pack(pack, {})
 
 
+@pytest.mark.slow
 def test_every_cell_comes_back(joint) -> None:
     pack, outcome = joint
     assert outcome.failures == {}
@@ -75,6 +76,7 @@ def test_every_cell_comes_back(joint) -> None:
     assert len(outcome.results[carried.id]["similarity_per_token"]) == 3
 
 
+@pytest.mark.slow
 def test_scores_can_be_had_again_from_the_prompts(joint) -> None:
     pack, outcome = joint
     task = load_task(TASK)
@@ -133,6 +135,7 @@ def test_references(joint) -> None:
     assert rows["empty"]["score"] != rows["manual"]["score"]
 
 
+@pytest.mark.slow
 def test_calibrated_scores_are_had_again_by_hand(joint) -> None:
     """Both calibrations of one carried prompt and of Empty, from the model's own logits."""
     pack, outcome = joint
@@ -178,6 +181,7 @@ def test_calibrated_scores_are_had_again_by_hand(joint) -> None:
         assert constant[f"validation_score_{name}"] == constant["validation_score"]
 
 
+@pytest.mark.slow
 def test_preflight_accepts_the_embedded_zoo_and_names_what_does_not_fit(tmp_path) -> None:
     refs = list(models(*NAMES).values())
     tasks = [resolve_task(f"mini/{name}") for name in ("topics", "reviews", "paraphrase")]

@@ -122,6 +122,7 @@ def test_what_is_not_there_is_fetched_once(tmp_path: Path, pack: Pack) -> None:
     assert not list(node.glob(".partial-*"))
 
 
+@pytest.mark.slow
 def test_results_are_those_of_the_drivers_files(tmp_path: Path, pack: Pack) -> None:
     here = run_pack(pack, {})
     there = run_pack(Places(fetcher([]), look=False, folder=tmp_path / "node")(pack), {})
@@ -187,6 +188,7 @@ def _one(folder: Path, pack: Pack, log: Path) -> None:
     Places(fetch, look=False, folder=folder)(pack)
 
 
+@pytest.mark.slow
 def test_several_processes_of_a_node_fetch_once(tmp_path: Path, pack: Pack) -> None:
     context = multiprocessing.get_context("fork")
     log = tmp_path / "log"

@@ -131,6 +131,7 @@ def test_the_empty_text_is_left_out_where_nothing_would_be_read() -> None:
         backbone.begin, backbone.lead = begin, lead
 
 
+@pytest.mark.slow
 def test_names_are_known_without_torch() -> None:
     code = (
         "import sys, trainables.scoring.calibration, sweep.spec.spec; print('torch' in sys.modules)"

@@ -51,6 +51,7 @@ logit_arrays = arrays.arrays(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(values=logit_arrays, data=st.data())
 def test_no_prediction_is_lost_in_half_precision(values: np.ndarray, data: st.DataObject) -> None:

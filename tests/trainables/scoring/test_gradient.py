@@ -32,6 +32,7 @@ def literal(
     return each.detach(), torch.autograd.grad((each * shares).sum(), point)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [1, 30, 150, 10_000])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_passes_and_groups_change_nothing(name: str, budget: int) -> None:

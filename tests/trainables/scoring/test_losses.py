@@ -82,6 +82,7 @@ def droppy(name: str) -> Backbone:
     return backbone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", ["prefix", "infix"])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -156,6 +157,7 @@ def test_masks_depend_on_seed_and_step_and_touch_no_weight(name: str) -> None:
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_replica_gets_what_it_would_get_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside whatever seeds, in whatever passes, padded to whatever length."""

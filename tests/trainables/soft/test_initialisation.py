@@ -83,6 +83,7 @@ def test_vocabulary_rows_are_different_frequent_words(name: str) -> None:
     assert set(rows) <= set(frequent_words(backbone))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])
 def test_frequent_words_are_whole_words_in_the_order_of_the_ids(name: str) -> None:
     backbone = tiny(name)

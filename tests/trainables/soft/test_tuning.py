@@ -116,6 +116,7 @@ LAST_ONLY = replace(SETTINGS, evaluations=1)
 """One evaluation, at the end: what is returned is the last step."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [0.0, 0.4, 1.0, None])
 def test_training_is_a_literal_reading_of_equations_4_to_9(weight: float | None) -> None:
     sources = [source("bert"), source("gpt2")]
@@ -129,6 +130,7 @@ def test_training_is_a_literal_reading_of_equations_4_to_9(weight: float | None)
     assert (got.prompts[0][0] - start).abs().max() > 0.05, "training must move the prompt"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [24, 10_000])
 def test_stacked_equals_alone(budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PASS_TOKENS, "cpu", budget)
@@ -154,6 +156,7 @@ def test_weight_zero_is_independent_tuning() -> None:
         torch.testing.assert_close(alone.prompts[0], joint.prompts[place], atol=1e-3, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_three_sources_train_together() -> None:
     sources = [source("bert"), source("gpt2"), source("opt-projected")]
     grams, _ = grams_of(sources)
@@ -263,6 +266,7 @@ def test_epochs_become_steps_rounded_up() -> None:
     assert len(batch_order(7, settings, 0)) == 6
 
 
+@pytest.mark.slow
 def test_the_last_checkpoint_is_the_last_step() -> None:
     sources = [source("bert"), source("gpt2")]
     grams, _ = grams_of(sources)
@@ -298,6 +302,7 @@ def test_prompts_start_where_they_are_told_to() -> None:
 NEW = {"dropout": True, "loss": "vocabulary", "checkpoint": "last", "weight_decay": 0.1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("checkpoint", ["best", "last"])
 def test_a_checkpoint_that_cannot_be_read_is_never_kept(
@@ -335,6 +340,7 @@ def test_a_checkpoint_that_cannot_be_read_is_never_kept(
     assert all(math.isfinite(item) for values in told for row in values.values() for item in row)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, NEW, {"init": "uniform"}], ids=["plain", "new", "uniform"])
 def test_a_broken_replica_leaves_the_others_alone(more: dict[str, Any]) -> None:
     sources = [source("bert"), source("gpt2")]

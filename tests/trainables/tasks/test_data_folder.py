@@ -42,6 +42,7 @@ class TestFolderTask(TaskContract):
         self.task = hub_task(tmp_path, "set")
 
 
+@pytest.mark.slow
 def test_flipped_labels_are_another_task_and_are_read(file: Path) -> None:
     """Also with the old times: the library's own cache goes by path and time."""
     before = load(file)
@@ -59,6 +60,7 @@ def test_flipped_labels_are_another_task_and_are_read(file: Path) -> None:
     assert load(file).digest == before.digest
 
 
+@pytest.mark.slow
 def test_a_changed_archive_is_read_again(tmp_path: Path) -> None:
     for flip in (False, True):
         source = write_data(tmp_path / "unpacked", flip)
@@ -90,6 +92,7 @@ def test_all_that_counts_is_in_the_digest(file: Path, what: str) -> None:
     assert load_task(file).digest != before
 
 
+@pytest.mark.slow
 def test_where_the_folder_is_does_not_matter(file: Path, tmp_path: Path) -> None:
     task = load(file)
     assert load_task(hub_task(tmp_path, str(tmp_path / "set"))).digest == task.digest
@@ -98,6 +101,7 @@ def test_where_the_folder_is_does_not_matter(file: Path, tmp_path: Path) -> None
     assert load(hub_task(tmp_path, "set")).digest == task.digest
 
 
+@pytest.mark.slow
 def test_paths_start_from_the_task_file(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,6 +107,7 @@ def reference_results(file: Path, model: str) -> dict[str, Any]:
     return {row: results[cell.id] for row, cell in cells.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "separator"), [("pocket-bert", 1), ("pocket-gpt2", 0)])
 def test_packs_read_pairs(tmp_path: Path, model: str, separator: int) -> None:
     file = write(tmp_path)

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,6 +39,7 @@ def test_balanced_stays_balanced(classes: int, each: int, data: st.DataObject) -
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 2), min_size=30, max_size=200), st.floats(0.2, 0.8))
 def test_proportions_are_kept(labels: list[int], share: float) -> None:
     size = round(share * len(labels))

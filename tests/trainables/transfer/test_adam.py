@@ -13,6 +13,7 @@ from trainables.transfer.solvers.adam import search_loss, start
 MASKS = [(None, None), (40, None), (40, "ptfer_release")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sources", [1, 2, 3])
 @pytest.mark.parametrize(("top_k", "mask"), MASKS)
 def test_each_candidate_against_the_literal_loop(
@@ -57,6 +58,7 @@ def test_candidates_have_the_tables_moments() -> None:
         assert float(matrix.std()) == pytest.approx(float(table.std()), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sources", [1, 2, 3])
 @pytest.mark.parametrize(("top_k", "mask"), MASKS)
 def test_closed_form_is_at_least_as_near_as_2000_steps(
@@ -75,6 +77,7 @@ def test_closed_form_is_at_least_as_near_as_2000_steps(
     assert float(best.mean() - last.mean()) < 0.05
 
 
+@pytest.mark.slow
 def test_mask_of_the_released_code_is_the_last_sources() -> None:
     """By definition the order matters there, and the order it was given counts, not the keys'."""
     problem = random_problem(2)

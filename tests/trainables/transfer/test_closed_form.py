@@ -64,6 +64,7 @@ def carry(prompts: list[torch.Tensor], tables: list[torch.Tensor], **options: st
     return transfer(prompts, grams, scales[:-1], scales[-1], **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sources", [1, 2, 3])
 def test_closed_form_is_at_least_as_near_as_2000_adam_steps(sources: int) -> None:
     tables, prompts = setting(sources, seed=sources)

@@ -1,5 +1,7 @@
 """Every solver of the registry against the contract."""
 
+import pytest
+
 from trainables.core.registries import SOLVERS
 from trainables.core.settings import TransferSettings
 from trainables.testing.solver_contract import SolverContract
@@ -27,11 +29,13 @@ class TestRidgeOfLastMask(SolverContract):
     order_free = False
 
 
+@pytest.mark.slow
 class TestAdam(SolverContract):
     settings = TransferSettings(solver="adam", steps=120)
     stochastic = True
 
 
+@pytest.mark.slow
 class TestAdamMasked(SolverContract):
     settings = TransferSettings(solver="adam", steps=60, top_k=40, learning_rate=1e-2)
     stochastic = True
@@ -45,6 +49,7 @@ class TestLinComb(SolverContract):
     settings = TransferSettings(solver="lin_comb", norm="mean")
 
 
+@pytest.mark.slow
 class TestV2vNn(SolverContract):
     settings = TransferSettings(solver="v2v_nn")
     stochastic = True

@@ -52,6 +52,7 @@ class TestContract(SolverContract):
         return tiny_problem(sources)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_through_a_real_target() -> None:
     problem = tiny_problem(2)
     settings = TransferSettings(solver="projector", steps=30, learning_rate=3e-3)
@@ -97,6 +98,7 @@ class LinearTarget:
         return torch.einsum("nd,ncd->nc", prompts[owner].flatten(1), rows)
 
 
+@pytest.mark.slow
 def test_a_known_linear_relation_is_found_and_beats_chance() -> None:
     """Labels follow from the image A p_s of the source prompt; the projector sees labels only."""
     draw = torch.Generator().manual_seed(5)

@@ -1,5 +1,6 @@
 """Maps between vocabularies (Recycling) against literal readings."""
 
+import pytest
 import torch
 
 from trainables.core.settings import TransferSettings
@@ -73,6 +74,7 @@ def linear_problem() -> Problem:
     return Problem(problem.prompts, (source, target), problem.grams, problem.seeds)
 
 
+@pytest.mark.slow
 def test_v2v_nn_learns_a_linear_relation() -> None:
     problem = linear_problem()
     source, target = problem.spaces
@@ -92,6 +94,7 @@ def test_v2v_nn_learns_a_linear_relation() -> None:
     assert float(cosine.min()) > 0.8, "chance is 0"
 
 
+@pytest.mark.slow
 def test_v2v_nn_has_the_published_shape() -> None:
     problem = linear_problem()
     network = v2v_nn.train(*problem.spaces, [3])
@@ -108,6 +111,7 @@ def test_v2v_nn_has_the_published_shape() -> None:
     torch.testing.assert_close(v2v_nn.apply(network, row[None, None])[0, 0], expected)
 
 
+@pytest.mark.slow
 def test_maps_beat_chance_in_similarity() -> None:
     """Two models with much structure in common: nearer than a random direction."""
     problem = random_problem(1, anchors=1500, noise=0.4)

@@ -70,6 +70,7 @@ def agreement_literally(
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("include_self", [False, True])
 @pytest.mark.parametrize("center", ["none", "mean"])
 @pytest.mark.parametrize("widths", [(12, 16), (12, 16, 9)])
@@ -195,6 +196,7 @@ def test_tables_have_to_be_two_of_one_length_and_finite() -> None:
         neighbour_agreement([one, other], 3)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**31), st.integers(5, 40), st.data())
 @settings(max_examples=40, deadline=None)
 def test_words_in_another_order_have_the_same_scores(seed: int, count: int, data: Any) -> None:

@@ -114,6 +114,7 @@ def unigram(pieces: list[str], normalizer: Any = None, rows: int | None = None) 
     return a_reader(backend, rows=rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", POCKET_NAMES)
 def test_each_word_is_one_token_that_decodes_to_it(name: str) -> None:
     reader = pocket(name)
@@ -129,6 +130,7 @@ def test_each_word_is_one_token_that_decodes_to_it(name: str) -> None:
     assert len(set(reader.words.values())) == len(reader.words)
 
 
+@pytest.mark.slow
 def test_three_notations_share_words_that_mean_the_same_text() -> None:
     models_ = [wordpiece(), bytelevel(), sentencepiece()]
     kinds = [type(model.tokenizer.backend_tokenizer.model).__name__ for model in models_]
@@ -199,6 +201,7 @@ def test_usable_tokens_of_published_tokenizers(shared: Path) -> None:
     assert sum(token.startswith("##") for token in kept) > 5000
 
 
+@pytest.mark.slow
 def test_added_tokens_are_never_words() -> None:
     known = a_reader(Tokenizer.from_str(bytelevel().tokenizer.backend_tokenizer.to_str()))
     assert "same" in known.words

@@ -25,6 +25,7 @@ def course(study: Study, values: list[float]) -> int:
     return len(values)
 
 
+@pytest.mark.slow
 def test_wilcoxon_compares_instance_by_instance(tmp_path: Path) -> None:
     """Tasks differ more than points do: only the paired test tells a bad point early."""
     tasks = [0.5 + 0.4 * (-1) ** task for task in range(TASKS)]
@@ -41,6 +42,7 @@ def test_wilcoxon_compares_instance_by_instance(tmp_path: Path) -> None:
         assert study.counts() == Counts(complete=2, pruned=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["median", "asha", "hyperband"])
 def test_pruners_over_steps_stop_what_lags_behind(tmp_path: Path, pruner: str) -> None:
     steps = 30
@@ -59,6 +61,7 @@ def test_no_pruner_stops_nothing(tmp_path: Path) -> None:
         assert course(study, [-1.0] * 5) == 5
 
 
+@pytest.mark.slow
 def test_pruning_saves_work_and_finds_the_same(tmp_path: Path) -> None:
     landscape = Landscape(height, instances=TASKS, spread=0.3, noise=0.02)
     busy, best = [], []

@@ -28,6 +28,7 @@ def best_of(
         return study.best()[0].values["score"]
 
 
+@pytest.mark.slow
 def test_tpe_finds_the_best_region_better_than_chance(tmp_path: Path) -> None:
     """On a conditional landscape, 40 points: mean regret over six seeds is below half."""
     tpe, chance = (
@@ -39,6 +40,7 @@ def test_tpe_finds_the_best_region_better_than_chance(tmp_path: Path) -> None:
     assert (tpe > chance).sum() >= 4
 
 
+@pytest.mark.slow
 def test_cma_es_closes_in_on_the_best_point(tmp_path: Path) -> None:
     cma, chance = (
         np.array([best_of(tmp_path, name, seed, 60, numeric()) for seed in range(3)])
@@ -48,6 +50,7 @@ def test_cma_es_closes_in_on_the_best_point(tmp_path: Path) -> None:
     assert (top - cma).mean() < 0.5 * (top - chance).mean()
 
 
+@pytest.mark.slow
 def test_cma_es_goes_on_after_a_restart(tmp_path: Path) -> None:
     """Its state is replayed from the journal: no pickle, and the same suggestions."""
     parts, whole = [], []
@@ -96,6 +99,7 @@ def cost(point: Point) -> float:
     return gain(point) ** 2 + abs(np.log(rate / 0.02))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["nsga2", "nsga3", "tpe"])
 def test_two_objectives(tmp_path: Path, sampler: str) -> None:
     with open_study(tmp_path, sampler=sampler, objectives=BOTH, population=10) as study:
@@ -133,6 +137,7 @@ def beats(one: dict[str, float], other: dict[str, float]) -> bool:
     return as_good and one != other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
 def test_constraints_are_respected(tmp_path: Path, sampler: str) -> None:
     """The best points break the constraint: what is found best does not, and few late ones do."""
@@ -170,6 +175,7 @@ def test_nothing_feasible_is_nothing_best(tmp_path: Path) -> None:
         assert study.counts() == Counts(complete=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "gp"])
 def test_every_sampler_with_points_in_flight(tmp_path: Path, sampler: str) -> None:
     """Told out of order, with failures between, each sampler gives new points of the space."""
@@ -191,6 +197,7 @@ def test_every_sampler_with_points_in_flight(tmp_path: Path, sampler: str) -> No
         space().place(point)  # raises where it is not in the space
 
 
+@pytest.mark.slow
 def test_the_gaussian_process(tmp_path: Path) -> None:
     """It costs a second a point: worth it where a point costs minutes, and slow to test."""
     with open_study(tmp_path, numeric(), sampler="gp", startup=8) as study:

@@ -75,6 +75,7 @@ settings_of_words = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @relaxed
 @given(settings_of_soft, settings_of_words, st.integers(0, 2**32), st.booleans())
 def test_every_point_is_valid_typed_and_placed_again(
@@ -268,6 +269,7 @@ def test_values_that_exclude_each_other_may_be_searched() -> None:
         parse_space({"soft": {"steps": [10, 100], "evaluations": [10, 200]}}, PAIRS)
 
 
+@pytest.mark.slow
 def test_the_schema_takes_what_the_parser_takes(shared_schema: Draft202012Validator) -> None:
     for section in (SOFT, FINITE, {"gone": 1}, {"steps": "x"}, {"lambda": {"low": 0}}, None):
         try:

@@ -46,6 +46,7 @@ def test_temperature_falls_by_the_same_factor() -> None:
     assert replace(SETTINGS, steps=1, evaluations=1).beta(1) == 1.0
 
 
+@pytest.mark.slow
 def test_stacked_equals_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     task = problem("gpt2", 3)
     stack = replicas_on(words(task, 60), words(task, 90, every=5), seeds=[0, 1])

@@ -70,6 +70,7 @@ def states_before_moves(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Ten
     return seen
 
 
+@pytest.mark.slow
 def test_the_continuous_state_survives_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     task = problem("gpt2", 3)
     seen = states_before_moves(monkeypatch)
@@ -81,6 +82,7 @@ def test_the_continuous_state_survives_each_step(monkeypatch: pytest.MonkeyPatch
     assert torch.cdist(seen[-1][1][0], rows).min() > 0.1, "it is no word"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [1, 3])
 def test_the_projected_state_is_put_back(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
     task = problem("gpt2", 3)
@@ -159,6 +161,7 @@ def best_by_brute_force(task: HardProblem, allowed: torch.Tensor, length: int) -
     return tuple(prompts[ranked[0]].tolist())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("length", "state", "least"), [(1, "continuous", 6), (2, "continuous", 6), (1, "projected", 3)]
 )
@@ -197,6 +200,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, victim: int, call: int, value: flo
     monkeypatch.setattr(losses, "label_words", loss)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 7])
 @pytest.mark.parametrize("optimiser", ["adafactor", "adamw"])
 def test_a_replica_that_fails_leaves_the_others_alone(
@@ -249,6 +253,7 @@ def test_a_word_without_numbers_fails_the_replicas_that_use_it() -> None:
     assert [item.failed is None for item in found] == [False, True]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_prompt_and_another_another() -> None:
     task = problem("llama", 3)
     allowed = words(task, 200)
@@ -259,6 +264,7 @@ def test_the_same_seed_gives_the_same_prompt_and_another_another() -> None:
     assert other.ids != first.ids
 
 
+@pytest.mark.slow
 def test_only_allowed_words_are_ever_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     task = problem("roberta", 3)
     sets = [words(task, 3), words(task, 40, every=3), torch.tensor([500])]
@@ -309,6 +315,7 @@ def test_random_words_depend_on_seed_and_allowed_words_alone() -> None:
     assert len({tuple(ids) for ids in found}) == 4
 
 
+@pytest.mark.slow
 def test_lengths_grow_unless_they_are_clipped() -> None:
     task = problem("gpt2", 3)
     stack = replicas_on(words(task, 60))
@@ -318,6 +325,7 @@ def test_lengths_grow_unless_they_are_clipped() -> None:
     assert max(line["length"] for line in clipped.curve) <= 1.5 + 1e-5
 
 
+@pytest.mark.slow
 def test_a_prompt_that_has_not_changed_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     task = problem("gpt2", 3)
     read: list[int] = []
@@ -338,6 +346,7 @@ def test_a_prompt_that_has_not_changed_is_not_read_again(monkeypatch: pytest.Mon
     assert [line["swaps"] for line in found.curve].count(0) > 0
 
 
+@pytest.mark.slow
 def test_what_is_found_is_the_best_that_was_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     task = problem("gpt2", 3)
     offers = spy(monkeypatch)

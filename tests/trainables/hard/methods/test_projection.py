@@ -34,6 +34,7 @@ tables = st.lists(
 sets = st.sets(st.integers(0, WORDS - 1), min_size=1).map(sorted)
 
 
+@pytest.mark.slow
 @relaxed
 @given(
     table=tables,

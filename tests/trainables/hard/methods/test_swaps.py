@@ -147,6 +147,7 @@ def literal_search(
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "score"),
     [
