@@ -40,6 +40,13 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is lost here stays lost, or is back at once: nobody need wait seconds for MLflow."""
+    monkeypatch.setattr("sweep.tracking.sink.LAST_PAUSES", (0.1, 0.1))
+    monkeypatch.setattr("sweep.tracking.database._PATIENCE", 1.0)
+
+
+@pytest.fixture
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Any start of Ray is an error."""
     import ray

@@ -22,13 +22,7 @@ from tests.sweep.inline import inline as inline
 from tests.sweep.samples import plan_of
 from trainables.core.cells import Pack, PackOutcome
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("inline")]
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is lost here stays lost: nobody need wait for it."""
-    monkeypatch.setattr("sweep.tracking.sink.LAST_PAUSES", (0.1, 0.1))
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("inline", "short_pauses")]
 
 
 @pytest.fixture

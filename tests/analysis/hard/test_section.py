@@ -106,6 +106,7 @@ def test_hard_sections_do_not_see_soft_prompts(tmp_path: Path, both: Path) -> No
     assert hard_report(load(both).query("family != 'hard'")) is None
 
 
+@pytest.mark.slow
 def test_what_was_run_names_both(both: Path) -> None:
     page = Page(written(both))
     assert "Prompts of 5 vectors were tuned on 2 source models (ant, bee)" in page.text
@@ -294,6 +295,7 @@ def test_design_without_transfers(tmp_path: Path) -> None:
     assert text.endswith("for 1 task (mini/a), with 1 seed.")
 
 
+@pytest.mark.slow
 def test_vectors_of_the_best_are_those_of_soft_prompts_alone(both: Path, alone: Path) -> None:
     """A hard prompt is text: it has no vectors that another library could load."""
     soft, cells = Choice(top=3), {cell.id: cell for cell in cells_of(BOTH)}

@@ -119,6 +119,7 @@ def test_the_best_prompt_scores_the_same_in_peft(
     assert str(to) in out
 
 
+@pytest.mark.slow
 def test_a_joint_prompt_comes_with_a_folder_for_each_backbone(
     folder: Path, plan: Plan, tmp_path: Path
 ) -> None:
@@ -154,6 +155,7 @@ def test_a_joint_prompt_comes_with_a_folder_for_each_backbone(
     np.testing.assert_array_equal(found, Ledger(folder).prompt(tuned.id))
 
 
+@pytest.mark.slow
 def test_the_best_n_by_validation(folder: Path, plan: Plan) -> None:
     assert sweep("export", str(folder), "--top", "2", "--format", "npy") == 0
     found = {item["cell"] for item in manifest(folder / "exports")["sets"]}
@@ -167,6 +169,7 @@ def test_the_best_n_by_validation(folder: Path, plan: Plan) -> None:
     assert min(results[name] for name in found) >= max(results[name] for name in left)
 
 
+@pytest.mark.slow
 def test_a_missing_source_is_named_and_left_out(
     folder: Path, plan: Plan, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -207,6 +210,7 @@ def test_mistakes(
     assert not (folder / "exports").exists()
 
 
+@pytest.mark.slow
 def test_an_export_of_another_sweep_is_left_alone(
     folder: Path, plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -222,6 +226,7 @@ def test_an_export_of_another_sweep_is_left_alone(
     refuse(capsys, "is not empty and no export", str(folder), "--to", str(to))
 
 
+@pytest.mark.slow
 def test_a_changed_model_is_refused(
     folder: Path, plan: Plan, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -293,6 +298,7 @@ def test_hard_prompts_are_texts(tmp_path: Path, capsys: pytest.CaptureFixture[st
     refuse(capsys, "is a hard prompt", str(folder), "--cell", hard, "--format", "peft")
 
 
+@pytest.mark.slow
 def test_ranking_never_reads_the_test_split(folder: Path, plan: Plan, tmp_path: Path) -> None:
     """The best by validation is exported though its test score is made the worst."""
     cells = [cell for cell in plan.cells if cell.kind == "transfer"]
@@ -306,6 +312,7 @@ def test_ranking_never_reads_the_test_split(folder: Path, plan: Plan, tmp_path: 
     assert entry["cell"] == cells[-1].id
 
 
+@pytest.mark.slow
 def test_the_task_file_may_be_gone(
     plan: Plan, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,8 @@ from tests.sweep.test_cli import sweep
 from trainables.core.cells import Cell
 from trainables.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "hf_abcdefghijklmnopqrstuvwxyz012345"
 
 
@@ -59,7 +61,6 @@ class Hub:
         return f"https://huggingface.co/{options['repo_id']}/commit/1"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", ["soft", "random"])
 def test_what_is_uploaded(method: str, folder: Path, plan: Plan) -> None:
     cell, hub = the(plan, method), Hub()
@@ -137,7 +138,6 @@ def refusing() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.mark.slow
 def test_tokens_are_not_repeated(
     refusing: str, folder: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:

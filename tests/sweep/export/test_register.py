@@ -193,6 +193,7 @@ def test_mistakes(folder: Path, plan: Plan, capsys: pytest.CaptureFixture[str]) 
     refuse("does not take the model", where, "--cell", cell, "--tracking-uri", free)
 
 
+@pytest.mark.slow
 def test_the_backbone_must_be_the_one_that_was_scored(folder: Path, plan: Plan) -> None:
     from trainables.errors import InputError
     from trainables.interchange.classifier import Classifier

@@ -142,6 +142,7 @@ def test_an_accelerator_that_no_node_has_is_refused() -> None:
         check_resources(Share(1.0, 0.0, "A100"), {"CPU": 4})
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_mlflow_that_is_down_delays_only_the_view(tmp_path: Path, no_ray: None) -> None:
     """The cells are there; MLflow is told by a later run of the same command."""
     from tests.sweep.ledger.test_ledger import fill

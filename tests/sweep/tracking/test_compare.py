@@ -68,6 +68,7 @@ def test_models_go_by_their_alias_or_their_name_in_charts(tmp_path: Path) -> Non
         assert compare(tmp_path, {"target": name}).runs == everything.runs
 
 
+@pytest.mark.slow
 def test_mistakes_are_said_in_a_sentence(sweep: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no results of method other in MLflow"):
         compare(sweep, {"method": "other"})

@@ -82,13 +82,29 @@ def _user() -> str | None:
 
 
 def test_a_server_with_postgresql(postgres: str, sweep: tuple[Plan, Path], tmp_path: Path) -> None:
-    """As the documentation has it: the server beside its database, sweeps write over HTTP."""
+    """As the documentation has it: the server beside its database, sweeps write over HTTP.
+
+    The whole Host header is compared, its port with it: both forms of a host have to be listed.
+    """
     plan, folder = sweep
-    with serving(Server(tmp_path, postgres)) as server:
+    hosts = "mlflow.lab,mlflow.lab:*,half.lab,localhost,localhost:*,127.0.0.1,127.0.0.1:*"
+    path = "/api/2.0/mlflow/experiments/search?max_results=1"
+    with serving(Server(tmp_path, postgres, "--allowed-hosts", hosts)) as server:
+        told = {
+            host: server.answers(path, {"Host": host})
+            for host in ("mlflow.lab", "mlflow.lab:5000", "half.lab", "half.lab:5000", "evil.com")
+        }
         for _ in range(2):
             sync(folder, server.uri)
         check_mlflow(folder, plan, server.uri)
         assert list((tmp_path / "served").rglob("prompt/prompt.safetensors"))
+    assert told == {
+        "mlflow.lab": 200,
+        "mlflow.lab:5000": 200,
+        "half.lab": 200,
+        "half.lab:5000": 403,
+        "evil.com": 403,
+    }
     # Straight into the database, a batch a transaction.
     other = plan_of(name="straight", sources=["A", "B", "C"], seeds=3)
     place = tmp_path / "other"
@@ -101,6 +117,7 @@ def test_a_server_with_postgresql(postgres: str, sweep: tuple[Plan, Path], tmp_p
     assert list((place / "mlartifacts").rglob("prompt/prompt.safetensors"))
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_a_server_with_passwords(
     sweep: tuple[Plan, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,22 +154,3 @@ def test_a_server_with_passwords(
         path = "/api/2.0/mlflow/experiments/search?max_results=1"
         assert server.answers(path, headers) == 200
     assert b"a-long-word" not in b"".join(path.read_bytes() for path in folder.rglob("*.json"))
-
-
-def test_hosts_are_named_with_and_without_port(tmp_path: Path) -> None:
-    """The whole Host header is compared, its port with it: both forms have to be listed."""
-    store = f"sqlite:///{tmp_path / 'server.db'}"
-    hosts = "mlflow.lab,mlflow.lab:*,half.lab,localhost,localhost:*,127.0.0.1,127.0.0.1:*"
-    path = "/api/2.0/mlflow/experiments/search?max_results=1"
-    with serving(Server(tmp_path, store, "--allowed-hosts", hosts)) as server:
-        told = {
-            host: server.answers(path, {"Host": host})
-            for host in ("mlflow.lab", "mlflow.lab:5000", "half.lab", "half.lab:5000", "evil.com")
-        }
-    assert told == {
-        "mlflow.lab": 200,
-        "mlflow.lab:5000": 200,
-        "half.lab": 200,
-        "half.lab:5000": 403,
-        "evil.com": 403,
-    }

@@ -65,6 +65,7 @@ def test_again_and_again_gives_the_same_runs(filled: tuple[Plan, Path, list[Reco
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_pauses")
 def test_runs_a_killed_driver_left_open_are_completed(
     filled: tuple[Plan, Path, list[Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +88,7 @@ def test_runs_a_killed_driver_left_open_are_completed(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_pauses")
 def test_a_crash_in_the_middle_of_a_batch_leaves_nothing_of_it(
     filled: tuple[Plan, Path, list[Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

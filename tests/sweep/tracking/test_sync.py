@@ -87,6 +87,7 @@ def test_a_search_has_no_number_of_cells(sweep: tuple[Plan, Path]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_pauses")
 def test_nothing_there_is_said_in_a_sentence(sweep: tuple[Plan, Path], tmp_path: Path) -> None:
     _, folder = sweep
     with pytest.raises(InputError, match="sweep sync catches up"):
@@ -103,6 +104,7 @@ def test_the_commit_of_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_pauses")
 def test_passwords_in_addresses_are_not_shown(sweep: tuple[Plan, Path]) -> None:
     _, folder = sweep
     with pytest.raises(InputError) as told:

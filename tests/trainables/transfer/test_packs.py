@@ -18,6 +18,8 @@ from trainables.transfer import Problem, Space, solve
 from trainables.words.relative import gram_matrices, normalised_anchors
 from trainables.words.vocabulary import common_vocabulary
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("pocket-bert", "pocket-gpt2", "pocket-llama")
 TASK = "mini/topics"
 LAYOUT = {"prompt_length": 3, "position": "prefix", "text_tokens": 12}
@@ -78,7 +80,6 @@ def result(outcome: PackOutcome, name: str, seed: int) -> dict[str, Any]:
     return outcome.results[cell_of(name, seed).id]
 
 
-@pytest.mark.slow
 def test_every_result_says_how_it_was_found(outcome: PackOutcome) -> None:
     assert outcome.failures == {}
     expected = {
@@ -111,7 +112,6 @@ def test_solvers_differ_and_the_closed_form_is_nearest(outcome: PackOutcome) -> 
             assert result(outcome, name, seed)["similarity"] <= best + 1e-6
 
 
-@pytest.mark.slow
 def test_target_validation_keeps_the_best_candidate(outcome: PackOutcome) -> None:
     """Every candidate made and scored again, by hand."""
     backbones = [load_backbone(resolve_model(name)) for name in NAMES]
@@ -148,7 +148,6 @@ def test_target_validation_keeps_the_best_candidate(outcome: PackOutcome) -> Non
         torch.testing.assert_close(prompt, path.prompts[best, place], atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.slow
 def test_a_prompt_that_is_not_finite_fails_its_cell_only() -> None:
     cells = tuple(cell_of("v2v_lin", seed) for seed in SEEDS)
     models = {name: resolve_model(name) for name in NAMES}
