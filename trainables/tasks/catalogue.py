@@ -1,12 +1,11 @@
 """Finding tasks: packaged ones by name, others by path."""
 
-import difflib
 from pathlib import Path
 from typing import Any
 
 from trainables.core.cells import TaskRef
 from trainables.core.contents import place_of
-from trainables.errors import InputError
+from trainables.errors import InputError, nearest, show
 from trainables.tasks.task import Task
 
 _FOLDER = Path(__file__).parent
@@ -85,9 +84,7 @@ def _find(name: str, base: Path | None) -> Path:
     if path.suffix in _SUFFIXES:
         # A missing file gets its message where it is read.
         return path
-    close = difflib.get_close_matches(name, TASK_NAMES, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
     raise InputError(
-        f"task is {name!r}, but must be one of {', '.join(TASK_NAMES)} "
-        f"or the path of a task file ending in .yaml{hint}"
+        f"task: found {show(name)}{nearest(name, TASK_NAMES)}; allowed: {', '.join(TASK_NAMES)}, or"
+        " the path of a task file that ends in .yaml"
     )

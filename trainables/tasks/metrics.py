@@ -7,7 +7,7 @@ classes of the task: a class that is neither present nor predicted counts as 0.
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from trainables.errors import InputError, show
+from trainables.errors import InputError, nearest, show
 from trainables.files.text_files import named
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def resolve_metric(metric: str, classes: Sequence[str]) -> str:
     except InputError:
         if kind == "f1" and colon:
             raise InputError(
-                f"metric is {show(metric)}, but after 'f1:' only {named(classes)} are allowed"
+                f"metric: found {show(metric)}; allowed: f1: and one of {named(classes)}"
             ) from None
         raise
     return metric
@@ -175,8 +175,9 @@ def _scorer(metric: str, num_classes: int) -> Score:
         return lambda counts: _f1(counts)[..., int(which)]
     if metric not in METRICS:
         raise InputError(
-            f"metric is {show(metric)}, but must be one of {', '.join(METRICS)}, f1:<class>"
+            f"metric: found {show(metric)}{nearest(metric, METRICS)};"
+            f" allowed: {', '.join(METRICS)}, f1:<class>"
         )
     if metric in _BINARY_ONLY and num_classes != 2:
-        raise InputError(f"metric is {show(metric)}, which needs 2 classes, not {num_classes}")
+        raise InputError(f"metric: found {show(metric)} for {num_classes} classes; allowed: for 2")
     return METRICS[metric]

@@ -15,12 +15,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from trainables.core.contents import is_hub_name, place_of
-from trainables.errors import InputError, show
+from trainables.errors import InputError, nearest, show
 from trainables.files.strict_yaml import WordLoader, load_yaml
-from trainables.files.text_files import named, one_line, read_text
+from trainables.files.text_files import named, read_text
+from trainables.files.validation import sentence
 from trainables.tasks.metrics import resolve_metric
 from trainables.tasks.sources import READERS, format_of
 
@@ -68,19 +68,22 @@ class Data(_Fields):
     def _known_format(cls, files: dict[str, str] | None) -> dict[str, str] | None:
         for path in (files or {}).values():
             if format_of(path) not in READERS:
-                raise ValueError(f"holds {show(path)}, but must end in {', '.join(READERS)}")
+                raise ValueError(
+                    f"found {show(path)}; allowed: files that end in {', '.join(READERS)}"
+                )
         paths = list((files or {}).values())
         for path in paths:
             if paths.count(path) > 1:
                 raise ValueError(
-                    f"names {show(path)} twice, but two splits must not share their rows"
+                    f"{show(path)} stands there twice; allowed: a file of its own for each split"
                 )
         return files
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if (self.files is None) == (self.hub is None):
-            raise ValueError("must hold exactly one of files, hub")
+            found = "neither" if self.hub is None else "both"
+            raise ValueError(f"found {found} of files and hub; allowed: one of them")
         return self
 
 
@@ -104,8 +107,8 @@ class Part(_Fields):
             return {"from": value}
         if not isinstance(value, dict):
             raise ValueError(
-                f"is {show(value)}, but must be the name of a split in the data "
-                "or {from: NAME, share: 0.1, seed: 0}"
+                f"found {show(value)}; allowed: the name of a split in the data or"
+                " {from: NAME, share: 0.1, seed: 0}"
             )
         return value
 
@@ -128,13 +131,14 @@ class Splits(_Fields):
             shares = [part.share for part in parts if part.origin == origin]
             if shares.count(None) > 1:
                 raise ValueError(
-                    f"uses {show(origin)} twice, but a split of the data serves once; "
-                    f"hold out a part with {{from: {origin}, share: 0.1}}"
+                    f"{show(origin)} stands there twice; allowed: each split of the data once, or"
+                    f" a part held out of it ({{from: {origin}, share: 0.1}})"
                 )
             held_out = sum(share for share in shares if share is not None)
             if held_out > 1 or (None in shares and held_out >= 1):
                 raise ValueError(
-                    f"holds out {held_out:g} of {show(origin)}, but the shares must leave something"
+                    f"found shares of {show(origin)} that add up to {held_out:g}; allowed: shares"
+                    " that leave something"
                 )
         return self
 
@@ -178,8 +182,8 @@ class TaskFile(_Fields):
         for mask in _MASKS:
             if mask in (value or ""):
                 raise ValueError(
-                    f"is {show(value)}, but must not hold {mask}: the place of the answer is added "
-                    "at the end, in each model's own way"
+                    f"found {show(value)}; allowed: text without {mask}, as the place of the answer"
+                    " is added at the end, in each model's own way"
                 )
         return value
 
@@ -187,7 +191,9 @@ class TaskFile(_Fields):
     @classmethod
     def _plain_columns(cls, value: str | None) -> str | None:
         if value is not None and not columns_of(value):
-            raise ValueError(f'is {show(value)}, but must name a column, such as "{{text}}"')
+            raise ValueError(
+                f'found {show(value)}; allowed: text that names a column, such as "{{text}}"'
+            )
         return value
 
     @model_validator(mode="after")
@@ -195,7 +201,7 @@ class TaskFile(_Fields):
         _distinct("classes", self.classes)
         _check_words("label_words", self.label_words, len(self.classes))
         for index, words in enumerate(self.label_words_alternatives):
-            _check_words(f"label_words_alternatives.{index}", words, len(self.classes))
+            _check_words(f"label_words_alternatives[{index}]", words, len(self.classes))
         resolve_metric(self.metric, self.classes)
         if self.data.files is not None:
             self._check_origins(tuple(self.data.files))
@@ -205,9 +211,9 @@ class TaskFile(_Fields):
         for role, part in self.splits:
             if part.origin not in files:
                 raise ValueError(
-                    f"splits.{role} is {show(part.origin)}, but must be one of data.files "
-                    f"({named(files)}) or a held-out part of one: "
-                    f"{{from: {files[0]}, share: 0.1}}"
+                    f"splits.{role}: found {show(part.origin)}{nearest(part.origin, files)};"
+                    f" allowed: one of data.files ({named(files)}), or a part held out of one"
+                    f" ({{from: {files[0]}, share: 0.1}})"
                 )
 
 
@@ -226,8 +232,8 @@ def columns_of(text: str) -> tuple[str, ...]:
     for found in _FIELD.finditer(text):
         if found[0] in ("{", "}"):
             raise ValueError(
-                f"is {show(text)}, but may hold only columns such as {{text}};"
-                " a brace of the text itself is written twice"
+                f"found {show(text)}; allowed: braces around columns only, such as {{text}}, as a"
+                " brace of the text itself is written twice"
             )
     return tuple(found["column"] for found in _FIELD.finditer(text) if found["column"])
 
@@ -251,7 +257,7 @@ def read(file: Path) -> TaskFile:
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     except ValidationError as error:
-        raise InputError(f"{file}: {_sentence(error.errors()[0])}") from None
+        raise InputError(f"{file}: {sentence(error, TaskFile.model_json_schema())}") from None
 
 
 def _fields(file: Path, below: tuple[str, ...] = ()) -> dict[Any, Any]:
@@ -266,20 +272,21 @@ def _fields(file: Path, below: tuple[str, ...] = ()) -> dict[Any, Any]:
     if extended is None:
         return content
     if not isinstance(extended, str) or not extended:
-        raise InputError(
-            f"{file}: extends is {show(extended)}, but it must be a task's name or path"
-        )
+        raise InputError(f"{file}: extends: found {show(extended)}; allowed: a task's name or path")
     parent = place_of(f"{extended}.yaml", PACKAGED, f"{file}: extends")
     if not parent.is_file():
         parent = place_of(extended, file.parent, f"{file}: extends")
         if parent.suffix not in (".yaml", ".yml"):
             raise InputError(
-                f"{file}: extends is {show(extended)}, but must be a packaged task"
-                " or the path of a task file ending in .yaml"
+                f"{file}: extends: found {show(extended)};"
+                " allowed: a packaged task, or the path of a task file that ends in .yaml"
             )
     chain = (*below, os.path.realpath(file))
     if os.path.realpath(parent) in chain:
-        raise InputError(f"{file}: extends is {show(extended)}, which leads back to {parent.name}")
+        raise InputError(
+            f"{file}: extends: found {show(extended)}, which leads back to {parent.name}; allowed:"
+            " another task"
+        )
     inherited = _fields(parent, chain)
     if "data" not in content:
         _fix_paths(inherited.get("data"), parent.absolute().parent)
@@ -307,58 +314,24 @@ def _content(file: Path) -> dict[Any, Any]:
     content = load_yaml(read_text(file, f"the task file {file}"), str(file), WordLoader)
     if not isinstance(content, dict):
         raise InputError(
-            f"the task file {file} holds a {type(content).__name__}, but must hold fields: "
-            f"{', '.join(_allowed(TaskFile))}"
+            f"{file}: found {show(content)}; allowed: a mapping with the keys"
+            f" {', '.join(TaskFile.model_fields)}"
         )
     return content
-
-
-_ALLOWED: dict[str, type[BaseModel]] = {
-    "data": Data,
-    "data.hub": Hub,
-    "splits": Splits,
-    "splits.train": Part,
-    "splits.validation": Part,
-    "splits.test": Part,
-    "limit": Limit,
-}
-
-
-def _sentence(error: ErrorDetails) -> str:
-    """One pydantic error in words, without the file."""
-    place = [one_line(item) for item in error["loc"]]
-    name = named([".".join(place)])
-    if error["type"] == "missing":
-        return f"the field {name} is missing"
-    if error["type"] == "extra_forbidden":
-        parent = _ALLOWED.get(".".join(place[:-1]), TaskFile)
-        return f"the field {name} is unknown; allowed are {', '.join(_allowed(parent))}"
-    if error["type"] == "value_error":
-        return f"{name} {error['ctx']['error']}".strip()
-    rule = error["msg"].replace("Input should be", "it must be")
-    hint = ""
-    if error["type"] == "string_type" and isinstance(error["input"], (int, float)):
-        hint = ", so put it in quotes"
-    return f"{name} is {show(error['input'])}, but {rule[0].lower()}{rule[1:]}{hint}"
-
-
-def _allowed(model: type[BaseModel]) -> list[str]:
-    return [item.alias or name for name, item in model.model_fields.items()]
 
 
 def _distinct(name: str, values: tuple[str, ...]) -> None:
     for value in values:
         if values.count(value) > 1:
-            raise ValueError(f"{name} holds {show(value)} twice, but every entry must differ")
+            raise ValueError(f"{name}: {show(value)} stands there twice; allowed: each once")
 
 
 def _check_words(name: str, words: tuple[str, ...], num_classes: int) -> None:
     _distinct(name, words)
     if len(words) != num_classes:
         raise ValueError(
-            f"{name} holds {len(words)} words, but classes has {num_classes} entries: "
-            "one word a class is needed"
+            f"{name}: found {len(words)} words; allowed: {num_classes}, one for each of the classes"
         )
     for word in words:
         if word.split() != [word]:
-            raise ValueError(f"{name} holds {show(word)}, but must hold words without white space")
+            raise ValueError(f"{name}: found {show(word)}; allowed: words without white space")

@@ -168,7 +168,7 @@ class Task:
                 outside the classes; nothing is left in the split.
         """
         if split not in SPLITS:
-            raise InputError(f"split is {show(split)}, but must be one of {', '.join(SPLITS)}")
+            raise InputError(f"split: found {show(split)}; allowed: {', '.join(SPLITS)}")
         if split not in self._cache:
             part: Part = getattr(self._content.splits, split)
             self._divide(part.origin)

@@ -76,9 +76,12 @@ def test_rows_and_splits_are_those_of_the_joined_texts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"pair": "and"}, "pair is 'and', but must name a column"),
-        ({"pair": "{sentence2} [MASK]"}, r"pair is '\{sentence2\} \[MASK\]', but must not hold"),
-        ({"pair": 3}, "pair is 3, but it must be a valid string"),
+        ({"pair": "and"}, "pair: found 'and'; allowed: text that names a column"),
+        (
+            {"pair": "{sentence2} [MASK]"},
+            r"pair: found .*; allowed: text without \[MASK\]",
+        ),
+        ({"pair": 3}, r"pair: found 3, a number \(text in quotes\); allowed: text"),
         ({"pair": "{sentence3}"}, "has no column 'sentence3', which pairs.yaml names under pair"),
     ],
 )

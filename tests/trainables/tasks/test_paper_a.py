@@ -199,12 +199,15 @@ def test_extending_does_not_change_what_the_fields_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"extends": "sst3"}, "extends is 'sst3', but must be a packaged task or the path"),
+        ({"extends": "sst3"}, "extends: found 'sst3'; allowed: a packaged task, or the path"),
         ({"extends": "none.yaml"}, "none.yaml: cannot be read"),
-        ({"extends": "child.yaml"}, "extends is 'child.yaml', which leads back to child.yaml"),
-        ({"extends": 3}, "extends is 3, but it must be a task's name or path"),
-        ({"extends": "sst2", "metrik": "accuracy"}, "the field metrik is unknown"),
-        ({"extends": "sst2", "label_words": ["bad"]}, "label_words holds 1 words"),
+        ({"extends": "child.yaml"}, "extends: found 'child.yaml', which leads back to child.yaml"),
+        ({"extends": 3}, "extends: found 3; allowed: a task's name or path"),
+        (
+            {"extends": "sst2", "metrik": "accuracy"},
+            r"unknown key 'metrik' \(did you mean metric\?\)",
+        ),
+        ({"extends": "sst2", "label_words": ["bad"]}, "label_words: found 1 words"),
     ],
 )
 def test_wrong_extensions(tmp_path: Path, fields: dict[str, Any], message: str) -> None:

@@ -1,0 +1,202 @@
+"""Values that people write, held against pydantic's models, and its errors as one sentence.
+
+What is allowed is said once, in the annotation of a field: it checks the value, it is the field's
+JSON Schema for editors, and that schema in words is the second half of the sentence (or the field's
+``description``, where it has one). Pydantic takes a while to import: modules that are to load at
+once import this one where values are checked.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+
+from trainables.errors import InputError, field_path, listed, nearest, show
+
+STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+"""Nothing is converted, no key is passed over, and no number is infinite."""
+
+Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class SchemaOf:
+    """Marks a field whose JSON Schema is made when it is asked for: registries grow."""
+
+    make: Callable[[], dict[str, Any]]
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        """As pydantic asks for it."""
+        return self.make()
+
+
+@cache
+def model_of(cls: type[Any]) -> type[BaseModel]:
+    """The model of a dataclass: its fields with their annotations, each checked by itself."""
+    hints = get_type_hints(cls, include_extras=True)
+    own: dict[str, Any] = {
+        item.name: (hints[item.name], ... if item.default is MISSING else item.default)
+        for item in fields(cls)
+    }
+    return create_model(cls.__name__, __config__=STRICT, **own)
+
+
+def checked(model: type[BaseModel], values: Mapping[Any, Any], where: str = "") -> dict[str, Any]:
+    """The fields among ``values`` in their own types; defaults are not filled in.
+
+    Args:
+        model: says which fields there are and what they allow.
+        values: field to value.
+        where: path of the mapping, put before the sentence.
+
+    Raises:
+        InputError: one sentence on the first mistake.
+    """
+    given = {str(key): _frozen(item) for key, item in values.items()}
+    try:
+        found = model.model_validate(given)
+    except ValidationError as error:
+        raise InputError(sentence(error, model.model_json_schema(), where)) from None
+    return {name: getattr(found, name) for name in given}
+
+
+def typed(hint: Any, value: Any, path: str) -> Any:
+    """One value of an annotated type.
+
+    Raises:
+        InputError: it is of another type or beyond the bounds; the sentence starts with ``path``.
+    """
+    adapter = _adapter(hint)
+    try:
+        return adapter.validate_python(_frozen(value))
+    except ValidationError as error:
+        raise InputError(sentence(error, adapter.json_schema(), path)) from None
+
+
+def _frozen(value: Any) -> Any:
+    """A list of YAML as the tuple that frozen settings hold."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+@cache
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint, config=ConfigDict(strict=True, allow_inf_nan=False))
+
+
+def sentence(error: ValidationError, schema: Schema, where: str = "") -> str:
+    """One sentence on the first mistake of ``error``, misspelt keys before all others.
+
+    Args:
+        error: what pydantic found.
+        schema: JSON Schema of what it was held against.
+        where: path of the whole value, put before.
+    """
+    problems = error.errors(include_url=False)
+    problem = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
+    place, node, allowed = _walk(schema, problem["loc"])
+    path = field_path(place)
+    path = f"{where}.{path}" if where and path[:1] not in ("", "[") else where + path
+    prefix = f"{path}: " if path else ""
+    if problem["type"] == "extra_forbidden":
+        key, keys = problem["loc"][-1], list(_keys(schema, node))
+        return f"{prefix}unknown key {show(key)}{nearest(key, keys)}; allowed: {listed(keys, key)}"
+    # A validator that says what is wrong does so in the text of its ValueError.
+    told = str(problem.get("ctx", {}).get("error", "")) or _told(problem, node)
+    return f"{prefix}{told}" + ("" if "allowed: " in told else f"; allowed: {allowed}")
+
+
+def _told(problem: Mapping[str, Any], node: Schema) -> str:
+    value = problem["input"]
+    if problem["type"] == "missing":
+        return "missing"
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if problem["type"] == "string_type" and number:  # maybe meant as a name
+        return f"found {show(value)}, a number (text in quotes)"
+    found = show(list(value) if isinstance(value, tuple) else value)  # YAML has no tuples
+    return f"found {found}{nearest(value, _names(node)) if isinstance(value, str) else ''}"
+
+
+def _walk(schema: Schema, location: Sequence[int | str]) -> tuple[list[int | str], Schema, str]:
+    """The part of a location that a user wrote, the schema of what stands there, and it in words.
+
+    What is allowed is the description of the innermost described field on the way, if any.
+    """
+    node, place, described = schema, [], ""
+    for part in location:
+        inner = next(_steps(schema, node, part), None)
+        if inner is not None and part != "[key]":  # else it names a branch of a union or a key
+            place.append(part)
+            described = inner.get("description", described)
+            node = _resolved(schema, inner)
+    return place, node, described or in_words(node, schema)
+
+
+def _resolved(schema: Schema, node: Schema) -> Schema:
+    reference = node.get("$ref")
+    return node if reference is None else schema["$defs"][reference.rpartition("/")[2]]
+
+
+def _steps(schema: Schema, node: Schema, part: int | str) -> Iterator[Schema]:
+    node = _resolved(schema, node)
+    if isinstance(part, int):
+        yield from (node["items"],) if isinstance(node.get("items"), dict) else ()
+    elif part in node.get("properties", ()):
+        yield node["properties"][part]
+    else:
+        others = (node.get("additionalProperties"), *node.get("patternProperties", {}).values())
+        yield from (item for item in others if isinstance(item, dict))
+    for branch in node.get("anyOf", ()):
+        yield from _steps(schema, branch, part)
+
+
+def _keys(schema: Schema, node: Schema) -> Iterator[str]:
+    node = _resolved(schema, node)
+    yield from node.get("properties", ())
+    for branch in node.get("anyOf", ()):
+        yield from _keys(schema, branch)
+
+
+def _names(node: Schema) -> Iterable[str]:
+    return (name for name in node.get("enum", ()) if isinstance(name, str))
+
+
+_KINDS = {"string": "text", "boolean": "true or false", "null": "null"}
+
+
+def in_words(node: Schema, schema: Schema = {}) -> str:  # noqa: B006
+    """What a JSON Schema allows, for a sentence; ``schema`` is the whole, with its definitions."""
+    node = _resolved(schema, node)
+    if "const" in node or "enum" in node:
+        values = node["enum"] if "enum" in node else [node["const"]]
+        names = ["null" if item is None else str(item) for item in values]
+        return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    if "anyOf" in node:
+        parts = [in_words(item, schema) for item in node["anyOf"]]
+        return ", or ".join(dict.fromkeys(parts))
+    kind = node.get("type")
+    if kind in ("integer", "number"):
+        return _number(node)
+    if kind == "array":
+        few = f"at least {node['minItems']} values" if node.get("minItems") else "values"
+        return f"a list of {few}, each {in_words(node.get('items', {}), schema)}"
+    if kind == "object":
+        keys = ", ".join(node.get("properties", ()))
+        return f"a mapping with the keys {keys}" if keys else "a mapping"
+    if kind == "string" and node.get("minLength"):
+        return "text that is not empty"
+    return _KINDS.get(str(kind), "a value")
+
+
+def _number(node: Schema) -> str:
+    name = "a whole number" if node["type"] == "integer" else "a finite number"
+    least, above = node.get("minimum"), node.get("exclusiveMinimum")
+    most, below = node.get("maximum"), node.get("exclusiveMaximum")
+    if most is not None or below is not None:
+        low = f"({above:g}" if least is None else f"[{least:g}"
+        high = f"{below:g})" if most is None else f"{most}]"
+        return f"{name.replace('finite ', '')} in {low}, {high}"
+    if least is not None:
+        return f"{name} of at least {least:g}"
+    return name if above is None else f"{name} above {above:g}"
