@@ -7,20 +7,17 @@ Settings are checked against the fields of the method's dataclass in
 :data:`trainables.core.registries.METHODS`: a new method needs no change here.
 """
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from functools import cache
+from dataclasses import dataclass
 from itertools import product
 from typing import Any, get_type_hints
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sweep.spec.counterparts import Wish, parse_counterparts
 from trainables.core.cells import content_hash
 from trainables.core.registries import METHODS
 from trainables.core.settings import axes, family_of, fitted_defaults, fitting, stored
-from trainables.errors import InputError, listed, nearest, shortened, show
+from trainables.errors import InputError, nearest, show
+from trainables.files.validation import allowed, checked, model_of, typed
 from trainables.recipes import recipe_names, with_recipe
 
 LAMBDA = "lambda"
@@ -30,16 +27,6 @@ FAMILY_KEYS = {"soft": LAMBDA, "hard": COUNTERPARTS}
 RECIPE = "recipe"
 ANNEALING = "annealing"
 _LAMBDA_ALLOWED = f"a list of numbers in [0, 1] and the word {ANNEALING}, none twice"
-_TYPE_NAMES: dict[Any, str] = {
-    int: "a whole number",
-    float: "a finite number",
-    str: "text",
-    bool: "true or false",
-    int | None: "a whole number, or null",
-    float | None: "a finite number, or null",
-    str | None: "text, or null",
-    tuple[float, ...] | None: "a list of finite numbers, or null",
-}
 
 
 @dataclass(frozen=True)
@@ -113,13 +100,13 @@ def parse_method(name: Any, section: Any) -> MethodSpec:
         counterparts = parse_counterparts(wish, f"{where}.{COUNTERPARTS}")
     settings = _with_recipe(name, settings.pop(RECIPE, None), settings, where)
     cls = METHODS[name]
-    checked = [
+    variants = [
         check_settings(cls, values, where, (own, RECIPE))
         for values in _combinations(cls, settings, where)
     ]
     # Combinations that differ only in what the rest of them does not read are one.
     distinct: dict[str, Any] = {}
-    for item in checked:
+    for item in variants:
         distinct.setdefault(content_hash(stored(item)), item)
     return MethodSpec(str(name), weights, tuple(distinct.values()), counterparts)
 
@@ -138,7 +125,7 @@ def _combinations(
     cls: type[Any], settings: Mapping[Any, Any], where: str
 ) -> Iterator[dict[Any, Any]]:
     """One mapping for each combination of the values listed for axes, in the order written."""
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls, include_extras=True)
     listed = {
         name: _listed(hints[name], settings[name], f"{where}.{name}")
         for name in axes(cls)
@@ -151,25 +138,25 @@ def _combinations(
 
 def _listed(hint: Any, values: list[Any], path: str) -> list[Any]:
     if not values:
-        raise InputError(f"{path}: found []; allowed: {_TYPE_NAMES[hint]}, or a list of them")
+        raise InputError(f"{path}: found []; allowed: {allowed(hint)}, or a list of them")
     found: list[Any] = []
     for index, value in enumerate(values):
-        typed = _typed(hint, value, f"{path}[{index}]")
-        if typed in found:
+        item = typed(hint, value, f"{path}[{index}]")
+        if item in found:
             raise InputError(
                 f"{path}[{index}]: {show(value)} stands there twice; allowed: each value once"
             )
-        found.append(typed)
+        found.append(item)
     return found
 
 
 def check_settings(
-    cls: type[Any], values: Mapping[Any, Any], where: str = "", further: tuple[str, ...] = ()
+    cls: Any, values: Mapping[Any, Any], where: str = "", further: tuple[str, ...] = ()
 ) -> Any:
     """An instance of a settings dataclass from a spec's mapping.
 
     Args:
-        cls: the dataclass; its annotations give the types, its ``__post_init__`` the ranges.
+        cls: the dataclass.
         values: setting to value.
         where: path of the section, put before each message.
         further: keys of the section that are no settings, named among the allowed ones.
@@ -177,51 +164,11 @@ def check_settings(
     Raises:
         InputError: misspelt key, wrong type or value out of range.
     """
-    hints = get_type_hints(cls)
-    known = [item.name for item in fields(cls)]
-    prefix = f"{where}." if where else ""
-    checked = {}
-    for key, value in values.items():
-        if key not in known:
-            raise InputError(
-                f"{where + ': ' if where else ''}unknown key {show(key)}"
-                f"{nearest(key, [*further, *known])}; allowed: {listed([*further, *known], key)}"
-            )
-        checked[key] = _typed(hints[key], value, f"{prefix}{key}")
+    given = checked(model_of(cls), values, where, further)
     try:
-        return cls(**fitted_defaults(cls, checked))
+        return cls(**fitted_defaults(cls, given))
     except InputError as error:
-        raise InputError(f"{prefix}{shortened(str(error))}") from None
-
-
-def typed_setting(cls: type[Any], name: str, value: Any, path: str) -> Any:
-    """One value of a setting in the setting's own type, its range not checked.
-
-    Raises:
-        InputError: the value is of another type.
-    """
-    return _typed(get_type_hints(cls)[name], value, path)
-
-
-@cache
-def _strict(hint: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(hint, config=ConfigDict(strict=True))
-
-
-def _typed(hint: Any, value: Any, path: str) -> Any:
-    allowed = _TYPE_NAMES.get(hint, str(hint))
-    try:
-        # YAML knows lists; settings are frozen.
-        given = tuple(value) if isinstance(value, list) else value
-        typed = _strict(hint).validate_python(given)
-        # 1 and 1.0 must hash alike, and no hash takes NaN.
-        if hint in (float, float | None) and typed is not None:
-            typed = float(typed)
-    except (ValidationError, OverflowError):
-        raise InputError(f"{path}: found {show(value)}; allowed: {allowed}") from None
-    if isinstance(typed, float) and not math.isfinite(typed):
-        raise InputError(f"{path}: found {show(value)}; allowed: {allowed}")
-    return typed
+        raise InputError(f"{where}.{error}" if where else str(error)) from None
 
 
 def _weights(value: Any, path: str) -> tuple[Weight, ...]:

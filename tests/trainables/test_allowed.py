@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from tests.trainables.tiny import ARCHITECTURES, tiny
 from trainables.backbones import Backbone
-from trainables.core.settings.hard import VOCABULARIES, HardSettings
+from trainables.core.settings.hard import HardSettings, Vocabulary
 from trainables.errors import InputError
 from trainables.hard import agreed
 from trainables.hard.agreed import fingerprint, model_agreement
@@ -26,6 +26,7 @@ from trainables.hard.allowed import CHOICES, allowed_tokens, comparison_of
 from trainables.words.agreement import Agreement, Comparison, neighbour_agreement
 from trainables.words.vocabulary import common_vocabulary, usable_tokens
 
+VOCABULARIES = get_args(Vocabulary)
 SMALL = HardSettings(s=50, k=4, sample_size=200)
 
 

@@ -70,6 +70,25 @@ class Registry(MutableMapping[str, T], Generic[T]):
         self._complete_names()
         return len(self._entries)
 
+    def __hash__(self) -> int:
+        """Of this one: a setting whose value is a name says ``Annotated[str, LOSSES]``."""
+        return id(self)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """How pydantic checks a name, in the moment it is asked."""
+        from pydantic_core import core_schema
+
+        def known(name: str) -> str:
+            if name not in self:
+                raise ValueError
+            return name
+
+        return core_schema.no_info_after_validator_function(known, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        """The names that there are in this process."""
+        return {"enum": list(self)}
+
     def register(self, name: str) -> Callable[[T], T]:
         """Decorator that enters a function or class under a name that is still free.
 

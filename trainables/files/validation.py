@@ -6,7 +6,7 @@ JSON Schema for editors, and that schema in words is the second half of the sent
 once import this one where values are checked.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import Any, get_type_hints
@@ -33,7 +33,7 @@ class SchemaOf:
 
 
 @cache
-def model_of(cls: type[Any]) -> type[BaseModel]:
+def model_of(cls: Any) -> type[BaseModel]:
     """The model of a dataclass: its fields with their annotations, each checked by itself."""
     hints = get_type_hints(cls, include_extras=True)
     own: dict[str, Any] = {
@@ -43,13 +43,19 @@ def model_of(cls: type[Any]) -> type[BaseModel]:
     return create_model(cls.__name__, __config__=STRICT, **own)
 
 
-def checked(model: type[BaseModel], values: Mapping[Any, Any], where: str = "") -> dict[str, Any]:
+def checked(
+    model: type[BaseModel],
+    values: Mapping[Any, Any],
+    where: str = "",
+    further: Collection[str] = (),
+) -> dict[str, Any]:
     """The fields among ``values`` in their own types; defaults are not filled in.
 
     Args:
         model: says which fields there are and what they allow.
         values: field to value.
         where: path of the mapping, put before the sentence.
+        further: keys that may stand beside the fields and were taken out before.
 
     Raises:
         InputError: one sentence on the first mistake.
@@ -58,7 +64,7 @@ def checked(model: type[BaseModel], values: Mapping[Any, Any], where: str = "") 
     try:
         found = model.model_validate(given)
     except ValidationError as error:
-        raise InputError(sentence(error, model.model_json_schema(), where)) from None
+        raise InputError(sentence(error, model.model_json_schema(), where, further)) from None
     return {name: getattr(found, name) for name in given}
 
 
@@ -75,6 +81,11 @@ def typed(hint: Any, value: Any, path: str) -> Any:
         raise InputError(sentence(error, adapter.json_schema(), path)) from None
 
 
+def allowed(hint: Any) -> str:
+    """What an annotated type allows, in words."""
+    return in_words(_adapter(hint).json_schema())
+
+
 def _frozen(value: Any) -> Any:
     """A list of YAML as the tuple that frozen settings hold."""
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
@@ -85,13 +96,16 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
     return TypeAdapter(hint, config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
-def sentence(error: ValidationError, schema: Schema, where: str = "") -> str:
+def sentence(
+    error: ValidationError, schema: Schema, where: str = "", further: Collection[str] = ()
+) -> str:
     """One sentence on the first mistake of ``error``, misspelt keys before all others.
 
     Args:
         error: what pydantic found.
         schema: JSON Schema of what it was held against.
         where: path of the whole value, put before.
+        further: keys that are allowed at the top besides.
     """
     problems = error.errors(include_url=False)
     problem = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
@@ -100,7 +114,7 @@ def sentence(error: ValidationError, schema: Schema, where: str = "") -> str:
     path = f"{where}.{path}" if where and path[:1] not in ("", "[") else where + path
     prefix = f"{path}: " if path else ""
     if problem["type"] == "extra_forbidden":
-        key, keys = problem["loc"][-1], list(_keys(schema, node))
+        key, keys = problem["loc"][-1], [*(() if place else further), *_keys(schema, node)]
         return f"{prefix}unknown key {show(key)}{nearest(key, keys)}; allowed: {listed(keys, key)}"
     # A validator that says what is wrong does so in the text of its ValueError.
     told = str(problem.get("ctx", {}).get("error", "")) or _told(problem, node)
@@ -179,8 +193,9 @@ def in_words(node: Schema, schema: Schema = {}) -> str:  # noqa: B006
     if kind in ("integer", "number"):
         return _number(node)
     if kind == "array":
-        few = f"at least {node['minItems']} values" if node.get("minItems") else "values"
-        return f"a list of {few}, each {in_words(node.get('items', {}), schema)}"
+        least = node.get("minItems", 0)
+        several = f" of at least {least} values, each" if least > 1 else " with"
+        return f"a list{several} {in_words(node.get('items', {}), schema)}"
     if kind == "object":
         keys = ", ".join(node.get("properties", ()))
         return f"a mapping with the keys {keys}" if keys else "a mapping"

@@ -1,11 +1,12 @@
 """JSON Schemas of the sections that a search reads."""
 
-from typing import Any, get_args, get_origin
+from typing import Any, get_type_hints
 
 from sweep.spec.methods import ANNEALING, COUNTERPARTS, LAMBDA, RECIPE
 from sweep.spec.space.parsing import setting_schema
-from sweep.spec.space.space import hints_of, is_list, number_of, parts_of
+from sweep.spec.space.space import is_list, number_of
 from trainables.core.registries import METHODS
+from trainables.files.validation import model_of
 
 
 def json_schema() -> dict[str, Any]:
@@ -28,11 +29,12 @@ def domains_schema() -> dict[str, Any]:
     return {"type": "object", "additionalProperties": {"type": ["object", "array"]}}
 
 
-def _method_schema(cls: type[Any]) -> dict[str, Any]:
+def _method_schema(cls: Any) -> dict[str, Any]:
+    hints = get_type_hints(cls)
     weight = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"const": ANNEALING}]}
     own = {
-        name: setting_schema(_value_schema(hint), number_of(hint), not is_list(hint))
-        for name, hint in hints_of(cls).items()
+        name: setting_schema(value, number_of(hints[name]), not is_list(hints[name]))
+        for name, value in model_of(cls).model_json_schema()["properties"].items()
     }
     return {
         "type": ["object", "null"],
@@ -44,22 +46,3 @@ def _method_schema(cls: type[Any]) -> dict[str, Any]:
             **own,
         },
     }
-
-
-_JSON_TYPES: dict[Any, str] = {
-    bool: "boolean",
-    int: "integer",
-    float: "number",
-    str: "string",
-    type(None): "null",
-}
-
-
-def _value_schema(hint: Any) -> dict[str, Any]:
-    found: list[dict[str, Any]] = []
-    for part in parts_of(hint):
-        if get_origin(part) is tuple:
-            found.append({"type": "array", "items": _value_schema(get_args(part)[0])})
-        else:
-            found.append({"type": _JSON_TYPES[part]})
-    return found[0] if len(found) == 1 else {"anyOf": found}

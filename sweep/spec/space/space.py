@@ -23,7 +23,6 @@ from sweep.spec.methods import (
     RECIPE,
     check_settings,
     parse_method,
-    typed_setting,
 )
 from sweep.spec.space.domains import (
     Choices,
@@ -40,6 +39,7 @@ from trainables.core.cells import content_hash
 from trainables.core.registries import METHODS
 from trainables.core.settings import default_of, family_of, fitting, stored
 from trainables.errors import InputError, listed, nearest, show
+from trainables.files.validation import typed
 from trainables.recipes import with_recipe
 
 METHOD = "method"
@@ -399,10 +399,12 @@ def hints_of(cls: type[Any]) -> dict[str, Any]:
 
 
 def _kind(cls: type[Any], name: str, hint: Any) -> Kind:
-    def typed(value: Any, path: str) -> Any:
-        return typed_setting(cls, name, value, path)
+    whole = get_type_hints(cls, include_extras=True)
 
-    return Kind(typed, number_of(hint), listed=not is_list(hint))
+    def setting(value: Any, path: str) -> Any:
+        return typed(whole[name], value, path)
+
+    return Kind(setting, number_of(hint), listed=not is_list(hint))
 
 
 def parts_of(hint: Any) -> tuple[Any, ...]:

@@ -28,7 +28,10 @@ from trainables.recipes import recipe, recipe_names
         ({"state": "soft"}, "state: found 'soft'; allowed: continuous or projected"),
         ({"optimiser": "sgd"}, "optimiser: found 'sgd'; allowed: adafactor or adamw"),
         ({"project_every": 0}, "project_every: found 0"),
-        ({"weight_decay": -0.1}, "weight_decay: found -0.1; allowed: a number from 0"),
+        (
+            {"weight_decay": -0.1},
+            "weight_decay: found -0.1; allowed: a finite number of at",
+        ),
         ({"clip_gradient": 0.0}, "clip_gradient: found 0.0; allowed: a finite number above 0, or"),
         ({"norm_clip": -1.0}, "norm_clip: found -1.0"),
         ({"s": 0}, "s: found 0"),

@@ -12,12 +12,10 @@ from trainables.core.settings.base import axes, fitted_defaults, fitting, from_m
 from trainables.core.settings.hard import HardSettings
 from trainables.core.settings.soft import (
     ALIGNMENT,
-    POSITIONS,
     STEPS,
     SoftSettings,
 )
 from trainables.core.settings.transfer import (
-    MASK_NAMES,
     TransferSettings,
     transfer_settings,
 )
@@ -41,8 +39,6 @@ def default_of(method: str, name: str) -> Any:
 
 __all__ = [
     "ALIGNMENT",
-    "MASK_NAMES",
-    "POSITIONS",
     "STEPS",
     "HardSettings",
     "SoftSettings",

@@ -1,12 +1,10 @@
 """Parameters of AutoPrompt (Shin et al. 2020)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from trainables.core.settings.base import at_least, one_of
+from trainables.core.settings.base import Count
 from trainables.core.settings.hard import HardSettings
-
-SCORES = ("loss", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -29,14 +27,8 @@ class AutoPromptSettings(HardSettings):
 
     search: ClassVar[str] = "trainables.hard.methods.autoprompt:search"
 
-    steps: int = 100
-    batch_size: int = 32
-    accumulation: int = 10
-    candidates: int = 10
-    score: str = "loss"
-
-    def __post_init__(self) -> None:
-        """Raise InputError for the first value out of its range."""
-        super().__post_init__()
-        at_least(self, 1, "steps", "batch_size", "accumulation", "candidates")
-        one_of(self, "score", SCORES)
+    steps: Count = 100
+    batch_size: Count = 32
+    accumulation: Count = 10
+    candidates: Count = 10
+    score: Literal["loss", "accuracy"] = "loss"

@@ -1,11 +1,35 @@
 """What every settings dataclass is made of: marks of its fields, checks, and its stored form."""
 
-import math
 from collections.abc import Collection, Mapping
-from dataclasses import field, fields
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any
 
-from trainables.errors import InputError
+from annotated_types import Ge, Gt, Interval
+
+from trainables.errors import InputError, shortened, show
+
+Count = Annotated[int, Ge(1)]
+Number = Annotated[int, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
+Share = Annotated[float, Interval(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Plain data whose annotations say what is allowed (:mod:`trainables.files.validation`)."""
+
+    def __post_init__(self) -> None:
+        """Raise InputError for the first value that its field or the others do not allow."""
+        from trainables.files.validation import checked, model_of  # pydantic takes a while
+
+        cls: Any = type(self)
+        for name, value in checked(model_of(cls), self.__dict__).items():
+            object.__setattr__(self, name, value)
+        self.complete()
+
+    def complete(self) -> None:
+        """Fill in what follows from others; raise InputError for what does not go together."""
 
 
 def later(default: Any, axis: bool = False, only_with: str | None = None) -> Any:
@@ -25,28 +49,8 @@ def axis(default: Any) -> Any:
 def check(settings: Any, name: str, good: bool, allowed: str) -> None:
     """Raise InputError with what was found and what is allowed, unless ``good``."""
     if not good:
-        raise InputError(f"{name}: found {getattr(settings, name)!r}; allowed: {allowed}")
-
-
-def finite_number(value: Any) -> bool:
-    """Whether ``value`` is a number, neither infinite nor NaN."""
-    try:
-        return math.isfinite(value)
-    except (TypeError, OverflowError):
-        return False
-
-
-def at_least(settings: Any, least: int, *names: str) -> None:
-    """Raise InputError for the first setting of these below ``least``."""
-    for name in names:
-        allowed = f"a whole number of at least {least}"
-        check(settings, name, getattr(settings, name) >= least, allowed)
-
-
-def one_of(settings: Any, name: str, allowed: tuple[str, ...]) -> None:
-    """Raise InputError unless the setting is one of the words ``allowed``."""
-    good = getattr(settings, name) in allowed
-    check(settings, name, good, f"{', '.join(allowed[:-1])} or {allowed[-1]}")
+        found = show(getattr(settings, name))
+        raise InputError(shortened(f"{name}: found {found}; allowed: {allowed}"))
 
 
 def only_with(settings: Any, name: str, init: str, what: str) -> None:
@@ -58,21 +62,10 @@ def only_with(settings: Any, name: str, init: str, what: str) -> None:
         check(settings, name, value is None, f"null, as init is {settings.init} and not {init}")
 
 
-def random_part(settings: Any) -> None:
+def check_anchor_seed(settings: Any) -> None:
     """A random part of the anchors: ``anchor_sample`` of them, drawn with ``anchor_seed``."""
-    size, seed = settings.anchor_sample, settings.anchor_seed
-    good = size is None or size >= 1
-    check(settings, "anchor_sample", good, "a whole number of at least 1, or null")
-    if size is None:
-        check(settings, "anchor_seed", not seed, "0 where anchor_sample is null")
-    else:
-        at_least(settings, 0, "anchor_seed")
-
-
-def positive(settings: Any, *names: str) -> None:
-    """Raise InputError for the first setting of these that is not above 0."""
-    for name in names:
-        check(settings, name, getattr(settings, name) > 0, "a number above 0")
+    good = settings.anchor_sample is not None or not settings.anchor_seed
+    check(settings, "anchor_seed", good, "0 where anchor_sample is null")
 
 
 def stored(settings: Any) -> dict[str, Any]:
@@ -119,10 +112,8 @@ def fitted_defaults(cls: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
     return {**given, **{name: item for name, item in values.items() if given.get(name) is None}}
 
 
-def from_mapping(cls: type[Any], values: Mapping[str, Any]) -> Any:
+def from_mapping(cls: Any, values: Mapping[str, Any]) -> Any:
     """Settings object from the stored mapping of a cell; unknown keys are an InputError."""
-    known = {item.name for item in fields(cls)}
-    for key in values:
-        if key not in known:
-            raise InputError(f"{key}: unknown setting; allowed: {', '.join(sorted(known))}")
-    return cls(**values)
+    from trainables.files.validation import checked, model_of
+
+    return cls(**checked(model_of(cls), values))

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from trainables.core.settings.base import at_least, check, finite_number, one_of
+from trainables.core.settings.base import Count, Positive, Share, check
 from trainables.core.settings.hard import HardSettings
 
-PROJECTIONS = ("cosine", "l2")
-STARTS = ("class_words", "random")
+Projection = Literal["cosine", "l2"]
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,13 @@ class DescentSettings(HardSettings):
     INSTEAD: ClassVar[Mapping[str, str]] = {}
     """No setting of these stands in for another."""
 
-    steps: int = 1000
-    batch_size: int = 16
-    learning_rate: float = 0.3
-    projection: str = "cosine"
-    fluency: float = 0.0
-    init: str = "class_words"
-    evaluations: int = 50
+    steps: Count = 1000
+    batch_size: Count = 16
+    learning_rate: Positive = 0.3
+    projection: Projection = "cosine"
+    fluency: Share = 0.0
+    init: Literal["class_words", "random"] = "class_words"
+    evaluations: Count = 50
 
     @classmethod
     def fitted(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,27 +52,13 @@ class DescentSettings(HardSettings):
             "fluency": 0.0 if alone else cls.fluency,
         }
 
-    def __post_init__(self) -> None:
-        """Raise InputError for the first value out of its range."""
-        super().__post_init__()
-        at_least(self, 1, "steps", "batch_size", "evaluations")
-        good = finite_number(self.learning_rate) and self.learning_rate > 0
-        check(self, "learning_rate", good, "a finite number above 0")
-        one_of(self, "projection", PROJECTIONS)
-        one_of(self, "init", STARTS)
-        check(self, "fluency", 0.0 <= self.fluency <= 1.0, "a number in [0, 1]")
-        check(
-            self,
-            "fluency",
-            self.fluency == 0.0 or self.prompt_length > 1,
-            "0 with prompt_length 1, which has no next token",
-        )
-        check(
-            self,
-            "evaluations",
-            self.evaluations <= self.steps,
-            f"at most the number of steps ({self.steps})",
-        )
+    def complete(self) -> None:
+        """One token has no fluency, and there is no evaluation without a step."""
+        super().complete()
+        good = self.fluency == 0.0 or self.prompt_length > 1
+        check(self, "fluency", good, "0 with prompt_length 1, which has no next token")
+        good = self.evaluations <= self.steps
+        check(self, "evaluations", good, f"at most the number of steps ({self.steps})")
 
     def steps_for(self, rows: int) -> int:
         """Optimiser steps, whatever the ``rows`` of the training split."""

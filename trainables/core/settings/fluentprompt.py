@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from trainables.core.settings.base import check
-from trainables.core.settings.descent import DescentSettings
+from trainables.core.settings.base import Positive, Share, check
+from trainables.core.settings.descent import DescentSettings, Projection
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class FluentPromptSettings(DescentSettings):
 
     search: ClassVar[str] = "trainables.hard.methods.fluentprompt:search"
 
-    projection: str = "l2"
-    fluency: float = 0.03
+    projection: Projection = "l2"
+    fluency: Share = 0.03
     noise: bool = True
-    beta_start: float = 1.0
-    beta_end: float = 1e-4
+    beta_start: Positive = 1.0
+    beta_end: Positive = 1e-4
 
     @classmethod
     def fitted(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,12 +40,10 @@ class FluentPromptSettings(DescentSettings):
             "beta_end": min(cls.beta_end, start),
         }
 
-    def __post_init__(self) -> None:
-        """Raise InputError for the first value out of its range."""
-        super().__post_init__()
-        good = 0.0 < self.beta_start < float("inf")
-        check(self, "beta_start", good, "a finite number above 0")
-        good = 0.0 < self.beta_end <= self.beta_start
+    def complete(self) -> None:
+        """The temperature does not rise."""
+        super().complete()
+        good = self.beta_end <= self.beta_start
         check(self, "beta_end", good, f"a number above 0, at most beta_start ({self.beta_start})")
 
     def beta(self, step: int) -> float:

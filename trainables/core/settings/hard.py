@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from trainables.core.settings.base import at_least, axis, check, finite_number, one_of
+from annotated_types import Ge
 
-VOCABULARIES = ("all", "random", "common", "agreement")
-AGREEMENTS = ("exact", "sampled")
-SCALES = ("paper", "literal")
-CENTERS = ("none", "mean")
-SEAMS = ("space", "glued")
-TIES = ("loss", "latest")
+from trainables.core.settings.base import Count, Number, Positive, Settings, axis, check
+
+Vocabulary = Literal["all", "random", "common", "agreement"]
 
 _ROWS = {"random": "pruned"}  # the row ``random`` is that of random prompts
 
@@ -40,7 +37,7 @@ CARRIED = frozenset(
 
 
 @dataclass(frozen=True)
-class HardSettings:
+class HardSettings(Settings):
     """What methods of hard prompts have in common; each of them adds its own fields.
 
     Attributes:
@@ -86,25 +83,25 @@ class HardSettings:
     code_version: ClassVar[str] = "hard-2"
     INSTEAD: ClassVar[Mapping[str, str]] = {}
 
-    prompt_length: int = axis(10)
-    vocabulary: str = axis("agreement")
-    s: int = axis(8192)
-    k: int = axis(64)
-    agreement: str = "exact"
-    sample_size: int = 8192
-    samples: int = 5
-    sample_seed: int = 0
-    k_scale: str = "paper"
+    prompt_length: Count = axis(10)
+    vocabulary: Vocabulary = axis("agreement")
+    s: Count = axis(8192)
+    k: Count = axis(64)
+    agreement: Literal["exact", "sampled"] = "exact"
+    sample_size: Annotated[int, Ge(2)] = 8192
+    samples: Count = 5
+    sample_seed: Number = 0
+    k_scale: Literal["paper", "literal"] = "paper"
     include_self: bool = False
-    center: str = "none"
+    center: Literal["none", "mean"] = "none"
     word_start: bool = True
     exclude_labels: bool = False
     template: bool = True
-    seam: str = "space"
+    seam: Literal["space", "glued"] = "space"
     bos: bool = True
-    text_tokens: int | None = None
-    ties: str = "loss"
-    race_margin: float | None = None
+    text_tokens: Count | None = None
+    ties: Literal["loss", "latest"] = "loss"
+    race_margin: Positive | None = None
 
     @property
     def row(self) -> str:
@@ -131,32 +128,6 @@ class HardSettings:
         size = given.get("sample_size", max(cls.sample_size, given.get("k", cls.k) + 1))
         return {"sample_size": size, "k": max(1, min(cls.k, size - 1))}
 
-    def __post_init__(self) -> None:
-        """Raise InputError for the first value out of its range."""
-        at_least(self, 1, "prompt_length", "s", "k", "samples")
-        at_least(self, 2, "sample_size")
-        at_least(self, 0, "sample_seed")
-        one_of(self, "vocabulary", VOCABULARIES)
-        one_of(self, "agreement", AGREEMENTS)
-        one_of(self, "k_scale", SCALES)
-        one_of(self, "center", CENTERS)
-        one_of(self, "seam", SEAMS)
-        one_of(self, "ties", TIES)
-        check(
-            self,
-            "k",
-            self.k < self.sample_size,
-            f"fewer than sample_size ({self.sample_size})",
-        )
-        check(
-            self,
-            "text_tokens",
-            self.text_tokens is None or self.text_tokens >= 1,
-            "a whole number of at least 1, or null",
-        )
-        check(
-            self,
-            "race_margin",
-            self.race_margin is None or (finite_number(self.race_margin) and self.race_margin > 0),
-            "a number above 0, or null",
-        )
+    def complete(self) -> None:
+        """K is below h."""
+        check(self, "k", self.k < self.sample_size, f"fewer than sample_size ({self.sample_size})")

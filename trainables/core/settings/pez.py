@@ -1,13 +1,11 @@
 """Parameters of PEZ (Wen et al. 2023), each with the reason for its default."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from trainables.core.registries import OPTIMISERS
-from trainables.core.settings.base import at_least, axis, check, finite_number, one_of
+from trainables.core.settings.base import Count, NotNegative, Positive, axis
 from trainables.core.settings.descent import DescentSettings
-
-STATES = ("continuous", "projected")
 
 
 @dataclass(frozen=True)
@@ -29,21 +27,9 @@ class PezSettings(DescentSettings):
 
     search: ClassVar[str] = "trainables.hard.methods.pez:search"
 
-    state: str = axis("continuous")
-    project_every: int = 1
-    optimiser: str = "adafactor"
-    weight_decay: float = 0.0
-    clip_gradient: float | None = 1.0
-    norm_clip: float | None = None
-
-    def __post_init__(self) -> None:
-        """Raise InputError for the first value out of its range."""
-        super().__post_init__()
-        one_of(self, "state", STATES)
-        OPTIMISERS.check(self.optimiser, "optimiser")
-        at_least(self, 1, "project_every")
-        check(self, "weight_decay", 0.0 <= self.weight_decay < float("inf"), "a number from 0")
-        for name in ("clip_gradient", "norm_clip"):
-            value = getattr(self, name)
-            good = value is None or (finite_number(value) and value > 0)
-            check(self, name, good, "a finite number above 0, or null")
+    state: Literal["continuous", "projected"] = axis("continuous")
+    project_every: Count = 1
+    optimiser: Annotated[str, OPTIMISERS] = "adafactor"
+    weight_decay: NotNegative = 0.0
+    clip_gradient: Positive | None = 1.0
+    norm_clip: Positive | None = None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trainables.core.settings.base import axis
-from trainables.core.settings.hard import HardSettings
+from trainables.core.settings.hard import HardSettings, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class RandomSettings(HardSettings):
 
     search: ClassVar[str] = "trainables.hard.methods.random_words:search"
 
-    vocabulary: str = axis("all")
+    vocabulary: Vocabulary = axis("all")
 
     @property
     def row(self) -> str:

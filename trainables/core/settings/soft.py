@@ -2,33 +2,34 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Interval
 
 from trainables.core.registries import CHECKPOINTS, INITIALISATIONS, LOSSES
 from trainables.core.settings.base import (
-    at_least,
+    Count,
+    NotNegative,
+    Number,
+    Positive,
+    Settings,
     axis,
     check,
+    check_anchor_seed,
     later,
-    one_of,
     only_with,
-    positive,
-    random_part,
 )
 from trainables.errors import InputError
 
 STEPS = 1000
 """Optimiser steps where neither steps nor epochs are given."""
 
-POSITIONS = ("prefix", "infix", "suffix")
-ANCHORS = ("sources", "with_targets")
 ALIGNMENT = ("anchors", "anchor_sample", "anchor_seed")
 """Settings that only a joint tuning reads: nothing else has an alignment loss."""
-TEMPLATES = ("none", "causal", "all")
 
 
 @dataclass(frozen=True)
-class SoftSettings:
+class SoftSettings(Settings):
     """Joint soft-prompt tuning (paper A, section 3).
 
     Attributes:
@@ -80,29 +81,29 @@ class SoftSettings:
     INSTEAD: ClassVar[Mapping[str, str]] = {"steps": "epochs", "epochs": "steps"}
     """Of a setting and its alternative, the one a spec names replaces the other in its recipe."""
 
-    prompt_length: int = axis(5)
-    steps: int | None = None
-    batch_size: int = 16
-    learning_rate: float = 3e-3
-    warmup: float = 0.1
+    prompt_length: Count = axis(5)
+    steps: Count | None = None
+    batch_size: Count = 16
+    learning_rate: Positive = 3e-3
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.1
     bias_correction: bool = True
-    init_std: float = 0.02
-    position: str = axis("prefix")
-    evaluations: int = 10
-    text_tokens: int | None = None
-    epochs: int | None = later(None)
-    weight_decay: float = later(0.0)
+    init_std: Positive = 0.02
+    position: Literal["prefix", "infix", "suffix"] = axis("prefix")
+    evaluations: Count = 10
+    text_tokens: Count | None = None
+    epochs: Count | None = later(None)
+    weight_decay: NotNegative = later(0.0)
     dropout: bool = later(False)
-    loss: str = later("label_words")
-    checkpoint: str = later("best")
-    init: str = later("normal", axis=True)
+    loss: Annotated[str, LOSSES] = later("label_words")
+    checkpoint: Annotated[str, CHECKPOINTS] = later("best")
+    init: Annotated[str, INITIALISATIONS] = later("normal", axis=True)
     init_text: str | None = later(None, only_with="text")
     init_file: str | None = later(None, only_with="file")
-    max_steps: int | None = later(None)
-    template: str = later("none")
-    anchors: str = later("sources")
-    anchor_sample: int | None = later(None)
-    anchor_seed: int = later(0)
+    max_steps: Count | None = later(None)
+    template: Literal["none", "causal", "all"] = later("none")
+    anchors: Literal["sources", "with_targets"] = later("sources")
+    anchor_sample: Count | None = later(None)
+    anchor_seed: Number = later(0)
 
     @classmethod
     def fitted(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,46 +113,23 @@ class SoftSettings:
         steps = given.get("steps") or max(STEPS, given.get("evaluations", 0))
         return {"steps": steps, "evaluations": max(1, min(cls.evaluations, steps))}
 
-    def __post_init__(self) -> None:
-        """Raise InputError for the first value out of its range."""
+    def complete(self) -> None:
+        """Steps are what neither steps nor epochs say; what belongs to another setting needs it."""
         if self.steps is not None and self.epochs is not None:
             raise InputError(
                 f"steps: found {self.steps} beside epochs {self.epochs}; allowed: one of the two"
             )
         if self.epochs is None and self.steps is None:
             object.__setattr__(self, "steps", STEPS)
-        if self.max_steps is not None:
-            check(self, "max_steps", self.epochs is not None, "null without epochs")
-            at_least(self, 1, "max_steps")
-        length = "steps" if self.epochs is None else "epochs"
-        at_least(self, 1, "prompt_length", length, "batch_size", "evaluations")
-        positive(self, "learning_rate", "init_std")
-        check(self, "warmup", 0.0 <= self.warmup < 1.0, "a number in [0, 1)")
-        check(self, "weight_decay", 0.0 <= self.weight_decay < float("inf"), "a number from 0")
-        one_of(self, "position", POSITIONS)
-        LOSSES.check(self.loss, "loss")
-        CHECKPOINTS.check(self.checkpoint, "checkpoint")
-        INITIALISATIONS.check(self.init, "init")
-        one_of(self, "template", TEMPLATES)
-        one_of(self, "anchors", ANCHORS)
-        random_part(self)
-        check(
-            self,
-            "text_tokens",
-            self.text_tokens is None or self.text_tokens >= 1,
-            "a whole number of at least 1, or null",
-        )
-        check(
-            self,
-            "evaluations",
-            self.steps is None or self.evaluations <= self.steps,
-            f"at most the number of steps ({self.steps})",
-        )
+        good = self.max_steps is None or self.epochs is not None
+        check(self, "max_steps", good, "null without epochs")
+        good = self.steps is None or self.evaluations <= self.steps
+        check(self, "evaluations", good, f"at most the number of steps ({self.steps})")
+        check_anchor_seed(self)
         only_with(self, "init_text", "text", "a text that is not empty")
         only_with(self, "init_file", "file", "the path of a .npy or .safetensors file")
-        if self.init_file is not None:
-            good = self.init_file.endswith((".npy", ".safetensors"))
-            check(self, "init_file", good, "the path of a .npy or .safetensors file")
+        good = self.init_file is None or self.init_file.endswith((".npy", ".safetensors"))
+        check(self, "init_file", good, "the path of a .npy or .safetensors file")
 
     def steps_for(self, rows: int) -> int:
         """Optimiser steps T on a training split of ``rows`` examples.

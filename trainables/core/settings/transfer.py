@@ -2,16 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from annotated_types import Len
 
 from trainables.core.registries import NORMS, SELECTIONS, SOLVERS
-from trainables.core.settings.base import at_least, check, finite_number, later, one_of, random_part
-
-MASK_NAMES = ("union", "ptfer_release")
+from trainables.core.settings.base import (
+    Count,
+    NotNegative,
+    Number,
+    Positive,
+    Settings,
+    check,
+    check_anchor_seed,
+    later,
+)
 
 
 @dataclass(frozen=True)
-class TransferSettings:
+class TransferSettings(Settings):
     """Transfer of tuned prompts to a target (Wu et al. 2024 and what stands beside it).
 
     A setting that the solver does not read must be left out (null); what it reads and is left out
@@ -43,22 +52,19 @@ class TransferSettings:
         anchor_seed: which sample; has nothing to do with the runs' seeds.
     """
 
-    solver: str = "closed_form"
-    norm: str = "match"
-    selection: str = later("none")
-    gammas: tuple[float, ...] | None = None
-    steps: int | None = None
-    learning_rate: float | None = None
-    top_k: int | None = later(None)
-    mask: str | None = None
-    anchor_sample: int | None = later(None)
-    anchor_seed: int | None = None
+    solver: Annotated[str, SOLVERS] = "closed_form"
+    norm: Annotated[str, NORMS] = "match"
+    selection: Annotated[str, SELECTIONS] = later("none")
+    gammas: Annotated[tuple[NotNegative, ...], Len(1, 100)] | None = None
+    steps: Count | None = None
+    learning_rate: Positive | None = None
+    top_k: Count | None = later(None)
+    mask: Literal["union", "ptfer_release"] | None = None
+    anchor_sample: Count | None = later(None)
+    anchor_seed: Number | None = None
 
-    def __post_init__(self) -> None:
-        """Fill in the solver's defaults; raise InputError for the first value not allowed."""
-        SOLVERS.check(self.solver, "solver")
-        NORMS.check(self.norm, "norm")
-        SELECTIONS.check(self.selection, "selection")
+    def complete(self) -> None:
+        """What the solver reads gets its defaults, what it does not read must be left out."""
         read = SOLVERS[self.solver].settings
         for name in sorted(_optional()):
             readers = [solver for solver, kind in SOLVERS.items() if name in kind.settings]
@@ -66,27 +72,11 @@ class TransferSettings:
             check(self, name, name in read or getattr(self, name) is None, allowed)
             if getattr(self, name) is None and name in read:
                 object.__setattr__(self, name, read[name])
-        self._check_ranges()
-
-    def _check_ranges(self) -> None:
-        if self.gammas is not None:
-            allowed = "a list of 1 to 100 finite numbers of at least 0, none twice"
-            good = 1 <= len(self.gammas) <= 100 and all(map(finite_number, self.gammas))
-            check(self, "gammas", good and min(self.gammas) >= 0, allowed)
-            check(self, "gammas", len(set(self.gammas)) == len(self.gammas), allowed)
-            object.__setattr__(self, "gammas", tuple(float(gamma) for gamma in self.gammas))
-        if self.steps is not None:
-            at_least(self, 1, "steps")
-        if self.learning_rate is not None:
-            good = finite_number(self.learning_rate) and self.learning_rate > 0
-            check(self, "learning_rate", good, "a finite number above 0")
-        good = self.top_k is None or self.top_k >= 1
-        check(self, "top_k", good, "a whole number of at least 1, or null")
-        if self.mask is not None:
-            one_of(self, "mask", MASK_NAMES)
-            good = self.mask == "union" or self.top_k is not None
-            check(self, "mask", good, "union where top_k is null")
-        random_part(self)
+        gammas = self.gammas or ()
+        check(self, "gammas", len(set(gammas)) == len(gammas), "each number once")
+        good = self.mask in ("union", None) or self.top_k is not None
+        check(self, "mask", good, "union where top_k is null")
+        check_anchor_seed(self)
         good = self.anchor_sample is None or self.top_k is None
         check(self, "anchor_sample", good, f"null beside top_k ({self.top_k})")
 
