@@ -7,6 +7,7 @@ from typing import Any
 from trainables.backbones.loading import check_weights, in_a_sentence, load_reader
 from trainables.backbones.reader import Layout, Reader
 from trainables.core.cells import ModelRef, TaskRef
+from trainables.core.plugins import Plugin
 from trainables.core.registries import METHODS
 from trainables.core.settings import from_mapping
 from trainables.errors import InputError
@@ -28,6 +29,7 @@ def preflight(
     scored: Sequence[str] | None = None,
     samples: Sequence[tuple[Sequence[str], int]] = (),
     labels: Sequence[TaskRef] = (),
+    plugins: Sequence[Plugin] = (),
 ) -> list[str]:
     """Check models, tasks and prompt lengths against one another.
 
@@ -48,6 +50,7 @@ def preflight(
         scored: aliases that score label words; None for all.
         samples: groups of aliases of whose common words a sample is wanted, and its size.
         labels: further tasks, of which only the label words are looked at.
+        plugins: files of the user's, loaded first.
 
     Returns:
         Warnings, one sentence each (few shared words, or fewer words than asked for).
@@ -55,6 +58,8 @@ def preflight(
     Raises:
         InputError: the first thing that does not fit.
     """
+    for plugin in plugins:
+        plugin.load()
     readers = {model.alias: load_reader(model) for model in models}
     for model in filter(is_local, models):
         check_weights(model, readers[model.alias])

@@ -87,12 +87,13 @@ class Planner(ABC):
             files=self.files(sources),
             calibration=self.resolved.spec.calibration,
             predictions=self.resolved.spec.predictions,
+            plugins=self.resolved.spec.loaded,
         )
 
     def digests(self, models: set[str]) -> dict[str, str]:
-        """Digests of models and of the task, by name."""
-        found = {name: self.resolved.models[name].digest for name in sorted(models)}
-        return {**found, self.task.name: self.task.digest}
+        """Digests of models, of the task and of plugins, by name."""
+        own = {name: self.resolved.models[name].digest for name in sorted(models)}
+        return {**own, self.task.name: self.task.digest, **self.resolved.plugin_digests}
 
 
 def models_of(sources: tuple[str, ...], cells: Iterable[Cell]) -> tuple[str, ...]:

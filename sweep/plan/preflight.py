@@ -19,6 +19,7 @@ from sweep.spec.resolve import ResolvedSpec
 from trainables.compute.collector import lasting
 from trainables.compute.parent import end_with_parent
 from trainables.core.cells import ModelRef, TaskRef
+from trainables.core.plugins import Plugin
 from trainables.core.registries import METHODS
 from trainables.core.settings import family_of
 from trainables.errors import InputError
@@ -65,6 +66,7 @@ def check_local(resolved: ResolvedSpec) -> None:
                 "models": [asdict(model) for model in odd],
                 "labels": [asdict(task) for task in resolved.tasks],
                 "scored": sorted(scored & {model.alias for model in odd}),
+                "plugins": [asdict(plugin) for plugin in resolved.spec.loaded],
             }
         )
 
@@ -112,6 +114,7 @@ def _question(plan: Plan) -> dict[str, Any]:
     methods = plan.resolved.spec.methods.values()
     variants = [(method.name, settings) for method in methods for settings in method.variants]
     return {
+        "plugins": [asdict(plugin) for plugin in plan.resolved.spec.loaded],
         "scored": sorted({cell.target for cell in plan.cells} | _judges(plan)),
         "words": _words(plan),
         "models": [asdict(model) for model in plan.resolved.models.values()],
@@ -177,6 +180,7 @@ def answer(question: dict[str, Any]) -> list[str]:
     question["models"] = [ModelRef(**model) for model in question["models"]]
     for name in {"tasks", "labels"} & question.keys():
         question[name] = [TaskRef(**task) for task in question[name]]
+    question["plugins"] = [Plugin(**plugin) for plugin in question.get("plugins", ())]
     return preflight(**question)
 
 

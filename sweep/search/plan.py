@@ -77,7 +77,7 @@ class SearchPlan:
         """Digests of the sources and code versions of the methods, by name: what points rest on."""
         models = {name: self.resolved.models[name].digest for name in self.resolved.sources}
         codes = {f"code of {name}": code_version(name) for name in self.space.methods}
-        return {**models, **codes}
+        return {**models, **codes, **self.resolved.plugin_digests}
 
     @property
     def settings(self) -> StudySettings:

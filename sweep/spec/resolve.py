@@ -80,6 +80,11 @@ class ResolvedSpec:
         return settled(self.spec.precision, self.spec.resources)
 
     @cached_property
+    def plugin_digests(self) -> dict[str, str]:
+        """By ``plugin NAME``, the digest of each file of the user's own."""
+        return {f"plugin {plugin.name}": plugin.digest for plugin in self.spec.loaded}
+
+    @cached_property
     def hash(self) -> str:
         """Content hash of all that can change a result.
 
@@ -92,6 +97,8 @@ class ResolvedSpec:
             "models": {alias: model.digest for alias, model in self.models.items()},
             "tasks": {task.name: task.digest for task in self.tasks},
         }
+        if self.plugin_digests:
+            digests["plugins"] = self.plugin_digests
         if self.starts:
             digests["starts"] = {" ".join(key): file.digest for key, file in self.starts.items()}
         versions = {name: code_version(name) for name in self.spec.methods}
@@ -139,6 +146,7 @@ class ResolvedSpec:
             **self.settings_json(),
             "description": self.spec.description,
             "models": {alias: asdict(model) for alias, model in self.models.items()},
+            **({"plugins": self.plugin_digests} if self.plugin_digests else {}),
             "task_files": {task.name: asdict(task) for task in self.tasks},
             "calibration": list(self.spec.calibration),
             "predictions": list(self.spec.predictions),

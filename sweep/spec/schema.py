@@ -12,6 +12,8 @@ from sweep.spec.space.settings import DIRECTIONS
 from sweep.spec.spec import MOST_SEEDS, MlflowEntry, ModelEntry, Resources, SweepSpec
 from trainables.core.precision import PRECISIONS
 from trainables.core.predictions import SPLITS
+from trainables.core.settings import TransferSettings
+from trainables.files.validation import model_of
 from trainables.scoring.calibration import CALIBRATIONS
 
 _NAMES = {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True}
@@ -52,7 +54,8 @@ def _form(name: str) -> dict[str, Any]:
         },
         "methods": methods_schema(),
         "domains": {**domains_schema(), "type": ["object", "null"]},
-        "transfer": {"type": "object"},
+        "plugins": {**_NAMES, "minItems": 0},
+        "transfer": model_of(TransferSettings).model_json_schema(),
         "calibration": {"type": "array", "items": {"enum": list(CALIBRATIONS)}},
         "predictions": {"type": "array", "items": {"enum": list(SPLITS)}},
         "resources": _resources(),

@@ -19,6 +19,7 @@ from sweep.spec.pairs import Pairs, expand_pairs, parse_pairs
 from sweep.spec.space.parsing import without_domains
 from sweep.spec.space.section import SearchSection, parse_search
 from sweep.spec.space.space import named_domains, parse_space
+from trainables.core.plugins import Plugin, plugins_of_environment, read_plugin
 from trainables.core.precision import FLOAT32, PRECISIONS
 from trainables.core.predictions import SPLITS
 from trainables.core.registries import METHODS
@@ -58,6 +59,10 @@ def _unique_names(value: Any) -> Any:
         if item in value[:index]:
             raise ValueError(f"{show(item)} stands there twice")
     return tuple(value)
+
+
+def _listed(value: Any) -> Any:
+    return () if value == [] else _unique_names(value)
 
 
 def _seeds(value: Any) -> Any:
@@ -212,6 +217,11 @@ class SweepSpec(_Section):
     methods: Annotated[dict[str, MethodSpec], BeforeValidator(_methods)] = Field(
         description=f"a mapping of method names ({', '.join(METHODS)}) to their settings"
     )
+    plugins: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        default=(),
+        description="a list of files of Python that register solvers, methods, losses, …, none"
+        " twice, or [] for none",
+    )
     transfer: Annotated[TransferSettings, BeforeValidator(_transfer)] = Field(
         default=TransferSettings(), description="a mapping of transfer settings"
     )
@@ -255,12 +265,18 @@ class SweepSpec(_Section):
     )
     _base: Path = PrivateAttr(default_factory=Path.cwd)
     _text: str = PrivateAttr(default="")
+    _loaded: tuple[Plugin, ...] = PrivateAttr(default=())
     _searched: Any = PrivateAttr(default=None)
 
     @property
     def base(self) -> Path:
         """Folder that the spec's relative paths start from."""
         return self._base
+
+    @property
+    def loaded(self) -> tuple[Plugin, ...]:
+        """The files under ``plugins`` and those of the environment, read and loaded."""
+        return self._loaded
 
     @property
     def searched(self) -> Any:
@@ -299,7 +315,9 @@ def parse_spec(
         raise InputError(f"{where}: {one_line(error)}; allowed: plain values") from None
     check_no_password(text or dumped, where)
     check_no_password(dumped, where)
+    start = (base or Path.cwd()).resolve()
     given = dict(content)
+    loaded = _load_plugins(given.get("plugins"), start, where)
     search, written = given.pop("search", None), given.get("methods")
     try:
         if search is not None:
@@ -317,9 +335,19 @@ def parse_spec(
         raise InputError(f"{where}: {explain(error, SweepSpec)}") from None
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
-    spec._base = (base or Path.cwd()).resolve()
+    spec._base, spec._loaded = start, loaded
     spec._text = dumped if text is None else text
     return spec
+
+
+def _load_plugins(named: Any, base: Path, where: str) -> tuple[Plugin, ...]:
+    """Load the files first: what they name may stand in every other section."""
+    names = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
+    own = [
+        read_plugin(base / expanded(name), f"{where}: plugins[{index}]")
+        for index, name in enumerate(names)
+    ]
+    return tuple(dict.fromkeys((*own, *plugins_of_environment())))
 
 
 def _as_lists(methods: Any, domains: Mapping[str, Any]) -> Any:

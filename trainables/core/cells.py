@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
+from trainables.core.plugins import Plugin
 from trainables.core.precision import FLOAT32
 from trainables.core.registries import METHODS
 
@@ -95,7 +96,8 @@ class Cell:
         precision: what the models compute in, see :mod:`trainables.core.precision`.
         settings: the method's, the transfer's or the evaluation's parameters.
         digests: digests of the models and of the task involved, by name; of the file that the
-            prompt of source ALIAS starts from, by ``init ALIAS``.
+            prompt of source ALIAS starts from, by ``init ALIAS``; of the plugin NAME, by ``plugin
+            NAME``.
     """
 
     kind: str
@@ -166,6 +168,8 @@ class Pack:
             add numbers to results and change none, so that no id depends on them.
         predictions: splits whose predictions are kept (:mod:`trainables.core.predictions`); no id
             depends on them either.
+        plugins: files of the user's that are to be loaded before anything else; their digests are
+            among the cells'.
     """
 
     kind: str
@@ -178,6 +182,7 @@ class Pack:
     files: Mapping[str, str] = field(default_factory=dict)
     calibration: tuple[str, ...] = ()
     predictions: tuple[str, ...] = ()
+    plugins: tuple[Plugin, ...] = ()
 
     @property
     def file_digests(self) -> dict[str, str]:
@@ -214,6 +219,7 @@ class Pack:
             "files": dict(self.files),
             "calibration": list(self.calibration),
             "predictions": list(self.predictions),
+            "plugins": [asdict(plugin) for plugin in self.plugins],
         }
 
     @classmethod
@@ -230,6 +236,7 @@ class Pack:
             files=dict(value["files"]),
             calibration=tuple(value.get("calibration", ())),
             predictions=tuple(value.get("predictions", ())),
+            plugins=tuple(Plugin(**plugin) for plugin in value.get("plugins", ())),
         )
 
 

@@ -4,24 +4,21 @@ What a spec may say is known without loading what computes it: an entry may be t
 the place it is imported from at its first use, ``package.module:attribute``. Further names come
 
 * from installed packages, as entry points of the group ``promptsweep.KIND``, and
-* from files of the user's own, which the variable ``PROMPTSWEEP_PLUGINS`` names (modules or paths
-  of ``.py`` files, with commas); such a file says ``LOSSES["mine"] = ...`` or ``@LOSSES.register``.
+* from files of the user's own (:mod:`trainables.core.plugins`), which a spec names under
+  ``plugins`` or the variable ``PROMPTSWEEP_PLUGINS`` (paths of ``.py`` files, or modules, with
+  commas); such a file says ``LOSSES["mine"] = ...`` or ``@LOSSES.register``.
 """
 
 import importlib
-import importlib.util
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import cache
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from trainables.core.plugins import PLUGINS, plugins_of_environment
 from trainables.errors import InputError, nearest, show
-
-PLUGINS = "PROMPTSWEEP_PLUGINS"
-"""Environment variable with the modules or files that register things of their own."""
+from trainables.files.text_files import one_line
 
 T = TypeVar("T")
 
@@ -150,27 +147,11 @@ def _installed() -> Any:
 
 @cache
 def _load_plugins(listed: str) -> None:
-    for item in filter(None, (part.strip() for part in listed.split(","))):
-        try:
-            _load_file(Path(item).expanduser()) if item.endswith(
-                ".py"
-            ) else importlib.import_module(item)
-        except Exception as error:  # whatever a stranger's file raises
-            raise InputError(f"{PLUGINS}: {item}: {type(error).__name__}: {error}") from error
-
-
-def _load_file(path: Path) -> None:
-    known = sys.modules.get(path.stem)
-    if known is not None:
-        if known.__file__ != str(path.resolve()):
-            raise ImportError(f"there is a module {path.stem} already; give the file another name")
-        return
-    spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
-    if spec is None or spec.loader is None:
-        raise ImportError("is no Python file")
-    sys.modules[path.stem] = module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[path.stem]
-        raise
+    plugins_of_environment()
+    for item in (part.strip() for part in listed.split(",")):
+        if item and not item.endswith(".py"):
+            try:
+                importlib.import_module(item)
+            except Exception as error:  # whatever a stranger's file raises
+                told = f"{PLUGINS}: {item}: {type(error).__name__}: {one_line(error)}"
+                raise InputError(told) from error

@@ -49,6 +49,8 @@ def run_pack(
         InputError: a model or the task does not fit (a label word of two tokens, say).
     """
     began = time.perf_counter()
+    for plugin in pack.plugins:
+        plugin.load()
     allowed = Room(**room) if room else Room()
     settle(allowed)
     if torch.device(device).type == "cuda":

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from trainables.core import registry
-from trainables.core.registry import PLUGINS, Registry
+from trainables.core.plugins import PLUGINS
+from trainables.core.registry import Registry
 from trainables.errors import InputError
 
 
@@ -85,7 +86,7 @@ def test_a_file_that_fails_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
     file = tmp_path / "broken_plugin.py"
     file.write_text("1 / 0")
     monkeypatch.setenv(PLUGINS, str(file))
-    with pytest.raises(InputError, match=r"PROMPTSWEEP_PLUGINS: .*: ZeroDivisionError: division"):
+    with pytest.raises(InputError, match=r"PROMPTSWEEP_PLUGINS: .*ZeroDivisionError: division"):
         list(Registry("colour", {"red": 1}))
     file.write_text("x = 1")
     list(Registry("colour", {"red": 1}))

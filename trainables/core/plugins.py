@@ -1,0 +1,96 @@
+"""Python files of the user's own, which register solvers, methods, losses and whatever has a name.
+
+A plugin travels as its text: what is loaded where a sweep is planned is what is loaded in every
+worker, on whatever machine, and its digest is part of what a cell is.
+"""
+
+import hashlib
+import linecache
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from trainables.errors import InputError, show
+from trainables.files.text_files import one_line, read_text
+
+PLUGINS = "PROMPTSWEEP_PLUGINS"
+"""Environment variable with files (``.py``) and modules that register things, with commas."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One file.
+
+    Attributes:
+        name: of the module, the file's without ``.py``.
+        text: the code.
+    """
+
+    name: str
+    text: str
+
+    @property
+    def digest(self) -> str:
+        """Hash of the code; enters the hashes of cells."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:16]
+
+    def load(self) -> None:
+        """Run the code as the module ``name``, once a process.
+
+        Raises:
+            InputError: it fails, or another module has that name.
+        """
+        known = sys.modules.get(self.name)
+        if known is not None:
+            if getattr(known, "__plugin__", None) != self.digest:
+                raise InputError(
+                    f"the plugin {self.name}.py: there is a module {self.name} already; allowed:"
+                    " another name of the file"
+                )
+            return
+        place = f"<plugin {self.name}.py>"
+        linecache.cache[place] = (len(self.text), None, self.text.splitlines(True), place)
+        sys.modules[self.name] = module = ModuleType(self.name)
+        module.__dict__.update(__file__=place, __plugin__=self.digest)
+        try:
+            exec(compile(self.text, place, "exec"), module.__dict__)
+        except BaseException as error:
+            del sys.modules[self.name]
+            if not isinstance(error, Exception):
+                raise
+            raise InputError(
+                f"the plugin {self.name}.py: cannot be imported ({type(error).__name__}:"
+                f" {one_line(error)})"
+            ) from error
+
+
+def read_plugin(path: Path, where: str) -> Plugin:
+    """The plugin in a file, loaded.
+
+    Args:
+        path: the file.
+        where: how messages name the place that names it.
+
+    Raises:
+        InputError: it cannot be read or loaded.
+    """
+    if path.suffix != ".py" or not path.stem.isidentifier():
+        raise InputError(
+            f"{where}: found {show(str(path))}; allowed: a file of Python, such as my_solver.py"
+        )
+    plugin = Plugin(path.stem, read_text(path, f"{where}: {path}"))
+    try:
+        plugin.load()
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    return plugin
+
+
+def plugins_of_environment() -> tuple[Plugin, ...]:
+    """The files that :data:`PLUGINS` names, loaded; modules it names are no files."""
+    named = (item.strip() for item in os.environ.get(PLUGINS, "").split(","))
+    return tuple(
+        read_plugin(Path(item).expanduser(), PLUGINS) for item in named if item.endswith(".py")
+    )
