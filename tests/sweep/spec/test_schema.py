@@ -1,6 +1,7 @@
 """The JSON Schema of specs agrees with what the program takes."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.conftest import ROOT
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 
 
+@cache
 def validator() -> Draft202012Validator:
     schema = spec_schema()
     Draft202012Validator.check_schema(schema)

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -71,17 +72,26 @@ def by_text(problem: HardProblem, alias: str, ids: torch.Tensor) -> list[tuple[f
     return found
 
 
+@cache
+def brute_force(
+    alias: str,
+) -> tuple[HardProblem, torch.Tensor, list[tuple[float, float]], list[tuple[float, float]]]:
+    """A problem, all prompts of two of six words, and how its evaluator and its source judge."""
+    problem = sample_problem(2, same=True)
+    words = problem.source.backbone.words
+    allowed = sorted(words[word] for word in TINY_WORDS)
+    prompts = torch.tensor(list(itertools.product(allowed, repeat=2)))
+    own = replace(problem, evaluators={alias: problem.source})
+    return problem, prompts, by_text(problem, alias, prompts), by_text(own, alias, prompts)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("choice", ["evaluator", "mean"])
 def test_the_best_of_all_prompts_is_found(choice: str) -> None:
-    """By brute force over two of six words, judged by the evaluator or by both."""
+    """By brute force, judged by the evaluator or by both."""
     alias = "pocket-bert"
-    problem = sample_problem(2, same=True)
-    words = problem.source.backbone.words
-    allowed = torch.tensor(sorted(words[word] for word in TINY_WORDS))
-    prompts = torch.tensor(list(itertools.product(allowed.tolist(), repeat=2)))
-    judged = by_text(problem, alias, prompts)
-    own = by_text(replace(problem, evaluators={alias: problem.source}), alias, prompts)
+    problem, prompts, judged, own = brute_force(alias)
+    allowed = prompts.unique()
     if choice == "mean":
         judged = [
             ((one[0] + two[0]) / 2, (one[1] + two[1]) / 2)
