@@ -12,7 +12,6 @@ from sweep.spec.spec import parse_spec
 from tests.sweep.samples import content
 from trainables.packs.pack import run_pack
 
-
 _COMPUTED: dict[str, Path] = {}
 
 
