@@ -12,7 +12,8 @@ from sweep.spec.spec import parse_spec
 from trainables.backbones import Backbone, Encoded, Layout, load_backbone
 from trainables.backbones.loading import resident
 from trainables.core.seeds import initial_prompt
-from trainables.core.settings import PezSettings, SoftSettings, TransferSettings
+from trainables.core.settings import SoftSettings, TransferSettings
+from trainables.core.settings.pez import PezSettings
 from trainables.hard.methods.pez import search
 from trainables.hard.problem import HardProblem, HardReplica, Reading
 from trainables.models.names import resolve_model

@@ -13,7 +13,8 @@ import transformers
 from trainables.backbones import Backbone, Layout, load_backbone
 from trainables.core.cells import Cell, ModelRef, Pack, PackOutcome
 from trainables.core.predictions import SPLITS
-from trainables.core.settings import PezSettings, SoftSettings
+from trainables.core.settings import SoftSettings
+from trainables.core.settings.pez import PezSettings
 from trainables.errors import InputError
 from trainables.features.texts import readings
 from trainables.interchange.classifier import Classifier

@@ -15,7 +15,8 @@ from trainables.compute import memory
 from trainables.compute.memory import NoRoomError, Resident, in_parts, in_passes, out_of_memory
 from trainables.compute.passes import PASS_TOKENS
 from trainables.core.cells import Cell, Pack, PackOutcome
-from trainables.core.settings import PezSettings, SoftSettings, stored
+from trainables.core.settings import SoftSettings, stored
+from trainables.core.settings.pez import PezSettings
 from trainables.models.names import resolve_model
 from trainables.packs.pack import run_pack
 from trainables.soft import stack_size
