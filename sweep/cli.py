@@ -102,7 +102,7 @@ def plan(
     from sweep.commands.search_status import plan_text as search_text
     from sweep.commands.status import plan_text
     from sweep.ledger.folder import check_binding
-    from sweep.ledger.store import counted_of, held, store_folder
+    from sweep.ledger.store import counted, held, store_folder
     from sweep.plan.plan import Plan
     from sweep.plan.preflight import check_local
     from sweep.search.plan import any_plan
@@ -123,7 +123,7 @@ def plan(
         print(json.dumps(counts) if as_json else search_text(counts))
         return
     done, stored = held(made, out, store_folder(store))
-    counts = counted_of(made, done, stored)
+    counts = counted(made, done, stored)
     counts["estimate"] = estimate(made, done | stored, basis(profile), workers)
     print(json.dumps(counts) if as_json else plan_text(counts))
 

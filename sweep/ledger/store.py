@@ -355,17 +355,12 @@ def held(plan: Plan, out: Path | None, store: Path | None) -> tuple[set[str], se
     return done, {cell.id for cell, *_ in Store(store).among(plan.cells, done, wanted)}
 
 
-def counted(plan: Plan, out: Path | None, store: Path | None) -> dict[str, Any]:
-    """The counts of a plan, with what a folder and a store have of it; arguments as :func:`held`.
+def counted(plan: Plan, done: set[str], stored: set[str]) -> dict[str, Any]:
+    """The counts of a plan, with what a folder and a store have of it, as :func:`held` found it.
 
     Returns:
         :meth:`Plan.counts`, where ``done`` are the cells in the folder, and ``in_store``: those the
         folder lacks and the store has. ``to_run`` is what neither has.
     """
-    return counted_of(plan, *held(plan, out, store))
-
-
-def counted_of(plan: Plan, done: set[str], stored: set[str]) -> dict[str, Any]:
-    """The same, of what :func:`held` found."""
     counts = plan.counts(done | stored)
     return {**counts, "done": counts["done"] - len(stored), "in_store": len(stored)}

@@ -81,15 +81,6 @@ def write_points(folder: Path, study: Study) -> None:
     replace_file(folder / POINTS, _csv(found).encode())
 
 
-def read_summary(folder: Path) -> dict[str, Any] | None:
-    """What :func:`write_points` wrote; None where there is nothing to read."""
-    try:
-        found = json.loads((folder / SUMMARY).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
 def _csv(found: Mapping[str, Any]) -> str:
     goals = [name for name, _ in found["objectives"]]
     text = io.StringIO()

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from sweep.ledger.ledger import Ledger
-from sweep.ledger.store import counted, make_reuse, shareable
+from sweep.ledger.store import counted, held, make_reuse, shareable
 from sweep.plan.plan import Plan, make_plan
 from sweep.spec.resolve import resolve
 from sweep.spec.spec import parse_spec
@@ -46,7 +46,7 @@ def stored(plan: Plan, store: Path, folder: Path) -> None:
 
 def in_store(plan: Plan, store: Path) -> int:
     """As ``sweep plan`` counts, which has to agree with what a run would take."""
-    count = int(counted(plan, None, store)["in_store"])
+    count = int(counted(plan, *held(plan, None, store))["in_store"])
     assert count == len(make_reuse(plan, Ledger(Path("none")), store, pytest.fail).find(plan.cells))
     return count
 
@@ -62,7 +62,7 @@ def test_flipped_labels_of_a_folder_are_computed_again(tmp_path: Path) -> None:
     assert flipped.hash != before.hash
     assert not flipped.by_id.keys() & before.by_id.keys()
     assert in_store(flipped, store) == 0
-    assert counted(flipped, None, store)["to_run"] == len(flipped.cells)
+    assert counted(flipped, *held(flipped, None, store))["to_run"] == len(flipped.cells)
     write_data(tmp_path / "set")
     assert in_store(plan_on(tmp_path), store) == len(before.cells)
 

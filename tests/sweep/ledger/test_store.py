@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save
 from sweep.commands.status import folder_status, plan_text
 from sweep.ledger.extras import Extras
 from sweep.ledger.ledger import Ledger
-from sweep.ledger.store import Reuse, Store, counted, make_reuse, shareable, store_folder
+from sweep.ledger.store import Reuse, Store, counted, held, make_reuse, shareable, store_folder
 from sweep.ledger.store_size import entries, make_room, size_of, size_text
 from sweep.plan.plan import Plan
 from sweep.run.runner import Options, run
@@ -126,7 +126,7 @@ def test_damaged_entries_are_set_aside_and_replaced(tmp_path: Path, harm: str) -
         path.write_bytes(entry(store, other.id).read_bytes())
     else:
         spoilt.write_bytes({"cut": bytes(content[:99]), "no mapping": b"[]"}.get(harm, content))
-    counts = counted(plan, None, store)
+    counts = counted(plan, *held(plan, None, store))
     assert (counts["in_store"], counts["to_run"]) == (len(plan.cells) - 1, 1)
     assert path.exists(), "looking changes nothing"
     lines: list[str] = []
@@ -185,11 +185,11 @@ def test_calibrations_are_those_of_the_spec(tmp_path: Path) -> None:
         assert record is not None
         reuse.keep(record)
     for plan in (one, two, none):
-        assert counted(plan, None, store)["in_store"] == len(plan.cells)
+        assert counted(plan, *held(plan, None, store))["in_store"] == len(plan.cells)
     # A poorer record does not take the place of a richer one.
     for record in Ledger(tmp_path / "a").records():
         reuse.keep(record)
-    assert counted(two, None, store)["in_store"] == len(two.cells)
+    assert counted(two, *held(two, None, store))["in_store"] == len(two.cells)
 
 
 def test_predictions_are_those_of_the_spec(tmp_path: Path) -> None:
@@ -205,7 +205,10 @@ def test_predictions_are_those_of_the_spec(tmp_path: Path) -> None:
         record = poor.write(cell, tabulated_result(cell), "p", {}, tabulated_prompt(cell), kept)
         assert record is not None
         reuse.keep(record)
-    assert [counted(plan, None, tmp_path / "store")["in_store"] for plan in (both, one, none)] == [
+    assert [
+        counted(plan, *held(plan, None, tmp_path / "store"))["in_store"]
+        for plan in (both, one, none)
+    ] == [
         0,
         len(one.cells),
         len(one.cells),
@@ -330,13 +333,13 @@ def test_a_plan_tells_what_is_where(tmp_path: Path) -> None:
     bind(tmp_path / "b", larger, {})
     for item in ("ledger", "prompts"):
         (tmp_path / item).rename(tmp_path / "b" / item)
-    counts = counted(larger, tmp_path / "b", store)
+    counts = counted(larger, *held(larger, tmp_path / "b", store))
     stored = plan.by_id.keys() - {cell.id for cell in larger.cells[:4]}
     assert (counts["done"], counts["in_store"]) == (4, len(stored))
     assert counts["to_run"] == len(larger.cells) - 4 - len(stored)
     last = plan_text(counts).splitlines()[-1]
     assert last == f"  4 done, {len(stored)} in the store, {counts['to_run']} to run"
-    assert "store" not in plan_text(counted(larger, None, None))
+    assert "store" not in plan_text(counted(larger, *held(larger, None, None)))
 
 
 @pytest.mark.slow

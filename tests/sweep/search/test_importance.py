@@ -9,7 +9,7 @@ import pytest
 from sweep.search.importance import importance, noise
 from sweep.spec.space.point import Point
 from sweep.spec.space.settings import Objective
-from sweep.testing.landscape import Landscape, simulate
+from tests.sweep.search.landscape import Landscape, simulate
 from tests.sweep.search.spaces import conditional, numeric, open_study
 from trainables.errors import InputError
 

@@ -6,7 +6,7 @@ import pytest
 
 from sweep.search.records import Counts
 from sweep.spec.space.point import Point
-from sweep.testing.landscape import FakeClock, Landscape, simulate
+from tests.sweep.search.landscape import FakeClock, Landscape, simulate
 from tests.sweep.search.spaces import finite, height, open_study
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from sweep.search.records import Counts
 from sweep.search.study import Study
-from sweep.testing.landscape import Landscape, simulate
+from tests.sweep.search.landscape import Landscape, simulate
 from tests.sweep.search.spaces import finite, height, open_study
 
 TASKS = 12

@@ -14,7 +14,7 @@ from sweep.spec.space.point import Point
 from sweep.spec.space.samplers import SAMPLERS
 from sweep.spec.space.settings import Objective
 from sweep.spec.space.space import Space
-from sweep.testing.landscape import Landscape, simulate
+from tests.sweep.search.landscape import Landscape, simulate
 from tests.sweep.search.spaces import conditional, finite, height, numeric, open_study
 
 BOTH = (Objective("gain"), Objective("cost", "minimize"))
