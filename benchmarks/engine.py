@@ -163,7 +163,7 @@ def resident_mb() -> float:
 
 
 def replaying(folder: Path) -> dict[str, float]:
-    """Preset ``paper_a`` as a whole, through planner, agenda, desk and ledger."""
+    """Preset ``paper_a`` as a whole, through planner, agenda, outcomes and ledger."""
     from sweep.testing.simulated import simulate_sweep
 
     began = time.perf_counter()

@@ -111,7 +111,7 @@ domains: {rate: {low: 1e-4, high: 1e-1, log: true}}
 search:
   sampler: tpe
   pruner: none
-  objective: [{measure: transfer/score, tasks: [mini/topics], direction: maximize}]
+  objective: [{measure: validation/score, tasks: [mini/topics], direction: maximize}]
   constraints: [{measure: cost/train_seconds, at_most: 1e3}]
   trials: 5
   startup: 2

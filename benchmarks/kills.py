@@ -20,9 +20,9 @@ from typing import Any
 import psutil
 
 from sweep.ledger.ledger import Ledger
-from sweep.plan.plan import make_plan
+from sweep.plan.plan import AnyPlan, make_plan
 from sweep.run.runner import Options, commit_of, package_versions, run
-from sweep.search.plan import AnyPlan, SearchPlan, make_search_plan
+from sweep.search.plan import SearchPlan, make_search_plan
 from sweep.search.records import read_study
 from sweep.search.study import JOURNAL
 from sweep.spec.spec import parse_spec

@@ -32,8 +32,7 @@ from sweep.testing.tabulated import (
     tabulated_result,
 )
 from sweep.tracking.artifacts import PromptFiles
-from sweep.tracking.facts import facts_of_plan
-from sweep.tracking.places import target_of
+from sweep.tracking.facts import facts_of_plan, target_of
 from sweep.tracking.sink import MlflowSink
 from sweep.tracking.view import View
 

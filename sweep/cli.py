@@ -99,32 +99,11 @@ def plan(
     """Show what a spec stands for, what is there already, and the time. Runs nothing."""
     _check_workers(workers)
     _tell_no_cache()
-    from sweep.commands.search_status import plan_text as search_text
-    from sweep.commands.status import plan_text
-    from sweep.ledger.folder import check_binding
-    from sweep.ledger.store import counted, held, store_folder
-    from sweep.plan.plan import Plan
-    from sweep.plan.preflight import check_local
-    from sweep.search.plan import any_plan
+    from sweep.commands.plan import plan_counts, plan_text
+    from sweep.ledger.store import store_folder
     from sweep.spec.spec import load_spec
-    from sweep.timing.estimate import basis, estimate
-    from sweep.timing.search import search_estimate
 
-    made = any_plan(load_spec(spec))
-    check_local(made.resolved)
-    if not isinstance(made, Plan):
-        if out is not None:
-            check_binding(out, made)
-        place = store_folder(store)
-        told = search_estimate(
-            made, lambda some: set().union(*held(some, out, place)), basis(profile), workers
-        )
-        counts = made.counts() | {"estimate": told}
-        print(json.dumps(counts) if as_json else search_text(counts))
-        return
-    done, stored = held(made, out, store_folder(store))
-    counts = counted(made, done, stored)
-    counts["estimate"] = estimate(made, done | stored, basis(profile), workers)
+    counts = plan_counts(load_spec(spec), out, store_folder(store), profile, workers)
     print(json.dumps(counts) if as_json else plan_text(counts))
 
 
@@ -448,7 +427,7 @@ def sync(
     ] = None,
 ) -> None:
     """Write results that MLflow lacks, or all of them to a server that is new."""
-    from sweep.tracking.sync import sync as write
+    from sweep.tracking.sink import sync as write
 
     print(write(folder, tracking_uri))
 

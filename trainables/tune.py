@@ -26,7 +26,7 @@ Executor = Callable[..., PackOutcome]
 AGAIN = (
     "a worker process was killed or died; its pack was done again with half the memory and replicas"
 )
-_TELL_EVERY = 1.0  # seconds between two messages on progress
+_PROGRESS_EVERY = 1.0  # seconds between two messages on progress
 
 
 class PackTrainable(tune.Trainable):
@@ -38,8 +38,8 @@ class PackTrainable(tune.Trainable):
     (:class:`trainables.compute.memory.Room` as a mapping, ``share`` None for as many packs at once
     as this node has room for, of ``cpu`` cores each) and ``rungs`` (True: after each evaluation the
     broker is told the scores and asked which cells are to stop; each costs two messages). On a
-    cluster also ``depot``, the actor that hands out what a node lacks, and ``look``, whether nodes
-    may have it themselves.
+    cluster also ``shipper``, the actor that hands out what a node lacks, and ``look``, whether
+    nodes may have it themselves.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -57,17 +57,17 @@ class PackTrainable(tune.Trainable):
         """Run the pack. A failure of the pack is an outcome too, never an error of the trial."""
         task = self._task
         broker = ray.get_actor(task["broker"], namespace=task["namespace"])
-        inputs = ray.get(broker.inputs.remote(task["pack"]))
+        payload = ray.get(broker.payload.remote(task["pack"]))
         last = 0.0
 
-        def tell(phase: str, done: int, total: int) -> None:
+        def progress(phase: str, done: int, total: int) -> None:
             nonlocal last
             now = time.monotonic()
-            if now - last >= _TELL_EVERY:
+            if now - last >= _PROGRESS_EVERY:
                 last = now
-                broker.tell.remote(task["pack"], phase, done, total)
+                broker.set_progress.remote(task["pack"], phase, done, total)
 
-        if self._places is None and task.get("depot"):
+        if self._places is None and task.get("shipper"):
             self._places = _places(task)
 
         def rungs(step: int, scores: Mapping[str, float]) -> Collection[str]:
@@ -78,17 +78,17 @@ class PackTrainable(tune.Trainable):
         more: dict[str, Any] = {"rungs": rungs} if task.get("rungs") else {}
         if "room" in task:
             room = {**task["room"], "share": task["room"]["share"] or _share(task)}
-            more["room"] = smaller(room, inputs["attempt"])
+            more["room"] = smaller(room, payload["attempt"])
         outcome = run_once(
-            inputs,
+            payload,
             task["executor"],
             task["device"],
             task["threads"],
-            tell,
+            progress,
             places=self._places,
             **more,
         )
-        if inputs["attempt"] > 1 and "remarks" in outcome:
+        if payload["attempt"] > 1 and "remarks" in outcome:
             outcome["remarks"] = [*outcome["remarks"], AGAIN]
         try:
             ray.get(broker.deliver.remote(task["pack"], outcome))
@@ -122,7 +122,7 @@ def smaller(room: Mapping[str, Any], attempt: int) -> dict[str, Any]:
 
 
 def run_once(
-    inputs: Mapping[str, Any],
+    payload: Mapping[str, Any],
     executor: str,
     device: str,
     threads: int,
@@ -134,7 +134,7 @@ def run_once(
     """Run one pack and turn whatever happens into an outcome.
 
     Args:
-        inputs: ``{"pack": JSON of the pack, "prompts": {cell id: float32 [m, d]}}``.
+        payload: ``{"pack": JSON of the pack, "prompts": {cell id: float32 [m, d]}}``.
         executor: import string ``module:function``.
         device: torch device.
         threads: CPU threads for torch.
@@ -152,11 +152,11 @@ def run_once(
         run = _import(executor)
         _limit_threads(threads)
         # Arrays out of the object store are read-only, which torch.from_numpy refuses.
-        prompts = {name: array.copy() for name, array in inputs["prompts"].items()}
+        prompts = {name: array.copy() for name, array in payload["prompts"].items()}
         more: dict[str, Any] = {"rungs": rungs} if rungs else {}
         if room is not None:
             more["room"] = room
-        pack = Pack.from_json(inputs["pack"])
+        pack = Pack.from_json(payload["pack"])
         pack = places(pack) if places else pack
         outcome = run(pack, prompts, device=device, progress=progress, **more)
         return {
@@ -183,11 +183,11 @@ def _failure(error: Exception) -> dict[str, Any]:
 
 
 def _places(task: Mapping[str, Any]) -> Places:
-    """Where files are on this node; what it lacks comes from the depot beside the driver."""
-    depot = ray.get_actor(task["depot"], namespace=task["namespace"])
+    """Where files are on this node; what it lacks comes from the shipper beside the driver."""
+    shipper = ray.get_actor(task["shipper"], namespace=task["namespace"])
 
     def fetch(item: Item) -> Iterator[tuple[str, Iterator[bytes]]] | None:
-        found = ray.get(depot.hand_out.remote(asdict(item)))
+        found = ray.get(shipper.hand_out.remote(asdict(item)))
         if found is None:
             return None
         if "error" in found:

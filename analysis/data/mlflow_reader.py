@@ -25,11 +25,11 @@ _NONE = "none"
 _ALIASES = "aliases"
 _ANNEALING = "annealing"
 _METRICS = {
-    "transfer/score": "score",
-    "transfer/validation_score": "validation_score",
+    "test/score": "score",
+    "validation/score": "validation_score",
     "transfer/similarity": "similarity",
-    "transfer/gain_over_empty": "gain_over_empty",
-    "transfer/gap_recovered": "gap_recovered",
+    "test/gain_over_empty": "gain_over_empty",
+    "test/gap_recovered": "gap_recovered",
 }
 """Columns by the metric that holds them."""
 _TEXTS = (

@@ -1,4 +1,4 @@
-"""What `sweep status` says of a search, from its folder alone, and `sweep plan` of its spec."""
+"""What `sweep status` says of a search, from its folder alone."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,10 +7,8 @@ from typing import Any
 from sweep.search.records import Outcome, read_study, studies_in
 from sweep.search.study import JOURNAL
 from sweep.search.table import parameters_of
-from sweep.timing.estimate import estimate_text
 
 _SHOWN = 5
-_CHOICES = 6
 
 
 def search_status(folder: Path, search: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,42 +104,3 @@ def _short(name: str) -> str:
 
 def _shown(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def plan_text(counts: Mapping[str, Any]) -> str:
-    """:meth:`sweep.search.plan.SearchPlan.counts` for people."""
-    size = "a continuum of" if counts["points"] is None else f"{counts['points']:,}"
-    low, high = counts["cells_per_point"]
-    cells = f"{low}" if low == high else f"{low} to {high}"
-    bounds = ", ".join(f"{value:g} {key}" for key, value in counts["budget"].items())
-    goals = ", ".join(f"{way} {name}" for name, way in counts["objectives"])
-    width = max(map(len, counts["parameters"]), default=0)
-    return "\n".join(
-        [
-            f"search {counts['name']} (spec {counts['spec_hash']}, study {counts['study']})",
-            f"  {size} points of {cells} cells each, up to {bounds}",
-            f"  {goals}; sampler {counts['sampler']}, pruner {counts['pruner']}",
-            *(f"  subject to {name}" for name in counts["constraints"]),
-            *(
-                f"    {name.ljust(width)}  {_domain_text(domain)}"
-                for name, domain in counts["parameters"].items()
-            ),
-            *([f"  {estimate_text(counts['estimate'])}"] if "estimate" in counts else []),
-        ]
-    )
-
-
-def _domain_text(domain: Mapping[str, Any]) -> str:
-    """A domain for people: its values, or where it begins and ends."""
-    if "choices" in domain:
-        names = [
-            "+".join(item) if isinstance(item, list) else str(item) for item in domain["choices"]
-        ]
-        more = len(names) - _CHOICES
-        return ", ".join(names[:_CHOICES]) + (f" and {more} more" if more > 0 else "")
-    how = ["whole numbers"] if domain["int"] and domain["step"] == 1 else []
-    if domain["step"] is not None and not how:
-        how.append(f"in steps of {domain['step']:g}")
-    if domain["log"]:
-        how.append("on a log scale")
-    return f"{domain['low']:g} to {domain['high']:g}" + (f" ({', '.join(how)})" if how else "")

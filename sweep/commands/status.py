@@ -1,7 +1,7 @@
-"""What `sweep plan` and `sweep status` say, as data and as text."""
+"""What `sweep status` says, as data and as text."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,53 +9,11 @@ from sweep.ledger.folder import read_meta
 from sweep.ledger.ledger import Ledger, Record
 from sweep.ledger.lock import running_driver
 from sweep.run.progress import read_note
-from sweep.timing.estimate import estimate_text
 from sweep.tracking.sink import runs_behind
 from trainables.core.durations import duration
 
 _SHOWN_FAILURES = 10
 _SHOWN_BEST = 12
-
-
-def plan_text(counts: Mapping[str, Any]) -> str:
-    """The counts of a plan for people."""
-    rows = counts["rows"]
-    kinds = ", ".join(f"{count} {kind}" for kind, count in counts["kinds"].items())
-    width = max(map(len, rows))
-    lines = [
-        f"sweep {counts['name']} (spec {counts['spec_hash']})",
-        f"  {counts['cells']} cells: {kinds}",
-        *[f"    {name.ljust(width)}  {count}" for name, count in rows.items()],
-        f"  {_tunings(counts)} in {counts['packs']} packs",
-        *_combinations(counts["combinations"]),
-        f"  {counts['done']} done, {_stored(counts)}{counts['to_run']} to run",
-        *([f"  {estimate_text(counts['estimate'])}"] if "estimate" in counts else []),
-    ]
-    return "\n".join(lines)
-
-
-def _stored(counts: Mapping[str, Any]) -> str:
-    return f"{counts['in_store']} in the store, " if counts.get("in_store") else ""
-
-
-def _tunings(counts: Mapping[str, Any]) -> str:
-    tunings, searches = counts["tunings"], counts["searches"]
-    direct = f" ({counts['direct']} on a target: row Direct)" if counts["direct"] else ""
-    if not sum(tunings.values()):
-        return f"{searches} searches of hard prompts{direct}"
-    text = f"{tunings['independent']} independent{direct} and {tunings['joint']} joint tunings"
-    return f"{text}, {searches} searches of hard prompts" if searches else text
-
-
-def _combinations(combinations: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Lines on combinations of settings, each tuned by itself; none where there is one."""
-    if not combinations:
-        return []
-    texts = [
-        ", ".join(f"{name} {value}" for name, value in item.items() if value is not None)
-        for item in combinations
-    ]
-    return [f"  {len(texts)} combinations of settings:", *(f"    {text}" for text in texts)]
 
 
 def folder_status(folder: Path) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from sweep.export.prompt import tuned_prompt
 from sweep.ledger.folder import read_meta
 from sweep.ledger.ledger import Ledger
 from sweep.process.surroundings import settled, variables
-from sweep.tracking.database import bring_home
-from sweep.tracking.places import ARTIFACTS, default_tracking_uri
+from sweep.tracking.facts import ARTIFACTS, default_tracking_uri
+from sweep.tracking.writer import bring_home
 from trainables.errors import InputError
 from trainables.files.names import safe_name
 from trainables.files.redact import check_no_password, redact

@@ -3,14 +3,14 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from sweep.ledger.extras import Extras
-from sweep.ledger.growth import GROWN, finished_elsewhere, first_extras, grown, origin
-from sweep.ledger.ledger import Record
+from sweep.ledger.ledger import Ledger, Record
 from sweep.ledger.lock import LOCK_FILE
-from sweep.search.plan import AnyPlan, SearchPlan
+from sweep.plan.plan import AnyPlan
 from trainables.core.cells import CODE_VERSION
 from trainables.errors import InputError
 from trainables.files.atomic import TEMPORARY, replace_file
@@ -19,8 +19,11 @@ from trainables.tasks import remember_task
 META_FILE = "sweep.json"
 SPEC_FILE = "spec.yaml"
 FORMAT = 1
+GROWN = "grown_from"
+"""Key of ``sweep.json``: the earlier specs, oldest first."""
 TASKS = "tasks"
 """Key of the meta file: what :func:`trainables.tasks.recall_task` needs of each task, by name."""
+_NEEDED = {"format", "name", "spec_hash", "spec"}
 _KINDS = {"calibration": "calibrations", "predictions": "predictions"}
 
 
@@ -52,65 +55,44 @@ def check_binding(folder: Path, plan: AnyPlan) -> None:
             )
         return
     meta = read_meta(folder)
-    if meta.get("spec_hash") == plan.hash:
+    if meta["spec_hash"] == plan.hash:
         return
-    name = plan.resolved.spec.name
-    if isinstance(plan, SearchPlan):
-        raise InputError(
-            f"--out: {folder} belongs to another spec: {meta.get('name')} {meta.get('spec_hash')},"
-            f" and this search is {name} {plan.hash}; allowed: a new folder (the store has what is"
-            " computed already), or the same targets, tasks, seeds, transfer and objective, where"
-            " sources, methods and budget may change"
-        )
-    foreign, finished = finished_elsewhere(folder, plan)
-    if meta.get("name") != name or foreign:
-        lacking = f", which lacks {foreign:,} of its {finished:,} finished cells" if foreign else ""
-        raise InputError(
-            f"--out: {folder} belongs to another spec: {meta.get('name')} {meta.get('spec_hash')},"
-            f" and this one is {name} {plan.hash}{lacking}; allowed: a new folder, or the spec,"
-            " models, tasks and program version it was made with, to which the spec may add"
-        )
+    name, lacking = plan.resolved.spec.name, ""
+    if not plan.searched:
+        done = Ledger(folder).done_ids()
+        foreign = len(done - plan.by_id.keys())
+        if meta["name"] == name and not foreign:
+            return
+        lacking = f", which lacks {foreign:,} of its {len(done):,} finished cells" * bool(foreign)
+    raise InputError(
+        f"--out: {folder} belongs to another spec: {meta['name']} {meta['spec_hash']}, and this one"
+        f" is {name} {plan.hash}{lacking}; allowed: a new folder, or {plan.may_change}"
+    )
 
 
 def bind(folder: Path, plan: AnyPlan, versions: Mapping[str, str]) -> None:
     """Make ``folder`` the plan's: write ``sweep.json`` and a copy of the spec.
 
-    Nothing is written where it is the plan's already; a copy of an older spec is kept.
+    A grid's is left as it is where it is the plan's already; a search's goes along with its spec. A
+    grid that asks for more keeps the older spec as ``spec.1.yaml``, ``spec.2.yaml``, …; what
+    ``sweep.json`` says is what holds, so that a driver killed on the way changes nothing.
 
     Raises:
         InputError: as :func:`check_binding`.
         OSError: the folder cannot be written; the same call continues.
     """
     check_binding(folder, plan)
-    if isinstance(plan, SearchPlan):
-        _bind_search(folder, plan, versions)
-        return
-    history: dict[str, Any] = {}
-    if (folder / META_FILE).exists():
-        before = read_meta(folder)
-        if before.get("spec_hash") == plan.hash:
-            _copy_spec(folder, plan)  # a driver may have been killed between the two files
-            return
-        history = {GROWN: grown(folder, plan, before, SPEC_FILE)}
-    counts = plan.counts()
-    meta = {
-        **_head(plan, versions),
-        "planned_cells": counts["cells"],
-        "kinds": counts["kinds"],
-        "rows": counts["rows"],
-        "tunings": counts["tunings"],
-        "packs": counts["packs"],
-        "spec": plan.resolved.to_json(),
-        **history,
-    }
-    _write(folder, plan, meta)
-
-
-def _bind_search(folder: Path, plan: SearchPlan, versions: Mapping[str, str]) -> None:
-    """A search's folder goes along with its spec: sources, methods and budget may change."""
-    meta = {**_head(plan, versions), "search": plan.counts(), "spec": plan.resolved.to_json()}
-    if not (folder / META_FILE).exists() or read_meta(folder) != json.loads(json.dumps(meta)):
-        _write(folder, plan, meta)
+    before = read_meta(folder) if (folder / META_FILE).exists() else None
+    same = before is not None and before["spec_hash"] == plan.hash
+    meta = {**_head(plan, versions), **plan.summary(), "spec": plan.resolved.to_json()}
+    if before is not None and not same:
+        meta[GROWN] = _grown(folder, plan, before)
+    if not same or (plan.searched and before != json.loads(json.dumps(meta))):
+        # In this order: a folder in which only the copy is missing is known as this plan's.
+        replace_file(folder / META_FILE, json.dumps(meta, indent=2, ensure_ascii=False).encode())
+    copy, text = folder / SPEC_FILE, plan.resolved.spec.text.encode()
+    if not copy.exists() or copy.read_bytes() != text:
+        replace_file(copy, text)
 
 
 def _head(plan: AnyPlan, versions: Mapping[str, str]) -> dict[str, Any]:
@@ -126,17 +108,30 @@ def _head(plan: AnyPlan, versions: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _write(folder: Path, plan: AnyPlan, meta: Mapping[str, Any]) -> None:
-    content = json.dumps(meta, indent=2, ensure_ascii=False).encode()
-    # In this order: a folder in which only the copy is missing is known as this plan's.
-    replace_file(folder / META_FILE, content)
-    _copy_spec(folder, plan)
+def _grown(folder: Path, plan: AnyPlan, meta: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Keep the older spec; the new ``grown_from``. After a crash on the way it does the same."""
+    earlier = [dict(item) for item in meta.get(GROWN, ())]
+    kept = folder / f"spec.{len(earlier) + 1}.yaml"
+    # Where it is there, a driver was killed before sweep.json was written: the copy of the spec may
+    # be the new one by now.
+    if not kept.exists() and (folder / SPEC_FILE).exists():
+        replace_file(kept, (folder / SPEC_FILE).read_bytes())
+    # Why a cell failed that is no longer asked for is nobody's question.
+    for failure in (folder / "ledger" / "failed").glob("*.json"):
+        if failure.stem not in plan.by_id:
+            failure.unlink(missing_ok=True)
+    before = {
+        "spec_hash": meta["spec_hash"],
+        "spec": kept.name,
+        "planned_cells": meta.get("planned_cells"),
+        **Extras.asked(meta["spec"]).by_kind(),
+    }
+    return [*earlier, before]
 
 
-def _copy_spec(folder: Path, plan: AnyPlan) -> None:
-    copy, text = folder / SPEC_FILE, plan.resolved.spec.text.encode()
-    if not copy.exists() or copy.read_bytes() != text:
-        replace_file(copy, text)
+def origin(meta: Mapping[str, Any]) -> str:
+    """Hash of the first spec of a folder: it stays the same while the folder grows."""
+    return str((meta.get(GROWN) or [meta])[0]["spec_hash"])
 
 
 def first_hash(folder: Path, plan: AnyPlan) -> str:
@@ -157,7 +152,9 @@ def lacking_note(folder: Path, plan: AnyPlan, records: Callable[[], Iterable[Rec
     """
     if not (folder / META_FILE).exists():
         return ""
-    added = Extras.asked(plan.resolved.spec).lacking(first_extras(read_meta(folder)))
+    meta = read_meta(folder)
+    first = reduce(Extras.common, map(Extras.asked, (*meta.get(GROWN, ()), meta["spec"])))
+    added = Extras.asked(plan.resolved.spec).lacking(first)
     if not added:
         return ""
     there = [Extras.of(record) for record in records() if record["id"] in plan.by_id]
@@ -193,6 +190,12 @@ def read_meta(folder: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
-    if not isinstance(meta, dict):
-        raise InputError(f"{path}: found no mapping; allowed: the file as the sweep wrote it")
+    if not isinstance(meta, dict) or not meta.keys() >= _NEEDED:
+        raise InputError(f"{path}: it is damaged; allowed: the file as the sweep wrote it")
+    if meta["format"] != FORMAT:
+        raise InputError(
+            f"{folder}: another version of promptsweep has written it (format {meta['format']});"
+            " allowed: that version, or a new --out, into which the same spec takes what the store"
+            " has"
+        )
     return meta

@@ -21,8 +21,7 @@ from sweep.ledger.extras import Extras, trimmed
 from sweep.ledger.folder import check_binding
 from sweep.ledger.ledger import Ledger, Record
 from sweep.ledger.store_size import DAMAGED, Bound
-from sweep.plan.plan import Plan
-from sweep.search.plan import AnyPlan
+from sweep.plan.plan import AnyPlan, Plan
 from trainables.core.cells import Cell
 from trainables.core.contents import is_pinned
 from trainables.files.cache import cache_folder, expanded, no_cache

@@ -20,7 +20,12 @@ class Agenda:
     A pack is ready once each cell it ``needs`` is finished or has failed. Cells that take a failed
     one as input are refused with the reason; the rest of their pack runs. With ``retries`` a cell
     that fails goes to the end of the queue, so many times, before it counts as failed.
+
+    Attributes:
+        rungs: whether packs are to :meth:`report` while they train.
     """
+
+    rungs = False
 
     def __init__(
         self, packs: Iterable[Pack], done: Collection[str], refuse: Refuse, retries: int = 0
@@ -46,13 +51,12 @@ class Agenda:
         """Whether nothing waits and nothing runs."""
         return not self._waiting and not self._running
 
-    @property
-    def rungs(self) -> bool:
-        """Never: a grid runs all of its cells to the end."""
-        return False
-
     def report(self, pack_id: str, step: int, scores: Mapping[str, float]) -> Collection[str]:
-        """Nothing stops."""
+        """A pack's cells have these validation scores after a training step.
+
+        Returns:
+            Ids of cells that are to stop: of a grid none.
+        """
         return ()
 
     def drop(self, cell_ids: Collection[str]) -> None:
@@ -84,7 +88,7 @@ class Agenda:
                     self._give_up()
                     continue
                 return None
-            pack = self._without_hopeless(self._waiting.pop(index))
+            pack = self._without_lost(self._waiting.pop(index))
             if pack.cells:
                 self._running[pack.id] = pack
                 return pack
@@ -116,7 +120,7 @@ class Agenda:
     def _ready(self, pack: Pack) -> bool:
         return all(name in self._done or name in self._failed for name in pack.needs)
 
-    def _without_hopeless(self, pack: Pack) -> Pack:
+    def _without_lost(self, pack: Pack) -> Pack:
         if not any(name in self._failed for name in pack.needs):
             return pack
         kept = []

@@ -1,11 +1,14 @@
 """The plan: the cells a spec stands for, grouped into packs by the planner of each family."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar
+
+from typing_extensions import override
 
 from sweep.plan.hard import HardPlanner
 from sweep.plan.missing import missing_of
@@ -33,9 +36,50 @@ DIRECT_ROWS = ("independent", "all")
 """Rows of prompts tuned on one model alone, without restriction."""
 
 
+class AnyPlan(ABC):
+    """What a spec stands for: a grid's cells, or a search whose cells come as it goes on.
+
+    Attributes:
+        resolved: the spec with its models and tasks.
+        searched: whether it is a search.
+        may_change: what a spec may change and go on with the same folder, for people.
+    """
+
+    resolved: ResolvedSpec
+    searched: ClassVar[bool]
+    may_change: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def cells(self) -> tuple[Cell, ...]:
+        """Every cell that is known by now, once."""
+
+    @property
+    @abstractmethod
+    def by_id(self) -> Mapping[str, Cell]:
+        """The same by id."""
+
+    @property
+    @abstractmethod
+    def hash(self) -> str:
+        """Content hash: a folder holds the results of one such."""
+
+    @abstractmethod
+    def counts(self, done: Collection[str] = ()) -> dict[str, Any]:
+        """Numbers of what it stands for; of cells in ``done`` as there."""
+
+    @abstractmethod
+    def summary(self) -> dict[str, Any]:
+        """What ``sweep.json`` says beside the spec."""
+
+    @abstractmethod
+    def sample(self) -> "Plan":
+        """Cells that show what is wrong with models, tasks and words before anything is trained."""
+
+
 @dataclass(frozen=True)
-class Plan:
-    """What a spec stands for.
+class Plan(AnyPlan):
+    """All cells of a grid.
 
     Attributes:
         resolved: the spec with its models and tasks.
@@ -44,15 +88,19 @@ class Plan:
 
     resolved: ResolvedSpec
     packs: tuple[Pack, ...]
+    searched: ClassVar[bool] = False
+    may_change: ClassVar[str] = (
+        "the spec, models, tasks and program version it was made with, to which the spec may add"
+    )
 
     @cached_property
+    @override
     def cells(self) -> tuple[Cell, ...]:
-        """Every cell once."""
         return tuple(cell for pack in self.packs for cell in pack.cells)
 
     @cached_property
+    @override
     def by_id(self) -> dict[str, Cell]:
-        """Every cell by its id."""
         return {cell.id: cell for cell in self.cells}
 
     @cached_property
@@ -66,10 +114,24 @@ class Plan:
         )
 
     @property
+    @override
     def hash(self) -> str:
-        """The spec's hash."""
         return self.resolved.hash
 
+    @override
+    def summary(self) -> dict[str, Any]:
+        counts = self.counts()
+        kept = {key: counts[key] for key in ("kinds", "rows", "tunings", "packs")}
+        direct: dict[str, list[str]] = {}
+        for method, target in sorted({(cell.method, cell.target) for cell in self.direct}):
+            direct.setdefault(method, []).append(target)
+        return {"planned_cells": counts["cells"], **kept, "direct": direct}
+
+    @override
+    def sample(self) -> "Plan":
+        return self
+
+    @override
     def counts(self, done: Collection[str] = ()) -> dict[str, Any]:
         """Numbers of cells, tunings and packs.
 

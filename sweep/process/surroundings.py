@@ -99,13 +99,13 @@ def settled(local: bool) -> Iterator[list[str]]:
         name: None for name in os.environ if any(fnmatchcase(name, pattern) for pattern in foreign)
     }
     wanted |= ours
-    aside = sorted(
+    unset = sorted(
         name for name, value in wanted.items() if os.environ.get(name, value) not in (value, "")
     )
     if local and not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}
     with variables(wanted | home_variables()):
-        yield aside
+        yield unset
 
 
 @contextmanager

@@ -14,24 +14,24 @@ NAMESPACE = "promptsweep"
 
 @dataclass
 class Broker:
-    """Holds inputs and outcomes by pack id; all methods are quick.
+    """Holds payloads and outcomes by pack id; all methods are quick.
 
-    A pack's *inputs* are ``{"pack": JSON, "prompts": {cell id: array}}``, its *outcome* is what
+    A pack's *payload* is ``{"pack": JSON, "prompts": {cell id: array}}``, its *outcome* is what
     :func:`trainables.tune.run_once` returns.
     """
 
-    _inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _payloads: dict[str, dict[str, Any]] = field(default_factory=dict)
     _outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
     _progress: dict[str, tuple[str, int, int]] = field(default_factory=dict)
     _reports: list[tuple[str, int, dict[str, float]]] = field(default_factory=list)
     _stopping: dict[str, set[str]] = field(default_factory=dict)
     _attempts: Counter[str] = field(default_factory=Counter)
 
-    def offer(self, pack_id: str, inputs: dict[str, Any]) -> None:
+    def offer(self, pack_id: str, payload: dict[str, Any]) -> None:
         """The driver lays down a pack; it stays, for a worker may die and another take over."""
-        self._inputs[pack_id] = inputs
+        self._payloads[pack_id] = payload
 
-    def inputs(self, pack_id: str) -> dict[str, Any]:
+    def payload(self, pack_id: str) -> dict[str, Any]:
         """A worker fetches a pack, which is under way from now on.
 
         Beside what was offered there is ``attempt``, from 1: who comes later than the first one
@@ -39,9 +39,9 @@ class Broker:
         """
         self._progress[pack_id] = ("start", 0, 1)
         self._attempts[pack_id] += 1
-        return {**self._inputs[pack_id], "attempt": self._attempts[pack_id]}
+        return {**self._payloads[pack_id], "attempt": self._attempts[pack_id]}
 
-    def tell(self, pack_id: str, phase: str, done: int, total: int) -> None:
+    def set_progress(self, pack_id: str, phase: str, done: int, total: int) -> None:
         """A worker says how far it is."""
         self._progress[pack_id] = (phase, done, total)
 
@@ -68,12 +68,12 @@ class Broker:
 
     def stop(self, pack_id: str, cell_ids: Collection[str]) -> None:
         """The driver asks that the training of some cells stops; the worker hears it at a rung."""
-        if pack_id in self._inputs:
+        if pack_id in self._payloads:
             self._stopping.setdefault(pack_id, set()).update(cell_ids)
 
     def take(self, pack_id: str) -> dict[str, Any] | None:
         """The driver fetches an outcome; of a pack without one, its attempts are remembered."""
-        self._inputs.pop(pack_id, None)
+        self._payloads.pop(pack_id, None)
         self._progress.pop(pack_id, None)
         self._stopping.pop(pack_id, None)
         if pack_id in self._outcomes:

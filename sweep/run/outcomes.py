@@ -10,8 +10,8 @@ from trainables.core.cells import Cell, Pack
 from trainables.files.plain import plain_result
 
 
-class Desk:
-    """Turns packs into messages for workers, and outcomes into records.
+class Outcomes:
+    """Turns packs into payloads for workers, and what comes back into records.
 
     The only writer of the ledger while packs run.
 
@@ -42,7 +42,7 @@ class Desk:
         self.failures: dict[str, str] = {}
         self._tries: Counter[str] = Counter()
 
-    def inputs(self, pack: Pack) -> dict[str, Any]:
+    def payload(self, pack: Pack) -> dict[str, Any]:
         """What a worker needs for ``pack``.
 
         Raises:

@@ -44,6 +44,8 @@ class ProgressLine:
         clock: Callable[[], float] = time.monotonic,
         weight: Callable[[Pack], float] = cost,
         note: Path | None = None,
+        headline: Callable[[], str] | None = None,
+        share: Callable[[], float] | None = None,
     ) -> None:
         """Start the clock.
 
@@ -55,6 +57,8 @@ class ProgressLine:
             clock: seconds; stands in for the real one in tests.
             weight: what a pack weighs against others: a pack of a large model takes longer.
             note: a file that says the same to other processes, for as long as the sweep runs.
+            headline: said before the cells done, in place of the plan's number of them.
+            share: how much of the work is done, from 0 to 1, where packs to come do not tell.
         """
         self._stream = sys.stderr if stream is None else stream
         self._live = _changes_in_place(self._stream)
@@ -62,6 +66,8 @@ class ProgressLine:
         self._total, self._before = total, done
         self._done = 0
         self._weigh, self._note = weight, note
+        self._headline, self._share = headline, share
+        self._share_before = share() if share else 0.0
         self._work, self._worked = sum(map(weight, packs)), 0.0
         self._began = self._shown = clock()
         self._logged: float | None = None
@@ -125,6 +131,10 @@ class ProgressLine:
             elapsed: seconds so far.
             worked: weight of what was done in them.
         """
+        if self._share is not None:  # it goes on as fast as so far
+            share = self._share()
+            used = share - self._share_before
+            return None if used < _TELLING else elapsed * (1 - share) / used
         if worked <= _TELLING * self._work:
             return None
         return max(self._work - worked, 0) * elapsed / worked
@@ -140,7 +150,7 @@ class ProgressLine:
             ``cells`` and ``done`` (of the whole plan), ``failed``, ``cells_per_minute`` (None
             before anything is known; packs under way count by their share),
             ``eta_seconds`` (None while too little is known) and ``packs``: per pack under way
-            ``pack``, ``label``, ``cells``, ``phase`` and ``share``.
+            ``pack``, ``label``, ``cells``, ``phase`` and ``share``. Of a search also ``headline``.
         """
         # A pack that Tune has queued has no phase yet.
         packs = [pack for pack in running if pack.id in phases]
@@ -148,7 +158,13 @@ class ProgressLine:
         elapsed = max(self._clock() - self._began, 1e-9)
         worked = self._worked + sum(self._weigh(pack) * share[pack.id] for pack in packs)
         cells = self._done + sum(len(pack.cells) * share[pack.id] for pack in packs)
+        headline = (
+            {}
+            if self._headline is None
+            else {"headline": f"{self._headline()} | {self._done} cells"}
+        )
         return {
+            **headline,
             "cells": self._total,
             "done": self._before + self._done,
             "failed": failed,

@@ -17,22 +17,20 @@ from sweep.ledger.ledger import Ledger, Record
 from sweep.ledger.lock import DriverLock
 from sweep.ledger.store import make_reuse
 from sweep.plan.agenda import Closed
-from sweep.plan.plan import Plan
+from sweep.plan.plan import AnyPlan, Plan
 from sweep.plan.preflight import abandoned_on_error, check_plan
 from sweep.process.interrupts import Interrupts, interruptible
 from sweep.process.surroundings import settled
 from sweep.run.cluster import RayLostError, ray_session, share_of
-from sweep.run.depot import heavy_models, shipping
-from sweep.run.jobs import Job, job_of
-from sweep.run.outcomes import Desk
+from sweep.run.feed import Feed, feed_of
+from sweep.run.outcomes import Outcomes
 from sweep.run.progress import ProgressLine
-from sweep.search.plan import AnyPlan
+from sweep.run.shipping import heavy_models, shipping
 from sweep.spec.resources import Share
 from sweep.timing.estimate import device_of
 from sweep.timing.throughput import learn
 from sweep.tracking.artifacts import PromptFiles
-from sweep.tracking.facts import facts_of_plan
-from sweep.tracking.places import target_of
+from sweep.tracking.facts import facts_of_plan, target_of
 from sweep.tracking.schema import COMMIT
 from sweep.tracking.sink import NOTE, MlflowSink
 from sweep.tracking.view import View, grouping_of
@@ -107,15 +105,15 @@ def run(plan: AnyPlan, out: Path, options: Options | None = None) -> int:
         check_binding(folder, plan)
         folder.mkdir(parents=True, exist_ok=True)
         local = chosen.address is None
-        with interruptible() as interrupts, DriverLock(folder), settled(local) as aside:
+        with interruptible() as interrupts, DriverLock(folder), settled(local) as unset:
             # Another driver may have been faster.
             check_binding(folder, plan)
-            for told in filter(None, (no_cache(), aside and _told_aside(aside))):
-                chosen.say(f"sweep {plan.resolved.spec.name}: {told}")
+            for note in filter(None, (no_cache(), unset and _unset_note(unset))):
+                chosen.say(f"sweep {plan.resolved.spec.name}: {note}")
             return _Run(plan, folder, chosen, interrupts).run()
     except OSError as error:
         if error.errno in _DISK:
-            chosen.say(f"sweep {plan.resolved.spec.name}: stopped: {_told(error, folder)}")
+            chosen.say(f"sweep {plan.resolved.spec.name}: stopped: {_kept(error, folder)}")
             return FAILED
         raise InputError(
             f"--out: {folder} cannot be used ({error.strerror or error});"
@@ -123,7 +121,7 @@ def run(plan: AnyPlan, out: Path, options: Options | None = None) -> int:
         ) from None
 
 
-def _told_crowd(asked: int | None, room: int, share: Share) -> str:
+def _room_note(asked: int | None, room: int, share: Share) -> str:
     takes = " and ".join(
         f"{amount:g} {name}" for name, amount in (("CPU", share.cpu), ("GPU", share.gpu)) if amount
     )
@@ -133,11 +131,11 @@ def _told_crowd(asked: int | None, room: int, share: Share) -> str:
     )
 
 
-def _told_aside(names: Iterable[str]) -> str:
+def _unset_note(names: Iterable[str]) -> str:
     return f"left out of the environment, as a sweep sets it itself: {', '.join(names)}"
 
 
-def _told(error: OSError, folder: Path) -> str:
+def _kept(error: OSError, folder: Path) -> str:
     place = error.filename or folder
     return (
         f"{error.strerror or error} ({place}); what is finished is kept, the same command continues"
@@ -187,9 +185,13 @@ class _Run:
         self.ledger = Ledger(folder, self.versions, repair=True, warn=self._warn)
         self.sink = make_sink(plan, folder)
         self.reuse = make_reuse(plan, self.ledger, options.store, self._warn, options.store_size)
-        self.job: Job = job_of(plan, folder, self.ledger, self.reuse, self._say)
+        self.feed = self._feed()
+        self.known = self.feed.done
         self.failures: dict[str, str] = {}
         self.opened = False
+
+    def _feed(self) -> Feed:
+        return feed_of(self.plan, self.folder, self.ledger, self.reuse, self._say)
 
     def run(self) -> int:
         """Run, tell and show; the exit code."""
@@ -200,7 +202,7 @@ class _Run:
             self.sink.close(_MLFLOW_STATUS[INTERRUPTED])
             return INTERRUPTED
         except OSError as error:
-            self._say(f"stopped: {_told(error, self.folder)}")
+            self._say(f"stopped: {_kept(error, self.folder)}")
             self.sink.close(_MLFLOW_STATUS[FAILED])
             return FAILED
         except BaseException:
@@ -208,10 +210,10 @@ class _Run:
             raise
 
     def _run(self) -> int:
-        nothing_left = self.job.nothing_left()
+        nothing_left = self.feed.nothing_left()
         lacking = lacking_note(self.folder, self.plan, self.ledger.records)
         began, began_at = time.monotonic(), datetime.now(UTC)
-        self._say(self.job.beginning() if nothing_left is None else nothing_left)
+        self._say(self.feed.beginning() if nothing_left is None else nothing_left)
         code = self._run_packs(nothing_left is None)
         if lacking:
             self._say(f"warning: {lacking}")
@@ -219,14 +221,14 @@ class _Run:
         if late:
             self._say(f"warning: {late}")
         if code == INTERRUPTED:
-            self._say(f"stopped; {self.job.state()} kept, the same command continues")
+            self._say(f"stopped; {self.feed.state()} kept, the same command continues")
             return code
         if nothing_left is None:
             self._learn(began_at)
             seconds = duration(time.monotonic() - began)
-            self._say(f"{self.job.state()} there, after {seconds}")
-        self._tell_failures()
-        return max(code, self._write_views(changed=self.job.changed()))
+            self._say(f"{self.feed.state()} there, after {seconds}")
+        self._list_failures()
+        return max(code, self._write_views(changed=self.feed.changed()))
 
     def _open(self) -> None:
         """Make the folder this plan's, and start the view; nothing is known to be wrong by now."""
@@ -246,7 +248,7 @@ class _Run:
         except KeyboardInterrupt:
             return INTERRUPTED
         except OSError as error:
-            self._say(f"stopped: {_told(error, self.folder)}")
+            self._say(f"stopped: {_kept(error, self.folder)}")
             return FAILED
         except RayLostError as error:
             self._say(f"stopped: {error}; what is finished is kept, the same command continues")
@@ -258,25 +260,25 @@ class _Run:
         in_vain = 0
         with ThreadPoolExecutor(1) as pool, abandoned_on_error():
             # Starting Ray is waiting for processes: time enough to look at models and tasks.
-            checked = pool.submit(self.options.preflight, self.job.check())
+            checked = pool.submit(self.options.preflight, self.plan.sample())
             while True:
-                done = self._done()
+                done = self.feed.done
                 try:
                     return self._with_one_ray(checked)
                 except RayLostError as error:
-                    in_vain = 0 if self._done() > done else in_vain + 1
+                    in_vain = 0 if self.feed.done > done else in_vain + 1
                     if not self.opened or self.interrupts.seen or in_vain > RAY_DEATHS:
                         raise
                     self._say(f"{error}; goes on with a new Ray")
                 # As the same command would.
-                self.job = job_of(self.plan, self.folder, self.ledger, self.reuse, self._say)
-                if self.job.nothing_left() is not None:
+                self.feed = self._feed()
+                if self.feed.nothing_left() is not None:
                     return None
 
     def _with_one_ray(self, checked: Future[list[str]]) -> None:
         spec, options = self.plan.resolved.spec, self.options
         with ray_session(options.address, spec.resources) as temporary:
-            from sweep.run.trials import Workshop, places, run_packs
+            from sweep.run.trials import TrialOptions, room_for, run_packs
 
             self.interrupts.install()  # Ray takes SIGTERM for itself
             share = share_of(spec.resources)
@@ -285,41 +287,39 @@ class _Run:
                 if share.reason:
                     self._say(share.reason)
                 for warning in (*checked.result(), *heavy_models(self.plan, ship)):
-                    self._say(f"warning: {warning}")
+                    self._warn(warning)
                 self._open()
-            known = self._done()
-
-            def on_close(pack: Pack, closed: Closed) -> None:
-                nonlocal known
-                now = self._done()
-                line.close_pack(pack, now - known)
-                known = now
-
-            def on_record(record: Record) -> None:
-                self.sink.add(record)
-                self.reuse.keep(record)
-
-            def adopt(cells: Iterable[Cell]) -> None:
-                for cell_id in self.reuse.take(cells):
-                    self.sink.add(self.ledger.record(cell_id))
-
-            desk = Desk(self.ledger, on_record, on_close, self._warn)
-            self.failures = desk.failures
+            self.known = self.feed.done
+            outcomes = Outcomes(self.ledger, self._on_record, self._on_close, self._warn)
+            self.failures = outcomes.failures
             try:
-                room = places(share, options.workers)
+                room = room_for(share, options.workers)
                 if options.address is None and room < (options.workers or 0):
-                    self._say(_told_crowd(options.workers, room, share))
-                work = self.job.start(desk.refuse, room, adopt)
-                line = self.line = self.job.line()
+                    self._say(_room_note(options.workers, room, share))
+                agenda = self.feed.start(outcomes.refuse, room, self._adopt)
+                self.line = self.feed.line()
                 # Tune asks ahead, but what waits here for room is better chosen later.
                 most = room if options.address is None else options.workers
-                workshop = Workshop(share, options.executor, most, temporary, ship)
+                trials = TrialOptions(share, options.executor, most, temporary, ship)
                 try:
-                    run_packs(work, desk, line, workshop, lambda: self.interrupts.seen)
+                    run_packs(agenda, outcomes, self.line, trials, lambda: self.interrupts.seen)
                 finally:
-                    line.end()
+                    self.line.end()
             finally:
-                self.job.close()
+                self.feed.close()
+
+    def _on_record(self, record: Record) -> None:
+        self.sink.add(record)
+        self.reuse.keep(record)
+
+    def _on_close(self, pack: Pack, closed: Closed) -> None:
+        before, self.known = self.known, self.feed.done
+        if self.line is not None:
+            self.line.close_pack(pack, self.known - before)
+
+    def _adopt(self, cells: Iterable[Cell]) -> None:
+        for cell_id in self.reuse.take(cells):
+            self.sink.add(self.ledger.record(cell_id))
 
     def _learn(self, since: datetime) -> None:
         """Keep what this run's packs have cost, for the estimates of later plans."""
@@ -333,10 +333,7 @@ class _Run:
             resolved = self.plan.resolved
             learn(new, device_of(resolved.spec.resources, resolved.precision))
 
-    def _done(self) -> int:
-        return len(self.ledger.done_ids() & self.plan.by_id.keys())
-
-    def _tell_failures(self) -> None:
+    def _list_failures(self) -> None:
         if not self.failures:
             return
         self._say(f"{len(self.failures)} cells failed; the same command tries them again:")

@@ -1,7 +1,11 @@
-"""Packs as Ray Tune trials. Imported only when there is something to run."""
+"""Packs as Ray Tune trials: Tune asks a queue for the next one, and tells it when one is over.
+
+Imported only when there is something to run.
+"""
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,23 +14,28 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.search import Searcher
 
+from sweep.plan.agenda import Agenda
 from sweep.run.broker import NAMESPACE, start_broker
 from sweep.run.cluster import RayLostError, ray_resources, threads_of
-from sweep.run.depot import depot_config
-from sweep.run.jobs import Work
-from sweep.run.outcomes import Desk
+from sweep.run.outcomes import Outcomes
 from sweep.run.progress import ProgressLine
-from sweep.run.trial_queue import PackQueue
+from sweep.run.shipping import start_shipper
 from sweep.spec.resources import Share
+from trainables.core.cells import Pack
 from trainables.tune import PackTrainable
+
+WORKER_DEATHS = 2
+"""How often a pack whose worker process died is started anew."""
 
 _SHORT_OF_MEMORY = ("running low on memory", "memory usage threshold", "OutOfMemory")
 _HEAR_EVERY = 0.2  # seconds between two looks at what packs report while they train
+_COLLECT_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True)
-class Workshop:
+class TrialOptions:
     """Where and how packs run.
 
     Attributes:
@@ -34,7 +43,7 @@ class Workshop:
         executor: import string of what computes a pack.
         most: packs at once at most; None leaves it to the resources.
         folder: for Tune's own files, of no use afterwards.
-        ship: how files get to nodes that lack them, see :func:`sweep.run.depot.shipping`.
+        ship: how files get to nodes that lack them, see :func:`sweep.run.shipping.shipping`.
     """
 
     share: Share
@@ -44,7 +53,7 @@ class Workshop:
     ship: str | None = None
 
 
-def places(share: Share, most: int | None) -> int:
+def room_for(share: Share, most: int | None) -> int:
     """How many packs the Ray that is up has room for now; at least 1."""
     here = ray.cluster_resources()
     wanted = {"CPU": share.cpu, "GPU": share.gpu}
@@ -53,19 +62,19 @@ def places(share: Share, most: int | None) -> int:
 
 
 def run_packs(
-    agenda: Work,
-    desk: Desk,
+    agenda: Agenda,
+    outcomes: Outcomes,
     line: ProgressLine,
-    workshop: Workshop,
+    options: TrialOptions,
     stopping: Callable[[], bool] = lambda: False,
 ) -> None:
     """Run the packs of an agenda to the end, in the Ray that is up.
 
     Args:
         agenda: what is to run.
-        desk: gives out packs and writes what comes back.
+        outcomes: writes what comes back.
         line: shows how far it is.
-        workshop: where and how.
+        options: where and how.
         stopping: whether the user has asked to stop.
 
     Raises:
@@ -73,42 +82,36 @@ def run_packs(
         RayLostError: Ray has given up, or the actor that holds packs was killed.
         KeyboardInterrupt: the user has asked to stop.
     """
-    name = f"broker-{os.getpid()}"
+    name, share = f"broker-{os.getpid()}", options.share
     broker = start_broker(name)
     # An actor lives as long as its handle.
-    depot, depot_keys = depot_config(workshop.ship, f"depot-{os.getpid()}")
-    share = workshop.share
-    queue = PackQueue(
-        agenda,
-        desk,
-        broker,
-        {
-            "broker": name,
-            "namespace": NAMESPACE,
-            "executor": workshop.executor,
-            "device": "cuda" if share.gpu else "cpu",
-            "threads": threads_of(share),
-            "cpu": share.cpu,
-            "most": workshop.most,
-            "room": {
-                "replicas": share.replicas,
-                "share": min(1.0, share.gpu) or None,
-                "graphs": share.graphs,
-            },
-            "rungs": agenda.rungs,
-            **depot_keys,
+    shipper, ship_keys = start_shipper(options.ship, f"shipper-{os.getpid()}")
+    config = {
+        "broker": name,
+        "namespace": NAMESPACE,
+        "executor": options.executor,
+        "device": "cuda" if share.gpu else "cpu",
+        "threads": threads_of(share),
+        "cpu": share.cpu,
+        "most": options.most,
+        "room": {
+            "replicas": share.replicas,
+            "share": min(1.0, share.gpu) or None,
+            "graphs": share.graphs,
         },
-        workshop.most,
-    )
+        "rungs": agenda.rungs,
+        **ship_keys,
+    }
+    queue = TrialQueue(agenda, outcomes, broker, config, options.most)
     tuner = tune.Tuner(
         tune.with_resources(PackTrainable, ray_resources(share)),
         tune_config=tune.TuneConfig(search_alg=queue, num_samples=-1, reuse_actors=True),
         run_config=tune.RunConfig(
             name="tune",
-            storage_path=str(workshop.folder),
+            storage_path=str(options.folder),
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            callbacks=[_Pulse(agenda, desk, line, queue, stopping)],
+            callbacks=[_Pulse(queue, line, stopping)],
         ),
     )
     try:
@@ -119,22 +122,18 @@ def run_packs(
             queue.collect()
         raise
     except Exception as error:
-        if queue.error is not None:
-            raise _told(queue.error) from queue.error
-        # Ray Tune nests tracebacks in messages: the last line says what happened.
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise RayLostError(f"Ray Tune gave up: {reason[-1].strip()}") from error
+        if queue.error is None:
+            # Ray Tune nests tracebacks in messages: the last line says what happened.
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise RayLostError(f"Ray Tune gave up: {reason[-1].strip()}") from error
     finally:
-        del depot
+        del shipper
+    if isinstance(queue.error, ray.exceptions.RayError):
+        # Nothing but the broker is asked for anything in the queue.
+        cause = cause_of_death(str(queue.error))
+        raise RayLostError(f"the process that hands out packs {cause}") from queue.error
     if queue.error is not None:
-        raise _told(queue.error) from queue.error
-
-
-def _told(error: Exception) -> Exception:
-    """What stopped the queue: nothing but the broker is asked for anything there."""
-    if not isinstance(error, ray.exceptions.RayError):
-        return error
-    return RayLostError(f"the process that hands out packs {cause_of_death(str(error))}")
+        raise queue.error
 
 
 def cause_of_death(text: str) -> str:
@@ -148,35 +147,171 @@ def cause_of_death(text: str) -> str:
     return f"{how}; fewer packs at once (--workers) or fewer resources.replicas take less memory"
 
 
-class _Pulse(tune.Callback):
-    """Shows the progress line and sees to it that Ctrl-C is never lost in Tune's loop."""
+class TrialQueue(Searcher):
+    """Ray Tune's searcher: hands out ready packs; ``None`` while all wait for others.
+
+    Tune would turn an error in here into a traceback of its own loop. It is kept in ``error``
+    instead, no further pack is handed out, and :func:`run_packs` raises it.
+    """
 
     def __init__(
         self,
-        agenda: Work,
-        desk: Desk,
-        line: ProgressLine,
-        queue: PackQueue,
-        stopping: Callable[[], bool],
+        agenda: Agenda,
+        outcomes: Outcomes,
+        broker: Any,
+        config: dict[str, Any],
+        most: int | None = None,
     ) -> None:
-        self._agenda, self._desk, self._line = agenda, desk, line
-        self._queue, self._stopping = queue, stopping
+        """Put an agenda before Tune.
+
+        Args:
+            agenda: what is to run.
+            outcomes: makes payloads of packs and records of what they give back.
+            broker: handle of the :class:`sweep.run.broker.Broker` actor.
+            config: what every trial's config holds beside the pack's id.
+            most: packs that may run at once; None leaves it to the resources.
+        """
+        super().__init__()
+        self.error: Exception | None = None
+        self.agenda, self.outcomes = agenda, outcomes
+        self._broker, self._config, self._most = broker, config, most
+        self._trials: dict[str, Pack] = {}
+        self._dead: dict[str, Pack] = {}
+        self._again: list[Pack] = []
+        self._deaths: Counter[str] = Counter()
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The config of the next trial."""
+        found: dict[str, Any] | str | None = self._guarded(self._suggest, trial_id)
+        return found
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Fetch the outcome and write it, whatever became of the trial."""
+        self._guarded(self._close, trial_id)
+
+    def note_death(self, trial_id: str, cause: str) -> None:
+        """Have the pack of a trial that is over started anew, unless its workers die of it.
+
+        Not by Tune itself, which may take the death of a worker that waits between two packs for
+        two failures, the second of which is final.
+        """
+        self._guarded(self._note_death, trial_id, cause)
+
+    def hear(self) -> None:
+        """Tell the agenda what packs report while they train, and them who is to stop."""
+        self._guarded(self._hear)
+
+    def progress(self) -> dict[str, tuple[str, int, int]] | None:
+        """Phase, done and total of each pack under way; None where nobody answers for now."""
+        found = self._guarded(self._progress)
+        return found if isinstance(found, dict) else None
+
+    def collect(self) -> None:
+        """Write what workers have handed in and Tune has not told of; what runs on is dropped."""
+        for trial_id, pack in list(self._trials.items()):
+            outcome = ray.get(self._broker.take.remote(pack.id), timeout=_COLLECT_TIMEOUT)
+            if outcome is not None:
+                del self._trials[trial_id]
+                self.outcomes.close(pack, outcome)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the ledger is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its searcher for ``Tuner.restore``, which nobody calls."""
+        return {}
+
+    def _guarded(self, action: Callable[..., Any], *arguments: str) -> Any:
+        if self.error is not None:
+            return Searcher.FINISHED
+        try:
+            return action(*arguments)
+        except Exception as error:
+            self.error = error
+            return Searcher.FINISHED
+
+    def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if self._most is not None and len(self._trials) >= self._most:
+            return None
+        while (pack := self._again.pop() if self._again else self.agenda.next_pack()) is not None:
+            try:
+                payload = self.outcomes.payload(pack)
+            except KeyError as error:
+                reason = f"the prompt of its input {error.args[0]} is lost or damaged"
+                self._settle(pack, None, reason)
+                continue
+            ray.get(self._broker.offer.remote(pack.id, payload))
+            self._trials[trial_id] = pack
+            return {**self._config, "pack": pack.id}
+        return Searcher.FINISHED if self.agenda.finished else None
+
+    def _close(self, trial_id: str) -> None:
+        pack = self._trials.pop(trial_id, None)
+        if pack is None:
+            return
+        if self.agenda.rungs:
+            self._hear()  # what it reported last counts as well
+        outcome = ray.get(self._broker.take.remote(pack.id))
+        if outcome is None:
+            self._dead[trial_id] = pack
+        else:
+            self._settle(pack, outcome)
+
+    def _note_death(self, trial_id: str, cause: str) -> None:
+        pack = self._dead.pop(trial_id, None)
+        if pack is None:
+            return
+        self._deaths[pack.id] += 1
+        if self._deaths[pack.id] > WORKER_DEATHS:
+            times = f"({self._deaths[pack.id]} times)"
+            self._settle(pack, None, f"its worker process {cause} {times}")
+        else:
+            self._again.append(pack)
+
+    def _settle(self, pack: Pack, outcome: Any, reason: str = "") -> None:
+        closed = self.outcomes.close(pack, outcome, reason)
+        self.agenda.close(pack.id, closed.done, closed.failed)
+
+    def _hear(self) -> None:
+        for pack_id, step, scores in ray.get(self._broker.reports.remote()):
+            stop = self.agenda.report(pack_id, step, scores)
+            if stop:
+                self._broker.stop.remote(pack_id, list(stop))
+
+    def _progress(self) -> Any:
+        try:
+            return ray.get(self._broker.progress.remote(), timeout=_COLLECT_TIMEOUT)
+        except ray.exceptions.GetTimeoutError:
+            return None
+
+
+class _Pulse(tune.Callback):
+    """Shows the progress line and sees to it that Ctrl-C is never lost in Tune's loop."""
+
+    def __init__(self, queue: TrialQueue, line: ProgressLine, stopping: Callable[[], bool]) -> None:
+        self._queue, self._line, self._stopping = queue, line, stopping
         self._heard = 0.0
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Called by Tune several times a second."""
+        queue = self._queue
         if self._stopping():
             raise KeyboardInterrupt
-        if self._queue.error is not None:
+        if queue.error is not None:
             # Packs under way could not be written either: nobody waits for them.
-            raise self._queue.error
-        if self._agenda.rungs and time.monotonic() - self._heard > _HEAR_EVERY:
+            raise queue.error
+        if queue.agenda.rungs and time.monotonic() - self._heard > _HEAR_EVERY:
             self._heard = time.monotonic()
-            self._queue.hear()
+            queue.hear()
         if self._line.due():
-            phases = self._queue.progress()
+            phases = queue.progress()
             if phases is not None:
-                self._line.show(self._agenda.running, phases, len(self._desk.failures))
+                self._line.show(queue.agenda.running, phases, len(queue.outcomes.failures))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Called by Tune after a trial whose worker has died."""

@@ -1,12 +1,14 @@
 """Which pack of which point may start now: a study's points as packs, told back as they finish.
 
-Stands where :class:`sweep.plan.agenda.Agenda` stands for a grid. Cells that two points share
-(reference rows, independently tuned prompts) run once; what the ledger has does not run at all.
+Cells that two points share (reference rows, independently tuned prompts) run once; what the ledger
+has does not run at all.
 """
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+
+from typing_extensions import override
 
 from sweep.plan.agenda import Adopt, Agenda, Refuse
 from sweep.plan.plan import Plan
@@ -82,8 +84,8 @@ class _Live:
     pruned: bool = False
 
 
-class SearchAgenda:
-    """Hands out the packs of a search.
+class SearchAgenda(Agenda):
+    """The packs of a search: those of the points under way.
 
     Points run side by side; with a pruner the tasks of a point run one after another, and after
     each one the point may be given up.
@@ -112,36 +114,25 @@ class SearchAgenda:
             parallel: points under way at a time.
             adopt: sees the cells of each new point, and may add to ``done`` those it has elsewhere.
         """
+        super().__init__((), done, refuse, plan.resolved.spec.retries)
+        self._done = done
         self._plan, self._study, self._budget = plan, study, budget
-        self._done, self._record, self._refuse = done, record, refuse
-        self._parallel, self._adopt = parallel, adopt
-        self._packs = Agenda((), done, self._drop, plan.resolved.spec.retries)
+        self._record, self._parallel, self._adopt = record, parallel, adopt
         self._live: dict[int, _Live] = {}
         self._claimed: set[str] = set()
-        self._failed: dict[str, str] = {}
         self._exhausted = False
         self._by_task = study.settings.pruner != "none"
-        self._rungs = self._by_task and plan.section.rungs == "steps"
+        self.rungs = self._by_task and plan.section.rungs == "steps"
         names, section = plan.names, plan.section
         self._goals, self._bounds = section.goals(names), section.bounds(names)
 
     @property
+    @override
     def finished(self) -> bool:
         """Whether nothing runs and no further point will."""
-        if self._live or not self._packs.finished:
-            return False
-        return not self._may_ask()
+        return not self._live and super().finished and not self._may_ask()
 
-    @property
-    def running(self) -> tuple[Pack, ...]:
-        """Packs handed out and not closed yet."""
-        return self._packs.running
-
-    @property
-    def rungs(self) -> bool:
-        """Whether packs are to report while they train."""
-        return self._rungs
-
+    @override
     def report(self, pack_id: str, step: int, scores: Mapping[str, float]) -> Collection[str]:
         """A pack's cells have these validation scores after a training step.
 
@@ -166,37 +157,35 @@ class SearchAgenda:
                 value = math.fsum(known[name] for name in tuned) / len(tuned)
                 self._study.report(live.number, live.steps + step, value)
                 if self._study.should_prune(live.number):
-                    self._give_up(live)
+                    self._prune(live)
         return list(scores) if live.pruned else ()
 
-    def _give_up(self, live: _Live) -> None:
+    def _prune(self, live: _Live) -> None:
         live.pruned = True
         wanted = {name for other in self._live.values() if other is not live for name in other.open}
         waiting = live.open - wanted
         running = {cell.id for pack in self.running for cell in pack.cells}
-        self._packs.drop(waiting)
+        self.drop(waiting)
         self._claimed -= waiting - running
         live.open &= running
 
+    @override
     def next_pack(self) -> Pack | None:
-        """The next pack to start; None where all wait for others, or nothing is left."""
         while True:
-            pack = self._packs.next_pack()
+            pack = super().next_pack()
             if pack is not None:
                 return pack
             self._settle()
             if not self._open_point():
-                return self._packs.next_pack()
+                return super().next_pack()
 
+    @override
     def close(
         self, pack_id: str, done: Iterable[str], failed: Iterable[tuple[str, str]]
     ) -> dict[str, str]:
-        """A pack is over; as :meth:`sweep.plan.agenda.Agenda.close`."""
         finished, unlucky = list(done), list(failed)
-        pack = next((item for item in self.running if item.id == pack_id), None)
-        self._done.update(finished)
-        broken = self._packs.close(pack_id, finished, unlucky)
-        self._failed.update(broken)
+        pack = self._running.get(pack_id)
+        broken = super().close(pack_id, finished, unlucky)
         self._claimed.difference_update(finished, broken)
         if pack is not None:
             stopped = {cell.id for cell in pack.cells} - self._done - {name for name, _ in unlucky}
@@ -252,7 +241,7 @@ class SearchAgenda:
         taken = self._done | self._claimed
         packs = [pack for pack in live.plan.remaining(taken) if pack.task.name == task]
         self._claimed |= {cell.id for pack in packs for cell in pack.cells}
-        self._packs.add(packs)
+        self.add(packs)
 
     def _settle(self) -> None:
         """Tell the study of every point whose cells are over; begin the next tasks."""
@@ -283,7 +272,7 @@ class SearchAgenda:
             self._end(live)
             self._study.fail(live.number, live.failed)
             return True
-        if not self._rungs:
+        if not self.rungs:
             self._report(live)
         live.steps += max(live.scores, default=0)
         live.scores = {}
@@ -349,7 +338,7 @@ class SearchAgenda:
             for cell in cells
         }
 
-    def _drop(self, cell: Cell, reason: str, pack_id: str) -> None:
-        self._failed[cell.id] = reason
+    @override
+    def _drop(self, cell: Cell, reason: str, pack: Pack) -> None:
+        super()._drop(cell, reason, pack)
         self._claimed.discard(cell.id)
-        self._refuse(cell, reason, pack_id)

@@ -1,11 +1,13 @@
 """What a search stands for: a space, and for each point of it the cells to run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
-from sweep.plan.plan import Plan, make_plan, plan_of
+from typing_extensions import override
+
+from sweep.plan.plan import AnyPlan, Plan, make_plan, plan_of
 from sweep.spec.methods import MethodSpec
 from sweep.spec.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve, start_files
 from sweep.spec.space.point import Point
@@ -19,34 +21,40 @@ from trainables.errors import InputError
 
 
 @dataclass
-class SearchPlan:
+class SearchPlan(AnyPlan):
     """A search whose models and tasks exist; grows by the points that are run.
 
     Attributes:
         resolved: the spec; its ``methods`` are empty.
         space: what may be chosen.
         section: how to search.
-        by_id: cells of the points so far, by id.
         points: the points so far, by key, each with its plan.
     """
 
     resolved: ResolvedSpec
     space: Space
     section: SearchSection
-    by_id: dict[str, Cell] = field(default_factory=dict)
     points: dict[str, Plan] = field(default_factory=dict)
+    searched: ClassVar[bool] = True
+    may_change: ClassVar[str] = (
+        "the same targets, tasks, seeds, transfer and objective, where sources, methods and budget"
+        " may change (the store has what is computed already)"
+    )
+
+    _by_id: dict[str, Cell] = field(default_factory=dict)
 
     @property
+    @override
     def cells(self) -> tuple[Cell, ...]:
-        """Every cell of the points so far, once."""
-        return tuple(self.by_id.values())
+        return tuple(self._by_id.values())
 
     @property
-    def direct(self) -> tuple[Cell, ...]:
-        """None: a search tunes nothing on targets."""
-        return ()
+    @override
+    def by_id(self) -> Mapping[str, Cell]:
+        return self._by_id
 
     @cached_property
+    @override
     def hash(self) -> str:
         """Content hash of what makes points comparable: a folder holds the results of one such.
 
@@ -103,9 +111,10 @@ class SearchPlan:
                 names = ", ".join(point.sources)
                 raise InputError(f"targets: the sources {names} leave no target but themselves")
             self.points[point.key] = plan
-            self.by_id |= plan.by_id
+            self._by_id |= plan.by_id
         return self.points[point.key]
 
+    @override
     def sample(self) -> Plan:
         """A plan with a point of each method and source set, at the ends of their domains.
 
@@ -134,8 +143,10 @@ class SearchPlan:
         packs = {pack.id: pack for plan in plans for pack in plan.packs}
         return Plan(resolved, tuple(packs.values()))
 
-    def counts(self) -> dict[str, Any]:
-        """Numbers, for ``sweep plan``."""
+    @override
+    def counts(self, done: Collection[str] = ()) -> dict[str, Any]:
+        """Numbers of the space, of its points and of the budget."""
+        del done
         spec, section = self.resolved.spec, self.section
         budget = {key: getattr(section, key) for key in ("trials", "hours", "cells")}
         sample = [plan_of(self._resolved_for(point)) for point in self._corners()]
@@ -157,6 +168,10 @@ class SearchPlan:
             "budget": {key: value for key, value in budget.items() if value is not None},
             "cells_per_point": [sizes[0], sizes[-1]],
         }
+
+    @override
+    def summary(self) -> dict[str, Any]:
+        return {"search": self.counts()}
 
     def _objectives(self) -> Sequence[tuple[str, str]]:
         return [(item.name, item.direction) for item in self.settings.objectives]
@@ -199,11 +214,7 @@ class SearchPlan:
         )
 
 
-AnyPlan = Plan | SearchPlan
-"""What a spec stands for."""
-
-
-def any_plan(spec: SweepSpec) -> AnyPlan:
+def any_plan(spec: SweepSpec) -> Plan | SearchPlan:
     """What a spec stands for, be it a grid or a search.
 
     Raises:

@@ -1,8 +1,8 @@
 """A sweep on imaginary workers and a clock that nobody waits for.
 
 :func:`simulate_sweep` stands in for :func:`sweep.run.runner.run` where Ray is too much: the real
-plan, agenda, desk and ledger, results from the tabulated method, times from a cost model. A week of
-GPU work passes in seconds; its schedule says what more workers would bring::
+plan, agenda, outcomes and ledger, results from the tabulated method, times from a cost model. A
+week of GPU work passes in seconds; its schedule says what more workers would bring::
 
     from sweep.testing.simulated import simulate_sweep
 
@@ -21,7 +21,7 @@ from sweep.ledger.lock import DriverLock
 from sweep.plan.agenda import Agenda, Closed
 from sweep.plan.plan import Plan, cost
 from sweep.plan.schedule import Schedule, Seconds, play
-from sweep.run.outcomes import Desk
+from sweep.run.outcomes import Outcomes
 from sweep.testing.tabulated import tabulated_outcome
 from trainables.core.cells import Pack
 
@@ -81,16 +81,16 @@ def simulate_sweep(
         ledger = Ledger(folder, {}, repair=True)
         bind(folder, plan, {})
         before = len(ledger.done_ids())
-        desk = Desk(ledger, on_record)
+        outcomes = Outcomes(ledger, on_record)
 
         def close(pack: Pack) -> Closed:
             reason = fails(pack)
             if reason is not None:
-                return desk.close(pack, None, reason)
-            message = desk.inputs(pack)
+                return outcomes.close(pack, None, reason)
+            message = outcomes.payload(pack)
             outcome = tabulated_outcome(Pack.from_json(message["pack"]), message["prompts"])
-            return desk.close(pack, vars(outcome))
+            return outcomes.close(pack, vars(outcome))
 
-        agenda = Agenda(plan.remaining(ledger.done_ids()), ledger.done_ids(), desk.refuse)
+        agenda = Agenda(plan.remaining(ledger.done_ids()), ledger.done_ids(), outcomes.refuse)
         schedule = play(agenda, workers, seconds, close)
-        return Simulation(schedule, len(ledger.done_ids()) - before, desk.failures)
+        return Simulation(schedule, len(ledger.done_ids()) - before, outcomes.failures)

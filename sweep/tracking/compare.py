@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sweep.ledger.folder import read_meta
-from sweep.ledger.growth import origin
-from sweep.tracking.names import chart_names
-from sweep.tracking.places import DATABASE, HOST, USUAL_PORT, target_of
-from sweep.tracking.schema import GAIN, SCORE
+from sweep.ledger.folder import origin, read_meta
+from sweep.tracking.facts import DATABASE, HOST, USUAL_PORT, target_of
+from sweep.tracking.schema import GAIN, SCORE, chart_names
 from sweep.tracking.writer import connect
 from trainables.errors import InputError
 

@@ -1,22 +1,22 @@
-"""What has to be known about a sweep before the first of its records."""
+"""What has to be known about a sweep before the first of its records, and where its runs go."""
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweep.ledger.folder import SPEC_FILE, read_meta
-from sweep.ledger.growth import origin
-from sweep.ledger.ledger import Record
-from sweep.plan.plan import DIRECT_ROWS
-from sweep.search.plan import AnyPlan, SearchPlan
-from sweep.tracking.names import chart_names
-from sweep.tracking.schema import varied_settings
+from sweep.ledger.folder import SPEC_FILE, origin, read_meta
+from sweep.plan.plan import AnyPlan
+from sweep.tracking.schema import chart_names, varied_settings
 from trainables.core.cells import content_hash
-from trainables.core.settings import ALIGNMENT
+from trainables.core.settings import ALIGNMENT, family_of
 from trainables.core.settings.hard import WORDS
+
+HOST, USUAL_PORT = "127.0.0.1", 5000
+"""Where ``sweep ui`` shows them."""
+DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
+"""Where they go, in the sweep's folder, unless the spec names a place."""
 
 Place = tuple[str, str, str, str]
 """Method (or reference row), target, task, and what else a level must share with a result."""
@@ -61,7 +61,8 @@ class Facts:
         names: per alias its name in charts.
         varied: see :func:`sweep.tracking.schema.varied_settings`.
         datasets: per task its data set.
-        direct: per place the ids of the planned independent tunings on the target.
+        seeds: how many tunings make up row Direct of a place.
+        direct: per method the targets that are tuned on themselves: those that have a row Direct.
         artifacts: whether prompts are written too.
         spec: text of the spec.
         description: the spec's description.
@@ -75,72 +76,23 @@ class Facts:
     names: Mapping[str, str] = field(default_factory=dict)
     varied: Mapping[str, str] = field(default_factory=dict)
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
-    direct: Mapping[Place, frozenset[str]] = field(default_factory=dict)
+    seeds: int = 1
+    direct: Mapping[str, frozenset[str]] = field(default_factory=dict)
     artifacts: bool = True
     spec: str = ""
     description: str = ""
 
 
-def facts_of_plan(plan: AnyPlan, spec_hash: str | None = None) -> Facts:
-    """From a plan, before anything has run.
-
-    Args:
-        plan: the plan.
-        spec_hash: of the first spec of its folder, which keeps its runs while it grows; by default
-            the plan's own.
-    """
-    meta = {"spec": plan.resolved.to_json(), "spec_hash": spec_hash or plan.hash}
-    direct: dict[Place, set[str]] = {}
-    for cell in plan.direct:
-        found = cell.to_json()
-        direct.setdefault(direct_place(found, found["settings"]), set()).add(cell.id)
-    sources = [len(cell.sources) for cell in plan.cells if cell.kind == "transfer"]
-    if isinstance(plan, SearchPlan):  # its cells are not known yet
-        sources = [len(pair) for pair in plan.resolved.pairs]
-    return _facts(meta, sources, direct, plan.resolved.spec.text)
-
-
-def facts_of_folder(folder: Path, records: Iterable[Record]) -> Facts:
-    """From a sweep's folder, wherever it was run and whether or not its models are here.
-
-    A place of which independent tunings are missing gets no Direct level: where each method has as
-    many everywhere, one with fewer is known to be incomplete.
-
-    Args:
-        folder: a sweep's folder.
-        records: its ledger's.
-
-    Raises:
-        InputError: no sweep's folder.
-    """
-    meta = read_meta(folder)
-    targets = set(meta["spec"]["targets"])
-    direct: dict[Place, set[str]] = {}
-    sources = [2]
-    for record in records:
-        cell = record["cell"]
-        if cell["kind"] == "transfer":
-            sources.append(len(cell["sources"]))
-        elif cell["kind"] == "source" and cell["row"] in DIRECT_ROWS and cell["target"] in targets:
-            direct.setdefault(direct_place(cell, cell["settings"]), set()).add(record["id"])
-    most: Counter[str] = Counter()
-    for (method, *_), ids in direct.items():
-        most[method] = max(most[method], len(ids), len(meta["spec"]["seeds"]))
-    whole = {place: ids for place, ids in direct.items() if len(ids) == most[place[0]]}
-    spec_file = folder / SPEC_FILE
-    text = spec_file.read_text(encoding="utf-8") if spec_file.is_file() else ""
-    return _facts(meta, sources, whole, text)
-
-
-def _facts(
-    meta: Mapping[str, Any], sources: Iterable[int], direct: Mapping[Place, set[str]], text: str
-) -> Facts:
+def facts_of(meta: Mapping[str, Any], text: str) -> Facts:
+    """From what ``sweep.json`` says, and the text of the spec."""
     spec = meta["spec"]
+    # A hard prompt is carried from one source, whatever models its words are common to.
+    soft = any(family_of(method) == "soft" for method in spec["methods"])
     return Facts(
         name=spec["name"],
         spec_hash=origin(meta),
         searched="search" in spec,
-        sources=max([2, *sources]),
+        sources=max([2, *(len(pair) for pair in spec["pairs"] if soft)]),
         models={alias: full_name(model) for alias, model in spec["models"].items()},
         names=chart_names(spec["models"]),
         varied=varied_settings(spec["methods"]),
@@ -148,11 +100,35 @@ def _facts(
             name: Dataset(name, task["digest"], json.dumps({"task_file": task["file"]}))
             for name, task in spec["task_files"].items()
         },
-        direct={place: frozenset(ids) for place, ids in direct.items()},
+        seeds=len(spec["seeds"]),
+        direct={method: frozenset(names) for method, names in meta.get("direct", {}).items()},
         artifacts=bool(spec["mlflow"].get("artifacts", True)),
         spec=text,
         description=spec.get("description") or "",
     )
+
+
+def facts_of_plan(plan: AnyPlan, spec_hash: str | None = None) -> Facts:
+    """The same before anything is written.
+
+    Args:
+        plan: the plan.
+        spec_hash: of the first spec of its folder, which keeps its runs while it grows; by default
+            the plan's own.
+    """
+    resolved = plan.resolved
+    head = {"spec_hash": spec_hash or plan.hash, "spec": resolved.to_json()}
+    return facts_of({**head, **plan.summary()}, resolved.spec.text)
+
+
+def facts_of_folder(folder: Path) -> Facts:
+    """Of a sweep's folder, wherever it was run and whether or not its models are here.
+
+    Raises:
+        InputError: no sweep's folder.
+    """
+    copy = folder / SPEC_FILE
+    return facts_of(read_meta(folder), copy.read_text("utf-8") if copy.is_file() else "")
 
 
 def full_name(model: Mapping[str, Any]) -> str:
@@ -160,3 +136,33 @@ def full_name(model: Mapping[str, Any]) -> str:
     if Path(model["location"]).is_absolute():
         return f"{model['location']} (digest {model['digest']})"
     return f"{model['location']}@{model['revision'] or 'main'}"
+
+
+@dataclass(frozen=True)
+class SinkTarget:
+    """Where the runs go.
+
+    Attributes:
+        uri: tracking URI.
+        artifacts: artifact folder for an experiment that is new; None leaves it to the server.
+    """
+
+    uri: str
+    artifacts: str | None = None
+
+
+def default_tracking_uri(folder: Path) -> str:
+    """The SQLite database in a sweep's folder, as an absolute URI."""
+    return f"sqlite:///{folder.resolve() / DATABASE}"
+
+
+def target_of(folder: Path, uri: str | None) -> SinkTarget:
+    """The place a spec or a command line asks for; None is the database in the folder.
+
+    A server knows where artifacts go. A database does not: they go into the sweep's folder then,
+    and not into the working directory, which is MLflow's choice.
+    """
+    if uri is not None and uri.startswith(("http://", "https://")):
+        return SinkTarget(uri)
+    artifacts = (folder.resolve() / ARTIFACTS).as_uri()
+    return SinkTarget(uri or default_tracking_uri(folder), artifacts)

@@ -8,7 +8,7 @@ keys: searches return all of them.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,16 +21,18 @@ NONE = "none"
 """Value of a parameter that means nothing in a run, such as the solver of a hard prompt."""
 NO_SELECTION = str(TransferSettings().selection)
 """Cells name a selection only where there is one."""
-SCORE = "transfer/score"
-GAIN = "transfer/gain_over_empty"
-GAP = "transfer/gap_recovered"
-SOURCE_SCORE = "source/score"
+SCORE = "test/score"
+GAIN = "test/gain_over_empty"
+GAP = "test/gap_recovered"
+SOURCE_SCORE = "test/source_score"
 COMMIT = "git_commit"
 """Key of a record's versions: the commit of the folder that the driver was started in."""
 ALIASES = "aliases"
 """Tag with the models' aliases by parameter, as JSON, where their names in charts are others."""
 MOST_PARAMS = 40
 """Parameters of a run."""
+LABEL = 10
+"""MLflow's compare page merges labels that share so many first characters."""
 _NO_VARIED = ("lambda", "weight", "schedule", "counterparts", "sources", "recipe", "label")
 _LONGEST_TAG = 5000
 
@@ -173,16 +175,16 @@ def run_metrics(
         gap = gap_recovered(result["score"], empty, direct)
     found = {
         SCORE: result.get("score"),
-        "transfer/validation_score": result.get("validation_score"),
+        "validation/score": result.get("validation_score"),
         "transfer/similarity": result.get("similarity"),
         GAIN: None if empty is None else result["score"] - empty,
         GAP: gap,
         SOURCE_SCORE: _mean([item.score for item in tuned]),
-        "source/validation_score": _mean([item.validation_score for item in tuned]),
+        "validation/source_score": _mean([item.validation_score for item in tuned]),
         "cost/train_seconds": _train_seconds(tuned),
         "cost/transfer_seconds": result.get("transfer_seconds"),
-        "text/log_perplexity": result.get("log_perplexity"),
-        "text/dictionary_share": result.get("dictionary_share"),
+        "prompt/log_perplexity": result.get("log_perplexity"),
+        "prompt/dictionary_share": result.get("dictionary_share"),
     }
     return {name: float(value) for name, value in found.items() if value is not None}
 
@@ -251,3 +253,31 @@ def tuning_label(cell: Mapping[str, Any]) -> str:
     if cell["schedule"] == "constant":
         return f"lambda_{cell['weight']:g}"
     return "annealing" if cell["schedule"] == "annealing" else "independent"
+
+
+def chart_names(aliases: Iterable[str]) -> dict[str, str]:
+    """Per alias a name that no other one shares its first :data:`LABEL` characters with.
+
+    Mostly the alias itself. Where two collide (``pocket-gpt2``, ``pocket-gpt2-large``), all aliases
+    lose the first word that these share; where that does not help, a number comes first.
+    """
+    names = {alias: alias for alias in sorted(set(aliases))}
+    while clashing := _clashing(names):
+        words = {names[alias].partition("-")[0] for alias in clashing}
+        shorter = {alias: _without_first(name, words) for alias, name in names.items()}
+        if len(set(shorter.values())) < len(names) or shorter == names:
+            return names | {
+                alias: f"{number}-{names[alias]}" for number, alias in enumerate(clashing, 1)
+            }
+        names = shorter
+    return names
+
+
+def _clashing(names: dict[str, str]) -> list[str]:
+    labels = [name[:LABEL] for name in names.values()]
+    return [alias for alias, name in names.items() if labels.count(name[:LABEL]) > 1]
+
+
+def _without_first(name: str, words: set[str]) -> str:
+    first, _, rest = name.partition("-")
+    return rest if rest and first in words else name

@@ -12,10 +12,14 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from sweep.ledger.ledger import Record
-from sweep.tracking.places import SinkTarget
-from sweep.tracking.view import RunData, View, milliseconds, sweep_run
+from sweep.ledger.folder import read_meta
+from sweep.ledger.ledger import Ledger, Record
+from sweep.ledger.lock import DriverLock
+from sweep.tracking.artifacts import PromptFiles
+from sweep.tracking.facts import SinkTarget, facts_of_folder, target_of
+from sweep.tracking.view import RunData, View, grouping_of, milliseconds, sweep_run
 from sweep.tracking.writer import Files, RunWriter
+from trainables.errors import InputError
 from trainables.files.atomic import replace_file
 from trainables.files.redact import redact
 from trainables.packs.records import canonical, parsed, read_bytes
@@ -111,6 +115,9 @@ class MlflowSink:
             self._thread.join(0.2)
             if self._progress != seen:
                 seen, since = self._progress, time.monotonic()
+        if isinstance(self._error, InputError):
+            self._write_note(self._view.behind)
+            return str(self._error)
         if self._error is not None:
             return self._told(_first_line(self._error))
         if self._thread.is_alive():
@@ -148,7 +155,9 @@ class MlflowSink:
                 self._try(closing)
         # Who stops a sweep does not wait for a server, nor anybody for one that fails slowly.
         for pause in LAST_PAUSES[:1] if self._status == "KILLED" else LAST_PAUSES:
-            if self._error is None or time.monotonic() - began > _LAST_TRIES:
+            if self._error is None or isinstance(self._error, InputError):
+                return
+            if time.monotonic() - began > _LAST_TRIES:
                 return
             time.sleep(pause)
             self._try(closing)
@@ -218,6 +227,40 @@ class MlflowSink:
     def _settle(self, run: RunData) -> None:
         self._view.settle(run)
         self._progress += 1
+
+
+def sync(folder: Path, uri: str | None = None) -> str:
+    """Write the runs of a sweep's folder that MLflow lacks; nothing else is read or run.
+
+    Args:
+        folder: the sweep's.
+        uri: tracking URI; None takes the spec's, or the database in the folder.
+
+    Returns:
+        One sentence on what is there now.
+
+    Raises:
+        InputError: no sweep's folder, a driver is at work in it, or MLflow cannot be written.
+    """
+    meta = read_meta(folder)
+    with DriverLock(folder):
+        ledger = Ledger(folder)
+        records = list(ledger.records())
+        facts = facts_of_folder(folder)
+        target = target_of(folder, uri or meta["spec"]["mlflow"]["tracking_uri"])
+        view, files = View(facts, grouping_of(facts)), PromptFiles(folder, facts)
+        note = folder / NOTE if uri is None else None
+        sink = MlflowSink(target, view, files, note=note)
+        sink.start(records)
+        failed = any(True for _ in ledger.failures())
+        # A search plans as it goes: only what failed is known to be missing.
+        planned = meta.get("planned_cells")
+        whole = not failed if planned is None else len(records) >= int(planned)
+        late = sink.close("FINISHED" if whole else "FAILED" if failed else "KILLED")
+    if late:
+        raise InputError(late.replace("the next run of the same command", "sweep sync"))
+    count = sum(record["cell"]["kind"] == "transfer" for record in records)
+    return f"{count} results of sweep {facts.name} are in MLflow at {redact(target.uri)}"
 
 
 def runs_behind(folder: Path) -> int | None:

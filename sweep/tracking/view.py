@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from sweep.ledger.ledger import Record
+from sweep.plan.plan import DIRECT_ROWS
 from sweep.tracking.facts import Dataset, Facts, Place, direct_place, reference_place
 from sweep.tracking.schema import (
     COMMIT,
@@ -25,6 +26,9 @@ from trainables.core.cells import content_hash
 from trainables.core.settings import family_of
 
 SWEEP, PACK, POINT, RESULT = "sweep", "pack", "point", "result"
+
+FORMAT = "promptsweep_format"
+"""Tag of a sweep's run: by what names its runs have their metrics; 0.1 had no such tag."""
 
 CurvePoint = tuple[str, float, int]
 """Metric, value and step."""
@@ -161,8 +165,8 @@ class View:
             self._open[record["id"]] = record
         else:
             self._tuned[record["id"]] = Tuned.of(record)
-            place = direct_place(cell, cell["settings"])
-            if record["id"] in self.facts.direct.get(place, ()):
+            if cell["row"] in DIRECT_ROWS and self._has_direct(cell):
+                place = direct_place(cell, cell["settings"])
                 self._direct.setdefault(place, {})[record["id"]] = record["result"]["score"]
             self._add_curve(record)
 
@@ -211,8 +215,7 @@ class View:
 
     def _complete(self, record: Record) -> bool:
         """Whether nothing can be added to its run any more."""
-        planned = self.facts.direct.get(self._place(record))
-        direct = planned is None or self._level(record) is not None
+        direct = not self._has_direct(record["cell"]) or self._level(record) is not None
         return direct and self._without_prompt(record) is not None
 
     def _without_prompt(self, record: Record) -> float | None:
@@ -224,11 +227,13 @@ class View:
 
     def _level(self, record: Record) -> float | None:
         """Row Direct of its place, once every planned tuning is there: it would still move."""
-        place = self._place(record)
-        planned, scores = self.facts.direct.get(place), self._direct.get(place, {})
-        if not planned or planned - scores.keys():
+        scores = self._direct.get(self._place(record), {})
+        if len(scores) < self.facts.seeds:
             return None
         return sum(scores[name] for name in sorted(scores)) / len(scores)
+
+    def _has_direct(self, cell: Mapping[str, Any]) -> bool:
+        return cell["target"] in self.facts.direct.get(cell["method"], ())
 
     def _place(self, record: Record) -> Place:
         tuned = self._inputs(record)
@@ -298,7 +303,7 @@ class View:
 
 def sweep_run(facts: Facts, began: int, versions: Mapping[str, Any]) -> RunData:
     """The run of the sweep itself."""
-    tags = {"mlflow.note.content": facts.description}
+    tags = {"mlflow.note.content": facts.description, FORMAT: "2"}
     tags["mlflow.source.git.commit"] = str(versions.get(COMMIT, ""))
     return RunData(
         key=SWEEP,

@@ -32,7 +32,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of MLflow's with its tables, to be copied: making them takes seconds."""
     from mlflow.tracking import MlflowClient
 
-    from sweep.tracking.places import DATABASE, default_tracking_uri
+    from sweep.tracking.facts import DATABASE, default_tracking_uri
 
     folder = tmp_path_factory.mktemp("mlflow")
     MlflowClient(tracking_uri=default_tracking_uri(folder)).search_experiments()

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sweep.plan.plan import Plan
+from sweep.plan.plan import AnyPlan, Plan
 from sweep.process.streams import keep_streams
 from sweep.run.runner import Options, run
-from sweep.search.plan import AnyPlan, SearchPlan, make_search_plan
+from sweep.search.plan import SearchPlan, make_search_plan
 from sweep.spec.spec import parse_spec
 from sweep.testing.tabulated import EXECUTOR, find_model, find_task
 from tests.sweep.samples import content, plan_of

@@ -7,7 +7,7 @@ from typing import Any
 from sweep.ledger.ledger import Ledger
 from sweep.plan.plan import Plan
 from sweep.testing.tabulated import tabulated_prompt, tabulated_result
-from sweep.tracking.places import default_tracking_uri
+from sweep.tracking.facts import default_tracking_uri
 
 VARYING = ("finished", "pack", "cost")
 """What differs between two runs of the same cell."""
@@ -95,17 +95,17 @@ def check_mlflow(folder: Path, plan: Plan, uri: str | None = None) -> None:
         result = tabulated_result(cell)
         assert run.info.status == "FINISHED"
         assert run.data.tags["mlflow.parentRunId"] == pack_ids[run.data.tags["pack"]]
-        assert run.data.metrics["transfer/score"] == result["score"]
+        assert run.data.metrics["test/score"] == result["score"]
         tuned = [tabulated_result(plan.by_id[name])["score"] for name in cell.inputs]
-        assert abs(run.data.metrics["source/score"] - sum(tuned) / len(tuned)) < 1e-12
+        assert abs(run.data.metrics["test/source_score"] - sum(tuned) / len(tuned)) < 1e-12
         gain = result["score"] - empty[cell.target, cell.task]
-        assert abs(run.data.metrics["transfer/gain_over_empty"] - gain) < 1e-12
+        assert abs(run.data.metrics["test/gain_over_empty"] - gain) < 1e-12
         scores = ceilings.get((cell.target, cell.task), [])
         gap = sum(scores) / len(scores) - empty[cell.target, cell.task] if scores else 0.0
         if gap >= 0.05:
-            assert abs(run.data.metrics["transfer/gap_recovered"] - gain / gap) < 1e-9
+            assert abs(run.data.metrics["test/gap_recovered"] - gain / gap) < 1e-9
         else:
-            assert "transfer/gap_recovered" not in run.data.metrics
+            assert "test/gap_recovered" not in run.data.metrics
         assert float(run.data.params["lambda"]) == (-1 if cell.weight is None else cell.weight)
         assert run.data.params["schedule"] == cell.schedule
         assert run.data.params["source_1"] == cell.sources[0]

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from sweep.plan.agenda import Agenda
-from sweep.run.outcomes import Desk
+from sweep.run.outcomes import Outcomes
 from sweep.run.progress import ProgressLine
-from sweep.run.trial_queue import PackQueue
-from sweep.run.trials import Workshop
+from sweep.run.trials import TrialOptions, TrialQueue
 from sweep.spec.resources import settle
 from sweep.spec.spec import Resources
 from trainables.tune import run_once
@@ -41,14 +40,14 @@ class InlineBroker:
 
 def run_packs(
     agenda: Agenda,
-    desk: Desk,
+    outcomes: Outcomes,
     line: ProgressLine,
-    workshop: Workshop,
+    options: TrialOptions,
     stopping: Callable[[], bool] = lambda: False,
 ) -> None:
     """Stands in for :func:`sweep.run.trials.run_packs`: one pack after the other."""
     broker = InlineBroker()
-    queue = PackQueue(agenda, desk, broker, {}, 1)
+    queue = TrialQueue(agenda, outcomes, broker, {}, 1)
     number = 0
     while True:
         config = queue.suggest(str(number))
@@ -57,8 +56,8 @@ def run_packs(
         if not isinstance(config, dict):
             assert config == "FINISHED"
             return
-        inputs = broker.inputs.remote(config["pack"])
-        outcome = run_once(inputs, workshop.executor, "cpu", 1)
+        inputs = broker.payload.remote(config["pack"])
+        outcome = run_once(inputs, options.executor, "cpu", 1)
         broker.deliver.remote(config["pack"], outcome)
         queue.on_trial_complete(str(number))
         if queue.error is not None:
@@ -80,5 +79,5 @@ def inline(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
         "sweep.run.runner.share_of", lambda resources: settle(resources, [{"CPU": 1}])
     )
     monkeypatch.setattr("sweep.run.trials.run_packs", run_packs)
-    monkeypatch.setattr("sweep.run.trials.places", lambda resources, most: 1)
-    monkeypatch.setattr("sweep.run.trial_queue.ray.get", lambda value, timeout=None: value)
+    monkeypatch.setattr("sweep.run.trials.room_for", lambda resources, most: 1)
+    monkeypatch.setattr("sweep.run.trials.ray.get", lambda value, timeout=None: value)

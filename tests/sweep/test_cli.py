@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from sweep import cli
-from sweep.commands.status import folder_status, plan_text, status_text
+from sweep.commands.plan import plan_text
+from sweep.commands.status import folder_status, status_text
 from sweep.commands.ui import free_port, is_free, server_command
 from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger

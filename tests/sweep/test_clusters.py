@@ -17,8 +17,8 @@ import yaml
 from sweep.commands.status import folder_status
 from sweep.process.surroundings import settled, variables
 from sweep.run.broker import start_broker
-from sweep.run.depot import VARIABLE as SHIP
 from sweep.run.runner import Options, run
+from sweep.run.shipping import VARIABLE as SHIP
 from sweep.testing.tabulated import FAULTS
 from tests.conftest import ROOT
 from tests.sweep.clusters import (

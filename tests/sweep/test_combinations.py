@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sweep.commands.status import plan_text
+from sweep.commands.plan import plan_text
 from sweep.plan.plan import Plan, cost, make_plan
 from sweep.spec.methods import parse_method
 from sweep.spec.resolve import ResolvedSpec

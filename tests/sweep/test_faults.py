@@ -269,7 +269,7 @@ def test_a_ray_that_goes_down_is_replaced(
     """As long as there is progress between; what is finished is not done again."""
     real, after = trials.run_packs, iter([1, 2, 0, 0])
 
-    def goes_down(agenda: Any, desk: Any, *more: Any) -> None:
+    def goes_down(agenda: Any, outcomes: Any, *more: Any) -> None:
         left = next(after, 1000)
 
         def on_close(pack: Pack, closed: Any) -> None:
@@ -280,8 +280,8 @@ def test_a_ray_that_goes_down_is_replaced(
 
         if not left:
             on_close(agenda, None)
-        monkeypatch.setattr(desk, "_on_close", on_close)
-        real(agenda, desk, *more)
+        monkeypatch.setattr(outcomes, "_on_close", on_close)
+        real(agenda, outcomes, *more)
 
     monkeypatch.setattr("sweep.run.trials.run_packs", goes_down)
     lines: list[str] = []

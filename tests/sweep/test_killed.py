@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.kills import BLOCK, FAULTS, PLANS, Kills, compare, fill_undisturbed
-from sweep.plan.plan import Plan
-from sweep.search.plan import AnyPlan, SearchPlan
+from sweep.plan.plan import AnyPlan, Plan
+from sweep.search.plan import SearchPlan
 from sweep.search.records import read_study
 from sweep.search.study import JOURNAL
 from sweep.testing.tabulated import tabulated_result
@@ -34,7 +34,7 @@ def check(folder: Path, plan: AnyPlan) -> None:
     assert Counter(item.data.tags["cell"] for item in shown) == Counter(transfers)
     for item in shown:
         score = tabulated_result(plan.by_id[item.data.tags["cell"]])["score"]
-        assert item.data.metrics["transfer/score"] == score
+        assert item.data.metrics["test/score"] == score
 
 
 @pytest.fixture

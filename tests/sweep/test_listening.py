@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from sweep.commands.ui import free_port
-from sweep.tracking.places import DATABASE
+from sweep.tracking.facts import DATABASE
 from tests.sweep.clusters import ray_folder  # noqa: F401
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(300)]

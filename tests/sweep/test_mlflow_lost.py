@@ -14,7 +14,7 @@ import pytest
 from sweep.ledger.folder import bind
 from sweep.plan.plan import Plan
 from sweep.testing.tabulated import run_tabulated
-from sweep.tracking.places import DATABASE
+from sweep.tracking.facts import DATABASE
 from sweep.tracking.writer import RunWriter
 from tests.sweep.faulty import FOLDER, here, start
 from tests.sweep.folders import check_complete, check_mlflow

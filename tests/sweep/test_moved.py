@@ -9,8 +9,8 @@ import pytest
 
 from sweep.ledger.folder import bind
 from sweep.plan.plan import Plan
-from sweep.tracking.database import bring_home
-from sweep.tracking.places import DATABASE, default_tracking_uri
+from sweep.tracking.facts import DATABASE, default_tracking_uri
+from sweep.tracking.writer import bring_home
 from tests.sweep.faulty import start
 from tests.sweep.folders import check_complete, check_mlflow, mlflow_runs
 from tests.sweep.inline import inline as inline

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.commands.status import plan_text
+from sweep.commands.plan import plan_text
 from sweep.plan.plan import make_plan
 from sweep.spec.spec import load_spec, parse_spec
 from tests.sweep.inline import inline as inline

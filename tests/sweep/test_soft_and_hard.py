@@ -41,8 +41,8 @@ def test_one_sweep_of_both(tmp_path: Path) -> None:
     level = tabulated_result(manual)["score"]
     for item in children:
         if item.data.params["method"] == "pez":
-            gain = item.data.metrics["transfer/score"] - level
-            assert item.data.metrics["transfer/gain_over_empty"] == pytest.approx(gain)
+            gain = item.data.metrics["test/score"] - level
+            assert item.data.metrics["test/gain_over_empty"] == pytest.approx(gain)
             assert item.data.tags["prompt"].startswith("words of ")
 
     frame = load(tmp_path)

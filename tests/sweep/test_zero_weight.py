@@ -7,8 +7,7 @@ import pytest
 
 from analysis.data.results import read
 from analysis.report.comparison import render_comparison
-from sweep.ledger.folder import META_FILE, bind, check_binding, read_meta
-from sweep.ledger.growth import GROWN
+from sweep.ledger.folder import GROWN, META_FILE, bind, check_binding, read_meta
 from sweep.ledger.ledger import Ledger
 from sweep.plan.plan import Plan
 from sweep.tracking.facts import facts_of_plan

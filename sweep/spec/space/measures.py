@@ -43,10 +43,10 @@ def _tokens(cell: Mapping[str, Any], result: Mapping[str, Any]) -> Any:
 
 
 MEASURES: dict[str, Measure] = {
-    "transfer/score": Measure(
+    "validation/score": Measure(
         "transfer", _result("validation_score"), "maximize", "validation score on the targets"
     ),
-    "transfer/gain_over_empty": Measure(
+    "validation/gain_over_empty": Measure(
         "transfer",
         _result("validation_score"),
         "maximize",
@@ -56,7 +56,7 @@ MEASURES: dict[str, Measure] = {
     "transfer/similarity": Measure(
         "transfer", _result("similarity"), "maximize", "relative similarity that was reached"
     ),
-    "source/score": Measure(
+    "validation/source_score": Measure(
         "source", _result("validation_score"), "maximize", "validation score on the sources"
     ),
     "prompt/tokens": Measure("transfer", _tokens, "minimize", "tokens of the prompt"),

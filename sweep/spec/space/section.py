@@ -23,7 +23,7 @@ class _Entry(BaseModel):
 class ObjectiveEntry(_Entry):
     """What is to be made large or small."""
 
-    measure: str = Field(default="transfer/score", description=f"one of {_MEASURES}")
+    measure: str = Field(default="validation/score", description=f"one of {_MEASURES}")
     direction: str | None = Field(
         default=None, description="maximize or minimize, or null for the measure's own"
     )

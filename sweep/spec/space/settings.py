@@ -16,7 +16,7 @@ class Objective:
     """What is to be made large or small.
 
     Attributes:
-        name: key under which results hold it, such as ``transfer/score``.
+        name: key under which results hold it, such as ``validation/score``.
         direction: ``maximize`` or ``minimize``.
     """
 

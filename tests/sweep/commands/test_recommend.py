@@ -18,7 +18,7 @@ from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger
 from sweep.plan.plan import Plan, make_plan
 from sweep.spec.spec import load_spec
-from sweep.tracking.sync import sync
+from sweep.tracking.sink import sync
 from tests.analysis.planted_features import Planted, observed
 from trainables.features.before import Looking
 from trainables.files.cache import VARIABLE

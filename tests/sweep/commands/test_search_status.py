@@ -35,16 +35,16 @@ def test_the_status_of_a_search(folder: Path) -> None:
     search = json.loads(json.dumps(plan.counts()))
     found = search_status(folder, search)
     assert (found["complete"], found["failed"], found["over"]) == (12, 0, True)
-    values = [row["values"]["transfer/score"] for row in found["best"]]
+    values = [row["values"]["validation/score"] for row in found["best"]]
     assert values == sorted(values, reverse=True)
     assert len(values) == 5
     table = json.loads((folder / "points.json").read_text())
-    best = max(table["points"], key=lambda row: row["values"]["transfer/score"])
-    assert values[0] == best["values"]["transfer/score"]
+    best = max(table["points"], key=lambda row: row["values"]["validation/score"])
+    assert values[0] == best["values"]["validation/score"]
     assert table["best"] == [best["point"]]
     lines = "\n".join(search_lines(found))
     assert "12 complete (of up to 12 trials)" in lines
-    assert f"transfer/score {values[0]:.4g}: method {best['method']}" in lines
+    assert f"validation/score {values[0]:.4g}: method {best['method']}" in lines
 
 
 @pytest.mark.slow
@@ -66,7 +66,7 @@ def test_values_are_those_of_the_points(folder: Path) -> None:
     with driver(folder, plan) as one:
         for outcome in one.study.outcomes():
             plan.open(outcome.point)
-            found = outcome.values["transfer/score"]
+            found = outcome.values["validation/score"]
             assert found == pytest.approx(expected_score(plan, outcome.point.key))
 
 
@@ -74,10 +74,10 @@ def test_values_are_those_of_the_points(folder: Path) -> None:
 def test_the_course_of_the_search(folder: Path) -> None:
     found = load_points(folder)
     assert found is not None
-    course = best_so_far(points_frame(found), "transfer/score", "maximize")
+    course = best_so_far(points_frame(found), "validation/score", "maximize")
     values = list(course["value"])
     assert list(course["best"]) == [max(values[: n + 1]) for n in range(len(values))]
-    down = best_so_far(points_frame(found), "transfer/score", "minimize")
+    down = best_so_far(points_frame(found), "validation/score", "minimize")
     assert list(down["best"]) == [min(values[: n + 1]) for n in range(len(values))]
 
 

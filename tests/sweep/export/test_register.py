@@ -23,7 +23,7 @@ from sweep.export.register import PACKAGES, Registered, register_prompt, require
 from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger
 from sweep.plan.plan import Plan
-from sweep.tracking.places import default_tracking_uri
+from sweep.tracking.facts import default_tracking_uri
 from tests.sweep.computed import compute, soft_and_hard
 from tests.sweep.samples import plan_of
 from tests.sweep.test_cli import sweep

@@ -92,7 +92,7 @@ def test_killed_between_any_two_files(
 
     with monkeypatch.context() as patched:
         patched.setattr(folder_module, "replace_file", dying)
-        patched.setattr("sweep.ledger.growth.replace_file", dying)
+        patched.setattr("sweep.ledger.folder.replace_file", dying)
         with pytest.raises(KeyboardInterrupt):
             bind(tmp_path, after, {})
     # The copy of the spec comes last: a folder without it is the new spec's already.

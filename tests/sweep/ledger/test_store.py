@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save
 
-from sweep.commands.status import folder_status, plan_text
+from sweep.commands.plan import plan_text
+from sweep.commands.status import folder_status
 from sweep.ledger.extras import Extras
 from sweep.ledger.ledger import Ledger
 from sweep.ledger.store import Reuse, Store, counted, held, make_reuse, shareable, store_folder

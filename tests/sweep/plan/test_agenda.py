@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sweep.ledger.ledger import Ledger
 from sweep.plan.agenda import Agenda
 from sweep.plan.plan import Plan
-from sweep.run.outcomes import Desk
+from sweep.run.outcomes import Outcomes
 from sweep.testing.tabulated import run_tabulated
 from tests.sweep.samples import paper_shaped, plan_of, relaxed
 from trainables.core.cells import Cell, Pack
@@ -138,7 +138,7 @@ def test_every_cell_ends_exactly_once(seed: int) -> None:
         assert any(key in failed or key in refused for key in plan.by_id[name].inputs)
 
 
-# The desk.
+# Outcomes.
 
 
 def _outcome(pack: Pack, ledger: Ledger) -> dict[str, Any]:
@@ -146,21 +146,21 @@ def _outcome(pack: Pack, ledger: Ledger) -> dict[str, Any]:
     return vars(run_tabulated(pack, prompts))
 
 
-def test_the_desk_turns_outcomes_into_records(tmp_path: Any) -> None:
+def test_outcomes_become_records(tmp_path: Any) -> None:
     plan = plan_of()
     ledger = Ledger(tmp_path)
     seen: list[str] = []
-    desk = Desk(ledger, lambda record: seen.append(record["id"]))
-    agenda = Agenda(plan.packs, set(), desk.refuse)
+    outcomes = Outcomes(ledger, lambda record: seen.append(record["id"]))
+    agenda = Agenda(plan.packs, set(), outcomes.refuse)
     while (pack := agenda.next_pack()) is not None:
-        sent = desk.inputs(pack)
+        sent = outcomes.payload(pack)
         assert Pack.from_json(sent["pack"]) == pack
         assert set(sent["prompts"]) == set(pack.needs)
-        closed = desk.close(pack, _outcome(pack, ledger))
+        closed = outcomes.close(pack, _outcome(pack, ledger))
         assert closed.failed == []
         agenda.close(pack.id, closed.done, closed.failed)
     assert ledger.done_ids() == set(plan.by_id) == set(seen)
-    assert desk.failures == {}
+    assert outcomes.failures == {}
 
 
 @pytest.mark.parametrize(
@@ -171,17 +171,17 @@ def test_the_desk_turns_outcomes_into_records(tmp_path: Any) -> None:
         ({"prompts": {}, "results": None}, "score"),
     ],
 )
-def test_the_desk_records_failures(tmp_path: Any, change: dict[str, Any], reason: str) -> None:
+def test_failures_are_recorded(tmp_path: Any, change: dict[str, Any], reason: str) -> None:
     plan = plan_of()
     pack = plan.packs[0]
     ledger = Ledger(tmp_path)
-    desk = Desk(ledger)
+    outcomes = Outcomes(ledger)
     outcome = {**_outcome(pack, ledger), **change}
     if outcome["results"] is None:
         outcome["results"] = {cell.id: {"score": float("nan")} for cell in pack.cells}
-    closed = desk.close(pack, outcome)
+    closed = outcomes.close(pack, outcome)
     assert closed.done == []
-    assert {name for name, _ in closed.failed} == set(_ids(pack)) == set(desk.failures)
+    assert {name for name, _ in closed.failed} == set(_ids(pack)) == set(outcomes.failures)
     for failure in ledger.failures():
         assert reason in failure["reason"]
     assert ledger.done_ids() == set()
@@ -190,14 +190,14 @@ def test_the_desk_records_failures(tmp_path: Any, change: dict[str, Any], reason
 def test_a_dead_worker_fails_its_cells_but_not_those_that_are_there(tmp_path: Any) -> None:
     pack = plan_of().packs[0]
     ledger = Ledger(tmp_path)
-    desk = Desk(ledger)
+    outcomes = Outcomes(ledger)
     half = _outcome(pack, ledger)
     half["results"].pop(pack.cells[0].id)
     half["failures"] = {pack.cells[0].id: "the loss was no number"}
-    closed = desk.close(pack, half)
+    closed = outcomes.close(pack, half)
     assert closed.failed == [(pack.cells[0].id, "the loss was no number")]
-    desk.close(pack, None, "its worker process died")
-    assert desk.failures == {pack.cells[0].id: "its worker process died"}
+    outcomes.close(pack, None, "its worker process died")
+    assert outcomes.failures == {pack.cells[0].id: "its worker process died"}
     assert ledger.done_ids() == {cell.id for cell in pack.cells[1:]}
 
 

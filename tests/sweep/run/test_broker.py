@@ -97,9 +97,9 @@ def test_the_broker_keeps_a_pack_until_its_outcome_is_taken() -> None:
     broker.offer("p", inputs)
     assert broker.progress() == {}
     for attempt in (1, 2):  # a worker may die and another one take over
-        assert broker.inputs("p") == {**inputs, "attempt": attempt}
+        assert broker.payload("p") == {**inputs, "attempt": attempt}
         assert broker.progress() == {"p": ("start", 0, 1)}
-    broker.tell("p", "train", 3, 4)
+    broker.set_progress("p", "train", 3, 4)
     assert broker.progress() == {"p": ("train", 3, 4)}
     broker.report("p", 5, {"cell": 0.5})
     assert broker.stopping("p") == set()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sweep.ledger.ledger import Ledger
-from sweep.run.outcomes import Desk
+from sweep.run.outcomes import Outcomes
 from sweep.search.agenda import Budget, SearchAgenda
 from sweep.search.plan import SearchPlan, make_search_plan
 from sweep.search.study import JOURNAL, Study
@@ -49,7 +49,7 @@ class Driver:
     plan: SearchPlan
     study: Study
     agenda: SearchAgenda
-    desk: Desk
+    outcomes: Outcomes
     ledger: Ledger
     begun: list[Pack] = field(default_factory=list)
     out: list[Pack] = field(default_factory=list)
@@ -61,11 +61,11 @@ class Driver:
 
     def finish(self, pack: Pack, broken: Callable[[Pack], bool] = lambda pack: False) -> None:
         self.out.remove(pack)
-        inputs = self.desk.inputs(pack)
+        inputs = self.outcomes.payload(pack)
         outcome: dict[str, Any] | None = None
         if not broken(pack):
             outcome = vars(run_tabulated(Pack.from_json(inputs["pack"]), inputs["prompts"]))
-        closed = self.desk.close(pack, outcome, "no luck")
+        closed = self.outcomes.close(pack, outcome, "no luck")
         self.agenda.close(pack.id, closed.done, closed.failed)
 
     def run(
@@ -82,7 +82,7 @@ def driver(
     folder: Path, plan: SearchPlan, parallel: int = 2, hours: Callable[[], float] = lambda: 0.0
 ) -> Iterator[Driver]:
     ledger = Ledger(folder, repair=True)
-    desk = Desk(ledger)
+    outcomes = Outcomes(ledger)
     section = plan.section
     with Study(folder / JOURNAL, plan.space, plan.settings) as study:
         study.retry_failed()
@@ -92,10 +92,10 @@ def driver(
             Budget(section.trials, section.hours, section.cells, hours),
             ledger.done_ids(),
             ledger.record,
-            desk.refuse,
+            outcomes.refuse,
             parallel,
         )
-        yield Driver(folder, plan, study, agenda, desk, ledger)
+        yield Driver(folder, plan, study, agenda, outcomes, ledger)
 
 
 def cells_of(plan: SearchPlan) -> dict[str, Cell]:
@@ -120,7 +120,7 @@ def test_points_run_to_the_budget_and_are_judged_by_validation(tmp_path: Path) -
         counts, outcomes = one.study.counts(), one.study.outcomes()
     assert (counts.complete, counts.running, counts.failed) == (8, 0, 0)
     for outcome in outcomes:
-        found = outcome.values["transfer/score"]
+        found = outcome.values["validation/score"]
         assert math.isclose(found, expected_score(plan, outcome.point.key))
         assert [round(value, 9) for value in outcome.steps.values()] == [
             round(result_of(cell)["validation_score"], 9)
@@ -246,8 +246,8 @@ def test_objectives_and_constraints(tmp_path: Path) -> None:
         sampler="nsga2",
         population=4,
         objective=[
-            {"measure": "transfer/gain_over_empty", "tasks": ["x"]},
-            {"measure": "source/score"},
+            {"measure": "validation/gain_over_empty", "tasks": ["x"]},
+            {"measure": "validation/source_score"},
         ],
         constraints=[{"measure": "prompt/tokens", "at_most": 4}],
         trials=6,
@@ -266,7 +266,7 @@ def test_objectives_and_constraints(tmp_path: Path) -> None:
             result_of(c)["validation_score"] for c in cells if (c.kind, c.task) == ("transfer", "x")
         ]
         gain = sum(on_x) / len(on_x) - empty[0]
-        assert math.isclose(outcome.values["transfer/gain_over_empty"], gain)
+        assert math.isclose(outcome.values["validation/gain_over_empty"], gain)
         tokens = 3 if outcome.point.method == "pez" else outcome.point.settings["prompt_length"]
         assert outcome.constraints == {"prompt/tokens <= 4": tokens - 4}
 
@@ -297,7 +297,7 @@ def test_a_growing_space_is_another_study_of_the_same_folder() -> None:
         ({"search": {}}, "search: found no end of it"),
         ({"search": {"trials": 5, "objective": "test/score"}}, r"search.objective\[0\].measure"),
         (
-            {"search": {"trials": 5, "objective": {"measure": "transfer/score", "tasks": ["z"]}}},
+            {"search": {"trials": 5, "objective": {"measure": "validation/score", "tasks": ["z"]}}},
             r"search.objective\[0\].tasks: found 'z'",
         ),
         ({"search": {"trials": 5, "smapler": "tpe"}}, "search: unknown key 'smapler'"),
@@ -342,14 +342,14 @@ def train(one: Driver, pack: Pack) -> None:
         asked = one.agenda.report(pack.id, step, scores) if scores else ()
         gone |= {name: step for name in asked if name not in gone}
     one.out.remove(pack)
-    inputs = one.desk.inputs(pack)
+    inputs = one.outcomes.payload(pack)
     outcome = vars(run_tabulated(Pack.from_json(inputs["pack"]), inputs["prompts"]))
     if gone:
         lost = {c.id for c in pack.cells if c.id in gone or set(c.inputs) & gone.keys()}
         outcome["stopped"] = dict.fromkeys(lost, 4)
         for name in lost:
             outcome["results"].pop(name)
-    closed = one.desk.close(pack, outcome)
+    closed = one.outcomes.close(pack, outcome)
     one.agenda.close(pack.id, closed.done, closed.failed)
 
 
@@ -373,7 +373,7 @@ def test_with_step_rungs_points_are_given_up_while_they_train(tmp_path: Path, se
     for outcome in outcomes:
         if outcome.state == "complete":
             assert math.isclose(
-                outcome.values["transfer/score"], expected_score(plan, outcome.point.key)
+                outcome.values["validation/score"], expected_score(plan, outcome.point.key)
             )
             joint = outcome.point.weight != 0
             assert set(outcome.steps) <= set(range(1, 9))

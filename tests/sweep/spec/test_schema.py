@@ -51,7 +51,7 @@ SEARCH = {
         "soft": {"lambda": ["annealing", {"low": 0, "high": 1}], "steps": 4, "evaluations": 2}
     },
     "resources": {"cpu": "auto", "gpu": 0.5, "replicas": "auto"},
-    "search": {"trials": 3, "objective": ["transfer/score", {"measure": "prompt/tokens"}]},
+    "search": {"trials": 3, "objective": ["validation/score", {"measure": "prompt/tokens"}]},
 }
 
 

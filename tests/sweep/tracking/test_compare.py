@@ -8,8 +8,8 @@ import pytest
 from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger
 from sweep.tracking.compare import AXES, axes_of, compare, filter_of, links_text
-from sweep.tracking.places import default_tracking_uri
-from sweep.tracking.sync import sync
+from sweep.tracking.facts import default_tracking_uri
+from sweep.tracking.sink import sync
 from tests.sweep.ledger.test_ledger import fill
 from tests.sweep.samples import plan_of
 from tests.sweep.tracking.browser import Page, browse
@@ -42,7 +42,7 @@ def test_links_filter_and_choose_axes(sweep: Path) -> None:
     assert 0 < some.runs < everything.runs
     assert some.axes == (
         *("row", "source_1", "source_2", "lambda"),
-        *("transfer/gain_over_empty", "transfer/score"),
+        *("test/gain_over_empty", "test/score"),
     )
     assert some.comparison.startswith("https://mlflow.example/#/compare-runs?runs=%5B%22")
     assert some.comparison.endswith("&experiments=%5B%221%22%5D")
@@ -111,7 +111,7 @@ def test_a_browser_shows_the_axes(sweep: Path, tmp_path: Path) -> None:
         await page.wait(f"{button} && !{button}.disabled")
         await page.value(f"{button}.click()")
         await page.wait("document.body.textContent.includes('Comparing 3 Runs')")
-        await page.wait(f"{labels}.includes('transfer/score')")
+        await page.wait(f"{labels}.includes('test/score')")
 
         await page.open(found.charts)
         for axis in found.axes:
@@ -121,7 +121,7 @@ def test_a_browser_shows_the_axes(sweep: Path, tmp_path: Path) -> None:
 
         await page.open(found.comparison)
         await page.wait(f"document.body.textContent.includes('Comparing {found.runs} Runs')")
-        for axis in ("lambda", "transfer/score"):
+        for axis in ("lambda", "test/score"):
             await page.wait(f"{labels}.includes('{axis}')")
         await page.picture(tmp_path / "comparison.png")
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from sweep.tracking.database import make_database
-from sweep.tracking.places import DATABASE, default_tracking_uri
-from sweep.tracking.writer import connect
+from sweep.tracking.facts import DATABASE, default_tracking_uri
+from sweep.tracking.writer import connect, make_database
 from tests.sweep.clusters import wait_for
 
 ROOT = Path(__file__).resolve().parents[3]

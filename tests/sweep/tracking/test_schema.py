@@ -12,9 +12,10 @@ from sweep.testing.tabulated import tabulated_result
 from sweep.timing.search import drawn_points
 from sweep.tracking.artifacts import PromptFiles
 from sweep.tracking.facts import Facts, facts_of_plan
-from sweep.tracking.names import LABEL, chart_names
 from sweep.tracking.schema import (
+    LABEL,
     Tuned,
+    chart_names,
     run_metrics,
     run_params,
     run_tags,
@@ -116,12 +117,12 @@ def test_metrics_of_a_run() -> None:
     tuned = [tabulated_result(plan.by_id[name]) for name in cell.inputs]
     result = tabulated_result(cell)
     assert ours.metrics == {
-        "transfer/score": result["score"],
-        "transfer/validation_score": result["validation_score"],
+        "test/score": result["score"],
+        "validation/score": result["validation_score"],
         "transfer/similarity": 0.5,
-        "transfer/gain_over_empty": result["score"] - tabulated_result(empty)["score"],
-        "source/score": (tuned[0]["score"] + tuned[1]["score"]) / 2,
-        "source/validation_score": sum(item["validation_score"] for item in tuned) / 2,
+        "test/gain_over_empty": result["score"] - tabulated_result(empty)["score"],
+        "test/source_score": (tuned[0]["score"] + tuned[1]["score"]) / 2,
+        "validation/source_score": sum(item["validation_score"] for item in tuned) / 2,
         "cost/train_seconds": 0.001,
         "cost/transfer_seconds": 0.001,
     }
@@ -134,8 +135,8 @@ def test_tunings_together_count_once_and_tunings_apart_add_up() -> None:
     assert run_metrics(record, together)["cost/train_seconds"] == 3.0
     assert run_metrics(record, apart)["cost/train_seconds"] == 7.0
     unknown = [apart[0], Tuned(sources=("B",))]
-    assert run_metrics(record, unknown) == {"transfer/score": 0.5}
-    assert run_metrics({"result": {"score": 0.5}}, (), 0.25, 0.75)["transfer/gap_recovered"] == 0.5
+    assert run_metrics(record, unknown) == {"test/score": 0.5}
+    assert run_metrics({"result": {"score": 0.5}}, (), 0.25, 0.75)["test/gap_recovered"] == 0.5
 
 
 def test_an_axis_of_weights_is_numbers_only() -> None:

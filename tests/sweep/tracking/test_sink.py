@@ -17,11 +17,9 @@ from sweep.run.runner import make_sink
 from sweep.testing.tabulated import tabulated_result
 from sweep.tracking.artifacts import PromptFiles
 from sweep.tracking.bulk import BulkInsert
-from sweep.tracking.facts import facts_of_plan
-from sweep.tracking.places import DATABASE, default_tracking_uri, target_of
-from sweep.tracking.sink import NOTE, MlflowSink, runs_behind
-from sweep.tracking.sync import sync
-from sweep.tracking.view import View
+from sweep.tracking.facts import DATABASE, default_tracking_uri, facts_of_plan, target_of
+from sweep.tracking.sink import NOTE, MlflowSink, runs_behind, sync
+from sweep.tracking.view import FORMAT, View
 from sweep.tracking.writer import RunWriter
 from tests.sweep.folders import check_mlflow, mlflow_levels, mlflow_runs
 from tests.sweep.ledger.test_ledger import fill
@@ -130,7 +128,7 @@ def test_rows_inserted_in_bulk_are_what_the_client_writes(
             info["artifact_uri"] = info["artifact_uri"].replace(run.info.run_id, "ID")
             info["artifact_uri"] = info["artifact_uri"].replace(str(place.resolve()), "HERE")
             del info["user_id"]
-            history = client.get_metric_history(run.info.run_id, "transfer/score")
+            history = client.get_metric_history(run.info.run_id, "test/score")
             files = sorted(item.path for item in client.list_artifacts(run.info.run_id, "prompt"))
             found[tags["cell"]] = (
                 *(tags, info, run.data.params, run.data.metrics, files),
@@ -158,7 +156,7 @@ def test_without_an_empty_row_the_gain_is_left_out(
     assert _sync(plan, folder, kept) is None
     _, children = mlflow_runs(folder)
     assert len(children) == sum(cell.kind == "transfer" for cell in plan.cells)
-    assert all("transfer/gain_over_empty" not in run.data.metrics for run in children)
+    assert all("test/gain_over_empty" not in run.data.metrics for run in children)
     # It is added once the row is there.
     assert _sync(plan, folder, records) is None
     check_mlflow(folder, plan)
@@ -206,7 +204,7 @@ def test_half_a_ceiling_is_none_and_a_later_run_adds_the_share(
     assert _sync(plan, tmp_path, kept) is None
     _, children = mlflow_runs(tmp_path)
     assert len(children) == sum(cell.kind == "transfer" for cell in plan.cells)
-    assert all("transfer/gap_recovered" not in run.data.metrics for run in children)
+    assert all("test/gap_recovered" not in run.data.metrics for run in children)
     assert _sync(plan, tmp_path, records) is None
     check_mlflow(tmp_path, plan)
 
@@ -312,9 +310,9 @@ def test_a_number_that_differs_from_the_ledgers_is_put_right(
 
     _, children = mlflow_runs(folder)
     client = MlflowClient(tracking_uri=default_tracking_uri(folder))
-    old = children[0].data.metrics["transfer/score"] - 0.5
+    old = children[0].data.metrics["test/score"] - 0.5
     stamp = children[0].info.end_time - 1000
-    client.log_metric(children[0].info.run_id, "transfer/score", old, stamp, 0)
+    client.log_metric(children[0].info.run_id, "test/score", old, stamp, 0)
     check_mlflow(folder, plan)  # an older value changes nothing
     client.log_metric(children[0].info.run_id, "cost/transfer_seconds", 7.0, stamp + 9000, 0)
     assert _sync(plan, folder, records) is None
@@ -364,30 +362,19 @@ def test_every_run_says_how_its_prompt_was_carried(
 
 
 @pytest.mark.slow
-def test_runs_of_an_older_program_get_what_they_lack(
-    filled: tuple[Plan, Path, list[Record]],
-) -> None:
-    """It had them right below the sweep's, without its hash, and fewer parameters."""
+def test_runs_of_an_older_program_are_refused(filled: tuple[Plan, Path, list[Record]]) -> None:
     plan, folder, records = filled
     assert _sync(plan, folder, []) is None
-    from mlflow.entities import Metric, Param
     from mlflow.tracking import MlflowClient
 
     (parent,), _ = mlflow_runs(folder)
     client = MlflowClient(tracking_uri=default_tracking_uri(folder))
-    older = {}
-    for record in records:
-        if record["cell"]["kind"] == "transfer":
-            tags = {"cell": record["id"], "mlflow.parentRunId": parent.info.run_id}
-            run_id = client.create_run(parent.info.experiment_id, tags=tags).info.run_id
-            score = Metric("transfer/score", record["result"]["score"], 1, 0)
-            client.log_batch(run_id, [score], [Param("task", record["cell"]["task"])])
-            client.set_terminated(run_id)
-            older[record["id"]] = run_id
-    assert _sync(plan, folder, records) is None
-    check_mlflow(folder, plan)
-    _, children = mlflow_runs(folder)
-    assert {run.data.tags["cell"]: run.info.run_id for run in children} == older
+    client.delete_tag(parent.info.run_id, FORMAT)
+    told = _sync(plan, folder, records)
+    assert told is not None
+    assert "promptsweep 0.1 has written the runs of sweep small" in told
+    assert told.endswith("then sweep sync")
+    assert mlflow_runs(folder)[1] == []
 
 
 @pytest.mark.slow

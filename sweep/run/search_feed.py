@@ -2,20 +2,22 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from sweep.ledger.ledger import Ledger
+from sweep.ledger.store import Reuse
 from sweep.plan.agenda import Adopt, Refuse
-from sweep.plan.plan import Plan
-from sweep.run.progress import NOTE, Phases, ProgressLine
+from sweep.run.feed import Feed, Say
+from sweep.run.progress import NOTE, ProgressLine
 from sweep.search.agenda import Budget, SearchAgenda
 from sweep.search.plan import SearchPlan
-from sweep.search.records import Outcome, WarmStart, read_study, studies_in
+from sweep.search.records import Outcome, read_study, studies_in
 from sweep.search.study import JOURNAL, Study
 from sweep.search.table import write_points
-from trainables.core.cells import Pack
 from trainables.errors import InputError
 from trainables.files.atomic import replace_file
 from trainables.files.cache import expanded
@@ -26,14 +28,14 @@ NOTES = "search.json"
 _LEAST_PARALLEL = 2
 
 
-class SearchJob:
+class SearchFeed(Feed):
     """What a search's budget still allows."""
 
     def __init__(
-        self, plan: SearchPlan, folder: Path, ledger: Ledger, say: Callable[[str], None]
+        self, plan: SearchPlan, folder: Path, ledger: Ledger, reuse: Reuse, say: Say
     ) -> None:
-        """Look at what is there; writes nothing."""
-        self._plan, self._folder, self._ledger, self._say = plan, folder, ledger, say
+        """Look at what is there; of the store each point takes what it needs when it begins."""
+        super().__init__(plan, folder, ledger, say)
         self._notes = _notes(folder)
         self._before = float(self._notes["hours"])
         self._began = time.monotonic()
@@ -41,34 +43,31 @@ class SearchJob:
         self._budget = Budget(section.trials, section.hours, section.cells, self._spent)
         self._study: Study | None = None
         self._agenda: SearchAgenda | None = None
-        self._told = _outcomes(folder, plan.study)
-        for outcome in self._told:
+        self._outcomes = _outcomes(folder, plan.study)
+        for outcome in self._outcomes:
             plan.open(outcome.point)
 
+    @override
     def nothing_left(self) -> str | None:
-        """A sentence if the budget is spent or every point is known."""
-        if any(item.state == "running" for item in self._told):
+        if not self._outcomes or any(item.state == "running" for item in self._outcomes):
             return None
-        finished = self._finished()
         size = self._plan.space.size
-        if self._budget.allows(finished, len(self._ledger.done_ids())) and (
-            size is None or len(self._told) < size
+        if self._budget.allows(self._finished(), len(self._ledger.done_ids())) and (
+            size is None or len(self._outcomes) < size
         ):
-            return None
-        if not self._told:
             return None
         return f"{self.state()} there; nothing left to do, no trial is started"
 
+    @override
     def beginning(self) -> str:
-        """How far the search is and how far it goes."""
         section = self._plan.section
         bounds = {"points": section.trials, "hours": section.hours, "cells": section.cells}
         ends = [f"{bound:g} {name}" for name, bound in bounds.items() if bound is not None]
         return f"{self._finished()} points are there, to run up to {' or '.join(ends)}"
 
+    @override
     def state(self) -> str:
-        """Points and cells so far."""
-        outcomes = self._told if self._study is None else self._study.outcomes()
+        outcomes = self._outcomes if self._study is None else self._study.outcomes()
         counts = {
             state: sum(item.state == state and not item.warm for item in outcomes)
             for state in ("complete", "pruned", "failed")
@@ -76,51 +75,40 @@ class SearchJob:
         points = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
         return f"{points or 'no'} points and {len(self._ledger.done_ids())} cells are"
 
-    def check(self) -> Plan:
-        """A point of each method and source set."""
-        return self._plan.sample()
-
+    @override
     def changed(self) -> bool:
-        """Whether this run adds anything to what was there."""
         return self._agenda is not None
 
-    def start(self, refuse: Refuse, places: int, adopt: Adopt) -> SearchAgenda:
-        """Open the study, learn from older ones, and go on."""
-        plan, section = self._plan, self._plan.section
+    @override
+    def start(self, refuse: Refuse, room: int, adopt: Adopt) -> SearchAgenda:
+        plan, done = self._plan, self._ledger.done_ids()
         self._study = study = Study(self._folder / JOURNAL, plan.space, plan.settings)
         self._learn(study)
         counts = study.counts()
         # Failed points cost no budget; where none is left, they stay as they are.
-        allowed = self._budget.allows(
-            counts.finished + counts.running, len(self._ledger.done_ids())
-        )
+        allowed = self._budget.allows(counts.finished + counts.running, len(done))
         if allowed and (again := study.retry_failed()):
             self._say(f"{again} failed points are tried again")
+        parallel = plan.section.parallel or max(room, _LEAST_PARALLEL)
         self._agenda = SearchAgenda(
-            plan,
-            study,
-            self._budget,
-            self._ledger.done_ids(),
-            self._ledger.record,
-            refuse,
-            section.parallel or max(places, _LEAST_PARALLEL),
-            adopt,
+            plan, study, self._budget, done, self._ledger.record, refuse, parallel, adopt
         )
         return self._agenda
 
+    @override
     def line(self) -> ProgressLine:
-        """Points of the budget, and the best one."""
-        agenda = self._agenda
-        if agenda is None:
+        if self._agenda is None:
             raise ValueError("not started")
-        return SearchLine(agenda.share, self._headline, note=self._folder / NOTE)
+        note, share = self._folder / NOTE, self._agenda.share
+        return ProgressLine(0, 0, (), note=note, share=share, headline=self._headline)
 
+    @override
     def close(self) -> None:
         """Keep the hours, write the table of points, let go of the journal."""
         if self._study is None:
             return
         self._keep_notes()
-        self._told = list(self._study.outcomes())
+        self._outcomes = list(self._study.outcomes())
         write_points(self._folder, self._study)
         self._study.close()
         self._study = None
@@ -161,14 +149,10 @@ class SearchJob:
                     " nothing is learnt from it"
                 )
             else:
-                self._tell(study.warm_start(journal, name), f"{name} of {where}")
-
-    def _tell(self, found: WarmStart, where: str) -> None:
-        if found.taken or found.skipped:
-            self._say(
-                f"{found.taken} points learnt from {where}"
-                + (f", {found.skipped} are not in this space" if found.skipped else "")
-            )
+                learnt = study.warm_start(journal, name)
+                if learnt.taken or learnt.skipped:
+                    skipped = f", {learnt.skipped} are not in this space" * bool(learnt.skipped)
+                    self._say(f"{learnt.taken} points learnt from {name} of {where}{skipped}")
 
     def _headline(self) -> str:
         study = self._study
@@ -185,37 +169,14 @@ class SearchJob:
         return text
 
     def _finished(self) -> int:
-        return sum(item.state in ("complete", "pruned") and not item.warm for item in self._told)
+        return sum(
+            item.state in ("complete", "pruned") and not item.warm for item in self._outcomes
+        )
 
     def _spent(self) -> float:
         if self._study is None and self._agenda is None:
             return self._before
         return self._before + (time.monotonic() - self._began) / 3600
-
-
-class SearchLine(ProgressLine):
-    """Points done, rate of cells, and the time left of the budget."""
-
-    def __init__(
-        self, share: Callable[[], float], headline: Callable[[], str], **rest: Any
-    ) -> None:
-        """Start the clock."""
-        super().__init__(0, 0, (), **rest)
-        self._budget, self._headline = share, headline
-        self._first = share()
-
-    def figures(self, running: Iterable[Pack], phases: Phases, failed: int = 0) -> dict[str, Any]:
-        """As of a grid, and ``headline``: points and cells so far."""
-        found = super().figures(running, phases, failed)
-        return {**found, "headline": f"{self._headline()} | {self._done} cells"}
-
-    def left(self, elapsed: float, worked: float) -> float | None:
-        """Seconds left if the budget goes on being used up as fast as so far."""
-        del worked
-        share = self._budget()
-        if share - self._first < 0.02:
-            return None
-        return elapsed * (1 - share) / (share - self._first)
 
 
 def _notes(folder: Path) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from sweep.run import depot as depot_module
-from sweep.run.depot import VARIABLE, Depot, heavy_models, shipping
+from sweep.run import shipping as shipping_module
+from sweep.run.shipping import VARIABLE, Shipper, heavy_models, shipping
 from tests.sweep.samples import plan_of
 from tests.trainables.packs.test_parcels import plan_with_files
 from trainables.errors import InputError
@@ -32,23 +32,23 @@ def test_when_files_travel(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_heavy_folders_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_with_files(tmp_path)
     assert heavy_models(plan, "auto") == []
-    monkeypatch.setattr(depot_module, "WARNED", 10)
+    monkeypatch.setattr(shipping_module, "WARNED", 10)
     assert [line.partition(":")[0] for line in heavy_models(plan, "auto")] == [
         "model 'mine'",
         "model 'pocket-roberta'",
     ]
     assert heavy_models(plan, None) == heavy_models(plan_of(), "auto") == []
-    monkeypatch.setattr(depot_module, "LIMIT", 20)
+    monkeypatch.setattr(shipping_module, "LIMIT", 20)
     assert "allowed: put it at the same path on every node" in heavy_models(plan, "auto")[0]
-    refused = Depot().hand_out(item_of(plan))
+    refused = Shipper().hand_out(item_of(plan))
     assert refused is not None
     assert "allowed: put it at the same path on every node" in refused["error"]
 
 
 def test_what_is_not_as_planned_is_not_handed_out(tmp_path: Path) -> None:
     item = item_of(plan_with_files(tmp_path))
-    assert Depot().hand_out({**item, "location": str(tmp_path / "nowhere")}) is None
-    changed = Depot().hand_out({**item, "digest": "0" * 16})
+    assert Shipper().hand_out({**item, "location": str(tmp_path / "nowhere")}) is None
+    changed = Shipper().hand_out({**item, "digest": "0" * 16})
     assert changed is not None
     assert "has changed since it was planned" in changed["error"]
     assert Item(**item).kind == "model"

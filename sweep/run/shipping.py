@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from sweep.plan.plan import AnyPlan
 from sweep.run.broker import start_beside_driver
-from sweep.search.plan import AnyPlan
 from trainables.errors import InputError
 from trainables.packs.parcels import KINDS, Item, is_whole
 
@@ -26,7 +26,7 @@ WARNED = 2 << 30
 _PART = 64 << 20
 
 
-class Depot:
+class Shipper:
     """Hands out contents by kind and digest; each is read once."""
 
     def __init__(self) -> None:
@@ -90,8 +90,8 @@ def shipping(address: str | None) -> str | None:
     return None if address is None or asked == "never" else asked
 
 
-def depot_config(mode: str | None, name: str) -> tuple[Any, dict[str, Any]]:
-    """The depot, if one is needed, and what every trial's config says of it.
+def start_shipper(mode: str | None, name: str) -> tuple[Any, dict[str, Any]]:
+    """The shipper, if one is needed, and what every trial's config says of it.
 
     Args:
         mode: of :func:`shipping`.
@@ -102,7 +102,7 @@ def depot_config(mode: str | None, name: str) -> tuple[Any, dict[str, Any]]:
     """
     if mode is None:
         return None, {}
-    return start_beside_driver(Depot, name), {"depot": name, "look": mode == "auto"}
+    return start_beside_driver(Shipper, name), {"shipper": name, "look": mode == "auto"}
 
 
 def heavy_models(plan: AnyPlan, mode: str | None) -> list[str]:

@@ -1,0 +1,129 @@
+"""What `sweep plan` says, as data and as text."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sweep.ledger.folder import check_binding
+from sweep.ledger.store import counted, held
+from sweep.plan.plan import Plan
+from sweep.plan.preflight import check_local
+from sweep.search.plan import any_plan
+from sweep.spec.spec import SweepSpec
+from sweep.timing.estimate import basis, estimate, estimate_text
+from sweep.timing.search import search_estimate
+
+_CHOICES = 6
+
+
+def plan_counts(
+    spec: SweepSpec,
+    out: Path | None = None,
+    store: Path | None = None,
+    profile: Path | None = None,
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """What a spec stands for, what is there already, and under ``estimate`` the time; runs nothing.
+
+    Args:
+        spec: a checked spec.
+        out: a sweep's folder whose cells need not run; None for none.
+        store: the store's folder; None for none.
+        profile: a throughput profile or a sweep's folder; None takes this machine's.
+        workers: packs at once at most; None leaves it to the resources.
+
+    Raises:
+        InputError: a mistake in models or tasks that lie on this machine, or a folder of another
+            spec.
+    """
+    plan = any_plan(spec)
+    check_local(plan.resolved)
+    rates = basis(profile)
+    if isinstance(plan, Plan):
+        done, stored = held(plan, out, store)
+        told = estimate(plan, done | stored, rates, workers)
+        return {**counted(plan, done, stored), "estimate": told}
+    if out is not None:
+        check_binding(out, plan)
+    told = search_estimate(plan, lambda some: set().union(*held(some, out, store)), rates, workers)
+    return {**plan.counts(), "estimate": told}
+
+
+def plan_text(counts: Mapping[str, Any]) -> str:
+    """:func:`plan_counts` for people."""
+    lines = _search_lines(counts) if counts.get("search") else _grid_lines(counts)
+    if "estimate" in counts:
+        lines.append(f"  {estimate_text(counts['estimate'])}")
+    return "\n".join(lines)
+
+
+def _grid_lines(counts: Mapping[str, Any]) -> list[str]:
+    rows = counts["rows"]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in counts["kinds"].items())
+    width = max(map(len, rows))
+    return [
+        f"sweep {counts['name']} (spec {counts['spec_hash']})",
+        f"  {counts['cells']} cells: {kinds}",
+        *[f"    {name.ljust(width)}  {count}" for name, count in rows.items()],
+        f"  {_tunings(counts)} in {counts['packs']} packs",
+        *_combinations(counts["combinations"]),
+        f"  {counts['done']} done, {_stored(counts)}{counts['to_run']} to run",
+    ]
+
+
+def _stored(counts: Mapping[str, Any]) -> str:
+    return f"{counts['in_store']} in the store, " if counts.get("in_store") else ""
+
+
+def _tunings(counts: Mapping[str, Any]) -> str:
+    tunings, searches = counts["tunings"], counts["searches"]
+    direct = f" ({counts['direct']} on a target: row Direct)" if counts["direct"] else ""
+    if not sum(tunings.values()):
+        return f"{searches} searches of hard prompts{direct}"
+    text = f"{tunings['independent']} independent{direct} and {tunings['joint']} joint tunings"
+    return f"{text}, {searches} searches of hard prompts" if searches else text
+
+
+def _combinations(combinations: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines on combinations of settings, each tuned by itself; none where there is one."""
+    if not combinations:
+        return []
+    texts = [
+        ", ".join(f"{name} {value}" for name, value in item.items() if value is not None)
+        for item in combinations
+    ]
+    return [f"  {len(texts)} combinations of settings:", *(f"    {text}" for text in texts)]
+
+
+def _search_lines(counts: Mapping[str, Any]) -> list[str]:
+    size = "a continuum of" if counts["points"] is None else f"{counts['points']:,}"
+    low, high = counts["cells_per_point"]
+    cells = f"{low}" if low == high else f"{low} to {high}"
+    bounds = ", ".join(f"{value:g} {key}" for key, value in counts["budget"].items())
+    goals = ", ".join(f"{way} {name}" for name, way in counts["objectives"])
+    width = max(map(len, counts["parameters"]), default=0)
+    return [
+        f"search {counts['name']} (spec {counts['spec_hash']}, study {counts['study']})",
+        f"  {size} points of {cells} cells each, up to {bounds}",
+        f"  {goals}; sampler {counts['sampler']}, pruner {counts['pruner']}",
+        *(f"  subject to {name}" for name in counts["constraints"]),
+        *(
+            f"    {name.ljust(width)}  {_domain_text(domain)}"
+            for name, domain in counts["parameters"].items()
+        ),
+    ]
+
+
+def _domain_text(domain: Mapping[str, Any]) -> str:
+    if "choices" in domain:
+        names = [
+            "+".join(item) if isinstance(item, list) else str(item) for item in domain["choices"]
+        ]
+        more = len(names) - _CHOICES
+        return ", ".join(names[:_CHOICES]) + (f" and {more} more" if more > 0 else "")
+    how = ["whole numbers"] if domain["int"] and domain["step"] == 1 else []
+    if domain["step"] is not None and not how:
+        how.append(f"in steps of {domain['step']:g}")
+    if domain["log"]:
+        how.append("on a log scale")
+    return f"{domain['low']:g} to {domain['high']:g}" + (f" ({', '.join(how)})" if how else "")
