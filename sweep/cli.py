@@ -108,7 +108,7 @@ def plan(
 
 
 @app.command()
-def calibrate(
+def label_words(
     spec: Spec,
     model: Annotated[
         list[str] | None, typer.Option(help="A model (repeatable). Default: the spec's targets.")
@@ -124,16 +124,15 @@ def calibrate(
 ) -> None:
     """Score choices of label words with the Empty and Manual prompts, beside paper A's rows."""
     _tell_no_cache()
-    from sweep.commands.calibrate import Choice, table
-    from sweep.commands.calibrate import calibrate as score
+    from sweep.commands.label_words import compare_words, words_text
     from sweep.spec.spec import load_spec
 
     def say(line: str) -> None:
         typer.echo(line, err=True)
 
     further = [[word.strip() for word in item.split(",")] for item in words or ()]
-    found = score(load_spec(spec), Choice(model or (), task or (), further), say)
-    print(json.dumps(found) if as_json else table(found))
+    found = compare_words(load_spec(spec), model or (), task or (), further, say)
+    print(json.dumps(found) if as_json else words_text(found))
 
 
 @app.command()
@@ -292,11 +291,11 @@ def export(
 ) -> None:
     """Write prompts for other programs: a folder for each backbone, and a manifest."""
     from sweep.export.choose import make_choice
-    from sweep.export.folders import Wanted, export_prompts, export_text
+    from sweep.export.folders import export_prompts, export_text
 
     choice = make_choice(cell, best, row=row, task=task, target=target, method=method)
     notes: list[str] = []
-    written, found = export_prompts(folder, Wanted(choice, kind, to), notes)
+    written, found = export_prompts(folder, choice, kind, to, notes)
     for note in notes:
         print(f"warning: {note}", file=sys.stderr)
     print(export_text(written, found))

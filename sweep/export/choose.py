@@ -17,7 +17,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Choice:
+class PromptChoice:
     """Which prompts.
 
     Attributes:
@@ -45,7 +45,7 @@ class Choice:
         return {name: value for name, value in wanted.items() if value is not None}
 
 
-def make_choice(cell: str | None, best: int | None, **filters: str | None) -> Choice:
+def make_choice(cell: str | None, best: int | None, **filters: str | None) -> PromptChoice:
     """The choice that options of the command line stand for.
 
     Args:
@@ -63,11 +63,11 @@ def make_choice(cell: str | None, best: int | None, **filters: str | None) -> Ch
         raise InputError(
             f"--cell, --{others[0]}: found both; allowed: a cell, or filters and a number"
         )
-    return Choice(cell=cell, top=best or 1, **filters)
+    return PromptChoice(cell=cell, top=best or 1, **filters)
 
 
 def chosen_cells(
-    folder: Path, ledger: Ledger, choice: Choice, families: tuple[str, ...]
+    folder: Path, ledger: Ledger, choice: PromptChoice, families: tuple[str, ...]
 ) -> list[str]:
     """Ids of the prompts that are meant.
 
@@ -85,7 +85,7 @@ def chosen_cells(
     return [_find(ledger, choice.cell, families)]
 
 
-def one_cell(folder: Path, ledger: Ledger, choice: Choice) -> str:
+def one_cell(folder: Path, ledger: Ledger, choice: PromptChoice) -> str:
     """Id of the one prompt that is meant.
 
     Raises:
@@ -101,7 +101,7 @@ def one_cell(folder: Path, ledger: Ledger, choice: Choice) -> str:
     return found[0]
 
 
-def _best(folder: Path, choice: Choice, families: tuple[str, ...]) -> list[str]:
+def _best(folder: Path, choice: PromptChoice, families: tuple[str, ...]) -> list[str]:
     from analysis import load
     from analysis.data.families import of_family
     from analysis.soft.best_prompts import ranked

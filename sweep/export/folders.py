@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.export.choose import Choice, chosen_cells
+from sweep.export.choose import PromptChoice, chosen_cells
 from sweep.export.prompt import about, sweep_of, tuned_prompt
 from sweep.ledger.folder import read_meta
 from sweep.ledger.ledger import Ledger, Record
@@ -19,22 +19,6 @@ from trainables.files.names import safe_name
 MANIFEST = "promptsweep.json"
 KIND = "promptsweep-export"
 FOLDER = "exports"
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which prompts to write, and how.
-
-    Attributes:
-        choice: which.
-        format: a key of :data:`trainables.core.registries.FORMATS` (None: the first of its
-            family, peft for soft prompts, text for hard ones).
-        to: folder to write into (None: :data:`FOLDER` in the sweep's folder).
-    """
-
-    choice: Choice = field(default_factory=Choice)
-    format: str | None = None
-    to: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -53,15 +37,22 @@ class ExportedSet:
 
 
 def export_prompts(
-    folder: Path, wanted: Wanted, notes: list[str] | None = None
+    folder: Path,
+    choice: PromptChoice | None = None,
+    kind: str | None = None,
+    to: Path | None = None,
+    notes: list[str] | None = None,
 ) -> tuple[Path, list[ExportedSet]]:
-    """Write the wanted prompts of a sweep.
+    """Write prompts of a sweep.
 
     Everything is made before anything is written. An earlier export of the same sweep is added to.
 
     Args:
         folder: the sweep's folder.
-        wanted: which prompts, and how.
+        choice: which prompts; None takes the best one of each target and task.
+        kind: a key of :data:`trainables.core.registries.FORMATS`; None: the first of its family,
+            peft for soft prompts, text for hard ones.
+        to: folder to write into; None takes :data:`FOLDER` in the sweep's folder.
         notes: takes a line for each prompt that could not come along.
 
     Returns:
@@ -72,13 +63,13 @@ def export_prompts(
             or has changed, or a folder that holds something else.
     """
     meta = read_meta(folder)
-    families = _families(wanted.format)
-    to = folder / FOLDER if wanted.to is None else wanted.to
+    families = _families(kind)
+    to = folder / FOLDER if to is None else to
     earlier = _earlier(to, meta)
     notes = [] if notes is None else notes
     ledger = Ledger(folder, warn=notes.append)
-    cells = chosen_cells(folder, ledger, wanted.choice, families)
-    found = [_Exporter(ledger, meta, wanted.format, notes).export(cell) for cell in cells]
+    cells = chosen_cells(folder, ledger, choice or PromptChoice(), families)
+    found = [_Exporter(ledger, meta, kind, notes).export(cell) for cell in cells]
     _write(to, meta, earlier, found)
     return to, found
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.export.choose import Choice, one_cell
+from sweep.export.choose import PromptChoice, one_cell
 from sweep.export.folders import default_format, intact, prompt_files, title
 from sweep.export.prompt import about
 from sweep.ledger.folder import read_meta
@@ -56,7 +56,10 @@ class Upload:
 
 
 def push_prompt(
-    folder: Path, choice: Choice, destination: Destination, api: Callable[[], Any] | None = None
+    folder: Path,
+    choice: PromptChoice,
+    destination: Destination,
+    api: Callable[[], Any] | None = None,
 ) -> Upload:
     """Upload one prompt as the folder that ``sweep export`` writes for it.
 

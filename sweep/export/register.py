@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.export.choose import Choice, one_cell
+from sweep.export.choose import PromptChoice, one_cell
 from sweep.export.folders import intact, title
 from sweep.export.prompt import tuned_prompt
 from sweep.ledger.folder import read_meta
@@ -65,7 +65,7 @@ class Registered:
 
 
 def register_prompt(
-    folder: Path, choice: Choice, name: str | None = None, tracking_uri: str | None = None
+    folder: Path, choice: PromptChoice, name: str | None = None, tracking_uri: str | None = None
 ) -> Registered:
     """Register one prompt of a sweep.
 

@@ -13,7 +13,7 @@ import pytest
 from huggingface_hub import HfApi
 
 from sweep.commands.ui import free_port
-from sweep.export.choose import Choice
+from sweep.export.choose import PromptChoice
 from sweep.export.push import Destination, push_prompt, upload_text
 from sweep.plan.plan import Plan
 from tests.sweep.computed import compute, soft_and_hard
@@ -64,7 +64,9 @@ class Hub:
 @pytest.mark.parametrize("method", ["soft", "random"])
 def test_what_is_uploaded(method: str, folder: Path, plan: Plan) -> None:
     cell, hub = the(plan, method), Hub()
-    found = push_prompt(folder, Choice(cell=cell.id), Destination("me/mine", True), lambda: hub)
+    found = push_prompt(
+        folder, PromptChoice(cell=cell.id), Destination("me/mine", True), lambda: hub
+    )
     names = [name for name, _ in hub.calls]
     assert names == ["create_repo", "upload_folder"]
     assert hub.calls[0][1] == {"repo_id": "me/mine", "private": True, "exist_ok": True}
@@ -148,7 +150,7 @@ def test_tokens_are_not_repeated(
         with pytest.raises(InputError) as caught:
             push_prompt(
                 folder,
-                Choice(cell=the(plan, "soft").id),
+                PromptChoice(cell=the(plan, "soft").id),
                 Destination("me/mine"),
                 lambda endpoint=endpoint: HfApi(endpoint=endpoint, token=TOKEN),
             )
@@ -173,7 +175,9 @@ def test_hub_errors_are_sentences(folder: Path, plan: Plan, tmp_path: Path) -> N
     copied = Path(shutil.copytree(folder, tmp_path / "sweep"))
     before = sorted(copied.rglob("*"))
     with pytest.raises(InputError) as caught:
-        push_prompt(copied, Choice(cell=the(plan, "random").id), Destination("me/x"), lambda: hub)
+        push_prompt(
+            copied, PromptChoice(cell=the(plan, "random").id), Destination("me/x"), lambda: hub
+        )
     assert "no room for" in str(caught.value)
     assert TOKEN not in str(caught.value)
     assert sorted(copied.rglob("*")) == before

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from sweep.commands.ui import free_port
-from sweep.export.choose import Choice
+from sweep.export.choose import PromptChoice
 from sweep.export.register import PACKAGES, Registered, register_prompt, requirements
 from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger
@@ -89,7 +89,7 @@ def test_a_registered_model_scores_what_its_cell_scores(
     method: str, target: str, folder: Path, plan: Plan
 ) -> None:
     cell = the(plan, method, target)
-    found = register_prompt(folder, Choice(cell=cell.id[:10]))
+    found = register_prompt(folder, PromptChoice(cell=cell.id[:10]))
     assert not {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"} & os.environ.keys()
     assert found.tracking_uri == default_tracking_uri(folder)
     assert found.name == f"both-mini-topics-{target}"
@@ -115,7 +115,7 @@ def test_what_a_registered_model_holds(folder: Path, plan: Plan) -> None:
     """Text and safetensors, one embedded backbone, pinned packages, and nothing pickled."""
     for method, kept in (("soft", "prompt.safetensors"), ("random", "prompt.txt")):
         cell = the(plan, method, "pocket-roberta")
-        found = register_prompt(folder, Choice(cell=cell.id), name=f"model-{method}")
+        found = register_prompt(folder, PromptChoice(cell=cell.id), name=f"model-{method}")
         mlflow.set_tracking_uri(found.tracking_uri)
         model = Path(mlflow.artifacts.download_artifacts(found.uri))
         held = {path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file()}
@@ -198,7 +198,7 @@ def test_the_backbone_must_be_the_one_that_was_scored(folder: Path, plan: Plan) 
     from trainables.errors import InputError
     from trainables.interchange.classifier import Classifier
 
-    found = register_prompt(folder, Choice(cell=the(plan, "soft", "pocket-roberta").id))
+    found = register_prompt(folder, PromptChoice(cell=the(plan, "soft", "pocket-roberta").id))
     mlflow.set_tracking_uri(found.tracking_uri)
     model = Path(mlflow.artifacts.download_artifacts(found.uri)) / "artifacts" / "classifier"
     path = model / "prompt.yaml"
@@ -218,7 +218,7 @@ def test_the_backbone_must_be_the_one_that_was_scored(folder: Path, plan: Plan) 
 def test_served_over_http(folder: Path, plan: Plan, tmp_path: Path) -> None:
     """``mlflow models serve`` on loopback, from a folder without this project's sources."""
     cell = the(plan, "random", "pocket-gpt2-large")
-    found = register_prompt(folder, Choice(cell=cell.id))
+    found = register_prompt(folder, PromptChoice(cell=cell.id))
     port = free_port()
     environment = {
         **{key: value for key, value in os.environ.items() if key != "PYTHONPATH"},

@@ -1,4 +1,4 @@
-"""``sweep calibrate``: which label words bring Empty and Manual near what a paper prints.
+"""``sweep label-words``: which label words bring Empty and Manual near what a paper prints.
 
 Paper A prints no label words. Its Empty and Manual rows depend on nothing else, so they are the one
 handle on them. Scores are those of the validation split (test labels choose nothing), the paper's
@@ -7,7 +7,6 @@ those of the test split: near is near, equal is not to be expected.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources as package_files
 from typing import Any
 
@@ -20,21 +19,6 @@ from trainables.tasks import Task, load_task
 ROWS = ("empty", "manual")
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What to calibrate.
-
-    Attributes:
-        models: the spec's model aliases or any other model names; the targets if empty.
-        tasks: names among the spec's tasks; all if empty.
-        words: further choices of label words, each tried on the tasks with as many classes.
-    """
-
-    models: Sequence[str] = ()
-    tasks: Sequence[str] = ()
-    words: Sequence[Sequence[str]] = ()
-
-
 def published(task: str) -> dict[str, float] | None:
     """Paper A's ``empty`` and ``manual`` scores (0..1) of RoBERTa-large on a task, if there are."""
     file = package_files.files("sweep") / "published" / "paper_a.json"
@@ -42,14 +26,20 @@ def published(task: str) -> dict[str, float] | None:
     return None if percent is None else {row: percent[row] / 100 for row in ROWS}
 
 
-def calibrate(
-    spec: SweepSpec, choice: Choice, say: Callable[[str], None] = lambda line: None
+def compare_words(
+    spec: SweepSpec,
+    models: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    words: Sequence[Sequence[str]] = (),
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
     """Score every choice of label words with the Empty and the Manual row.
 
     Args:
         spec: whose models, tasks and ``text_tokens`` are used.
-        choice: what of it, and further words.
+        models: the spec's model aliases or any other model names; the targets if empty.
+        tasks: names among the spec's tasks; all if empty.
+        words: further choices of label words, each tried on the tasks with as many classes.
         say: takes a line before each model and task.
 
     Returns:
@@ -62,27 +52,27 @@ def calibrate(
         InputError: an unknown model or task, words that fit no task, data that cannot be read.
     """
     resolved = resolve(spec)
-    models = _models(resolved, choice.models)
-    tasks = [load_task(ref) for ref in resolved.tasks if _wanted(resolved, ref.name, choice.tasks)]
-    _check_words(tasks, choice.words)
+    asked = _models(resolved, models)
+    loaded = [load_task(ref) for ref in resolved.tasks if _asked(resolved, ref.name, tasks)]
+    _check_words(loaded, words)
     import torch  # seconds to import, not needed to find a mistake above
 
     from trainables.scoring.label_words import score_label_words
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     found = []
-    for place, model in enumerate(models):
-        for number, task in enumerate(tasks):
-            candidates = _candidates(task, choice.words)
+    for place, model in enumerate(asked):
+        for number, task in enumerate(loaded):
+            candidates = _candidates(task, words)
             rows = len(task.rows("validation"))
-            step = f"{place * len(tasks) + number + 1} of {len(models) * len(tasks)}"
+            step = f"{place * len(loaded) + number + 1} of {len(asked) * len(loaded)}"
             say(f"{step}: {model.alias}, {task.name}, {len(candidates)} choices, {rows} rows")
             scored = score_label_words(model, task, candidates, _text_tokens(spec), device)
             found.append(_entry(model, task, rows, scored))
     return found
 
 
-def table(entries: Sequence[Mapping[str, Any]]) -> str:
+def words_text(entries: Sequence[Mapping[str, Any]]) -> str:
     """The findings for people; scores in percent."""
     blocks = []
     for entry in entries:
@@ -161,7 +151,7 @@ def _models(resolved: ResolvedSpec, names: Sequence[str]) -> list[ModelRef]:
     ]
 
 
-def _wanted(resolved: ResolvedSpec, name: str, wanted: Sequence[str]) -> bool:
+def _asked(resolved: ResolvedSpec, name: str, wanted: Sequence[str]) -> bool:
     known = [task.name for task in resolved.tasks]
     for item in wanted:
         if item not in known:

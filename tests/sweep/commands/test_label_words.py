@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sweep import cli
-from sweep.commands.calibrate import Choice, calibrate, published, table
+from sweep.commands.label_words import compare_words, published, words_text
 from sweep.plan.plan import make_plan
 from sweep.spec.spec import SweepSpec, load_spec, parse_spec
 from tests.sweep.samples import content
@@ -36,7 +36,7 @@ def test_the_numbers_are_those_of_the_reference_rows(text_tokens: int | None) ->
     cells = {cell.row: cell for cell in pack.cells if cell.kind == "reference"}
     only = replace(pack, kind="transfer", sources=(), cells=tuple(cells.values()), needs=())
     results = run_pack(only, {}).results
-    entry = calibrate(spec, Choice())[0]
+    entry = compare_words(spec)[0]
     default = entry["candidates"][0]
     assert default["words"] == list(load_task("mini/reviews").label_words)
     for row in ("empty", "manual"):
@@ -47,7 +47,7 @@ def test_the_numbers_are_those_of_the_reference_rows(text_tokens: int | None) ->
 @pytest.mark.slow
 def test_every_choice_is_scored_as_if_it_were_the_tasks_own(tmp_path: Path) -> None:
     """Candidates share a forward pass, which must not change what each one scores."""
-    found = calibrate(spec_of(), Choice(words=[["awful", "great"]]))[0]["candidates"]
+    found = compare_words(spec_of(), words=[["awful", "great"]])[0]["candidates"]
     tried = [tuple(item["words"]) for item in found]
     packaged = load_task("mini/reviews")
     assert tried == [
@@ -60,17 +60,17 @@ def test_every_choice_is_scored_as_if_it_were_the_tasks_own(tmp_path: Path) -> N
             continue
         file = tmp_path / f"{number}.yaml"
         file.write_text(yaml.safe_dump({"extends": "mini/reviews", "label_words": item["words"]}))
-        alone = calibrate(spec_of(tasks=[str(file)]), Choice())[0]["candidates"][0]
+        alone = compare_words(spec_of(tasks=[str(file)]))[0]["candidates"][0]
         assert alone["words"] == item["words"]
         assert (alone["empty"], alone["manual"]) == (item["empty"], item["manual"])
 
 
 def test_words_a_model_does_not_have_are_told_not_scored() -> None:
-    found = calibrate(spec_of(), Choice(words=[["unbearable", "good"]]))
+    found = compare_words(spec_of(), words=[["unbearable", "good"]])
     last = found[0]["candidates"][-1]
     assert (last["empty"], last["manual"], last["off"]) == (None, None, None)
     assert "'unbearable' is not a single token" in last["problem"]
-    line = next(line for line in table(found).splitlines() if "unbearable/good" in line)
+    line = next(line for line in words_text(found).splitlines() if "unbearable/good" in line)
     assert re.search(r"unbearable/good\s+label word 'unbearable' is not a single token", line)
 
 
@@ -82,7 +82,7 @@ def test_the_nearest_choice_is_the_one_with_the_least_distance(tmp_path: Path) -
     file = tmp_path / "sst2.yaml"
     file.write_text(yaml.safe_dump({"extends": "sst2", "data": {"files": files}, "text": "{text}"}))
     said: list[str] = []
-    entry = calibrate(spec_of(tasks=[str(file)]), Choice(words=[["awful", "great"]]), said.append)[
+    entry = compare_words(spec_of(tasks=[str(file)]), words=[["awful", "great"]], say=said.append)[
         0
     ]
     assert said == [f"1 of 1: {MODEL}, sst2, 4 choices, {entry['rows']} rows"]
@@ -96,12 +96,12 @@ def test_the_nearest_choice_is_the_one_with_the_least_distance(tmp_path: Path) -
     nearest = [item for item in usable if item["nearest"]]
     assert len(nearest) == 1
     assert abs(nearest[0]["off"]["empty"]) == least
-    text = table([entry])
+    text = words_text([entry])
     assert "paper A: Empty 71.0, Manual 76.7" in text
     assert text.count("nearest") == 1
 
 
-def test_the_published_rows_are_the_papers_table() -> None:
+def test_the_published_rows_are_the_papers_words_text() -> None:
     tasks = load_spec("paper_a").tasks
     empty = [published(task) for task in tasks]
     assert [round(100 * row["empty"], 1) for row in empty if row] == [
@@ -126,7 +126,7 @@ def sweep(*arguments: str) -> int:
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_text(spec_of(tasks=["mini/reviews", "mini/topics"]).text)
-    asked = ["calibrate", str(spec), "--task", "mini/reviews", "--model", "pocket-gpt2"]
+    asked = ["label-words", str(spec), "--task", "mini/reviews", "--model", "pocket-gpt2"]
     assert sweep(*asked, "--words", "awful, great", "--json") == 0
     out, err = capsys.readouterr()
     found = json.loads(out)
@@ -140,13 +140,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        (Choice(tasks=["mini/review"]), r"--task: found 'mini/review' \(did you mean mini/reviews"),
-        (Choice(words=[["a", "b", "c"]]), r"--words: found 'a,b,c'; .* \(mini/reviews 2\)"),
-        (Choice(words=[["good", "good"]]), "--words: found 'good,good'; .* different words"),
-        (Choice(words=[["", "good"]]), "--words: found ',good'"),
-        (Choice(models=["pocket-berd"]), "did you mean pocket-bert"),
+        ({"tasks": ["mini/review"]}, r"--task: found 'mini/review' \(did you mean mini/reviews"),
+        ({"words": [["a", "b", "c"]]}, r"--words: found 'a,b,c'; .* \(mini/reviews 2\)"),
+        ({"words": [["good", "good"]]}, "--words: found 'good,good'; .* different words"),
+        ({"words": [["", "good"]]}, "--words: found ',good'"),
+        ({"models": ["pocket-berd"]}, "did you mean pocket-bert"),
     ],
 )
-def test_mistakes(choice: Choice, message: str) -> None:
+def test_mistakes(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        calibrate(spec_of(), choice)
+        compare_words(spec_of(), **options)
