@@ -5,12 +5,26 @@ import gc
 import json
 import os
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from sweep.commands.options import (
+    CellId,
+    Folder,
+    Json,
+    Method,
+    Row,
+    Spec,
+    StorePlace,
+    StoreSize,
+    Target,
+    TaskName,
+    check_workers,
+)
 from sweep.process.streams import keep_streams, lost_output
 from trainables.errors import InputError
 from trainables.files.cache import home_variables, no_cache
@@ -28,34 +42,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or a preset's name.")]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The --out of a sweep.")]
-StorePlace = Annotated[
-    str | None,
-    typer.Option(
-        metavar="DIR|none",
-        help="Where finished cells of all sweeps are kept for reuse. Default: PROMPTSWEEP_STORE, or"
-        " a folder in the user's cache.",
-    ),
-]
-StoreSize = Annotated[
-    str | None,
-    typer.Option(
-        "--store-size",
-        metavar="SIZE|none",
-        help="What the store may hold; what was not used for longest goes. Default:"
-        " PROMPTSWEEP_STORE_SIZE, or 20GB.",
-    ),
-]
-CellId = Annotated[
-    str | None, typer.Option(metavar="ID", help="One cell, by its id or the start of it.")
-]
-Row = Annotated[str | None, typer.Option(metavar="ROW", help="Only this row, such as ours.")]
-TaskName = Annotated[str | None, typer.Option(metavar="TASK", help="Only this task.")]
-Target = Annotated[str | None, typer.Option(metavar="MODEL", help="Only this target.")]
-Method = Annotated[str | None, typer.Option(metavar="METHOD", help="Only this method.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 @app.command()
@@ -97,14 +83,14 @@ def plan(
     store: StorePlace = None,
 ) -> None:
     """Show what a spec stands for, what is there already, and the time. Runs nothing."""
-    _check_workers(workers)
-    _tell_no_cache()
+    check_workers(workers)
+    _warn_of_no_cache()
     from sweep.commands.plan import plan_counts, plan_text
     from sweep.ledger.store import store_folder
     from sweep.spec.spec import load_spec
 
     counts = plan_counts(load_spec(spec), out, store_folder(store), profile, workers)
-    print(json.dumps(counts) if as_json else plan_text(counts))
+    _print(counts, plan_text, as_json)
 
 
 @app.command()
@@ -123,16 +109,15 @@ def label_words(
     as_json: Json = False,
 ) -> None:
     """Score choices of label words with the Empty and Manual prompts, beside paper A's rows."""
-    _tell_no_cache()
+    _warn_of_no_cache()
     from sweep.commands.label_words import compare_words, words_text
     from sweep.spec.spec import load_spec
 
-    def say(line: str) -> None:
-        typer.echo(line, err=True)
-
     further = [[word.strip() for word in item.split(",")] for item in words or ()]
-    found = compare_words(load_spec(spec), model or (), task or (), further, say)
-    print(json.dumps(found) if as_json else words_text(found))
+    found = compare_words(
+        load_spec(spec), model or (), task or (), further, lambda line: typer.echo(line, err=True)
+    )
+    _print(found, words_text, as_json)
 
 
 @app.command()
@@ -155,7 +140,7 @@ def run(
     store_size: StoreSize = None,
 ) -> None:
     """Run what is missing of a sweep; the same command continues one that was stopped."""
-    _check_workers(workers)
+    check_workers(workers)
     from sweep.ledger.store import store_folder
     from sweep.ledger.store_size import size_of
     from sweep.run.runner import Options
@@ -194,10 +179,10 @@ def store_command(
     place = store_folder(store)
     if place is None:
         raise InputError("--store: found none; allowed: a folder")
-    kept = Store(place, lambda line: typer.echo(f"warning: {line}", err=True), repair=check)
+    kept = Store(place, _warn, repair=check)
     size = None if prune is None else size_of(prune, "--prune")
     found = care(place, kept.check if check else kept.peek, check, size, older_than)
-    print(json.dumps(found) if as_json else care_text(found))
+    _print(found, care_text, as_json)
 
 
 @app.command()
@@ -206,7 +191,7 @@ def status(folder: Folder, as_json: Json = False) -> None:
     from sweep.commands.status import folder_status, status_text
 
     found = folder_status(folder)
-    print(json.dumps(found) if as_json else status_text(found))
+    _print(found, status_text, as_json)
 
 
 @app.command()
@@ -255,7 +240,7 @@ def report(
         print(path)
     for folder in folders:
         if files := read(folder).unreadable:
-            print(f"warning: {unreadable_note(files, folder)}", file=sys.stderr)
+            _warn(unreadable_note(files, folder))
 
 
 @app.command()
@@ -296,8 +281,7 @@ def export(
     choice = make_choice(cell, best, row=row, task=task, target=target, method=method)
     notes: list[str] = []
     written, found = export_prompts(folder, choice, kind, to, notes)
-    for note in notes:
-        print(f"warning: {note}", file=sys.stderr)
+    _warn(*notes)
     print(export_text(written, found))
 
 
@@ -373,15 +357,12 @@ def recommend(
     as_json: Json = False,
 ) -> None:
     """Rank source sets for the spec's targets before any tuning, and say what that is worth."""
-    _tell_no_cache()
+    _warn_of_no_cache()
     from sweep.commands.recommend import advice_text
     from sweep.commands.recommend import recommend as advise
     from sweep.spec.spec import load_spec
 
-    def say(line: str) -> None:
-        typer.echo(f"warning: {line}", err=True)
-
-    found = advise(load_spec(spec), finished or (), target, say)
+    found = advise(load_spec(spec), finished or (), target, _warn)
     print(json.dumps([item.to_json() for item in found]) if as_json else advice_text(found))
 
 
@@ -394,13 +375,10 @@ def features(
     as_json: Json = False,
 ) -> None:
     """Write features.parquet, and say what of it predicts which source sets transfer."""
-    _tell_no_cache()
+    _warn_of_no_cache()
     from sweep.commands.recommend import features_text
 
-    def say(line: str) -> None:
-        typer.echo(f"warning: {line}", err=True)
-
-    print(features_text(folder, not before, as_json, say))
+    print(features_text(folder, not before, as_json, _warn))
 
 
 @app.command()
@@ -446,13 +424,11 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Print links to MLflow's list, charts and comparison of a sweep's results."""
-    from dataclasses import asdict
-
     from sweep.tracking.compare import compare as find
     from sweep.tracking.compare import links_text
 
     found = find(folder, {"method": method, "task": task, "target": target}, server)
-    print(json.dumps(asdict(found)) if as_json else links_text(found))
+    print(json.dumps(vars(found)) if as_json else links_text(found))
 
 
 @app.command()
@@ -467,21 +443,23 @@ def validate_cluster(
     verdict = validate(file)
     for sentence in verdict.mistakes:
         print(f"error: {sentence}", file=sys.stderr)
-    for sentence in verdict.warnings:
-        print(f"warning: {sentence}", file=sys.stderr)
+    _warn(*verdict.warnings)
     if verdict.mistakes:
         raise typer.Exit(MISTAKE)
     print(f"{file}: in order")
 
 
-def _check_workers(workers: int | None) -> None:
-    if workers is not None and workers < 1:
-        raise InputError(f"--workers: found {workers}; allowed: a whole number of at least 1")
+def _warn_of_no_cache() -> None:
+    _warn(*filter(None, [no_cache()]))
 
 
-def _tell_no_cache() -> None:
-    if told := no_cache():
-        typer.echo(f"warning: {told}", err=True)
+def _warn(*lines: str) -> None:
+    for line in lines:
+        print(f"warning: {line}", file=sys.stderr)
+
+
+def _print(found: Any, text: Callable[[Any], str], as_json: bool) -> None:
+    print(json.dumps(found) if as_json else text(found))
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -503,17 +481,17 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:
-        _tell(error)
+        _print_error(error)
         sys.exit(1)
     except SystemExit as done:
         if not done.code and (lost := lost_output()):
-            _tell(lost)
+            _print_error(lost)
             sys.exit(1)
         raise
     raise AssertionError("commands end in SystemExit")
 
 
-def _tell(error: OSError) -> None:
+def _print_error(error: OSError) -> None:
     place = f" ({error.filename})" if error.filename else ""
     print(f"error: {error.strerror or error}{place}", file=sys.stderr)
 
