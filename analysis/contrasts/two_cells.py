@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.data.predictions import Kept, read_predictions
-from analysis.data.records import read_record
 from analysis.stats.intervals import LEVEL
 from trainables.errors import InputError
+from trainables.packs.records import read_record
 from trainables.tasks.metrics import score_counts
 
 DRAWS = 10_000
@@ -109,7 +109,7 @@ def _scores(
 def _cell(folder: Path, name: str) -> dict[str, dict[str, str]]:
     path = folder / "ledger" / name[:2] / f"{name}.json"
     try:
-        return read_record(path)
+        return read_record(str(path), name)
     except (OSError, ValueError):
         raise InputError(
             f"cell {name}: {path} is no record of a finished cell; allowed: an id of the column"

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.data.records import read_record, record_files
 from trainables.core.predictions import GOLD, SPLITS
 from trainables.errors import InputError
 from trainables.packs.records import (
@@ -25,6 +24,8 @@ from trainables.packs.records import (
     file_place,
     parsed,
     read_bytes,
+    read_record,
+    record_files,
 )
 from trainables.tasks import metrics
 
@@ -83,7 +84,7 @@ def read_predictions(
     _check_split(split)
     place = _sweep_folder(folder)
     if cells is None:
-        cells = (path.stem for path in record_files(place / "ledger"))
+        cells = (cell_id for _, cell_id in record_files(place / "ledger"))
     prompts = str(place / "prompts")
     for cell in cells:
         path = f"{prompts}/{cell[:2]}/{cell}.safetensors"
@@ -159,18 +160,18 @@ def recompute_scores(folder: Path | str) -> pd.DataFrame:
     """
     place = _sweep_folder(folder)
     rows = []
-    for path in record_files(place / "ledger"):
+    for path, cell_id in record_files(place / "ledger"):
         try:
-            record = read_record(path)
+            record = read_record(path, cell_id)
             kept = record.get("predictions")
-            splits = _checked_splits(place, path.stem, kept) if kept else ()
+            splits = _checked_splits(place, cell_id, kept) if kept else ()
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be used ({error})") from None
         for split in splits:
-            for found in read_predictions(place, [path.stem], split):
+            for found in read_predictions(place, [cell_id], split):
                 result, classes = record["result"], found.log_probs.shape[1]
                 new = metrics.compute(result["metric"], found.gold, found.predicted, classes)
-                rows.append((path.stem, split, result[_SCORES[split]], new))
+                rows.append((cell_id, split, result[_SCORES[split]], new))
     return pd.DataFrame(rows, columns=["cell", "split", "recorded", "recomputed"])
 
 

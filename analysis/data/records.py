@@ -1,8 +1,7 @@
 """Record files of a sweep's ledger: which there are, whether they are sound, and each as a row."""
 
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from analysis.data.families import family_of
 from analysis.data.hard_columns import hard_values
 from trainables.core.settings import default_of
-from trainables.packs.records import parsed, read_bytes, record_in
+from trainables.packs.records import parsed, read_bytes
 from trainables.scoring.calibration import CALIBRATIONS
 
 JSON = (
@@ -59,29 +58,6 @@ class Failure:
     row: str
     task: str
     sources: str
-
-
-def record_files(ledger: Path) -> Iterator[Path]:
-    """Records of finished cells in a ledger, in one order."""
-    # Two hexadecimal digits name a shard, so `failed/` and `damaged/` stay out.
-    if not ledger.is_dir():
-        return
-    entries = (item for item in os.scandir(ledger) if len(item.name) == 2)
-    for shard in sorted(item.name for item in entries if item.is_dir()):
-        for name in sorted(item.name for item in os.scandir(ledger / shard)):
-            # A name that starts with a dot is a record half-written.
-            if name.endswith(".json") and not name.startswith("."):
-                yield ledger / shard / name
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """One record, checked against the digest it carries and the schema.
-
-    Raises:
-        OSError: there is none, or it cannot be read.
-        ValueError: it is not what a sweep writes.
-    """
-    return record_in(read_bytes(str(path)), path.stem)
 
 
 def row_of(cell_id: str, record: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,11 +17,12 @@ import pandas as pd
 
 from analysis.data.combinations import combinations, matched
 from analysis.data.hard_columns import HARD_COLUMNS, HARD_ROWS, fill_hard
-from analysis.data.records import Failure, failures_in, read_record, record_files, row_of
+from analysis.data.records import Failure, failures_in, row_of
 from analysis.data.snapshot import FILE, keep, kept, signature
 from trainables.compute.collector import no_collection
 from trainables.core.ceiling import LEAST_GAP, gap_recovered
 from trainables.errors import InputError
+from trainables.packs.records import damage_note, read_record, record_files
 from trainables.scoring.calibration import CALIBRATIONS
 
 COLUMNS: dict[str, str] = {
@@ -187,12 +188,12 @@ def _from_ledger(folder: Path, meta: Mapping[str, Any]) -> tuple[pd.DataFrame, d
     costs: dict[str, Mapping[str, float]] = {}
     versions: dict[str, set[str]] = {}
     with no_collection():
-        for path in record_files(folder / "ledger"):
+        for path, cell_id in record_files(folder / "ledger"):
             try:
-                record = read_record(path)
-                rows.append(row_of(path.stem, record))
+                record = read_record(path, cell_id)
+                rows.append(row_of(cell_id, record))
             except (OSError, ValueError):
-                unreadable.append(path.relative_to(folder).as_posix())
+                unreadable.append(Path(path).relative_to(folder).as_posix())
                 continue
             costs[record["pack"]] = record["cost"]
             for name, version in record["versions"].items():
@@ -350,11 +351,8 @@ def unreadable_note(files: Sequence[str], folder: Path | str) -> str:
         folder: the sweep's, as the command names it.
     """
     shown = ", ".join(files[:_SHOWN]) + (", …" if len(files) > _SHOWN else "")
-    count = "1 record" if len(files) == 1 else f"{len(files):,} records"
-    return (
-        f"{count} could not be read and {'was' if len(files) == 1 else 'were'} left out ({shown});"
-        f" sweep run SPEC --out {folder} computes {'it' if len(files) == 1 else 'them'} again"
-    )
+    were = "was" if len(files) == 1 else "were"
+    return damage_note(len(files), folder, f" and {were} left out ({shown})")
 
 
 def _count(value: Any) -> int | None:

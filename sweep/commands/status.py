@@ -11,6 +11,7 @@ from sweep.ledger.lock import running_driver
 from sweep.run.progress import read_note
 from sweep.tracking.sink import runs_behind
 from trainables.core.durations import duration
+from trainables.packs.records import damage_note
 
 _SHOWN_FAILURES = 10
 _SHOWN_BEST = 12
@@ -196,11 +197,7 @@ def _mlflow_lines(status: Mapping[str, Any]) -> list[str]:
 def _damage_lines(status: Mapping[str, Any]) -> list[str]:
     lines = [f"  warning: {line}" for line in status["damaged"]]
     if lines:
-        count = "1 record" if len(lines) == 1 else f"{len(lines)} records"
-        lines.append(
-            f"  {count} could not be read; sweep run SPEC --out {status['folder']} computes"
-            f" {'it' if len(lines) == 1 else 'them'} again"
-        )
+        lines.append(f"  {damage_note(len(lines), status['folder'])}")
     return lines
 
 

@@ -7,7 +7,6 @@ record that passes its digest means *done*; everything else (MLflow, tables, rep
 
 import errno
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,12 +28,13 @@ from trainables.packs.records import (
     file_place,
     parsed,
     read_bytes,
+    read_record,
+    record_files,
     record_in,
     seal,
 )
 
 Record = dict[str, Any]
-_JSON = ".json"
 _NO_FILE = (errno.ELOOP, errno.ENXIO)  # links in a circle, a socket
 
 
@@ -80,7 +80,7 @@ class Ledger:
 
     def records(self) -> Iterator[Record]:
         """Every intact record, in the order of the ids."""
-        for path, cell_id in self._files():
+        for path, cell_id in record_files(self.folder / "ledger"):
             record = self._read(path, cell_id, self._repair)
             if record is not None:
                 yield record
@@ -250,21 +250,6 @@ class Ledger:
             "predictions": {**named, "splits": list(splits)} if splits else None,
         }
 
-    def _files(self) -> Iterator[tuple[str, str]]:
-        """Path and cell id of every record, in the order of the ids.
-
-        Texts, as a ``Path`` for each would take as long as reading it.
-        """
-        ledger = self.folder / "ledger"
-        if not ledger.is_dir():
-            return
-        entries = (entry for entry in os.scandir(ledger) if len(entry.name) == 2)
-        for shard in sorted(entry.name for entry in entries if entry.is_dir()):
-            folder = str(ledger / shard)
-            for name in sorted(entry.name for entry in os.scandir(folder)):
-                if name.endswith(_JSON) and not name.startswith("."):
-                    yield f"{folder}/{name}", name[: -len(_JSON)]
-
     def _read(self, path: str, cell_id: str, prompt: bool) -> Record | None:
         """The record at ``path`` if it and its file are intact, else None.
 
@@ -272,7 +257,7 @@ class Ledger:
         predictions in it looks at those.
         """
         try:
-            record = record_in(read_bytes(path), cell_id)
+            record = read_record(path, cell_id)
             named = file_named(record)
             if named is not None:
                 check_file(record, self._file_bytes(named["file"]), (PROMPT,) if prompt else ())

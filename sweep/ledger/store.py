@@ -32,7 +32,7 @@ from trainables.packs.records import (
     check_file,
     file_named,
     read_bytes,
-    record_in,
+    read_record,
     seal,
 )
 
@@ -131,7 +131,7 @@ class Store:
     def peek(self, path: Path) -> Record | None:
         """The same, without a look at its file, and nothing is set aside."""
         try:
-            return record_in(read_bytes(str(path)), path.stem)
+            return read_record(str(path), path.stem)
         except (OSError, ValueError):
             return None
 
@@ -185,7 +185,7 @@ class Store:
         if not has:
             return False
         try:
-            return bool(has.lacking(Extras.of(record_in(read_bytes(str(path)), record["id"]))))
+            return bool(has.lacking(Extras.of(read_record(str(path), record["id"]))))
         except (OSError, ValueError):
             return True
 
@@ -196,7 +196,7 @@ class Store:
             FileNotFoundError: there is no record, or no longer one.
             OSError, ValueError: it or its file is not as it must be.
         """
-        record = record_in(read_bytes(str(path)), cell_id)
+        record = read_record(str(path), cell_id)
         named = file_named(record)
         if named is None:
             return record, None

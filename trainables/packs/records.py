@@ -9,9 +9,10 @@ import json
 import math
 import os
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from pydantic_core import SchemaValidator, ValidationError, from_json
@@ -34,6 +35,7 @@ OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 TENSORS = (PROMPT, *SPLITS)
 """What a file may hold, for :func:`check_file`."""
 
+_JSON = ".json"
 _SEAL = b',"digest":"'
 _SEAL_LENGTH = len(_SEAL) + 64 + len(b'"}')
 _AT_ONCE = 1 << 16
@@ -254,6 +256,39 @@ def record_in(content: bytes, cell_id: str) -> dict[str, Any]:
     if record["id"] != cell_id:
         raise ValueError("it holds another cell")
     return record
+
+
+def record_files(ledger: Path) -> Iterator[tuple[str, str]]:
+    """Path and cell id of every record in a sweep's folder ``ledger``, in the order of the ids.
+
+    Texts, as a ``Path`` for each would take as long as reading it.
+    """
+    if not ledger.is_dir():
+        return
+    # Two hexadecimal digits name a shard, so `failed/` and `damaged/` stay out.
+    entries = (entry for entry in os.scandir(ledger) if len(entry.name) == 2)
+    for shard in sorted(entry.name for entry in entries if entry.is_dir()):
+        folder = str(ledger / shard)
+        for name in sorted(entry.name for entry in os.scandir(folder)):
+            # A name that starts with a dot is a record half-written.
+            if name.endswith(_JSON) and not name.startswith("."):
+                yield f"{folder}/{name}", name[: -len(_JSON)]
+
+
+def read_record(path: str, cell_id: str) -> dict[str, Any]:
+    """The record of a cell in a file, checked against its digest and the schema.
+
+    Raises:
+        OSError: there is none, or it cannot be read.
+        ValueError: one sentence on what is wrong with it.
+    """
+    return record_in(read_bytes(path), cell_id)
+
+
+def damage_note(count: int, folder: Path | str, more: str = "") -> str:
+    """How many records of a sweep could not be read, and the command that computes them."""
+    records, them = ("1 record", "it") if count == 1 else (f"{count:,} records", "them")
+    return f"{records} could not be read{more}; sweep run SPEC --out {folder} computes {them} again"
 
 
 def file_place(cell_id: str) -> str:
