@@ -1,24 +1,19 @@
 """Finished cells of all sweeps, used again by any of them."""
 
-import hashlib
 import json
 import multiprocessing
 import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file
 
 from sweep.commands.plan import plan_text
 from sweep.commands.status import folder_status
-from sweep.ledger.extras import Extras
 from sweep.ledger.ledger import Ledger
 from sweep.ledger.store import Reuse, Store, counted, held, make_reuse, shareable, store_folder
-from sweep.ledger.store_size import entries, make_room, size_of, size_text
 from sweep.plan.plan import Plan
 from sweep.run.runner import Options, run
 from sweep.testing.tabulated import (
@@ -33,9 +28,6 @@ from tests.sweep.folders import check_complete, check_mlflow
 from tests.sweep.inline import inline as inline
 from tests.sweep.ledger.test_ledger import fill
 from tests.sweep.samples import plan_of
-from tests.sweep.test_cli import sweep
-from trainables.errors import InputError
-from trainables.packs.records import LARGEST_FILE, record_in, seal, unseal
 
 LARGER = {
     "name": "large",
@@ -377,224 +369,3 @@ def test_another_sweep_runs_only_what_is_new(
     meta = json.loads((tmp_path / "c" / "sweep.json").read_text())
     assert meta["planned_cells"] == len(third.cells)
     assert folder_status(tmp_path / "c")["cells_per_minute"] is None
-
-
-def _harmed(record: dict[str, Any], harm: str) -> dict[str, Any]:
-    result, cell = record["result"], record["cell"]
-    changes: dict[str, dict[str, Any]] = {
-        "text as n_test": {"result": {**result, "n_test": "200"}},
-        "text as loss": {"result": {**result, "loss": "low"}},
-        "list as versions": {"versions": ["torch"]},
-        "no zone": {"finished": "2031-05-04T10:00:00"},
-        "no time": {"finished": "yesterday"},
-        "true as seed": {"cell": {**cell, "seed": True}},
-        "unknown split": {"predictions": {**record["predictions"], "splits": ["train"]}},
-        "elsewhere": {"prompt": {**record["prompt"], "file": "../../secret"}},
-    }
-    return {**record, **changes[harm]}
-
-
-RECORD_HARMS = (
-    *("text as n_test", "text as loss", "list as versions", "no zone", "no time"),
-    *("true as seed", "unknown split", "elsewhere"),
-)
-
-
-@pytest.mark.parametrize("harm", RECORD_HARMS)
-def test_a_record_whose_digest_fits_is_still_read_by_its_schema(tmp_path: Path, harm: str) -> None:
-    plan = plan_of()
-    store = stocked(tmp_path / "store", plan, tmp_path / "a")
-    cell = next(cell for cell in plan.cells if cell.kind == "transfer")
-    in_ledger = tmp_path / "a" / "ledger" / cell.id[:2] / f"{cell.id}.json"
-    for path in (entry(store, cell.id), in_ledger):
-        path.write_bytes(seal(_harmed(unseal(path.read_bytes()), harm)))
-    lines: list[str] = []
-    found, _ = taken(plan, store, tmp_path / "b", lines)
-    assert found == plan.by_id.keys() - {cell.id}
-    assert len(lines) == 1
-    assert len(list((store / "damaged").iterdir())) == 1
-    assert not entry(store, cell.id).exists()
-    assert cell.id not in Ledger(tmp_path / "a").done_ids()
-
-
-def _prompts(good: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-    nan = good.copy()
-    nan[0, 0] = np.nan
-    return {
-        "another length": {"prompt": good[:2]},
-        "another type": {"prompt": good.astype(np.float64)},
-        "flat": {"prompt": good.ravel()},
-        "empty": {"prompt": good[:, :0]},
-        "nan": {"prompt": nan},
-        "no such tensor": {"prompts": good},
-    }
-
-
-@pytest.mark.parametrize("harm", list(_prompts(np.ones((5, 8), np.float32))))
-def test_a_prompt_whose_digest_fits_is_still_looked_into(tmp_path: Path, harm: str) -> None:
-    plan = plan_of()
-    store = stocked(tmp_path / "store", plan, tmp_path / "a")
-    cell = next(cell for cell in plan.cells if cell.kind == "source")
-    good = tabulated_prompt(cell)
-    assert good is not None
-    content = save({**tabulated_predictions(cell), **_prompts(good)[harm]})
-    digest = hashlib.sha256(content).hexdigest()
-    own = tmp_path / "a" / "ledger" / cell.id[:2] / f"{cell.id}.json"
-    named = store / "prompts" / cell.id[:2] / f"{cell.id}-{digest[:8]}.safetensors"
-    for path, file in ((entry(store, cell.id), named), (own, _own_file(tmp_path / "a", cell.id))):
-        file.write_bytes(content)
-        record = unseal(path.read_bytes())
-        for kind in ("prompt", "predictions"):
-            record[kind]["sha256"] = digest
-        path.write_bytes(seal(record))
-    lines: list[str] = []
-    found, _ = taken(plan, store, tmp_path / "b", lines)
-    assert found == plan.by_id.keys() - {cell.id}
-    assert len(lines) == 1
-    with pytest.raises(KeyError):
-        Ledger(tmp_path / "a").prompt(cell.id)
-    assert cell.id not in Ledger(tmp_path / "a", repair=True).done_ids()
-
-
-def _own_file(folder: Path, cell_id: str) -> Path:
-    return folder / "prompts" / cell_id[:2] / f"{cell_id}.safetensors"
-
-
-@pytest.mark.parametrize("what", ["pipe", "folder", "loop", "device", "deep", "huge"])
-@pytest.mark.parametrize("where", ["record", "file"])
-def test_what_is_no_regular_file_is_neither_waited_for_nor_read(
-    tmp_path: Path, what: str, where: str
-) -> None:
-    plan = plan_of()
-    store = stocked(tmp_path / "store", plan, tmp_path / "a")
-    cell = next(cell for cell in plan.cells if cell.kind == "transfer")
-    (file,) = store.glob(f"prompts/*/{cell.id}-*")
-    own = tmp_path / "a" / "ledger" / cell.id[:2] / f"{cell.id}.json"
-    pairs = {
-        "record": (entry(store, cell.id), own),
-        "file": (file, _own_file(tmp_path / "a", cell.id)),
-    }
-    for path in pairs[where]:
-        path.unlink()
-        if what == "pipe":
-            os.mkfifo(path)
-        elif what == "folder":
-            path.mkdir()
-        elif what == "loop":
-            path.symlink_to(path)
-        elif what == "device":
-            path.symlink_to("/dev/zero")
-        elif what == "deep":
-            path.write_bytes(b'{"a":' * 100_000 + b"1" + b"}" * 100_000)
-        else:
-            with path.open("wb") as hole:
-                hole.truncate(LARGEST_FILE + 1)
-    lines: list[str] = []
-    found, _ = taken(plan, store, tmp_path / "b", lines)
-    assert found == plan.by_id.keys() - {cell.id}
-    assert len(lines) == 1
-    lines.clear()
-    ledger = Ledger(tmp_path / "a", repair=True, warn=lines.append)
-    assert ledger.done_ids() == plan.by_id.keys() - {cell.id}
-    assert len(lines) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("20GB", 20_000_000_000), ("1.5 kB", 1500), ("7b", 7), ("none", None), (None, 20_000_000_000)],
-)
-def test_sizes(text: str | None, size: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PROMPTSWEEP_STORE_SIZE", raising=False)
-    assert size_of(text) == size
-    if size:
-        assert size_of(size_text(size)) == size
-
-
-def test_a_wrong_size_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    for text in ("20", "0GB", "-1GB", "GB", "much", "1e3GB"):
-        with pytest.raises(InputError, match=r"--store-size: found .*; allowed: a number with B,"):
-            size_of(text)
-    monkeypatch.setenv("PROMPTSWEEP_STORE_SIZE", "lots")
-    with pytest.raises(InputError, match="PROMPTSWEEP_STORE_SIZE: found"):
-        size_of(None)
-    assert size_of("1MB") == 1_000_000
-
-
-def test_least_recently_used_go_first(tmp_path: Path) -> None:
-    plan = plan_of()
-    store = stocked(tmp_path / "store", plan, tmp_path / "a")
-    sizes = {cell_id: found.size for cell_id, found in entries(store).items()}
-    assert sizes.keys() == plan.by_id.keys()
-    for number, cell in enumerate(plan.cells):
-        os.utime(entry(store, cell.id), (number + 1, number + 1))
-    used, *others = plan.cells
-    assert make_reuse(plan_of(), Ledger(tmp_path / "b"), store, pytest.fail).take([used])
-    total = sum(sizes.values())
-    most = total - sizes[others[0].id] - sizes[others[1].id]
-    assert make_room(store, total) == (0, total)
-    assert make_room(store, most) == (2, most)
-    assert entries(store).keys() == sizes.keys() - {others[0].id, others[1].id}
-    # The one that was used is the only one that is not decades old.
-    assert make_room(store, total, older_than=3600)[0] == len(plan.cells) - 3
-    assert entries(store).keys() == {used.id}
-    assert [path for path in store.rglob("*.safetensors") if used.id not in path.name] == []
-
-
-def test_a_sweep_keeps_the_store_within_its_size(tmp_path: Path) -> None:
-    plan = plan_of()
-    whole = stocked(tmp_path / "whole", plan, tmp_path / "a")
-    total = sum(found.size for found in entries(whole).values())
-    small = tmp_path / "small"
-    reuse = make_reuse(plan, Ledger(tmp_path / "a"), small, pytest.fail, total // 2)
-    reuse.keep_all(plan.cells)
-    left = sum(found.size for found in entries(small).values())
-    assert total // 4 < left <= total // 2
-    assert Store(small, pytest.fail).get(plan.cells[-1], Extras.asked(plan.resolved.spec))
-
-
-def test_an_entry_that_goes_while_it_is_read_is_no_damage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plan = plan_of()
-    store = stocked(tmp_path / "store", plan, tmp_path / "a")
-    cell = next(cell for cell in plan.cells if cell.kind == "transfer")
-
-    def pruned(content: bytes, cell_id: str) -> Any:
-        record = record_in(content, cell_id)
-        make_room(store, 0)
-        return record
-
-    monkeypatch.setattr("sweep.ledger.store.record_in", pruned)
-    assert Store(store, pytest.fail, repair=True).get(cell) is None
-    assert not (store / "damaged").exists()
-
-
-def test_what_is_written_anew_while_room_is_made_stays(tmp_path: Path) -> None:
-    plan = plan_of()
-    store = stocked(tmp_path / "store", plan, tmp_path / "a")
-    found = entries(store)
-    cell = plan.cells[0]
-    os.utime(entry(store, cell.id), (9e9, 9e9))
-    assert not found[cell.id].remove()
-    assert make_reuse(plan, Ledger(tmp_path / "b"), store, pytest.fail).find([cell]) == {cell.id}
-
-
-def test_the_command_lists_checks_and_prunes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    plan = plan_of()
-    store = stocked(tmp_path / "store", plan, tmp_path / "a")
-    assert sweep("store", "--store", str(store)) == 0
-    out = capsys.readouterr().out
-    assert f"{len(plan.cells)} entries" in out.splitlines()[0]
-    assert out.splitlines()[1].split()[:3] == ["small", str(len(plan.cells)), "entries,"]
-    entry(store, plan.cells[0].id).write_bytes(b"{}")
-    assert sweep("store", "--store", str(store), "--check", "--json") == 0
-    told = capsys.readouterr()
-    found = json.loads(told.out)
-    assert found["damaged"] == 1
-    assert found["entries"] == len(plan.cells) - 1
-    assert len(told.err.splitlines()) == 1
-    assert sweep("store", "--store", str(store), "--prune", "1B") == 0
-    assert " 0 entries, 0 B" in capsys.readouterr().out
-    assert sweep("store", "--store", "none") == 2
