@@ -10,7 +10,6 @@ cannot be written is left out.
 
 import errno
 import os
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -24,6 +23,7 @@ from sweep.ledger.store_size import DAMAGED, Bound
 from sweep.plan.plan import AnyPlan, Plan
 from trainables.core.cells import Cell
 from trainables.core.contents import is_pinned
+from trainables.files.atomic import replace_file
 from trainables.files.cache import cache_folder, expanded, no_cache
 from trainables.packs.records import (
     LARGEST_FILE,
@@ -217,18 +217,8 @@ class Store:
         return self.folder / "prompts" / cell_id[:2] / f"{cell_id}-{digest[:8]}.safetensors"
 
     def _write(self, path: Path, content: bytes) -> None:
-        partial = self.folder / _PARTIAL
-        partial.mkdir(parents=True, exist_ok=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
         # Not flushed to the disk: the ledger was, and what a power cut spoils fails its digest.
-        with tempfile.NamedTemporaryFile(dir=partial, delete=False) as file:
-            try:
-                file.write(content)
-                file.close()
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        replace_file(path, content, durable=False, scratch=self.folder / _PARTIAL)
 
     def _missed(self, path: Path, error: OSError | ValueError) -> None:
         """Nothing: an entry that cannot be read is none; what can never be is set aside."""

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from sweep.plan.plan import cost
 from trainables.core.cells import Pack
 from trainables.core.durations import duration
-from trainables.files.atomic import TEMPORARY
+from trainables.files.atomic import replace_file
 
 Phases = Mapping[str, tuple[str, int, int]]
 PLAIN_EVERY = 10.0
@@ -194,10 +194,9 @@ def read_note(folder: Path, pid: int | None) -> dict[str, Any] | None:
 
 def _write(path: Path, found: Mapping[str, Any]) -> None:
     # Not made durable: it is of no use to any other driver, and a full disk is told elsewhere.
-    temporary = path.with_suffix(TEMPORARY)
     with suppress(OSError):
-        temporary.write_text(json.dumps({"driver": os.getpid(), **found}), encoding="utf-8")
-        temporary.replace(path)
+        content = json.dumps({"driver": os.getpid(), **found}).encode()
+        replace_file(path, content, durable=False)
 
 
 def _text(found: Mapping[str, Any]) -> str:

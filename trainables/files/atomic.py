@@ -6,19 +6,24 @@ from pathlib import Path
 TEMPORARY = ".tmp"
 
 
-def replace_file(path: Path, content: bytes, durable: bool = True) -> None:
+def replace_file(
+    path: Path, content: bytes, durable: bool = True, scratch: Path | None = None
+) -> None:
     """Write ``content`` to ``path`` at once and durably: other readers see the old or the new file.
 
     Args:
         path: the file.
         content: all it shall hold.
         durable: wait until it is on the disk. Without, a power cut may leave anything in it.
+        scratch: a folder on the same disk to write it in first; by default the file's own.
 
     Raises:
         OSError: the disk is full or the folder cannot be written; ``path`` is as before then.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    folder = scratch or path.parent
+    for place in {folder, path.parent}:
+        place.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{path.name}.{os.getpid()}{TEMPORARY}"
     try:
         with temporary.open("wb") as file:
             file.write(content)

@@ -150,7 +150,9 @@ def test_a_store_that_cannot_be_written_is_one_warning(
     reuse = make_reuse(plan, ledger, place, lines.append)
     if kind == "full":
         full = OSError(28, "No space left on device")
-        monkeypatch.setattr("tempfile.NamedTemporaryFile", lambda **_: (_ for _ in ()).throw(full))
+        monkeypatch.setattr(
+            "sweep.ledger.store.replace_file", lambda *_, **__: (_ for _ in ()).throw(full)
+        )
     assert reuse.find(plan.cells) == set()
     for record in ledger.records():
         reuse.keep(record)
