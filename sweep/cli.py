@@ -85,12 +85,12 @@ def plan(
     """Show what a spec stands for, what is there already, and the time. Runs nothing."""
     check_workers(workers)
     _warn_of_no_cache()
-    from sweep.commands.plan import plan_counts, plan_text
+    from sweep.commands.plan import format_plan, plan_counts
     from sweep.ledger.store import store_folder
     from sweep.spec.spec import load_spec
 
     counts = plan_counts(load_spec(spec), out, store_folder(store), profile, workers)
-    _print(counts, plan_text, as_json)
+    _print(counts, format_plan, as_json)
 
 
 @app.command()
@@ -110,14 +110,14 @@ def label_words(
 ) -> None:
     """Score choices of label words with the Empty and Manual prompts, beside paper A's rows."""
     _warn_of_no_cache()
-    from sweep.commands.label_words import compare_words, words_text
+    from sweep.commands.label_words import compare_words, format_words
     from sweep.spec.spec import load_spec
 
     further = [[word.strip() for word in item.split(",")] for item in words or ()]
     found = compare_words(
         load_spec(spec), model or (), task or (), further, lambda line: typer.echo(line, err=True)
     )
-    _print(found, words_text, as_json)
+    _print(found, format_words, as_json)
 
 
 @app.command()
@@ -174,7 +174,7 @@ def store_command(
 ) -> None:
     """Show what is kept for reuse, check it, or make room."""
     from sweep.ledger.store import Store, store_folder
-    from sweep.ledger.store_size import care, care_text, size_of
+    from sweep.ledger.store_size import care, format_care, size_of
 
     place = store_folder(store)
     if place is None:
@@ -182,16 +182,16 @@ def store_command(
     kept = Store(place, _warn, repair=check)
     size = None if prune is None else size_of(prune, "--prune")
     found = care(place, kept.check if check else kept.peek, check, size, older_than)
-    _print(found, care_text, as_json)
+    _print(found, format_care, as_json)
 
 
 @app.command()
 def status(folder: Folder, as_json: Json = False) -> None:
     """Show how far a sweep is and what failed."""
-    from sweep.commands.status import folder_status, status_text
+    from sweep.commands.status import folder_status, format_status
 
     found = folder_status(folder)
-    _print(found, status_text, as_json)
+    _print(found, format_status, as_json)
 
 
 @app.command()
@@ -276,13 +276,13 @@ def export(
 ) -> None:
     """Write prompts for other programs: a folder for each backbone, and a manifest."""
     from sweep.export.choose import make_choice
-    from sweep.export.folders import export_prompts, export_text
+    from sweep.export.folders import export_prompts, format_export
 
     choice = make_choice(cell, best, row=row, task=task, target=target, method=method)
     notes: list[str] = []
     written, found = export_prompts(folder, choice, kind, to, notes)
     _warn(*notes)
-    print(export_text(written, found))
+    print(format_export(written, found))
 
 
 @app.command()
@@ -303,10 +303,10 @@ def push(
 ) -> None:
     """Upload one prompt to the Hugging Face Hub. The token comes from HF_TOKEN or hf auth login."""
     from sweep.export.choose import make_choice
-    from sweep.export.push import Destination, push_prompt, upload_text
+    from sweep.export.push import Destination, format_upload, push_prompt
 
     choice = make_choice(cell, None, row=row, task=task, target=target, method=method)
-    print(upload_text(push_prompt(folder, choice, Destination(repo, private, dry_run))))
+    print(format_upload(push_prompt(folder, choice, Destination(repo, private, dry_run))))
 
 
 @app.command()
@@ -330,10 +330,10 @@ def register(
 ) -> None:
     """Register one prompt with its backbone as an MLflow model that classifies text."""
     from sweep.export.choose import make_choice
-    from sweep.export.register import register_prompt, registered_text
+    from sweep.export.register import format_registered, register_prompt
 
     choice = make_choice(cell, None, row=row, task=task, target=target, method=method)
-    print(registered_text(register_prompt(folder, choice, name, tracking_uri)))
+    print(format_registered(register_prompt(folder, choice, name, tracking_uri)))
 
 
 @app.command()
@@ -358,12 +358,12 @@ def recommend(
 ) -> None:
     """Rank source sets for the spec's targets before any tuning, and say what that is worth."""
     _warn_of_no_cache()
-    from sweep.commands.recommend import advice_text
+    from sweep.commands.recommend import format_advice
     from sweep.commands.recommend import recommend as advise
     from sweep.spec.spec import load_spec
 
     found = advise(load_spec(spec), finished or (), target, _warn)
-    print(json.dumps([item.to_json() for item in found]) if as_json else advice_text(found))
+    print(json.dumps([item.to_json() for item in found]) if as_json else format_advice(found))
 
 
 @app.command()
@@ -376,9 +376,9 @@ def features(
 ) -> None:
     """Write features.parquet, and say what of it predicts which source sets transfer."""
     _warn_of_no_cache()
-    from sweep.commands.recommend import features_text
+    from sweep.commands.recommend import format_features
 
-    print(features_text(folder, not before, as_json, _warn))
+    print(format_features(folder, not before, as_json, _warn))
 
 
 @app.command()
@@ -425,10 +425,10 @@ def compare(
 ) -> None:
     """Print links to MLflow's list, charts and comparison of a sweep's results."""
     from sweep.tracking.compare import compare as find
-    from sweep.tracking.compare import links_text
+    from sweep.tracking.compare import format_links
 
     found = find(folder, {"method": method, "task": task, "target": target}, server)
-    print(json.dumps(vars(found)) if as_json else links_text(found))
+    print(json.dumps(vars(found)) if as_json else format_links(found))
 
 
 @app.command()

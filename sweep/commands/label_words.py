@@ -72,7 +72,7 @@ def compare_words(
     return found
 
 
-def words_text(entries: Sequence[Mapping[str, Any]]) -> str:
+def format_words(entries: Sequence[Mapping[str, Any]]) -> str:
     """The findings for people; scores in percent."""
     blocks = []
     for entry in entries:

@@ -10,7 +10,7 @@ from sweep.plan.plan import Plan
 from sweep.plan.preflight import check_local
 from sweep.search.plan import any_plan
 from sweep.spec.spec import SweepSpec
-from sweep.timing.estimate import basis, estimate, estimate_text
+from sweep.timing.estimate import basis, estimate, format_estimate
 from sweep.timing.search import search_estimate
 
 _CHOICES = 6
@@ -41,19 +41,19 @@ def plan_counts(
     rates = basis(profile)
     if isinstance(plan, Plan):
         done, stored = held(plan, out, store)
-        told = estimate(plan, done | stored, rates, workers)
-        return {**counted(plan, done, stored), "estimate": told}
+        time = estimate(plan, done | stored, rates, workers)
+        return {**counted(plan, done, stored), "estimate": time}
     if out is not None:
         check_binding(out, plan)
-    told = search_estimate(plan, lambda some: set().union(*held(some, out, store)), rates, workers)
-    return {**plan.counts(), "estimate": told}
+    time = search_estimate(plan, lambda some: set().union(*held(some, out, store)), rates, workers)
+    return {**plan.counts(), "estimate": time}
 
 
-def plan_text(counts: Mapping[str, Any]) -> str:
+def format_plan(counts: Mapping[str, Any]) -> str:
     """:func:`plan_counts` for people."""
     lines = _search_lines(counts) if counts.get("search") else _grid_lines(counts)
     if "estimate" in counts:
-        lines.append(f"  {estimate_text(counts['estimate'])}")
+        lines.append(f"  {format_estimate(counts['estimate'])}")
     return "\n".join(lines)
 
 

@@ -250,7 +250,7 @@ LISTS = {
 """Lists of a target and task by what is new, in the order in which they stand."""
 
 
-def advice_text(advice: Sequence[Advice], shown: int = 10) -> str:
+def format_advice(advice: Sequence[Advice], shown: int = 10) -> str:
     """Advice for people: past means in points, the first ``shown`` of each list."""
     return "\n\n".join(_one_text(item, shown) for item in advice)
 
@@ -287,7 +287,7 @@ def _width(part: "pd.DataFrame") -> int:
     return max(len("sources"), int(part["sources"].str.len().max()))
 
 
-def features_text(
+def format_features(
     folder: Path, after: bool, as_json: bool, say: Callable[[str], None] = lambda line: None
 ) -> str:
     """Work out a folder's features, and what they predict by family and size of source sets.

@@ -127,7 +127,7 @@ def _best_row(record: Record) -> dict[str, Any]:
     }
 
 
-def status_text(status: Mapping[str, Any]) -> str:
+def format_status(status: Mapping[str, Any]) -> str:
     """The status for people."""
     state = status["state"] + (f" (process {status['driver']})" if status["driver"] else "")
     lines = [

@@ -10,7 +10,7 @@ from pathlib import Path
 from sweep.ledger.folder import read_meta
 from sweep.process.caretaker import caretaker
 from sweep.process.interrupts import interruptible
-from sweep.process.surroundings import child_command, child_environment
+from sweep.process.setup import child_command, child_environment
 from sweep.tracking.facts import ARTIFACTS, DATABASE, HOST, USUAL_PORT, default_tracking_uri
 from sweep.tracking.writer import bring_home
 from trainables.errors import InputError

@@ -212,7 +212,7 @@ def _write(
     manifest(old | new)
 
 
-def export_text(to: Path, found: Sequence[ExportedSet]) -> str:
+def format_export(to: Path, found: Sequence[ExportedSet]) -> str:
     """What was written where, for people."""
     lines = []
     for item in found:

@@ -157,7 +157,7 @@ def _failures() -> tuple[type[Exception], ...]:
     return (OSError, HFValidationError, *below)
 
 
-def upload_text(found: Upload) -> str:
+def format_upload(found: Upload) -> str:
     """What was uploaded where, for people."""
     to = found.destination
     where = f"https://huggingface.co/{to.repo}{' (private if new)' if to.private else ''}"

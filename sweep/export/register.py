@@ -22,7 +22,7 @@ from sweep.export.folders import intact, title
 from sweep.export.prompt import tuned_prompt
 from sweep.ledger.folder import read_meta
 from sweep.ledger.ledger import Ledger
-from sweep.process.surroundings import settled, variables
+from sweep.process.setup import settled, variables
 from sweep.tracking.facts import ARTIFACTS, default_tracking_uri
 from sweep.tracking.writer import bring_home
 from trainables.errors import InputError
@@ -285,7 +285,7 @@ def _checked(name: str) -> str:
     return name
 
 
-def registered_text(found: Registered) -> str:
+def format_registered(found: Registered) -> str:
     """What was registered, and how to serve it, for people."""
     verb = "registered" if found.new else "is registered already"
     return (

@@ -96,9 +96,9 @@ def bind(folder: Path, plan: AnyPlan, versions: Mapping[str, str]) -> None:
 
 
 def _head(plan: AnyPlan, versions: Mapping[str, str]) -> dict[str, Any]:
-    told = {task.name: remember_task(task) for task in plan.resolved.tasks}
+    known = {task.name: remember_task(task) for task in plan.resolved.tasks}
     return {
-        TASKS: {name: found for name, found in told.items() if found is not None},
+        TASKS: {name: found for name, found in known.items() if found is not None},
         "format": FORMAT,
         "name": plan.resolved.spec.name,
         "description": plan.resolved.spec.description,

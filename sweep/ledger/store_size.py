@@ -220,7 +220,7 @@ def care(
     }
 
 
-def care_text(found: Mapping[str, Any]) -> str:
+def format_care(found: Mapping[str, Any]) -> str:
     """The same for people."""
     width = max(map(len, found["sweeps"]), default=0)
     removed, damaged = found["removed"], found["damaged"]

@@ -14,7 +14,7 @@ from itertools import product
 from typing import Any, NoReturn
 
 from sweep.plan.plan import Plan
-from sweep.process.surroundings import child_command, child_environment
+from sweep.process.setup import child_command, child_environment
 from sweep.spec.resolve import ResolvedSpec
 from trainables.compute.collector import lasting
 from trainables.compute.parent import end_with_parent
@@ -83,12 +83,12 @@ def _ask(question: dict[str, Any]) -> list[str]:
     )
     _UNDER_WAY.add(process)
     try:
-        output, told = process.communicate(json.dumps(question))
+        output, errors = process.communicate(json.dumps(question))
     finally:
         process.kill()  # where it was not waited for to the end
         _UNDER_WAY.discard(process)
     if process.returncode not in (0, _MISTAKE):
-        raise RuntimeError(f"the check of models and tasks broke off:\n{told}")
+        raise RuntimeError(f"the check of models and tasks broke off:\n{errors}")
     # Libraries may print too; the answer is the last line.
     answer = json.loads(output.splitlines()[-1])
     if process.returncode == _MISTAKE:

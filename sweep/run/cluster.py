@@ -11,7 +11,7 @@ from typing import Any
 from sweep.process.caretaker import caretaker
 from sweep.process.interrupts import children_undisturbed
 from sweep.process.scratch import RAY, scratch_folder
-from sweep.process.surroundings import package_paths, variables
+from sweep.process.setup import package_paths, variables
 from sweep.spec.resources import Share, settle
 from sweep.spec.spec import Resources
 from trainables.errors import InputError

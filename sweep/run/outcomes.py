@@ -97,8 +97,8 @@ class Outcomes:
         if "error" in outcome:
             return str(outcome["error"])
         if cell.id not in outcome["results"]:
-            told = outcome["failures"].get(cell.id)
-            return str(told or f"pack {pack.id} gave no result for it")
+            reason = outcome["failures"].get(cell.id)
+            return str(reason or f"pack {pack.id} gave no result for it")
         prompt = outcome["prompts"].get(cell.id)
         predictions = outcome.get("predictions", {}).get(cell.id)
         try:

@@ -20,7 +20,7 @@ from sweep.plan.agenda import Closed
 from sweep.plan.plan import AnyPlan, Plan
 from sweep.plan.preflight import abandoned_on_error, check_plan
 from sweep.process.interrupts import Interrupts, interruptible
-from sweep.process.surroundings import settled
+from sweep.process.setup import settled
 from sweep.run.cluster import RayLostError, ray_session, share_of
 from sweep.run.feed import Feed, feed_of
 from sweep.run.outcomes import Outcomes

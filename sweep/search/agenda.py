@@ -67,7 +67,7 @@ class _Live:
         ahead: tasks whose packs have not been put up yet.
         open: ids of cells that are wanted and not over.
         failed: why a cell failed.
-        told: instances (task, seed) that were reported.
+        reported: instances (task, seed) that were reported.
         scores: of the present task, per training step the scores of its cells.
         steps: training steps of the tasks before the present one.
         pruned: whether it is given up; its packs under way are still to end.
@@ -78,7 +78,7 @@ class _Live:
     ahead: list[str]
     open: set[str] = field(default_factory=set)
     failed: str | None = None
-    told: set[int] = field(default_factory=set)
+    reported: set[int] = field(default_factory=set)
     scores: dict[int, dict[str, float]] = field(default_factory=dict)
     steps: int = 0
     pruned: bool = False
@@ -312,8 +312,8 @@ class SearchAgenda(Agenda):
                 for item in records
                 if item["cell"]["task"] == task and item["cell"]["seed"] == seed
             ]
-            if part and number not in live.told:
-                live.told.add(number)
+            if part and number not in live.reported:
+                live.reported.add(number)
                 value = goal.value(part, empty)
                 if math.isfinite(value):
                     self._study.report(live.number, number, value)

@@ -4,15 +4,12 @@ The points were chosen by a search, not drawn evenly: such numbers describe the 
 the landscape, and a report must say so.
 """
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -20,7 +17,6 @@ from analysis.stats.importance import divergence, noise_bounds, top_tenth
 from sweep.search.records import Outcome
 from sweep.spec.space.distributions import distribution_of
 from sweep.spec.space.space import Space
-from trainables.errors import InputError
 
 Codes = npt.NDArray[np.int64]
 Top = npt.NDArray[np.bool_]
@@ -31,41 +27,30 @@ PERMUTATIONS = 200
 """Draws per parameter; more where there are more than ten parameters."""
 
 
-EVALUATORS = ("ped_anova", "fanova")
-
-
 def importance(
     outcomes: Iterable[Outcome],
     space: Space,
     objectives: Mapping[str, str],
-    evaluator: str = "ped_anova",
     method: str | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Importance of each parameter for each objective.
+    """Importance of each parameter for each objective, by PED-ANOVA (Watanabe et al. 2023).
+
+    It asks what sets the best tenth apart from the rest, and knows conditional parameters; as
+    :mod:`analysis.stats.importance`, with numbers in five bins of as many points.
 
     Args:
         outcomes: of a study; complete ones count.
         space: the study's.
         objectives: name to direction.
-        evaluator: ``ped_anova`` (Watanabe et al. 2023: what tells the best tenth from the rest;
-            knows conditional parameters; as :mod:`analysis.stats.importance`, numbers in five bins
-            of as many points) or ``fanova`` (Hutter et al. 2014: shares of the variance;
-            only parameters that every point has, and slow with dozens of choices: 100 points with
-            45 pairs took 100 s).
         method: only points of this method.
 
     Returns:
         By objective: parameter to importance, descending, with sum 1; empty with fewer than four
         points or nothing that varies.
-
-    Raises:
-        InputError: an unknown evaluator.
     """
-    if evaluator not in EVALUATORS:
-        raise InputError(f"importance: found {evaluator!r}; allowed: {', '.join(EVALUATORS)}")
     complete = _complete(outcomes, method)
     return {
-        name: _importance(complete, space, name, direction, evaluator)
+        name: _importance(complete, space, name, direction)
         for name, direction in objectives.items()
     }
 
@@ -110,24 +95,15 @@ def _complete(outcomes: Iterable[Outcome], method: str | None) -> list[Outcome]:
 
 
 def _importance(
-    complete: list[Outcome], space: Space, objective: str, direction: str, evaluator: str
+    complete: list[Outcome], space: Space, objective: str, direction: str
 ) -> dict[str, float]:
     trials = _trials(complete, space, objective)
     if not trials:
         return {}
-    if evaluator == "ped_anova":
-        raw = _divergences(_regimes(trials, space, direction))
-        total = sum(raw.values())
-        even = 1 / max(len(raw), 1)
-        found = {name: value / total if total else even for name, value in raw.items()}
-    else:
-        study = optuna.create_study(direction=StudyDirection[direction.upper()])
-        study.add_trials(trials)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            told = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
-        found = {name: float(value) for name, value in told.items()}
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+    raw = _divergences(_regimes(trials, space, direction))
+    total, even = sum(raw.values()), 1 / max(len(raw), 1)
+    shares = {name: value / total if total else even for name, value in raw.items()}
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
 def _noise(

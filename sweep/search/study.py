@@ -184,23 +184,23 @@ class Study:
             if number in self._trials:
                 for name in self.settings.constraints:
                     self._trials[number].set_constraint(name, float(given[name]))
-                return self._tell(number, TrialState.COMPLETE, [float(given[key]) for key in names])
-            return self._told_before(number)
+                return self._end(number, TrialState.COMPLETE, [float(given[key]) for key in names])
+            return self._state_of(number)
 
     def prune(self, number: int) -> str:
         """A point was stopped on the way; what it reported stays with it. Returns its state."""
         with self._writing():
             if number in self._trials:
-                return self._tell(number, TrialState.PRUNED)
-            return self._told_before(number)
+                return self._end(number, TrialState.PRUNED)
+            return self._state_of(number)
 
     def fail(self, number: int, reason: str) -> str:
         """A point could not be run, or has no result. Returns its state."""
         with self._writing():
             if number in self._trials:
                 self._trials[number].set_user_attr(FAILURE, reason[:_LONGEST_REASON])
-                return self._tell(number, TrialState.FAIL)
-            return self._told_before(number)
+                return self._end(number, TrialState.FAIL)
+            return self._state_of(number)
 
     def enqueue(self, point: Point) -> bool:
         """Have a point of one's own run next.
@@ -286,26 +286,20 @@ class Study:
         numbers = {trial.number for trial in self._study.best_trials}
         return tuple(item for item in self.outcomes() if item.number in numbers)
 
-    def importance(
-        self, evaluator: str = "ped_anova", method: str | None = None
-    ) -> dict[str, dict[str, float]]:
+    def importance(self, method: str | None = None) -> dict[str, dict[str, float]]:
         """By objective: how much each parameter decides; see :mod:`sweep.search.importance`."""
         from sweep.search.importance import importance  # scikit-learn takes seconds to import
 
-        return importance(
-            self.outcomes(),
-            self.space,
-            {item.name: item.direction for item in self.settings.objectives},
-            evaluator,
-            method,
-        )
+        return importance(self.outcomes(), self.space, self._directions(), method)
 
     def importance_of_noise(self) -> dict[str, dict[str, dict[str, float]]]:
         """What :meth:`importance` gives parameters that do not matter."""
         from sweep.search.importance import noise  # as above
 
-        objectives = {item.name: item.direction for item in self.settings.objectives}
-        return noise(self.outcomes(), self.space, objectives)
+        return noise(self.outcomes(), self.space, self._directions())
+
+    def _directions(self) -> dict[str, str]:
+        return {item.name: item.direction for item in self.settings.objectives}
 
     def _recover(self) -> None:
         """Know what is there; take up what a killed driver left."""
@@ -416,12 +410,12 @@ class Study:
             raise ValueError(f"trial {number} is not running")
         return self._trials[number]
 
-    def _tell(self, number: int, state: TrialState, values: list[float] | None = None) -> str:
+    def _end(self, number: int, state: TrialState, values: list[float] | None = None) -> str:
         self._study.tell(number, values, state)
         del self._trials[number]
-        return self._told_before(number)
+        return self._state_of(number)
 
-    def _told_before(self, number: int) -> str:
+    def _state_of(self, number: int) -> str:
         trials = self._all()
         names = [item.name for item in self.settings.objectives]
         outcome = outcome_of(trials[number], names) if 0 <= number < len(trials) else None

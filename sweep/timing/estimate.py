@@ -133,14 +133,14 @@ def at_once(resources: Resources, workers: int | None = None) -> int:
 
 
 def estimate(
-    plan: Plan, done: Collection[str], found: Basis | None, workers: int | None = None
+    plan: Plan, done: Collection[str], measured: Basis | None, workers: int | None = None
 ) -> dict[str, Any]:
     """Time that what is missing of a plan would take.
 
     Args:
         plan: the plan.
         done: ids of cells that need not run.
-        found: the rates; None where there are none.
+        measured: the rates; None where there are none.
         workers: packs at once at most; None leaves it to the resources.
 
     Returns:
@@ -151,53 +151,52 @@ def estimate(
     resources = plan.resolved.spec.resources
     device = _device_of(plan)
     packs = plan.remaining(done)
-    told: dict[str, Any] = {
+    result: dict[str, Any] = {
         "seconds": None,
         "pack_seconds": None,
         "gpu_hours": None,
         "packs_at_once": at_once(resources, workers),
-        "basis": found and found.source,
+        "basis": measured and measured.source,
         "device": device,
         "unknown": [],
     }
-    if packs and found is None:
-        return told
-    rates = found.profile.devices.get(device, Device()) if found else Device()
-    told["unknown"] = unknown(plan, packs, rates)
-    if told["unknown"]:
-        return told
-    schedule = would_take(packs, done, told["packs_at_once"], pack_seconds(plan, rates))
+    if packs and measured is None:
+        return result
+    rates = measured.profile.devices.get(device, Device()) if measured else Device()
+    result["unknown"] = unknown(plan, packs, rates)
+    if result["unknown"]:
+        return result
+    schedule = would_take(packs, done, result["packs_at_once"], pack_seconds(plan, rates))
     hours = schedule.busy * share_here(resources).gpu / 3600
-    return told | {
+    return result | {
         "seconds": schedule.makespan,
         "pack_seconds": schedule.busy,
         "gpu_hours": hours,
     }
 
 
-def estimate_text(told: dict[str, Any]) -> str:
+def format_estimate(result: dict[str, Any]) -> str:
     """The estimate in a sentence."""
-    if told["seconds"] is None:
-        if told.get("points", 0) is None:
+    if result["seconds"] is None:
+        if result.get("points", 0) is None:
             return "time: as long as the budget allows"
-        if told["basis"] is None:
+        if result["basis"] is None:
             return (
                 "time: cannot be told, as no sweep has finished on this machine yet;"
                 " --profile takes the rates of another one"
             )
-        more = len(told["unknown"]) - _SHOWN
-        names = ", ".join(told["unknown"][:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-        return (
-            f"time: cannot be told, as {told['basis']} has no rates on {told['device']} of {names}"
-        )
-    if not told["seconds"]:
+        more = len(result["unknown"]) - _SHOWN
+        names = ", ".join(result["unknown"][:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        lacks = f"{result['basis']} has no rates on {result['device']} of {names}"
+        return f"time: cannot be told, as {lacks}"
+    if not result["seconds"]:
         return "time: none, nothing is left to run"
-    packs = told["packs_at_once"]
-    gpu = f", {told['gpu_hours']:.1f} GPU hours" if told["gpu_hours"] else ""
+    packs = result["packs_at_once"]
+    gpu = f", {result['gpu_hours']:.1f} GPU hours" if result["gpu_hours"] else ""
     at_once = f"{packs} pack{'s' if packs > 1 else ''} at once"
-    if told.get("points"):
-        at_once += f" for {told['points']} points"
-    return f"time: about {_rounded(told['seconds'])} on {at_once}{gpu} (from {told['basis']})"
+    if result.get("points"):
+        at_once += f" for {result['points']} points"
+    return f"time: about {_rounded(result['seconds'])} on {at_once}{gpu} (from {result['basis']})"
 
 
 def _rounded(seconds: float) -> str:

@@ -64,7 +64,7 @@ def drawn_points(plan: SearchPlan, count: int, seed: int = 0) -> list[Point]:
 def search_estimate(
     plan: SearchPlan,
     held: Callable[[Plan], Collection[str]],
-    found: Basis | None,
+    measured: Basis | None,
     workers: int | None = None,
 ) -> dict[str, Any]:
     """Time that the whole budget of trials would take, none of them given up early.
@@ -72,7 +72,7 @@ def search_estimate(
     Args:
         plan: the search.
         held: ids of a plan's cells that need not run.
-        found: measured rates; None where there are none.
+        measured: rates; None where there are none.
         workers: packs at once at most; None leaves it to the resources.
 
     Returns:
@@ -81,13 +81,13 @@ def search_estimate(
     """
     points = drawn_points(plan, DRAWN)
     sample = plan.together(points)
-    told = estimate(sample, held(sample), found, workers)
+    result = estimate(sample, held(sample), measured, workers)
     wanted = _points(plan, len(sample.cells) / max(len(points), 1))
-    told["points"] = wanted
-    if wanted is None or told["seconds"] is None:
-        return told | {"seconds": None, "pack_seconds": None, "gpu_hours": None}
+    result["points"] = wanted
+    if wanted is None or result["seconds"] is None:
+        return result | {"seconds": None, "pack_seconds": None, "gpu_hours": None}
     more = wanted / max(len(points), 1)
-    return told | {key: told[key] * more for key in ("seconds", "pack_seconds", "gpu_hours")}
+    return result | {key: result[key] * more for key in ("seconds", "pack_seconds", "gpu_hours")}
 
 
 def _points(plan: SearchPlan, cells: float) -> int | None:

@@ -144,9 +144,9 @@ def explain(observed: Iterable[tuple[Mapping[_Key, float], float]]) -> dict[_Key
     for _ in range(_ROUNDS):
         owed: dict[_Key, float] = defaultdict(float)
         for amounts, seconds in items:
-            told = sum(amount * rates[key] for key, amount in amounts.items())
+            modelled = sum(amount * rates[key] for key, amount in amounts.items())
             for key, amount in amounts.items():
-                owed[key] += amount * rates[key] * seconds / told
+                owed[key] += amount * rates[key] * seconds / modelled
         rates = {key: owed[key] / total[key] for key in total}
     return rates
 

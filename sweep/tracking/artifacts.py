@@ -55,7 +55,7 @@ class PromptFiles:
         record, facts = run.record, self._facts
         cell = record["cell"]
         models = (cell["target"], *cell["sources"], *cell.get("counterparts", ()))
-        told = {
+        origin = {
             "cell": record["id"],
             "sweep": {"name": facts.name, "spec_hash": facts.spec_hash},
             **{name: cell[name] for name in _ABOUT},
@@ -68,7 +68,7 @@ class PromptFiles:
             "finished": record["finished"],
             "versions": record.get("versions", {}),
         }
-        return (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode()
+        return (json.dumps(origin, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 @contextmanager

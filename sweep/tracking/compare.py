@@ -165,7 +165,7 @@ def links(
     )
 
 
-def links_text(found: Links) -> str:
+def format_links(found: Links) -> str:
     """The links for people."""
     return "\n".join(
         [

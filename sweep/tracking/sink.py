@@ -119,9 +119,9 @@ class MlflowSink:
             self._write_note(self._view.behind)
             return str(self._error)
         if self._error is not None:
-            return self._told(_first_line(self._error))
+            return self._behind_note(_first_line(self._error))
         if self._thread.is_alive():
-            return self._told(f"no answer for {patience:.0f} s")
+            return self._behind_note(f"no answer for {patience:.0f} s")
         self._forget_note()
         if self._refused:
             return redact(
@@ -130,7 +130,7 @@ class MlflowSink:
             )
         return None
 
-    def _told(self, reason: str) -> str:
+    def _behind_note(self, reason: str) -> str:
         self._write_note(self._view.behind)
         return redact(
             f"MLflow ({self._target.uri}) could not be written ({reason}); the ledger is complete"

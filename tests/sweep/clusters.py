@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from sweep.process.surroundings import variables
+from sweep.process.setup import variables
 from sweep.run.cluster import NO_IDLE, few_processes
 
 LOOPBACK = "127.0.0.1"

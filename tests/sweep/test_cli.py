@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from sweep import cli
-from sweep.commands.plan import plan_text
-from sweep.commands.status import folder_status, status_text
+from sweep.commands.plan import format_plan
+from sweep.commands.status import folder_status, format_status
 from sweep.commands.ui import free_port, is_free, server_command
 from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger
@@ -181,7 +181,7 @@ def test_a_plan_as_json_and_as_text(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert (counts["done"], counts["to_run"]) == (0, 18)
     assert sweep("plan", "smoke", "--out", str(tmp_path / "new")) == 0
     text = capsys.readouterr().out
-    assert text.strip() == plan_text(counts)
+    assert text.strip() == format_plan(counts)
     assert "18 cells" in text
     assert "3 independent (1 on a target: row Direct) and 1 joint tunings" in text
     assert not (tmp_path / "new").exists()
@@ -207,7 +207,7 @@ def test_the_status_of_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert sum(kind["done"] for kind in found["kinds"].values()) == 9
     assert found["failures"][0]["reason"] == "no luck"
     assert "damaged" in found["damaged"][0]
-    text = status_text(found)
+    text = format_status(found)
     assert "no luck" in text
     assert "9 of" in text
     # Looking changes nothing.
@@ -239,7 +239,7 @@ def test_the_status_of_a_running_sweep(tmp_path: Path) -> None:
     assert sum(states) == found["cells"] == len(plan.cells)
     assert found["eta_seconds"] > 0
     assert found["cells_per_minute"] > 0
-    text = status_text(found)
+    text = format_status(found)
     assert "now: B on x/one, " in text
     assert "train 45%" in text
     assert " left" in text

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from sweep.commands.status import folder_status
-from sweep.process.surroundings import settled, variables
+from sweep.process.setup import settled, variables
 from sweep.run.broker import start_broker
 from sweep.run.runner import Options, run
 from sweep.run.shipping import VARIABLE as SHIP

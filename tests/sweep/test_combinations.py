@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sweep.commands.plan import plan_text
+from sweep.commands.plan import format_plan
 from sweep.plan.plan import Plan, cost, make_plan
 from sweep.spec.methods import parse_method
 from sweep.spec.resolve import ResolvedSpec
@@ -55,10 +55,10 @@ def test_the_counts_and_the_plan_say_so() -> None:
         {"method": "soft", "prompt_length": length, "position": position}
         for length, position in product([3, 5], ["prefix", "infix"])
     ]
-    text = plan_text(counts)
+    text = format_plan(counts)
     assert "4 combinations of settings:" in text
     assert "prompt_length 3, position infix" in text
-    assert "combinations" not in plan_text(one)
+    assert "combinations" not in format_plan(one)
 
 
 def test_combinations_enter_the_specs_hash() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.commands.plan import plan_text
+from sweep.commands.plan import format_plan
 from sweep.plan.plan import make_plan
 from sweep.spec.spec import load_spec, parse_spec
 from tests.sweep.inline import inline as inline
@@ -30,7 +30,7 @@ def test_the_plan_has_the_papers_counts() -> None:
     }
     assert counts["tunings"] == {"independent": 175, "joint": 2100}
     assert counts["packs"] == 5 * 7 + 10 * 7 + 7
-    text = plan_text(counts)
+    text = format_plan(counts)
     for wanted in (
         "2625 transfer",
         "175 independent and 2100 joint tunings in 112 packs",

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sweep import cli
-from sweep.commands.label_words import compare_words, published, words_text
+from sweep.commands.label_words import compare_words, format_words, published
 from sweep.plan.plan import make_plan
 from sweep.spec.spec import SweepSpec, load_spec, parse_spec
 from tests.sweep.samples import content
@@ -70,7 +70,7 @@ def test_words_a_model_does_not_have_are_told_not_scored() -> None:
     last = found[0]["candidates"][-1]
     assert (last["empty"], last["manual"], last["off"]) == (None, None, None)
     assert "'unbearable' is not a single token" in last["problem"]
-    line = next(line for line in words_text(found).splitlines() if "unbearable/good" in line)
+    line = next(line for line in format_words(found).splitlines() if "unbearable/good" in line)
     assert re.search(r"unbearable/good\s+label word 'unbearable' is not a single token", line)
 
 
@@ -96,7 +96,7 @@ def test_the_nearest_choice_is_the_one_with_the_least_distance(tmp_path: Path) -
     nearest = [item for item in usable if item["nearest"]]
     assert len(nearest) == 1
     assert abs(nearest[0]["off"]["empty"]) == least
-    text = words_text([entry])
+    text = format_words([entry])
     assert "paper A: Empty 71.0, Manual 76.7" in text
     assert text.count("nearest") == 1
 

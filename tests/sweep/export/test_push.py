@@ -14,7 +14,7 @@ from huggingface_hub import HfApi
 
 from sweep.commands.ui import free_port
 from sweep.export.choose import PromptChoice
-from sweep.export.push import Destination, push_prompt, upload_text
+from sweep.export.push import Destination, format_upload, push_prompt
 from sweep.plan.plan import Plan
 from tests.sweep.computed import compute, soft_and_hard
 from tests.sweep.test_cli import sweep
@@ -85,7 +85,7 @@ def test_what_is_uploaded(method: str, folder: Path, plan: Plan) -> None:
     card = hub.files["README.md"].decode()
     assert cell.id in card
     assert "unknown" in card
-    assert "https://huggingface.co/me/mine/commit/1" in upload_text(found)
+    assert "https://huggingface.co/me/mine/commit/1" in format_upload(found)
 
 
 def test_a_dry_run_shows_the_files_and_asks_nobody(

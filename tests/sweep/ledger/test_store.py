@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from sweep.commands.plan import plan_text
+from sweep.commands.plan import format_plan
 from sweep.commands.status import folder_status
 from sweep.ledger.ledger import Ledger
 from sweep.ledger.store import Reuse, Store, counted, held, make_reuse, shareable, store_folder
@@ -332,9 +332,9 @@ def test_a_plan_tells_what_is_where(tmp_path: Path) -> None:
     stored = plan.by_id.keys() - {cell.id for cell in larger.cells[:4]}
     assert (counts["done"], counts["in_store"]) == (4, len(stored))
     assert counts["to_run"] == len(larger.cells) - 4 - len(stored)
-    last = plan_text(counts).splitlines()[-1]
+    last = format_plan(counts).splitlines()[-1]
     assert last == f"  4 done, {len(stored)} in the store, {counts['to_run']} to run"
-    assert "store" not in plan_text(counted(larger, *held(larger, None, None)))
+    assert "store" not in format_plan(counted(larger, *held(larger, None, None)))
 
 
 @pytest.mark.slow

@@ -116,7 +116,7 @@ def test_ray_starts_at_the_longest_path(place: Callable[[int], Path]) -> None:
 import os, psutil, ray
 from sweep.run.cluster import ray_session
 from sweep.spec.spec import Resources
-from sweep.process.surroundings import settled
+from sweep.process.setup import settled
 with settled(local=True), ray_session(None, Resources(cpu=1)) as folder:
     name = ray._private.worker._global_node.plasma_store_socket_name
     print(folder.parent, len(name) - len(str(os.getpid())) + len("4194304"))

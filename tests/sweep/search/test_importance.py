@@ -11,7 +11,6 @@ from sweep.spec.space.point import Point
 from sweep.spec.space.settings import Objective
 from tests.sweep.search.landscape import Landscape, simulate
 from tests.sweep.search.spaces import conditional, numeric, open_study
-from trainables.errors import InputError
 
 
 def rate(point: Point) -> float:
@@ -21,11 +20,10 @@ def rate(point: Point) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("evaluator", ["ped_anova", "fanova"])
-def test_what_decides_is_named(tmp_path: Path, evaluator: str) -> None:
+def test_what_decides_is_named(tmp_path: Path) -> None:
     with open_study(tmp_path, numeric(), sampler="random") as study:
         simulate(study, Landscape(rate), 60)
-        found = study.importance(evaluator)
+        found = study.importance()
     assert list(found) == ["score"]
     assert list(found["score"]) == ["soft.learning_rate", "soft.lambda"]
     assert found["score"]["soft.learning_rate"] > 0.8
@@ -73,13 +71,11 @@ def test_minimised_objectives_are_read_the_right_way(tmp_path: Path) -> None:
     assert next(iter(importance["loss"])) == "soft.lambda"
 
 
-def test_too_few_points_and_unknown_evaluators(tmp_path: Path) -> None:
+def test_too_few_points(tmp_path: Path) -> None:
     with open_study(tmp_path, numeric()) as study:
         assert study.importance() == {"score": {}}
         simulate(study, Landscape(rate), 3)
         assert study.importance() == {"score": {}}
-        with pytest.raises(InputError, match="importance: found 'x'; allowed: ped_anova, fanova"):
-            study.importance("x")
 
 
 def test_noise_is_called_noise_and_what_decides_is_not(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from sweep.timing.estimate import (
     basis,
     device_of,
     estimate,
-    estimate_text,
+    format_estimate,
     pack_seconds,
     weights,
 )
@@ -94,12 +94,12 @@ def test_an_estimate_adds_up(tmp_path: Path) -> None:
     assert told["seconds"] == told["pack_seconds"] == pytest.approx(total, rel=0.02)
     assert told["gpu_hours"] == 0
     assert told["basis"] == "a test"
-    assert "on 1 pack at once (from a test)" in estimate_text(told)
+    assert "on 1 pack at once (from a test)" in format_estimate(told)
     half = set(list(plan.by_id)[::2])
     assert estimate(plan, half, found, workers=1)["seconds"] < told["seconds"]
     nothing = estimate(plan, plan.by_id.keys(), None)
     assert nothing["seconds"] == 0
-    assert "nothing is left" in estimate_text(nothing)
+    assert "nothing is left" in format_estimate(nothing)
 
 
 def test_gpu_hours_count_the_share_of_a_gpu(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_gpu_hours_count_the_share_of_a_gpu(tmp_path: Path) -> None:
     other = Basis(measured(Ledger(tmp_path).records(), "cpu"), "a test")
     told = estimate(plan, (), other)
     assert told["seconds"] is None
-    assert "has no rates on cuda of A, B, C and 1 more" in estimate_text(told)
+    assert "has no rates on cuda of A, B, C and 1 more" in format_estimate(told)
 
 
 def test_what_was_never_measured_is_named(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_what_was_never_measured_is_named(tmp_path: Path) -> None:
     assert (told["seconds"], told["unknown"]) == (None, ["New"])
     nothing = estimate(_plan(), (), None)
     assert nothing["seconds"] is None
-    assert "no sweep has finished on this machine yet" in estimate_text(nothing)
+    assert "no sweep has finished on this machine yet" in format_estimate(nothing)
 
 
 def test_packs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sweep.plan.plan import Plan
 from sweep.search.plan import SearchPlan
 from sweep.spec.space.domains import Range
-from sweep.timing.estimate import Basis, estimate_text
+from sweep.timing.estimate import Basis, format_estimate
 from sweep.timing.search import DRAWN, Drawn, drawn_points, search_estimate
 from sweep.timing.throughput import Device, ModelRate, Profile
 from tests.sweep.drive import RANGES, SPACE, search_of
@@ -73,7 +73,7 @@ def test_the_time_grows_with_the_budget_and_shrinks_with_what_is_there() -> None
         2 * told["seconds"]
     )
     assert search_estimate(plan, lambda some: set(some.by_id), found, 1)["seconds"] == 0
-    assert f"for {DRAWN} points (from a test)" in estimate_text(told)
+    assert f"for {DRAWN} points (from a test)" in format_estimate(told)
     assert plan.cells == ()
 
 
@@ -93,7 +93,7 @@ def test_a_budget_of_cells_or_hours() -> None:
     open_end = search_of(RANGES, sampler="tpe", hours=1)
     told = search_estimate(open_end, nothing, basis_for(open_end))
     assert (told["points"], told["seconds"]) == (None, None)
-    assert estimate_text(told) == "time: as long as the budget allows"
+    assert format_estimate(told) == "time: as long as the budget allows"
     unknown = search_estimate(plan, nothing, None)
-    assert "no sweep has finished on this machine" in estimate_text(unknown)
+    assert "no sweep has finished on this machine" in format_estimate(unknown)
     assert replace(plan, by_id={}, points={}).cells == ()

@@ -7,7 +7,7 @@ import pytest
 
 from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger
-from sweep.tracking.compare import AXES, axes_of, compare, filter_of, links_text
+from sweep.tracking.compare import AXES, axes_of, compare, filter_of, format_links
 from sweep.tracking.facts import default_tracking_uri
 from sweep.tracking.sink import sync
 from tests.sweep.ledger.test_ledger import fill
@@ -46,7 +46,7 @@ def test_links_filter_and_choose_axes(sweep: Path) -> None:
     )
     assert some.comparison.startswith("https://mlflow.example/#/compare-runs?runs=%5B%22")
     assert some.comparison.endswith("&experiments=%5B%221%22%5D")
-    assert some.charts in links_text(some)
+    assert some.charts in format_links(some)
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=default_tracking_uri(sweep))

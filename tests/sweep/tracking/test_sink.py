@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sweep.commands.status import folder_status, status_text
+from sweep.commands.status import folder_status, format_status
 from sweep.ledger.folder import META_FILE, bind
 from sweep.ledger.ledger import Ledger, Record
 from sweep.plan.plan import Plan
@@ -429,8 +429,8 @@ def test_the_folder_says_how_many_runs_are_behind(
         assert runs_behind(folder) == -1
         assert sink.close() is not None
     assert runs_behind(folder) == transfers
-    told = status_text(folder_status(folder))
+    told = format_status(folder_status(folder))
     assert f"MLflow is {transfers} runs behind; sweep sync {folder} writes them" in told
     sync(folder)
     assert runs_behind(folder) is None
-    assert "MLflow" not in status_text(folder_status(folder))
+    assert "MLflow" not in format_status(folder_status(folder))

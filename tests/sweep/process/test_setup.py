@@ -14,7 +14,7 @@ from sweep.commands.ui import server_command, server_environment
 from sweep.ledger.store import store_folder
 from sweep.plan.plan import make_plan
 from sweep.plan.preflight import check_plan
-from sweep.process.surroundings import (
+from sweep.process.setup import (
     FOREIGN,
     FOREIGN_LOCAL,
     child_command,
