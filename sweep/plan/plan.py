@@ -11,8 +11,7 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from sweep.plan.hard import HardPlanner
-from sweep.plan.missing import missing_of
-from sweep.plan.planner import REFERENCES, Planner
+from sweep.plan.planner import REFERENCES, Planner, missing_of
 from sweep.plan.soft import SoftPlanner
 from sweep.spec.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve
 from sweep.spec.spec import SweepSpec
@@ -168,7 +167,7 @@ class Plan(AnyPlan):
         """The packs with only what is missing.
 
         What comes along with a tuning that is done again (see
-        :func:`sweep.plan.missing.missing_of`) is not written again.
+        :func:`sweep.plan.planner.missing_of`) is not written again.
 
         Args:
             done: ids of finished cells.

@@ -133,14 +133,14 @@ def at_once(resources: Resources, workers: int | None = None) -> int:
 
 
 def estimate(
-    plan: Plan, done: Collection[str], measured: Basis | None, workers: int | None = None
+    plan: Plan, done: Collection[str], known: Basis | None, workers: int | None = None
 ) -> dict[str, Any]:
     """Time that what is missing of a plan would take.
 
     Args:
         plan: the plan.
         done: ids of cells that need not run.
-        measured: the rates; None where there are none.
+        known: the rates; None where there are none.
         workers: packs at once at most; None leaves it to the resources.
 
     Returns:
@@ -156,13 +156,13 @@ def estimate(
         "pack_seconds": None,
         "gpu_hours": None,
         "packs_at_once": at_once(resources, workers),
-        "basis": measured and measured.source,
+        "basis": known and known.source,
         "device": device,
         "unknown": [],
     }
-    if packs and measured is None:
+    if packs and known is None:
         return result
-    rates = measured.profile.devices.get(device, Device()) if measured else Device()
+    rates = known.profile.devices.get(device, Device()) if known else Device()
     result["unknown"] = unknown(plan, packs, rates)
     if result["unknown"]:
         return result

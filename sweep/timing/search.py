@@ -64,7 +64,7 @@ def drawn_points(plan: SearchPlan, count: int, seed: int = 0) -> list[Point]:
 def search_estimate(
     plan: SearchPlan,
     held: Callable[[Plan], Collection[str]],
-    measured: Basis | None,
+    known: Basis | None,
     workers: int | None = None,
 ) -> dict[str, Any]:
     """Time that the whole budget of trials would take, none of them given up early.
@@ -72,7 +72,7 @@ def search_estimate(
     Args:
         plan: the search.
         held: ids of a plan's cells that need not run.
-        measured: rates; None where there are none.
+        known: rates; None where there are none.
         workers: packs at once at most; None leaves it to the resources.
 
     Returns:
@@ -81,7 +81,7 @@ def search_estimate(
     """
     points = drawn_points(plan, DRAWN)
     sample = plan.together(points)
-    result = estimate(sample, held(sample), measured, workers)
+    result = estimate(sample, held(sample), known, workers)
     wanted = _points(plan, len(sample.cells) / max(len(points), 1))
     result["points"] = wanted
     if wanted is None or result["seconds"] is None:

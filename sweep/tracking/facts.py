@@ -12,6 +12,7 @@ from sweep.tracking.schema import chart_names, varied_settings
 from trainables.core.cells import content_hash
 from trainables.core.settings import ALIGNMENT, family_of
 from trainables.core.settings.hard import WORDS
+from trainables.errors import InputError
 
 HOST, USUAL_PORT = "127.0.0.1", 5000
 """Where ``sweep ui`` shows them."""
@@ -125,10 +126,15 @@ def facts_of_folder(folder: Path) -> Facts:
     """Of a sweep's folder, wherever it was run and whether or not its models are here.
 
     Raises:
-        InputError: no sweep's folder.
+        InputError: no sweep's folder, or one of promptsweep 0.1.
     """
-    copy = folder / SPEC_FILE
-    return facts_of(read_meta(folder), copy.read_text("utf-8") if copy.is_file() else "")
+    copy, meta = folder / SPEC_FILE, read_meta(folder)
+    if not meta.keys() & {"direct", "search"}:
+        raise InputError(
+            f"{folder}: promptsweep 0.1 has made it, and MLflow's runs need more than it says;"
+            " allowed: the same spec into a new --out (the store has the finished cells)"
+        )
+    return facts_of(meta, copy.read_text("utf-8") if copy.is_file() else "")
 
 
 def full_name(model: Mapping[str, Any]) -> str:

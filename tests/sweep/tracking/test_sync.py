@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.ledger.folder import bind
+from sweep.ledger.folder import META_FILE, bind
 from sweep.ledger.ledger import Ledger
 from sweep.ledger.lock import DriverLock
 from sweep.plan.plan import Plan
@@ -87,6 +87,11 @@ def test_nothing_there_is_said_in_a_sentence(sweep: tuple[Plan, Path], tmp_path:
     with pytest.raises(InputError, match="sweep sync catches up"):
         sync(folder, "http://127.0.0.1:9")
     with DriverLock(folder), pytest.raises(InputError, match="a sweep is running in this folder"):
+        sync(folder)
+    meta = json.loads((folder / META_FILE).read_text())
+    del meta["direct"]
+    (folder / META_FILE).write_text(json.dumps(meta))
+    with pytest.raises(InputError, match=r"promptsweep 0.1 has made it.*new --out"):
         sync(folder)
     with pytest.raises(InputError, match="no sweep's folder"):
         sync(tmp_path / "other")
