@@ -138,7 +138,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize(
-    ("choice", "message"),
+    ("options", "message"),
     [
         ({"tasks": ["mini/review"]}, r"--task: found 'mini/review' \(did you mean mini/reviews"),
         ({"words": [["a", "b", "c"]]}, r"--words: found 'a,b,c'; .* \(mini/reviews 2\)"),
