@@ -14,7 +14,6 @@ from sweep.testing.tabulated import (
     tabulated_predictions,
     tabulated_prompt,
 )
-from tests.sweep.inline import inline as inline
 from tests.sweep.ledger.test_store import entry, stocked, taken
 from tests.sweep.samples import plan_of
 from trainables.packs.records import LARGEST_FILE, seal, unseal

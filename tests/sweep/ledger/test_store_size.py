@@ -11,7 +11,6 @@ from sweep.ledger.extras import Extras
 from sweep.ledger.ledger import Ledger
 from sweep.ledger.store import Store, make_reuse
 from sweep.ledger.store_size import entries, make_room, size_of, size_text
-from tests.sweep.inline import inline as inline
 from tests.sweep.ledger.test_store import entry, stocked
 from tests.sweep.samples import plan_of
 from tests.sweep.test_cli import sweep
