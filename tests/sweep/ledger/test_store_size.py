@@ -15,7 +15,7 @@ from tests.sweep.ledger.test_store import entry, stocked
 from tests.sweep.samples import plan_of
 from tests.sweep.test_cli import sweep
 from trainables.errors import InputError
-from trainables.packs.records import record_in
+from trainables.packs.records import read_record
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,12 @@ def test_an_entry_that_goes_while_it_is_read_is_no_damage(
     store = stocked(tmp_path / "store", plan, tmp_path / "a")
     cell = next(cell for cell in plan.cells if cell.kind == "transfer")
 
-    def pruned(content: bytes, cell_id: str) -> Any:
-        record = record_in(content, cell_id)
+    def pruned(path: str, cell_id: str) -> Any:
+        record = read_record(path, cell_id)
         make_room(store, 0)
         return record
 
-    monkeypatch.setattr("sweep.ledger.store.record_in", pruned)
+    monkeypatch.setattr("sweep.ledger.store.read_record", pruned)
     assert Store(store, pytest.fail, repair=True).get(cell) is None
     assert not (store / "damaged").exists()
 
