@@ -43,7 +43,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is lost here stays lost, or is back at once: nobody need wait seconds for MLflow."""
     monkeypatch.setattr("sweep.tracking.sink.LAST_PAUSES", (0.1, 0.1))
-    monkeypatch.setattr("sweep.tracking.database._PATIENCE", 1.0)
+    monkeypatch.setattr("sweep.tracking.writer._PATIENCE", 1.0)
 
 
 @pytest.fixture
