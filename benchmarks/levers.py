@@ -20,12 +20,13 @@ from trainables.backbones import Layout
 from trainables.compute.heap import keep_freed_memory
 from trainables.core.seeds import initial_prompt
 from trainables.core.settings import SoftSettings
+from trainables.core.weight import Weight
 from trainables.soft.tuning import Replica, batch_order, tune
 from trainables.words.relative import gram_matrices, normalised_anchors
 from trainables.words.vocabulary import common_vocabulary
 
 MODELS = ("pocket-bert", "pocket-gpt2")
-WEIGHTS = (0.1, 0.3, 0.5, 0.7, 0.9, None)
+WEIGHTS = (0.1, 0.3, 0.5, 0.7, 0.9, "annealing")
 
 
 def stacking(seeds: int = 3, steps: int = 3, rounds: int = 2) -> list[Finding | Skipped]:
@@ -36,7 +37,7 @@ def stacking(seeds: int = 3, steps: int = 3, rounds: int = 2) -> list[Finding | 
     sources = [source(model, Layout(settings.prompt_length)) for model in MODELS]
     backbones = [one.backbone for one in sources]
     grams = gram_matrices(normalised_anchors(backbones, common_vocabulary(backbones)))
-    replicas = [Replica(seed, weight) for weight in WEIGHTS for seed in range(seeds)]
+    replicas = [Replica(seed, Weight.of(weight)) for weight in WEIGHTS for seed in range(seeds)]
     metric = task().metric
 
     def stacked() -> list[torch.Tensor]:

@@ -48,11 +48,12 @@ def replicas(size: int) -> Callable[[], Any]:
     from benchmarks.setting import source
     from trainables.backbones import Layout
     from trainables.core.settings import SoftSettings
+    from trainables.core.weight import Weight
     from trainables.soft.tuning import Replica, tune
 
     settings = SoftSettings(steps=2, evaluations=1, text_tokens=20)
     one = source("pocket-bert", Layout(5, text_tokens=20), rows=64, validation=8)
-    stack = [Replica(seed, 0.0) for seed in range(size)]
+    stack = [Replica(seed, Weight.of(0.0)) for seed in range(size)]
     return lambda: tune([one], stack, settings, {}, "accuracy")
 
 
@@ -133,6 +134,7 @@ def tuned_sources(size: int) -> Callable[[], Any]:
     from benchmarks.setting import source
     from trainables.backbones import Layout
     from trainables.core.settings import SoftSettings
+    from trainables.core.weight import Weight
     from trainables.soft.tuning import Replica, tune
     from trainables.words.relative import gram_matrices, normalised_anchors
     from trainables.words.vocabulary import common_vocabulary
@@ -142,7 +144,7 @@ def tuned_sources(size: int) -> Callable[[], Any]:
     several = [one] * size
     backbones = [each.backbone for each in several]
     grams = gram_matrices(normalised_anchors(backbones, common_vocabulary(backbones)))
-    stack = [Replica(seed, 0.5) for seed in range(4)]
+    stack = [Replica(seed, Weight.of(0.5)) for seed in range(4)]
     return lambda: tune(several, stack, settings, grams, "accuracy")
 
 

@@ -21,6 +21,7 @@ from benchmarks.setting import located, missing, source, task
 from trainables.backbones import Layout
 from trainables.compute.heap import keep_freed_memory
 from trainables.core.settings import SoftSettings
+from trainables.core.weight import Weight
 from trainables.soft.initialisation import Beginning, begin
 from trainables.soft.tuning import Replica, Tuned, batch_order, tune
 from trainables.words.relative import Grams, gram_matrices, normalised_anchors
@@ -56,9 +57,11 @@ class Load:
     loss: str = "label_words"
 
 
-SEEDS = tuple(Replica(seed, 0.0) for seed in range(18))
+SEEDS = tuple(Replica(seed, Weight.of(0.0)) for seed in range(18))
 GRID = tuple(
-    Replica(seed, weight) for weight in (0.0, 0.1, 0.3, 0.5, 0.9, None) for seed in range(3)
+    Replica(seed, Weight.of(weight))
+    for weight in (0.0, 0.1, 0.3, 0.5, 0.9, "annealing")
+    for seed in range(3)
 )
 LOADS = (
     Load(("BERT-tiny",), SEEDS),

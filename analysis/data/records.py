@@ -9,6 +9,7 @@ from typing import Any
 from analysis.data.families import family_of
 from analysis.data.hard_columns import hard_values
 from trainables.core.settings import default_of
+from trainables.core.weight import Weight
 from trainables.packs.records import parsed, read_bytes
 from trainables.scoring.calibration import CALIBRATIONS
 
@@ -119,9 +120,7 @@ def _tuned_setting(cell: Mapping[str, Any], name: str) -> Any:
 
 def weight_label(weight: float | None, schedule: str) -> str:
     """How a weight is called in tables: ``0.3``, ``annealing``, or empty where there is none."""
-    if schedule == "annealing":
-        return "annealing"
-    return "" if weight is None else f"{weight:g}"
+    return Weight(weight, schedule).label
 
 
 def failures_in(folder: Path, finished: set[str]) -> tuple[Failure, ...]:

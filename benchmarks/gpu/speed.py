@@ -34,6 +34,7 @@ from trainables.compute.passes import (
     spare_tokens,
 )
 from trainables.core.settings import SoftSettings
+from trainables.core.weight import Weight
 from trainables.soft.source import Source
 from trainables.soft.tuning import Replica, tune
 from trainables.words.relative import Grams, gram_matrices
@@ -180,9 +181,9 @@ class _Clock:
 def tuning(bench: Bench) -> Iterator[Line]:
     """A whole joint tuning of a pair as :func:`trainables.soft.tuning.tune` does it."""
     pair = [source_of(bench.model(name), sentences(bench)) for name in ("BERT-base", "GPT-2")]
-    weights = (0.1, 0.3, 0.5, 0.7, 0.9, None)
+    weights = (0.1, 0.3, 0.5, 0.7, 0.9, "annealing")
     seeds = range(bench.few(SEEDS, 1))
-    replicas = [Replica(seed, weight) for weight in weights for seed in seeds]
+    replicas = [Replica(seed, Weight.of(weight)) for weight in weights for seed in seeds]
     for graphs in (True, False):
         warm = bench.few(WARM, 1) if graphs else bench.few(5, 1)
         last = warm + bench.few(TIMED, 1)

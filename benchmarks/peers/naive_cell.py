@@ -24,6 +24,7 @@ from benchmarks.peers.prompt_tuning import (  # noqa: E402
 )
 from trainables.backbones import Backbone, Layout, load_backbone  # noqa: E402
 from trainables.core.settings import SoftSettings  # noqa: E402
+from trainables.core.weight import Weight  # noqa: E402
 from trainables.models.names import resolve_model  # noqa: E402
 from trainables.soft.initialisation import Beginning, begin  # noqa: E402
 from trainables.soft.tuning import Replica, Source  # noqa: E402
@@ -60,7 +61,7 @@ def tuned(
 ) -> Outcome:
     """Prompts of one seed on all sources; independently where λ is 0."""
     anchors: list[torch.Tensor] = []
-    if len(sources) > 1 and replica.weight != 0.0:
+    if len(sources) > 1 and replica.weight.value != 0.0:
         backbones = [one.backbone for one in sources]
         shared = common_vocabulary(backbones)
         anchors = [rows.float() for rows in normalised_anchors(backbones, shared)]
@@ -109,7 +110,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for name in names
     ]
     watch("load")
-    replica = Replica(options.seed, None if options.annealing else options.weight)
+    replica = Replica(options.seed, Weight.of("annealing" if options.annealing else options.weight))
     sources = models[: len(options.sources)]
     outcome = tuned(sources, options.sources, replica, settings)
     watch("tune")

@@ -203,10 +203,11 @@ def by_loop(
     for step, rows in enumerate(order, start=1):
         task = torch.stack([one.loss(one.train.batch(rows)) for one in tunings]).mean()
         aligned = _alignment([one.own for one in tunings], anchors)
-        if replica.weight is None:
+        weight = replica.weight.value
+        if weight is None:
             loss = task + annealing(step, steps) * aligned
         else:
-            loss = (1.0 - replica.weight) * task + replica.weight * aligned
+            loss = (1.0 - weight) * task + weight * aligned
         loss.backward()
         optimiser.step()
         schedule.step()

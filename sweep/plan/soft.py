@@ -16,10 +16,11 @@ from functools import cached_property
 from typing import Any
 
 from sweep.plan.planner import Planner
-from sweep.spec.methods import INDEPENDENT, MethodSpec, Weight
+from sweep.spec.methods import MethodSpec
 from sweep.spec.resolve import ResolvedSpec, StartFile
 from trainables.core.cells import Cell, Pack
 from trainables.core.settings import ALIGNMENT, stored
+from trainables.core.weight import INDEPENDENT, Weight
 
 LAYOUT_SETTINGS = ("prompt_length", "position", "text_tokens", "template")
 """Settings of a method that say how an input is put together, on whatever model."""

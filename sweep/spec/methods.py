@@ -16,6 +16,7 @@ from sweep.spec.counterparts import Wish, parse_counterparts
 from trainables.core.cells import content_hash
 from trainables.core.registries import METHODS
 from trainables.core.settings import axes, family_of, fitted_defaults, fitting, stored
+from trainables.core.weight import ANNEALING, INDEPENDENT, Weight
 from trainables.errors import InputError, nearest, show
 from trainables.files.validation import allowed, checked, model_of, typed
 from trainables.recipes import recipe_names, with_recipe
@@ -25,34 +26,7 @@ COUNTERPARTS = "counterparts"
 FAMILY_KEYS = {"soft": LAMBDA, "hard": COUNTERPARTS}
 """The key that a family adds to the settings of its methods."""
 RECIPE = "recipe"
-ANNEALING = "annealing"
 _LAMBDA_ALLOWED = f"a list of numbers in [0, 1] and the word {ANNEALING}, none twice"
-
-
-@dataclass(frozen=True)
-class Weight:
-    """One entry of ``lambda``.
-
-    Attributes:
-        value: λ; None under annealing.
-        schedule: ``none`` (λ = 0: sources tuned independently), ``constant`` or ``annealing``.
-    """
-
-    value: float | None
-    schedule: str
-
-    @property
-    def joint(self) -> bool:
-        """Whether it asks for a joint tuning of a pair."""
-        return self.schedule != "none"
-
-    @property
-    def written(self) -> float | str:
-        """As a spec has it: a number, 0 for independent tuning, or the schedule's name."""
-        return self.schedule if self.value is None else self.value
-
-
-INDEPENDENT = Weight(0.0, "none")
 
 
 @dataclass(frozen=True)
@@ -192,8 +166,7 @@ def _weights(value: Any, path: str) -> tuple[Weight, ...]:
 
 
 def _weight(item: Any) -> Weight | None:
-    if item == ANNEALING:
-        return Weight(None, ANNEALING)
-    if isinstance(item, bool) or not isinstance(item, int | float) or not 0 <= item <= 1:
+    try:
+        return Weight.of(item)
+    except ValueError:
         return None
-    return Weight(float(item), "constant") if item > 0 else INDEPENDENT

@@ -15,8 +15,8 @@ from typing import Any
 from sweep.ledger.ledger import Record
 from trainables.core.ceiling import gap_recovered
 from trainables.core.settings import TransferSettings, default_of, family_of
+from trainables.core.weight import Weight
 
-ANNEALING_LAMBDA = -1.0
 NONE = "none"
 """Value of a parameter that means nothing in a run, such as the solver of a hard prompt."""
 NO_SELECTION = str(TransferSettings().selection)
@@ -151,8 +151,8 @@ def _is_number(value: Any) -> bool:
 
 
 def weight_of(cell: Mapping[str, Any]) -> float:
-    """λ as a number, :data:`ANNEALING_LAMBDA` under annealing."""
-    return ANNEALING_LAMBDA if cell["schedule"] == "annealing" else float(cell["weight"] or 0.0)
+    """λ as a number, -1 under annealing."""
+    return Weight(cell["weight"], cell["schedule"]).number
 
 
 def run_metrics(

@@ -14,13 +14,24 @@ from benchmarks.claims import MEASURES
 from benchmarks.finding import Finding, Skipped
 from benchmarks.machine import Rates
 from benchmarks.peers import pez_loop, prompt_tuning
+from trainables.core.weight import Weight
 from trainables.soft.tuning import Replica
 
 pytestmark = pytest.mark.slow
 
-ONE = tuning.Load(("pocket-bert",), (Replica(0, 0.0), Replica(1, 0.0)), 1, 2, 1)
-CAUSAL = tuning.Load(("pocket-gpt2",), (Replica(0, 0.0), Replica(1, 0.0)), 1, 2, 1)
-TWO = tuning.Load(("pocket-bert", "pocket-gpt2"), (Replica(0, 0.5), Replica(0, None)), 2, 2, 1)
+ONE = tuning.Load(
+    ("pocket-bert",), (Replica(0, Weight.of(0.0)), Replica(1, Weight.of(0.0))), 1, 2, 1
+)
+CAUSAL = tuning.Load(
+    ("pocket-gpt2",), (Replica(0, Weight.of(0.0)), Replica(1, Weight.of(0.0))), 1, 2, 1
+)
+TWO = tuning.Load(
+    ("pocket-bert", "pocket-gpt2"),
+    (Replica(0, Weight.of(0.5)), Replica(0, Weight.of("annealing"))),
+    2,
+    2,
+    1,
+)
 CARRIED = transfers.Load(prompts=3, alone=1, together=2, steps=20, rounds=1)
 SEARCHED = pez.Load("pocket-bert", words=200, prompts=2, alone=1, steps=3, rounds=1)
 

@@ -14,6 +14,7 @@ from trainables.backbones.loading import resident
 from trainables.core.seeds import initial_prompt
 from trainables.core.settings import SoftSettings, TransferSettings
 from trainables.core.settings.pez import PezSettings
+from trainables.core.weight import Weight
 from trainables.hard.methods.pez import search
 from trainables.hard.problem import HardProblem, HardReplica, Reading
 from trainables.models.names import resolve_model
@@ -27,7 +28,9 @@ from trainables.words.vocabulary import common_vocabulary
 
 SOURCES, TARGET, TASK = ("pocket-bert", "pocket-gpt2"), "pocket-llama", "mini/topics"
 LENGTH = 4
-REPLICAS = [Replica(seed, weight) for weight in (0.0, 0.5, None) for seed in (0, 1)]
+REPLICAS = [
+    Replica(seed, Weight.of(weight)) for weight in (0.0, 0.5, "annealing") for seed in (0, 1)
+]
 SOFT = SoftSettings(steps=1, evaluations=1, prompt_length=LENGTH, batch_size=8)
 PEZ = PezSettings(steps=1, evaluations=1, prompt_length=LENGTH, batch_size=8, vocabulary="all")
 

@@ -13,6 +13,7 @@ from trainables.compute.memory import in_parts
 from trainables.core.cells import Cell, content_hash
 from trainables.core.registries import METHODS
 from trainables.core.settings import SoftSettings, TransferSettings, from_mapping, transfer_settings
+from trainables.core.weight import Weight
 from trainables.packs.run import Progress, Run, layout_on
 from trainables.scoring.evaluate import Found, Numbers, mean_loss, no_number, scores, together
 from trainables.soft.source import Source
@@ -33,7 +34,8 @@ def tune_sources(
         alias: layout_on(run.backbone(alias), run.task, cells[0].settings) for alias in pack.sources
     }
     replicas = sorted(
-        {_replica(cell) for cell in cells}, key=lambda r: (r.weight is None, r.weight or 0, r.seed)
+        {_replica(cell) for cell in cells},
+        key=lambda item: (item.weight.value is None, item.weight.value or 0, item.seed),
     )
     sources = [
         Source(
@@ -193,7 +195,7 @@ def _curve(lines: Sequence[Mapping[str, Any]], replica: int) -> list[dict[str, A
 def _replica(cell: Cell) -> Replica:
     if cell.seed is None:
         raise ValueError(f"cell {cell.id}: a tuned cell needs a seed")
-    return Replica(cell.seed, None if cell.schedule == "annealing" else cell.weight)
+    return Replica(cell.seed, Weight(cell.weight, cell.schedule))
 
 
 def carry_over(

@@ -26,19 +26,21 @@ from trainables.compute.passes import on_device
 from trainables.core.registries import CHECKPOINTS
 from trainables.core.seeds import seeded
 from trainables.core.settings import SoftSettings
+from trainables.core.weight import Weight
 from trainables.scoring.evaluate import finite, mean_loss, scores
 from trainables.scoring.losses import StackLoss
 from trainables.soft.initialisation import Beginning, begin
+from trainables.soft.parametrisation import Parametrisation, parametrisation_of
 from trainables.soft.source import Source, TaskGradient
 from trainables.words.relative import Grams, alignment_loss
 
 
 @dataclass(frozen=True)
 class Replica:
-    """One prompt set of a stack: its seed and its weight λ (None: annealing)."""
+    """One prompt set of a stack: its seed and its weight λ."""
 
     seed: int
-    weight: float | None
+    weight: Weight
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,9 @@ def loss_weights(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Equations 7 and 8: factors [R] of L_pt and of L_ra at step t = 1..T."""
     eta = annealing(step, steps)
-    keep = [1.0 if replica.weight is None else 1.0 - replica.weight for replica in replicas]
-    pull = [eta if replica.weight is None else replica.weight for replica in replicas]
+    weights = [replica.weight.value for replica in replicas]
+    keep = [1.0 if weight is None else 1.0 - weight for weight in weights]
+    pull = [eta if weight is None else weight for weight in weights]
     return torch.tensor(keep), torch.tensor(pull)
 
 
@@ -142,28 +145,23 @@ def objective(
 
 
 def _start(
-    sources: Sequence[Source], replicas: Sequence[Replica], settings: SoftSettings
+    source: Source, replicas: Sequence[Replica], settings: SoftSettings, form: Parametrisation
 ) -> list[torch.Tensor]:
-    """Initial prompts, per source [R, m, d_j], with gradient."""
-    return [
-        torch.stack(
-            [
-                begin(
-                    Beginning(
-                        source.backbone,
-                        source.label_ids,
-                        settings,
-                        replica.seed,
-                        source.key,
-                        source.init_file,
-                    )
-                )
-                for replica in replicas
-            ]
+    """Initial tensors [R, ...] of the prompts of a source, with gradient."""
+    begun = []
+    for replica in replicas:
+        beginning = Beginning(
+            source.backbone,
+            source.label_ids,
+            settings,
+            replica.seed,
+            source.key,
+            source.init_file,
         )
-        .to(source.backbone.device)
-        .requires_grad_()
-        for source in sources
+        begun.append(form.start(begin(beginning), beginning))
+    return [
+        torch.stack(tensors).to(source.backbone.device).requires_grad_()
+        for tensors in zip(*begun, strict=True)
     ]
 
 
@@ -213,8 +211,9 @@ def tune(
         stack.step(step, steps, grams)
         if step in evaluated:
             with torch.no_grad():
-                aligned = alignment_loss(stack.prompts, grams)
-                keeper.offer(step, sources, stack.prompts, stack.members, aligned, metric)
+                prompts = stack.prompts
+                aligned = alignment_loss(prompts, grams)
+                keeper.offer(step, sources, prompts, stack.members, aligned, metric)
             if rungs and step < steps:
                 told = {member: keeper.value[member] for member in stack.members}
                 asked = set(rungs(step, told)) & set(stack.members)
@@ -241,7 +240,8 @@ class _Stack:
     """The replicas in training: their prompts, the optimiser's state, their order of examples.
 
     Attributes:
-        prompts: per source [R, m, d_j], R being those that are still there.
+        form: what is trained of a prompt.
+        tensors: per source, what is trained: [R, ...] each, R being those that are still there.
         members: of these, the places in the stack as it began.
         order: training examples of every step [T, R, B], on the CPU.
         broken: per member the step at which its loss was no longer finite, 0 for none [R].
@@ -257,18 +257,27 @@ class _Stack:
         self.sources, self.settings, self.graphs = sources, settings, graphs
         self.replicas = list(replicas)
         self.members = list(range(len(replicas)))
-        self.prompts = _start(sources, replicas, settings)
+        self.form = parametrisation_of(settings)
+        self.tensors = [_start(source, replicas, settings, self.form) for source in sources]
         orders = {
             seed: batch_order(len(sources[0].train), settings, seed)
             for seed in {replica.seed for replica in replicas}
         }
         self.order = torch.stack([orders[replica.seed] for replica in replicas], dim=1)
-        self.broken = torch.zeros(len(replicas), dtype=torch.long, device=self.prompts[0].device)
+        self.broken = torch.zeros(len(replicas), dtype=torch.long, device=self.tensors[0][0].device)
         self._failed: dict[int, int] = {}
         self.optimiser = ElementwiseAdamW(
-            self.prompts, settings.bias_correction, settings.weight_decay
+            self._flat(), settings.bias_correction, settings.weight_decay
         )
         self.gradients = self._gradients()
+
+    @property
+    def prompts(self) -> list[torch.Tensor]:
+        """Per source [R, m, d_j], with a graph back to the tensors."""
+        return [self.form.prompts(tensors) for tensors in self.tensors]
+
+    def _flat(self) -> list[torch.Tensor]:
+        return [tensor for tensors in self.tensors for tensor in tensors]
 
     def _gradients(self) -> list[TaskGradient]:
         loss = StackLoss(
@@ -282,7 +291,12 @@ class _Stack:
         """One step of all, without waiting for the device."""
         factors = loss_weights(self.replicas, step, steps)
         rows = self.order[step - 1].flatten()
-        loss = objective(self.gradients, self.prompts, rows, grams, factors, step)
+        made = self.prompts
+        leaves = [item if item.is_leaf else item.detach().requires_grad_() for item in made]
+        loss = objective(self.gradients, leaves, rows, grams, factors, step)
+        for prompt, leaf in zip(made, leaves, strict=True):
+            if prompt is not leaf:  # from the prompt on to what it is made of
+                prompt.backward(leaf.grad)
         self.broken = torch.where(torch.isfinite(loss) | (self.broken > 0), self.broken, step)
         factor = linear_schedule(step - 1, steps, self.settings.warmup)
         self.optimiser.step(self.settings.learning_rate * factor)
@@ -304,8 +318,11 @@ class _Stack:
         self.broken = self.broken[rows]
         self.replicas = [self.replicas[place] for place in kept]
         self.members = [self.members[place] for place in kept]
-        self.prompts = [prompt.detach()[rows].requires_grad_() for prompt in self.prompts]
-        self.optimiser.keep(self.prompts, rows)
+        self.tensors = [
+            [tensor.detach()[rows].requires_grad_() for tensor in tensors]
+            for tensors in self.tensors
+        ]
+        self.optimiser.keep(self._flat(), rows)
         self.gradients = self._gradients()
 
 

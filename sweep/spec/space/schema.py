@@ -2,10 +2,11 @@
 
 from typing import Any, get_type_hints
 
-from sweep.spec.methods import ANNEALING, COUNTERPARTS, LAMBDA, RECIPE
+from sweep.spec.methods import COUNTERPARTS, LAMBDA, RECIPE
 from sweep.spec.space.parsing import setting_schema
 from sweep.spec.space.space import is_list, number_of
 from trainables.core.registries import METHODS
+from trainables.core.weight import ANNEALING
 from trainables.files.validation import model_of
 
 

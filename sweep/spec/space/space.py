@@ -17,7 +17,6 @@ from itertools import islice, product
 from typing import Any, get_args, get_origin, get_type_hints
 
 from sweep.spec.methods import (
-    ANNEALING,
     COUNTERPARTS,
     LAMBDA,
     RECIPE,
@@ -38,6 +37,7 @@ from sweep.spec.space.point import Point
 from trainables.core.cells import content_hash
 from trainables.core.registries import METHODS
 from trainables.core.settings import default_of, family_of, fitting, stored
+from trainables.core.weight import ANNEALING, Weight
 from trainables.errors import InputError, listed, nearest, show
 from trainables.files.validation import typed
 from trainables.recipes import with_recipe
@@ -423,14 +423,13 @@ def is_list(hint: Any) -> bool:
 
 
 def _typed_weight(value: Any, path: str) -> Any:
-    if value == ANNEALING:
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+    try:
+        return Weight.of(value).written
+    except ValueError:
         raise InputError(
             f"{path}: found {show(value)}; allowed: a number in [0, 1], the word {ANNEALING}, a"
             " list of them, or a range {low, high, log, step}"
-        )
-    return float(value)
+        ) from None
 
 
 def _sources(pairs: Pairs, path: str) -> Domain:

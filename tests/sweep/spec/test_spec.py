@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.spec.methods import Weight
 from sweep.spec.spec import SweepSpec, load_spec, parse_spec, preset_names
 from tests.sweep.samples import content, plan_of, relaxed
 from trainables.core.cells import Cell
+from trainables.core.weight import Weight
 from trainables.errors import InputError
 
 # Per bad spec: the changes, and what the one sentence must name: the place, what was found (or the

@@ -13,12 +13,13 @@ from tests.trainables.tiny import ARCHITECTURES
 from trainables.backbones import Encoded
 from trainables.compute.passes import LENGTH_STEP, bucket
 from trainables.compute.replay import RECORDERS, Replayed, Tensors, Work, plain
+from trainables.core.weight import Weight
 from trainables.scoring.losses import StackLoss
 from trainables.soft.source import TaskGradient
 from trainables.soft.tuning import Replica, tune
 
 LAST = replace(SETTINGS, evaluations=1, steps=8)
-STACK = [Replica(0, 0.0), Replica(1, 0.4), Replica(0, None)]
+STACK = [Replica(0, Weight.of(0.0)), Replica(1, Weight.of(0.4)), Replica(0, Weight.of("annealing"))]
 
 
 def strict(work: Work, inputs: Tensors) -> Callable[[], tuple[torch.Tensor, ...]]:

@@ -17,6 +17,7 @@ from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
 from trainables.backbones import Backbone, Layout, load_backbone
 from trainables.core.precision import native_bfloat16
 from trainables.core.registries import BACKBONES
+from trainables.core.weight import Weight
 from trainables.hard.methods.fluency import fluency_loss
 from trainables.models.names import resolve_model
 from trainables.scoring.losses import StackLoss
@@ -89,7 +90,11 @@ def test_joint_tuning_in_bfloat16_ends_near_that_in_float32() -> None:
         Source(rounded(item.key), item.key, item.label_ids, item.train, item.validation)
         for item in exact
     ]
-    replicas = [Replica(0, 0.0), Replica(1, 0.5), Replica(0, None)]
+    replicas = [
+        Replica(0, Weight.of(0.0)),
+        Replica(1, Weight.of(0.5)),
+        Replica(0, Weight.of("annealing")),
+    ]
     tuned = [
         tune(group, replicas, settings, grams_of(group)[0], "accuracy") for group in (exact, near)
     ]

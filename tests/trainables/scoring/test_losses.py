@@ -12,6 +12,7 @@ from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
 from trainables.backbones import Backbone, Encoded, Layout
 from trainables.compute.masks import RowMasks
 from trainables.compute.passes import LENGTH_STEP, PASS_TOKENS, SPARE_TOKENS
+from trainables.core.weight import Weight
 from trainables.scoring.losses import StackLoss
 from trainables.soft.source import Source, TaskGradient
 from trainables.soft.tuning import Replica, tune
@@ -206,7 +207,9 @@ def test_evaluation_knows_no_dropout(name: str) -> None:
     before = backbone.split_logits(data, labels, prompts)
     gradient(item, [0], torch.arange(3), prompts[:1])
     assert torch.equal(backbone.split_logits(data, labels, prompts), before)
-    tuned = tune([item], [Replica(0, 0.0)], replace(SETTINGS, dropout=True), {}, "accuracy")
+    tuned = tune(
+        [item], [Replica(0, Weight.of(0.0))], replace(SETTINGS, dropout=True), {}, "accuracy"
+    )
     kept = backbone.split_logits(item.validation, item.label_ids, tuned.prompts[0])
     torch.testing.assert_close(kept, tuned.validation[0], atol=1e-5, rtol=1e-5)
 
@@ -223,7 +226,7 @@ def test_weights_of_one_seed_meet_the_same_masks(
     monkeypatch.setitem(PASS_TOKENS, "cpu", budget)
     sources = [source("bert"), source("gpt2")]
     grams, _ = grams_of(sources)
-    stack = [Replica(seed, weight) for weight in (0.0, 1e-7) for seed in (1, 0)]
+    stack = [Replica(seed, Weight.of(weight)) for weight in (0.0, 1e-7) for seed in (1, 0)]
     tuned = tune(sources, stack, DROPPING, grams, "accuracy")
     for prompts in tuned.prompts:
         for seed in range(2):
@@ -232,7 +235,7 @@ def test_weights_of_one_seed_meet_the_same_masks(
     # The baseline of the pair is tuned elsewhere, by itself on each source, with the same masks.
     for place, item in enumerate(sources):
         for mine, seed in enumerate((1, 0)):
-            alone = tune([item], [Replica(seed, 0.0)], DROPPING, {}, "accuracy")
+            alone = tune([item], [Replica(seed, Weight.of(0.0))], DROPPING, {}, "accuracy")
             torch.testing.assert_close(
                 alone.prompts[0][0], tuned.prompts[place][mine], atol=1e-3, rtol=1e-2
             )
@@ -243,7 +246,11 @@ def test_weights_of_one_seed_meet_the_same_masks(
 def test_a_stack_with_dropout_can_be_had_again_bit_by_bit() -> None:
     sources = [source("roberta"), source("opt")]
     grams, _ = grams_of(sources)
-    stack = [Replica(0, 0.3), Replica(1, 0.3), Replica(0, None)]
+    stack = [
+        Replica(0, Weight.of(0.3)),
+        Replica(1, Weight.of(0.3)),
+        Replica(0, Weight.of("annealing")),
+    ]
     one = tune(sources, stack, DROPPING, grams, "accuracy")
     torch.rand(7)
     two = tune(sources, stack, DROPPING, grams, "accuracy")

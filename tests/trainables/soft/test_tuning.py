@@ -14,6 +14,7 @@ from trainables.compute.passes import PASS_TOKENS
 from trainables.core.registries import LOSSES
 from trainables.core.seeds import initial_prompt
 from trainables.core.settings import SoftSettings
+from trainables.core.weight import Weight
 from trainables.scoring.losses import StackLoss
 from trainables.soft.source import TaskGradient
 from trainables.soft.tuning import (
@@ -97,11 +98,12 @@ def literal_run(
                 for i in range(settings.prompt_length)
             ]
             l_ra = torch.stack(tokens).mean()
-        if replica.weight is None:
+        weight = replica.weight.value
+        if weight is None:
             eta = 0.5 * (1 - math.cos(math.pi * t / settings.steps))
             loss = l_pt + eta * l_ra
         else:
-            loss = (1 - replica.weight) * l_pt + replica.weight * l_ra
+            loss = (1 - weight) * l_pt + weight * l_ra
         optimiser.zero_grad()
         loss.backward()
         for group in optimiser.param_groups:
@@ -117,11 +119,11 @@ LAST_ONLY = replace(SETTINGS, evaluations=1)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("weight", [0.0, 0.4, 1.0, None])
-def test_training_is_a_literal_reading_of_equations_4_to_9(weight: float | None) -> None:
+@pytest.mark.parametrize("weight", [0.0, 0.4, 1.0, "annealing"])
+def test_training_is_a_literal_reading_of_equations_4_to_9(weight: float | str) -> None:
     sources = [source("bert"), source("gpt2")]
     grams, anchors = grams_of(sources)
-    replica = Replica(3, weight)
+    replica = Replica(3, Weight.of(weight))
     got = tune(sources, [replica], LAST_ONLY, grams, "accuracy")
     expected = literal_run(sources, replica, LAST_ONLY, anchors)
     for mine, theirs in zip(got.prompts, expected, strict=True):
@@ -136,7 +138,9 @@ def test_stacked_equals_alone(budget: int, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(PASS_TOKENS, "cpu", budget)
     sources = [source("roberta"), source("llama")]
     grams, _ = grams_of(sources)
-    replicas = [Replica(seed, weight) for seed in (0, 1) for weight in (0.0, 0.5, None)]
+    replicas = [
+        Replica(seed, Weight.of(weight)) for seed in (0, 1) for weight in (0.0, 0.5, "annealing")
+    ]
     together = tune(sources, replicas, SETTINGS, grams, "accuracy")
     for index, replica in enumerate(replicas):
         alone = tune(sources, [replica], SETTINGS, grams, "accuracy")
@@ -150,9 +154,9 @@ def test_stacked_equals_alone(budget: int, monkeypatch: pytest.MonkeyPatch) -> N
 def test_weight_zero_is_independent_tuning() -> None:
     sources = [source("bert"), source("opt")]
     grams, _ = grams_of(sources)
-    joint = tune(sources, [Replica(0, 0.0)], LAST_ONLY, grams, "accuracy")
+    joint = tune(sources, [Replica(0, Weight.of(0.0))], LAST_ONLY, grams, "accuracy")
     for place, item in enumerate(sources):
-        alone = tune([item], [Replica(0, 0.0)], LAST_ONLY, {}, "accuracy")
+        alone = tune([item], [Replica(0, Weight.of(0.0))], LAST_ONLY, {}, "accuracy")
         torch.testing.assert_close(alone.prompts[0], joint.prompts[place], atol=1e-3, rtol=1e-2)
 
 
@@ -161,7 +165,9 @@ def test_three_sources_train_together() -> None:
     sources = [source("bert"), source("gpt2"), source("opt-projected")]
     grams, _ = grams_of(sources)
     longer = replace(SETTINGS, steps=60, evaluations=1, learning_rate=0.2)
-    pulled = tune(sources, [Replica(0, 0.0), Replica(0, 1.0)], longer, grams, "accuracy")
+    pulled = tune(
+        sources, [Replica(0, Weight.of(0.0)), Replica(0, Weight.of(1.0))], longer, grams, "accuracy"
+    )
     assert [prompt.shape for prompt in pulled.prompts] == [(2, 2, 16), (2, 2, 16), (2, 2, 12)]
     # Random tables of 4,000 anchors share no geometry: little can be aligned, but it must fall.
     assert pulled.alignment[1] < pulled.alignment[0] - 0.05
@@ -177,7 +183,11 @@ def test_annealing_runs_from_zero_to_one() -> None:
 
 def test_the_losses_are_weighed_as_in_equations_7_and_8() -> None:
     task, aligned = torch.tensor([2.0, 2.0, 2.0]), torch.tensor([0.5, 0.5, 0.5])
-    replicas = [Replica(0, 0.0), Replica(0, 0.3), Replica(0, None)]
+    replicas = [
+        Replica(0, Weight.of(0.0)),
+        Replica(0, Weight.of(0.3)),
+        Replica(0, Weight.of("annealing")),
+    ]
     keep, pull = loss_weights(replicas, step=5, steps=20)
     eta = 0.5 * (1 - math.cos(math.pi * 5 / 20))
     expected = torch.tensor([2.0, 0.7 * 2 + 0.3 * 0.5, 2 + eta * 0.5])
@@ -193,7 +203,11 @@ def test_the_gradient_does_not_depend_on_the_passes(
     monkeypatch.setitem(PASS_TOKENS, "cpu", tokens)
     sources = [source("mpnet"), source("gpt2")]
     grams, _ = grams_of(sources)
-    replicas = [Replica(0, 0.0), Replica(1, 0.4), Replica(0, None)]
+    replicas = [
+        Replica(0, Weight.of(0.0)),
+        Replica(1, Weight.of(0.4)),
+        Replica(0, Weight.of("annealing")),
+    ]
     torch.manual_seed(0)
     prompts = [torch.randn(3, 2, 16, requires_grad=True) for _ in sources]
     rows, owner = torch.tensor([0, 3, 1, 5, 6, 3, 2, 2, 4]), torch.arange(3).repeat_interleave(3)
@@ -221,7 +235,7 @@ def test_checkpoint_is_the_best_common_step() -> None:
     sources = [source("bert"), source("gpt2")]
     grams, _ = grams_of(sources)
     settings = replace(SETTINGS, steps=12, evaluations=12, learning_rate=0.3)
-    replicas = [Replica(seed, 0.2) for seed in range(3)]
+    replicas = [Replica(seed, Weight.of(0.2)) for seed in range(3)]
     tuned = tune(sources, replicas, settings, grams, "accuracy")
     for index in range(3):
         scored = [
@@ -255,13 +269,20 @@ def test_epochs_become_steps_rounded_up() -> None:
     settings = replace(SETTINGS, steps=None, epochs=2, evaluations=50)
     steps: list[tuple[int, int]] = []
     tuned = tune(
-        sources, [Replica(0, 0.0)], settings, {}, "accuracy", lambda *now: steps.append(now)
+        sources,
+        [Replica(0, Weight.of(0.0))],
+        settings,
+        {},
+        "accuracy",
+        lambda *now: steps.append(now),
     )
     assert len(sources[0].train) == 7
     assert tuned.steps == 6 == settings.steps_for(7), "7 rows in threes: 3 steps an epoch"
     assert steps == [(step, 6) for step in range(1, 7)]
     assert [entry["step"] for entry in tuned.curve] == list(range(1, 7)), "never more than steps"
-    same = tune(sources, [Replica(0, 0.0)], replace(SETTINGS, evaluations=6), {}, "accuracy")
+    same = tune(
+        sources, [Replica(0, Weight.of(0.0))], replace(SETTINGS, evaluations=6), {}, "accuracy"
+    )
     assert torch.equal(same.prompts[0], tuned.prompts[0])
     assert len(batch_order(7, settings, 0)) == 6
 
@@ -271,7 +292,7 @@ def test_the_last_checkpoint_is_the_last_step() -> None:
     sources = [source("bert"), source("gpt2")]
     grams, _ = grams_of(sources)
     settings = replace(SETTINGS, steps=12, evaluations=12, learning_rate=0.3)
-    stack = [Replica(seed, 0.2) for seed in range(3)]
+    stack = [Replica(seed, Weight.of(0.2)) for seed in range(3)]
     best = tune(sources, stack, settings, grams, "accuracy")
     last = tune(sources, stack, replace(settings, checkpoint="last"), grams, "accuracy")
     once = tune(sources, stack, replace(settings, evaluations=1), grams, "accuracy")
@@ -285,7 +306,13 @@ def test_the_last_checkpoint_is_the_last_step() -> None:
 def test_weight_decay_shortens_prompts() -> None:
     item = source("bert")
     plain, decayed = (
-        tune([item], [Replica(0, 0.0)], replace(LAST_ONLY, weight_decay=decay), {}, "accuracy")
+        tune(
+            [item],
+            [Replica(0, Weight.of(0.0))],
+            replace(LAST_ONLY, weight_decay=decay),
+            {},
+            "accuracy",
+        )
         for decay in (0.0, 5.0)
     )
     assert decayed.prompts[0].norm() < 0.9 * plain.prompts[0].norm()
@@ -294,7 +321,9 @@ def test_weight_decay_shortens_prompts() -> None:
 def test_prompts_start_where_they_are_told_to() -> None:
     item = source("gpt2")
     frozen = replace(LAST_ONLY, learning_rate=1e-12, init="label_words")
-    tuned = tune([item], [Replica(0, 0.0), Replica(1, 0.0)], frozen, {}, "accuracy")
+    tuned = tune(
+        [item], [Replica(0, Weight.of(0.0)), Replica(1, Weight.of(0.0))], frozen, {}, "accuracy"
+    )
     for prompt in tuned.prompts[0]:
         torch.testing.assert_close(prompt, item.backbone.embeddings[item.label_ids])
 
@@ -312,7 +341,7 @@ def test_a_checkpoint_that_cannot_be_read_is_never_kept(
     sources = [source("bert"), source("gpt2")]
     grams, _ = grams_of(sources)
     settings = replace(SETTINGS, evaluations=2, checkpoint=checkpoint)
-    stack = [Replica(0, 0.5), Replica(1, 0.5)]
+    stack = [Replica(0, Weight.of(0.5)), Replica(1, Weight.of(0.5))]
     sound = tune(sources, stack, settings, grams, "accuracy")
     real, calls = Backbone.split_logits, []
 
@@ -346,8 +375,14 @@ def test_a_broken_replica_leaves_the_others_alone(more: dict[str, Any]) -> None:
     sources = [source("bert"), source("gpt2")]
     grams, _ = grams_of(sources)
     broken = replace(SETTINGS, evaluations=1, **more)
-    healthy = tune(sources, [Replica(0, 0.5)], broken, grams, "accuracy")
-    both = tune(sources, [Replica(0, 0.5), Replica(0, math.nan)], broken, grams, "accuracy")
+    healthy = tune(sources, [Replica(0, Weight.of(0.5))], broken, grams, "accuracy")
+    both = tune(
+        sources,
+        [Replica(0, Weight.of(0.5)), Replica(0, Weight(math.nan, "constant"))],
+        broken,
+        grams,
+        "accuracy",
+    )
     assert both.failed == {1: 1}
     assert healthy.failed == {}
     torch.testing.assert_close(both.prompts[0][0], healthy.prompts[0][0], atol=2e-4, rtol=2e-3)

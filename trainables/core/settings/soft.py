@@ -78,6 +78,8 @@ class SoftSettings(Settings):
     """
 
     family: ClassVar[str] = "soft"
+    parametrisation: ClassVar[Any] = "trainables.soft.parametrisation:Vectors"
+    """What is trained (:mod:`trainables.soft.parametrisation`), or its place."""
     INSTEAD: ClassVar[Mapping[str, str]] = {"steps": "epochs", "epochs": "steps"}
     """Of a setting and its alternative, the one a spec names replaces the other in its recipe."""
 
