@@ -1,9 +1,12 @@
 """Where results that any sweep may use again are kept on this machine; what ``~`` stands for."""
 
+import contextlib
+import hashlib
 import os
 from pathlib import Path
 
 from trainables.errors import InputError, show
+from trainables.files.atomic import replace_file
 
 VARIABLE = "PROMPTSWEEP_CACHE"
 """Environment variable with the folder; by default ``promptsweep`` in the user's cache folder."""
@@ -70,3 +73,25 @@ def _usual() -> Path | None:
 def _above(folder: Path) -> Path:
     """The next folder above, or this one, that is there."""
     return next(place for place in (folder, *folder.parents) if place.exists())
+
+
+def keep(path: Path | None, content: bytes) -> None:
+    """Keep bytes for other processes; a cache that cannot be written costs time, not results."""
+    if path is not None:
+        with contextlib.suppress(OSError):
+            digest = hashlib.sha256(content).digest()
+            replace_file(path, digest + content, durable=False)
+
+
+def recall(path: Path | None) -> bytes | None:
+    """What :func:`keep` has put there, marked as read just now; None where nothing whole is."""
+    if path is None:
+        return None
+    try:
+        content = path.read_bytes()
+        whole = hashlib.sha256(memoryview(content)[32:]).digest() == content[:32]
+        if whole:
+            path.touch()
+    except OSError:
+        return None
+    return content[32:] if whole else None

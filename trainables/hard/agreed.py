@@ -4,22 +4,19 @@ A result depends on the models' words and embeddings and on how they are compare
 run's seed and no number of words kept. It is found again by a hash of exactly that content.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-import safetensors
 import torch
-from safetensors.torch import save
 
 from trainables.backbones import Backbone
 from trainables.core.cells import content_hash
+from trainables.files.cache import keep, recall
 from trainables.words.agreement import (
     Agreement,
     Comparison,
@@ -83,8 +80,8 @@ def model_agreement(
     }
     keys = {k: content_hash({**content, "k": k}) for k in sorted(set(ks))}
     for k, key in keys.items():
-        if key not in _resident and folder is not None:
-            kept = _load(folder / f"{key}.safetensors", k, len(shared), len(models))
+        if key not in _resident:
+            kept = _read(recall(_file(folder, key)), k, len(shared), len(models))
             if kept is not None:
                 _keep(key, kept)
     # Taken before more is kept: the least recently used are forgotten then.
@@ -98,10 +95,7 @@ def model_agreement(
         found |= neighbour_agreement_many(tables, missing, comparison)
         for k in missing:
             _keep(keys[k], found[k])
-            if folder is not None:
-                # A cache that cannot be written costs time, not results.
-                with contextlib.suppress(OSError):
-                    _store(folder / f"{keys[k]}.safetensors", found[k])
+            keep(_file(folder, keys[k]), _written(found[k]))
     return {k: _in_order(found[k], order) for k in keys}
 
 
@@ -109,6 +103,10 @@ def _in_order(agreement: Agreement, order: Sequence[int]) -> Agreement:
     """With what is told per model at the place that ``order`` says instead of its own."""
     places = [order.index(place) for place in range(len(order))]
     return replace(agreement, hubness=tuple(agreement.hubness[place] for place in places))
+
+
+def _file(folder: Path | None, key: str) -> Path | None:
+    return None if folder is None else folder / f"{key}.agreement"
 
 
 def _recall(key: str) -> Agreement:
@@ -122,41 +120,26 @@ def _keep(key: str, agreement: Agreement) -> None:
         _resident.popitem(last=False)
 
 
-def _store(path: Path, agreement: Agreement) -> None:
-    """Write a file that other processes see completely or not at all."""
+def _written(agreement: Agreement) -> bytes:
+    """A line of JSON, and the scores as float64."""
     record = {
         "k": agreement.k,
         "neighbours": agreement.neighbours,
         "among": agreement.among,
         "hubness": [asdict(one) for one in agreement.hubness],
-        "digest": _digest(agreement.scores),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(
-            save({"scores": agreement.scores}, {"agreement": json.dumps(record, sort_keys=True)})
-        )
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    line = json.dumps(record, sort_keys=True).encode()
+    return line + b"\n" + agreement.scores.contiguous().numpy().tobytes()
 
 
-def _load(path: Path, k: int, words: int, models: int) -> Agreement | None:
-    """What :func:`_store` wrote, or None where there is nothing whole that fits."""
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            record = json.loads(file.metadata()["agreement"])
-            scores = file.get_tensor("scores")
-        hubness = tuple(Hubness(**one) for one in record["hubness"])
-        whole = record["digest"] == _digest(scores) and record["k"] == k
-        if not whole or scores.shape != (words,) or len(hubness) != models:
-            return None
-        return Agreement(k, record["neighbours"], record["among"], scores, hubness)
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
+def _read(content: bytes | None, k: int, words: int, models: int) -> Agreement | None:
+    """What :func:`_written` gave, or None where it is of something else."""
+    if content is None:
         return None
-
-
-def _digest(scores: torch.Tensor) -> str:
-    return hashlib.sha256(scores.contiguous().numpy().tobytes()).hexdigest()
+    line, _, numbers = content.partition(b"\n")
+    record = json.loads(line)
+    hubness = tuple(Hubness(**one) for one in record["hubness"])
+    if (record["k"], len(numbers), len(hubness)) != (k, 8 * words, models):
+        return None
+    scores = torch.frombuffer(bytearray(numbers), dtype=torch.float64)
+    return Agreement(k, record["neighbours"], record["among"], scores, hubness)

@@ -7,16 +7,15 @@ With 12,000 common words and three models of width 768 they take some 5 s of one
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import safetensors
 import torch
 from safetensors.torch import load, save
 
 from trainables.core.cells import content_hash
 from trainables.core.contents import is_pinned
+from trainables.files.cache import keep, recall
 from trainables.words.relative import Grams
 from trainables.words.vocabulary import CommonVocabulary
 
@@ -56,40 +55,24 @@ def kept_grams(
         "device": device.partition(":")[0],
     }
     path = folder / f"{content_hash(content)}.safetensors"
-    found = _load(path, widths, device)
+    found = _read(recall(path), widths, device)
     if found is None:
         found = compute()
-        # A cache that cannot be written costs time, not results.
-        with contextlib.suppress(OSError):
-            _store(path, found)
-            _prune(folder)
+        keep(path, _written(found))
+        _prune(folder)
     return found
 
 
-def _store(path: Path, grams: Grams) -> None:
-    """Write a file that other processes see completely or not at all."""
-    content = save({f"{a} {b}": table.cpu().contiguous() for (a, b), table in grams.items()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(hashlib.sha256(content).digest() + content)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+def _written(grams: Grams) -> bytes:
+    content: bytes = save({f"{a} {b}": table.cpu().contiguous() for (a, b), table in grams.items()})
+    return content
 
 
-def _load(path: Path, widths: Sequence[int], device: str) -> Grams | None:
-    """What :func:`_store` wrote, or None where there is nothing whole that fits."""
-    try:
-        content = memoryview(path.read_bytes())
-        digest, body = content[:32], content[32:]
-        if hashlib.sha256(body).digest() != digest:
-            return None
-        tables = load(bytes(body))
-        path.touch()
-    except (OSError, ValueError, safetensors.SafetensorError):
+def _read(content: bytes | None, widths: Sequence[int], device: str) -> Grams | None:
+    """What :func:`_written` gave, or None where it is not of these widths."""
+    if content is None:
         return None
+    tables = load(content)
     places = range(len(widths))
     found = {(a, b): tables.get(f"{a} {b}") for a in places for b in places}
     whole = {

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from trainables.backbones import load_backbone
+from trainables.files.cache import keep
 from trainables.models.names import resolve_model
 from trainables.packs import run as run_module
 from trainables.words import kept_grams as module
@@ -66,7 +67,7 @@ def test_damage_is_computed_again(tmp_path: Path, harm: str) -> None:
     content = bytearray(file.read_bytes())
     if harm == "other":  # whole, but not of these widths
         torch_grams = gram_matrices([torch.zeros(2, 4, dtype=torch.float64)] * 2, torch.float64)
-        module._store(file, torch_grams)
+        keep(file, module._written(torch_grams))
     else:
         content[-3] ^= 1
         file.write_bytes({"flip": content, "cut": content[:-9], "empty": b""}[harm])
