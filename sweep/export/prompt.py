@@ -1,7 +1,7 @@
 """A finished cell as a prompt on its model, with all that its score rests on."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sweep.ledger.folder import TASKS
@@ -9,7 +9,6 @@ from sweep.ledger.ledger import Ledger, Record
 from trainables.core.cells import ModelRef, TaskRef
 from trainables.core.precision import FLOAT32
 from trainables.core.settings import family_of
-from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from trainables.interchange import TunedPrompt
@@ -30,11 +29,13 @@ def tuned_prompt(ledger: Ledger, meta: Mapping[str, Any], record: Record) -> "Tu
     from trainables.hard.pack import hard_layout
     from trainables.hard.text import encode
     from trainables.interchange import TunedPrompt
+    from trainables.models.names import model_now
     from trainables.packs.run import layout_on
     from trainables.tasks import recall_task
 
     cell = record["cell"]
-    model = model_now(meta, cell["target"], cell["digests"].get(cell["target"]))
+    planned = ModelRef(**meta["spec"]["models"][cell["target"]])
+    model = model_now(planned, cell["digests"].get(planned.alias))
     backbone = load_backbone(model, precision=cell.get("precision", FLOAT32))
     ref = TaskRef(**meta["spec"]["task_files"][cell["task"]])
     task = recall_task(meta.get(TASKS, {}).get(ref.name), ref)
@@ -57,28 +58,6 @@ def tuned_prompt(ledger: Ledger, meta: Mapping[str, Any], record: Record) -> "Tu
         about={"role": role, **about(record, meta), "sweep": sweep_of(meta)},
         text=text,
     )
-
-
-def model_now(meta: Mapping[str, Any], alias: str, digest: str | None) -> ModelRef:
-    """Where the model is now; it must still be what the prompt was scored on.
-
-    Raises:
-        InputError: it is gone or has changed.
-    """
-    from trainables.models.names import resolve_model
-    from trainables.pocket.zoo import POCKET_NAMES
-
-    planned = ModelRef(**meta["spec"]["models"][alias])
-    # The package with the embedded models may have moved since, or be another machine's.
-    name = alias if alias in POCKET_NAMES else planned.location
-    entry = {alias: {"path": name, "revision": planned.revision}}
-    now = replace(resolve_model(alias, entry), alias=alias)
-    if now.digest != (digest or planned.digest):
-        raise InputError(
-            f"model {alias!r}: {now.location} has changed since the sweep; allowed: the model that"
-            " the prompt was tuned or evaluated on"
-        )
-    return now
 
 
 def about(record: Record, meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,8 +26,7 @@ from trainables.files.strict_yaml import dump_yaml, load_yaml
 from trainables.files.text_files import read_text
 from trainables.hard.text import encode
 from trainables.interchange import TunedPrompt
-from trainables.models.names import resolve_model
-from trainables.pocket.zoo import POCKET_NAMES
+from trainables.models.names import model_now, portable
 from trainables.scoring.evaluate import finite, no_number
 
 TASK, ABOUT = "task.yaml", "prompt.yaml"
@@ -140,12 +139,10 @@ class Classifier:
             OSError: it cannot be written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        # The package with the embedded models is elsewhere on other machines.
-        embedded = Path(self.model.location).name if _embedded(self.model) else None
         about = {
             "format": FORMAT,
             "version": 1,
-            "backbone": {**asdict(self.model), "location": embedded or self.model.location},
+            "backbone": asdict(portable(self.model)),
             "precision": self.backbone.precision,
             "layout": asdict(self.layout),
             "prompt": VECTORS if self.text is None else TEXT,
@@ -188,7 +185,7 @@ class Classifier:
                 f"{folder / ABOUT}: cannot be used ({error}); allowed: the folder as sweep register"
                 " wrote it"
             ) from None
-        backbone = load_backbone(_model_now(model), device, precision)
+        backbone = load_backbone(model_now(model), device, precision)
         text = None
         if stored == TEXT:
             text = _bytes(folder / TEXT).decode()
@@ -202,23 +199,6 @@ class Classifier:
                 f" allowed: {expected} on {model.alias}"
             )
         return cls(backbone, model, layout, prompt, text, task, about.get("about", {}))
-
-
-def _embedded(model: ModelRef) -> bool:
-    name = Path(model.location).name
-    return name in POCKET_NAMES and Path(resolve_model(name).location) == Path(model.location)
-
-
-def _model_now(model: ModelRef) -> ModelRef:
-    entry = {model.alias: {"path": model.location, "revision": model.revision}}
-    found = resolve_model(model.alias, entry)
-    now = ModelRef(model.alias, found.location, found.revision, found.digest)
-    if now.digest != model.digest:
-        raise InputError(
-            f"model {model.alias!r}: {model.location} is not the one the prompt was scored on;"
-            f" allowed: the model with the digest {model.digest}"
-        )
-    return now
 
 
 def _vectors(path: Path) -> torch.Tensor:

@@ -1,8 +1,8 @@
 """Names of models turned into references, without loading anything."""
 
 import hashlib
-import stat
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,35 @@ def resolve_model(
     if _folder(name, base) is None:
         location, _, revision = name.partition("@")
     return _locate(location, location, revision or None, base)
+
+
+def portable(model: ModelRef) -> ModelRef:
+    """A reference that other machines understand: an embedded model is located by its name."""
+    name = Path(model.location).name
+    embedded = name in POCKET_NAMES and pocket_path(name) == Path(model.location)
+    return replace(model, location=name) if embedded else model
+
+
+def model_now(planned: ModelRef, digest: str | None = None) -> ModelRef:
+    """Where a model of a finished sweep is now: the package with the embedded ones may have moved.
+
+    Args:
+        planned: as the sweep had it.
+        digest: of the model that a result rests on (None: that of ``planned``).
+
+    Raises:
+        InputError: it is gone or has changed.
+    """
+    named = (planned.alias, planned.location)
+    name = next((name for name in named if name in POCKET_NAMES), planned.location)
+    entry = {planned.alias: {"path": name, "revision": planned.revision}}
+    now = replace(resolve_model(planned.alias, entry), alias=planned.alias)
+    if now.digest != (digest or planned.digest):
+        raise InputError(
+            f"model {planned.alias!r}: {now.location} has changed since the sweep; allowed: the"
+            f" model that the prompt was tuned or scored on (digest {digest or planned.digest})"
+        )
+    return now
 
 
 def _locate(alias: str, location: str, revision: str | None, base: Path) -> ModelRef:
@@ -79,12 +108,6 @@ def _folder_digest(alias: str, folder: Path) -> str:
 
 
 def _check_files(alias: str, folder: Path) -> None:
-    for file in model_files(folder):
-        if not stat.S_ISREG(file.stat().st_mode):
-            raise InputError(
-                f"model {show(alias)}: {file} is a folder, a pipe or a device; allowed: a"
-                " regular file"
-            )
     if not (folder / "config.json").is_file():
         raise InputError(
             f"model {show(alias)}: {folder} holds no config.json; allowed: a Hugging Face model"

@@ -11,6 +11,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from trainables.errors import InputError
+from trainables.files.text_files import load_json, read_text
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _NAMED = "transformers_weights"
@@ -65,10 +66,9 @@ def read_object(path: Path) -> dict[str, Any]:
         InputError: it cannot be read, or is none.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be read ({reason}); allowed: a JSON object") from None
+        found = load_json(read_text(path, str(path)))
+    except ValueError as error:
+        raise InputError(f"{path}: cannot be read ({error}); allowed: a JSON object") from None
     if not isinstance(found, dict):
         raise InputError(f"{path}: found {type(found).__name__}; allowed: a JSON object")
     return found

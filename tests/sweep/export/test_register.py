@@ -204,7 +204,7 @@ def test_the_backbone_must_be_the_one_that_was_scored(folder: Path, plan: Plan) 
     path = model / "prompt.yaml"
     about = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump({**about, "backbone": {**about["backbone"], "digest": "0"}}))
-    with pytest.raises(InputError, match="is not the one the prompt was scored on"):
+    with pytest.raises(InputError, match="has changed since the sweep"):
         Classifier.load(model)
     path.write_text("[")
     with pytest.raises(InputError, match="invalid YAML"):
