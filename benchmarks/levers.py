@@ -17,7 +17,7 @@ from benchmarks.machine import Floor
 from benchmarks.race import race
 from benchmarks.setting import source, task
 from trainables.backbones import Layout
-from trainables.compute.heap import keep_freed_memory
+from trainables.compute.process import keep_freed_memory
 from trainables.core.seeds import initial_prompt
 from trainables.core.settings import SoftSettings
 from trainables.core.weight import Weight

@@ -13,10 +13,10 @@ from benchmarks.peers.prompt_tuning import plain_model
 from benchmarks.race import race
 from benchmarks.setting import located, missing, source, task
 from trainables.backbones import Layout
-from trainables.compute.heap import keep_freed_memory
+from trainables.compute.process import keep_freed_memory
 from trainables.core.settings.pez import PezSettings
 from trainables.hard.methods.pez import search
-from trainables.hard.problem import HardProblem, HardReplica, Reading
+from trainables.hard.problem import HardProblem, HardReplica, TaskModel
 from trainables.soft.tuning import batch_order
 
 SAME = 0.9
@@ -60,7 +60,7 @@ def measure(load: Load) -> list[Finding | Skipped]:
     settings = PezSettings(steps=load.steps, evaluations=1)
     one = source(load.model, Layout(settings.prompt_length))
     model = plain_model(one, located(load.model).location)
-    reading = Reading(one.backbone, one.label_ids, one.train, one.validation)
+    reading = TaskModel(one.backbone, one.label_ids, one.train, one.validation)
     problem = HardProblem(reading, tuple(one.label_ids.tolist()), task().metric)
     generator = torch.Generator().manual_seed(0)
     allowed = torch.randperm(one.backbone.rows, generator=generator)[: load.words].sort().values

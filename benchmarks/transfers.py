@@ -10,7 +10,7 @@ from benchmarks.machine import Floor
 from benchmarks.peers.adam_search import STEPS, adam_search, similarity
 from benchmarks.race import race
 from trainables.backbones import load_backbone
-from trainables.compute.heap import keep_freed_memory
+from trainables.compute.process import keep_freed_memory
 from trainables.core.seeds import initial_prompt
 from trainables.models.names import resolve_model
 from trainables.transfer import transfer

@@ -19,7 +19,7 @@ from benchmarks.peers.prompt_tuning import Outcome, PeftPrompt, by_loop, by_trai
 from benchmarks.race import Times, race
 from benchmarks.setting import located, missing, source, task
 from trainables.backbones import Layout
-from trainables.compute.heap import keep_freed_memory
+from trainables.compute.process import keep_freed_memory
 from trainables.core.settings import SoftSettings
 from trainables.core.weight import Weight
 from trainables.soft.initialisation import Beginning, begin

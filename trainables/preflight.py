@@ -10,13 +10,12 @@ from trainables.core.cells import ModelRef, TaskRef
 from trainables.core.plugins import Plugin
 from trainables.core.registries import METHODS
 from trainables.core.settings import from_mapping
-from trainables.errors import InputError
-from trainables.hard.available import available_words
+from trainables.hard.allowed import available_words
 from trainables.models.first_look import TOKENIZER, is_local
 from trainables.packs.run import layout_on
 from trainables.soft.initialisation import check_beginning
 from trainables.tasks import load_task
-from trainables.words.vocabulary import FEW_ANCHORS, common_vocabulary
+from trainables.words.vocabulary import FEW_ANCHORS, check_shared, common_vocabulary
 
 
 def preflight(
@@ -90,16 +89,11 @@ def preflight(
     warnings = [*dict.fromkeys(_word_warnings(readers, words))]
     for group in sorted({tuple(sorted(aliases)) for aliases in together}):
         count = len(common_vocabulary([readers[alias] for alias in group]))
-        names = ", ".join(group)
-        if count == 0:
-            raise InputError(
-                f"models {names}: no word is a single token in all of them;"
-                " allowed: models with a common vocabulary"
-            )
+        check_shared(count, group)
         if count < FEW_ANCHORS:
             warnings.append(
-                f"models {names} share only {count} single-token words; relative representations"
-                f" rest on few anchors (fewer than {FEW_ANCHORS})"
+                f"models {', '.join(group)} share only {count} single-token words;"
+                f" relative representations rest on few anchors (fewer than {FEW_ANCHORS})"
             )
     for aliases, size in samples:
         count = len(common_vocabulary([readers[alias] for alias in aliases]))

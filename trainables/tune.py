@@ -16,11 +16,10 @@ from typing import Any
 import ray
 from ray import tune
 
-from trainables.compute.collector import lasting
-from trainables.compute.heap import keep_freed_memory
+from trainables.compute.process import keep_freed_memory, lasting
 from trainables.core.cells import Pack, PackOutcome
 from trainables.errors import InputError
-from trainables.packs.parcels import Item, Places
+from trainables.packs.shipping import Item, Places
 
 Executor = Callable[..., PackOutcome]
 AGAIN = (

@@ -19,7 +19,7 @@ from analysis.data.combinations import combinations, matched
 from analysis.data.hard_columns import HARD_COLUMNS, HARD_ROWS, fill_hard
 from analysis.data.records import Failure, failures_in, row_of
 from analysis.data.snapshot import FILE, keep, kept, signature
-from trainables.compute.collector import no_collection
+from trainables.compute.process import no_collection
 from trainables.core.ceiling import LEAST_GAP, gap_recovered
 from trainables.errors import InputError
 from trainables.packs.records import damage_note, read_record, record_files

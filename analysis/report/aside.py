@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from trainables.compute.parent import end_with_parent
+from trainables.compute.process import end_with_parent
 
 LARGE = 20_000
 """Rows from which a second process is worth its start."""

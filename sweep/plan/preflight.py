@@ -16,8 +16,7 @@ from typing import Any, NoReturn
 from sweep.plan.plan import Plan
 from sweep.process.setup import child_command, child_environment
 from sweep.spec.resolve import ResolvedSpec
-from trainables.compute.collector import lasting
-from trainables.compute.parent import end_with_parent
+from trainables.compute.process import end_with_parent, lasting
 from trainables.core.cells import ModelRef, TaskRef
 from trainables.core.plugins import Plugin
 from trainables.core.registries import METHODS

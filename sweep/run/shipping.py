@@ -13,7 +13,7 @@ from typing import Any
 from sweep.plan.plan import AnyPlan
 from sweep.run.broker import start_beside_driver
 from trainables.errors import InputError
-from trainables.packs.parcels import KINDS, Item, is_whole
+from trainables.packs.shipping import KINDS, Item, is_whole
 
 VARIABLE = "PROMPTSWEEP_SHIP"
 """Environment variable of the driver: ``auto`` (default), ``always`` (nodes never use what lies at
@@ -37,7 +37,7 @@ class Shipper:
         """Where the contents of an item lie.
 
         Args:
-            item: fields of :class:`trainables.packs.parcels.Item`.
+            item: fields of :class:`trainables.packs.shipping.Item`.
 
         Returns:
             ``{"files": {name: references to its parts}}``, ``{"error": one sentence}``, or None

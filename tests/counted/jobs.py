@@ -16,7 +16,7 @@ from trainables.core.settings import SoftSettings, TransferSettings
 from trainables.core.settings.pez import PezSettings
 from trainables.core.weight import Weight
 from trainables.hard.methods.pez import search
-from trainables.hard.problem import HardProblem, HardReplica, Reading
+from trainables.hard.problem import HardProblem, HardReplica, TaskModel
 from trainables.models.names import resolve_model
 from trainables.packs.pack import run_pack
 from trainables.soft.tuning import Replica, Source, tune
@@ -115,7 +115,7 @@ def searching(name: str) -> Work:
     found = []
     for steps in (2, 4):
         item = source(name)
-        reading = Reading(item.backbone, item.label_ids, item.train, item.validation)
+        reading = TaskModel(item.backbone, item.label_ids, item.train, item.validation)
         problem = HardProblem(reading, tuple(item.label_ids.tolist()), "accuracy")
         stack = [HardReplica(replica.seed, ids) for replica in REPLICAS]
         with counted() as work:

@@ -37,7 +37,7 @@ from tests.sweep.drive import no_check, no_report, the_plan
 from tests.sweep.folders import check_complete, check_mlflow
 from tests.sweep.noted import EXECUTOR, SHIPPED, forget, notes, packs_by_node, set_pace
 from tests.sweep.samples import plan_of
-from tests.trainables.packs.test_parcels import plan_with_files
+from tests.trainables.packs.test_shipping import plan_with_files
 from trainables.errors import InputError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400), pytest.mark.usefixtures("ray_folder")]

@@ -11,13 +11,18 @@ from pathlib import Path
 
 import torch
 
-from trainables.backbones import Backbone
+from trainables.backbones import Backbone, Reader
 from trainables.core.seeds import seeded
 from trainables.core.settings.hard import HardSettings
 from trainables.errors import InputError
 from trainables.hard.agreed import fingerprint, model_agreement
-from trainables.words.agreement import Agreement, Comparison
-from trainables.words.vocabulary import CommonVocabulary, common_vocabulary, usable_tokens
+from trainables.words.agreement import Agreement, Comparison, effective_k
+from trainables.words.vocabulary import (
+    CommonVocabulary,
+    check_shared,
+    common_vocabulary,
+    usable_tokens,
+)
 
 
 @dataclass(frozen=True)
@@ -67,10 +72,8 @@ class _Answer:
 
 
 def _all(question: _Question) -> _Answer:
-    source = question.models[0]
-    ids = usable_tokens(source, question.settings.word_start)
-    kind = "words" if question.settings.word_start else "tokens"
-    return _Answer(torch.tensor(ids, dtype=torch.long), f"{kind} of model {source.alias!r}")
+    ids, where = _own_words(question.models[0], question.settings)
+    return _Answer(torch.tensor(ids, dtype=torch.long), where)
 
 
 def _random(question: _Question) -> _Answer:
@@ -182,11 +185,44 @@ def _shared(question: _Question) -> tuple[CommonVocabulary, str]:
                 f"counterparts: found {other.alias!r}, which has the same words and embeddings as"
                 f" {one.alias!r}; allowed: models that differ from the source and from each other"
             )
-    names = ", ".join([models[0].alias, *sorted(model.alias for model in models[1:])])
+    return _shared_words(models)
+
+
+def _own_words(model: Reader, settings: HardSettings) -> tuple[Sequence[int], str]:
+    """What a prompt may use of one model, and what to call it."""
+    kind = "words" if settings.word_start else "tokens"
+    return usable_tokens(model, settings.word_start), f"{kind} of model {model.alias!r}"
+
+
+def _shared_words(models: Sequence[Reader]) -> tuple[CommonVocabulary, str]:
+    names = [models[0].alias, *sorted(model.alias for model in models[1:])]
     shared = common_vocabulary(models)
-    if not len(shared):
-        raise InputError(
-            f"models {names}: no word is a single token in all of them;"
-            " allowed: models with a common vocabulary"
-        )
-    return shared, f"words that {names} share"
+    check_shared(len(shared), names)
+    return shared, f"words that {', '.join(names)} share"
+
+
+@dataclass(frozen=True)
+class Available:
+    """Words before any are chosen: how many, and what they are called in a sentence."""
+
+    count: int
+    where: str
+
+
+def available_words(models: Sequence[Reader], settings: HardSettings) -> Available:
+    """Words that ``settings`` let a search on ``models[0]`` choose from.
+
+    Args:
+        models: the source, then its counterparts.
+        settings: of the method.
+
+    Raises:
+        InputError: the models share no word, or fewer than K asks for.
+    """
+    if settings.vocabulary in ("all", "random"):
+        ids, where = _own_words(models[0], settings)
+        return Available(len(ids), where)
+    shared, where = _shared_words(models)
+    if settings.vocabulary == "agreement":
+        effective_k(settings.k, len(shared), comparison_of(settings))
+    return Available(len(shared), where)

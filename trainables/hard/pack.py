@@ -22,7 +22,7 @@ from trainables.core.settings.hard import WORDS, HardSettings
 from trainables.errors import InputError
 from trainables.files.cache import cache_folder
 from trainables.hard.allowed import Allowed, allowed_tokens
-from trainables.hard.problem import HardFound, HardProblem, HardReplica, Reading, Rungs, search_of
+from trainables.hard.problem import HardFound, HardProblem, HardReplica, Rungs, TaskModel, search_of
 from trainables.hard.readability import dictionary_share, is_scored, log_perplexity
 from trainables.hard.text import decode, encode, from_bytes, to_bytes
 from trainables.packs.run import Progress, Run
@@ -180,14 +180,14 @@ class _Search:
         """The task on the source, and on the models that judge."""
         judges = {cell.counterparts[0] for cell in self.cells} if self.settings.judged else set()
         return HardProblem(
-            source=self._reading(self.alias),
+            source=self._task_model(self.alias),
             class_ids=tuple(self.pack.labels(self.alias).tolist()),
             metric=self.pack.task.metric,
-            evaluators={alias: self._reading(alias) for alias in sorted(judges)},
+            evaluators={alias: self._task_model(alias) for alias in sorted(judges)},
         )
 
-    def _reading(self, alias: str) -> Reading:
-        return Reading(
+    def _task_model(self, alias: str) -> TaskModel:
+        return TaskModel(
             self.pack.backbone(alias),
             self.pack.labels(alias),
             self.pack.split(alias, "train", self.layout),

@@ -22,7 +22,7 @@ far; says which replicas are to stop."""
 
 
 @dataclass(frozen=True)
-class Reading:
+class TaskModel:
     """A model with the task as it reads it, prompt slots of m tokens included.
 
     Attributes:
@@ -50,10 +50,10 @@ class HardProblem:
             empty for most methods.
     """
 
-    source: Reading
+    source: TaskModel
     class_ids: tuple[int, ...]
     metric: str
-    evaluators: dict[str, Reading] = field(default_factory=dict)
+    evaluators: dict[str, TaskModel] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

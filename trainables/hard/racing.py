@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from trainables.core.seeds import seeded
 from trainables.core.settings.hard import HardSettings
 from trainables.hard.problem import HardFound, HardProblem, Rungs
-from trainables.hard.scorer import Ids, Juror
+from trainables.hard.scorer import Ids, Scorer
 from trainables.scoring.evaluate import finite
 from trainables.tasks import metrics
 
@@ -84,12 +84,12 @@ def all_stages(stages: Sequence[int], rows: int) -> list[int]:
     return [stage for stage in (*stages, *later) if stage < rows] + [rows]
 
 
-class _Court:
-    """One juror with the validation rows in the order of the race."""
+class _Lane:
+    """One scorer with the validation rows in the order of the race."""
 
-    def __init__(self, juror: Juror, seed: int) -> None:
-        self.juror = juror
-        data = juror.reading.validation
+    def __init__(self, scorer: Scorer, seed: int) -> None:
+        self.scorer = scorer
+        data = scorer.reading.validation
         self.order = race_order(data.gold, seed)
         self.data = data.take(self.order.to(data.ids.device))
         self.gold = self.data.gold.cpu()
@@ -100,7 +100,7 @@ class _Court:
     def read(self, prompts: Sequence[Ids], start: int, stop: int) -> torch.Tensor:
         """Logits [P, stop - start, C] on rows of the race."""
         rows = torch.arange(start, stop, device=self.data.ids.device)
-        return self.juror.logits(self.data.take(rows), prompts).cpu()
+        return self.scorer.logits(self.data.take(rows), prompts).cpu()
 
     def upper_score(self, metric: str, logits: torch.Tensor) -> float:
         """The metric if all rows not read were right; exact once all are read."""
@@ -128,12 +128,12 @@ class _Known:
     """What has been read of a prompt.
 
     Attributes:
-        logits: per juror, those of the rows read [n, C], in the order of the race.
-        rows: how many, of all jurors.
+        logits: per scorer, those of the rows read [n, C], in the order of the race.
+        rows: how many, of all scorers.
         score: the highest metric it can still reach; its own once it has read all rows.
         loss: the lowest loss it can still reach; its own once it has read all rows.
-        unread: alias of the first juror whose logits were not all finite: then it can reach nothing
-            any more.
+        unread: alias of the first scorer whose logits were not all finite: then it can reach
+            nothing any more.
     """
 
     logits: list[torch.Tensor]
@@ -155,17 +155,17 @@ class _Best:
     curve: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Referee:
+class Race:
     """Keeps the best prompt of every replica.
 
-    Best is the highest validation metric (mean over the jurors); ties go to the lower validation
+    Best is the highest validation metric (mean over the scorers); ties go to the lower validation
     loss and then to the earlier step, or with ``ties="latest"`` to the later step at once. A prompt
     whose logits are not all finite loses to any other.
     """
 
     def __init__(
         self,
-        jurors: Sequence[Juror],
+        scorers: Sequence[Scorer],
         metric: str,
         replicas: int,
         *,
@@ -174,10 +174,10 @@ class Referee:
         stages: Sequence[int] = STAGES,
         seed: int = 0,
     ) -> None:
-        """A referee that has seen nothing yet.
+        """A race that has seen nothing yet.
 
         Args:
-            jurors: the models that score; more than one where the choice is made by their mean.
+            scorers: the models that score; more than one where the choice is made by their mean.
             metric: the task's.
             replicas: R.
             ties: a name of :data:`TIES`.
@@ -188,12 +188,12 @@ class Referee:
                 these. () reads everything at once.
             seed: of the order in which rows are read.
         """
-        self._courts = [_Court(juror, seed) for juror in jurors]
+        self._lanes = [_Lane(scorer, seed) for scorer in scorers]
         self._metric = metric
         self._rank = TIES[ties]
         self._margin = margin
-        self._size = sum(len(court) for court in self._courts)
-        self._stages = all_stages(stages, max(len(court) for court in self._courts))
+        self._size = sum(len(lane) for lane in self._lanes)
+        self._stages = all_stages(stages, max(len(lane) for lane in self._lanes))
         self._known: dict[Ids, _Known] = {}
         self._best = [_Best() for _ in range(replicas)]
 
@@ -232,7 +232,7 @@ class Referee:
     def found(self, replica: int, steps: int) -> HardFound:
         """What a replica ends with.
 
-        ``validation`` is the mean over the jurors, ``logits`` are those of the first juror.
+        ``validation`` is the mean over the scorers, ``logits`` are those of the first scorer.
 
         Args:
             replica: its place.
@@ -246,7 +246,7 @@ class Referee:
             step=best.step,
             steps=steps,
             validation=self._known[best.ids].score,
-            logits=self._courts[0].in_order(self._known[best.ids].logits[0]),
+            logits=self._lanes[0].in_order(self._known[best.ids].logits[0]),
             evaluated=best.evaluated,
             saved=best.saved,
             curve=best.curve,
@@ -268,7 +268,7 @@ class Referee:
         racing = asked
         for stage in stages:
             for ids in {ids for mine in racing.values() for ids in mine}:
-                self._known.setdefault(ids, _Known([torch.empty(0) for _ in self._courts]))
+                self._known.setdefault(ids, _Known([torch.empty(0) for _ in self._lanes]))
             racing = _filtered(racing, partial(self._may_win, step))
             self._read(racing, stage)
             racing = _filtered(racing, partial(self._near, stage))
@@ -284,13 +284,13 @@ class Referee:
             for ids in mine:
                 askers.setdefault(ids, replica)
         changed = set()
-        for number, court in enumerate(self._courts):
-            stop = min(stage, len(court))
+        for number, lane in enumerate(self._lanes):
+            stop = min(stage, len(lane))
             by_start: dict[int, list[Ids]] = {}
             for ids in askers:
                 by_start.setdefault(len(self._known[ids].logits[number]), []).append(ids)
             for start in (start for start in by_start if start < stop):
-                logits = court.read(by_start[start], start, stop)
+                logits = lane.read(by_start[start], start, stop)
                 for ids, new in zip(by_start[start], logits, strict=True):
                     kept = self._known[ids].logits
                     kept[number] = torch.cat([kept[number], new]) if start else new.clone()
@@ -301,15 +301,15 @@ class Referee:
 
     def _judge(self, known: _Known) -> None:
         """Bring the bounds up to what has been read."""
-        pairs = list(zip(self._courts, known.logits, strict=True))
+        pairs = list(zip(self._lanes, known.logits, strict=True))
         known.rows = sum(len(logits) for logits in known.logits)
-        broken = (court for court, logits in pairs if not bool(finite(logits[None])[0]))
-        known.unread = next((court.juror.reading.backbone.alias for court in broken), None)
+        broken = (lane for lane, logits in pairs if not bool(finite(logits[None])[0]))
+        known.unread = next((lane.scorer.reading.backbone.alias for lane in broken), None)
         if known.unread is not None:
             known.score, known.loss = 0.0, math.inf
             return
-        known.score = _mean([court.upper_score(self._metric, logits) for court, logits in pairs])
-        known.loss = _mean([court.lower_loss(logits) for court, logits in pairs])
+        known.score = _mean([lane.upper_score(self._metric, logits) for lane, logits in pairs])
+        known.loss = _mean([lane.lower_loss(logits) for lane, logits in pairs])
 
     def _ranked(self, ids: Ids, step: int, place: int, slack: float = 0.0) -> tuple[float, ...]:
         known = self._known[ids]
@@ -329,9 +329,9 @@ class Referee:
         best = self._best[replica].ids
         if self._margin is None or best is None or rows >= self._stages[-1]:
             return True
-        both = zip(self._courts, self._known[ids].logits, self._known[best].logits, strict=True)
+        both = zip(self._lanes, self._known[ids].logits, self._known[best].logits, strict=True)
         gained = torch.cat(
-            [court.right(mine[:rows]) - court.right(its[:rows]) for court, mine, its in both]
+            [lane.right(mine[:rows]) - lane.right(its[:rows]) for lane, mine, its in both]
         )
         error = float(gained.std(correction=0)) / math.sqrt(len(gained))
         return float(gained.mean()) + self._margin * error >= 0.0
@@ -357,10 +357,10 @@ class Referee:
         return entry
 
 
-def source_referee(problem: HardProblem, replicas: int, settings: HardSettings) -> Referee:
-    """The referee of a search that is judged on its own source."""
-    return Referee(
-        [Juror(problem.source, settings.prompt_length)],
+def source_race(problem: HardProblem, replicas: int, settings: HardSettings) -> Race:
+    """The race of a search that is judged on its own source."""
+    return Race(
+        [Scorer(problem.source, settings.prompt_length)],
         problem.metric,
         replicas,
         ties=settings.ties,

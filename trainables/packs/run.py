@@ -19,7 +19,7 @@ from trainables.scoring.nearest_words import finite_reading, read_prompts
 from trainables.tasks import Task, load_task
 from trainables.words.kept_grams import kept_grams
 from trainables.words.relative import Grams, gram_matrices, normalised_anchors
-from trainables.words.vocabulary import Anchors
+from trainables.words.vocabulary import Anchors, check_shared
 
 Progress = Callable[[str, int, int], None]
 """Called with (phase, done, total)."""
@@ -206,12 +206,7 @@ def _gram_table(
     digests: Sequence[str],
 ) -> Grams:
     shared = anchors.among(models, beside)
-    if not len(shared):
-        names = ", ".join(model.alias for model in (*models, *beside))
-        raise InputError(
-            f"models {names}: no word is a single token in all of them;"
-            " allowed: models with a common vocabulary"
-        )
+    check_shared(len(shared), [model.alias for model in (*models, *beside)])
     return kept_grams(
         lambda: gram_matrices(normalised_anchors(models, shared), torch.float64),
         digests,

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedModel
 
-from trainables.compute.heap import keep_freed_memory
+from trainables.compute.process import keep_freed_memory
 from trainables.pocket.architectures import (
     MAX_TOKENS,
     build_model,

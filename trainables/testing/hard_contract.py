@@ -21,7 +21,7 @@ from trainables.backbones import Layout, load_backbone
 from trainables.core.registries import METHODS
 from trainables.core.settings import from_mapping, stored
 from trainables.core.settings.hard import HardSettings
-from trainables.hard.problem import HardFound, HardProblem, HardReplica, Reading, search_of
+from trainables.hard.problem import HardFound, HardProblem, HardReplica, TaskModel, search_of
 from trainables.models.names import resolve_model
 from trainables.scoring.evaluate import mean_loss, scores
 from trainables.tasks import load_task, metrics
@@ -34,7 +34,7 @@ TINY_WORDS = ("good", "bad", "story", "never", "film", "really")
 
 
 @cache
-def reading(model: str, slots: int, same: bool = False) -> Reading:
+def reading(model: str, slots: int, same: bool = False) -> TaskModel:
     """The task ``mini/reviews`` on an embedded model; ``same``: validated on the training rows."""
     task = load_task("mini/reviews")
     backbone = load_backbone(resolve_model(model))
@@ -47,7 +47,7 @@ def reading(model: str, slots: int, same: bool = False) -> Reading:
 
     train = split("train", TRAIN_ROWS)
     validation = train if same else split("validation", VALIDATION_ROWS)
-    return Reading(backbone, backbone.labels(task.label_words, task.name), train, validation)
+    return TaskModel(backbone, backbone.labels(task.label_words, task.name), train, validation)
 
 
 def sample_problem(slots: int, same: bool = False) -> HardProblem:

@@ -66,7 +66,7 @@ class Judges:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Chosen:
     """The chosen candidates.
 
     Attributes:
@@ -81,13 +81,13 @@ class Choice:
     judged: Sequence[bool] = ()
 
 
-def own(candidates: Candidates, problem: Problem, judges: Judges) -> Choice:
+def own(candidates: Candidates, problem: Problem, judges: Judges) -> Chosen:
     """The solver's own candidate; nothing is evaluated."""
     del judges
-    return Choice([candidates.own] * len(problem.seeds))
+    return Chosen([candidates.own] * len(problem.seeds))
 
 
-def on_target(candidates: Candidates, problem: Problem, judges: Judges) -> Choice:
+def on_target(candidates: Candidates, problem: Problem, judges: Judges) -> Chosen:
     """The best on the target's validation split."""
     best = _Best(len(problem.seeds), candidates.own)
     logits: torch.Tensor | None = None
@@ -97,10 +97,10 @@ def on_target(candidates: Candidates, problem: Problem, judges: Judges) -> Choic
         if logits is None:
             logits = judged.logits.clone()
         logits[better] = judged.logits[better]
-    return Choice(best.index, logits, best.judged)
+    return Chosen(best.index, logits, best.judged)
 
 
-def on_sources(candidates: Candidates, problem: Problem, judges: Judges) -> Choice:
+def on_sources(candidates: Candidates, problem: Problem, judges: Judges) -> Chosen:
     """The best on the sources' validation splits, carried back to them."""
     best = _Best(len(problem.seeds), candidates.own)
     for number in _own_first(candidates):
@@ -111,14 +111,14 @@ def on_sources(candidates: Candidates, problem: Problem, judges: Judges) -> Choi
         scores = torch.tensor([one.scores for one in judged], dtype=torch.float64).mean(0)
         losses = torch.tensor([one.losses for one in judged], dtype=torch.float64).mean(0)
         best.offer(number, scores.tolist(), losses.tolist())
-    return Choice(best.index, judged=best.judged)
+    return Chosen(best.index, judged=best.judged)
 
 
-def choose(selection: str, candidates: Candidates, problem: Problem, judges: Judges) -> Choice:
+def choose(selection: str, candidates: Candidates, problem: Problem, judges: Judges) -> Chosen:
     """Choose as the setting ``selection`` asks for; a single candidate needs no evaluation."""
     if len(candidates) == 1:
         return own(candidates, problem, judges)
-    found: Choice = SELECTIONS[selection](candidates, problem, judges)
+    found: Chosen = SELECTIONS[selection](candidates, problem, judges)
     return found
 
 

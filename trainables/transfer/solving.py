@@ -45,7 +45,7 @@ class Carried(Transferred):
         logits: label-word logits on the target's validation split [R, v, C], where the selection
             has worked them out.
         judged: per replica, whether the selection had something to go by, see
-            :class:`trainables.transfer.selection.Choice`.
+            :class:`trainables.transfer.selection.Chosen`.
     """
 
     candidates: int

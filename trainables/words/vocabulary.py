@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from trainables.errors import InputError
+
 FEW_ANCHORS = 500
 
 
@@ -245,6 +247,19 @@ def usable_tokens(model: Vocabulary, word_start: bool = True) -> tuple[int, ...]
         for token, number in ordinary
         if number in words or notation.inside(token, model.tokenizer)
     )
+
+
+def check_shared(count: int, names: Sequence[str]) -> None:
+    """Refuse models that share no word.
+
+    Raises:
+        InputError: ``count`` is 0.
+    """
+    if not count:
+        raise InputError(
+            f"models {', '.join(names)}: no word is a single token in all of them;"
+            " allowed: models with a common vocabulary"
+        )
 
 
 def common_vocabulary(models: Sequence[Vocabulary]) -> CommonVocabulary:

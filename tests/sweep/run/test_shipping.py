@@ -8,9 +8,9 @@ import pytest
 from sweep.run import shipping as shipping_module
 from sweep.run.shipping import VARIABLE, Shipper, heavy_models, shipping
 from tests.sweep.samples import plan_of
-from tests.trainables.packs.test_parcels import plan_with_files
+from tests.trainables.packs.test_shipping import plan_with_files
 from trainables.errors import InputError
-from trainables.packs.parcels import Item
+from trainables.packs.shipping import Item
 
 
 def item_of(plan: Any) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from trainables.backbones import Encoded
-from trainables.hard.problem import Reading
+from trainables.hard.problem import TaskModel
 
 
 class TableModel:
@@ -31,7 +31,7 @@ class TableModel:
         return self.table[number][:, batch.ids[:, 1]][..., : len(label_ids)]
 
 
-def table_reading(table: torch.Tensor, gold: torch.Tensor) -> Reading:
+def table_reading(table: torch.Tensor, gold: torch.Tensor) -> TaskModel:
     """A reading whose validation rows hold a prompt slot and their own number."""
     rows = len(gold)
     data = Encoded(
@@ -43,4 +43,4 @@ def table_reading(table: torch.Tensor, gold: torch.Tensor) -> Reading:
         begin=0,
     )
     model: Any = TableModel(table)
-    return Reading(model, torch.arange(table.shape[-1]), data, data)
+    return TaskModel(model, torch.arange(table.shape[-1]), data, data)

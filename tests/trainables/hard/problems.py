@@ -9,8 +9,8 @@ import torch
 from tests.trainables.tiny import tiny
 from trainables.backbones import Layout
 from trainables.hard.methods import descent
-from trainables.hard.problem import HardProblem, HardReplica, Reading
-from trainables.hard.racing import Referee
+from trainables.hard.problem import HardProblem, HardReplica, TaskModel
+from trainables.hard.racing import Race
 
 TEXTS = [
     ("the film was good", 1),
@@ -29,7 +29,7 @@ def problem(name: str, length: int, seed: int = 0) -> HardProblem:
     backbone = tiny(name, seed)
     data = backbone.read([text for text, _ in TEXTS], [gold for _, gold in TEXTS], Layout(length))
     labels = backbone.labels(["bad", "good"], "t")
-    reading = Reading(backbone, labels, data, data.take(torch.arange(6)))
+    reading = TaskModel(backbone, labels, data, data.take(torch.arange(6)))
     return HardProblem(reading, tuple(labels.tolist()), "accuracy")
 
 
@@ -42,20 +42,20 @@ def words(task: HardProblem, count: int, every: int = 7, start: int = 300) -> to
 def spy(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, list[tuple[int, ...]]]]:
     """A list that fills with (step, ids of each replica) of every offer of a search by gradient."""
     offers: list[tuple[int, list[tuple[int, ...]]]] = []
-    real: Any = descent.source_referee
+    real: Any = descent.source_race
 
-    def watched(*args: Any) -> Referee:
-        referee: Referee = real(*args)
-        offer = referee.offer
+    def watched(*args: Any) -> Race:
+        race: Race = real(*args)
+        offer = race.offer
 
         def note(step: int, prompts: torch.Tensor, *members: Any) -> list[bool]:
             offers.append((step, [tuple(ids) for ids in prompts.tolist()]))
             return offer(step, prompts, *members)
 
-        monkeypatch.setattr(referee, "offer", note)
-        return referee
+        monkeypatch.setattr(race, "offer", note)
+        return race
 
-    monkeypatch.setattr(descent, "source_referee", watched)
+    monkeypatch.setattr(descent, "source_race", watched)
     return offers
 
 

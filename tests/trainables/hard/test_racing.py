@@ -1,4 +1,4 @@
-"""The referee: racing changes nothing but the rows read, and the counts are right."""
+"""The race: racing changes nothing but the rows read, and the counts are right."""
 
 import math
 from typing import Any
@@ -15,9 +15,9 @@ from tests.trainables.tiny import ARCHITECTURES, tiny
 from trainables.backbones import Layout
 from trainables.core.settings.hard import HardSettings
 from trainables.errors import InputError
-from trainables.hard.problem import HardProblem, Reading
-from trainables.hard.racing import Referee, all_stages, race_order, source_referee
-from trainables.hard.scorer import Juror, with_slots
+from trainables.hard.problem import HardProblem, TaskModel
+from trainables.hard.racing import Race, all_stages, race_order, source_race
+from trainables.hard.scorer import Scorer, with_slots
 from trainables.tasks import metrics
 
 TWO_CLASSES = ("accuracy", "macro_f1", "macro_recall", "accuracy_f1_mean", "f1:1")
@@ -25,7 +25,7 @@ TWO_CLASSES = ("accuracy", "macro_f1", "macro_recall", "accuracy_f1_mean", "f1:1
 
 def world(
     seed: int, prompts: int = 12, rows: int = 60, classes: int = 2, rounded: bool = False
-) -> Reading:
+) -> TaskModel:
     """Random answers of prompts of very different quality; ``rounded``: many equal scores."""
     draw = torch.Generator().manual_seed(seed)
     gold = torch.randint(classes, (rows,), generator=draw)
@@ -35,12 +35,12 @@ def world(
     return table_reading(table.round() if rounded else table, gold)
 
 
-def referee(reading: Reading, metric: str = "accuracy", replicas: int = 1, **more: Any) -> Referee:
-    return Referee([Juror(reading, 1)], metric, replicas, **more)
+def race(reading: TaskModel, metric: str = "accuracy", replicas: int = 1, **more: Any) -> Race:
+    return Race([Scorer(reading, 1)], metric, replicas, **more)
 
 
 def literal(
-    reading: Reading, metric: str, offers: list[list[list[int]]], replica: int, latest: bool
+    reading: TaskModel, metric: str, offers: list[list[list[int]]], replica: int, latest: bool
 ) -> tuple[int, int, float]:
     """Best (prompt, step, score) by a plain loop over whole tables."""
     gold = reading.validation.gold
@@ -92,8 +92,8 @@ def test_with_racing_the_same_prompt_wins(
         st.lists(st.lists(numbers, min_size=2, max_size=2), min_size=1, max_size=6), "offers"
     )
     reading, whole = (world(seed, classes=classes, rounded=rounded) for _ in range(2))
-    raced = referee(reading, metric, 2, ties=ties, stages=(8, 20))
-    plain = referee(whole, metric, 2, ties=ties, stages=())
+    raced = race(reading, metric, 2, ties=ties, stages=(8, 20))
+    plain = race(whole, metric, 2, ties=ties, stages=())
     for step, offer in enumerate(offers, 1):
         prompts = torch.tensor(offer)[..., None]
         assert raced.offer(step, prompts) == plain.offer(step, prompts)
@@ -117,7 +117,7 @@ def test_a_hopeless_prompt_leaves_after_the_first_part() -> None:
     gold = torch.arange(100) % 2
     right = F.one_hot(gold, 2).float()
     reading = table_reading(torch.stack([right, 1.0 - right, right * 2.0]), gold)
-    judge = referee(reading, stages=(10, 30))
+    judge = race(reading, stages=(10, 30))
     assert judge.offer(1, torch.tensor([[0]])) == [True]
     assert judge.offer(2, torch.tensor([[1]])) == [False]
     assert judge.offer(3, torch.tensor([[1]])) == [False]
@@ -132,7 +132,7 @@ def test_a_hopeless_prompt_leaves_after_the_first_part() -> None:
 
 def test_replicas_share_what_is_known() -> None:
     reading = world(3)
-    judge = referee(reading, replicas=2, stages=())
+    judge = race(reading, replicas=2, stages=())
     judge.offer(1, torch.tensor([[4], [4]]))
     judge.offer(2, torch.tensor([[5], [4]]))
     judge.offer(3, torch.tensor([[5], [5]]))
@@ -146,7 +146,7 @@ def test_a_dropped_prompt_goes_on_where_it_stopped() -> None:
     right = F.one_hot(gold, 2).float()
     half = torch.where(torch.arange(40)[:, None] % 4 < 2, right, 1.0 - right)
     reading = table_reading(torch.stack([right, half, 1.0 - right]), gold)
-    judge = referee(reading, replicas=2, stages=(8, 16))
+    judge = race(reading, replicas=2, stages=(8, 16))
     judge.offer(1, torch.tensor([[0], [2]]))
     judge.offer(2, torch.tensor([[1], [2]]))
     assert judge.found(0, 2).evaluated == 40 + 8
@@ -160,7 +160,7 @@ def test_margin_drops_what_trails_clearly_and_saves_more() -> None:
     saved = {}
     for margin in (None, 2.0):
         reading = world(11, prompts=40, rows=400)
-        judge = referee(reading, margin=margin, stages=(50, 100, 200))
+        judge = race(reading, margin=margin, stages=(50, 100, 200))
         for step in range(40):
             judge.offer(step, torch.tensor([[step]]))
         saved[margin] = judge.found(0, 40).saved
@@ -174,11 +174,11 @@ def test_margin_drops_what_trails_clearly_and_saves_more() -> None:
 def test_with_a_margin_too_replicas_do_not_matter_to_each_other() -> None:
     """What another replica has read of a prompt must not keep it in the race."""
     offers = torch.randint(40, (30, 3, 1), generator=torch.Generator().manual_seed(1))
-    together = referee(world(5, prompts=40), replicas=3, margin=0.5, stages=(8, 20, 40))
+    together = race(world(5, prompts=40), replicas=3, margin=0.5, stages=(8, 20, 40))
     for step, prompts in enumerate(offers):
         together.offer(step, prompts)
     for replica in range(3):
-        alone = referee(world(5, prompts=40), margin=0.5, stages=(8, 20, 40))
+        alone = race(world(5, prompts=40), margin=0.5, stages=(8, 20, 40))
         for step, prompts in enumerate(offers):
             alone.offer(step, prompts[replica : replica + 1])
         assert alone.found(0, 30).ids == together.found(replica, 30).ids
@@ -191,8 +191,8 @@ def test_two_jurors_choose_by_the_mean() -> None:
     torch.manual_seed(0)
     table = torch.randn(12, 50, 2) + torch.rand(12, 1, 1) * F.one_hot(gold, 2)
     second = table_reading(table, gold)
-    jurors = [Juror(first, 1), Juror(second, 1, lambda ids: ((ids[0] + 3) % 12,))]
-    judge = Referee(jurors, "accuracy", 1, stages=(30, 45))
+    scorers = [Scorer(first, 1), Scorer(second, 1, lambda ids: ((ids[0] + 3) % 12,))]
+    judge = Race(scorers, "accuracy", 1, stages=(30, 45))
     for step in range(12):
         judge.offer(step, torch.tensor([[step]]))
     tables = [item.backbone.table for item in (first, second)]  # type: ignore[attr-defined]
@@ -208,7 +208,7 @@ def test_two_jurors_choose_by_the_mean() -> None:
 
 
 def test_only_some_replicas_offer() -> None:
-    judge = referee(world(7), replicas=3)
+    judge = race(world(7), replicas=3)
     judge.offer(0, torch.tensor([[1], [2], [3]]))
     judge.offer(1, torch.tensor([[4], [5]]), [2, 0])
     curves = [[line["step"] for line in judge.found(r, 1).curve] for r in range(3)]
@@ -221,7 +221,7 @@ def test_only_some_replicas_offer() -> None:
 def test_a_prompt_that_is_not_finite_loses() -> None:
     reading = world(0)
     reading.backbone.table[3] = math.nan  # type: ignore[attr-defined]
-    judge = referee(reading)
+    judge = race(reading)
     assert judge.offer(1, torch.tensor([[3]])) == [True]
     assert judge.offer(2, torch.tensor([[1]])) == [True]
     assert judge.offer(3, torch.tensor([[3]])) == [False]
@@ -236,7 +236,7 @@ def test_one_number_that_is_not_finite_is_enough(value: float) -> None:
     table = reading.backbone.table  # type: ignore[attr-defined]
     table[3] = 9.0 * F.one_hot(reading.validation.gold, 2)
     table[3, 7, 1 - int(reading.validation.gold[7])] = value
-    judge = referee(reading, replicas=2)
+    judge = race(reading, replicas=2)
     judge.offer(1, torch.tensor([[[3], [1]], [[3], [3]]]))
     assert judge.found(0, 1).ids == (1,)
     assert judge.found(1, 1).unread == "table"
@@ -279,10 +279,10 @@ TEXTS = ["the film was good", "bad", "a bad and boring story , really", "we like
 GOLD = [1, 0, 0, 1, 0]
 
 
-def tiny_reading(name: str, slots: int, position: str = "prefix") -> Reading:
+def tiny_reading(name: str, slots: int, position: str = "prefix") -> TaskModel:
     backbone = tiny(name)
     data = backbone.read(TEXTS, GOLD, Layout(slots, position, "It was"), "t")
-    return Reading(backbone, backbone.labels(["bad", "good"], "t"), data, data)
+    return TaskModel(backbone, backbone.labels(["bad", "good"], "t"), data, data)
 
 
 @pytest.mark.parametrize("position", ["prefix", "infix", "suffix"])
@@ -301,7 +301,7 @@ def test_on_a_model_the_best_is_that_of_a_plain_loop(name: str) -> None:
     reading = tiny_reading(name, 2)
     draw = torch.Generator().manual_seed(0)
     prompts = torch.randint(1000, (2, 4, 2), generator=draw)
-    judge = source_referee(HardProblem(reading, (1,), "accuracy"), 2, HardSettings(prompt_length=2))
+    judge = source_race(HardProblem(reading, (1,), "accuracy"), 2, HardSettings(prompt_length=2))
     judge.offer(1, prompts)
     for replica in range(2):
         ranked = []
@@ -325,13 +325,13 @@ def test_on_a_model_the_best_is_that_of_a_plain_loop(name: str) -> None:
 
 
 def test_prompts_of_several_lengths_are_read_in_their_order() -> None:
-    """A juror whose tokens are more or fewer than the slots."""
+    """A scorer whose tokens are more or fewer than the slots."""
     reading = tiny_reading("gpt2", 2)
-    juror = Juror(reading, 2, lambda ids: ids * (ids[0] % 3 + 1))
+    scorer = Scorer(reading, 2, lambda ids: ids * (ids[0] % 3 + 1))
     prompts = [(5, 9), (7, 3), (6, 2), (8, 4)]
-    got = juror.logits(reading.validation, prompts)
+    got = scorer.logits(reading.validation, prompts)
     for place, ids in enumerate(prompts):
-        tokens = juror.tokens(ids)
+        tokens = scorer.tokens(ids)
         rows = tiny_reading("gpt2", len(tokens)).validation
         vectors = reading.backbone.embeddings[list(tokens)][None]
         expected = reading.backbone.split_logits(rows, reading.label_ids, vectors)[0]
@@ -343,7 +343,7 @@ def test_what_fits() -> None:
     longest = int(reading.validation.lengths.max()) - 2
     room = 64 - longest
     for count, good in ((0, False), (1, True), (room, True), (room + 1, False)):
-        assert Juror(reading, 2, lambda ids, count=count: (1,) * count).fits((3, 4)) == good  # type: ignore[misc]
+        assert Scorer(reading, 2, lambda ids, count=count: (1,) * count).fits((3, 4)) == good  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("more", [{"ties": "first"}, {"race_margin": 0.0}, {"race_margin": "x"}])

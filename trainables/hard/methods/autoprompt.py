@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from trainables.core.settings.autoprompt import AutoPromptSettings
 from trainables.hard.methods.swaps import swap_search
 from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Rungs
-from trainables.hard.racing import source_referee
-from trainables.hard.scorer import Juror
+from trainables.hard.racing import source_race
+from trainables.hard.scorer import Scorer
 
 
 def search(
@@ -17,6 +17,6 @@ def search(
     rungs: Rungs | None = None,
 ) -> list[HardFound]:
     """Search all replicas as one stack, see :func:`trainables.hard.methods.swaps.swap_search`."""
-    trial = Juror(problem.source, settings.prompt_length)
-    referee = source_referee(problem, len(replicas), settings)
-    return swap_search(problem.source, replicas, settings, trial, referee, progress, rungs)
+    trial = Scorer(problem.source, settings.prompt_length)
+    race = source_race(problem, len(replicas), settings)
+    return swap_search(problem.source, replicas, settings, trial, race, progress, rungs)

@@ -19,8 +19,8 @@ from trainables.errors import InputError
 from trainables.hard.methods.fluency import check_fluency, fluency_loss
 from trainables.hard.methods.projection import Projection
 from trainables.hard.methods.random_words import random_prompts
-from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Reading, Rungs
-from trainables.hard.racing import source_referee
+from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Rungs, TaskModel
+from trainables.hard.racing import source_race
 from trainables.scoring.gradient import PassGradient
 from trainables.scoring.losses import rows_behind
 from trainables.soft.tuning import batch_order
@@ -76,7 +76,7 @@ def descend(
     state = projection.rows(ids)
     moving = mover(state)
     batches = _Batches(source, replicas, settings)
-    referee = source_referee(problem, len(replicas), settings)
+    race = source_race(problem, len(replicas), settings)
     record = _Record(len(replicas), source.backbone.scale, state.device)
     evaluated = evaluation_steps(settings)
     members, stopped = list(range(len(replicas))), dict[int, int]()
@@ -91,10 +91,10 @@ def descend(
         record.add(loss, nearest != ids)
         ids = nearest
         if step in evaluated:
-            referee.offer(step, ids, members)
+            race.offer(step, ids, members)
             record.note(state)
             if rungs and step < settings.steps:
-                left = referee.staying(step, members, rungs, stopped)
+                left = race.staying(step, members, rungs, stopped)
                 if len(left) < len(members):
                     rows = torch.tensor(
                         [members.index(member) for member in left], dtype=torch.long
@@ -109,7 +109,7 @@ def descend(
             progress(step, settings.steps)
         if not members:
             break
-    found = [referee.found(replica, settings.steps) for replica in range(len(replicas))]
+    found = [race.found(replica, settings.steps) for replica in range(len(replicas))]
     for replica, step in stopped.items():
         found[replica].stopped = step
     return record.complete(found)
@@ -162,7 +162,7 @@ class _Batches:
     """The loss of every step and its gradient at the words."""
 
     def __init__(
-        self, source: Reading, replicas: Sequence[HardReplica], settings: DescentSettings
+        self, source: TaskModel, replicas: Sequence[HardReplica], settings: DescentSettings
     ) -> None:
         self.source = source
         self.weight = settings.fluency
@@ -257,7 +257,7 @@ class _Record:
                 self.broken[member] = step
 
     def complete(self, found: list[HardFound]) -> list[HardFound]:
-        """Add failures and the lines to what the referee found."""
+        """Add failures and the lines to what the race found."""
         self._note_failures()
         for replica, (item, lines) in enumerate(zip(found, self.lines, strict=True)):
             item.failed = self.broken.get(replica)

@@ -14,11 +14,10 @@ from trainables.core.settings.mixed import MixedSettings
 from trainables.errors import InputError
 from trainables.hard.methods.swaps import swap_search
 from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Rungs
-from trainables.hard.racing import Referee, source_referee
-from trainables.hard.scorer import Juror
-from trainables.hard.translation import Translation
+from trainables.hard.racing import Race, source_race
+from trainables.hard.scorer import Scorer, Translation
 
-CHOICES: dict[str, Callable[[Juror, Juror], list[Juror]]] = {
+CHOICES: dict[str, Callable[[Scorer, Scorer], list[Scorer]]] = {
     "evaluator": lambda source, evaluator: [evaluator],
     "mean": lambda source, evaluator: [source, evaluator],
 }
@@ -62,16 +61,16 @@ def _search_one(
 ) -> list[HardFound]:
     reading = problem.evaluators[alias]
     translation = Translation(problem.source.backbone, reading.backbone)
-    evaluator = Juror(reading, settings.prompt_length, translation)
-    referee = Referee(
-        CHOICES[settings.choice](Juror(problem.source, settings.prompt_length), evaluator),
+    evaluator = Scorer(reading, settings.prompt_length, translation)
+    race = Race(
+        CHOICES[settings.choice](Scorer(problem.source, settings.prompt_length), evaluator),
         problem.metric,
         len(replicas),
         ties=settings.ties,
         margin=settings.race_margin,
     )
-    found = swap_search(problem.source, replicas, settings, evaluator, referee, progress, rungs)
-    on_source = source_referee(problem, len(replicas), settings)
+    found = swap_search(problem.source, replicas, settings, evaluator, race, progress, rungs)
+    on_source = source_race(problem, len(replicas), settings)
     on_source.offer(settings.steps, torch.tensor([item.ids for item in found]))
     return [
         _as_on_source(item, on_source.found(place, settings.steps))

@@ -7,7 +7,7 @@ import torch
 from trainables.core.seeds import seeded
 from trainables.core.settings.random_words import RandomSettings
 from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Rungs
-from trainables.hard.racing import source_referee
+from trainables.hard.racing import source_race
 
 
 def random_prompts(replicas: Sequence[HardReplica], length: int) -> torch.Tensor:
@@ -34,8 +34,8 @@ def search(
 ) -> list[HardFound]:
     """One random prompt a replica, not trained and not chosen; its validation metric is read."""
     del rungs  # there is nothing to stop
-    referee = source_referee(problem, len(replicas), settings)
-    referee.offer(0, random_prompts(replicas, settings.prompt_length))
+    race = source_race(problem, len(replicas), settings)
+    race.offer(0, random_prompts(replicas, settings.prompt_length))
     if progress:
         progress(1, 1)
-    return [referee.found(replica, 0) for replica in range(len(replicas))]
+    return [race.found(replica, 0) for replica in range(len(replicas))]

@@ -4,7 +4,7 @@ A round, for each replica: the loss on ``accumulation`` batches gives the gradie
 embeddings; at one random position i, exchanging token u for w changes the loss to first order by
 (E_w - E_u) · g_i, so that the allowed w with the highest -E_w · g_i are the candidates (Shin et al.
 2020, equation 2). They and the prompt as it is are tried on as many fresh batches, and the best of
-them goes on. Every new prompt is offered to the referee, who keeps the best on validation.
+them goes on. Every new prompt is offered to the race, who keeps the best on validation.
 
 Shapes: R replicas, K candidates, m prompt tokens, d embedding width, B = accumulation x batch_size
 examples a half round, C classes.
@@ -21,9 +21,9 @@ from trainables.core.seeds import seeded
 from trainables.core.settings.autoprompt import AutoPromptSettings
 from trainables.errors import InputError
 from trainables.hard.methods.random_words import random_prompts
-from trainables.hard.problem import HardFound, HardReplica, Progress, Reading, Rungs
-from trainables.hard.racing import Referee
-from trainables.hard.scorer import Juror
+from trainables.hard.problem import HardFound, HardReplica, Progress, Rungs, TaskModel
+from trainables.hard.racing import Race
+from trainables.hard.scorer import Scorer
 from trainables.scoring.evaluate import finite
 from trainables.scoring.gradient import PassGradient
 from trainables.scoring.losses import rows_behind
@@ -62,11 +62,11 @@ class _Pace:
 
 
 def swap_search(
-    source: Reading,
+    source: TaskModel,
     replicas: Sequence[HardReplica],
     settings: AutoPromptSettings,
-    trial: Juror,
-    referee: Referee,
+    trial: Scorer,
+    race: Race,
     progress: Progress | None = None,
     rungs: Rungs | None = None,
 ) -> list[HardFound]:
@@ -77,12 +77,12 @@ def swap_search(
         replicas: seeds and allowed tokens; those of one seed see the same batches and positions.
         settings: rounds, batches, candidates.
         trial: the model that tries candidates on the training split.
-        referee: chooses among all prompts there were, the start included.
+        race: chooses among all prompts there were, the start included.
         progress: called with (step, steps) after each round.
         rungs: asked after each round but the last which replicas are to stop.
 
     Returns:
-        Per replica, what the referee kept. A replica whose gradient is no longer finite stays as it
+        Per replica, what the race kept. A replica whose gradient is no longer finite stays as it
         is and is marked; the others go on undisturbed.
 
     Raises:
@@ -90,7 +90,7 @@ def swap_search(
     """
     ids = random_prompts(replicas, settings.prompt_length)
     _check_start(ids, trial)
-    referee.offer(0, ids)
+    race.offer(0, ids)
     failed: dict[int, int] = {}
     positions = _positions(replicas, settings)
     stopped: dict[int, int] = {}
@@ -110,20 +110,20 @@ def swap_search(
                 ids[replica] = prompts[best]
                 changed.append(replica)
         if changed:
-            referee.offer(step, ids[changed], changed)
+            race.offer(step, ids[changed], changed)
         if rungs and step < settings.steps:
-            members = torch.tensor(referee.staying(step, members.tolist(), rungs, stopped))
+            members = torch.tensor(race.staying(step, members.tolist(), rungs, stopped))
         if progress:
             progress(step, settings.steps)
         if not len(members):
             break
-    found = [referee.found(replica, settings.steps) for replica in range(len(replicas))]
+    found = [race.found(replica, settings.steps) for replica in range(len(replicas))]
     for replica, item in enumerate(found):
         item.failed, item.stopped = failed.get(replica), stopped.get(replica)
     return found
 
 
-def prompt_gradient(source: Reading, ids: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+def prompt_gradient(source: TaskModel, ids: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """Gradient [R, m, d] of each replica's mean loss over the label words, at its embeddings.
 
     Args:
@@ -141,7 +141,7 @@ def prompt_gradient(source: Reading, ids: torch.Tensor, rows: torch.Tensor) -> t
 
 
 def propose(
-    source: Reading,
+    source: TaskModel,
     replicas: Sequence[HardReplica],
     ids: torch.Tensor,
     gradient: torch.Tensor,
@@ -180,7 +180,7 @@ def propose(
 
 
 def _try(
-    trial: Juror,
+    trial: Scorer,
     proposals: Sequence[torch.Tensor],
     rows: torch.Tensor,
     score: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
@@ -221,7 +221,7 @@ def _positions(replicas: Sequence[HardReplica], settings: AutoPromptSettings) ->
     return torch.stack(drawn, dim=1)
 
 
-def _check_start(ids: torch.Tensor, trial: Juror) -> None:
+def _check_start(ids: torch.Tensor, trial: Scorer) -> None:
     backbone = trial.reading.backbone
     for prompt in ids.tolist():
         if not trial.fits(tuple(prompt)):

@@ -12,8 +12,8 @@ from trainables.backbones import Layout, load_backbone
 from trainables.core.settings.mixed import MixedSettings
 from trainables.errors import InputError
 from trainables.hard.methods import mixed
-from trainables.hard.problem import HardProblem, HardReplica, Reading
-from trainables.hard.translation import Translation
+from trainables.hard.problem import HardProblem, HardReplica, TaskModel
+from trainables.hard.scorer import Translation
 from trainables.models.names import resolve_model
 from trainables.testing.hard_contract import TINY_WORDS, sample_problem, words_of
 
@@ -143,10 +143,10 @@ def test_an_unknown_evaluator_is_one_sentence(name: str | None) -> None:
 def test_a_prompt_without_room_on_the_evaluator() -> None:
     """The start is an error that names the setting; a candidate is passed over."""
 
-    def reading(name: str, text: str, slots: int = 2) -> Reading:
+    def reading(name: str, text: str, slots: int = 2) -> TaskModel:
         backbone = tiny(name)
         data = backbone.read([text, "bad"], [1, 0], Layout(slots), "t")
-        return Reading(backbone, backbone.labels(["bad", "good"], "t"), data, data)
+        return TaskModel(backbone, backbone.labels(["bad", "good"], "t"), data, data)
 
     source, judge = reading("gpt2", "good"), reading("bert", "good " * 80)
     assert int(judge.train.lengths.max()) == 64, "texts fill the evaluator"

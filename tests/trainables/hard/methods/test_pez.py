@@ -19,7 +19,7 @@ from trainables.hard.methods.descent import _Batches, evaluation_steps
 from trainables.hard.methods.pez import search
 from trainables.hard.methods.projection import Projection
 from trainables.hard.problem import HardProblem, HardReplica
-from trainables.hard.scorer import Juror
+from trainables.hard.scorer import Scorer
 from trainables.scoring import losses
 
 STEPS = 25
@@ -329,13 +329,13 @@ def test_lengths_grow_unless_they_are_clipped() -> None:
 def test_a_prompt_that_has_not_changed_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     task = problem("gpt2", 3)
     read: list[int] = []
-    real = Juror.logits
+    real = Scorer.logits
 
-    def count(self: Juror, data: Any, prompts: Any) -> torch.Tensor:
+    def count(self: Scorer, data: Any, prompts: Any) -> torch.Tensor:
         read.append(len(data) * len(prompts))
         return real(self, data, prompts)
 
-    monkeypatch.setattr(Juror, "logits", count)
+    monkeypatch.setattr(Scorer, "logits", count)
     offers = spy(monkeypatch)
     chosen = replace(SETTINGS, evaluations=STEPS)
     (found,) = search(task, replicas_on(words(task, 5)), chosen)

@@ -18,8 +18,8 @@ from trainables.core.settings.autoprompt import AutoPromptSettings
 from trainables.core.settings.mixed import MixedSettings
 from trainables.errors import InputError
 from trainables.hard.methods import autoprompt, random_words, swaps
-from trainables.hard.problem import HardProblem, HardReplica, Reading
-from trainables.hard.scorer import Ids, Juror
+from trainables.hard.problem import HardProblem, HardReplica, TaskModel
+from trainables.hard.scorer import Ids, Scorer
 from trainables.soft.tuning import batch_order
 from trainables.testing import hard_contract
 
@@ -34,16 +34,16 @@ TEXTS = [
 ]
 
 
-def reading(name: str, slots: int = 3) -> Reading:
+def reading(name: str, slots: int = 3) -> TaskModel:
     backbone = tiny(name)
     data = backbone.read(
         [text for text, _ in TEXTS], [label for _, label in TEXTS], Layout(slots), "t"
     )
     labels = backbone.labels(["bad", "good"], "t")
-    return Reading(backbone, labels, data, data.take(torch.arange(5)))
+    return TaskModel(backbone, labels, data, data.take(torch.arange(5)))
 
 
-def literal_loss(source: Reading, vectors: torch.Tensor, rows: list[int]) -> torch.Tensor:
+def literal_loss(source: TaskModel, vectors: torch.Tensor, rows: list[int]) -> torch.Tensor:
     """Mean loss of one prompt [m, d], a row at a time."""
     losses = []
     for row in rows:
@@ -158,7 +158,7 @@ def literal_search(
     ids=["bert", "gpt2", "accuracy"],
 )
 def test_a_search_is_a_literal_reading(
-    source: Callable[[], Reading], score: str, monkeypatch: pytest.MonkeyPatch
+    source: Callable[[], TaskModel], score: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = AutoPromptSettings(
         prompt_length=3, steps=6, batch_size=3, accumulation=2, candidates=4, score=score
@@ -166,20 +166,20 @@ def test_a_search_is_a_literal_reading(
     problem = HardProblem(source(), (), "accuracy")
     allowed = torch.arange(300, 900)
     offered: dict[int, tuple[int, ...]] = {}
-    kept = autoprompt.source_referee
+    kept = autoprompt.source_race
 
     def spying(*args: Any) -> Any:
-        referee = kept(*args)
-        offer = referee.offer
+        race = kept(*args)
+        offer = race.offer
 
         def spy(step: int, prompts: torch.Tensor, replicas: Any = None) -> list[bool]:
             offered[step] = tuple(prompts[0].tolist())
             return offer(step, prompts, replicas)
 
-        referee.offer = spy  # type: ignore[method-assign]
-        return referee
+        race.offer = spy  # type: ignore[method-assign]
+        return race
 
-    monkeypatch.setattr(autoprompt, "source_referee", spying)
+    monkeypatch.setattr(autoprompt, "source_race", spying)
     (found,) = autoprompt.search(problem, [HardReplica(3, allowed)], settings)
     expected = literal_search(problem, HardReplica(3, allowed), settings)
     changed = {
@@ -197,10 +197,10 @@ def test_prompts_on_rows_of_their_own() -> None:
     def longer(ids: Ids) -> Ids:
         return ids + ids[:1] * (ids[0] % 2)
 
-    juror = Juror(source, 3, longer)
+    scorer = Scorer(source, 3, longer)
     prompts = [(4, 5, 6), (5, 6, 7), (6, 7, 8), (4, 5, 6)]
     rows = torch.tensor([[0, 3], [6, 6], [2, 1], [5, 0]])
-    got = juror.own_logits(prompts, rows)
+    got = scorer.own_logits(prompts, rows)
     for place, ids in enumerate(prompts):
         tokens = list(longer(ids))
         train = reading("gpt2", len(tokens)).train

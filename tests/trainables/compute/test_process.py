@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from trainables.compute.collector import lasting, no_collection
+from trainables.compute.process import lasting, no_collection
 
 
 class Ring:

@@ -18,7 +18,7 @@ from trainables.core.cells import Pack
 from trainables.errors import InputError
 from trainables.models.names import folder_digest, resolve_model
 from trainables.packs.pack import run_pack
-from trainables.packs.parcels import KINDS, Fetch, Item, Places
+from trainables.packs.shipping import KINDS, Fetch, Item, Places
 from trainables.tasks import TASK_NAMES, Task, load_task
 
 

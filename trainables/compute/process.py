@@ -1,0 +1,64 @@
+"""What a process asks of its system: memory kept, garbage left alone, an end with its parent."""
+
+import ctypes
+import gc
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_KEEP_BYTES = 1 << 30
+_PR_SET_PDEATHSIG = 1
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to keep freed blocks instead of giving them back after every operation.
+
+    CPU training allocates and frees tensors of a few MiB thousands of times a minute; by default
+    each one is mapped, zeroed and unmapped by the kernel. Measured on a small causal model: 2.6 k
+    to 4.6 k tokens/s.
+
+    Returns:
+        True where the C library accepted both settings; False elsewhere (nothing is changed).
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)) and bool(
+        mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+    )
+
+
+def end_with_parent() -> None:
+    """Have the system kill this process when the thread that has started it ends (on Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Nothing is collected within: where millions of objects are made that all stay."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+@contextmanager
+def lasting() -> Iterator[None]:
+    """Nothing is collected within, and what is there afterwards is never looked at again.
+
+    For imports at the start of a process: torch and transformers are half a million objects. It
+    saves 0.7 to 1.3 s of 4.4 at the import, and 0.3 s at each later collection and at the end.
+    """
+    with no_collection():
+        yield
+        gc.freeze()
