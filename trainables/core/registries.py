@@ -83,7 +83,8 @@ computes it is named by ``search`` (hard) or ``parametrisation`` (soft)."""
 FAMILIES: Registry[Any] = Registry(
     "family", {"soft": "trainables.soft.pack", "hard": "trainables.hard.pack"}
 )
-"""The module whose ``tune_sources`` and ``carry_over`` compute the cells of a family's methods."""
+"""The module that computes the cells of a family's methods, see
+:class:`trainables.packs.stacks.Family`."""
 
 LOSSES: Registry[Any] = Registry(
     "loss",

@@ -7,14 +7,13 @@ encode back to them.
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import torch
 
 from trainables.backbones import Layout
-from trainables.compute.memory import in_parts
 from trainables.core.cells import Cell, content_hash
 from trainables.core.registries import METHODS
 from trainables.core.settings import from_mapping
@@ -26,6 +25,7 @@ from trainables.hard.problem import HardFound, HardProblem, HardReplica, Rungs, 
 from trainables.hard.readability import dictionary_share, is_scored, log_perplexity
 from trainables.hard.text import decode, encode, from_bytes, to_bytes
 from trainables.packs.run import Progress, Run
+from trainables.packs.stacks import Prompts, Tell, in_stacks, stopping
 from trainables.scoring.evaluate import Found, Numbers, no_number, together
 
 Ids = tuple[int, ...]
@@ -90,11 +90,12 @@ class _Search:
         """
         size = self.pack.room.replicas or len(self.cells)
         key = ("hard", self.cells[0].method, self.pack.pack.models[self.alias].digest)
-        lost = in_parts(
+        lost = in_stacks(
             self.cells,
             size,
             (*key, self.pack.device),
-            lambda part, first: self._search(part, first, known, progress),
+            lambda part, tell: self._search(part, known, tell),
+            progress,
         )
         for cell in lost:
             self.pack.outcome.failures[cell.id] = (
@@ -105,17 +106,12 @@ class _Search:
     def _search(
         self,
         cells: Sequence[Cell],
-        first: int,
         known: dict[str, torch.Tensor],
-        progress: Progress | None,
+        tell: Tell | None,
     ) -> None:
-        began, every = time.perf_counter(), len(self.cells)
+        began = time.perf_counter()
         words = [self._allowed(cell) for cell in cells]
         self.pack.spend("vocabulary_seconds", began)
-
-        def tell(step: int, steps: int) -> None:
-            if progress:
-                progress("train", first * steps + step * len(cells), every * steps)
 
         began = time.perf_counter()
         found = search_of(self.settings)(
@@ -129,7 +125,7 @@ class _Search:
                 for cell, allowed in zip(cells, words, strict=True)
             ],
             self.settings,
-            tell if progress else None,
+            tell,
             self._rungs(cells),
         )
         share = self.pack.spend("train_seconds", began) / len(cells)
@@ -151,16 +147,10 @@ class _Search:
                 known[cell.id] = torch.from_numpy(to_bytes(prompt))
 
     def _rungs(self, cells: Sequence[Cell]) -> Rungs | None:
-        """The pack's callback in terms of replicas."""
-        ask = self.pack.rungs
+        ask = stopping(self.pack.rungs, [(cell, place, 0) for place, cell in enumerate(cells)])
         if ask is None:
             return None
-
-        def asked(step: int, values: Mapping[int, float]) -> set[int]:
-            named = set(ask(step, {cells[place].id: value for place, value in values.items()}))
-            return {place for place, cell in enumerate(cells) if cell.id in named}
-
-        return asked
+        return lambda step, values: ask(step, {place: [one] for place, one in values.items()})
 
     def _allowed(self, cell: Cell) -> Allowed:
         settings: HardSettings = from_mapping(METHODS[cell.method], cell.settings)
@@ -235,45 +225,15 @@ class _Search:
         return measured
 
 
-def carry_over(
-    run: Run, cells: Sequence[Cell], known: Mapping[str, torch.Tensor], progress: Progress | None
-) -> None:
-    """Evaluate texts on targets, those with the same target and layout at a time."""
-    groups: dict[tuple[str, Layout], list[Cell]] = {}
-    for cell in cells:
-        if cell.inputs[0] in run.outcome.stopped:
-            run.outcome.stopped[cell.id] = run.outcome.stopped[cell.inputs[0]]
-            continue
-        if cell.inputs[0] not in known:
-            run.outcome.failures[cell.id] = (
-                f"the prompt it carries over ({cell.inputs[0]}) is not available"
-            )
-            continue
-        layout = hard_layout(cell.settings, run.task.manual, 0)
-        groups.setdefault((cell.target, layout), []).append(cell)
-    done = 0
-    for (target, _), group in groups.items():
-        for start in range(0, len(group), TOGETHER):
-            some = group[start : start + TOGETHER]
-            lost = in_parts(
-                some,
-                len(some),
-                ("carry", target, run.device),
-                lambda part, _, target=target: _carry_group(run, target, part, known),  # type: ignore[misc]
-            )
-            for cell in lost:
-                run.outcome.failures[cell.id] = (
-                    f"out of memory: one prompt does not fit beside {target} on {run.device}"
-                )
-            done += len(some)
-            if progress:
-                progress("transfer", done, len(cells))
+def carried_with(run: Run, cell: Cell, known: Prompts) -> Hashable:
+    """How the text is read."""
+    del known
+    return hard_layout(cell.settings, run.task.manual, 0)
 
 
-def _carry_group(
-    run: Run, target: str, cells: Sequence[Cell], known: Mapping[str, torch.Tensor]
-) -> None:
-    began = time.perf_counter()
+def carry_group(run: Run, cells: Sequence[Cell], known: Prompts) -> None:
+    """Evaluate texts on a target."""
+    target, began = cells[0].target, time.perf_counter()
     backbone = run.backbone(target)
     texts = [from_bytes(known[cell.inputs[0]].numpy()) for cell in cells]
     ids = [tuple(encode(backbone, text)) for text in texts]

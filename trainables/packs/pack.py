@@ -16,6 +16,7 @@ from trainables.core.registries import FAMILIES
 from trainables.core.settings import family_of
 from trainables.packs.references import evaluate_references
 from trainables.packs.run import Progress, Run, Rungs
+from trainables.packs.stacks import Family, carry_over
 
 
 def run_pack(
@@ -69,10 +70,10 @@ def run_pack(
         by_kind[cell.kind].append(cell)
     evaluate_references(run, by_kind["reference"])
     if by_kind["source"] or by_kind["transfer"]:
-        family: Any = FAMILIES[family_of(pack.method)]
+        family: Family = FAMILIES[family_of(pack.method)]
         if by_kind["source"]:
             family.tune_sources(run, by_kind["source"], known, progress)
-        family.carry_over(run, by_kind["transfer"], known, progress)
+        carry_over(run, family, by_kind["transfer"], known, progress)
     run.spend("seconds", began)
     run.outcome.cost |= {
         "model_loads": resident.made - loads,

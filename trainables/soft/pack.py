@@ -1,7 +1,7 @@
 """Packs of the soft family: tune sources as one stack, carry prompts over, evaluate."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -9,19 +9,22 @@ from typing import Any
 import torch
 
 from trainables.backbones import Layout
-from trainables.compute.memory import in_parts
 from trainables.core.cells import Cell, content_hash
 from trainables.core.registries import METHODS
 from trainables.core.settings import SoftSettings, TransferSettings, from_mapping, transfer_settings
 from trainables.core.weight import Weight
 from trainables.packs.run import Progress, Run, layout_on
+from trainables.packs.stacks import Prompts, Tell, in_stacks, stopping
 from trainables.scoring.evaluate import Found, Numbers, mean_loss, no_number, scores, together
 from trainables.soft.source import Source
 from trainables.soft.stack_size import replicas_that_fit, shape_of
-from trainables.soft.tuning import Replica, Rungs, Tuned, tune
+from trainables.soft.tuning import Replica, Tuned, tune
 from trainables.transfer import Judgement, Judges, Problem, Space, TargetTask, carry
 from trainables.words.relative import Grams
 from trainables.words.vocabulary import Anchors
+
+TOGETHER = None
+"""All cells that go together are carried over at once."""
 
 
 def tune_sources(
@@ -50,14 +53,12 @@ def tune_sources(
     ]
     anchors = Anchors(cells[0].counterparts, settings.anchor_sample, settings.anchor_seed)
     grams = {} if len(sources) == 1 else run.grams(pack.sources, anchors)
-    stack = _Stacked(run, cells, replicas, sources, settings, layouts)
+    stack = _Stacked(run, cells, sources, settings, layouts)
     stack.grams = {key: value.float() for key, value in grams.items()}
     size = run.room.replicas or replicas_that_fit(sources, settings, len(replicas))
-    lost = in_parts(
-        replicas,
-        size,
-        shape_of(sources, settings),
-        lambda part, first: stack.tune(part, first, known, progress),
+    kind = shape_of(sources, settings)
+    lost = in_stacks(
+        replicas, size, kind, lambda part, tell: stack.tune(part, known, tell), progress
     )
     for cell in cells:
         if _replica(cell) in lost:
@@ -74,26 +75,16 @@ class _Stacked:
 
     run: Run
     cells: Sequence[Cell]
-    replicas: Sequence[Replica]
     sources: Sequence[Source]
     settings: SoftSettings
     layouts: Mapping[str, Layout]
     grams: Grams = field(default_factory=dict)
 
     def tune(
-        self,
-        part: Sequence[Replica],
-        first: int,
-        known: dict[str, torch.Tensor],
-        progress: Progress | None,
+        self, part: Sequence[Replica], known: dict[str, torch.Tensor], tell: Tell | None
     ) -> None:
         """Train some replicas as one stack and evaluate them on their sources."""
-        run, every = self.run, len(self.replicas)
-
-        def tell(step: int, steps: int) -> None:
-            if progress:
-                progress("train", first * steps + step * len(part), every * steps)
-
+        run = self.run
         began = time.perf_counter()
         tuned = tune(
             self.sources,
@@ -101,8 +92,8 @@ class _Stacked:
             self.settings,
             self.grams,
             run.task.metric,
-            tell if progress else None,
-            self._rungs(part) if run.rungs else None,
+            tell,
+            stopping(run.rungs, self._members(part)),
             run.room.graphs,
         )
         share = run.spend("train_seconds", began) / len(part)
@@ -166,22 +157,12 @@ class _Stacked:
             *((*pair, tuned.prompts[source][pair[1]], None) for pair in gone),
         ]
 
-    def _rungs(self, part: Sequence[Replica]) -> Rungs:
-        """The pack's callback in terms of replicas of a part."""
-        ask = self.run.rungs
-        by_source = [self._cells(part, alias) for alias in self.run.pack.sources]
-
-        def asked(step: int, values: dict[int, list[float]]) -> set[int]:
-            told = {
-                cell.id: values[replica][source]
-                for source, pairs in enumerate(by_source)
-                for cell, replica in pairs
-                if replica in values
-            }
-            named = set(ask(step, told)) if ask else set()
-            return {replica for pairs in by_source for cell, replica in pairs if cell.id in named}
-
-        return asked
+    def _members(self, part: Sequence[Replica]) -> list[tuple[Cell, int, int]]:
+        return [
+            (cell, place, source)
+            for source, alias in enumerate(self.run.pack.sources)
+            for cell, place in self._cells(part, alias)
+        ]
 
 
 def _curve(lines: Sequence[Mapping[str, Any]], replica: int) -> list[dict[str, Any]]:
@@ -198,40 +179,14 @@ def _replica(cell: Cell) -> Replica:
     return Replica(cell.seed, Weight(cell.weight, cell.schedule))
 
 
-def carry_over(
-    run: Run, cells: Sequence[Cell], known: Mapping[str, torch.Tensor], progress: Progress | None
-) -> None:
-    """Transfer and evaluate, the cells of one target and one set of sources at a time."""
-    groups: dict[tuple[object, ...], list[Cell]] = {}
-    for cell in cells:
-        missing = [item for item in cell.inputs if item not in known]
-        halted = [run.outcome.stopped[item] for item in missing if item in run.outcome.stopped]
-        if halted:
-            run.outcome.stopped[cell.id] = halted[0]
-            continue
-        if missing:
-            run.outcome.failures[cell.id] = (
-                f"the tuned prompt it carries over ({missing[0]}) is not available"
-            )
-            continue
-        shape = known[cell.inputs[0]].shape[0]
-        key = (cell.target, cell.sources, shape, content_hash(dict(cell.settings)))
-        groups.setdefault(key, []).append(cell)
-    done = 0
-    for group in groups.values():
-        kind = ("carry", group[0].target, run.device, group[0].settings.get("solver"))
-        lost = in_parts(group, len(group), kind, lambda part, _: _carry_group(run, part, known))
-        for cell in lost:
-            run.outcome.failures[cell.id] = (
-                f"out of memory: one prompt carried over does not fit beside {cell.target} on"
-                f" {run.device}"
-            )
-        done += len(group)
-        if progress:
-            progress("transfer", done, len(cells))
+def carried_with(run: Run, cell: Cell, known: Prompts) -> Hashable:
+    """Sources, length of the prompt and settings."""
+    del run
+    return cell.sources, known[cell.inputs[0]].shape[0], content_hash(dict(cell.settings))
 
 
-def _carry_group(run: Run, cells: Sequence[Cell], known: Mapping[str, torch.Tensor]) -> None:
+def carry_group(run: Run, cells: Sequence[Cell], known: Prompts) -> None:
+    """Transfer and evaluate cells of one target."""
     target = cells[0].target
     began = time.perf_counter()
     settings = transfer_settings(cells[0].settings)
@@ -275,7 +230,7 @@ def _carry_group(run: Run, cells: Sequence[Cell], known: Mapping[str, torch.Tens
 def _problem(
     run: Run,
     cells: Sequence[Cell],
-    known: Mapping[str, torch.Tensor],
+    known: Prompts,
     layout: Layout,
     settings: TransferSettings,
 ) -> Problem:
