@@ -23,7 +23,7 @@ from transformers import AutoConfig, AutoTokenizer
 
 from trainables.backbones import Reader
 from trainables.core.registries import BACKBONES
-from trainables.words.agreement import Comparison, neighbour_agreement_many
+from trainables.words.agreement import Comparison, neighbour_agreement
 from trainables.words.vocabulary import CommonVocabulary, common_vocabulary
 
 KS = (16, 32, 64, 128)
@@ -54,7 +54,7 @@ def compare(
     tables = spaces(words, (width, width))
     before = peak_mib()
     began, spent = time.perf_counter(), time.process_time()
-    found = neighbour_agreement_many(tables, ks, comparison)
+    found = neighbour_agreement(tables, ks, comparison)
     seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - spent
     return {
         "seconds": seconds,
@@ -130,7 +130,7 @@ def real(folders: list[Path], widths: tuple[int, int], threads: int) -> dict[str
     before = peak_mib()
     began = time.perf_counter()
     picked = [table[torch.tensor(ids)] for table, ids in zip(tables, shared.ids, strict=True)]
-    neighbour_agreement_many(picked, (K,))
+    neighbour_agreement(picked, (K,))
     figures["agreement_seconds"] = time.perf_counter() - began
     return {
         "what": f"{pair[0].alias} and {pair[1].alias}, {widths[0]} and {widths[1]} dimensions",

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from benchmarks.agreement import KEPT, K, alone, compare, spaces
 from benchmarks.finding import Finding, Skipped
 from benchmarks.machine import Floor
-from trainables.words.agreement import Comparison, neighbour_agreement_many
+from trainables.words.agreement import Comparison, neighbour_agreement
 
 CHECKED = 400
 """Words of the small table that is also worked out word by word."""
@@ -63,7 +63,7 @@ def measure(load: Load) -> list[Finding | Skipped]:
 def check(words: int = CHECKED, k: int = 16) -> None:
     """Raise AssertionError unless exact scores are those of a literal reading."""
     tables = spaces(words, (32, 24))
-    found = neighbour_agreement_many(tables, (k,), Comparison())[k]
+    found = neighbour_agreement(tables, (k,), Comparison())[k]
     torch.testing.assert_close(found.scores, literal(tables, found.neighbours), atol=1e-9, rtol=0)
 
 

@@ -99,10 +99,10 @@ def anchors(size: int) -> Callable[[], Any]:
 def vocabulary(size: int) -> Callable[[], Any]:
     """Exact agreement of so many common words of two models."""
     from benchmarks.agreement import spaces
-    from trainables.words.agreement import neighbour_agreement_many
+    from trainables.words.agreement import neighbour_agreement
 
     tables = spaces(size, (64, 64))
-    return lambda: neighbour_agreement_many(tables, (64,))
+    return lambda: neighbour_agreement(tables, (64,))
 
 
 def projected(size: int) -> Callable[[], Any]:

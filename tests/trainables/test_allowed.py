@@ -38,13 +38,13 @@ def nothing_kept() -> None:
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """The K of each similarity pass that is made."""
     made: list[tuple[int, ...]] = []
-    compute = agreed.neighbour_agreement_many
+    compute = agreed.neighbour_agreement
 
     def watched(tables: Any, ks: Any, comparison: Any) -> dict[int, Agreement]:
         made.append(tuple(ks))
         return compute(tables, ks, comparison)
 
-    monkeypatch.setattr(agreed, "neighbour_agreement_many", watched)
+    monkeypatch.setattr(agreed, "neighbour_agreement", watched)
     return made
 
 
@@ -117,7 +117,7 @@ def test_agreement_takes_the_words_of_the_highest_scores() -> None:
     shared = common_vocabulary(group)
     found = allowed_tokens(group, SMALL, 0)
     tables = [m.embeddings[torch.tensor(i)] for m, i in zip(group, shared.ids, strict=True)]
-    scores = neighbour_agreement(tables, 4, Comparison(sample_size=200)).scores
+    scores = neighbour_agreement(tables, [4], Comparison(sample_size=200))[4].scores
     ranked = sorted(range(len(shared)), key=lambda place: (-scores[place], shared.words[place]))
     assert ids(found) == sorted(shared.ids[0][place] for place in ranked[:50])
     assert found.agreement is not None

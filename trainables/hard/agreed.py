@@ -22,7 +22,7 @@ from trainables.words.agreement import (
     Comparison,
     Hubness,
     effective_k,
-    neighbour_agreement_many,
+    neighbour_agreement,
 )
 from trainables.words.vocabulary import CANONICALISER, CommonVocabulary, common_vocabulary
 
@@ -92,7 +92,7 @@ def model_agreement(
             models[place].embeddings[torch.tensor(shared.ids[place], device=models[place].device)]
             for place in order
         ]
-        found |= neighbour_agreement_many(tables, missing, comparison)
+        found |= neighbour_agreement(tables, missing, comparison)
         for k in missing:
             _keep(keys[k], found[k])
             keep(_file(folder, keys[k]), _written(found[k]))

@@ -6,9 +6,6 @@ import numpy as np
 
 from trainables.backbones.reader import Reader
 
-REPLACEMENT = "\ufffd"
-"""Stands in a text where tokens are no valid UTF-8."""
-
 
 def decode(reader: Reader, ids: Sequence[int]) -> str:
     """The text of a prompt, as it is carried to other models.

@@ -139,18 +139,8 @@ def effective_k(k: int, count: int, comparison: Comparison) -> int:
     return k
 
 
-def neighbour_agreement(
-    tables: Sequence[torch.Tensor],
-    k: int,
-    comparison: Comparison | None = None,
-    block: int | None = None,
-) -> Agreement:
-    """:func:`neighbour_agreement_many` for one K."""
-    return neighbour_agreement_many(tables, [k], comparison, block)[k]
-
-
 @torch.no_grad()
-def neighbour_agreement_many(
+def neighbour_agreement(
     tables: Sequence[torch.Tensor],
     ks: Iterable[int],
     comparison: Comparison | None = None,

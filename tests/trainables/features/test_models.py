@@ -19,7 +19,7 @@ from trainables.features.models import (
 from trainables.features.texts import balance, entropy, reading_correlation
 from trainables.models.names import resolve_model
 from trainables.tasks import resolve_task
-from trainables.words.agreement import Comparison, neighbour_agreement_many
+from trainables.words.agreement import Comparison, neighbour_agreement
 
 
 def hsic(k: np.ndarray, q: np.ndarray) -> float:
@@ -56,7 +56,7 @@ def test_overlap_and_agreement_of_models():
     word = next(word for word in sorted(one.words) if word in two.words)
     assert torch.equal(left[0], one.embeddings[one.words[word]])
     assert torch.equal(right[0], two.embeddings[two.words[word]])
-    found = neighbour_agreement_many([left, right], [10], Comparison(k_scale="literal"))[10]
+    found = neighbour_agreement([left, right], [10], Comparison(k_scale="literal"))[10]
     assert mean_agreement(one, two) == pytest.approx(float(found.scores.mean()))
 
 

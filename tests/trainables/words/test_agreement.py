@@ -15,11 +15,21 @@ from trainables.core.seeds import seeded
 from trainables.errors import InputError
 from trainables.words.agreement import (
     MODES,
+    Agreement,
     Comparison,
     effective_k,
     neighbour_agreement,
-    neighbour_agreement_many,
 )
+
+
+def agreement_at(
+    tables: list[torch.Tensor],
+    k: int,
+    comparison: Comparison | None = None,
+    block: int | None = None,
+) -> Agreement:
+    """For one K."""
+    return neighbour_agreement(tables, [k], comparison, block)[k]
 
 
 def tables(count: int, widths: tuple[int, ...] = (12, 16), seed: int = 0) -> list[torch.Tensor]:
@@ -82,7 +92,7 @@ def test_exact_is_what_the_equations_say(
     comparison = Comparison(
         include_self=include_self, center=center, k_scale="literal", sample_size=49
     )
-    found = neighbour_agreement_many(embeddings, [1, 6, 13], comparison, block)
+    found = neighbour_agreement(embeddings, [1, 6, 13], comparison, block)
     for k, agreement in found.items():
         wanted = agreement_literally(embeddings, [list(range(50))], k, comparison)
         assert agreement.scores.tolist() == pytest.approx(wanted, abs=1e-12)
@@ -103,7 +113,7 @@ def test_sampled_is_what_the_equations_say(
     parts = [
         torch.randperm(40, generator=seeded("part", 4, number))[:15].tolist() for number in range(3)
     ]
-    found = neighbour_agreement_many(embeddings, [2, 5], comparison, block=11)
+    found = neighbour_agreement(embeddings, [2, 5], comparison, block=11)
     for k, agreement in found.items():
         wanted = agreement_literally(embeddings, parts, k, comparison)
         assert agreement.scores.tolist() == pytest.approx(wanted, abs=1e-12)
@@ -123,8 +133,8 @@ def test_parts_are_new_ones_each_time_and_by_seed() -> None:
 
 def test_sampling_of_everything_is_exact() -> None:
     embeddings = tables(60)
-    exact = neighbour_agreement(embeddings, 7)
-    sampled = neighbour_agreement(embeddings, 7, Comparison("sampled", sample_size=60))
+    exact = agreement_at(embeddings, 7)
+    sampled = agreement_at(embeddings, 7, Comparison("sampled", sample_size=60))
     assert torch.equal(exact.scores, sampled.scores)
     assert exact.hubness == sampled.hubness
 
@@ -132,19 +142,19 @@ def test_sampling_of_everything_is_exact() -> None:
 def test_sampled_comes_near_to_exact_with_more_samples() -> None:
     embeddings = tables(400)
     size, k = 100, 10
-    exact = neighbour_agreement(embeddings, k, Comparison(sample_size=size))
+    exact = agreement_at(embeddings, k, Comparison(sample_size=size))
     assert exact.neighbours == 40
     likeness, distance = [], []
     for samples in (1, 4, 16, 64):
         comparison = Comparison("sampled", sample_size=size, samples=samples)
-        found = neighbour_agreement(embeddings, k, comparison)
+        found = agreement_at(embeddings, k, comparison)
         likeness.append(spearmanr(found.scores, exact.scores).statistic)
         distance.append(float((found.scores - exact.scores).abs().mean()))
     assert likeness == sorted(likeness)
     assert likeness[0] < 0.9 < 0.97 < likeness[-1]
     assert distance == sorted(distance, reverse=True)
     # Without the rescaling of K, sampling tends to something else.
-    literal = neighbour_agreement(embeddings, k, Comparison(sample_size=size, k_scale="literal"))
+    literal = agreement_at(embeddings, k, Comparison(sample_size=size, k_scale="literal"))
     assert spearmanr(found.scores, literal.scores).statistic < likeness[-1]
 
 
@@ -181,19 +191,19 @@ def test_as_many_neighbours_as_words_are_refused(
     k: int, comparison: Comparison, sentence: str
 ) -> None:
     with pytest.raises(InputError, match=f"^{sentence}; allowed: fewer neighbours than words"):
-        neighbour_agreement(tables(40), k, comparison)
-    assert len(neighbour_agreement(tables(40), k - 1 if k < 64 else 39, comparison).scores) == 40
+        agreement_at(tables(40), k, comparison)
+    assert len(agreement_at(tables(40), k - 1 if k < 64 else 39, comparison).scores) == 40
 
 
 def test_tables_have_to_be_two_of_one_length_and_finite() -> None:
     one, other = tables(20)
     with pytest.raises(ValueError, match="two or more tables of the same words"):
-        neighbour_agreement([one], 3)
+        agreement_at([one], 3)
     with pytest.raises(ValueError, match="two or more tables of the same words"):
-        neighbour_agreement([one, other[:-1]], 3)
+        agreement_at([one, other[:-1]], 3)
     other[3, 4] = torch.nan
     with pytest.raises(InputError, match="no finite numbers"):
-        neighbour_agreement([one, other], 3)
+        agreement_at([one, other], 3)
 
 
 @pytest.mark.slow
@@ -205,8 +215,8 @@ def test_words_in_another_order_have_the_same_scores(seed: int, count: int, data
     embeddings = tables(count, (6, 9, 7), seed)
     moved = torch.randperm(count, generator=torch.Generator().manual_seed(seed + 1))
     comparison = Comparison(include_self=self_, center=center)
-    found = neighbour_agreement(embeddings, k, comparison)
-    again = neighbour_agreement([table[moved] for table in embeddings], k, comparison)
+    found = agreement_at(embeddings, k, comparison)
+    again = agreement_at([table[moved] for table in embeddings], k, comparison)
     assert torch.equal(again.scores, found.scores[moved])
     for one, other in zip(again.hubness, found.hubness, strict=True):
         assert one.largest == other.largest
@@ -218,8 +228,8 @@ def test_words_in_another_order_have_the_same_scores(seed: int, count: int, data
 def test_models_in_another_order_have_the_same_scores_to_the_last_bit(seed: int, mode: str) -> None:
     one, two, three, four = tables(40, (6, 9, 7, 5), seed)
     comparison = Comparison(mode, sample_size=20, samples=2)
-    found = neighbour_agreement([one, two, three, four], 5, comparison)
-    again = neighbour_agreement([three, one, four, two], 5, comparison)
+    found = agreement_at([one, two, three, four], 5, comparison)
+    again = agreement_at([three, one, four, two], 5, comparison)
     assert torch.equal(found.scores, again.scores)
     assert again.hubness == tuple(found.hubness[place] for place in (2, 0, 3, 1))
 
@@ -231,27 +241,27 @@ def test_scale_and_rotation_of_a_space_change_nothing(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     turn, _ = torch.linalg.qr(torch.randn(9, 9, generator=generator, dtype=torch.float64))
     lengths = torch.rand(30, 1, generator=generator, dtype=torch.float64) + 0.1
-    found = neighbour_agreement([one, two], 4)
-    assert torch.equal(found.scores, neighbour_agreement([one, lengths * two @ turn], 4).scores)
+    found = agreement_at([one, two], 4)
+    assert torch.equal(found.scores, agreement_at([one, lengths * two @ turn], 4).scores)
     # A model that is a rotation of the other agrees with it everywhere.
     assert torch.equal(
-        neighbour_agreement([two, two @ turn], 4).scores, torch.ones(30, dtype=torch.float64)
+        agreement_at([two, two @ turn], 4).scores, torch.ones(30, dtype=torch.float64)
     )
 
 
 def test_several_k_share_a_pass_and_are_what_each_is_alone() -> None:
     embeddings = tables(80, (12, 16, 9))
     comparison = Comparison("sampled", sample_size=30, samples=3)
-    many = neighbour_agreement_many(embeddings, [9, 2, 5, 2], comparison)
+    many = neighbour_agreement(embeddings, [9, 2, 5, 2], comparison)
     assert sorted(many) == [2, 5, 9]
     for k, agreement in many.items():
-        alone = neighbour_agreement(embeddings, k, comparison)
+        alone = agreement_at(embeddings, k, comparison)
         assert torch.equal(agreement.scores, alone.scores)
         assert agreement.hubness == alone.hubness
 
 
 def test_the_ranking_falls_and_ties_keep_the_order_of_the_words() -> None:
-    found = neighbour_agreement(tables(200), 3)
+    found = agreement_at(tables(200), 3)
     assert len(set(found.scores.tolist())) < 8, "there are many ties"
     ranking = found.ranking.tolist()
     assert ranking == sorted(range(200), key=lambda word: (-found.scores[word], word))
@@ -260,7 +270,7 @@ def test_the_ranking_falls_and_ties_keep_the_order_of_the_words() -> None:
 def test_agreement_by_chance() -> None:
     generator = torch.Generator().manual_seed(0)
     embeddings = [torch.randn(1500, 64, generator=generator) for _ in range(2)]
-    found = neighbour_agreement(embeddings, 200)
+    found = agreement_at(embeddings, 200)
     assert found.chance == pytest.approx(200 / 2800)
     assert float(found.scores.mean()) == pytest.approx(found.chance, rel=0.05)
 
@@ -270,7 +280,7 @@ def test_hubness_is_the_skew_of_how_often_a_word_is_a_neighbour(include_self: bo
     embeddings = tables(60, (12, 16))
     embeddings[0] += 1.0  # a common direction makes hubs
     comparison = Comparison(include_self=include_self)
-    found = neighbour_agreement(embeddings, 6, comparison, block=7)
+    found = agreement_at(embeddings, 6, comparison, block=7)
     for table, hub in zip(embeddings, found.hubness, strict=True):
         sets = neighbours_literally(table.numpy(), list(range(60)), 6, include_self, "none")
         counts = [sum(word in others for others in sets) for word in range(60)]
@@ -282,8 +292,8 @@ def test_hubness_is_the_skew_of_how_often_a_word_is_a_neighbour(include_self: bo
 def test_centring_takes_hubs_away() -> None:
     generator = torch.Generator().manual_seed(0)
     embeddings = [torch.randn(300, 20, generator=generator) + 1.5 for _ in range(2)]
-    plain = neighbour_agreement(embeddings, 10)
-    centred = neighbour_agreement(embeddings, 10, Comparison(center="mean"))
+    plain = agreement_at(embeddings, 10)
+    centred = agreement_at(embeddings, 10, Comparison(center="mean"))
     for before, after in zip(plain.hubness, centred.hubness, strict=True):
         assert after.skewness < 0.7 * before.skewness
 
@@ -291,8 +301,8 @@ def test_centring_takes_hubs_away() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_embeddings_of_any_precision_are_compared_in_float32(dtype: torch.dtype) -> None:
     embeddings = [table.to(dtype) for table in tables(60)]
-    found = neighbour_agreement(embeddings, 5)
-    wanted = neighbour_agreement([table.double() for table in embeddings], 5)
+    found = agreement_at(embeddings, 5)
+    wanted = agreement_at([table.double() for table in embeddings], 5)
     # bfloat16 has so few values that some cosines are equal but for rounding.
     assert float((found.scores - wanted.scores).abs().mean()) < 2e-3
 
@@ -309,7 +319,7 @@ def test_memory_grows_with_the_block_and_not_with_all_pairs(
 
     monkeypatch.setattr(torch.Tensor, "topk", watched)
     monkeypatch.setattr("trainables.words.agreement._ROOM", {"cpu": 4000})
-    neighbour_agreement(tables(300), 5)
+    agreement_at(tables(300), 5)
     assert max(largest) <= 4000
     assert sum(largest) == 2 * 300 * 300
 
@@ -317,5 +327,5 @@ def test_memory_grows_with_the_block_and_not_with_all_pairs(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator")
 def test_an_accelerator_finds_the_same() -> None:
     embeddings = tables(300, (12, 16, 9))
-    found = neighbour_agreement([table.cuda() for table in embeddings], 9)
-    assert torch.equal(found.scores, neighbour_agreement(embeddings, 9).scores)
+    found = agreement_at([table.cuda() for table in embeddings], 9)
+    assert torch.equal(found.scores, agreement_at(embeddings, 9).scores)
