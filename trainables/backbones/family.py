@@ -9,6 +9,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from trainables.backbones.answer import AnswerLayer, Focus
+from trainables.compute.passes import additive
 from trainables.models.first_look import CAUSAL_HEADS, MASKED_HEADS
 
 
@@ -173,9 +174,8 @@ def _added(mask: torch.Tensor | None, embeds: torch.Tensor) -> torch.Tensor | No
     """
     if mask is None:
         return None
-    hidden = torch.zeros_like(mask, dtype=embeds.dtype)
-    hidden.masked_fill_(~mask.bool(), torch.finfo(embeds.dtype).min)
-    return hidden[:, None, None, :]
+    least = torch.finfo(embeds.dtype).min
+    return additive(mask.bool(), embeds.dtype, least)[:, None, None, :]
 
 
 class CausalFamily(Family):

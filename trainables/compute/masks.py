@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
+from trainables.compute.passes import additive
 from trainables.core.seeds import seeded
 
 LEVELS = 1 << 16
@@ -226,8 +227,7 @@ def _attention(
     if is_causal:
         attn_mask = scores.new_ones(scores.shape[-2:], dtype=torch.bool).tril()
     if attn_mask is not None and attn_mask.dtype == torch.bool:
-        hidden = torch.zeros_like(attn_mask, dtype=scores.dtype)
-        attn_mask = hidden.masked_fill_(~attn_mask, float("-inf"))
+        attn_mask = additive(attn_mask, scores.dtype, float("-inf"))
     factor = query.shape[-1] ** -0.5 if scale is None else scale
     # Both in one operation, on scores: there are fewer of them than of queries' elements.
     scores = scores * factor if attn_mask is None else torch.add(attn_mask, scores, alpha=factor)

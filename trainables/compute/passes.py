@@ -142,3 +142,8 @@ def block_batches(
         end = begins[end]
     for begin, end in reversed(ends):
         yield order[begin * size : end * size], (end - begin) * size
+
+
+def additive(seen: torch.Tensor, dtype: torch.dtype, least: float) -> torch.Tensor:
+    """A mask as what attention adds to its scores: 0 where ``seen``, else ``least``."""
+    return torch.zeros_like(seen, dtype=dtype).masked_fill_(~seen, least)
