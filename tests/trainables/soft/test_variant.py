@@ -11,8 +11,9 @@ from tests.trainables.soft.test_tuning import grams_of, source
 from trainables.core.cells import Cell, Pack
 from trainables.core.registries import METHODS
 from trainables.core.settings import SoftSettings, family_of, from_mapping, stored
-from trainables.core.settings.base import at_least, axis
+from trainables.core.settings.base import Count, axis
 from trainables.core.weight import Weight
+from trainables.errors import InputError
 from trainables.models.names import resolve_model
 from trainables.packs.pack import run_pack
 from trainables.soft.initialisation import Beginning
@@ -39,11 +40,7 @@ class LowRankSettings(SoftSettings):
     parametrisation: ClassVar[type] = LowRank
     code_version: ClassVar[str] = "lowrank-1"
 
-    rank: int = axis(2)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(self, 1, "rank")
+    rank: Count = axis(2)
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +93,8 @@ def test_its_cells_are_trained_carried_and_evaluated_under_its_name() -> None:
     kept = stored(LowRankSettings(prompt_length=3, rank=2, steps=4, evaluations=2))
     assert kept["rank"] == 2 and from_mapping(METHODS["lowrank"], kept).rank == 2
     assert family_of("lowrank") == "soft"
+    with pytest.raises(InputError, match="rank: found 0; allowed: a whole number of at least 1"):
+        LowRankSettings(rank=0)
     pair, target, task = ("pocket-bert", "pocket-gpt2"), "pocket-llama", "mini/topics"
     sources = [
         Cell("source", "joint", "lowrank", task, alias, pair, 0, 0.5, "constant", (), kept)
