@@ -158,15 +158,7 @@ def run_once(
         pack = Pack.from_json(payload["pack"])
         pack = places(pack) if places else pack
         outcome = run(pack, prompts, device=device, progress=progress, **more)
-        return {
-            "results": outcome.results,
-            "prompts": outcome.prompts,
-            "failures": outcome.failures,
-            "cost": outcome.cost,
-            "stopped": outcome.stopped,
-            "predictions": outcome.predictions,
-            "remarks": outcome.remarks,
-        }
+        return dict(vars(outcome))
     except Exception as error:
         return _failure(error)
 

@@ -179,7 +179,7 @@ def test_hard_source_and_transfer_rows(broken: ModelRef) -> None:
 
 def test_random_words_are_not_scored_either(broken: ModelRef) -> None:
     """A search without training finds it on validation."""
-    from trainables.core.settings import RandomSettings
+    from trainables.core.settings.random_words import RandomSettings
 
     chosen = asdict(RandomSettings(prompt_length=2, vocabulary="all", text_tokens=8))
     cell = Cell("source", "random", "random", TASK, "broken", ("broken",), 0, settings=chosen)

@@ -1,4 +1,4 @@
-"""Prompts as vectors: how they start."""
+"""What is random: generators that depend on names alone, and normal initial prompts."""
 
 import hashlib
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import yaml
 
-from trainables.interchange.licence import licence_of
-from trainables.interchange.tuned import TunedPrompt
+from trainables.interchange.tuned import TunedPrompt, licence_of
 
 
 def card_head(tuned: TunedPrompt, library: str | None = None) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 from trainables.backbones import Backbone, Layout
 from trainables.core.cells import ModelRef
 from trainables.errors import InputError
-from trainables.interchange.licence import licence_of
+from trainables.files.strict_yaml import load_yaml
+from trainables.files.text_files import read_text
 from trainables.tasks import Task
 
 MANIFEST = "promptsweep.json"
@@ -125,3 +126,25 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
+
+
+def licence_of(location: str) -> str | None:
+    """The licence that the card (``README.md``) of a model's folder names; None where none does.
+
+    A Hub name gives None: nothing is asked of the Hub for it.
+    """
+    try:
+        text = read_text(Path(location) / README, README)
+    except InputError:
+        return None
+    start, mark, rest = text.partition("---\n")
+    if start.strip() or not mark:
+        return None
+    try:
+        head: Any = load_yaml(rest.partition("\n---")[0], README)
+    except InputError:
+        return None
+    named = head.get("license") if isinstance(head, dict) else None
+    if isinstance(named, list):
+        named = ", ".join(map(str, named))
+    return named if isinstance(named, str) and named else None

@@ -5,8 +5,13 @@ import torch
 
 from tests.trainables.tiny import pristine, tiny
 from trainables.core.registries import BACKBONES
-from trainables.features.neurons import FIRST_MATRIX, activated_neurons, neuron_overlap
-from trainables.features.prompts import prompt_cosine, prompt_norm
+from trainables.features.neurons import (
+    FIRST_MATRIX,
+    activated_neurons,
+    neuron_overlap,
+    prompt_cosine,
+    prompt_norm,
+)
 
 ACTIVATION_INPUT = {
     "bert": lambda model: [layer.intermediate.dense for layer in model.bert.encoder.layer],
