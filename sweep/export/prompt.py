@@ -26,7 +26,6 @@ def tuned_prompt(ledger: Ledger, meta: Mapping[str, Any], record: Record) -> "Tu
         InputError: a model or task that is gone or has changed, or a prompt that does not fit.
     """
     from trainables.backbones import load_backbone
-    from trainables.hard.pack import hard_layout
     from trainables.hard.text import encode
     from trainables.interchange import TunedPrompt
     from trainables.models.names import model_now
@@ -44,10 +43,9 @@ def tuned_prompt(ledger: Ledger, meta: Mapping[str, Any], record: Record) -> "Tu
         text = str(record["result"]["text"])
         ids = encode(backbone, text)
         prompt = backbone.embeddings[ids].float().cpu().numpy()
-        layout = hard_layout(cell["settings"], task.manual, len(ids))
     else:
         prompt = ledger.prompt(record["id"])
-        layout = layout_on(backbone, task, {**cell["settings"], "prompt_length": len(prompt)})
+    layout = layout_on(backbone, task, cell["settings"], len(prompt))
     role = "target" if cell["kind"] == "transfer" else "source"
     return TunedPrompt(
         prompt=prompt,

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from trainables.backbones import Layout
 from trainables.core.cells import Cell, content_hash
 from trainables.core.registries import METHODS
 from trainables.core.settings import from_mapping
@@ -24,7 +23,7 @@ from trainables.hard.allowed import Allowed, allowed_tokens
 from trainables.hard.problem import HardFound, HardProblem, HardReplica, Rungs, TaskModel, search_of
 from trainables.hard.readability import dictionary_share, is_scored, log_perplexity
 from trainables.hard.text import decode, encode, from_bytes, to_bytes
-from trainables.packs.run import Progress, Run
+from trainables.packs.run import Progress, Run, layout_on
 from trainables.packs.stacks import Prompts, Tell, in_stacks, stopping
 from trainables.scoring.evaluate import Found, Numbers, no_number, together
 
@@ -36,23 +35,6 @@ between them."""
 
 SEEDED = ("random", "common")
 """Vocabularies that are drawn anew for each seed."""
-
-
-def hard_layout(settings: Mapping[str, Any], manual: str, length: int) -> Layout:
-    """How a prompt of ``length`` tokens is read: prompt, text, template, answer (paper B).
-
-    Args:
-        settings: of a cell of the hard family.
-        manual: the task's manual template.
-        length: tokens of the prompt on the model that reads it.
-    """
-    return Layout(
-        prompt_length=length,
-        template=manual if settings["template"] else "",
-        text_tokens=settings["text_tokens"],
-        seam=settings["seam"],
-        bos=settings["bos"],
-    )
 
 
 def tune_sources(
@@ -75,12 +57,9 @@ class _Search:
         self.cells = cells
         self.alias = cells[0].sources[0]
         self.settings: Any = from_mapping(METHODS[cells[0].method], cells[0].settings)
-        self.layout = self._layout(self.settings.prompt_length)
+        self.layout = layout_on(run.backbone(self.alias), run.task, cells[0].settings)
         self._ks = {cell.settings["k"] for cell in cells if "k" in cell.settings}
         self._known_words: dict[tuple[Any, ...], Allowed] = {}
-
-    def _layout(self, length: int) -> Layout:
-        return hard_layout(self.cells[0].settings, self.pack.task.manual, length)
 
     def run(self, known: dict[str, torch.Tensor], progress: Progress | None) -> None:
         """Search, and put results, texts and failures into the run's outcome.
@@ -204,7 +183,7 @@ class _Search:
         as_ids = [prompt.ids for _, prompt, _, _ in kept]
         as_text = [tuple(encode(backbone, text)) for *_, text in kept]
         texts = [text for *_, text in kept]
-        numbers = _evaluate(self.pack, self.alias, self._layout, [*as_ids, *as_text])
+        numbers = _evaluate(self.pack, self.alias, self.cells[0].settings, [*as_ids, *as_text])
         read = _read(self.pack, self.alias, texts, as_text, numbers[len(kept) :])
         measured = []
         for place, (cell, prompt, allowed, text) in enumerate(kept):
@@ -228,7 +207,7 @@ class _Search:
 def carried_with(run: Run, cell: Cell, known: Prompts) -> Hashable:
     """How the text is read."""
     del known
-    return hard_layout(cell.settings, run.task.manual, 0)
+    return layout_on(run.backbone(cell.target), run.task, cell.settings, 0)
 
 
 def carry_group(run: Run, cells: Sequence[Cell], known: Prompts) -> None:
@@ -237,10 +216,7 @@ def carry_group(run: Run, cells: Sequence[Cell], known: Prompts) -> None:
     backbone = run.backbone(target)
     texts = [from_bytes(known[cell.inputs[0]].numpy()) for cell in cells]
     ids = [tuple(encode(backbone, text)) for text in texts]
-    settings = cells[0].settings
-    numbers = _evaluate(
-        run, target, lambda length: hard_layout(settings, run.task.manual, length), ids
-    )
+    numbers = _evaluate(run, target, cells[0].settings, ids)
     read = _read(run, target, texts, ids, numbers)
     share = run.spend("transfer_seconds", began) / len(cells)
     for place, cell in enumerate(cells):
@@ -251,18 +227,10 @@ def carry_group(run: Run, cells: Sequence[Cell], known: Prompts) -> None:
         run.settle(cell, together(numbers[place], read[place], more))
 
 
-def _evaluate(run: Run, alias: str, layout: Any, prompts: Sequence[Ids]) -> list[Found]:
-    """Numbers and predictions of every token sequence on a model; each different one is read once.
-
-    Args:
-        run: the pack.
-        alias: the model.
-        layout: from a prompt's length to its layout.
-        prompts: token ids, of any lengths.
-
-    Returns:
-        Per prompt what was found, or one sentence why it cannot be read there.
-    """
+def _evaluate(
+    run: Run, alias: str, settings: Mapping[str, Any], prompts: Sequence[Ids]
+) -> list[Found]:
+    """Every token sequence, of any length, evaluated on a model; each different one once."""
     by_length: dict[int, list[Ids]] = {}
     for ids in dict.fromkeys(prompts):
         by_length.setdefault(len(ids), []).append(ids)
@@ -271,7 +239,8 @@ def _evaluate(run: Run, alias: str, layout: Any, prompts: Sequence[Ids]) -> list
     for length, same in by_length.items():
         vectors = backbone.embeddings[torch.tensor(same, device=run.device)] if length else None
         try:
-            found = run.evaluate(alias, layout(length), vectors)
+            layout = layout_on(backbone, run.task, settings, length)
+            found = run.evaluate(alias, layout, vectors)
         except InputError as error:  # no room: some other prompt may still fit
             found = [str(error)] * len(same)
         known |= dict(zip(same, found, strict=True))

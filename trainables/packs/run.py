@@ -43,7 +43,7 @@ ALL = Anchors()
 _CONTENT_FREE = "content-free inputs"
 """Stands where the name of a split stands; no split is called so."""
 
-LAYOUT_KEYS = ("prompt_length", "position", "text_tokens")
+_LAYOUT = ("prompt_length", "position", "text_tokens", "seam", "bos")
 
 
 class Run:
@@ -217,8 +217,15 @@ def _gram_table(
     )
 
 
-def layout_on(reader: Reader, task: Task, settings: Mapping[str, Any]) -> Layout:
-    """The input layout of a model with a prompt, the task's template in it where asked for."""
+def layout_on(
+    reader: Reader, task: Task, settings: Mapping[str, Any], length: int | None = None
+) -> Layout:
+    """How a model reads a prompt, the task's template in it where asked for.
+
+    ``length``: vectors or tokens of the prompt there, where it is not that of the settings.
+    """
+    if length is not None:
+        settings = {**settings, "prompt_length": length}
     wanted = settings.get("template")
     # Hard prompts have it or not, on every model alike.
     templated = wanted in ("all", True) or (wanted == "causal" and not reader.family.masked)
@@ -227,4 +234,4 @@ def layout_on(reader: Reader, task: Task, settings: Mapping[str, Any]) -> Layout
 
 def layout_of(settings: Mapping[str, Any], **more: Any) -> Layout:
     """The input layout a cell's settings ask for."""
-    return Layout(**{key: settings[key] for key in LAYOUT_KEYS if key in settings}, **more)
+    return Layout(**{key: settings[key] for key in _LAYOUT if key in settings}, **more)

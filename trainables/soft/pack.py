@@ -191,9 +191,8 @@ def carry_group(run: Run, cells: Sequence[Cell], known: Prompts) -> None:
     began = time.perf_counter()
     settings = transfer_settings(cells[0].settings)
     length = known[cells[0].inputs[0]].shape[0]
-    read = {**cells[0].settings, "prompt_length": length}
     layouts = {
-        alias: layout_on(run.backbone(alias), run.task, read)
+        alias: layout_on(run.backbone(alias), run.task, cells[0].settings, length)
         for alias in (*cells[0].sources, target)
     }
     problem = _problem(run, cells, known, layouts[target], settings)

@@ -1,19 +1,20 @@
 """Packs of hard prompts on embedded models: searched, told, carried as text, scored as told."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from trainables.backbones import load_backbone
+from trainables.backbones import Layout, load_backbone
 from trainables.core.cells import Cell, Pack, PackOutcome
 from trainables.core.settings import stored
 from trainables.core.settings.pez import PezSettings
-from trainables.hard.pack import hard_layout
 from trainables.hard.text import decode, encode, from_bytes, to_bytes
 from trainables.models.names import resolve_model
 from trainables.packs.pack import run_pack
+from trainables.packs.run import layout_on
 from trainables.scoring.evaluate import scores
 from trainables.tasks import load_task, resolve_task
 
@@ -194,13 +195,19 @@ def test_a_search_does_not_depend_on_what_is_searched_beside_it(found: PackOutco
     )
 
 
+def layout(settings: dict[str, object], manual: str) -> Layout:
+    """Of a text without a prompt."""
+    backbone = load_backbone(resolve_model(SOURCE), "cpu")
+    return layout_on(backbone, SimpleNamespace(manual=manual), settings, 0)  # type: ignore[arg-type]
+
+
 def test_the_seam_and_the_frame_are_settings() -> None:
     backbone = load_backbone(resolve_model(SOURCE), "cpu")
     texts, gold = ["hide new"], [0]
 
     def ids(**changes: object) -> list[int]:
         values = {"template": False, "text_tokens": None, "seam": "space", "bos": True, **changes}
-        return backbone.read(texts, gold, hard_layout(values, "It was", 0)).ids[0].tolist()
+        return backbone.read(texts, gold, layout(values, "It was")).ids[0].tolist()
 
     start = backbone.begin
     assert ids(seam="space") == [*start, *backbone.tokens(" hide new")]
@@ -208,15 +215,15 @@ def test_the_seam_and_the_frame_are_settings() -> None:
     assert ids(template=True) == [*start, *backbone.tokens(" hide new It was")]
     bert = load_backbone(resolve_model(TARGET), "cpu")
     values = {"template": False, "text_tokens": None, "seam": "space"}
-    framed = bert.read(texts, gold, hard_layout({**values, "bos": True}, "", 0)).ids[0].tolist()
-    bare = bert.read(texts, gold, hard_layout({**values, "bos": False}, "", 0)).ids[0].tolist()
+    framed = bert.read(texts, gold, layout({**values, "bos": True}, "")).ids[0].tolist()
+    bare = bert.read(texts, gold, layout({**values, "bos": False}, "")).ids[0].tolist()
     assert framed == [*bert.begin, *bare]
 
 
 def test_a_template_that_begins_with_a_mark_goes_on_where_the_text_ends() -> None:
     backbone = load_backbone(resolve_model(SOURCE), "cpu")
     values = {"template": True, "text_tokens": None, "seam": "space", "bos": True}
-    read = backbone.read(["hide new"], [0], hard_layout(values, ". It was", 0)).ids[0].tolist()
+    read = backbone.read(["hide new"], [0], layout(values, ". It was")).ids[0].tolist()
     assert read == [
         *backbone.begin,
         *backbone.tokens(" hide new"),
@@ -229,7 +236,7 @@ def test_validation_chooses_and_is_told(found: PackOutcome) -> None:
     result = found.results[cell.id]
     backbone = load_backbone(resolve_model(SOURCE), "cpu")
     task = load_task(resolve_task(TASK))
-    layout = hard_layout(cell.settings, task.manual, len(result["ids"]))
+    layout = layout_on(backbone, task, cell.settings, len(result["ids"]))
     rows = task.rows("validation")
     data = backbone.read([row.text for row in rows], [row.label for row in rows], layout)
     prompt = backbone.embeddings[torch.tensor([result["ids"]])]
