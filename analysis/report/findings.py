@@ -25,7 +25,7 @@ from analysis.soft.calibrated import calibration_finding
 from analysis.soft.ceiling import gap_finding
 from analysis.soft.tables import source_models, targets, tasks
 from analysis.stats.intervals import LEVEL, Interval, t_interval
-from trainables.core.durations import duration
+from trainables.core.texts import duration
 
 _PERCENT = f"{100 * LEVEL:.0f} %"
 

@@ -10,7 +10,7 @@ from sweep.ledger.ledger import Ledger, Record
 from sweep.ledger.lock import running_driver
 from sweep.run.progress import read_note
 from sweep.tracking.sink import runs_behind
-from trainables.core.durations import duration
+from trainables.core.texts import duration
 from trainables.packs.records import damage_note
 
 _SHOWN_FAILURES = 10

@@ -14,7 +14,6 @@ from sweep.process.scratch import RAY, scratch_folder
 from sweep.process.setup import package_paths, variables
 from sweep.spec.resources import Share, settle
 from sweep.spec.spec import Resources
-from trainables.core.registry import PLUGINS
 from trainables.errors import InputError
 
 _KEEP_BYTES = str(1 << 30)
@@ -36,7 +35,6 @@ def worker_environment(threads: int) -> dict[str, str]:
         "MALLOC_TRIM_THRESHOLD_": _KEEP_BYTES,
         "MALLOC_MMAP_THRESHOLD_": _KEEP_BYTES,
         "TOKENIZERS_PARALLELISM": "false",
-        **({PLUGINS: os.environ[PLUGINS]} if PLUGINS in os.environ else {}),
     }
 
 

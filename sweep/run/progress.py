@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from sweep.plan.plan import cost
 from trainables.core.cells import Pack
-from trainables.core.durations import duration
+from trainables.core.texts import duration
 from trainables.files.atomic import replace_file
 
 Phases = Mapping[str, tuple[str, int, int]]

@@ -35,7 +35,7 @@ from sweep.tracking.schema import COMMIT
 from sweep.tracking.sink import NOTE, MlflowSink
 from sweep.tracking.view import View, grouping_of
 from trainables.core.cells import Cell, Pack
-from trainables.core.durations import duration
+from trainables.core.texts import duration
 from trainables.errors import InputError
 from trainables.files.cache import expanded, no_cache
 from trainables.files.redact import redact

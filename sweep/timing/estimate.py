@@ -22,8 +22,8 @@ from sweep.timing.throughput import (
     training_texts,
 )
 from trainables.core.cells import Cell, Pack
-from trainables.core.durations import duration
 from trainables.core.precision import FLOAT32
+from trainables.core.texts import duration
 from trainables.errors import InputError
 
 TEXTS = 300

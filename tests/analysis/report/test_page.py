@@ -13,7 +13,7 @@ from analysis.dependence.dependence import dependence
 from analysis.report.findings import best_transfer, verdict_findings
 from analysis.soft.best_prompts import best_prompts
 from tests.analysis.builder import Design, build, cells_of, fail, write_record
-from trainables.core.durations import duration
+from trainables.core.texts import duration
 from trainables.errors import InputError
 
 TWO = ("ant", "bee")
