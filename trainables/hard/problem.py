@@ -126,5 +126,5 @@ class HardSearch(Protocol):
 
 def search_of(settings: HardSettings) -> HardSearch:
     """The method that these are the settings of."""
-    found: HardSearch = loaded(settings.search)
+    found: HardSearch = loaded(type(settings).search)
     return found
