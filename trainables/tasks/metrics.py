@@ -7,6 +7,7 @@ classes of the task: a class that is neither present nor predicted counts as 0.
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from trainables.core.registry import Registry
 from trainables.errors import InputError, nearest, show
 from trainables.files.text_files import named
 
@@ -155,12 +156,15 @@ def _accuracy_f1_mean(counts: Any) -> Any:
     return (_accuracy(counts) + _f1(counts)[..., 1]) / 2
 
 
-METRICS: dict[str, Score] = {
-    "accuracy": _accuracy,
-    "macro_f1": _macro_f1,
-    "macro_recall": _macro_recall,
-    "accuracy_f1_mean": _accuracy_f1_mean,
-}
+METRICS: Registry[Score] = Registry(
+    "metric",
+    {
+        "accuracy": _accuracy,
+        "macro_f1": _macro_f1,
+        "macro_recall": _macro_recall,
+        "accuracy_f1_mean": _accuracy_f1_mean,
+    },
+)
 """Metrics by name (``f1:<class>`` comes on top); accuracy_f1_mean is GLUE's for MRPC and QQP.
 
 Each is a function of how often each class was given for each true one, so that the analysis can
