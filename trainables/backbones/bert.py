@@ -13,6 +13,7 @@ class BertLayers(Family):
     """Encoders with BERT's layers: attention, norm, feed-forward, norm."""
 
     masked = True
+    first_matrix = "intermediate.dense"
 
     def layers(self) -> nn.ModuleList:
         """The encoder's layers."""

@@ -23,6 +23,8 @@ class Family(ABC):
         model_type: the ``model_type`` of the Hugging Face config.
         masked: the answer is read at a mask (else: predicted after the last token).
         heads: how the names of the family's classes with a vocabulary head end.
+        first_matrix: where in a layer stands the matrix whose output enters the activation; None:
+            the neurons are not known.
         layers_return_tuples: the body expects a tuple of each of its layers.
         focus: where answers are read in the forward pass under way, None outside of one.
     """
@@ -30,6 +32,7 @@ class Family(ABC):
     model_type: ClassVar[str]
     masked: ClassVar[bool]
     heads: ClassVar[tuple[str, ...]] = MASKED_HEADS
+    first_matrix: ClassVar[str | None] = None
     layers_return_tuples: ClassVar[bool] = False
 
     def __init__(self, config: Any, model: Any = None) -> None:

@@ -14,6 +14,7 @@ class GPT2(CausalFamily):
     """``GPT2LMHeadModel``."""
 
     model_type = "gpt2"
+    first_matrix = "mlp.c_fc"
 
     def __init__(self, config: Any, model: Any = None) -> None:
         """Exchange the activation, eight separate tensor operations, for torch's fused equal."""

@@ -13,6 +13,7 @@ class Llama(CausalFamily):
     """``LlamaForCausalLM``."""
 
     model_type = "llama"
+    first_matrix = "mlp.gate_proj"
 
     @property
     def max_tokens(self) -> int:

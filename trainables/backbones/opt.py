@@ -16,6 +16,7 @@ class OPT(CausalFamily):
     """``OPTForCausalLM``, with and without projected embeddings."""
 
     model_type = "opt"
+    first_matrix = "fc1"
 
     @property
     def width(self) -> int:

@@ -21,16 +21,6 @@ from torch import nn
 from trainables.backbones import Backbone, Layout
 from trainables.backbones.answer import AnswerLayer
 
-FIRST_MATRIX = {
-    "bert": "intermediate.dense",
-    "roberta": "intermediate.dense",
-    "mpnet": "intermediate.dense",
-    "gpt2": "mlp.c_fc",
-    "opt": "fc1",
-    "llama": "mlp.gate_proj",
-}
-"""Per architecture, where in a layer stands the matrix whose output enters the activation."""
-
 
 @torch.no_grad()
 def activated_neurons(model: Backbone, prompts: torch.Tensor) -> torch.Tensor:
@@ -44,7 +34,7 @@ def activated_neurons(model: Backbone, prompts: torch.Tensor) -> torch.Tensor:
         bool [R, F], layer after layer.
 
     Raises:
-        ValueError: the architecture is not in :data:`FIRST_MATRIX`.
+        ValueError: the architecture does not say where they are.
     """
     count = len(prompts)
     layout = Layout(prompt_length=prompts.shape[1], seam="glued")
@@ -93,7 +83,7 @@ def _listening(model: Backbone) -> Iterator[list[torch.Tensor]]:
 
 
 def _matrices(model: Backbone) -> list[nn.Module]:
-    layers, place = model.family.layers(), FIRST_MATRIX.get(model.family.model_type)
+    layers, place = model.family.layers(), model.family.first_matrix
     if layers is None or place is None:
         raise ValueError(f"the neurons of {model.family.model_type} are not known")
     plain = [layer.layer if isinstance(layer, AnswerLayer) else layer for layer in layers]
