@@ -2,15 +2,11 @@
 
 from pathlib import Path
 
+from trainables.pocket.recipes import RECIPES
+
 _MODELS = Path(__file__).parent / "models"
 
-POCKET_NAMES: tuple[str, ...] = (
-    "pocket-bert",
-    "pocket-gpt2",
-    "pocket-roberta",
-    "pocket-llama",
-    "pocket-gpt2-large",
-)
+POCKET_NAMES: tuple[str, ...] = tuple(RECIPES)
 
 
 def pocket_path(name: str) -> Path:
