@@ -185,7 +185,7 @@ def test_with_a_margin_too_replicas_do_not_matter_to_each_other() -> None:
         assert alone.found(0, 30).step == together.found(replica, 30).step
 
 
-def test_two_jurors_choose_by_the_mean() -> None:
+def test_two_scorers_choose_by_the_mean() -> None:
     first = world(1, rows=50)
     gold = first.validation.gold
     torch.manual_seed(0)
