@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from sweep.ledger.folder import read_meta
+from sweep.ledger.folder import read_meta_for_models
 from sweep.ledger.ledger import Ledger
 from trainables.core.cells import ModelRef, TaskRef
 from trainables.errors import InputError
@@ -52,7 +52,7 @@ def write_features(
     from analysis.data.results import read, replace_file
     from analysis.forecast.features import FEATURES, FILE, KEY, observations, stored_features
 
-    meta = read_meta(folder)
+    meta = read_meta_for_models(folder)
     sweep = read(folder)
     table = observations(sweep)
     by = ["method", *KEY]

@@ -8,7 +8,7 @@ from typing import Any
 
 from sweep.export.choose import PromptChoice, chosen_cells
 from sweep.export.prompt import about, sweep_of, tuned_prompt
-from sweep.ledger.folder import read_meta
+from sweep.ledger.folder import read_meta_for_models
 from sweep.ledger.ledger import Ledger, Record
 from trainables.core.registries import FORMATS
 from trainables.core.settings import family_of
@@ -62,7 +62,7 @@ def export_prompts(
         InputError: no sweep's folder, no such cell, format or prompt, a model or task that is gone
             or has changed, or a folder that holds something else.
     """
-    meta = read_meta(folder)
+    meta = read_meta_for_models(folder)
     families = _families(kind)
     to = folder / FOLDER if to is None else to
     earlier = _earlier(to, meta)

@@ -14,7 +14,7 @@ from typing import Any
 from sweep.export.choose import PromptChoice, one_cell
 from sweep.export.folders import default_format, intact, prompt_files, title
 from sweep.export.prompt import about
-from sweep.ledger.folder import read_meta
+from sweep.ledger.folder import read_meta_for_models
 from sweep.ledger.ledger import Ledger
 from trainables.errors import InputError, show
 from trainables.files.redact import redact
@@ -81,7 +81,7 @@ def push_prompt(
             f"--repo: found {show(destination.repo)}; allowed: owner/name in letters, digits, dots,"
             " dashes and underscores"
         )
-    meta = read_meta(folder)
+    meta = read_meta_for_models(folder)
     ledger = Ledger(folder)
     record = intact(ledger, one_cell(folder, ledger, choice))
     written = prompt_files(ledger, meta, record, default_format(record))

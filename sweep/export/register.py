@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.export.choose import PromptChoice, one_cell
 from sweep.export.folders import intact, title
 from sweep.export.prompt import tuned_prompt
-from sweep.ledger.folder import read_meta
+from sweep.ledger.folder import read_meta_for_models
 from sweep.ledger.ledger import Ledger
 from sweep.process.setup import settled, variables
 from sweep.tracking.facts import ARTIFACTS, default_tracking_uri
@@ -79,7 +79,7 @@ def register_prompt(
         InputError: no such prompt, a model or task that is gone or has changed, a wrong name, a
             password in the URI, or a server that does not answer or refuses.
     """
-    meta = read_meta(folder)
+    meta = read_meta_for_models(folder)
     local = tracking_uri is None and meta["spec"]["mlflow"]["tracking_uri"] is None
     uri = tracking_uri or meta["spec"]["mlflow"]["tracking_uri"] or default_tracking_uri(folder)
     check_no_password(uri, "--tracking-uri")

@@ -12,6 +12,7 @@ from sweep.ledger.ledger import Ledger, Record
 from sweep.ledger.lock import LOCK_FILE
 from sweep.plan.plan import AnyPlan
 from trainables.core.cells import CODE_VERSION
+from trainables.core.plugins import load_known
 from trainables.errors import InputError
 from trainables.files.atomic import TEMPORARY, replace_file
 from trainables.tasks import remember_task
@@ -198,4 +199,15 @@ def read_meta(folder: Path) -> dict[str, Any]:
             " allowed: that version, or a new --out, into which the same spec takes what the store"
             " has"
         )
+    return meta
+
+
+def read_meta_for_models(folder: Path) -> dict[str, Any]:
+    """As :func:`read_meta`, for commands that load models or prompts: with the sweep's plugins.
+
+    Raises:
+        InputError: also where a plugin is gone or has changed.
+    """
+    meta = read_meta(folder)
+    load_known(meta["spec"].get("plugins", {}), folder)
     return meta

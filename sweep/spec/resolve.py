@@ -14,6 +14,7 @@ from sweep.spec.precision import settled
 from sweep.spec.spec import SweepSpec
 from trainables.core.cells import CODE_VERSION, ModelRef, TaskRef, code_version, content_hash
 from trainables.core.contents import start_digest
+from trainables.core.plugins import known
 from trainables.core.precision import FLOAT32
 from trainables.core.settings import family_of, stored
 from trainables.errors import InputError, show
@@ -146,7 +147,7 @@ class ResolvedSpec:
             **self.settings_json(),
             "description": self.spec.description,
             "models": {alias: asdict(model) for alias, model in self.models.items()},
-            **({"plugins": self.plugin_digests} if self.plugin_digests else {}),
+            **({"plugins": known(self.spec.loaded)} if self.spec.loaded else {}),
             "task_files": {task.name: asdict(task) for task in self.tasks},
             "calibration": list(self.spec.calibration),
             "predictions": list(self.spec.predictions),

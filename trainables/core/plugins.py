@@ -8,7 +8,8 @@ import hashlib
 import linecache
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
@@ -26,10 +27,12 @@ class Plugin:
     Attributes:
         name: of the module, the file's without ``.py``.
         text: the code.
+        place: path of the file where the sweep was planned.
     """
 
     name: str
     text: str
+    place: str = field(default="", compare=False)
 
     @property
     def digest(self) -> str:
@@ -80,7 +83,7 @@ def read_plugin(path: Path, where: str) -> Plugin:
         raise InputError(
             f"{where}: found {show(str(path))}; allowed: a file of Python, such as my_solver.py"
         )
-    plugin = Plugin(path.stem, read_text(path, f"{where}: {path}"))
+    plugin = Plugin(path.stem, read_text(path, f"{where}: {path}"), str(path.resolve()))
     try:
         plugin.load()
     except InputError as error:
@@ -94,3 +97,35 @@ def plugins_of_environment() -> tuple[Plugin, ...]:
     return tuple(
         read_plugin(Path(item).expanduser(), PLUGINS) for item in named if item.endswith(".py")
     )
+
+
+def load_known(kept: Mapping[str, Mapping[str, str]], folder: Path) -> None:
+    """Load the plugins of a finished sweep, whose models or prompts are read again.
+
+    What lies in the results folder itself is not run: folders travel from one person to another,
+    and reading results must not run what came along.
+
+    Args:
+        kept: by name, ``digest`` and ``place`` of each file, as :func:`known` gives them.
+        folder: the results folder.
+
+    Raises:
+        InputError: a file is gone, lies in the folder, or has changed.
+    """
+    plugins_of_environment()
+    for name, item in kept.items():
+        if getattr(sys.modules.get(name), "__plugin__", None) == item["digest"]:
+            continue
+        path = Path(item["place"])
+        instead = f"allowed: the file as it was then, there or named by {PLUGINS}"
+        if not path.is_file() or folder.resolve() in path.resolve().parents:
+            raise InputError(f"the plugin {name}.py of this sweep: not found at {path}; {instead}")
+        plugin = Plugin(name, read_text(path, str(path)), str(path))
+        if plugin.digest != item["digest"]:
+            raise InputError(f"{path}: it has changed since the sweep ran; {instead}")
+        plugin.load()
+
+
+def known(plugins: Iterable[Plugin]) -> dict[str, dict[str, str]]:
+    """What a results folder keeps of plugins, see :func:`load_known`."""
+    return {one.name: {"digest": one.digest, "place": one.place} for one in plugins}
