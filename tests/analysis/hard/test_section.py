@@ -13,7 +13,7 @@ from analysis.hard.prompts import UNKNOWN, prompt_tables, shown
 from analysis.hard.rows import blocks, hard_rows
 from analysis.hard.section import hard_report
 from analysis.report.findings import verdict_findings
-from sweep.export.choose import Choice, chosen_cells
+from sweep.export.choose import PromptChoice, chosen_cells
 from sweep.ledger.ledger import Ledger
 from tests.analysis.builder import Design, Hard, build, cells_of, is_hard, record_of
 from tests.analysis.report.test_page import Page
@@ -298,7 +298,7 @@ def test_design_without_transfers(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_vectors_of_the_best_are_those_of_soft_prompts_alone(both: Path, alone: Path) -> None:
     """A hard prompt is text: it has no vectors that another library could load."""
-    soft, cells = Choice(top=3), {cell.id: cell for cell in cells_of(BOTH)}
+    soft, cells = PromptChoice(top=3), {cell.id: cell for cell in cells_of(BOTH)}
     found = chosen_cells(both, Ledger(both), soft, ("soft",))
     assert [cells[name].method for name in found] == ["soft"] * 3
     with pytest.raises(InputError, match="no transferred soft prompt has finished yet"):
