@@ -14,16 +14,15 @@ from typing import Any
 import pandas as pd
 
 from analysis.data.columns import typed
-from analysis.data.records import weight_label
 from analysis.data.results import COLUMNS
 from trainables.core.settings import family_of
+from trainables.core.weight import ANNEALING, Weight
 from trainables.errors import InputError
 
 PREFIX = "mlflow:"
 _PAGE = 5000
 _NONE = "none"
 _ALIASES = "aliases"
-_ANNEALING = "annealing"
 _METRICS = {
     "test/score": "score",
     "validation/score": "validation_score",
@@ -111,7 +110,7 @@ def row_of(run: Any) -> dict[str, Any]:
         counts = {name: value for name, value in counts.items() if name not in ("s", "k")}
     # λ of hard prompts means nothing; MLflow needs a number in every run.
     soft = family_of(params["method"]) == "soft"
-    annealed = params["schedule"] == _ANNEALING
+    annealed = params["schedule"] == ANNEALING
     weight = None if annealed or not soft else float(params["lambda"])
     return {
         **texts,
@@ -123,7 +122,7 @@ def row_of(run: Any) -> dict[str, Any]:
         "family": family_of(params["method"]),
         "sources": "+".join(sources),
         "lambda": weight,
-        "weight_label": weight_label(weight, params["schedule"]),
+        "weight_label": Weight(weight, params["schedule"]).label,
         "prompt_file": tags.get("prompt_file") or None,
         "pack": tags.get("pack"),
         "finished": datetime.fromtimestamp(run.info.end_time / 1000, UTC).isoformat(

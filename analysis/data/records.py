@@ -89,7 +89,7 @@ def row_of(cell_id: str, record: Mapping[str, Any]) -> dict[str, Any]:
         "seed": cell.get("seed"),
         "lambda": cell.get("weight"),
         "schedule": cell.get("schedule", "none"),
-        "weight_label": weight_label(cell.get("weight"), cell.get("schedule", "none")),
+        "weight_label": Weight(cell.get("weight"), cell.get("schedule", "none")).label,
         "prompt_length": _setting(settings, "prompt_length"),
         "position": _tuned_setting(cell, "position"),
         "init": _tuned_setting(cell, "init") if cell["kind"] == "source" else None,
@@ -116,11 +116,6 @@ def _tuned_setting(cell: Mapping[str, Any], name: str) -> Any:
     if found is not None or cell["kind"] == "reference":
         return found
     return default_of(str(cell.get("method")), name)
-
-
-def weight_label(weight: float | None, schedule: str) -> str:
-    """How a weight is called in tables: ``0.3``, ``annealing``, or empty where there is none."""
-    return Weight(weight, schedule).label
 
 
 def failures_in(folder: Path, finished: set[str]) -> tuple[Failure, ...]:

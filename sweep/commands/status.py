@@ -11,6 +11,7 @@ from sweep.ledger.lock import running_driver
 from sweep.run.progress import read_note
 from sweep.tracking.sink import runs_behind
 from trainables.core.texts import duration
+from trainables.core.weight import Weight
 from trainables.packs.records import damage_note
 
 _SHOWN_FAILURES = 10
@@ -172,10 +173,8 @@ def _best_lines(status: Mapping[str, Any]) -> list[str]:
         return []
     lines = ["  best on validation so far:"]
     for row in rows[:_SHOWN_BEST]:
-        if row["weight"] is not None:
-            weight = f", λ {row['weight']:g}"
-        else:
-            weight = "" if row["schedule"] == "none" else f", λ {row['schedule']}"
+        label = Weight(row["weight"], row["schedule"]).label
+        weight = f", λ {label}" if label else ""
         lines.append(
             f"    {'+'.join(row['sources'])} to {row['target']}, {row['task']}"
             f" ({row['row']}{weight}, seed {row['seed']}): {row['validation_score']:.3f},"

@@ -236,10 +236,11 @@ def run_tags(
 
 def run_name(cell: Mapping[str, Any], names: Mapping[str, str]) -> str:
     """What a transfer's run is called in lists."""
-    annealed = cell["schedule"] == "annealing"
-    label = cell["schedule"] if annealed else f"{cell['weight'] or 0:g}"
+    label = Weight(cell["weight"], cell["schedule"]).label or "0"
     if family_of(cell["method"]) == "hard":
         label = f"{cell['method']} {cell['row']}"
+    elif cell["method"] != "soft":  # a variant
+        label = f"{cell['method']} {label}"
     sources = "+".join(names.get(name, name) for name in cell["sources"])
     target = names.get(cell["target"], cell["target"])
     return f"{sources} to {target} {cell['task']} {label} s{cell['seed']}"
@@ -250,9 +251,10 @@ def tuning_label(cell: Mapping[str, Any]) -> str:
     if family_of(cell["method"]) == "hard":
         sizes = [f"{key}{cell['settings'][key]}" for key in ("s", "k") if key in cell["settings"]]
         return "_".join([cell["method"], cell["row"], *sizes])
-    if cell["schedule"] == "constant":
-        return f"lambda_{cell['weight']:g}"
-    return "annealing" if cell["schedule"] == "annealing" else "independent"
+    weight = Weight(cell["weight"], cell["schedule"])
+    label = f"lambda_{weight.label}" if weight.value else weight.label
+    variant = "" if cell["method"] == "soft" else f"{cell['method']}_"
+    return variant + (label if weight.joint else "independent")
 
 
 def chart_names(aliases: Iterable[str]) -> dict[str, str]:

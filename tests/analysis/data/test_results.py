@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.data.records import weight_label
 from analysis.data.results import COLUMNS, export, load, read, weight_rank
 from tests.analysis.builder import Design, build, cells_of, fail, record_of, score_of, write_record
 from tests.pace import slowness
+from trainables.core.weight import Weight
 from trainables.errors import InputError
 
 SMALL = Design(sources=("ant", "bee"), tasks=("mini/a",), weights=(0.0, 0.3), seeds=(0, 1))
@@ -29,7 +29,7 @@ def test_one_row_a_cell_with_the_columns_of_the_dictionary(full_frame, full_fold
         assert (row.kind, row.row, row.task, row.target) == (
             cell.kind, cell.row, cell.task, cell.target,
         )  # fmt: skip
-        assert row.weight_label == weight_label(cell.weight, cell.schedule)
+        assert row.weight_label == Weight(cell.weight, cell.schedule).label
 
 
 def test_gain_is_over_empty_of_the_same_model_and_task(full_frame):
@@ -177,8 +177,8 @@ def test_what_the_ledger_writes_is_read(tmp_path):
 def test_weights_are_ordered_by_number_and_annealing_comes_last():
     labels = ["annealing", "0.9", "0", "0.1", "1"]
     assert sorted(labels, key=weight_rank) == ["0", "0.1", "0.9", "1", "annealing"]
-    assert weight_label(0.30, "constant") == "0.3"
-    assert weight_label(None, "none") == ""
+    assert Weight(0.30, "constant").label == "0.3"
+    assert Weight(None, "none").label == ""
 
 
 @pytest.mark.slow
