@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep.search.study import JOURNAL, Study
-from sweep.spec.space.settings import StudySettings
-from sweep.spec.space.space import Space, parse_space
+from sweep.spec.space.parsing import parse_space
+from sweep.spec.space.section import StudySettings
+from sweep.spec.space.space import Space
 
 METHODS: dict[str, Any] = {
     "soft": {

@@ -339,7 +339,7 @@ def register(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of specs, for editors."""
-    from sweep.spec.schema import spec_schema
+    from sweep.spec.spec import spec_schema
 
     print(json.dumps(spec_schema(), indent=2, ensure_ascii=False))
 

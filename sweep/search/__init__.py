@@ -1,13 +1,13 @@
 """Search: which points of a space to run next.
 
 * :mod:`sweep.spec.space.space` reads a spec's ``methods`` as domains (no Optuna, no torch);
-* :mod:`sweep.spec.space.settings` says how to search (neither);
+* :mod:`sweep.spec.space.section` says how to search (neither);
 * :mod:`sweep.search.study` asks and tells (Optuna; the driver only);
 
 A search from begin to end, and again after any kill::
 
-    from sweep.spec.space.settings import Objective, StudySettings
-    from sweep.spec.space.space import parse_space
+    from sweep.spec.space.section import Objective, StudySettings
+    from sweep.spec.space.parsing import parse_space
     from sweep.search.study import JOURNAL, Study
 
     methods = {"soft": {"lambda": [0, "annealing", {"low": 0.1, "high": 0.9}],

@@ -16,7 +16,6 @@ from sweep.search.plan import SearchPlan
 from sweep.search.records import Suggestion
 from sweep.search.study import Study
 from sweep.spec.space.measures import Record
-from sweep.spec.space.section import violation
 from trainables.core.cells import Cell, Pack
 
 ReadRecord = Callable[[str], Record]
@@ -322,7 +321,7 @@ class SearchAgenda(Agenda):
         records, empty = list(self._records(live)), self._empty(live)
         values = {name: goal.value(records, empty) for name, goal in self._goals.items()}
         constraints = {
-            name: violation(item, wanted.value(records, empty))
+            name: item.violation(wanted.value(records, empty))
             for name, (wanted, item) in self._bounds.items()
         }
         self._study.complete(live.number, values, constraints)

@@ -8,9 +8,8 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 
 from sweep.search.records import OBJECTIVES
-from sweep.spec.space.pruners import PRUNERS
-from sweep.spec.space.samplers import SAMPLERS
-from sweep.spec.space.settings import StudySettings
+from sweep.spec.space.samplers import PRUNERS, SAMPLERS
+from sweep.spec.space.section import StudySettings
 from sweep.spec.space.space import Space
 from trainables.errors import InputError
 

@@ -10,10 +10,9 @@ from typing_extensions import override
 from sweep.plan.plan import AnyPlan, Plan, make_plan, plan_of
 from sweep.spec.methods import MethodSpec
 from sweep.spec.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve, start_files
-from sweep.spec.space.point import Point
-from sweep.spec.space.section import SearchSection
-from sweep.spec.space.settings import StudySettings, check_fit
-from sweep.spec.space.space import Space, parse_space
+from sweep.spec.space.parsing import parse_space
+from sweep.spec.space.section import SearchSection, StudySettings, check_fit
+from sweep.spec.space.space import Point, Space
 from sweep.spec.spec import SweepSpec
 from trainables.core.cells import CODE_VERSION, Cell, code_version, content_hash
 from trainables.core.settings import family_of, stored

@@ -9,7 +9,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.search.journal import read_storage
-from sweep.spec.space.point import Point
+from sweep.spec.space.space import Point
 from trainables.errors import InputError
 
 POINT = "point"

@@ -51,10 +51,9 @@ from sweep.search.records import (
 )
 from sweep.spec.space.distributions import TrialChooser, distribution_of
 from sweep.spec.space.domains import MisfitError
-from sweep.spec.space.point import Point
 from sweep.spec.space.samplers import SAMPLERS, check_packages, make_sampler
-from sweep.spec.space.settings import StudySettings, check_fit
-from sweep.spec.space.space import Space
+from sweep.spec.space.section import StudySettings, check_fit
+from sweep.spec.space.space import Point, Space
 from trainables.core.cells import content_hash
 from trainables.errors import InputError
 

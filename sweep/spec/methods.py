@@ -10,12 +10,13 @@ Settings are checked against the fields of the method's dataclass in
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
-from sweep.spec.counterparts import Wish, parse_counterparts
+from sweep.spec.pairs import Counterparts, parse_counterparts
 from trainables.core.cells import content_hash
 from trainables.core.registries import METHODS
 from trainables.core.settings import axes, family_of, fitted_defaults, fitting, stored
+from trainables.core.settings.base import Share
 from trainables.core.weight import ANNEALING, INDEPENDENT, Weight
 from trainables.errors import InputError, nearest, show
 from trainables.files.validation import allowed, checked, model_of, typed
@@ -26,6 +27,8 @@ COUNTERPARTS = "counterparts"
 FAMILY_KEYS = {"soft": LAMBDA, "hard": COUNTERPARTS}
 """The key that a family adds to the settings of its methods."""
 RECIPE = "recipe"
+WeightValue = Share | Literal["annealing"]
+"""One value of ``lambda``."""
 _LAMBDA_ALLOWED = f"a list of numbers in [0, 1] and the word {ANNEALING}, none twice"
 
 
@@ -38,13 +41,13 @@ class MethodSpec:
         weights: of a soft method, the entries of ``lambda`` in the order written; [0] by default.
         variants: instances of the method's settings dataclass, one for each combination of the
             axes that the spec lists values for; mostly one.
-        counterparts: of a hard method, see :mod:`sweep.spec.counterparts`.
+        counterparts: of a hard method, see :mod:`sweep.spec.pairs`.
     """
 
     name: str
     weights: tuple[Weight, ...]
     variants: tuple[Any, ...]
-    counterparts: Wish = "others"
+    counterparts: Counterparts = "others"
 
 
 def parse_method(name: Any, section: Any) -> MethodSpec:
@@ -65,7 +68,7 @@ def parse_method(name: Any, section: Any) -> MethodSpec:
         raise InputError(f"{where}: found {show(section)}; allowed: a mapping of settings")
     settings = dict(section)
     weights: tuple[Weight, ...] = (INDEPENDENT,)
-    counterparts: Wish = "others"
+    counterparts: Counterparts = "others"
     own = FAMILY_KEYS[family_of(str(name))]
     if own == LAMBDA:
         weights = _weights(settings.pop(LAMBDA, [0]), f"{where}.{LAMBDA}")

@@ -7,10 +7,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
-from sweep.spec.counterparts import Group, groups_by_source, names_of
 from sweep.spec.methods import COUNTERPARTS, LAMBDA, MethodSpec
-from sweep.spec.pairs import expand_pairs
-from sweep.spec.precision import settled
+from sweep.spec.pairs import Group, expand_pairs, groups_by_source, names_of
+from sweep.spec.resources import settled
 from sweep.spec.spec import SweepSpec
 from trainables.core.cells import CODE_VERSION, ModelRef, TaskRef, code_version, content_hash
 from trainables.core.contents import start_digest

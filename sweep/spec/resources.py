@@ -1,4 +1,4 @@
-"""What one pack takes of a machine: as the spec says, or chosen by what there is."""
+"""What one pack takes of a machine, and its precision: as the spec says, or by what there is."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.spec.spec import Resources
+from trainables.core.precision import BFLOAT16, FLOAT32, native_bfloat16
 from trainables.errors import InputError
 
 Node = Mapping[str, float]
@@ -78,6 +79,18 @@ def gpus_here() -> int:
     if shown is not None:
         return len([name for name in shown.split(",") if name.strip() not in ("", "-1")])
     return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+
+
+def settled(asked: str, resources: Resources) -> str:
+    """The precision that a spec asks for.
+
+    ``auto`` is bfloat16 where packs take a GPU or this machine's processor has it, else float32:
+    the machine that starts the sweep decides, as the precision is part of what a cell is.
+    """
+    if asked != "auto":
+        return asked
+    here = {"CPU": float(os.cpu_count() or 1), "GPU": float(gpus_here())}
+    return BFLOAT16 if settle(resources, [here]).gpu or native_bfloat16() else FLOAT32
 
 
 def _reason(cpu: float, gpu: float, nodes: Sequence[Node]) -> str:

@@ -4,79 +4,71 @@ Every mistake is one sentence: where it is, what was found and what is allowed. 
 is the ``description`` of the field it concerns, so a new field documents its own error.
 """
 
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from importlib import resources as package_files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+)
 
-from sweep.spec.errors import explain, no_text
 from sweep.spec.methods import COUNTERPARTS, MethodSpec, check_settings, parse_method
 from sweep.spec.pairs import Pairs, expand_pairs, parse_pairs
-from sweep.spec.space.parsing import without_domains
-from sweep.spec.space.section import SearchSection, parse_search
-from sweep.spec.space.space import named_domains, parse_space
+from sweep.spec.space.parsing import (
+    domains_schema,
+    methods_schema,
+    named_domains,
+    parse_space,
+    without_domains,
+)
+from sweep.spec.space.section import SearchSection
 from trainables.core.plugins import Plugin, plugins_of_environment, read_plugin
 from trainables.core.precision import FLOAT32, PRECISIONS
 from trainables.core.predictions import SPLITS
-from trainables.core.registries import METHODS
 from trainables.core.settings import TransferSettings
 from trainables.errors import InputError, nearest, show
 from trainables.files.cache import expanded
 from trainables.files.redact import check_no_password
 from trainables.files.strict_yaml import dump_yaml, load_yaml
 from trainables.files.text_files import one_line, read_text, reason_of
+from trainables.files.validation import (
+    STRICT,
+    OneOf,
+    SchemaOf,
+    frozen,
+    model_of,
+    sentence,
+    written_out,
+)
 from trainables.scoring.calibration import CALIBRATIONS
 
 MOST_SEEDS = 10_000
 MOST_RETRIES = 100
 _ONE_LINE = 10**6
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _MODEL_NAMES = "a list of at least one model name: text, none twice"
 
 
-def _matching(pattern: re.Pattern[str]) -> BeforeValidator:
-    def check(value: Any) -> Any:
-        if not isinstance(value, str):
-            raise ValueError(no_text(value))
-        if not pattern.fullmatch(value):
-            raise ValueError
-        return value
-
-    return BeforeValidator(check)
-
-
-def _unique_names(value: Any) -> Any:
-    if not isinstance(value, list) or not value:
-        raise ValueError
-    for item in value:
-        if not isinstance(item, str) or not item.strip():
-            raise ValueError(no_text(item))
-    for index, item in enumerate(value):
-        if item in value[:index]:
-            raise ValueError(f"{show(item)} stands there twice")
-    return tuple(value)
-
-
-def _listed(value: Any) -> Any:
-    return () if value == [] else _unique_names(value)
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise ValueError(f"{show(value)} stands there twice")
+    return values
 
 
 def _seeds(value: Any) -> Any:
-    def whole(item: Any) -> bool:
-        return isinstance(item, int) and not isinstance(item, bool)
-
-    if whole(value) and 1 <= value <= MOST_SEEDS:
+    if type(value) is int and 1 <= value <= MOST_SEEDS:
         return tuple(range(value))
-    if not isinstance(value, list) or not 1 <= len(value) <= MOST_SEEDS:
+    if not isinstance(value, list) or len(value) > MOST_SEEDS:
         raise ValueError
-    if not all(whole(item) and 0 <= item < 2**32 for item in value):
-        raise ValueError
-    if len(set(value)) < len(value):
-        raise ValueError("a seed stands there twice")
     return tuple(value)
 
 
@@ -96,34 +88,6 @@ def _or_auto(value: Any) -> Any:
     return None if value == "auto" else value
 
 
-def _replicas(value: Any) -> Any:
-    if value == "auto" or value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError
-    return value
-
-
-def _precision(value: Any) -> Any:
-    if value not in (*PRECISIONS, "auto"):
-        raise ValueError
-    return value
-
-
-def _some_of(names: Collection[str]) -> BeforeValidator:
-    def check(value: Any) -> Any:
-        if not isinstance(value, list):
-            raise ValueError
-        for index, name in enumerate(value):
-            if name not in tuple(names):
-                raise ValueError(f"found {show(name)}{nearest(name, names)}")
-            if name in value[:index]:
-                raise ValueError(f"{show(name)} stands there twice")
-        return tuple(value)
-
-    return BeforeValidator(check)
-
-
 def _transfer(value: Any) -> Any:
     if isinstance(value, TransferSettings):
         return value
@@ -132,13 +96,22 @@ def _transfer(value: Any) -> Any:
     return check_settings(TransferSettings, value, "transfer")
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_unique_names)]
+Auto = Literal["auto"] | None
+Name = Annotated[str, Field(pattern=_NAME)]
+_UNIQUE = (AfterValidator(_distinct), BeforeValidator(frozen))
+Names = Annotated[
+    tuple[Annotated[str, Field(pattern=r"\S")], ...],
+    Field(min_length=1, json_schema_extra={"uniqueItems": True}),
+    *_UNIQUE,
+]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+SeedForms = Annotated[int, Field(ge=1, le=MOST_SEEDS)] | Annotated[list[Seed], Field(min_length=1)]
+Pattern = Annotated[str, Field(pattern=r"\+")]
+PairForms = Literal["all"] | Pattern | list[Pattern | Annotated[list[str], Field(min_length=2)]]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(**STRICT, arbitrary_types_allowed=True)
 
 
 class ModelEntry(_Section):
@@ -153,18 +126,23 @@ class ModelEntry(_Section):
 class Resources(_Section):
     """What one pack occupies while it runs."""
 
-    cpu: Annotated[float | None, BeforeValidator(_or_auto)] = Field(
-        default=1.0, gt=0, description="a number of CPU cores above 0, or auto"
-    )
-    gpu: Annotated[float | None, BeforeValidator(_or_auto)] = Field(
-        default=0.0, ge=0, description="a number of GPUs of at least 0, or auto"
-    )
+    cpu: Annotated[
+        Annotated[float, Field(gt=0)] | None,
+        BeforeValidator(_or_auto, json_schema_input_type=Annotated[float, Field(gt=0)] | Auto),
+    ] = Field(default=1.0, description="a number of CPU cores above 0, or auto")
+    gpu: Annotated[
+        Annotated[float, Field(ge=0)] | None,
+        BeforeValidator(_or_auto, json_schema_input_type=Annotated[float, Field(ge=0)] | Auto),
+    ] = Field(default=0.0, description="a number of GPUs of at least 0, or auto")
     accelerator: str | None = Field(
         default=None,
         min_length=1,
         description="the type of GPU as Ray names it (A100, H100, …) as text, or null for any",
     )
-    replicas: Annotated[int | None, BeforeValidator(_replicas)] = Field(
+    replicas: Annotated[
+        Annotated[int, Field(ge=1)] | None,
+        BeforeValidator(_or_auto, json_schema_input_type=Annotated[int, Field(ge=1)] | Auto),
+    ] = Field(
         default=None,
         description="auto (as many prompts in one stack as fit in memory) or a whole number from 1",
     )
@@ -188,7 +166,7 @@ class MlflowEntry(_Section):
 
 
 Models = Annotated[
-    dict[Annotated[str, _matching(_NAME)], ModelEntry],
+    dict[Name, ModelEntry],
     Field(description="a mapping of short names (letters, digits, . _ -) to {path, revision}"),
 ]
 
@@ -196,45 +174,52 @@ Models = Annotated[
 class SweepSpec(_Section):
     """A checked spec, as written: names are not looked up yet (see :mod:`sweep.spec.resolve`)."""
 
-    name: Annotated[str, _matching(_NAME)] = Field(
+    name: Name = Field(
         description="a name of 1 to 64 letters, digits, dots, dashes and underscores"
     )
     description: str = Field(default="", description="text")
     models: Models = Field(default_factory=dict)
     sources: Names = Field(description=_MODEL_NAMES)
-    pairs: Annotated[Pairs, BeforeValidator(parse_pairs)] = Field(
+    pairs: Annotated[Pairs, BeforeValidator(parse_pairs, json_schema_input_type=PairForms)] = Field(
         default="all",
         description="all, or a list of lists of at least two different sources and of patterns"
         " such as gpt2+*, [] for no pair",
     )
     targets: Names = Field(description=_MODEL_NAMES)
     tasks: Names = Field(description="a list of at least one task name or file: text, none twice")
-    seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = Field(
+    seeds: Annotated[
+        tuple[Seed, ...],
+        Field(min_length=1),
+        AfterValidator(_distinct),
+        BeforeValidator(_seeds, json_schema_input_type=SeedForms),
+    ] = Field(
         default=(0,),
         description=f"a whole number from 1 to {MOST_SEEDS} (how many) or a list of seeds from 0"
         " to 4294967295, none twice",
     )
-    methods: Annotated[dict[str, MethodSpec], BeforeValidator(_methods)] = Field(
-        description=f"a mapping of method names ({', '.join(METHODS)}) to their settings"
-    )
-    plugins: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+    methods: Annotated[
+        dict[str, MethodSpec], BeforeValidator(_methods), SchemaOf(methods_schema)
+    ] = Field(description="a mapping of methods, such as soft, to their settings")
+    plugins: Annotated[tuple[str, ...], *_UNIQUE] = Field(
         default=(),
         description="a list of files of Python that register solvers, methods, losses, …, none"
         " twice, or [] for none",
     )
-    transfer: Annotated[TransferSettings, BeforeValidator(_transfer)] = Field(
-        default=TransferSettings(), description="a mapping of transfer settings"
-    )
+    transfer: Annotated[
+        TransferSettings,
+        BeforeValidator(_transfer),
+        SchemaOf(lambda: model_of(TransferSettings).model_json_schema()),
+    ] = Field(default=TransferSettings(), description="a mapping of transfer settings")
     direct: bool = Field(
         default=True,
         description="true or false (whether to tune on each target itself too: row Direct)",
     )
-    calibration: Annotated[tuple[str, ...], _some_of(CALIBRATIONS)] = Field(
+    calibration: Annotated[tuple[Annotated[str, OneOf(CALIBRATIONS)], ...], *_UNIQUE] = Field(
         default=("batch",),
         description=f"a list of calibrations ({', '.join(CALIBRATIONS)}) to evaluate besides, none"
         " twice, or [] for none",
     )
-    predictions: Annotated[tuple[str, ...], _some_of(SPLITS)] = Field(
+    predictions: Annotated[tuple[Annotated[str, OneOf(SPLITS)], ...], *_UNIQUE] = Field(
         default=SPLITS,
         description=f"a list of splits ({', '.join(SPLITS)}) whose predictions are kept with every"
         " cell, none twice, or [] for none",
@@ -243,7 +228,7 @@ class SweepSpec(_Section):
         default=Resources(),
         description="a mapping with cpu, gpu, accelerator, replicas and graphs",
     )
-    precision: Annotated[str, BeforeValidator(_precision)] = Field(
+    precision: Annotated[str, OneOf((*PRECISIONS, "auto"))] = Field(
         default=FLOAT32,
         description=f"{', '.join(PRECISIONS)} or auto (what the frozen models compute in)",
     )
@@ -257,7 +242,7 @@ class SweepSpec(_Section):
     mlflow: MlflowEntry = Field(
         default=MlflowEntry(), description="a mapping with the keys tracking_uri and artifacts"
     )
-    domains: Any = Field(
+    domains: Annotated[Any, SchemaOf(domains_schema)] = Field(
         default=None, description="a mapping of names to domains that methods refer to"
     )
     search: SearchSection | None = Field(
@@ -316,9 +301,9 @@ def parse_spec(
     check_no_password(text or dumped, where)
     check_no_password(dumped, where)
     start = (base or Path.cwd()).resolve()
-    given = dict(content)
+    given = {str(key): value for key, value in content.items()}
     loaded = _load_plugins(given.get("plugins"), start, where)
-    search, written = given.pop("search", None), given.get("methods")
+    search, written = given.get("search"), given.get("methods")
     try:
         if search is not None:
             # Methods are domains then; any two sources show whether they are in order.
@@ -329,10 +314,10 @@ def parse_spec(
         spec = SweepSpec.model_validate(given)
         expand_pairs(spec.pairs, spec.sources)
         if search is not None:
-            spec = _with_search(spec, search)
+            spec = _searching(spec)
             spec._searched = written
     except ValidationError as error:
-        raise InputError(f"{where}: {explain(error, SweepSpec)}") from None
+        raise InputError(f"{where}: {sentence(error, SweepSpec.model_json_schema())}") from None
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     spec._base, spec._loaded = start, loaded
@@ -367,14 +352,25 @@ def _as_lists(methods: Any, domains: Mapping[str, Any]) -> Any:
     }
 
 
-def _with_search(spec: SweepSpec, search: Any) -> SweepSpec:
+def _searching(spec: SweepSpec) -> SweepSpec:
     if spec.direct and "direct" in spec.model_fields_set:
         raise InputError(
             "direct: found true beside search; allowed: false, as each point would have to be tuned"
             " on every target too"
         )
-    section = parse_search(search, spec.tasks, spec.targets)
-    return spec.model_copy(update={"search": section, "direct": False})
+    if spec.search is not None:
+        spec.search.check_names(spec.tasks, spec.targets)
+    return spec.model_copy(update={"direct": False})
+
+
+def spec_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of a spec; each field with the description its errors use."""
+    schema = written_out(SweepSpec.model_json_schema())
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "promptsweep spec",
+    }
 
 
 def preset_names() -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from sweep.plan.plan import Plan
 from sweep.search.plan import SearchPlan
 from sweep.spec.space.domains import Range
-from sweep.spec.space.point import Point
+from sweep.spec.space.space import Point
 from sweep.timing.estimate import Basis, estimate
 from trainables.errors import InputError
 

@@ -71,16 +71,15 @@ class Registry(MutableMapping[str, T], Generic[T]):
         """Of this one: a setting whose value is a name says ``Annotated[str, LOSSES]``."""
         return id(self)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether it is this one; nothing is loaded to compare."""
+        return self is other
+
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         """How pydantic checks a name, in the moment it is asked."""
-        from pydantic_core import core_schema
+        from trainables.files.validation import OneOf
 
-        def known(name: str) -> str:
-            if name not in self:
-                raise ValueError
-            return name
-
-        return core_schema.no_info_after_validator_function(known, handler(source))
+        return OneOf(self).__get_pydantic_core_schema__(source, handler)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         """The names that there are in this process."""

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic_core import core_schema
 
 from trainables.errors import InputError, field_path, listed, nearest, show
 
@@ -30,6 +31,31 @@ class SchemaOf:
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         """As pydantic asks for it."""
         return self.make()
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Marks a text that is one of some names, looked up in the moment it is checked."""
+
+    names: Collection[str]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """As pydantic asks for it."""
+
+        def known(name: str) -> str:
+            if name not in self.names:
+                raise ValueError
+            return name
+
+        return core_schema.no_info_after_validator_function(known, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        """As pydantic asks for it."""
+        return {"enum": list(self.names)}
+
+    def __hash__(self) -> int:
+        """Of this one: names may come later."""
+        return id(self.names)
 
 
 @cache
@@ -60,7 +86,7 @@ def checked(
     Raises:
         InputError: one sentence on the first mistake.
     """
-    given = {str(key): _frozen(item) for key, item in values.items()}
+    given = {str(key): frozen(item) for key, item in values.items()}
     try:
         found = model.model_validate(given)
     except ValidationError as error:
@@ -76,19 +102,24 @@ def typed(hint: Any, value: Any, path: str) -> Any:
     """
     adapter = _adapter(hint)
     try:
-        return adapter.validate_python(_frozen(value))
+        return adapter.validate_python(frozen(value))
     except ValidationError as error:
         raise InputError(sentence(error, adapter.json_schema(), path)) from None
 
 
+def schema_of(hint: Any) -> dict[str, Any]:
+    """JSON Schema of an annotated type."""
+    return _adapter(hint).json_schema()
+
+
 def allowed(hint: Any) -> str:
     """What an annotated type allows, in words."""
-    return in_words(_adapter(hint).json_schema())
+    return in_words(schema_of(hint))
 
 
-def _frozen(value: Any) -> Any:
+def frozen(value: Any) -> Any:
     """A list of YAML as the tuple that frozen settings hold."""
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+    return tuple(map(frozen, value)) if isinstance(value, list) else value
 
 
 @cache
@@ -165,6 +196,21 @@ def _steps(schema: Schema, node: Schema, part: int | str) -> Iterator[Schema]:
         yield from _steps(schema, branch, part)
 
 
+def written_out(schema: Schema) -> dict[str, Any]:
+    """The schema with its definitions in place of references to them."""
+
+    def of(item: Any) -> Any:
+        if isinstance(item, dict):
+            if "$ref" in item:
+                rest = {key: value for key, value in item.items() if key != "$ref"}
+                return {**of(_resolved(schema, item)), **rest}
+            return {key: of(value) for key, value in item.items() if key != "$defs"}
+        return [of(value) for value in item] if isinstance(item, list) else item
+
+    found: dict[str, Any] = of(dict(schema))
+    return found
+
+
 def _keys(schema: Schema, node: Schema) -> Iterator[str]:
     node = _resolved(schema, node)
     yield from node.get("properties", ())
@@ -176,6 +222,7 @@ def _names(node: Schema) -> Iterable[str]:
     return (name for name in node.get("enum", ()) if isinstance(name, str))
 
 
+_WORDS = {None: "null", True: "true", False: "false"}
 _KINDS = {"string": "text", "boolean": "true or false", "null": "null"}
 
 
@@ -184,7 +231,7 @@ def in_words(node: Schema, schema: Schema = {}) -> str:  # noqa: B006
     node = _resolved(schema, node)
     if "const" in node or "enum" in node:
         values = node["enum"] if "enum" in node else [node["const"]]
-        names = ["null" if item is None else str(item) for item in values]
+        names = [item if isinstance(item, str) else _WORDS.get(item, str(item)) for item in values]
         return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
     if "anyOf" in node:
         parts = [in_words(item, schema) for item in node["anyOf"]]

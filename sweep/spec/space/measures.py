@@ -6,7 +6,9 @@ All scores are those of validation splits: test labels choose nothing.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+from trainables.core.registry import Registry
 
 Record = Mapping[str, Any]
 Read = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
@@ -28,7 +30,7 @@ class Measure:
 
     kind: str
     read: Read
-    direction: str
+    direction: Literal["maximize", "minimize"]
     means: str
     total: bool = False
     relative: bool = False
@@ -42,39 +44,45 @@ def _tokens(cell: Mapping[str, Any], result: Mapping[str, Any]) -> Any:
     return result.get("n_tokens", cell["settings"].get("prompt_length"))
 
 
-MEASURES: dict[str, Measure] = {
-    "validation/score": Measure(
-        "transfer", _result("validation_score"), "maximize", "validation score on the targets"
-    ),
-    "validation/gain_over_empty": Measure(
-        "transfer",
-        _result("validation_score"),
-        "maximize",
-        "the same, less that of the row Empty",
-        relative=True,
-    ),
-    "transfer/similarity": Measure(
-        "transfer", _result("similarity"), "maximize", "relative similarity that was reached"
-    ),
-    "validation/source_score": Measure(
-        "source", _result("validation_score"), "maximize", "validation score on the sources"
-    ),
-    "prompt/tokens": Measure("transfer", _tokens, "minimize", "tokens of the prompt"),
-    "prompt/log_perplexity": Measure(
-        "transfer", _result("log_perplexity"), "minimize", "log-perplexity of a hard prompt"
-    ),
-    "prompt/dictionary_share": Measure(
-        "transfer", _result("dictionary_share"), "maximize", "share of a hard prompt's real words"
-    ),
-    "cost/train_seconds": Measure(
-        "source", _result("train_seconds"), "minimize", "seconds of training", total=True
-    ),
-}
+MEASURES: Registry[Measure] = Registry(
+    "measure",
+    {
+        "validation/score": Measure(
+            "transfer", _result("validation_score"), "maximize", "validation score on the targets"
+        ),
+        "validation/gain_over_empty": Measure(
+            "transfer",
+            _result("validation_score"),
+            "maximize",
+            "the same, less that of the row Empty",
+            relative=True,
+        ),
+        "transfer/similarity": Measure(
+            "transfer", _result("similarity"), "maximize", "relative similarity that was reached"
+        ),
+        "validation/source_score": Measure(
+            "source", _result("validation_score"), "maximize", "validation score on the sources"
+        ),
+        "prompt/tokens": Measure("transfer", _tokens, "minimize", "tokens of the prompt"),
+        "prompt/log_perplexity": Measure(
+            "transfer", _result("log_perplexity"), "minimize", "log-perplexity of a hard prompt"
+        ),
+        "prompt/dictionary_share": Measure(
+            "transfer",
+            _result("dictionary_share"),
+            "maximize",
+            "share of a hard prompt's real words",
+        ),
+        "cost/train_seconds": Measure(
+            "source", _result("train_seconds"), "minimize", "seconds of training", total=True
+        ),
+    },
+)
 """By the name under which a spec asks for it."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PointMeasure:
     """A measure over some of a sweep's tasks and targets.
 
     Attributes:

@@ -1,13 +1,15 @@
-"""Samplers by name: what each can do, and how it is made. Optuna is imported only then."""
+"""Samplers and pruners by name: what each can do, and how it is made, with Optuna only then."""
 
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from trainables.core.registry import Registry
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
 
@@ -19,7 +21,7 @@ class Direction(Protocol):
         """Which of the two."""
 
 
-class Wishes(Protocol):
+class Study(Protocol):
     """What samplers ask of a study's settings."""
 
     @property
@@ -56,7 +58,7 @@ class SamplerKind:
         packages: what must be installed besides Optuna.
     """
 
-    make: "Callable[[int, Wishes], BaseSampler] | None"
+    make: "Callable[[int, Study], BaseSampler] | None"
     flat: bool | None = None
     several: bool = True
     constraints: bool = True
@@ -65,7 +67,7 @@ class SamplerKind:
     packages: tuple[str, ...] = ()
 
 
-def _tpe(seed: int, settings: "Wishes") -> "BaseSampler":
+def _tpe(seed: int, settings: "Study") -> "BaseSampler":
     from optuna.samplers import TPESampler
 
     # Per group of parameters that occur together (those of one method) a joint density; with
@@ -74,47 +76,50 @@ def _tpe(seed: int, settings: "Wishes") -> "BaseSampler":
     return TPESampler(seed=seed, n_startup_trials=settings.startup, multivariate=joint, group=joint)
 
 
-def _nsga2(seed: int, settings: "Wishes") -> "BaseSampler":
+def _nsga2(seed: int, settings: "Study") -> "BaseSampler":
     from optuna.samplers import NSGAIISampler
 
     return NSGAIISampler(seed=seed, population_size=settings.population)
 
 
-def _nsga3(seed: int, settings: "Wishes") -> "BaseSampler":
+def _nsga3(seed: int, settings: "Study") -> "BaseSampler":
     from optuna.samplers import NSGAIIISampler
 
     return NSGAIIISampler(seed=seed, population_size=settings.population)
 
 
-def _gp(seed: int, settings: "Wishes") -> "BaseSampler":
+def _gp(seed: int, settings: "Study") -> "BaseSampler":
     from optuna.samplers import GPSampler
 
     return GPSampler(seed=seed, n_startup_trials=settings.startup, warn_independent_sampling=False)
 
 
-def _cmaes(seed: int, settings: "Wishes") -> "BaseSampler":
+def _cmaes(seed: int, settings: "Study") -> "BaseSampler":
     from sweep.spec.space.cma import ReplayedCma
 
     return ReplayedCma(seed, maximize=settings.objectives[0].direction == "maximize")
 
 
-def _random(seed: int, settings: "Wishes") -> "BaseSampler":
+def _random(seed: int, settings: "Study") -> "BaseSampler":
     from optuna.samplers import RandomSampler
 
     return RandomSampler(seed=seed)
 
 
-SAMPLERS: dict[str, SamplerKind] = {
-    "tpe": SamplerKind(_tpe, flat=False),
-    "nsga2": SamplerKind(_nsga2, flat=True),
-    "nsga3": SamplerKind(_nsga3, flat=True),
-    "gp": SamplerKind(_gp, flat=True, asks=2, packages=("scipy", "torch")),
-    "cmaes": SamplerKind(
-        _cmaes, flat=True, several=False, constraints=False, ranges=2, packages=("cmaes",)
-    ),
-    "random": SamplerKind(_random),
-    "grid": SamplerKind(None, asks=0),
-}
+SAMPLERS: Registry[SamplerKind] = Registry(
+    "sampler",
+    {
+        "tpe": SamplerKind(_tpe, flat=False),
+        "nsga2": SamplerKind(_nsga2, flat=True),
+        "nsga3": SamplerKind(_nsga3, flat=True),
+        "gp": SamplerKind(_gp, flat=True, asks=2, packages=("scipy", "torch")),
+        "cmaes": SamplerKind(
+            _cmaes, flat=True, several=False, constraints=False, ranges=2, packages=("cmaes",)
+        ),
+        "random": SamplerKind(_random),
+        "grid": SamplerKind(None, asks=0),
+    },
+)
 
 
 def check_packages(name: str) -> None:
@@ -132,7 +137,52 @@ def check_packages(name: str) -> None:
             )
 
 
-def make_sampler(name: str, seed: int, settings: "Wishes") -> Any:
+def make_sampler(name: str, seed: int, settings: "Study") -> Any:
     """The Optuna sampler of that name; a random one for the grid."""
     make = SAMPLERS[name].make or _random
     return make(seed, settings)
+
+
+def _unpruned() -> "BasePruner":
+    from optuna.pruners import NopPruner
+
+    return NopPruner()
+
+
+def _wilcoxon() -> "BasePruner":
+    from optuna.pruners import WilcoxonPruner
+
+    return WilcoxonPruner(p_threshold=0.1)
+
+
+def _median() -> "BasePruner":
+    from optuna.pruners import MedianPruner
+
+    return MedianPruner()
+
+
+def _asha() -> "BasePruner":
+    from optuna.pruners import SuccessiveHalvingPruner
+
+    return SuccessiveHalvingPruner()
+
+
+def _hyperband() -> "BasePruner":
+    from optuna.pruners import HyperbandPruner
+
+    return HyperbandPruner()
+
+
+PRUNERS: Registry["Callable[[], BasePruner]"] = Registry(
+    "pruner",
+    {
+        "none": _unpruned,
+        "wilcoxon": _wilcoxon,
+        "median": _median,
+        "asha": _asha,
+        "hyperband": _hyperband,
+    },
+)
+"""``wilcoxon`` compares a point with the best one over *instances* (tasks, seeds): each reported
+step is an instance, which must have the same number in every point. The others compare points at
+equal *steps* of a course that rises (training steps, or the mean over the tasks so far)."""

@@ -1,37 +1,140 @@
-"""The section ``search`` of a spec: what is searched for, how, and for how long."""
+"""The section ``search`` of a spec: what is searched for, how, and for how long. No Optuna."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from annotated_types import Ge
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from sweep.spec.errors import explain
-from sweep.spec.space.measures import MEASURES, Wanted
-from sweep.spec.space.pruners import PRUNERS
-from sweep.spec.space.samplers import SAMPLERS
-from sweep.spec.space.settings import DIRECTIONS, Objective, StudySettings
+from sweep.spec.space.domains import Range
+from sweep.spec.space.measures import MEASURES, PointMeasure
+from sweep.spec.space.samplers import PRUNERS, SAMPLERS
+from sweep.spec.space.space import Space
+from trainables.core.settings.base import Count, Number, Settings
 from trainables.errors import InputError, listed, nearest, show
+from trainables.files.validation import STRICT
 
-_MEASURES = ", ".join(MEASURES)
+Direction = Literal["maximize", "minimize"]
 _COUNT = "a whole number of at least 1, or null for no such bound"
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+@dataclass(frozen=True)
+class Objective(Settings):
+    """What is to be made large or small.
+
+    Attributes:
+        name: key under which results hold it, such as ``validation/score``.
+        direction: ``maximize`` or ``minimize``.
+    """
+
+    name: str
+    direction: Direction = "maximize"
 
 
-class ObjectiveEntry(_Entry):
-    """What is to be made large or small."""
+@dataclass(frozen=True)
+class StudySettings(Settings):
+    """Settings of a study. All but the objectives may change when a study is continued.
 
-    measure: str = Field(default="validation/score", description=f"one of {_MEASURES}")
-    direction: str | None = Field(
-        default=None, description="maximize or minimize, or null for the measure's own"
-    )
+    Attributes:
+        objectives: at least one; the first is the one that steps report.
+        constraints: names of numbers that must not be above 0.
+        sampler: key of :data:`sweep.spec.space.samplers.SAMPLERS`.
+        pruner: key of :data:`sweep.spec.space.samplers.PRUNERS`.
+        seed: with the number of trials so far it decides each suggestion.
+        startup: random points before ``tpe`` or ``gp`` learn, Optuna's default.
+        population: points in a generation of ``nsga2`` and ``nsga3``. Optuna's default is 50, with
+            which a search of a hundred points would hardly evolve.
+        name: the study's name in its journal.
+    """
+
+    section: ClassVar[str] = "search"
+
+    objectives: tuple[Objective, ...] = (Objective("score"),)
+    constraints: tuple[str, ...] = ()
+    sampler: Annotated[str, SAMPLERS] = "tpe"
+    pruner: Annotated[str, PRUNERS] = "none"
+    seed: Number = 0
+    startup: Count = 10
+    population: Annotated[int, Ge(2)] = 20
+    name: str = "search"
+
+    def complete(self) -> None:
+        """Raise InputError for what is not allowed together."""
+        if not self.objectives:
+            raise InputError("search.objectives: found none; allowed: at least one")
+        names = [item.name for item in self.objectives]
+        for index, name in enumerate((*names, *self.constraints)):
+            if name in (*names, *self.constraints)[:index]:
+                raise InputError(f"search: {show(name)} stands there twice; allowed: each once")
+        kind = SAMPLERS[self.sampler]
+        several = f"found {self.sampler} with {len(self.objectives)} objectives"
+        if self.several and not kind.several:
+            raise InputError(f"search.sampler: {several}; allowed: {_those('several')}")
+        if self.constraints and not kind.constraints:
+            raise InputError(
+                f"search.sampler: found {self.sampler} with constraints;"
+                f" allowed: {_those('constraints')}"
+            )
+        if self.several and self.pruner != "none":
+            raise InputError(
+                f"search.pruner: found {self.pruner} with {len(self.objectives)} objectives;"
+                " allowed: none, as points can be compared on the way by one objective only"
+            )
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several objectives."""
+        return len(self.objectives) > 1
+
+
+def _those(mark: str) -> str:
+    return ", ".join(name for name, kind in SAMPLERS.items() if getattr(kind, mark))
+
+
+def check_fit(space: Space, settings: StudySettings) -> None:
+    """Raise InputError where the sampler cannot search the space."""
+    ranges = [name for name, item in space.parameters.items() if isinstance(item, Range)]
+    least = SAMPLERS[settings.sampler].ranges
+    if len(ranges) < least:
+        raise InputError(
+            f"search.sampler: found {settings.sampler} with {len(ranges)} numeric ranges; allowed:"
+            f" at least {least} of them, or one of tpe, gp and random"
+        )
+    if settings.sampler == "grid" and space.continuous():
+        raise InputError(
+            f"search.sampler: found grid with {space.continuous()[0]}, a range without a step;"
+            " allowed: choices, and ranges with a step"
+        )
+
+
+class _Measured(BaseModel):
+    """A measure over some tasks and targets, named as the spec names them."""
+
+    model_config = STRICT
+
+    measure: Annotated[str, MEASURES]
     tasks: list[str] = Field(
         default_factory=list, description="a list of tasks of the spec, or [] for all"
     )
     targets: list[str] = Field(
         default_factory=list, description="a list of targets of the spec, or [] for all"
+    )
+
+    def of_points(self, names: Mapping[str, str]) -> PointMeasure:
+        """The measure of points; ``names`` lead from how the spec writes them to how cells do."""
+        tasks, targets = (
+            tuple(names[name] for name in part) for part in (self.tasks, self.targets)
+        )
+        return PointMeasure(self.measure, tasks, targets)
+
+
+class ObjectiveEntry(_Measured):
+    """What is to be made large or small."""
+
+    measure: Annotated[str, MEASURES] = "validation/score"
+    direction: Direction | None = Field(
+        default=None, description="maximize or minimize, or null for the measure's own"
     )
     name: str | None = Field(
         default=None,
@@ -39,35 +142,67 @@ class ObjectiveEntry(_Entry):
         description="text that tells it from other objectives, or null for the measure's name",
     )
 
+    @property
+    def label(self) -> str:
+        """The objective's name."""
+        return self.name or self.measure
 
-class ConstraintEntry(_Entry):
+
+class ConstraintEntry(_Measured):
     """A bound that a point must keep."""
 
-    measure: str = Field(description=f"one of {_MEASURES}")
     at_most: float | None = Field(default=None, description="a number, or null")
     at_least: float | None = Field(default=None, description="a number, or null")
-    tasks: list[str] = Field(
-        default_factory=list, description="a list of tasks of the spec, or [] for all"
-    )
-    targets: list[str] = Field(
-        default_factory=list, description="a list of targets of the spec, or [] for all"
-    )
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Self:
+        if (self.at_most is None) == (self.at_least is None):
+            found = "neither" if self.at_most is None else "both"
+            raise ValueError(f"found {found} of at_most and at_least; allowed: one of them")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The constraint's name: the measure and its bound."""
+        bound = f"<= {self.at_most:g}" if self.at_most is not None else f">= {self.at_least:g}"
+        return f"{self.measure} {bound}"
+
+    def violation(self, value: float) -> float:
+        """How far the value is beyond the bound; at most 0 where it keeps it."""
+        if self.at_most is not None:
+            return value - self.at_most
+        return (self.at_least or 0.0) - value
 
 
-class SearchSection(_Entry):
-    """The section as written, checked but for names of tasks and targets."""
+def _objectives(value: Any) -> Any:
+    items = value if isinstance(value, list) else [value]
+    return [{"measure": item} if isinstance(item, str) else item for item in items]
 
-    sampler: str = Field(default="tpe", description=f"one of {', '.join(SAMPLERS)}")
-    pruner: str = Field(default="none", description=f"one of {', '.join(PRUNERS)}")
-    rungs: str = Field(
+
+_ObjectiveForms = Annotated[str, MEASURES] | ObjectiveEntry
+_Objectives = Annotated[
+    list[ObjectiveEntry],
+    Field(min_length=1),
+    BeforeValidator(
+        _objectives,
+        json_schema_input_type=_ObjectiveForms
+        | Annotated[list[_ObjectiveForms], Field(min_length=1)],
+    ),
+]
+
+
+class SearchSection(BaseModel):
+    """The section as written; names of tasks and targets are checked by :meth:`check_names`."""
+
+    model_config = STRICT
+
+    sampler: Annotated[str, SAMPLERS] = "tpe"
+    pruner: Annotated[str, PRUNERS] = "none"
+    rungs: Literal["tasks", "steps"] = Field(
         default="tasks",
         description="tasks (points are compared after each task) or steps (while they train)",
     )
-    objective: list[ObjectiveEntry] = Field(
-        default_factory=lambda: [ObjectiveEntry()],
-        min_length=1,
-        description=f"a measure ({_MEASURES}), a mapping with the key measure, or a list of them",
-    )
+    objective: _Objectives = Field(default_factory=lambda: [ObjectiveEntry()])
     constraints: list[ConstraintEntry] = Field(
         default_factory=list, description="a list of mappings with measure and at_most or at_least"
     )
@@ -76,9 +211,9 @@ class SearchSection(_Entry):
         default=None, gt=0, description="a number of hours above 0, or null for no such bound"
     )
     cells: int | None = Field(default=None, ge=1, description=_COUNT)
-    seed: int = Field(default=0, ge=0, description="a whole number of at least 0")
-    startup: int = Field(default=10, ge=1, description="a whole number of at least 1")
-    population: int = Field(default=20, ge=2, description="a whole number of at least 2")
+    seed: int = Field(default=0, ge=0)
+    startup: int = Field(default=10, ge=1)
+    population: int = Field(default=20, ge=2)
     parallel: int | None = Field(
         default=None,
         ge=1,
@@ -91,17 +226,24 @@ class SearchSection(_Entry):
         description="the folder of an older search to learn from, or null",
     )
 
-    def goals(self, names: Mapping[str, str]) -> dict[str, Wanted]:
+    @model_validator(mode="after")
+    def _ends_and_fits(self) -> Self:
+        if not (self.trials or self.hours or self.cells):
+            raise ValueError("found no end of it; allowed: at least one of trials, hours and cells")
+        self.settings()
+        return self
+
+    def goals(self, names: Mapping[str, str]) -> dict[str, PointMeasure]:
         """Objectives by name.
 
         Args:
             names: of tasks and targets: from how the spec writes them to how cells do.
         """
-        return {name_of(item): _wanted(item, names) for item in self.objective}
+        return {item.label: item.of_points(names) for item in self.objective}
 
-    def bounds(self, names: Mapping[str, str]) -> dict[str, tuple[Wanted, ConstraintEntry]]:
+    def bounds(self, names: Mapping[str, str]) -> dict[str, tuple[PointMeasure, ConstraintEntry]]:
         """Constraints by name; ``names`` as for :meth:`goals`."""
-        return {bound_name(item): (_wanted(item, names), item) for item in self.constraints}
+        return {item.label: (item.of_points(names), item) for item in self.constraints}
 
     def settings(self, study: str = "search") -> StudySettings:
         """How the study searches.
@@ -111,10 +253,10 @@ class SearchSection(_Entry):
         """
         return StudySettings(
             objectives=tuple(
-                Objective(name_of(item), item.direction or MEASURES[item.measure].direction)
+                Objective(item.label, item.direction or MEASURES[item.measure].direction)
                 for item in self.objective
             ),
-            constraints=tuple(bound_name(item) for item in self.constraints),
+            constraints=tuple(item.label for item in self.constraints),
             sampler=self.sampler,
             pruner=self.pruner,
             seed=self.seed,
@@ -123,99 +265,23 @@ class SearchSection(_Entry):
             name=study,
         )
 
+    def check_names(self, tasks: tuple[str, ...], targets: tuple[str, ...]) -> None:
+        """See that objectives and constraints name tasks and targets of the spec.
 
-def name_of(item: ObjectiveEntry) -> str:
-    """The objective's name."""
-    return item.name or item.measure
-
-
-def bound_name(item: ConstraintEntry) -> str:
-    """The constraint's name: the measure and its bound."""
-    bound = f"<= {item.at_most:g}" if item.at_most is not None else f">= {item.at_least:g}"
-    return f"{item.measure} {bound}"
-
-
-def violation(item: ConstraintEntry, value: float) -> float:
-    """How far the value is beyond the bound; at most 0 where it keeps it."""
-    if item.at_most is not None:
-        return value - item.at_most
-    return (item.at_least or 0.0) - value
-
-
-def parse_search(value: Any, tasks: tuple[str, ...], targets: tuple[str, ...]) -> SearchSection:
-    """Check the section.
-
-    Args:
-        value: what the YAML holds.
-        tasks: names of the spec's tasks, as written.
-        targets: names of the spec's targets, as written.
-
-    Raises:
-        InputError: one sentence on the first mistake; it starts with the path.
-    """
-    if not isinstance(value, Mapping):
-        raise InputError(
-            f"search: found {show(value)}; allowed: a mapping with the keys"
-            f" {', '.join(SearchSection.model_fields)}"
-        )
-    given = dict(value)
-    if "objective" in given:
-        given["objective"] = _listed(given["objective"])
-    try:
-        section = SearchSection.model_validate(given)
-    except ValidationError as error:
-        text = explain(error, SearchSection)
-        joint = ": " if text.startswith("unknown key") else "."
-        raise InputError(f"search{joint}{text}") from None
-    if not (section.trials or section.hours or section.cells):
-        raise InputError(
-            "search: found no end of it; allowed: at least one of trials, hours and cells"
-        )
-    _check_names(section, tasks, targets)
-    if section.rungs not in ("tasks", "steps"):
-        raise InputError(f"search.rungs: found {show(section.rungs)}; allowed: tasks or steps")
-    section.settings()
-    return section
-
-
-def _listed(value: Any) -> Any:
-    items = value if isinstance(value, list) else [value]
-    return [{"measure": item} if isinstance(item, str) else item for item in items]
-
-
-def _check_names(section: SearchSection, tasks: tuple[str, ...], targets: tuple[str, ...]) -> None:
-    entries: list[tuple[str, ObjectiveEntry | ConstraintEntry]] = [
-        *((f"search.objective[{i}]", item) for i, item in enumerate(section.objective)),
-        *((f"search.constraints[{i}]", item) for i, item in enumerate(section.constraints)),
-    ]
-    for path, item in entries:
-        _known(f"{path}.measure", [item.measure], tuple(MEASURES))
-        _known(f"{path}.tasks", item.tasks, tasks)
-        _known(f"{path}.targets", item.targets, targets)
-    for index, goal in enumerate(section.objective):
-        if goal.direction not in (None, *DIRECTIONS):
-            raise InputError(
-                f"search.objective[{index}].direction: found {show(goal.direction)};"
-                f" allowed: {' or '.join(DIRECTIONS)}, or null for the measure's own"
-            )
-    for index, bound in enumerate(section.constraints):
-        if (bound.at_most is None) == (bound.at_least is None):
-            found = "neither" if bound.at_most is None else "both"
-            raise InputError(
-                f"search.constraints[{index}]: found {found} of at_most and at_least; allowed: one"
-                " of them"
-            )
-
-
-def _known(path: str, names: list[str], allowed: tuple[str, ...]) -> None:
-    for name in names:
-        if name not in allowed:
-            raise InputError(
-                f"{path}: found {show(name)}{nearest(name, allowed)};"
-                f" allowed: {listed(allowed, name)}"
-            )
-
-
-def _wanted(item: ObjectiveEntry | ConstraintEntry, names: Mapping[str, str]) -> Wanted:
-    tasks, targets = (tuple(names[name] for name in part) for part in (item.tasks, item.targets))
-    return Wanted(item.measure, tasks, targets)
+        Raises:
+            InputError: one does not.
+        """
+        entries: dict[str, list[Any]] = {
+            "objective": self.objective,
+            "constraints": self.constraints,
+        }
+        for kind, items in entries.items():
+            for index, item in enumerate(items):
+                for key, known in (("tasks", tasks), ("targets", targets)):
+                    unknown = [name for name in getattr(item, key) if name not in known]
+                    if unknown:
+                        raise InputError(
+                            f"search.{kind}[{index}].{key}: found"
+                            f" {show(unknown[0])}{nearest(unknown[0], known)};"
+                            f" allowed: {listed(known, unknown[0])}"
+                        )

@@ -9,20 +9,12 @@ parameters in the search are named
   ``METHOD.SETTING`` says which and ``METHOD.SETTING.value`` is the number.
 """
 
-import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice, product
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Self
 
-from sweep.spec.methods import (
-    COUNTERPARTS,
-    LAMBDA,
-    RECIPE,
-    check_settings,
-    parse_method,
-)
+from sweep.spec.methods import LAMBDA, RECIPE, MethodSpec, check_settings, parse_method
 from sweep.spec.space.domains import (
     Choices,
     Chooser,
@@ -30,23 +22,70 @@ from sweep.spec.space.domains import (
     Fixed,
     MisfitError,
     Range,
-    unique_labels,
+    canonical_value,
 )
-from sweep.spec.space.parsing import DomainParser, Kind
-from sweep.spec.space.point import Point
 from trainables.core.cells import content_hash
 from trainables.core.registries import METHODS
 from trainables.core.settings import default_of, family_of, fitting, stored
-from trainables.core.weight import ANNEALING, Weight
-from trainables.errors import InputError, listed, nearest, show
-from trainables.files.validation import typed
+from trainables.errors import InputError
 from trainables.recipes import with_recipe
 
 METHOD = "method"
 SOURCES = "sources"
-_MOST_CORNERS = 2000
 
-Pairs = Sequence[Sequence[str]]
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """What one trial of a search runs, over all tasks, targets and seeds of the sweep.
+
+    Points are equal if their canonical forms are (floats to 12 significant digits, see
+    :func:`sweep.spec.space.domains.rounded`); equal points have equal keys.
+
+    Attributes:
+        method: key of ``METHODS``.
+        sources: aliases of the models to tune on, in this order.
+        weight: λ in [0, 1] or ``annealing``; None where the method's section names no ``lambda``.
+        settings: the method's settings as cells store them, all of them, typed.
+    """
+
+    method: str
+    sources: tuple[str, ...]
+    weight: float | str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        """16 hex digits: the content hash of the canonical form."""
+        return content_hash(self.to_json())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Point) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def to_json(self) -> dict[str, Any]:
+        """The canonical form, fit for JSON; :meth:`from_json` is its inverse."""
+        return {
+            "method": self.method,
+            "sources": list(self.sources),
+            LAMBDA: canonical_value(self.weight),
+            "settings": canonical_value(dict(self.settings)),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`to_json`."""
+        return cls(value["method"], tuple(value["sources"]), value[LAMBDA], dict(value["settings"]))
+
+    def method_spec(self) -> MethodSpec:
+        """The entry of a spec's ``methods`` that stands for this point: one weight, one variant.
+
+        Raises:
+            InputError: the point comes from a version with other settings.
+        """
+        weights = {} if self.weight is None else {LAMBDA: [self.weight]}
+        return parse_method(self.method, {**self.settings, **weights})
 
 
 @dataclass(frozen=True)
@@ -310,164 +349,6 @@ class Known:
         if name not in self.values:
             raise MisfitError(f"{name}: not known")
         return self.values[name]
-
-
-def parse_space(methods: Any, pairs: Pairs | Mapping[str, Pairs], domains: Any = None) -> Space:
-    """The space that a spec's sections stand for.
-
-    Args:
-        methods: the section ``methods``, as YAML gives it.
-        pairs: what the sources may be: lists of aliases, checked already; by method where methods
-            differ in that.
-        domains: the section ``domains``: name to domain.
-
-    Raises:
-        InputError: one sentence on the first mistake; it starts with the path.
-    """
-    if not isinstance(methods, Mapping) or not methods:
-        raise InputError(
-            f"methods: found {show(methods)}; allowed: a mapping of method names"
-            f" ({', '.join(METHODS)}) to their settings"
-        )
-    parser = DomainParser(named_domains(domains))
-    spaces = {name: _method_space(name, section, parser) for name, section in methods.items()}
-    if isinstance(pairs, Mapping):
-        sources = {name: _sources(pairs[name], f"pairs of {name}") for name in spaces}
-        return Space(spaces, sources, shared=False)
-    shared = _sources(pairs, "pairs")
-    return Space(spaces, dict.fromkeys(spaces, shared))
-
-
-def named_domains(domains: Any) -> Mapping[str, Any]:
-    """The section ``domains``, its form checked.
-
-    Raises:
-        InputError: it is no mapping of names to domains.
-    """
-    if domains is None:
-        return {}
-    if not isinstance(domains, Mapping):
-        raise InputError(f"domains: found {show(domains)}; allowed: a mapping of names to domains")
-    for name, domain in domains.items():
-        if not isinstance(name, str):
-            raise InputError(f"domains: found the name {show(name)}; allowed: text")
-        if not isinstance(domain, Mapping | list):
-            raise InputError(
-                f"domains.{name}: found {show(domain)}; allowed: a list of values,"
-                " {choices: [...]} or {low, high, log, step, int}"
-            )
-    return domains
-
-
-def _method_space(name: Any, section: Any, parser: DomainParser) -> MethodSpace:
-    where = f"methods.{name}"
-    section = {} if section is None else section
-    if name not in METHODS or not isinstance(section, Mapping):
-        parse_method(name, section)  # raises its own sentence
-    cls = METHODS[name]
-    hints = hints_of(cls)
-    weight = None
-    found: dict[str, Domain] = {}
-    for key, value in section.items():
-        path = f"{where}.{key}"
-        if key == COUNTERPARTS and family_of(str(name)) == "hard":
-            raise InputError(
-                f"{path}: found {show(value)}; allowed: nothing in a search, where pairs say which"
-                " source is tuned on (the first) and which are its counterparts (the others)"
-            )
-        if key == LAMBDA and family_of(str(name)) == "soft":
-            weight = parser.parse(value, path, Kind(_typed_weight, float))
-        elif key in hints:
-            found[key] = parser.parse(value, path, _kind(cls, key, hints[key]))
-        elif key != RECIPE:
-            known = ((LAMBDA,) if family_of(str(name)) == "soft" else ()) + (RECIPE, *hints)
-            raise InputError(
-                f"{where}: unknown key {show(key)}{nearest(key, known)};"
-                f" allowed: {listed(known, key)}"
-            )
-    recipe = section.get(RECIPE)
-    parse_method(name, {RECIPE: recipe})
-    space = MethodSpace(str(name), recipe, found, weight)
-    _check_corners(space)
-    return space
-
-
-def hints_of(cls: type[Any]) -> dict[str, Any]:
-    """Types of a method's settings by name."""
-    hints = get_type_hints(cls)
-    return {name: hint for name, hint in hints.items() if get_origin(hint) is not typing.ClassVar}
-
-
-def _kind(cls: type[Any], name: str, hint: Any) -> Kind:
-    whole = get_type_hints(cls, include_extras=True)
-
-    def setting(value: Any, path: str) -> Any:
-        return typed(whole[name], value, path)
-
-    return Kind(setting, number_of(hint), listed=not is_list(hint))
-
-
-def parts_of(hint: Any) -> tuple[Any, ...]:
-    """The members of a union; of another type the type itself."""
-    return (hint,) if get_origin(hint) in (None, tuple) else get_args(hint)
-
-
-def number_of(hint: Any) -> type[int] | type[float] | None:
-    """The number among a setting's types; bool is none."""
-    return next((part for part in parts_of(hint) if part in (int, float)), None)
-
-
-def is_list(hint: Any) -> bool:
-    """Whether the setting itself is a list, so that a list in the spec is one value."""
-    return any(get_origin(part) is tuple for part in parts_of(hint))
-
-
-def _typed_weight(value: Any, path: str) -> Any:
-    try:
-        return Weight.of(value).written
-    except ValueError:
-        raise InputError(
-            f"{path}: found {show(value)}; allowed: a number in [0, 1], the word {ANNEALING}, a"
-            " list of them, or a range {low, high, log, step}"
-        ) from None
-
-
-def _sources(pairs: Pairs, path: str) -> Domain:
-    found = tuple(tuple(pair) for pair in pairs)
-    if not found:
-        raise InputError(f"{path}: found none; allowed: at least one list of sources")
-    unique_labels(found, path)
-    return Choices(found) if len(found) > 1 else Fixed(found[0])
-
-
-def _check_corners(space: MethodSpace) -> None:
-    """Refuse a value that is allowed with none of the others' ends.
-
-    Settings may exclude each other, so that not every combination need be allowed: what a search
-    meets of those, it passes over. A value that nothing goes with is a mistake in the spec.
-    """
-    ends = {name: domain.ends for name, domain in space.domains.items()}
-    for name, values in ends.items():
-        others = {key: value for key, value in ends.items() if key != name}
-        for value in values:
-            _check_value(space, name, value, others)
-    if not ends:
-        space.settings({})
-
-
-def _check_value(
-    space: MethodSpace, name: str, value: Any, others: Mapping[str, tuple[Any, ...]]
-) -> None:
-    first: InputError | None = None
-    for corner in islice(product(*others.values()), _MOST_CORNERS):
-        try:
-            space.settings({**dict(zip(others, corner, strict=True)), name: value})
-        except InputError as error:
-            first = first or error
-        else:
-            return
-    if first is not None:
-        raise first
 
 
 def _size(domains: Mapping[str, Domain]) -> int | None:

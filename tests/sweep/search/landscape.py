@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from sweep.search.records import Suggestion
 from sweep.search.study import Study
-from sweep.spec.space.point import Point
+from sweep.spec.space.space import Point
 
 Score = Callable[[Point], float]
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep.search.study import Study
-from sweep.spec.space.point import Point
-from sweep.spec.space.settings import StudySettings
-from sweep.spec.space.space import Space, parse_space
+from sweep.spec.space.parsing import parse_space
+from sweep.spec.space.section import StudySettings
+from sweep.spec.space.space import Point, Space
 
 PAIRS = [["A", "B"], ["A", "C"], ["B", "C"]]
 

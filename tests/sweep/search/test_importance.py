@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sweep.search.importance import importance, noise
-from sweep.spec.space.point import Point
-from sweep.spec.space.settings import Objective
+from sweep.spec.space.section import Objective
+from sweep.spec.space.space import Point
 from tests.sweep.search.landscape import Landscape, simulate
 from tests.sweep.search.spaces import conditional, numeric, open_study
 

@@ -13,7 +13,7 @@ import pytest
 
 from sweep.search.records import Counts, Outcome
 from sweep.search.study import Study
-from sweep.spec.space.point import Point
+from sweep.spec.space.space import Point
 from tests.sweep.search.spaces import conditional, finite, height, open_study
 
 pytestmark = pytest.mark.slow

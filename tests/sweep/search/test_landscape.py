@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sweep.search.records import Counts
-from sweep.spec.space.point import Point
+from sweep.spec.space.space import Point
 from tests.sweep.search.landscape import FakeClock, Landscape, simulate
 from tests.sweep.search.spaces import finite, height, open_study
 

@@ -12,9 +12,9 @@ import pytest
 import sweep.search
 from sweep.search.records import Counts, read_study
 from sweep.search.study import JOURNAL
-from sweep.spec.space.point import Point
-from sweep.spec.space.settings import Objective, StudySettings
-from sweep.spec.space.space import Space, parse_space
+from sweep.spec.space.parsing import parse_space
+from sweep.spec.space.section import Objective, StudySettings
+from sweep.spec.space.space import Point, Space
 from tests.sweep.search.spaces import (
     FINITE,
     PAIRS,

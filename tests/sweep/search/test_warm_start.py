@@ -7,8 +7,9 @@ import pytest
 
 from sweep.search.records import Counts
 from sweep.search.study import Study
-from sweep.spec.space.settings import Objective, StudySettings
-from sweep.spec.space.space import Space, parse_space
+from sweep.spec.space.parsing import parse_space
+from sweep.spec.space.section import Objective, StudySettings
+from sweep.spec.space.space import Space
 from tests.sweep.search.spaces import SOFT, WORDS, conditional, height, numeric, open_study, run
 from trainables.errors import InputError
 

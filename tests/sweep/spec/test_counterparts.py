@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sweep.spec.counterparts import groups_by_source, names_of, parse_counterparts
+from sweep.spec.pairs import groups_by_source, names_of, parse_counterparts
 from trainables.errors import InputError
 
 SOURCES = ("a", "b", "c")

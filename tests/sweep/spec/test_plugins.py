@@ -9,8 +9,7 @@ import pytest
 
 from sweep.plan.plan import make_plan
 from sweep.plan.preflight import answer
-from sweep.spec.schema import spec_schema
-from sweep.spec.spec import parse_spec
+from sweep.spec.spec import parse_spec, spec_schema
 from sweep.testing.tabulated import find_model, find_task
 from tests.sweep.samples import content
 from trainables.core.cells import Pack

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-import sweep.spec.precision
+import sweep.spec.resources
 from sweep.plan.plan import make_plan
-from sweep.spec.precision import settled
+from sweep.spec.resources import settled
 from sweep.spec.spec import Resources, parse_spec
 from tests.sweep.samples import content, plan_of
 from trainables.core.cells import Cell, Pack
@@ -53,7 +53,7 @@ def test_auto_takes_bfloat16_where_it_is_native(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", cards)
-    monkeypatch.setattr(sweep.spec.precision, "native_bfloat16", lambda: native)
+    monkeypatch.setattr(sweep.spec.resources, "native_bfloat16", lambda: native)
     resources = Resources(gpu=gpu)
     assert settled("auto", resources) == expected
     assert settled("float32", resources) == "float32"

@@ -11,8 +11,7 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from sweep.cli import app
-from sweep.spec.schema import spec_schema
-from sweep.spec.spec import SweepSpec, parse_spec, preset_names, preset_text
+from sweep.spec.spec import SweepSpec, parse_spec, preset_names, preset_text, spec_schema
 from tests.conftest import ROOT
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))

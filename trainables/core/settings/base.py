@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Gt, Interval
 
@@ -19,12 +19,15 @@ Share = Annotated[float, Interval(ge=0, le=1)]
 class Settings:
     """Plain data whose annotations say what is allowed (:mod:`trainables.files.validation`)."""
 
+    section: ClassVar[str] = ""
+    """Put before the names of fields in messages."""
+
     def __post_init__(self) -> None:
         """Raise InputError for the first value that its field or the others do not allow."""
         from trainables.files.validation import checked, model_of  # pydantic takes a while
 
         cls: Any = type(self)
-        for name, value in checked(model_of(cls), self.__dict__).items():
+        for name, value in checked(model_of(cls), self.__dict__, cls.section).items():
             object.__setattr__(self, name, value)
         self.complete()
 

@@ -10,10 +10,9 @@ from optuna.distributions import FloatDistribution, IntDistribution
 
 from sweep.search.records import Counts
 from sweep.spec.space.cma import Axis
-from sweep.spec.space.point import Point
 from sweep.spec.space.samplers import SAMPLERS
-from sweep.spec.space.settings import Objective
-from sweep.spec.space.space import Space
+from sweep.spec.space.section import Objective
+from sweep.spec.space.space import Point, Space
 from tests.sweep.search.landscape import Landscape, simulate
 from tests.sweep.search.spaces import conditional, finite, height, numeric, open_study
 

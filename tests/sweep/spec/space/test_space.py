@@ -12,9 +12,8 @@ from jsonschema import Draft202012Validator
 
 from sweep.plan.plan import make_plan
 from sweep.spec.space.domains import MisfitError
-from sweep.spec.space.point import Point
-from sweep.spec.space.schema import json_schema
-from sweep.spec.space.space import Known, parse_space
+from sweep.spec.space.parsing import domains_schema, methods_schema, parse_space
+from sweep.spec.space.space import Known, Point
 from sweep.spec.spec import parse_spec
 from sweep.testing.tabulated import find_model, find_task
 from tests.sweep.samples import content, relaxed
@@ -284,12 +283,12 @@ def test_the_schema_takes_what_the_parser_takes(shared_schema: Draft202012Valida
     assert shared_schema.is_valid({"words": WORDS})
     assert shared_schema.is_valid({"soft": {"learning_rate": {"domain": "rate"}}})
     assert not shared_schema.is_valid({})
-    Draft202012Validator(json_schema()["domains"]).validate({"rate": {"low": 0, "high": 1}})
+    Draft202012Validator(domains_schema()).validate({"rate": {"low": 0, "high": 1}})
 
 
 @pytest.fixture
 def shared_schema() -> Draft202012Validator:
-    schema = json_schema()["methods"]
+    schema = methods_schema()
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema)
 
@@ -299,7 +298,7 @@ def test_importing_the_space_imports_nothing_heavy() -> None:
     import sys
 
     code = (
-        "import sys, sweep.spec.space.space, sweep.spec.space.settings;"
+        "import sys, sweep.spec.space.space, sweep.spec.space.section;"
         "sys.exit(any(name in sys.modules for name in ('optuna', 'torch', 'ray', 'pandas')))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=Path.cwd()).returncode == 0
