@@ -214,7 +214,7 @@ class SweepSpec(_Section):
         default=True,
         description="true or false (whether to tune on each target itself too: row Direct)",
     )
-    calibration: Annotated[tuple[Annotated[str, OneOf(CALIBRATIONS)], ...], *_UNIQUE] = Field(
+    calibration: Annotated[tuple[Annotated[str, CALIBRATIONS], ...], *_UNIQUE] = Field(
         default=("batch",),
         description=f"a list of calibrations ({', '.join(CALIBRATIONS)}) to evaluate besides, none"
         " twice, or [] for none",
