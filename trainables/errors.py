@@ -36,6 +36,29 @@ def nearest(name: Any, allowed: Iterable[str]) -> str:
     return f" (did you mean {found[0]}?)" if found else ""
 
 
+def check_known(
+    name: Any, allowed: Iterable[str], path: str, what: str = "", further: str = ""
+) -> None:
+    """Refuse a name that is none of those allowed.
+
+    Args:
+        name: as it was written.
+        allowed: every name.
+        path: the field or option.
+        what: what the names are, put before them.
+        further: what else is allowed, put behind them.
+
+    Raises:
+        InputError: with the name most like it.
+    """
+    names = list(allowed)
+    if not isinstance(name, str) or name not in names:
+        raise InputError(
+            f"{path}: found {show(name)}{nearest(name, names)};"
+            f" allowed: {what}{listed(names, name)}{further}"
+        )
+
+
 def listed(names: Iterable[str], found: Any) -> str:
     """``names`` with commas; of a list too long for a sentence those most like ``found``."""
     every = [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…" for name in names]

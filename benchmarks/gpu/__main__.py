@@ -38,9 +38,6 @@ CHECKS: dict[str, tuple[Check, float]] = {
 """In the order in which they are done. Each begins, and goes on after a line, where more than so
 many seconds of the budget are left."""
 
-OPTIONAL = "pydantic"
-"""Reads tasks and specs; models do without."""
-
 
 class Told:
     """The lines so far: printed, and written to a file after each.
@@ -95,9 +92,6 @@ def guarded(bench: Bench, name: str, check: Check) -> Generator[Line, None, None
     try:
         yield from check(bench)
     except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == OPTIONAL:
-            yield Line(name, None, {"skipped": f"needs {OPTIONAL}"})
-            return
         trace = traceback.format_exc().strip().splitlines()[-6:]
         yield Line(name, False, {"error": f"{type(error).__name__}: {error}"[:600], "trace": trace})
 

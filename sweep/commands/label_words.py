@@ -13,7 +13,7 @@ from typing import Any
 from sweep.spec.resolve import ResolvedSpec, resolve
 from sweep.spec.spec import SweepSpec
 from trainables.core.cells import ModelRef
-from trainables.errors import InputError, nearest, show
+from trainables.errors import InputError, check_known, show
 from trainables.tasks import Task, load_task
 
 ROWS = ("empty", "manual")
@@ -154,10 +154,7 @@ def _models(resolved: ResolvedSpec, names: Sequence[str]) -> list[ModelRef]:
 def _asked(resolved: ResolvedSpec, name: str, wanted: Sequence[str]) -> bool:
     known = [task.name for task in resolved.tasks]
     for item in wanted:
-        if item not in known:
-            raise InputError(
-                f"--task: found {show(item)}{nearest(item, known)}; allowed: {', '.join(known)}"
-            )
+        check_known(item, known, "--task")
     return not wanted or name in wanted
 
 

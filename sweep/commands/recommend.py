@@ -10,7 +10,7 @@ from sweep.commands.features import facts_folder, write_features
 from sweep.spec.resolve import ResolvedSpec, resolve
 from sweep.spec.spec import SweepSpec
 from trainables.core.settings import family_of
-from trainables.errors import InputError, nearest, show
+from trainables.errors import InputError, check_known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,11 +127,7 @@ def recommend(
 def _targets(resolved: ResolvedSpec, target: str | None) -> tuple[str, ...]:
     if target is None:
         return resolved.targets
-    if target not in resolved.targets:
-        raise InputError(
-            f"--target: found {show(target)}{nearest(target, resolved.targets)};"
-            f" allowed: {', '.join(resolved.targets)}"
-        )
+    check_known(target, resolved.targets, "--target")
     return (target,)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sweep.ledger.ledger import Ledger
 from trainables.core.settings import family_of
-from trainables.errors import InputError, nearest, show
+from trainables.errors import InputError, check_known, show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,11 +134,7 @@ def _best(folder: Path, choice: PromptChoice, families: tuple[str, ...]) -> list
 def _check_filters(moved: "pd.DataFrame", filters: Mapping[str, str]) -> None:
     for column, value in filters.items():
         known = sorted(moved[column].dropna().astype(str).unique())
-        if value not in known:
-            raise InputError(
-                f"--{column}: found {show(value)}{nearest(value, known)};"
-                f" allowed: {', '.join(known)}"
-            )
+        check_known(value, known, f"--{column}")
 
 
 def _find(ledger: Ledger, start: str, families: tuple[str, ...]) -> str:

@@ -18,7 +18,7 @@ from trainables.core.registries import METHODS
 from trainables.core.settings import axes, family_of, fitted_defaults, fitting, stored
 from trainables.core.settings.base import Share
 from trainables.core.weight import ANNEALING, INDEPENDENT, Weight
-from trainables.errors import InputError, nearest, show
+from trainables.errors import InputError, check_known, nearest, show
 from trainables.files.validation import allowed, checked, model_of, typed
 from trainables.recipes import recipe_names, with_recipe
 
@@ -89,12 +89,8 @@ def parse_method(name: Any, section: Any) -> MethodSpec:
 
 
 def _with_recipe(method: str, name: Any, settings: Mapping[Any, Any], where: str) -> dict[Any, Any]:
-    names = recipe_names(method)
-    if name is not None and name not in names:
-        raise InputError(
-            f"{where}.{RECIPE}: found {show(name)}{nearest(name, names)};"
-            f" allowed: {', '.join(names)}, or null"
-        )
+    if name is not None:
+        check_known(name, recipe_names(method), f"{where}.{RECIPE}", further=", or null")
     return with_recipe(method, name, settings)
 
 

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from itertools import combinations, product
 from typing import Any
 
-from trainables.errors import InputError, listed, nearest, show
+from trainables.errors import InputError, check_known, listed, show
 
 _COUNTERPARTS = (
     "others, together, a list of models (or of lists of models), or a mapping of sources to such"
@@ -107,11 +107,7 @@ def _matching(pattern: str, sources: Sequence[str]) -> Iterator[tuple[str, ...]]
 
 def _check_named(item: Sequence[str], sources: Sequence[str], path: str) -> None:
     for name in item:
-        if name not in sources:
-            raise InputError(
-                f"{path}: found {show(name)}{nearest(name, sources)};"
-                f" allowed: the sources {listed(sources, name)}"
-            )
+        check_known(name, sources, path, "the sources ")
 
 
 def parse_counterparts(value: Any, path: str) -> Counterparts:
@@ -216,11 +212,7 @@ def _mapped(
     found = {}
     for name, groups in value.items():
         source = alias(name)
-        if source not in sources:
-            raise InputError(
-                f"{path}: found {show(name)}{nearest(source, sources)};"
-                f" allowed: the sources {listed(sources, source)}"
-            )
+        check_known(source, sources, path, "the sources ")
         found[source] = tuple(tuple(map(alias, group)) for group in groups)
         if any(source in group for group in found[source]):
             raise InputError(

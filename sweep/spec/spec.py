@@ -172,7 +172,7 @@ Models = Annotated[
 
 
 class SweepSpec(_Section):
-    """A checked spec, as written: names are not looked up yet (see :mod:`sweep.spec.resolve`)."""
+    """A sweep: which prompts are tuned on which models, and carried to which."""
 
     name: Name = Field(
         description="a name of 1 to 64 letters, digits, dots, dashes and underscores"
@@ -216,8 +216,7 @@ class SweepSpec(_Section):
     )
     calibration: Annotated[tuple[Annotated[str, CALIBRATIONS], ...], *_UNIQUE] = Field(
         default=("batch",),
-        description=f"a list of calibrations ({', '.join(CALIBRATIONS)}) to evaluate besides, none"
-        " twice, or [] for none",
+        description="a list of calibrations to evaluate besides, none twice, or [] for none",
     )
     predictions: Annotated[tuple[Annotated[str, OneOf(SPLITS)], ...], *_UNIQUE] = Field(
         default=SPLITS,

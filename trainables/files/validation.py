@@ -114,7 +114,8 @@ def schema_of(hint: Any) -> dict[str, Any]:
 
 def allowed(hint: Any) -> str:
     """What an annotated type allows, in words."""
-    return in_words(schema_of(hint))
+    whole = schema_of(hint)
+    return in_words(whole, whole)
 
 
 def frozen(value: Any) -> Any:
@@ -166,7 +167,8 @@ def _told(problem: Mapping[str, Any], node: Schema) -> str:
 def _walk(schema: Schema, location: Sequence[int | str]) -> tuple[list[int | str], Schema, str]:
     """The part of a location that a user wrote, the schema of what stands there, and it in words.
 
-    What is allowed is the description of the innermost described field on the way, if any.
+    What is allowed are the names of an enumeration, as they are in this process, or else the
+    description of the innermost described field on the way, if any.
     """
     node, place, described = schema, [], ""
     for part in location:
@@ -175,7 +177,8 @@ def _walk(schema: Schema, location: Sequence[int | str]) -> tuple[list[int | str
             place.append(part)
             described = inner.get("description", described)
             node = _resolved(schema, inner)
-    return place, node, described or in_words(node, schema)
+    named = "enum" in node or not described
+    return place, node, in_words(node, schema) if named else described
 
 
 def _resolved(schema: Schema, node: Schema) -> Schema:
@@ -226,7 +229,7 @@ _WORDS = {None: "null", True: "true", False: "false"}
 _KINDS = {"string": "text", "boolean": "true or false", "null": "null"}
 
 
-def in_words(node: Schema, schema: Schema = {}) -> str:  # noqa: B006
+def in_words(node: Schema, schema: Schema) -> str:
     """What a JSON Schema allows, for a sentence; ``schema`` is the whole, with its definitions."""
     node = _resolved(schema, node)
     if "const" in node or "enum" in node:

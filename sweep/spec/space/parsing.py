@@ -428,7 +428,7 @@ def _method_schema(cls: Any) -> dict[str, Any]:
 def _setting_schema(hint: Any, value: dict[str, Any]) -> dict[str, Any]:
     """JSON Schema of all that a spec may write for a setting, given that of one value."""
     number = number_in(hint)
-    ranges = [] if number is None else [range_model(number).model_json_schema()]
+    ranges = [] if number is None else [_range_schema(number)]
     several = {"type": "array", "items": {"anyOf": [value, *ranges]}, "minItems": 1}
     forms = [
         *([] if is_list(hint) else [several]),
@@ -437,6 +437,11 @@ def _setting_schema(hint: Any, value: dict[str, Any]) -> dict[str, Any]:
         _single(NAMED_KEY, {"type": "string"}),
     ]
     return {"anyOf": [value, *forms]}
+
+
+@cache
+def _range_schema(number: Any) -> dict[str, Any]:
+    return range_model(number).model_json_schema()
 
 
 def _single(key: str, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sweep.spec.space.measures import MEASURES, PointMeasure
 from sweep.spec.space.samplers import PRUNERS, SAMPLERS
 from sweep.spec.space.space import Space
 from trainables.core.settings.base import Count, Number, Settings
-from trainables.errors import InputError, listed, nearest, show
+from trainables.errors import InputError, check_known, show
 from trainables.files.validation import STRICT
 
 Direction = Literal["maximize", "minimize"]
@@ -192,7 +192,7 @@ _Objectives = Annotated[
 
 
 class SearchSection(BaseModel):
-    """The section as written; names of tasks and targets are checked by :meth:`check_names`."""
+    """How to search."""
 
     model_config = STRICT
 
@@ -278,10 +278,5 @@ class SearchSection(BaseModel):
         for kind, items in entries.items():
             for index, item in enumerate(items):
                 for key, known in (("tasks", tasks), ("targets", targets)):
-                    unknown = [name for name in getattr(item, key) if name not in known]
-                    if unknown:
-                        raise InputError(
-                            f"search.{kind}[{index}].{key}: found"
-                            f" {show(unknown[0])}{nearest(unknown[0], known)};"
-                            f" allowed: {listed(known, unknown[0])}"
-                        )
+                    for name in getattr(item, key):
+                        check_known(name, known, f"search.{kind}[{index}].{key}")
