@@ -28,6 +28,8 @@ class Objective(Settings):
         direction: ``maximize`` or ``minimize``.
     """
 
+    section: ClassVar[str] = "objective"
+
     name: str
     direction: Direction = "maximize"
 
