@@ -48,7 +48,7 @@ def test_a_plugins_solver_is_a_solver(folder: Path) -> None:
     assert all(cell.digests["plugin my_solver"] == digest for cell in plan.cells)
     sent = json.loads(json.dumps(plan.packs[0].to_json()))
     assert Pack.from_json(sent).plugins[0].text == CODE
-    assert plan.resolved.to_json()["plugins"] == {"plugin my_solver": digest}
+    assert plan.resolved.to_json()["plugins"]["my_solver"]["digest"] == digest
 
 
 def test_another_content_is_another_sweep(folder: Path) -> None:
