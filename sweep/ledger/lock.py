@@ -95,7 +95,7 @@ def _take(file: IO[bytes], kind: int) -> bool:
 
 
 def _holder(file: IO[bytes]) -> tuple[str, str]:
-    """Pid and host; a lock of an older program names no host."""
+    """Pid and host, as far as the file names them."""
     file.seek(0)
     pid, _, host = file.read(400).decode(errors="replace").strip().partition(" ")
     return pid or "unknown", host or "a host it does not name"

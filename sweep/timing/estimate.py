@@ -85,8 +85,8 @@ def pack_seconds(plan: Plan, device: Device) -> Callable[[Pack], float]:
 
     def of_cell(cell: Cell) -> float:
         rate = device.models[digests[cell.target]]
-        task = device.tasks.get(cell.digests[cell.task], {"texts": TEXTS})
-        seconds = (rate.evaluated_text or 0.0) * int(task["texts"])
+        task = device.tasks.get(cell.digests[cell.task])
+        seconds = (rate.evaluated_text or 0.0) * (task.texts if task else TEXTS)
         if cell.kind == "source":
             seconds += rate.trained_text[cell.method] * training_texts(cell.settings)
         return seconds
@@ -162,7 +162,7 @@ def estimate(
     }
     if packs and known is None:
         return result
-    rates = known.profile.devices.get(device, Device()) if known else Device()
+    rates = known.profile.devices.get(device, Device.unknown()) if known else Device.unknown()
     result["unknown"] = unknown(plan, packs, rates)
     if result["unknown"]:
         return result

@@ -20,7 +20,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from sweep.ledger.ledger import Record
 from sweep.plan.plan import training_steps
@@ -29,8 +31,10 @@ from trainables.files.atomic import replace_file
 from trainables.files.cache import cache_folder
 
 FILE = "throughput.json"
-FORMAT = 1
 _ROUNDS = 200
+
+
+Seconds = Annotated[float, Field(ge=0, lt=1e9)]
 
 
 @dataclass
@@ -38,18 +42,31 @@ class ModelRate:
     """Seconds for each text, of one model; see the module for what is counted."""
 
     name: str
-    trained_text: dict[str, float] = field(default_factory=dict)
-    evaluated_text: float | None = None
+    trained_text: dict[str, Seconds] = field(default_factory=dict)
+    evaluated_text: Seconds | None = None
+
+
+@dataclass
+class TaskSize:
+    """How many texts of a task a prompt is scored on."""
+
+    name: str
+    texts: int
 
 
 @dataclass
 class Device:
     """What one kind of device has been measured to take."""
 
-    packs: int = 0
-    pack_seconds: float = 0.0
-    models: dict[str, ModelRate] = field(default_factory=dict)
-    tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    packs: int
+    pack_seconds: Seconds
+    models: dict[str, ModelRate]
+    tasks: dict[str, TaskSize]
+
+    @classmethod
+    def unknown(cls) -> Self:
+        """Nothing was measured."""
+        return cls(0, 0.0, {}, {})
 
 
 @dataclass
@@ -63,7 +80,7 @@ class Profile:
         """Both; where both know a rate, that of ``other``."""
         merged = Profile(other.measured or self.measured)
         for name in {**self.devices, **other.devices}:
-            old, new = self.devices.get(name, Device()), other.devices.get(name, Device())
+            old, new = (item.devices.get(name, Device.unknown()) for item in (self, other))
             models = {**old.models}
             for digest, rate in new.models.items():
                 known = models.get(digest, ModelRate(rate.name))
@@ -102,7 +119,7 @@ def measured(records: Iterable[Record], device: str) -> Profile:
         device: what they ran on.
     """
     packs: dict[str, list[Record]] = defaultdict(list)
-    found, when = Device(), ""
+    found, when = Device.unknown(), ""
     names: dict[str, str] = {}
     for record in records:
         packs[record["pack"]].append(record)
@@ -189,7 +206,7 @@ def _other_seconds(items: list[Record]) -> float:
 def _note_task(device: Device, record: Record) -> None:
     cell = record["cell"]
     digest = cell["digests"][cell["task"]]
-    device.tasks.setdefault(digest, {"name": cell["task"], "texts": _texts(record)})
+    device.tasks.setdefault(digest, TaskSize(cell["task"], _texts(record)))
 
 
 def _model(device: Device, digest: str, aliases: Mapping[str, str]) -> ModelRate:
@@ -208,48 +225,24 @@ def load_profile(path: Path) -> Profile:
         InputError: there is none, or it is not as it should be.
     """
     try:
-        content = json.loads(path.read_bytes())
+        file = TypeAdapter(_File).validate_json(path.read_bytes(), strict=True)
     except OSError as error:
         raise InputError(f"--profile: {path} cannot be read ({error.strerror or error})") from None
-    except ValueError as error:
-        raise InputError(f"--profile: {path} is no JSON ({error})") from None
-    try:
-        if content["format"] != FORMAT:
-            raise ValueError(f"its format is {content['format']!r}")
-        return Profile(
-            str(content["measured"]),
-            {name: _device(item) for name, item in content["devices"].items()},
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
         raise InputError(
-            f"--profile: {path} is no profile ({type(error).__name__}: {error});"
-            f" allowed: a file such as {default_file()}, which finished sweeps write"
+            f"--profile: {path} is no profile ({where}: {first['msg']}); allowed: a file such as"
+            f" {default_file()}, which finished sweeps write"
         ) from None
+    return Profile(file.measured, file.devices)
 
 
-def _device(item: Mapping[str, Any]) -> Device:
-    return Device(
-        int(item["packs"]),
-        _seconds(item["pack_seconds"]),
-        {
-            digest: ModelRate(
-                str(model["name"]),
-                {method: _seconds(rate) for method, rate in model["trained_text"].items()},
-                None if model["evaluated_text"] is None else _seconds(model["evaluated_text"]),
-            )
-            for digest, model in item["models"].items()
-        },
-        {
-            digest: {"name": str(task["name"]), "texts": int(task["texts"])}
-            for digest, task in item["tasks"].items()
-        },
-    )
-
-
-def _seconds(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-        raise ValueError(f"found {value!r} where seconds should be")
-    return float(value)
+@dataclass
+class _File:
+    format: Literal[1]
+    measured: str
+    devices: dict[str, Device]
 
 
 def save_profile(path: Path, profile: Profile) -> None:
@@ -258,7 +251,7 @@ def save_profile(path: Path, profile: Profile) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    content = {"format": FORMAT, **asdict(profile)}
+    content = asdict(_File(1, profile.measured, profile.devices))
     replace_file(path, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
 
 

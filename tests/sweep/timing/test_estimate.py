@@ -68,7 +68,7 @@ def test_the_rates_that_made_the_costs_are_found(tmp_path: Path) -> None:
         assert rate.trained_text["soft"] == pytest.approx(TRAINED[name], rel=0.02)
         assert rate.evaluated_text == pytest.approx(EVALUATED[name], rel=0.02)
     assert device.pack_seconds == pytest.approx(LOAD)
-    assert [task["texts"] for task in device.tasks.values()] == [TEXTS]
+    assert [task.texts for task in device.tasks.values()] == [TEXTS]
     seconds = pack_seconds(plan, device)
     for pack in plan.packs:
         assert seconds(pack) == pytest.approx(_true_cost(pack)["seconds"], rel=0.02)

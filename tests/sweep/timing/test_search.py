@@ -20,7 +20,7 @@ def basis_for(plan: SearchPlan) -> Basis:
         model.digest: ModelRate(name, {"soft": 1.0, "pez": 1.0}, 1.0)
         for name, model in plan.resolved.models.items()
     }
-    device = Device(packs=1, pack_seconds=10.0, models=models)
+    device = Device(packs=1, pack_seconds=10.0, models=models, tasks={})
     return Basis(Profile("2030-01-01", {"cpu": device, "cuda": device}), "a test")
 
 
