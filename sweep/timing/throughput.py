@@ -230,7 +230,7 @@ def load_profile(path: Path) -> Profile:
         raise InputError(f"--profile: {path} cannot be read ({error.strerror or error})") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join(map(str, first["loc"])) or "the file"
         raise InputError(
             f"--profile: {path} is no profile ({where}: {first['msg']}); allowed: a file such as"
             f" {default_file()}, which finished sweeps write"
