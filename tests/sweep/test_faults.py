@@ -231,7 +231,7 @@ def test_an_unreadable_record_is_told_and_left_alone(
         return real(path, *more)
 
     with monkeypatch.context() as patched:
-        patched.setattr("sweep.ledger.ledger.read_bytes", broken)
+        patched.setattr("trainables.packs.records.read_bytes", broken)
         assert start(plan, tmp_path, lines) == 1
     assert "Input/output error" in lines[-1]
     assert lost.exists()
