@@ -173,7 +173,7 @@ def _best_lines(status: Mapping[str, Any]) -> list[str]:
         return []
     lines = ["  best on validation so far:"]
     for row in rows[:_SHOWN_BEST]:
-        label = Weight(row["weight"], row["schedule"]).label
+        label = Weight.in_cell(row).label
         weight = f", λ {label}" if label else ""
         lines.append(
             f"    {'+'.join(row['sources'])} to {row['target']}, {row['task']}"

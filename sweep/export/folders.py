@@ -12,6 +12,7 @@ from sweep.ledger.folder import read_meta_for_models
 from sweep.ledger.ledger import Ledger, Record
 from trainables.core.registries import FORMATS
 from trainables.core.settings import family_of
+from trainables.core.weight import Weight
 from trainables.errors import InputError
 from trainables.files.atomic import replace_file
 from trainables.files.names import safe_name
@@ -227,8 +228,9 @@ def format_export(to: Path, found: Sequence[ExportedSet]) -> str:
 def title(entry: Mapping[str, Any]) -> str:
     """A prompt in one line for people: task, model, origin, validation score."""
     origin = "+".join(entry["sources"])
-    weight = f"λ={entry['lambda']:g}" if entry["lambda"] is not None else entry["schedule"]
-    how = entry["method"] if weight == "none" else weight
+    weight = Weight(entry["lambda"], entry["schedule"])
+    how = weight.label or entry["method"]
+    how = how if weight.value is None else f"λ={how}"
     score = entry["validation_score"]
     return (
         f"{entry['task_name']} on {entry['model']}: {entry['row']} from {origin}, {how},"

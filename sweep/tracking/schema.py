@@ -99,7 +99,7 @@ def run_params(
         "target": names.get(cell["target"], cell["target"]),
         **{f"source_{number}": name for number, name in enumerate(padded, 1)},
         "seed": str(cell["seed"]),
-        "lambda": f"{weight_of(cell):g}",
+        "lambda": f"{Weight.in_cell(cell).number:g}",
         "schedule": cell["schedule"],
         "prompt_length": str(tuning.get("prompt_length", settings.get("prompt_length", 0))),
         "position": str(tuning.get("position", default_of(method, "position") or "prefix")),
@@ -148,11 +148,6 @@ def _is_number(value: Any) -> bool:
     if isinstance(value, Mapping):
         return "low" in value
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def weight_of(cell: Mapping[str, Any]) -> float:
-    """λ as a number, -1 under annealing."""
-    return Weight(cell["weight"], cell["schedule"]).number
 
 
 def run_metrics(
@@ -236,7 +231,7 @@ def run_tags(
 
 def run_name(cell: Mapping[str, Any], names: Mapping[str, str]) -> str:
     """What a transfer's run is called in lists."""
-    label = Weight(cell["weight"], cell["schedule"]).label or "0"
+    label = Weight.in_cell(cell).label or "0"
     if family_of(cell["method"]) == "hard":
         label = f"{cell['method']} {cell['row']}"
     elif cell["method"] != "soft":  # a variant
@@ -251,7 +246,7 @@ def tuning_label(cell: Mapping[str, Any]) -> str:
     if family_of(cell["method"]) == "hard":
         sizes = [f"{key}{cell['settings'][key]}" for key in ("s", "k") if key in cell["settings"]]
         return "_".join([cell["method"], cell["row"], *sizes])
-    weight = Weight(cell["weight"], cell["schedule"])
+    weight = Weight.in_cell(cell)
     label = f"lambda_{weight.label}" if weight.value else weight.label
     variant = "" if cell["method"] == "soft" else f"{cell['method']}_"
     return variant + (label if weight.joint else "independent")

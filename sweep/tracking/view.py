@@ -24,6 +24,7 @@ from sweep.tracking.schema import (
 )
 from trainables.core.cells import content_hash
 from trainables.core.settings import family_of
+from trainables.core.weight import Weight
 
 SWEEP, PACK, POINT, RESULT = "sweep", "pack", "point", "result"
 
@@ -98,10 +99,9 @@ def by_point(record: Record, tuned: tuple[Tuned, ...]) -> Group:
     """The point of a search: what was chosen, over all its tasks, targets and seeds."""
     cell = record["cell"]
     settings = dict(tuned[0].settings if tuned else cell["settings"])
-    weight = cell["schedule"] if cell["schedule"] != "constant" else f"{cell['weight']:g}"
     judges = cell.get("counterparts", []) if family_of(cell["method"]) == "hard" else []
     names = [*cell["sources"], *judges]
-    key = content_hash([cell["method"], names, weight, settings])
+    key = content_hash([cell["method"], names, Weight.in_cell(cell).label, settings])
     return Group(key, POINT, f"{cell['method']} {'+'.join(names)} {key[:6]}")
 
 

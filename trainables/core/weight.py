@@ -12,6 +12,7 @@ number          ``0.3``                -1 (an axis of numbers takes no words)
 λ = 0 is 0 everywhere; its schedule in a cell is ``none``, since nothing is tuned together.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -44,6 +45,11 @@ class Weight:
         if not number or not 0 <= written <= 1:
             raise ValueError(f"a number in [0, 1], or the word {ANNEALING}")
         return cls(float(written), "constant" if written > 0 else "none")
+
+    @classmethod
+    def in_cell(cls, cell: Mapping[str, Any]) -> Self:
+        """From a cell or a row of one as JSON has it."""
+        return cls(cell["weight"], cell["schedule"])
 
     @property
     def joint(self) -> bool:

@@ -20,12 +20,12 @@ from sweep.tracking.schema import (
     run_params,
     run_tags,
     varied_settings,
-    weight_of,
 )
 from sweep.tracking.view import RESULT, Group, RunData, View
 from tests.sweep.drive import search_of
 from tests.sweep.samples import plan_of, relaxed
 from trainables.core.settings import default_of
+from trainables.core.weight import Weight
 
 PARAMS = (
     *("method", "row", "task", "target", "source_1", "source_2", "source_3", "seed"),
@@ -140,9 +140,9 @@ def test_tunings_together_count_once_and_tunings_apart_add_up() -> None:
 
 
 def test_an_axis_of_weights_is_numbers_only() -> None:
-    assert weight_of({"schedule": "annealing", "weight": None}) == -1
-    assert weight_of({"schedule": "none", "weight": None}) == 0
-    assert weight_of({"schedule": "constant", "weight": 0.3}) == 0.3
+    assert Weight.in_cell({"schedule": "annealing", "weight": None}).number == -1
+    assert Weight.in_cell({"schedule": "none", "weight": None}).number == 0
+    assert Weight.in_cell({"schedule": "constant", "weight": 0.3}).number == 0.3
 
 
 def test_hard_prompts_say_which_words_and_whose() -> None:
