@@ -25,7 +25,7 @@ import numpy as np
 
 from analysis import load
 from analysis.present.formats import write_tables
-from analysis.report.tables import report_tables
+from analysis.report.sections import report_tables
 
 TASKS = tuple(f"task{number}" for number in range(7))
 TARGETS = tuple(f"target{number}" for number in range(4))
@@ -129,7 +129,7 @@ def measured(arguments: list[str]) -> dict[str, float]:
 
 def papers_tables(folder: Path) -> None:
     """Write the tables in the papers' layout, and none of effects and variance."""
-    write_tables(report_tables(load(folder), found=[]), folder / "tables", ["csv"])
+    write_tables(report_tables(load(folder), answers=[]), folder / "tables", ["csv"])
 
 
 def main() -> None:

@@ -228,7 +228,7 @@ def report(
         read_meta(folder)
     from analysis.contrasts.selection import CRITERIA
     from analysis.data.results import read, unreadable_note
-    from analysis.report.outputs import Wanted, write_outputs
+    from analysis.report.outputs import write_outputs
 
     if select_lambda not in CRITERIA:
         raise InputError(
@@ -236,7 +236,7 @@ def report(
         )
     asked = {"csv": csv, "markdown": markdown, "latex": latex, "html": html}
     formats = [name for name, wanted in asked.items() if wanted]
-    for path in write_outputs(folders, Wanted(select_lambda, formats, figures, to)):
+    for path in write_outputs(folders, select_lambda, formats, figures, to):
         print(path)
     for folder in folders:
         if files := read(folder).unreadable:

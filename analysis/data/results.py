@@ -5,8 +5,7 @@ The folder's layout is the ledger's (``sweep.json``, ``ledger/<2 hex>/<cell>.jso
 """
 
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,10 +17,11 @@ import pandas as pd
 from analysis.data.combinations import combinations, matched
 from analysis.data.hard_columns import HARD_COLUMNS, HARD_ROWS, fill_hard
 from analysis.data.records import Failure, failures_in, row_of
-from analysis.data.snapshot import FILE, keep, kept, signature
+from analysis.data.snapshot import FILE, kept, kept_bytes, signature
 from trainables.compute.process import no_collection
 from trainables.core.ceiling import LEAST_GAP, gap_recovered
 from trainables.errors import InputError
+from trainables.files.atomic import replace_file
 from trainables.packs.records import damage_note, read_record, record_files
 from trainables.scoring.calibration import CALIBRATIONS
 
@@ -222,19 +222,9 @@ def export(folder: Path | str | Sweep) -> tuple[Path, Path]:
     sweep = folder if isinstance(folder, Sweep) else read(folder)
     csv, parquet = sweep.folder / "results.csv", sweep.folder / FILE
     told = {"unreadable": sweep.unreadable, "costs": sweep.costs, "versions": sweep.versions}
-    replace_file(csv, lambda path: sweep.frame.to_csv(path, index=False))
-    replace_file(parquet, lambda path: keep(path, sweep.frame, told, sweep.signature))
+    replace_file(csv, sweep.frame.to_csv(index=False).encode())
+    replace_file(parquet, kept_bytes(sweep.frame, told, sweep.signature))
     return csv, parquet
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Have ``write`` make a temporary file beside ``path`` and put it in its place at once."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def weight_rank(label: str) -> float:

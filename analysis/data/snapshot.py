@@ -6,6 +6,7 @@ found by the sweep itself, which checks digests whenever it runs.
 """
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -28,11 +29,10 @@ def signature(folder: Path) -> str:
     return found.hexdigest()
 
 
-def keep(path: Path, frame: pd.DataFrame, told: Mapping[str, Any], sign: str) -> None:
-    """Write a table with all that is needed to take it for its ledger.
+def kept_bytes(frame: pd.DataFrame, told: Mapping[str, Any], sign: str) -> bytes:
+    """A table as a Parquet file, with all that is needed to take it for its ledger.
 
     Args:
-        path: the Parquet file.
         frame: the table.
         told: what else the ledger says, as JSON can hold it.
         sign: :func:`signature` from before the ledger was read.
@@ -42,9 +42,11 @@ def keep(path: Path, frame: pd.DataFrame, told: Mapping[str, Any], sign: str) ->
 
     table = pa.Table.from_pandas(frame, preserve_index=False)
     own = json.dumps({"signature": sign, "told": told}).encode()
+    file = io.BytesIO()
     pq.write_table(
-        table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: own}), path
+        table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: own}), file
     )
+    return file.getvalue()
 
 
 def kept(folder: Path, sign: str) -> tuple[pd.DataFrame, dict[str, Any]] | None:

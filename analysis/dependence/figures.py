@@ -1,35 +1,22 @@
 """Figures of what transfer depends on: tidy table in, matplotlib Figure out.
 
-Each works under the style of :func:`analysis.soft.figures.drawing`, whose maker of figures it is
+Each works under the style of :func:`analysis.present.drawing.drawing`, whose maker of figures it is
 given.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from analysis.present.words import ROW_NAMES, sources_name
-from analysis.soft.figures import COLOURS, QUIET
+from analysis.present.drawing import COLOURS, INK, MARKERS, QUIET, New, ruled
+from analysis.present.words import ROW_NAMES, sources_name, term_name
 from analysis.stats.ranks import Ranking
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-New = Callable[[float, float], "Figure"]
-TERM_NAMES = {
-    "source": "source model", "pair": "source set", "sources": "source set",
-    "row": "prompt kind",
-    "weight_label": "λ", "k": "K",
-}  # fmt: skip
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _MOST_LINES = 8
-
-
-def term_name(term: str) -> str:
-    """A term in words: ``λ × task``."""
-    return " × ".join(TERM_NAMES.get(part, part) for part in term.split(":"))
 
 
 def variance_bars(new: New, table: pd.DataFrame) -> "Figure":
@@ -47,7 +34,7 @@ def variance_bars(new: New, table: pd.DataFrame) -> "Figure":
     low, high = (100 * table[end].to_numpy() for end in ("low", "high"))
     place = np.arange(len(table))
     axes.barh(place, share, height=0.62, color=COLOURS[0], alpha=0.55)
-    axes.hlines(place, low, high, color="#222222", linewidth=1.2)
+    axes.hlines(place, low, high, color=INK, linewidth=1.2)
     for y, value, end in zip(
         place.tolist(), share, np.fmax(share, np.nan_to_num(high)), strict=True
     ):
@@ -90,7 +77,7 @@ def interaction_plot(
             place,
             line.to_numpy(),
             color=COLOURS[number % len(COLOURS)],
-            marker=_MARKERS[number % len(_MARKERS)],
+            marker=MARKERS[number % len(MARKERS)],
             markersize=4.5,
             linewidth=1.1,
             label=sources_name(str(name)),
@@ -101,8 +88,7 @@ def interaction_plot(
                     rotation=25 if slant else 0, ha="right" if slant else "center")  # fmt: skip
     axes.set_xlim(-0.5, table.shape[1] - 0.5)
     axes.set_ylabel(label)
-    axes.grid(axis="y", color="#EEEEEE")
-    axes.set_axisbelow(True)
+    ruled(axes, "y")
     width = 0.75 + wide + side
     fig.subplots_adjust(left=0.65 / width, right=(0.7 + wide) / width, top=0.96,
                         bottom=0.24 if slant else 0.1)  # fmt: skip
@@ -127,9 +113,9 @@ def critical_difference_diagram(new: New, found: Ranking) -> "Figure":
     axes.set_xlim(1 - 0.55 * (count - 1), count + 0.55 * (count - 1))
     axes.set_ylim(-(height - 0.55), 0.55)
     axes.set_axis_off()
-    axes.hlines(0, 1, count, color="#222222", linewidth=1)
+    axes.hlines(0, 1, count, color=INK, linewidth=1)
     for tick in range(1, count + 1):
-        axes.vlines(tick, 0, 0.06, color="#222222", linewidth=1)
+        axes.vlines(tick, 0, 0.06, color=INK, linewidth=1)
         axes.text(tick, 0.1, str(tick), ha="center", va="bottom", size=8)
     edge = min(found.critical, count - 1.0)
     axes.hlines(0.38, 1, 1 + edge, color=QUIET, linewidth=2)
@@ -176,8 +162,7 @@ def best_of_n_curve(new: New, table: pd.DataFrame) -> "Figure":
         axes.minorticks_off()
     axes.set_xlabel("candidates looked at, n")
     axes.set_ylabel("score, points")
-    axes.grid(color="#EEEEEE")
-    axes.set_axisbelow(True)
+    ruled(axes)
     axes.legend(fontsize=8, loc="upper left")
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.35 * (high - low))

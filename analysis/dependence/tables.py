@@ -1,54 +1,19 @@
-"""The tables of what transfer depends on, as people read them and as files."""
+"""The tables of what transfer depends on as people read them, and sentences on them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pandas as pd
 
-from analysis.contrasts.verdict import QUESTIONS
-from analysis.data.combinations import titled
-from analysis.data.families import HARD, SOFT
-from analysis.dependence.dependence import Dependence, Spread
-from analysis.dependence.figures import term_name
-from analysis.dependence.importance import noise_grid
-from analysis.present.formats import Table, file_name, plain_grid
-from analysis.present.grid import DASH, Grid, points, span
-from analysis.present.words import ROW_NAMES, sources_name
+from analysis.contrasts.power import Detectable, seeds_needed
+from analysis.dependence.dependence import Spread
+from analysis.present.grid import DASH, Grid, plain_grid, points, share, span
+from analysis.present.words import ROW_NAMES, sources_name, term_name
+from analysis.stats.importance import beyond_noise
 from analysis.stats.intervals import LEVEL
 
 _PERCENT = f"{100 * LEVEL:.0f} %"
-_HEADS = {"task": "Task", "target": "Target", "sources": "Source set"}
-_TITLES = {SOFT: "soft prompts", HARD: "hard prompts"}
-
-
-def dependence_tables(item: Dependence) -> Iterator[Table]:
-    """The tables of one family, those that there are numbers for."""
-    start = file_name(*filter(None, [f"dependence_{item.family}", item.label]))
-    kind = titled(_TITLES[item.family], item.label)
-    name = QUESTIONS[item.family].name
-    for column, numbers in item.effects.items():
-        title = f"{name} by {_HEADS[column].lower()}, {kind}"
-        yield Table(f"{start}_effects_{column}", title, effect_grid(numbers, column), numbers)
-    for spread in item.spreads:
-        if not spread.shares.table.empty:
-            title = f"Where the spread of {spread.what} lies, {kind}"
-            yield Table(
-                f"{start}_shares_{spread.key}", title, shares_grid(spread), shares_numbers(spread)
-            )
-    if not item.ranking.ranks.empty:
-        ranks = item.ranking.ranks.rename("rank").rename_axis("row").reset_index()
-        title = f"Mean ranks over {item.ranking.blocks} tasks, {kind}"
-        lines = [(ROW_NAMES.get(str(row), str(row)), [f"{rank:.2f}"])
-                 for row, rank in ranks.itertuples(index=False)]  # fmt: skip
-        yield Table(f"{start}_ranks", title, plain_grid("Row", ["Mean rank"], lines), ranks)
-    if not item.stability.empty:
-        title = f"How much rests on one model or task, {kind}"
-        yield Table(f"{start}_stability", title, stability_grid(item.stability), item.stability)
-    if len(item.best) > 1:
-        title = f"Expected score of the best of n candidates, {kind}"
-        yield Table(f"{start}_best_of_n", title, best_grid(item.best), item.best)
-    if len(item.importance) > 1:
-        title = f"Importance of settings (PED-ANOVA), {kind}"
-        yield Table(f"{start}_importance", title, noise_grid(item.importance), item.importance)
+GROUPS = {"task": "Task", "target": "Target", "sources": "Source set"}
+"""What effects are grouped by, as the head of a table."""
 
 
 def effect_grid(table: pd.DataFrame, column: str) -> Grid:
@@ -75,7 +40,7 @@ def effect_grid(table: pd.DataFrame, column: str) -> Grid:
         )
         for line in table.to_dict("records")
     ]
-    return plain_grid(_HEADS[column], heads, lines)
+    return plain_grid(GROUPS[column], heads, lines)
 
 
 def shares_numbers(item: Spread) -> pd.DataFrame:
@@ -84,22 +49,33 @@ def shares_numbers(item: Spread) -> pd.DataFrame:
     return item.shares.table.assign(shapley=item.shares.table["term"].map(check))
 
 
-def shares_grid(item: Spread) -> Grid:
-    """Variance shares in percent with their intervals, and Shapley shares."""
+def shares_grid(numbers: pd.DataFrame) -> Grid:
+    """:func:`shares_numbers` in percent."""
     lines = [
         (
             term_name(line["term"]),
             [
                 str(line["levels"]),
-                _share(line["share"]),
-                DASH if line["low"] != line["low"]
-                else f"[{100 * line['low']:.0f}, {100 * line['high']:.0f}]",
-                _share(line["shapley"]),
+                share(line["share"]),
+                share_ends(line["low"], line["high"]) or DASH,
+                share(line["shapley"]),
             ],
         )
-        for line in shares_numbers(item).to_dict("records")
-    ]  # fmt: skip
+        for line in numbers.to_dict("records")
+    ]
     return plain_grid("Term", ("Levels", "Share", f"{_PERCENT} interval", "Shapley"), lines)
+
+
+def share_ends(low: float, high: float) -> str:
+    """An interval of a share in percent; empty where it is not known."""
+    return "" if low != low else f"[{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def ranks_grid(numbers: pd.DataFrame) -> Grid:
+    """Mean rank of every row."""
+    lines = [(ROW_NAMES.get(str(row), str(row)), [f"{rank:.2f}"])
+             for row, rank in numbers.itertuples(index=False)]  # fmt: skip
+    return plain_grid("Row", ["Mean rank"], lines)
 
 
 def stability_grid(table: pd.DataFrame) -> Grid:
@@ -118,7 +94,7 @@ def stability_grid(table: pd.DataFrame) -> Grid:
         entries.append(", ".join(flips) or "none")
         lines.append((str(number), entries))
     heads = ("All", "Without one model", "Without one task", "Sign changes without")
-    return plain_grid("Number", heads, lines)
+    return plain_grid("Number", heads, lines, words=(1, 2, 3))
 
 
 def best_grid(table: pd.DataFrame) -> Grid:
@@ -145,11 +121,116 @@ def _range(known: pd.DataFrame) -> str:
     )
 
 
-def _share(share: float) -> str:
-    return DASH if share != share else f"{100 * share:.0f} %"
-
-
 def _p_value(p: float) -> str:
     if p != p:
         return DASH
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def noise_grid(table: pd.DataFrame, called: Callable[[str], str] = term_name) -> Grid:
+    """Importance of every setting in percent, beside its mean and bound under pure noise.
+
+    Args:
+        table: of :func:`analysis.stats.importance.against_noise`; ``values`` may be missing.
+        called: how a setting is called.
+    """
+    heads = ["Importance", "By noise alone", "Noise stays below", "More than noise"]
+    lines = []
+    for line, beyond in zip(table.to_dict("records"), beyond_noise(table), strict=True):
+        entries = [share(line[name]) for name in ("importance", "noise", "bound")]
+        entries.append(DASH if line["bound"] != line["bound"] else ("yes" if beyond else "no"))
+        values = [str(line["values"])] if "values" in line else []
+        lines.append((called(str(line["setting"])), [*entries, *values]))
+    return plain_grid("Setting", heads + ["Values"] * ("values" in table), lines)
+
+
+def noise_sentence(table: pd.DataFrame, called: Callable[[str], str] = term_name) -> str:
+    """Which settings matter more than noise does; empty for an empty table.
+
+    Args:
+        table: columns setting, importance and bound, as of
+            :func:`analysis.stats.importance.against_noise`.
+        called: how a setting is called.
+    """
+    names = [called(str(name)) for name in table["setting"]]
+    beyond, known = beyond_noise(table).tolist(), table["bound"].notna().tolist()
+    words = {
+        (True, True): "more than noise gives",
+        (True, False): "indistinguishable from noise",
+        (False, False): "not comparable with noise in this design",
+    }
+    kinds = list(zip(known, beyond, strict=True))
+    texts = [
+        f"{', '.join(those)}: {text}"
+        for kind, text in words.items()
+        if (those := [name for name, mine in zip(names, kinds, strict=True) if mine == kind])
+    ]
+    return f"{'; '.join(texts)}." if texts else ""
+
+
+def power_sentence(found: Detectable) -> str:
+    """What the design could have found, the range over tasks, and the seeds it takes for a point.
+
+    Args:
+        found: of :func:`analysis.contrasts.power.detectable_effects`.
+    """
+    spread, (one, mean) = found.spread, found.examples
+    texts = []
+    if found.one_case == found.one_case:
+        seeds = seeds_needed(1.0, spread.between_seeds, examples=one)
+        many = f"finding 1 point there takes {seeds:,} seeds" if seeds else (
+            "no number of seeds finds 1 point there"
+        )  # fmt: skip
+        texts.append(
+            f"With {spread.seeds:g} seeds a single case shows differences from "
+            f"{points(found.one_case)} points up (two-sided paired t-test, power 80 %, level 5 %"
+            f"{_with(one)}){_task_range(found.by_task)}; {many}."
+        )
+    if found.over_cases == found.over_cases:
+        texts.append(
+            f"The mean over {spread.cases} cases shows differences from {points(found.over_cases)} "
+            f"points up if cases were independent (spread between cases "
+            f"{points(spread.between_cases)}, between seeds {points(spread.between_seeds)} points"
+            f"{_with(mean)})."
+        )
+    return " ".join([*texts, found.note]).strip()
+
+
+def power_grid(table: pd.DataFrame) -> Grid:
+    """Spread between seeds and smallest difference by task, in points.
+
+    Args:
+        table: of :func:`analysis.contrasts.power.by_task`.
+    """
+    lines = [
+        (
+            str(line["task"]),
+            [
+                points(line["between_seeds"]),
+                points(line["one_case"]),
+                str(line["cases"]),
+                f"{line['seeds']:g}",
+            ],
+        )
+        for line in table.to_dict("records")
+    ]
+    heads = ("Spread between seeds", "A case shows from", "Cases", "Seeds")
+    return plain_grid("Task", heads, lines)
+
+
+def _task_range(table: pd.DataFrame) -> str:
+    """The range over tasks; those where nothing varies are named so, not counted as 0."""
+    if len(table) < 2:
+        return ""
+    known = table["one_case"].dropna()
+    still = int((table["between_seeds"] == 0).sum())
+    texts = []
+    if len(known) > 1:
+        texts.append(f"by task from {points(known.min())} to {points(known.max())}")
+    if still:
+        texts.append(f"on {still} of {len(table)} tasks seeds do not vary and nothing can be told")
+    return "".join(f"; {text}" for text in texts)
+
+
+def _with(error: float) -> str:
+    return f", test examples with a standard error of {points(error)}" if error else ""

@@ -1,21 +1,24 @@
-"""What can be said of a sweep's order of source sets beforehand: objects, figure, report."""
+"""What can be said of a sweep's order of source sets beforehand, as the report's section."""
 
-import base64
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from html import escape
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from analysis.forecast.features import stored_features
 from analysis.forecast.prediction import PRESPECIFIED, QUESTIONS, Forecast, forecast, past_means
-from analysis.present.grid import DASH
-from analysis.soft.figures import COLOURS, QUIET, drawing, encoded
+from analysis.present.drawing import COLOURS, MARKERS, QUIET, New, cycled, ruled
+from analysis.present.exhibits import Figure, Part, Section, Table, file_name
+from analysis.present.grid import DASH, plain_grid
 from analysis.stats.ordering import Numbers
 from trainables.core.settings import family_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawn
 
 FEWEST = 4
 """Gains below which there is nothing to order."""
@@ -62,45 +65,28 @@ def _each(table: pd.DataFrame) -> Iterator[Forecasts]:
         yield Forecasts(about, names, forecast(part))
 
 
-def forecast_figure(item: Forecasts, fmt: str = "svg") -> bytes | None:
-    """Each order against the gain, one panel a question.
-
-    Args:
-        item: a forecast.
-        fmt: ``svg`` or ``png``.
-
-    Returns:
-        The file, None where nothing can be ordered.
-    """
+def forecast_figure(new: New, item: Forecasts) -> "Drawn | None":
+    """Each order against the gain, one panel a question; None where nothing can be ordered."""
     known = item.forecast.table
     gain = 100 * known["gain"].to_numpy()
-    panels = [
-        (check, label, values)
-        for check in item.forecast.checks
-        for label, values in [_order(known, check.question)]
-        if not math.isnan(check.rho)
-    ]
-    if not panels:
+    checks = [check for check in item.forecast.checks if not math.isnan(check.rho)]
+    if not checks:
         return None
-    with drawing() as new:
-        fig = new(7.2, 3.5)
-        for place, (check, label, values) in enumerate(panels):
-            axes = fig.add_axes((0.08 + 0.48 * place, 0.14, 0.42, 0.68))
-            _scatter(axes, values, gain, known["target_id"].map(item.names))
-            p = f"p {check.p:.3f}" if check.testable else "not testable"
-            axes.set_title(
-                f"{QUESTIONS[check.question].about}: ρ {check.rho:+.2f}, {p},"
-                f" power {check.power:.0%}",
-                fontsize=8.5,
-            )
-            axes.set_xlabel(label)
-            if not place:
-                axes.set_ylabel("gain, points (validation)")
-        fig.text(0.08, 0.945, item.about, fontsize=9, weight="bold")
-        return encoded(fig, fmt)
-
-
-_MARKERS = "os^Dv"
+    fig = new(7.2, 3.5)
+    for place, check in enumerate(checks):
+        axes = fig.add_axes((0.08 + 0.48 * place, 0.14, 0.42, 0.68))
+        label, values = _order(known, check.question)
+        _scatter(axes, values, gain, known["target_id"].map(item.names))
+        p = f"p {check.p:.3f}" if check.testable else "not testable"
+        axes.set_title(
+            f"{QUESTIONS[check.question].about}: ρ {check.rho:+.2f}, {p}, power {check.power:.0%}",
+            fontsize=8.5,
+        )
+        axes.set_xlabel(label)
+        if not place:
+            axes.set_ylabel("gain, points (validation)")
+    fig.text(0.08, 0.945, item.about, fontsize=9, weight="bold")
+    return fig
 
 
 def _order(known: pd.DataFrame, question: str) -> tuple[str, Numbers]:
@@ -117,74 +103,76 @@ def _order(known: pd.DataFrame, question: str) -> tuple[str, Numbers]:
 def _scatter(axes: Any, order: Numbers, gain: Numbers, targets: pd.Series) -> None:
     axes.axhline(0.0, color=QUIET, linewidth=0.8)
     axes.axvline(0.0, color=QUIET, linewidth=0.8)
-    for place, target in enumerate(sorted(targets.unique())):
+    names = sorted(map(str, targets.unique()))
+    colours, markers = cycled(names, COLOURS), cycled(names, MARKERS[:5])
+    for target in names:
         rows = (targets == target).to_numpy()
         axes.scatter(
             order[rows],
             gain[rows],
             s=16,
-            marker=_MARKERS[place % len(_MARKERS)],
-            color=COLOURS[place % len(COLOURS)],
+            marker=markers[target],
+            color=colours[target],
             alpha=0.75,
             linewidth=0,
-            label=str(target),
+            label=target,
             rasterized=len(gain) > MOST_SHAPES,
         )
     axes.legend(fontsize=7, loc="lower right")
-    axes.grid(color="#EEEEEE")
-    axes.set_axisbelow(True)
+    ruled(axes)
 
 
-def forecast_section(folder: Path, table: Callable[[], pd.DataFrame]) -> str:
-    """The report's section as HTML; empty where no features were worked out for the folder.
+def forecast_section(folder: Path, table: Callable[[], pd.DataFrame]) -> Section | None:
+    """The report's section; None where no features were worked out for the folder.
 
     Args:
         folder: a sweep's folder.
         table: gives its :func:`analysis.forecast.features.observations`; called only if there are
             features.
     """
-    if stored_features(folder) is None:
-        return ""
-    parts = [_block(item) for item in forecasts(table())]
+    parts = [] if stored_features(folder) is None else [_part(item) for item in forecasts(table())]
     if not parts:
-        return ""
-    return (
-        '<section id="prediction">\n<h2>What predicts the gain</h2>\n<p>Two questions, each with a'
-        " test of its own: does neighbour agreement order source sets that were never tuned, and"
-        " does the past mean of a source set order them on a new task? Gains are those over Empty"
-        " on validation, relative to the other source sets of the target and task.</p>\n"
-        + "\n".join(parts)
-        + "\n</section>\n"
+        return None
+    text = (
+        "Two questions, each with a test of its own: does neighbour agreement order source sets"
+        " that were never tuned, and does the past mean of a source set order them on a new task?"
+        " Gains are those over Empty on validation, relative to the other source sets of the target"
+        " and task."
     )
+    every = [Part(texts=[text]), *(part for pair in parts for part in pair)]
+    return Section("prediction", "What predicts the gain", every)
 
 
-def _block(item: Forecasts) -> str:
-    parts = [f"<h3>{escape(item.about)}</h3>"]
-    parts += [f"<p>{escape(check.sentence())}</p>" for check in item.forecast.checks]
-    image = forecast_figure(item)
-    if image is not None:
-        uri = f"data:image/svg+xml;base64,{base64.b64encode(image).decode()}"
-        parts.append(
-            f'<figure><img src="{uri}" alt="Each order against the gain.">'
-            "<figcaption>Each point: one source set, target and task, mean over cells, relative to"
-            " the mean of that target and task.</figcaption></figure>"
+def _part(item: Forecasts) -> tuple[Part, ...]:
+    name = file_name("prediction", item.about)
+    figure = Figure(
+        name,
+        "Each order against the gain.",
+        "Each point: one source set, target and task, mean over cells, relative to the mean of that"
+        " target and task.",
+        partial(forecast_figure, item=item),
+    )
+    text = (
+        "Exploratory, for description only: how every order went with the gain in this sweep."
+        " Nothing here was tested, and the best of many looks good by chance."
+    )
+    numbers = item.forecast.described
+    heads = ("mean ρ within target and task", "blocks", "regret, points")
+    lines = [
+        (
+            row["title"],
+            [_number(row["rho"]), str(row["blocks"]), _number(100 * row["regret"], 1)],
         )
-    parts.append(
-        "<p>Exploratory, for description only: how every order went with the gain in this sweep."
-        " Nothing here was tested, and the best of many looks good by chance.</p>"
+        for row in numbers.to_dict("records")
+    ]
+    title = f"How every order went with the gain, {item.about}"
+    table = Table(name, title, plain_grid("order", heads, lines), numbers)
+    said = [check.sentence() for check in item.forecast.checks]
+    return (
+        Part(item.about, said),
+        Part(exhibits=[figure]),
+        Part(texts=[text], exhibits=[table]),
     )
-    return "\n".join([*parts, _described(item.forecast.described)])
-
-
-def _described(rows: pd.DataFrame) -> str:
-    heads = ("order", "mean ρ within target and task", "blocks", "regret, points")
-    lines = ["".join(f"<th>{head}</th>" for head in heads)]
-    for row in rows.to_dict("records"):
-        cells = [escape(row["title"]), _number(row["rho"]), str(row["blocks"])]
-        cells.append(_number(100 * row["regret"], 1))
-        lines.append("".join(f"<td>{cell}</td>" for cell in cells))
-    found = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div class="scroll"><table>\n{found}\n</table></div>'
 
 
 def _number(value: float, digits: int = 2) -> str:

@@ -1,102 +1,66 @@
 """The hard prompts themselves, as in paper B's table 3: every seed's, with what they reach."""
 
+import math
 import re
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from analysis.hard.rows import LINES, Block, label_of
+from analysis.present.exhibits import Table, file_name
+from analysis.present.grid import DASH, Entry, Grid, Line, percent, points
 from analysis.present.words import sources_name
 
 UNKNOWN = "{unknown}"
 """Stands for bytes that are no text, as in paper B."""
-
-_NEEDED = [
-    *("task", "sources", "rank", "name", "s", "k", "counterparts", "seed", "prompt", "text"),
-    *("roundtrip_exact", "dictionary_share", "log_perplexity", "validation_score", "score"),
+_HEADS = ("Prompt", "Words", "Log-perplexity", "Validation", "Test on source", "Carried over")
+_NUMBERS = [
+    *("name", "s", "k", "counterparts", "seed", "text", "roundtrip_exact", "dictionary_share"),
+    *("log_perplexity", "validation_score", "score", "carried", "targets"),
 ]
 
 
-@dataclass(frozen=True)
-class PromptLine:
-    """One prompt; scores and shares are 0 to 1, NaN where unknown.
+def prompt_tables(block: Block) -> Iterator[tuple[str, Table]]:
+    """Every prompt of a block that was scored on its source: a table per task and source.
 
-    Attributes:
-        text: what it says, see :func:`shown`.
-        seed: its seed.
-        exact: whether the text encodes to the tuned ids on the source.
-        share: of its words, those of the dictionary.
-        log_perplexity: on the source.
-        validation: score on the source's validation split.
-        score: on the source's test split, as text.
-        carried: mean score over the targets it was carried over to.
-        targets: how many they are.
+    Scores and shares are 0 to 1 in the numbers; ``carried`` is the mean score over the ``targets``
+    that a prompt was carried over to.
+
+    Returns:
+        Task and source in words, and the table; one line a prompt.
     """
-
-    text: str
-    seed: str
-    exact: bool
-    share: float
-    log_perplexity: float
-    validation: float
-    score: float
-    carried: float
-    targets: int
-
-
-@dataclass(frozen=True)
-class PromptGroup:
-    """The prompts of one line of a table (:mod:`analysis.hard.tables`), by seed."""
-
-    name: str
-    counterparts: str
-    prompts: tuple[PromptLine, ...]
-
-
-@dataclass(frozen=True)
-class PromptTable:
-    """The prompts of one task and source."""
-
-    task: str
-    source: str
-    groups: tuple[PromptGroup, ...]
-
-
-def prompt_tables(block: Block) -> list[PromptTable]:
-    """Every prompt of a block that was scored on its source, by task, source and line."""
     rank = {name: place for place, name in enumerate(LINES)}
     rows = block.rows.assign(rank=block.rows["line"].map(rank))
     moved = rows[rows["kind"] == "transfer"].groupby("prompt")["score"].agg(["mean", "count"])
-    own = rows.loc[rows["kind"] == "source", _NEEDED].join(moved, on="prompt")
+    moved = moved.rename(columns={"mean": "carried", "count": "targets"})
+    own = rows[rows["kind"] == "source"].join(moved, on="prompt")
+    own["targets"] = own["targets"].fillna(0).astype(int)
     line = ["rank", "name", "s", "k", "counterparts"]
     own = own.sort_values([*line, "seed"], na_position="first", kind="stable")
-    tables = []
     for (task, source), part in own.groupby(["task", "sources"], sort=True):
-        groups = []
-        for _, prompts in part.groupby(line, sort=False, dropna=False):
-            records = prompts.to_dict("records")
-            name = label_of(records[0], block.shows)
-            partners = sources_name(str(records[0]["counterparts"]))
-            groups.append(PromptGroup(name, partners, tuple(map(_line, records))))
-        tables.append(PromptTable(str(task), str(source), tuple(groups)))
-    return tables
+        place = f"{task}, tuned on {source}"
+        name = file_name("hard", block.title, str(task), str(source), "prompts")
+        lines = tuple(_line(row, block) for row in part.to_dict("records"))
+        grid = Grid(("Row", "Seed"), tuple((head, "") for head in _HEADS), lines, words=(0,))
+        yield place, Table(name, f"{block.title}: prompts of {place}", grid, part[_NUMBERS])
 
 
-def _line(row: Mapping[Any, Any]) -> PromptLine:
-    return PromptLine(
-        text="" if pd.isna(row["text"]) else shown(str(row["text"])),
-        seed="" if pd.isna(row["seed"]) else str(row["seed"]),
-        exact=bool(pd.isna(row["roundtrip_exact"]) or row["roundtrip_exact"]),
-        share=float(row["dictionary_share"]),
-        log_perplexity=float(row["log_perplexity"]),
-        validation=float(row["validation_score"]),
-        score=float(row["score"]),
-        carried=float(row["mean"]),
-        targets=0 if pd.isna(row["count"]) else int(row["count"]),
+def _line(row: Mapping[Any, Any], block: Block) -> Line:
+    partners = sources_name(str(row["counterparts"]))
+    group = label_of(row, block.shows) + (f" with {partners}" if partners else "")
+    exact = pd.isna(row["roundtrip_exact"]) or row["roundtrip_exact"]
+    text = "" if pd.isna(row["text"]) else shown(str(row["text"]))
+    perplexity = float(row["log_perplexity"])
+    texts = (
+        text if exact else f"{text} ‡",
+        percent(100 * row["dictionary_share"]),
+        DASH if math.isnan(perplexity) else f"{perplexity:.2f}",
+        *(points(100 * row[name]) for name in ("validation_score", "score", "carried")),
     )
+    seed = "" if pd.isna(row["seed"]) else str(row["seed"])
+    return Line(group, group, seed, tuple(map(Entry, texts)))
 
 
 def shown(text: str) -> str:
@@ -107,13 +71,11 @@ def shown(text: str) -> str:
     that they neither vanish nor turn the line around.
     """
     marked = re.sub("\ufffd+", UNKNOWN, text)
-    return "".join(_escaped(char) if _hidden(char) else char for char in marked)
+    return "".join(
+        char.encode("unicode_escape").decode("ascii") if _hidden(char) else char for char in marked
+    )
 
 
 def _hidden(char: str) -> bool:
     kind = unicodedata.category(char)
     return kind[0] == "C" or kind in ("Zl", "Zp")
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")

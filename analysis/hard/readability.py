@@ -7,15 +7,19 @@ prompt on one target; a prompt's points are one cluster of the bootstrap.
 
 from collections.abc import Mapping
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from analysis.hard.rows import LINES, METHOD_NAMES, RANDOM
+from analysis.present.drawing import COLOURS, MARKERS, QUIET, New, cycled, handles, ruled
 from analysis.present.grid import DASH, MINUS, Entry, Grid, Line
 from analysis.present.words import ALL_TASKS
 from analysis.stats.correlation import Correlation, spearman
 from analysis.stats.intervals import LEVEL
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MEASURES = {
     "dictionary_share": "dictionary words",
@@ -190,3 +194,56 @@ def _within(part: pd.DataFrame, between: bool) -> str:
         f"Within a single row the {level} of the relation with the gain excludes 0 in {len(clear)} "
         f"of {len(known)}: {', '.join(clear)}; by chance alone about {chance} would."
     )
+
+
+_LABELS = {
+    "dictionary_share": "share of dictionary words",
+    "log_perplexity": "log-perplexity on the target, nats per token",
+}
+_GAIN = "gain_over_no_prompt"
+
+
+def readability_scatter(new: New, moved: pd.DataFrame) -> "Figure | None":
+    """Both measures against the gain over Empty, a point per prompt and target.
+
+    Colour is the row, marker the task. Shares take few values: points that would lie on each other
+    are moved apart sideways by up to 1 % of the axis. None where no transfer has a measure and a
+    gain.
+
+    Args:
+        new: maker of a figure.
+        moved: of :func:`transfers`.
+    """
+    panels = {name: moved.dropna(subset=[name, _GAIN]) for name in MEASURES}
+    panels = {name: part for name, part in panels.items() if not part.empty}
+    if not panels:
+        return None
+    known = pd.concat(list(panels.values()))
+    colours = cycled([name for name in moved["made"].unique() if name in set(known["made"])],
+                     COLOURS)  # fmt: skip
+    markers = cycled(sorted(known["task"].unique()), MARKERS)
+    fig = new(9.2, 3.6)
+    grid = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (measure, part) in zip(grid, panels.items(), strict=True):
+        # From -1 to 1, spread evenly by the prompt's number.
+        sideways = (part["prompt"] * 0.618034 % 1) * 2 - 1
+        places = part[measure] + (0.012 if measure == "dictionary_share" else 0.0) * sideways
+        axes.axhline(0, color=QUIET, linewidth=0.8)
+        for (kind, task), points in part.groupby(["made", "task"], sort=False):
+            axes.scatter(
+                places[points.index],
+                100 * points[_GAIN],
+                s=20,
+                marker=markers[str(task)],
+                color=colours[str(kind)],
+                alpha=0.7,
+                linewidth=0.4,
+                edgecolor="white",
+            )
+        axes.set_xlabel(_LABELS[measure])
+        ruled(axes)
+    grid[0].set_ylabel(f"points of {OUTCOMES[_GAIN]}")
+    fig.subplots_adjust(left=0.065, right=0.79, bottom=0.14, top=0.96, wspace=0.06)
+    fig.legend(handles=handles(colours, markers), loc="center left", bbox_to_anchor=(0.795, 0.55),
+               fontsize=8)  # fmt: skip
+    return fig

@@ -1,56 +1,37 @@
-"""The report's sections on hard prompts: everything the template needs, worked out."""
+"""The report's sections on hard prompts: one a block, and readability."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
-from markupsafe import Markup
 
 from analysis.hard.findings import hard_design, hard_findings
-from analysis.hard.layout import effect_grid, method_grid
-from analysis.hard.prompts import PromptTable, prompt_tables
+from analysis.hard.prompts import prompt_tables
 from analysis.hard.readability import (
     correlation_grid,
     correlations,
+    readability_scatter,
     readability_sentences,
     transfers,
 )
-from analysis.hard.readability_figure import readability_scatter
 from analysis.hard.rows import Block, blocks, hard_rows
-from analysis.hard.tables import effect_table, method_table, places
-from analysis.present.grid import to_html
+from analysis.hard.tables import effect_grid, effect_table, method_grid, method_table, places
+from analysis.present.exhibits import Figure, Part, Section, Table, file_name
 from analysis.present.words import Finding
 from analysis.soft.tables import metrics
 
-
-@dataclass(frozen=True)
-class HardTable:
-    """One table of paper B."""
-
-    task: str
-    source: str
-    scores: Markup
-
-
-@dataclass(frozen=True)
-class HardSection:
-    """All that is shown of one block (:class:`analysis.hard.rows.Block`)."""
-
-    name: str
-    anchor: str
-    about: str
-    tables: tuple[HardTable, ...]
-    effect: Markup | None
-    prompts: tuple[PromptTable, ...]
-
-
-@dataclass(frozen=True)
-class Readability:
-    """Correlations of readability and transfer: table, sentences and figure."""
-
-    table: Markup
-    sentences: tuple[str, ...]
-    scatter: bytes | None
+_ROWS = {
+    "Empty": "the same input without a prompt (reference row Manual; Empty where there is no"
+    " template).",
+    "Random": "tokens drawn from the source's vocabulary, not tuned.",
+    "-pruned": "tuned on s words drawn at random, from the source's vocabulary or (CommonVocab)"
+    " from the words it shares with the counterpart.",
+    "Ours": "tuned on the s words shared with the counterpart whose K nearest neighbours agree best"
+    " in both models.",
+    "Original": "the score on the source itself: of the decoded text, as the targets read it, and"
+    " of the tuned ids.",
+}
 
 
 @dataclass(frozen=True)
@@ -60,62 +41,94 @@ class HardReport:
     Attributes:
         design: what was run, as a sentence.
         findings: what came out.
-        sections: one a block.
-        readability: None where nothing was carried over.
+        sections: one a block, and readability where something was carried over.
     """
 
     design: str
-    findings: tuple[Finding, ...]
-    sections: tuple[HardSection, ...]
-    readability: Readability | None
+    findings: Sequence[Finding]
+    sections: Sequence[Section]
 
 
 def hard_report(frame: pd.DataFrame) -> HardReport | None:
-    """The report's part on hard prompts; None where a sweep has none.
-
-    Args:
-        frame: table of :func:`analysis.data.results.load`.
-    """
+    """The report's part on hard prompts; None where a sweep has none."""
     rows = hard_rows(frame)
     if rows.empty:
         return None
-    each = list(blocks(rows))
-    moved = transfers(rows)
+    each, moved = list(blocks(rows)), transfers(rows)
     table = correlations(moved)
     sentences = readability_sentences(table)
-    return HardReport(
-        design=hard_design(rows),
-        findings=tuple(hard_findings(each, sentences)),
-        sections=tuple(_section(place, block, frame) for place, block in enumerate(each, 1)),
-        readability=None
-        if moved.empty
-        else Readability(
-            table=to_html(correlation_grid(table)),
-            sentences=tuple(sentences),
-            scatter=readability_scatter(moved),
-        ),
+    sections = [_section(number, block, frame) for number, block in enumerate(each, 1)]
+    if not moved.empty:
+        sections.append(_readability(moved, table, sentences))
+    return HardReport(hard_design(rows), hard_findings(each, sentences), sections)
+
+
+def _section(number: int, block: Block, frame: pd.DataFrame) -> Section:
+    text = "Tuned on one source model, decoded once and read as plain text by every model."
+    about = Part(
+        texts=[f"{block.about} {text}".strip()],
+        terms=_ROWS if number == 1 else {},
+        note="Points on test, mean ± standard deviation over n seeds. Bold: Ours above the whole"
+        " vocabulary in the mean over their common seeds, nothing else. † more than half of the"
+        " seeds predict a single class. Point at a number for its seeds.",
     )
+    parts = [about, *_tables(block, frame), *_effect(block), *_prompts(block)]
+    return Section(f"hard-{number}", f"Hard prompts: {block.title}", parts)
 
 
-def _section(place: int, block: Block, frame: pd.DataFrame) -> HardSection:
-    effect = effect_table(block)
+def _tables(block: Block, frame: pd.DataFrame) -> Iterator[Part]:
     units = metrics(frame)
-    return HardSection(
-        name=block.title,
-        anchor=f"hard-{place}",
-        about=block.about,
-        tables=tuple(_tables(block, frame, units)),
-        effect=None if effect.empty else to_html(effect_grid(effect, block)),
-        prompts=tuple(prompt_tables(block)),
-    )
-
-
-def _tables(block: Block, frame: pd.DataFrame, units: Mapping[str, str]) -> list[HardTable]:
-    columns = places(block)
     there = set(zip(block.rows["task"], block.rows["sources"], strict=True))
-    found = []
     for task, source in sorted(there):
-        table = method_table(block, frame, task, source)
-        grid = method_grid(table, block, columns, units.get(task, ""))
-        found.append(HardTable(task, source, to_html(grid)))
-    return found
+        numbers = method_table(block, frame, task, source)
+        grid = method_grid(numbers, block, places(block), units.get(task, ""))
+        place = f"{task}, tuned on {source}"
+        name = file_name("hard", block.title, task, source)
+        yield Part(place, exhibits=[Table(name, f"{block.title}: {place}", grid, numbers)])
+
+
+def _effect(block: Block) -> Iterator[Part]:
+    effect = effect_table(block)
+    if not effect.empty:
+        name, title = file_name("hard", block.title, "s-K"), f"{block.title}: effect of s and K"
+        yield Part(
+            "Effect of s and K",
+            note="Mean over tasks, sources, counterparts and models of Ours minus the whole"
+            " vocabulary on the same seed, in points, with its 95 % t-interval over seeds, not"
+            " corrected for the number of cases. Bold: the interval excludes 0.",
+            exhibits=[Table(name, title, effect_grid(effect, block), effect)],
+        )
+
+
+def _prompts(block: Block) -> Iterator[Part]:
+    tables = list(prompt_tables(block))
+    if tables:
+        yield Part(
+            "Prompts",
+            note="Words: share of English dictionary words. Log-perplexity: of the prompt alone on"
+            " its source, nats per token. Carried over: mean over the targets. {unknown}: bytes"
+            " that are no text. ‡ the text does not encode to exactly the tuned ids on the source.",
+        )
+    for number, (place, table) in enumerate(tables):
+        # The first one is open.
+        yield Part(place if not number else "", exhibits=[table], folded=place if number else "")
+
+
+def _readability(moved: pd.DataFrame, table: pd.DataFrame, sentences: Sequence[str]) -> Section:
+    scatter = Figure(
+        "readability",
+        "Readability of hard prompts against their gain over Empty.",
+        "Each point: one prompt on one target. Colour is the row, marker the task; shares that are "
+        "equal are drawn a little apart.",
+        partial(readability_scatter, moved=moved),
+    )
+    title = "Rank correlations of readability and transfer"
+    ranks = Part(
+        "Rank correlations",
+        note="Spearman's ρ and its 95 % interval from 1,000 draws of whole prompts with"
+        " replacement; not corrected for the number of cases, and prompts of one seed share their"
+        " data order. Bold: the interval excludes 0. Empty is the same input without the prompt.",
+        exhibits=[Table("readability", title, correlation_grid(table), table)],
+    )
+    parts = [Part(texts=sentences), Part(exhibits=[scatter]), ranks]
+    return Section("readability", "Readability and transfer", parts, link="Readability")

@@ -1,20 +1,19 @@
-"""Tables of a report as files: CSV (its numbers), Markdown, LaTeX and HTML (as people read them).
+"""Exhibits as files: tables as CSV (the numbers), Markdown, LaTeX, HTML; figures as SVG and PNG.
 
-A further format is one more entry of :data:`FORMATS`.
+A further format of tables is one more entry of :data:`FORMATS`.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from itertools import groupby
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import pandas as pd
+from analysis.present.exhibits import Figure, Table
+from analysis.present.grid import Line
+from analysis.present.pages import rendered
+from trainables.files.atomic import replace_file
 
-from analysis.data.results import replace_file
-from analysis.present.grid import Entry, Grid, Line, to_html, to_markdown
-
+IMAGES = ("svg", "png")
+"""In which formats figures are written."""
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -25,23 +24,6 @@ _LATEX = {
 _MARKDOWN = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_<>[]"})
 
 
-@dataclass(frozen=True)
-class Table:
-    """One table of a report.
-
-    Attributes:
-        name: what its files are called, without their ending.
-        title: what it shows.
-        grid: as people read it.
-        numbers: what stands behind it, one line a number or group of numbers.
-    """
-
-    name: str
-    title: str
-    grid: Grid
-    numbers: pd.DataFrame
-
-
 def to_csv_text(table: Table) -> str:
     """The numbers in full, not as they are printed."""
     return table.numbers.to_csv(index=False)
@@ -49,8 +31,21 @@ def to_csv_text(table: Table) -> str:
 
 def to_markdown_text(table: Table) -> str:
     """A Markdown table below its title; names are escaped."""
-    grid = _mapped(table.grid, lambda text: text.translate(_MARKDOWN))
-    return f"**{table.title.translate(_MARKDOWN)}**\n\n{to_markdown(grid)}"
+    grid, escaped = table.grid, _escaped
+    start = int(not grid.grouped)
+    titles = [f"{title} ({unit})" if unit else title for title, unit in grid.columns]
+    lines = [
+        f"**{escaped(table.title)}**\n",
+        _pipes(map(escaped, [*grid.heads[start:], *titles])),
+        _pipes([*["---"] * (2 - start), *("---:" for _ in grid.columns)]),
+    ]
+    for line in grid.lines:
+        entries = [
+            f"**{escaped(item.text)}** {escaped(item.note)}" if item.strong else escaped(item.line)
+            for item in line.entries
+        ]
+        lines.append(_pipes([*map(escaped, (line.group, line.label)[start:]), *entries]))
+    return "\n".join(lines) + "\n"
 
 
 def to_latex_text(table: Table) -> str:
@@ -71,21 +66,17 @@ def to_latex_text(table: Table) -> str:
     ]
     if any(units):
         lines.append(_row(rf"{{\footnotesize {latex(unit)}}}" if unit else "" for unit in units))
-    for _, block in groupby(grid.lines, key=lambda line: line.block):
+    for block in grid.blocks:
         lines.append(r"\midrule")
-        for _, group in groupby(block, key=lambda line: line.group):
-            lines += [_latex_line(line, place == 0, own) for place, line in enumerate(group)]
+        for group in block:
+            lines += [_latex_line(line, line is group[0], own) for line in group]
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
     return "\n".join(lines)
 
 
 def to_html_text(table: Table) -> str:
     """A page with the table alone."""
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>'
-        f"{_markup(table.title)}</title></head>\n<body>\n{to_html(table.grid, table.title)}\n"
-        "</body></html>\n"
-    )
+    return rendered("table.html.j2", title=table.title, grid=table.grid)
 
 
 FORMATS: dict[str, tuple[str, Callable[[Table], str]]] = {
@@ -97,52 +88,28 @@ FORMATS: dict[str, tuple[str, Callable[[Table], str]]] = {
 """By name, the ending of a format's files and how a table becomes text."""
 
 
-def write_tables(tables: Sequence[Table], folder: Path, formats: Iterable[str]) -> list[Path]:
-    """Write every table in every format, each file at once.
+def write_tables(tables: Iterable[Table], folder: Path, formats: Iterable[str]) -> list[Path]:
+    """Write every table in every format of :data:`FORMATS` that is named; paths of the files."""
+    chosen = [FORMATS[name] for name in dict.fromkeys(formats)]
+    made = ((f"{table.name}{ending}", text_of(table).encode())
+            for table in tables for ending, text_of in chosen)  # fmt: skip
+    return _written(made, folder)
 
-    Args:
-        tables: of :func:`analysis.report.tables.report_tables`.
-        folder: where to; made where it does not exist.
-        formats: keys of :data:`FORMATS`.
 
-    Returns:
-        Paths of the files, in the order of the tables.
-    """
+def write_figures(figures: Iterable[Figure], folder: Path) -> list[Path]:
+    """Write every figure that has something to draw, as SVG and PNG; paths of the files."""
+    made = ((f"{figure.name}.{fmt}", figure.image(fmt)) for figure in figures for fmt in IMAGES)
+    return _written(made, folder)
+
+
+def _written(files: Iterable[tuple[str, bytes | None]], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    chosen = list(dict.fromkeys(formats))
-    for table in tables:
-        for name in chosen:
-            ending, text_of = FORMATS[name]
-            path = folder / f"{table.name}{ending}"
-            text = text_of(table)
-            replace_file(path, partial(_write, text))
-            written.append(path)
-    return written
-
-
-def _write(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def plain_grid(
-    head: str, heads: Sequence[str], lines: Iterable[tuple[str, Sequence[str]]], group: str = ""
-) -> Grid:
-    """A grid of plain text: one line a name, one column a head.
-
-    Args:
-        head: name of the column of names.
-        heads: names of the further columns.
-        lines: name and entries of every line.
-        group: what all lines share, in their first column.
-    """
-    made = tuple(Line("", group, name, tuple(map(Entry, entries))) for name, entries in lines)
-    return Grid(("", head), tuple((name, "") for name in heads), made)
-
-
-def file_name(*parts: str) -> str:
-    """A file's name from names of models and tasks: letters, digits, dots, hyphens, ``_``."""
-    return "_".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-.") or "x" for part in parts)
+    paths = []
+    for name, content in files:
+        if content is not None:
+            replace_file(folder / name, content, durable=False)
+            paths.append(folder / name)
+    return paths
 
 
 def latex(text: str) -> str:
@@ -166,25 +133,10 @@ def _row(cells: Iterable[str]) -> str:
     return ("{}" if text.startswith("[") else "") + text + r" \\"
 
 
-def _mapped(grid: Grid, change: Callable[[str], str]) -> Grid:
-    lines = tuple(
-        Line(
-            line.block,
-            change(line.group),
-            change(line.label),
-            tuple(
-                Entry(change(item.text), item.strong, item.hint, change(item.note))
-                for item in line.entries
-            ),
-        )
-        for line in grid.lines
-    )
-    columns = tuple((change(title), change(unit)) for title, unit in grid.columns)
-    heads = (change(grid.heads[0]), change(grid.heads[1]))
-    return Grid(heads, columns, lines)
+def _escaped(text: str) -> str:
+    return text.translate(_MARKDOWN)
 
 
-def _markup(text: str) -> str:
-    from markupsafe import escape
-
-    return str(escape(text))
+def _pipes(cells: Iterable[str]) -> str:
+    # A bar would end the cell and a line break the row.
+    return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"

@@ -1,17 +1,12 @@
-"""Tables as people read them: a grid of text that renders as HTML or Markdown.
-
-A :class:`Grid` knows what a line and a cell say and nothing of where they are shown; a further
-output format is one more function here.
-"""
+"""Tables as people read them: what a line and a cell say, and nothing of where they are shown."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup, escape
 
 from analysis.present.words import ALL_TASKS, row_label, sources_name, weight_name
 
@@ -69,16 +64,44 @@ class Grid:
         heads: names of the group and label columns.
         columns: per further column its title and, below it, its unit.
         lines: the lines from top to bottom.
+        words: numbers of the columns that hold words.
     """
 
     heads: tuple[str, str]
     columns: tuple[tuple[str, str], ...]
     lines: tuple[Line, ...]
+    words: Collection[int] = ()
 
     @property
     def grouped(self) -> bool:
         """Whether there is a column of groups; without one its head and all groups are empty."""
         return bool(self.heads[0]) or any(line.group for line in self.lines)
+
+    @property
+    def blocks(self) -> list[list[list[Line]]]:
+        """The lines by block, and in each by group."""
+        return [
+            [list(group) for _, group in groupby(block, key=lambda line: line.group)]
+            for _, block in groupby(self.lines, key=lambda line: line.block)
+        ]
+
+
+def plain_grid(
+    head: str,
+    heads: Sequence[str],
+    lines: Iterable[tuple[str, Sequence[str]]],
+    words: Collection[int] = (),
+) -> Grid:
+    """A grid of plain text: one line a name, one column a head.
+
+    Args:
+        head: name of the column of names.
+        heads: names of the further columns.
+        lines: name and entries of every line.
+        words: numbers of the columns that hold words.
+    """
+    made = tuple(Line("", "", name, tuple(map(Entry, entries))) for name, entries in lines)
+    return Grid(("", head), tuple((name, "") for name in heads), made, words)
 
 
 def score_grid(
@@ -162,56 +185,16 @@ def percent(value: float) -> str:
     return f"{MINUS if whole < 0 else ''}{abs(whole)} %"
 
 
+def share(value: float) -> str:
+    """A share, 0 to 1, as a whole percentage; a dash for NaN."""
+    return DASH if math.isnan(value) else f"{100 * value:.0f} %"
+
+
 def span(low: float, high: float) -> str:
     """An interval in brackets; empty where its ends are unknown."""
     if math.isnan(low) or math.isnan(high):
         return ""
     return f"[{points(low, signed=True)}, {points(high, signed=True)}]"
-
-
-def to_html(grid: Grid, caption: str = "") -> Markup:
-    """The grid as an HTML table; every text is escaped."""
-    parts = [Markup("<table>")]
-    if caption:
-        parts.append(Markup("<caption>{}</caption>").format(caption))
-    heads = Markup("").join(
-        Markup('<th scope="col">{}</th>').format(head) for head in grid.heads[not grid.grouped :]
-    )
-    columns = Markup("").join(
-        Markup('<th scope="col" class="number">{}<small>{}</small></th>').format(title, unit)
-        for title, unit in grid.columns
-    )
-    parts.append(Markup("<thead><tr>{}{}</tr></thead>").format(heads, columns))
-    for _, block in groupby(grid.lines, key=lambda line: line.block):
-        groups = groupby(block, key=lambda line: line.group)
-        body = Markup("\n").join(
-            _html_group(name if grid.grouped else None, list(lines)) for name, lines in groups
-        )
-        parts.append(Markup("<tbody>\n{}\n</tbody>").format(body))
-    parts.append(Markup("</table>"))
-    return Markup("\n").join(parts)
-
-
-def to_markdown(grid: Grid) -> str:
-    """The grid as a Markdown table."""
-    titles = [f"{title} ({unit})" if unit else title for title, unit in grid.columns]
-    start = int(not grid.grouped)
-    lines = [
-        _pipes([*grid.heads[start:], *titles]),
-        _pipes([*["---"] * (2 - start), *("---:" for _ in grid.columns)]),
-    ]
-    for line in grid.lines:
-        entries = [
-            f"**{item.text}** {item.note}" if item.strong else item.line for item in line.entries
-        ]
-        lines.append(_pipes([*(line.group, line.label)[start:], *entries]))
-    return "\n".join(lines) + "\n"
-
-
-def to_frame(grid: Grid) -> pd.DataFrame:
-    """The grid as a DataFrame of text, one column a task."""
-    rows = [[line.group, line.label, *(item.line for item in line.entries)] for line in grid.lines]
-    return pd.DataFrame(rows, columns=[*grid.heads, *(title for title, _ in grid.columns)])
 
 
 def _score_block(line: Mapping[str, Any]) -> str:
@@ -288,28 +271,3 @@ def _share_entry(line: Mapping[str, Any]) -> Entry:
 def _difference_entry(line: Mapping[str, Any]) -> Entry:
     text = points(line["mean"], signed=True)
     return Entry(text, strong=bool(line["direction"]), note=span(line["low"], line["high"]))
-
-
-def _html_group(name: str | None, lines: Sequence[Line]) -> Markup:
-    rows = []
-    for place, line in enumerate(lines):
-        head = Markup('<th scope="rowgroup" rowspan="{}">{}</th>').format(len(lines), name)
-        cells = Markup("").join(_html_entry(item) for item in line.entries)
-        rows.append(
-            Markup('<tr>{}<th scope="row">{}</th>{}</tr>').format(
-                head if place == 0 and name is not None else "", line.label, cells
-            )
-        )
-    return Markup("\n").join(rows)
-
-
-def _html_entry(entry: Entry) -> Markup:
-    text = Markup("<b>{}</b>").format(entry.text) if entry.strong else escape(entry.text)
-    note = Markup("<small>{}</small>").format(entry.note) if entry.note else Markup("")
-    hint = Markup(' title="{}"').format(entry.hint) if entry.hint else Markup("")
-    return Markup('<td class="number"{}>{}{}</td>').format(hint, text, note)
-
-
-def _pipes(cells: Sequence[str]) -> str:
-    # A bar would end the cell and a line break the row.
-    return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"

@@ -67,3 +67,15 @@ def weight_name(weight_label: str) -> str:
 def sources_name(sources: str) -> str:
     """``a + b`` for ``a+b``."""
     return " + ".join(sources.split("+"))
+
+
+_TERM_NAMES = {
+    "source": "source model", "pair": "source set", "sources": "source set",
+    "row": "prompt kind",
+    "weight_label": "λ", "k": "K",
+}  # fmt: skip
+
+
+def term_name(term: str) -> str:
+    """A term in words: ``λ × task``."""
+    return " × ".join(_TERM_NAMES.get(part, part) for part in term.split(":"))

@@ -8,22 +8,21 @@ from textwrap import shorten
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from analysis.contrasts.effects import overall, superiority, win_tie_loss
 from analysis.contrasts.selection import at_choices, choose
 from analysis.data.combinations import parts
 from analysis.data.families import HARD, SOFT, has, of_family
-from analysis.data.results import Sweep, read, replace_file
+from analysis.data.results import Sweep, read
 from analysis.dependence.dependence import PARTS
 from analysis.dependence.stability import NUMBERS
-from analysis.present.formats import plain_grid
-from analysis.present.grid import DASH, Grid, points, span, to_html
+from analysis.present.grid import DASH, Grid, plain_grid, points, span
+from analysis.present.pages import rendered
 from analysis.present.words import ROW_NAMES, sources_name
-from analysis.report.pages import templates
 from analysis.stats.bootstrap import Crossed
 from analysis.stats.intervals import LEVEL
 from trainables.errors import InputError
+from trainables.files.atomic import replace_file
 
 _KEY = ["row", "method", "combination", "task", "target", "sources", "counterparts", "s", "k",
         "seed"]  # fmt: skip
@@ -39,7 +38,7 @@ class Pair:
 
     title: str
     sentence: str
-    table: Markup | None
+    table: Grid | None
 
 
 def write_comparison(
@@ -64,7 +63,7 @@ def write_comparison(
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise InputError(f"--to: found {path}; allowed: a file in a folder that is there")
     text = render_comparison([read(folder) for folder in folders], select_lambda)
-    replace_file(path, lambda place: place.write_text(text, encoding="utf-8"))
+    replace_file(path, text.encode())
     return path
 
 
@@ -72,16 +71,13 @@ def render_comparison(sweeps: Sequence[Sweep], select_lambda: str = "pair") -> s
     """The page's HTML: headline numbers, design of each sweep, paired differences, settings."""
     names = sweep_names(sweeps)
     frames = dict(zip(names, (sweep.frame for sweep in sweeps), strict=True))
-    return (
-        templates()
-        .get_template("comparison.html.j2")
-        .render(
-            names=names,
-            headline=to_html(headline_grid(frames, select_lambda)),
-            design=to_html(design_grid(frames)),
-            pairs=list(_pairs(frames, select_lambda)),
-            settings=_settings(sweeps, names),
-        )
+    return rendered(
+        "comparison.html.j2",
+        names=names,
+        headline=headline_grid(frames, select_lambda),
+        design=design_grid(frames),
+        pairs=list(_pairs(frames, select_lambda)),
+        settings=_settings(sweeps, names),
     )
 
 
@@ -183,7 +179,7 @@ def _pairs(frames: dict[str, pd.DataFrame], select_lambda: str) -> Iterator[Pair
             text = "No cell is common: no row has the same models, task and seed in both."
             yield Pair(title, text, None)
             continue
-        yield Pair(title, _difference(title, overall(both)), to_html(pair_grid(both)))
+        yield Pair(title, _difference(title, overall(both)), pair_grid(both))
 
 
 def _difference(name: str, found: Crossed) -> str:
@@ -230,7 +226,7 @@ def pair_grid(both: pd.DataFrame) -> Grid:
     return plain_grid("Over", heads, lines)
 
 
-def _settings(sweeps: Sequence[Sweep], names: Sequence[str]) -> Markup | None:
+def _settings(sweeps: Sequence[Sweep], names: Sequence[str]) -> Grid | None:
     """Settings of the specs that differ, as a table; None where none does."""
     specs = [sweep.meta.get("spec") or {} for sweep in sweeps]
     methods = [spec.get("methods") or {} for spec in specs]
@@ -254,7 +250,7 @@ def _settings(sweeps: Sequence[Sweep], names: Sequence[str]) -> Markup | None:
     if not differ:
         return None
     lines = [(key, [each.get(key, DASH) for each in flat]) for key in differ[:_MOST_SETTINGS]]
-    return to_html(plain_grid("Setting", list(names), lines))
+    return plain_grid("Setting", list(names), lines)
 
 
 def _flat(value: Any, path: str = "") -> dict[str, str]:

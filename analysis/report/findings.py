@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 import pandas as pd
@@ -10,7 +9,7 @@ import pandas as pd
 from analysis.contrasts.crossfit import complete
 from analysis.contrasts.effects import paired
 from analysis.contrasts.examples import Examples
-from analysis.contrasts.selection import Choices, at_choices, oracle
+from analysis.contrasts.selection import Choices, at_choices
 from analysis.contrasts.verdict import QUESTIONS, explanations, verdict_text
 from analysis.data.combinations import parts, titled
 from analysis.data.families import HARD, SOFT, has, of_family
@@ -18,7 +17,7 @@ from analysis.data.results import Sweep, finished_between, weight_rank
 from analysis.dependence.dependence import Dependence
 from analysis.hard.section import HardReport
 from analysis.present.grid import points, span
-from analysis.present.words import PER_TASK, Finding, row_label, sources_name
+from analysis.present.words import Finding, row_label, sources_name
 from analysis.present.words import counted as _count
 from analysis.present.words import listed as _listed
 from analysis.soft.calibrated import calibration_finding
@@ -156,47 +155,6 @@ def verdict_findings(found: Sequence[Dependence], hard: bool = False) -> list[Fi
     return findings
 
 
-def oracle_note(frame: pd.DataFrame, target: str, choices: Choices) -> str:
-    """How much the choice of λ on validation leaves on the table; clearly marked as oracle."""
-    by = "task" if any(item.weight_label == PER_TASK for item in choices.values()) else "pair"
-    frame = frame[frame["target"] == target]
-    best = oracle(frame, by)
-    # The same seeds on both sides: what a look at test adds, not what cross-fitting takes away.
-    plain = {key: replace(item, by_seed={}) for key, item in choices.items() if key[0] == target}
-    here = at_choices(frame, plain)
-    means = here.groupby("sources")["score"].mean()
-    lost = [
-        100 * (choice.mean - float(means[choice.sources]))
-        for choice in best.values()
-        if choice.sources in means.index
-    ]
-    if not lost:
-        return ""
-    mean = sum(lost) / len(lost)
-    found = f"gain {points(mean)} points" if points(mean) != "0.0" else "gain nothing"
-    return (
-        f"Oracle, not a result: choosing λ on the test split itself would {found} on average over "
-        "the source sets."
-    )
-
-
-def similarity_note(means: pd.DataFrame) -> str:
-    """Rank correlation of similarity and gain within tasks, as a description."""
-    values = []
-    for _, part in means.groupby("task"):
-        ranks = part[["similarity", "gain_over_empty"]].rank()
-        if len(part) >= 3 and (ranks.nunique() > 1).all():
-            values.append(float(ranks.corr().to_numpy()[0, 1]))
-    if not values:
-        return ""
-    inside = f"{min(values):+.2f} to {max(values):+.2f}" if len(values) > 1 else f"{values[0]:+.2f}"
-    text = inside.replace("-", "−")
-    return (
-        f"Spearman's rank correlation within a task: {text}. The points share sources and seeds, "
-        "so this describes the cloud and is no test."
-    )
-
-
 def _design(frame: pd.DataFrame) -> str:
     sources = source_models(frame)
     sets = sorted(set(frame.loc[frame["row"].isin(("baseline", "ours", "joint")), "sources"]))
@@ -305,7 +263,3 @@ def _caution(frame: pd.DataFrame) -> str:
 def moment(time: datetime) -> str:
     """Date and time to the minute, with its zone where it has one."""
     return f"{time:%Y-%m-%d %H:%M} {time.tzname() or ''}".strip()
-
-
-def _about(number: float) -> str:
-    return f"{number:.0f}" if number >= 1.5 else f"{number:.1f}"

@@ -18,7 +18,7 @@ WORDS = 3
 
 
 @dataclass(frozen=True)
-class Reading:
+class NearestWords:
     """A prompt on one model: per prompt vector its nearest words, best first.
 
     Attributes:
@@ -64,7 +64,7 @@ class BestPrompt:
     gain: float
     similarity: float
     candidates: int
-    readings: tuple[Reading, ...]
+    readings: tuple[NearestWords, ...]
 
     @property
     def width(self) -> int:
@@ -100,8 +100,8 @@ def ranked(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 def _best(row: pd.Series, candidates: int, cells: pd.DataFrame) -> BestPrompt:
     inputs = [name for name in json.loads(row["inputs"]) if name in cells.index]
-    readings = [_reading(row, "target", str(row["cell"]))]
-    readings += [_reading(cells.loc[name], "source", name) for name in inputs]
+    readings = [_nearest_words(row, "target", str(row["cell"]))]
+    readings += [_nearest_words(cells.loc[name], "source", name) for name in inputs]
     return BestPrompt(
         target=row["target"],
         task=row["task"],
@@ -118,14 +118,14 @@ def _best(row: pd.Series, candidates: int, cells: pd.DataFrame) -> BestPrompt:
     )
 
 
-def _reading(row: pd.Series, role: str, cell: str) -> Reading:
+def _nearest_words(row: pd.Series, role: str, cell: str) -> NearestWords:
     tokens, words = _near(row, "nearest"), _near(row, "nearest_words")
     # Records of older sweeps name tokens only.
     shown = [
         _distinct(words[place] if place < len(words) and words[place] else near)[:WORDS]
         for place, near in enumerate(tokens)
     ]
-    return Reading(
+    return NearestWords(
         model=row["target"],
         role=role,
         words=tuple(tuple(word for word, _ in near) for near in shown),

@@ -1,16 +1,10 @@
-"""Figures as bytes of an SVG or PNG file, ready to be embedded or saved.
+"""Figures of the transfer to one target: tidy table in, matplotlib Figure out, None without data.
 
-Every figure takes the table of :func:`analysis.data.results.load` and one target, and returns None
-where the sweep has nothing to draw yet. Colours are safe for colour-blind readers (Okabe and Ito's
-set; red to blue for gains), and no reading depends on colour alone: cells carry their number, lines
-their marker. Text is drawn as outlines, so that a figure looks the same everywhere.
+Each works under the style of :func:`analysis.present.drawing.drawing`, whose maker of figures it is
+given.
 """
 
-import io
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,66 +13,36 @@ import pandas as pd
 from analysis.contrasts.crossfit import complete
 from analysis.contrasts.selection import Choices, at_choices
 from analysis.data.results import weight_rank
-from analysis.present.grid import DASH, FLAG, points
+from analysis.present.drawing import (
+    COLOURS,
+    INK,
+    QUIET,
+    New,
+    cycled,
+    handles,
+    number_cells,
+    ruled,
+    scale_bar,
+)
+from analysis.present.grid import FLAG
 from analysis.present.words import ROW_NAMES, sources_name, weight_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#D55E00",
-    "#56B4E9",
-    "#000000",
-    "#B3A400",
-)
 MOST_PANELS, MOST_SETS = 12, 24
 """Source sets that a figure has room for, as panels and as lines; the tables have all."""
 _MOST_MARKS = 1000
-_INK, QUIET = "#222222", "#8A8A8A"
 _MARKERS = {"single": "^", "baseline": "s", "ours": "o"}
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8.5,
-    "axes.edgecolor": QUIET,
-    "axes.labelcolor": _INK,
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 9,
-    "axes.titleweight": "bold",
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "legend.frameon": False,
-    # Names come from specs: a dollar sign in one is no formula.
-    "text.parse_math": False,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "promptsweep",
-    "savefig.facecolor": "white",
-}
 
 
-def gain_heatmap(
-    frame: pd.DataFrame, target: str, choices: Choices, fmt: str = "svg"
-) -> bytes | None:
+def gain_heatmap(new: New, frame: pd.DataFrame, target: str, choices: Choices) -> "Figure | None":
     """Gain over Empty in points, source sets by tasks, averaged over seeds.
 
     Single sources above; below them Baseline and Ours (at the chosen weights) side by side. All
     panels share one colour scale centred at 0; a dagger marks cells where more than half of the
     seeds predict one class.
-
-    Args:
-        frame: table of :func:`analysis.data.results.load`.
-        target: alias of the target.
-        choices: of :func:`analysis.contrasts.selection.choose`.
-        fmt: ``svg`` or ``png``.
     """
     here = frame[frame["target"] == target].dropna(subset=["gain_over_empty"])
     joint = leading(here[here["row"].isin(("baseline", "ours"))], MOST_SETS)
@@ -94,21 +58,20 @@ def gain_heatmap(
     means = shown.groupby(["row", "sources", "task"])["gain_over_empty"].mean()
     limit = max(float(100 * means.abs().max()), 1.0)
     sets = pd.concat([panels["baseline"], panels["ours"]])["sources"]
-    blocks = [(_ordered_sets(panels["single"]["sources"]), ("single",)),
-              (_ordered_sets(sets), ("baseline", "ours"))]  # fmt: skip
-    blocks = [block for block in blocks if block[0]]
-    with drawing() as new:
-        return _draw_heatmap(new, blocks, panels, names, limit, fmt)
+    blocks = [
+        (_ordered_sets(panels["single"]["sources"]), ("single",)),
+        (_ordered_sets(sets), ("baseline", "ours")),
+    ]
+    return _draw_heatmap(new, [block for block in blocks if block[0]], panels, names, limit)
 
 
 def _draw_heatmap(
-    new: Any,
+    new: New,
     blocks: Sequence[tuple[list[str], tuple[str, ...]]],
     panels: dict[str, pd.DataFrame],
     names: Sequence[str],
     limit: float,
-    fmt: str,
-) -> bytes:
+) -> "Figure":
     # Laid out in inches, so that cells have one size whatever their number.
     labels = [sources_name(name) for rows, _ in blocks for name in rows]
     left = 0.3 + 0.072 * max(len(label) for label in labels)
@@ -134,14 +97,9 @@ def _draw_heatmap(
             axes.set_yticks(range(len(rows)), [sources_name(name) for name in rows])
             if place:
                 axes.tick_params(labelleft=False)
-    bar = fig.add_axes((left / width, 0.36 / height, min(panel_w, 2.6) / width, 0.09 / height))
-    scale = fig.colorbar(image, cax=bar, orientation="horizontal")
-    scale.outline.set_visible(False)
-    ends = [points(value, signed=True) for value in (-limit, limit)]
-    scale.set_ticks([-limit, 0, limit], labels=[ends[0], "0", ends[1]])
-    bar.tick_params(labelsize=7.5, length=2)
-    bar.text(1.05, 0.5, "points gained over Empty", va="center", transform=bar.transAxes, size=7.5)
-    return encoded(fig, fmt)
+    box = (left / width, 0.36 / height, min(panel_w, 2.6) / width, 0.09 / height)
+    scale_bar(fig, image, box, limit, "points gained over Empty")
+    return fig
 
 
 def _heat_panel(
@@ -157,21 +115,9 @@ def _heat_panel(
         cells = pd.MultiIndex.from_product([list(sets), list(names)])
         return means.reindex(cells).to_numpy(dtype="float64").reshape(len(sets), len(names))
 
-    gains = 100 * grid("gain_over_empty")
-    degenerate = grid("degenerate")
-    edges = [np.arange(count + 1) - 0.5 for count in (len(names), len(sets))]
-    # Not imshow: a mesh stays sharp at every size, an image in an SVG does not.
-    image = axes.pcolormesh(
-        *edges, np.ma.masked_invalid(gains), cmap=diverging(), vmin=-limit, vmax=limit
-    )
-    axes.invert_yaxis()
-    axes.set_facecolor("#EFEFEF")
-    for (row, column), value in np.ndenumerate(gains):
-        missing = bool(np.isnan(value))
-        flag = FLAG if not missing and degenerate[row, column] > 0.5 else ""
-        text = DASH if missing else points(value, signed=True) + flag
-        colour = QUIET if missing else readable_on(image.to_rgba(np.array([value]))[0])
-        axes.text(column, row, text, ha="center", va="center", color=colour, size=8)
+    alike = grid("degenerate") > 0.5
+    image = number_cells(axes, 100 * grid("gain_over_empty"), limit,
+                         lambda row, column: FLAG if alike[row, column] else "")  # fmt: skip
     axes.set_xticks(
         range(len(names)),
         list(names),
@@ -179,32 +125,7 @@ def _heat_panel(
         ha="left" if slant else "center",
         rotation_mode="anchor" if slant else "default",
     )
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0, pad=3)
-    axes.set_xticks(np.arange(len(names) - 1) + 0.5, minor=True)
-    axes.set_yticks(np.arange(len(sets) - 1) + 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=1.5)
-    axes.tick_params(which="minor", length=0)
-    axes.spines[:].set_visible(False)
     return image
-
-
-def diverging() -> Any:
-    """Red over white to blue, without the near-black ends on which no hue is seen."""
-    import matplotlib
-    from matplotlib.colors import LinearSegmentedColormap
-
-    shades = matplotlib.colormaps["RdBu"](np.linspace(0.1, 0.9, 257))
-    return LinearSegmentedColormap.from_list("gain", shades)
-
-
-def readable_on(colour: np.ndarray) -> str:
-    """Ink or white, whichever stands out more (relative luminance, WCAG 2)."""
-    linear = [
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]
-    ]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return _INK if luminance > 0.2 else "white"
 
 
 def _panel_title(kind: str) -> str:
@@ -212,20 +133,12 @@ def _panel_title(kind: str) -> str:
     return {"single": f"{name} source", "ours": f"{name} (chosen weight)"}.get(kind, name)
 
 
-def weight_curves(
-    frame: pd.DataFrame, target: str, choices: Choices, fmt: str = "svg"
-) -> bytes | None:
+def weight_curves(new: New, frame: pd.DataFrame, target: str, choices: Choices) -> "Figure | None":
     """Mean transferred score against λ, one panel per source set; validation and test.
 
     λ = 0 is Baseline, annealing stands apart on the right, bars are ± one sample deviation over
     seeds of the mean over tasks, a ring marks the chosen weight, a dotted line Empty on test.
     Weights without every task and seed are left out.
-
-    Args:
-        frame: table of :func:`analysis.data.results.load`.
-        target: alias of the target.
-        choices: of :func:`analysis.contrasts.selection.choose`.
-        fmt: ``svg`` or ``png``.
     """
     here = frame[(frame["target"] == target) & frame["row"].isin(("baseline", "ours"))]
     by_set = dict(list(here.groupby("sources")))
@@ -237,24 +150,24 @@ def weight_curves(
     if not panels:
         return None
     numbers = [rank for curve in panels.values() for rank in curve["rank"] if np.isfinite(rank)]
-    aside = max([*numbers, 0.0]) + 0.2
+    apart = max([*numbers, 0.0]) + 0.2
     across = min(3, len(panels))
     down = -(-len(panels) // across)
     empty = frame[(frame["target"] == target) & (frame["row"] == "empty")]
-    with drawing() as new:
-        fig = new(3.1 * across + 0.5, 2.15 * down + 0.75)
-        grid = fig.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-        for axes, (sources, curve) in zip(grid.flat, panels.items(), strict=False):
-            choice = choices.get((target, sources))
-            level = 100 * empty["score"].mean() if _same_tasks(empty, here, sources) else np.nan
-            _curve_panel(axes, curve, choice.weight_label if choice else None, level, aside)
-            name = weight_name(choice.weight_label) if choice else "no weight complete"
-            axes.set_title(sources_name(sources), loc="left")
-            axes.set_title(name, loc="right", size=8, weight="normal", color=QUIET)
-        for axes in grid.flat[len(panels) :]:
-            axes.remove()
-        _curve_frame(fig, grid.flat[: len(panels)], sorted(set(numbers)), aside, down, across)
-        return encoded(fig, fmt)
+    fig = new(3.1 * across + 0.5, 2.15 * down + 0.75)
+    grid = fig.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+    for axes, (sources, curve) in zip(grid.flat, panels.items(), strict=False):
+        choice = choices.get((target, sources))
+        same = set(empty["task"]) == set(by_set[sources]["task"])
+        level = 100 * empty["score"].mean() if same else np.nan
+        _curve_panel(axes, curve, choice.weight_label if choice else None, level, apart)
+        name = weight_name(choice.weight_label) if choice else "no weight complete"
+        axes.set_title(sources_name(sources), loc="left")
+        axes.set_title(name, loc="right", size=8, weight="normal", color=QUIET)
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    _curve_frame(fig, grid.flat[: len(panels)], sorted(set(numbers)), apart, down, across)
+    return fig
 
 
 def weight_curve(rows: pd.DataFrame) -> pd.DataFrame:
@@ -279,18 +192,14 @@ def weight_curve(rows: pd.DataFrame) -> pd.DataFrame:
     return curve.sort_values(["split", "rank"], ignore_index=True)
 
 
-def _same_tasks(empty: pd.DataFrame, rows: pd.DataFrame, sources: str) -> bool:
-    return set(empty["task"]) == set(rows.loc[rows["sources"] == sources, "task"])
-
-
 def _curve_panel(
-    axes: "Axes", curve: pd.DataFrame, chosen: str | None, empty: float, aside: float
+    axes: "Axes", curve: pd.DataFrame, chosen: str | None, empty: float, apart: float
 ) -> None:
     looks = {"validation_score": (COLOURS[4], "s", (0, (4, 2)), "white"),
              "score": (COLOURS[0], "o", "solid", COLOURS[0])}  # fmt: skip
     for split, (colour, marker, dash, face) in looks.items():
         part = curve[curve["split"] == split]
-        x = part["rank"].replace(np.inf, aside)
+        x = part["rank"].replace(np.inf, apart)
         for line, inside in ((dash, np.isfinite(part["rank"])), ("none", np.isinf(part["rank"]))):
             axes.errorbar(
                 x[inside],
@@ -308,7 +217,7 @@ def _curve_panel(
             ring = part[part["weight_label"] == chosen]
             axes.plot(
                 x[ring.index], ring["mean"], marker="o", markersize=11,
-                markerfacecolor="none", markeredgecolor=_INK, linestyle="none",
+                markerfacecolor="none", markeredgecolor=INK, linestyle="none",
             )  # fmt: skip
     if np.isfinite(empty):
         axes.axhline(empty, color=QUIET, linestyle=":", linewidth=1.2)
@@ -318,20 +227,19 @@ def _curve_frame(
     fig: "Figure",
     panels: np.ndarray,
     numbers: Sequence[float],
-    aside: float,
+    apart: float,
     down: int,
     across: int,
 ) -> None:
     from matplotlib.lines import Line2D
 
-    marks = [*numbers, aside]
+    marks = [*numbers, apart]
     names = [*(f"{number:g}" for number in numbers), "ann."]
     for axes in panels:
         axes.set_xticks(marks, names)
-        axes.set_xlim(min(marks) - 0.08, aside + 0.1)
-        axes.axvline(aside - 0.1, color="#DDDDDD", linewidth=0.8)
-        axes.grid(axis="y", color="#EEEEEE")
-        axes.set_axisbelow(True)
+        axes.set_xlim(min(marks) - 0.08, apart + 0.1)
+        axes.axvline(apart - 0.1, color="#DDDDDD", linewidth=0.8)
+        ruled(axes, "y")
         axes.tick_params(labelsize=7.5, labelbottom=True)
     for axes in panels[::across]:
         axes.set_ylabel("points")
@@ -342,7 +250,7 @@ def _curve_frame(
         Line2D([], [], color=COLOURS[0], marker="o", markersize=4, label="test"),
         Line2D([], [], color=COLOURS[4], marker="s", markersize=4, linestyle=(0, (4, 2)),
                markerfacecolor="white", label="validation"),
-        Line2D([], [], color=_INK, marker="o", markersize=9, markerfacecolor="none",
+        Line2D([], [], color=INK, marker="o", markersize=9, markerfacecolor="none",
                linestyle="none", label="chosen on validation"),
         Line2D([], [], color=QUIET, linestyle=":", label="Empty (test)"),
     ]  # fmt: skip
@@ -358,52 +266,38 @@ def _curve_frame(
     fig.legend(handles=handles, loc="upper left", ncols=4 if across > 1 else 2, fontsize=7.5)
 
 
-def similarity_scatter(frame: pd.DataFrame, target: str, fmt: str = "svg") -> bytes | None:
+def similarity_scatter(new: New, frame: pd.DataFrame, target: str) -> "Figure | None":
     """Achieved similarity of the transfer against the gain over Empty, a point per seed mean.
 
     Colour is the task, marker the row; Ours appears at every weight.
-
-    Args:
-        frame: table of :func:`analysis.data.results.load`.
-        target: alias of the target.
-        fmt: ``svg`` or ``png``.
     """
     means = similarity_points(frame, target)
     if means.empty:
         return None
-    from matplotlib.lines import Line2D
-
-    names = sorted(means["task"].unique())
-    colours = {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(names)}
-    with drawing() as new:
-        fig = new(7.2, 3.4)
-        axes = fig.add_axes((0.085, 0.14, 0.62, 0.8))
-        axes.axhline(0, color=QUIET, linewidth=0.8)
-        for (task, row), part in means.groupby(["task", "row"]):
-            axes.scatter(
-                part["similarity"],
-                100 * part["gain_over_empty"],
-                s=22,
-                marker=_MARKERS[str(row)],
-                color=colours[str(task)],
-                alpha=0.75,
-                linewidth=0.4,
-                edgecolor="white",
-                # Thousands of marks as paths are megabytes.
-                rasterized=len(means) > _MOST_MARKS,
-            )
-        axes.set_xlabel("achieved similarity of the transfer")
-        axes.set_ylabel("points gained over Empty")
-        axes.grid(color="#EEEEEE")
-        axes.set_axisbelow(True)
-        handles = [
-            *(Line2D([], [], color=colours[name], marker="o", linestyle="none", label=name)
-              for name in names),
-            *(Line2D([], [], color=QUIET, marker=marker, linestyle="none", label=ROW_NAMES[row])
-              for row, marker in _MARKERS.items() if row in set(means["row"])),
-        ]  # fmt: skip
-        fig.legend(handles=handles, loc="center left", bbox_to_anchor=(0.72, 0.54), fontsize=8)
-        return encoded(fig, fmt)
+    colours = cycled(sorted(means["task"].unique()), COLOURS)
+    fig = new(7.2, 3.4)
+    axes = fig.add_axes((0.085, 0.14, 0.62, 0.8))
+    axes.axhline(0, color=QUIET, linewidth=0.8)
+    for (task, row), part in means.groupby(["task", "row"]):
+        axes.scatter(
+            part["similarity"],
+            100 * part["gain_over_empty"],
+            s=22,
+            marker=_MARKERS[str(row)],
+            color=colours[str(task)],
+            alpha=0.75,
+            linewidth=0.4,
+            edgecolor="white",
+            # Thousands of marks as paths are megabytes.
+            rasterized=len(means) > _MOST_MARKS,
+        )
+    axes.set_xlabel("achieved similarity of the transfer")
+    axes.set_ylabel("points gained over Empty")
+    ruled(axes)
+    rows = {ROW_NAMES[row]: marker for row, marker in _MARKERS.items() if row in set(means["row"])}
+    fig.legend(handles=handles(colours, rows), loc="center left", bbox_to_anchor=(0.72, 0.54),
+               fontsize=8)  # fmt: skip
+    return fig
 
 
 def similarity_points(frame: pd.DataFrame, target: str) -> pd.DataFrame:
@@ -437,35 +331,3 @@ def leading_note(frame: pd.DataFrame, target: str, most: int) -> str:
 
 def _ordered_sets(names: pd.Series) -> list[str]:
     return sorted(names.unique(), key=lambda name: (name.count("+"), name))
-
-
-@contextmanager
-def drawing() -> Iterator[Any]:
-    """Hands out a maker of figures (width, height in inches) under the house style.
-
-    Plain Figure objects need no display and no pyplot state. A ``matplotlibrc`` in the working or
-    home folder does not count.
-    """
-    # Without a home folder it would say twice that it uses a temporary one.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    def new(width: float, height: float) -> Figure:
-        return Figure(figsize=(width, height), dpi=150)
-
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        # A name in a script the font lacks is drawn as boxes; the tables spell it out.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        yield new
-
-
-def encoded(fig: "Figure", fmt: str) -> bytes:
-    """The file of a figure, ``svg`` or ``png``."""
-    buffer = io.BytesIO()
-    # Without a date, equal data give equal bytes.
-    metadata = {"Date": None} if fmt == "svg" else None
-    fig.savefig(buffer, format=fmt, metadata=metadata)
-    return buffer.getvalue()

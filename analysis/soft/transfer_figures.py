@@ -1,28 +1,40 @@
 """Figures of the transfer as a whole: tidy table in, matplotlib Figure out, None without data.
 
-Each works under the style of :func:`analysis.soft.figures.drawing`, whose maker of figures it is
+Each works under the style of :func:`analysis.present.drawing.drawing`, whose maker of figures it is
 given.
 """
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from analysis.contrasts.effects import hard_pairs
-from analysis.present.grid import DASH, points
+from analysis.data.families import SOFT
+from analysis.present.drawing import (
+    COLOURS,
+    MARKERS,
+    QUIET,
+    New,
+    cycled,
+    handles,
+    number_cells,
+    ruled,
+    scale_bar,
+)
 from analysis.present.words import sources_name
-from analysis.soft.figures import COLOURS, MOST_SETS, QUIET, diverging, leading, readable_on
+from analysis.soft.figures import MOST_SETS, leading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-New = Callable[[float, float], "Figure"]
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _SLOPE_ROWS = ("single", "all", "agreement")
 _MOST_MODELS = 8
+MOST_PROMPTS = 300
+"""Prompts of one source model that the map shows; more are thinned evenly."""
 
 
 def source_target_heatmap(new: New, frame: pd.DataFrame) -> "Figure | None":
@@ -83,28 +95,10 @@ def number_heatmap(new: New, table: pd.DataFrame, label: str) -> "Figure":
     fig = new(width, height)
     axes = fig.add_axes((left / width, 0.7 / height, cell_w * columns / width, 0.3 * rows / height))
     limit = max(float(np.nanmax(np.abs(values), initial=0.0)), 1.0)
-    edges = [np.arange(count + 1) - 0.5 for count in (columns, rows)]
-    image = axes.pcolormesh(*edges, np.ma.masked_invalid(values), cmap=diverging(), vmin=-limit,
-                            vmax=limit, edgecolors="white", linewidth=1.5)  # fmt: skip
-    for (row, column), value in np.ndenumerate(values):
-        missing = bool(np.isnan(value))
-        ink = QUIET if missing else readable_on(image.to_rgba(np.array([value]))[0])
-        text = DASH if missing else points(value, signed=True)
-        axes.text(column, row, text, ha="center", va="center", color=ink, size=8)
-    axes.set_facecolor("#EFEFEF")
-    axes.invert_yaxis()
+    image = number_cells(axes, values, limit)
     axes.set_xticks(range(columns), heads)
-    axes.xaxis.tick_top()
     axes.set_yticks(range(rows), names)
-    axes.tick_params(length=0, pad=3)
-    axes.spines[:].set_visible(False)
-    bar = fig.add_axes((left / width, 0.42 / height, 1.4 / width, 0.09 / height))
-    scale = fig.colorbar(image, cax=bar, orientation="horizontal")
-    scale.outline.set_visible(False)
-    ends = [points(end, signed=True) for end in (-limit, limit)]
-    scale.set_ticks([-limit, 0, limit], labels=[ends[0], "0", ends[1]])
-    bar.tick_params(labelsize=7.5, length=2)
-    bar.text(1.08, 0.5, label, va="center", transform=bar.transAxes, size=7.5)
+    scale_bar(fig, image, (left / width, 0.42 / height, 1.4 / width, 0.09 / height), limit, label)
     return fig
 
 
@@ -143,8 +137,7 @@ def slope_chart(new: New, frame: pd.DataFrame) -> "Figure | None":
     panels = list(table.groupby("target", sort=True))[:_MOST_MODELS]
     rows = [row for row in _SLOPE_ROWS if row in set(table["row"])]
     names = sorted(table["sources"].unique())
-    looks = {name: (COLOURS[at % len(COLOURS)], _MARKERS[at % len(_MARKERS)])
-             for at, name in enumerate(names)}  # fmt: skip
+    colours, markers = cycled(names, COLOURS), cycled(names, MARKERS)
     side = 0.6 + 0.08 * max(map(len, names))
     width = 0.6 + 2.1 * len(panels) + side
     fig = new(width, 3.0)
@@ -152,24 +145,23 @@ def slope_chart(new: New, frame: pd.DataFrame) -> "Figure | None":
     lines = dict(zip(rows, ("solid", (0, (4, 2)), (0, (1, 1))), strict=False))
     for axes, (target, part) in zip(grid, panels, strict=True):
         for line in part.to_dict("records"):
-            colour, marker = looks[line["sources"]]
-            axes.plot([0, 1], [line["source_score"], line["score"]], color=colour, marker=marker,
-                      markersize=4.5, linewidth=1.2, linestyle=lines[line["row"]])  # fmt: skip
+            name, ends = line["sources"], [line["source_score"], line["score"]]
+            axes.plot([0, 1], ends, color=colours[name], marker=markers[name], markersize=4.5,
+                      linewidth=1.2, linestyle=lines[line["row"]])  # fmt: skip
         axes.set_title(str(target), loc="left")
         axes.set_xticks([0, 1], ["on the source", "carried over"])
         axes.set_xlim(-0.25, 1.25)
-        axes.grid(axis="y", color="#EEEEEE")
-        axes.set_axisbelow(True)
+        ruled(axes, "y")
     grid[0].set_ylabel("points, mean over tasks")
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=colour, marker=marker, markersize=4.5, label=name)
-               for name, (colour, marker) in looks.items()]  # fmt: skip
+    legend = [Line2D([], [], color=colours[name], marker=markers[name], markersize=4.5, label=name)
+              for name in names]  # fmt: skip
     if len(rows) > 1:
-        handles += [Line2D([], [], color=QUIET, linestyle=lines[row], label=row) for row in rows]
+        legend += [Line2D([], [], color=QUIET, linestyle=lines[row], label=row) for row in rows]
     fig.subplots_adjust(left=0.55 / width, right=1 - side / width, top=0.91, bottom=0.1,
                         wspace=0.08)  # fmt: skip
-    fig.legend(handles=handles, loc="center left", bbox_to_anchor=(1 - (side - 0.1) / width, 0.5),
+    fig.legend(handles=legend, loc="center left", bbox_to_anchor=(1 - (side - 0.1) / width, 0.5),
                fontsize=8)  # fmt: skip
     return fig
 
@@ -198,6 +190,40 @@ def plane(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return found, shares
 
 
+def tuned_prompts(
+    folder: Path, frame: pd.DataFrame, most: int = MOST_PROMPTS
+) -> dict[str, np.ndarray]:
+    """Tuned soft prompts of a sweep as [vectors, dimensions], by cell.
+
+    Files that are missing or damaged are left out; of more than ``most`` prompts of one model every
+    k-th is read.
+
+    Args:
+        folder: the sweep's folder.
+        frame: its table.
+        most: prompts read for one model.
+    """
+    from safetensors.numpy import load_file
+
+    rows = frame[(frame["kind"] == "source") & (frame["family"] == SOFT)]
+    rows = rows[rows["prompt_file"].notna()]
+    found = {}
+    for _, part in rows.groupby("target", sort=True):
+        thinned = part.iloc[:: -(-len(part) // most)]
+        for cell, name in zip(thinned["cell"], thinned["prompt_file"], strict=True):
+            path = folder / str(name)
+            # A record that names a file elsewhere is not followed.
+            if not path.resolve().is_relative_to(folder.resolve()):
+                continue
+            try:
+                tensors = load_file(path)
+            except Exception:  # safetensors has an error class of its own per cause
+                continue
+            if "prompt" in tensors and tensors["prompt"].ndim == 2:
+                found[str(cell)] = tensors["prompt"]
+    return found
+
+
 def prompt_map(new: New, frame: pd.DataFrame, vectors: Mapping[str, np.ndarray]) -> "Figure | None":
     """Soft prompts of every source model in the plane of their two principal components.
 
@@ -207,7 +233,7 @@ def prompt_map(new: New, frame: pd.DataFrame, vectors: Mapping[str, np.ndarray])
         new: maker of a figure.
         frame: table of :func:`analysis.data.results.load`.
         vectors: prompts [vectors, dimensions] by cell; see
-            :func:`analysis.report.figure_files.prompts`.
+            :func:`tuned_prompts`.
     """
     here = frame[frame["cell"].isin(list(vectors))]
     panels = [(str(name), part) for name, part in here.groupby("target", sort=True)
@@ -215,8 +241,7 @@ def prompt_map(new: New, frame: pd.DataFrame, vectors: Mapping[str, np.ndarray])
     if not panels:
         return None
     tasks, rows = sorted(here["task"].unique()), sorted(here["row"].unique())
-    colours = {task: COLOURS[at % len(COLOURS)] for at, task in enumerate(tasks)}
-    markers = dict(zip(rows, _MARKERS, strict=False))
+    colours, markers = cycled(tasks, COLOURS), cycled(rows, MARKERS)
     across = min(3, len(panels))
     down = -(-len(panels) // across)
     side = 0.7 + 0.08 * max(map(len, (*tasks, *rows)))
@@ -227,18 +252,10 @@ def prompt_map(new: New, frame: pd.DataFrame, vectors: Mapping[str, np.ndarray])
         _map_panel(axes, name, part, vectors, colours, markers)
     for axes in grid.flat[len(panels) :]:
         axes.remove()
-    from matplotlib.lines import Line2D
-
-    handles = [
-        *(Line2D([], [], color=colour, marker="o", linestyle="none", label=task)
-          for task, colour in colours.items()),
-        *(Line2D([], [], color=QUIET, marker=marker, linestyle="none", label=row)
-          for row, marker in markers.items()),
-    ]  # fmt: skip
     fig.subplots_adjust(left=0.02, right=1 - side / width, top=1 - 0.25 / height,
                         bottom=0.3 / height, wspace=0.1, hspace=0.3)  # fmt: skip
-    fig.legend(handles=handles, loc="center left", bbox_to_anchor=(1 - (side - 0.1) / width, 0.5),
-               fontsize=8)  # fmt: skip
+    fig.legend(handles=handles(colours, markers), loc="center left",
+               bbox_to_anchor=(1 - (side - 0.1) / width, 0.5), fontsize=8)  # fmt: skip
     return fig
 
 
@@ -248,7 +265,7 @@ def _map_panel(
     part: pd.DataFrame,
     vectors: Mapping[str, np.ndarray],
     colours: Mapping[str, str],
-    markers: Mapping[str, Any],
+    markers: Mapping[str, str],
 ) -> None:
     flat = [vectors[cell].reshape(-1) for cell in part["cell"]]
     # Prompts of several lengths share no space; the most frequent one is shown.
@@ -258,7 +275,7 @@ def _map_panel(
     shown = part[kept].assign(x=found[:, 0], y=found[:, 1])
     for (task, row), points_of in shown.groupby(["task", "row"]):
         axes.scatter(points_of["x"], points_of["y"], s=16, color=colours[str(task)], alpha=0.75,
-                     marker=markers.get(str(row), "o"), linewidth=0.3, edgecolor="white"
+                     marker=markers[str(row)], linewidth=0.3, edgecolor="white"
                      )  # fmt: skip
     axes.set_title(name, loc="left")
     axes.set_xticks([])

@@ -16,6 +16,7 @@ from sweep.ledger.folder import read_meta_for_models
 from sweep.ledger.ledger import Ledger
 from trainables.core.cells import ModelRef, TaskRef
 from trainables.errors import InputError
+from trainables.files.atomic import replace_file
 from trainables.files.cache import cache_folder
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def write_features(
     """
     import pandas as pd
 
-    from analysis.data.results import read, replace_file
+    from analysis.data.results import read
     from analysis.forecast.features import FEATURES, FILE, KEY, observations, stored_features
 
     meta = read_meta_for_models(folder)
@@ -67,7 +68,7 @@ def write_features(
     known = [name for name in FEATURES if name in features.columns]
     features = features[[*by, *known]]
     with contextlib.suppress(OSError):
-        replace_file(folder / FILE, lambda path: features.to_parquet(path, index=False))
+        replace_file(folder / FILE, features.to_parquet(index=False))
     missing = [name for name in known if name in table.columns]
     return sweep, table.drop(columns=missing).merge(features, on=by, how="left")
 

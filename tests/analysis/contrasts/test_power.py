@@ -6,7 +6,7 @@ import pytest
 from scipy.special import stdtr
 
 from analysis.contrasts.power import detectable, detectable_effects, power_of, seeds_needed, spread
-from analysis.dependence.power import power_grid, power_sentence
+from analysis.dependence.tables import power_grid, power_sentence
 from analysis.present.grid import DASH
 from tests.analysis.planted import Planted, planted
 

@@ -6,8 +6,8 @@ from analysis import write_report
 from analysis.contrasts.selection import CRITERIA, at_choices, choose, joint_at_choices, oracle
 from analysis.data.results import load, read
 from analysis.present.words import ALL_TASKS, PER_TASK
-from analysis.report.findings import oracle_note
 from analysis.report.page import render
+from analysis.soft.section import oracle_note
 from analysis.soft.tables import paired_differences, transfer_table
 from tests.analysis.builder import Design, build, cells_of, score_of
 

@@ -19,17 +19,18 @@ from analysis.dependence.figures import (
     interaction_plot,
     variance_bars,
 )
-from analysis.dependence.section import dependence_section
+from analysis.dependence.section import dependence_sections
 from analysis.dependence.stability import NUMBERS, leave_one_out, soft_numbers
+from analysis.present.drawing import drawing, encoded
 from analysis.present.grid import points
 from analysis.report.page import render
-from analysis.soft.figures import drawing, encoded
 from analysis.stats.best_of_n import best_of_n
 from analysis.stats.importance import importance
 from analysis.stats.ranks import ranking
 from analysis.stats.variance import variance_shares
 from tests.analysis.builder import Design, Hard, build
 from tests.analysis.planted import ledger
+from tests.analysis.shown import html
 from tests.analysis.stats.test_ranks import blocks
 from tests.pace import slowness
 
@@ -137,7 +138,7 @@ def test_figures_are_drawn(sweep: pd.DataFrame) -> None:
 
 @pytest.mark.slow
 def test_the_section_says_what_was_planted(sweep: pd.DataFrame) -> None:
-    text = str(dependence_section(sweep))
+    text = html(dependence_sections(dependence(sweep)))
     assert 'id="dependence-soft"' in text
     plain = re.sub(r"<[^>]+>", " ", text)
     effect = re.search(r"Ours − Baseline is ([+−][\d.]+) points over (\d+) cases", plain)
@@ -153,7 +154,7 @@ def test_the_section_says_what_was_planted(sweep: pd.DataFrame) -> None:
 def test_hard_prompts_have_their_own_section(tmp_path: Path) -> None:
     build(tmp_path, Design(("ant", "bee"), tasks=("mini/a", "mini/b"), weights=(0.0, 0.3),
                            seeds=(0, 1), hard=Hard(s=(16, 64))))  # fmt: skip
-    text = str(dependence_section(load(tmp_path)))
+    text = html(dependence_sections(dependence(load(tmp_path))))
     assert text.count("<section") == 2
     assert "agreement − all words is" in text
 
@@ -176,7 +177,7 @@ def test_hard_prompts_have_their_own_section(tmp_path: Path) -> None:
 )
 def test_degenerate_designs_give_a_section_not_a_crash(few: pd.DataFrame, change: object) -> None:
     frame = change(few)  # type: ignore[operator]
-    text = str(dependence_section(frame))
+    text = html(dependence_sections(dependence(frame)))
     assert bool(text) == bool(len(frame))
     assert "nan" not in re.sub(r"<[^>]+>", " ", text)
     for family in NUMBERS:
@@ -187,7 +188,7 @@ def test_degenerate_designs_give_a_section_not_a_crash(few: pd.DataFrame, change
 def test_many_rows_take_seconds() -> None:
     frame = ledger(20, 4, 1, 5, np.random.default_rng(0))
     start = time.process_time()
-    dependence_section(frame)
+    html(dependence_sections(dependence(frame)))
     assert len(frame) == 19_000
     spent = time.process_time() - start
     assert spent < 8 * slowness()

@@ -24,6 +24,7 @@ from analysis.forecast.prediction import (
 )
 from analysis.forecast.section import forecast_figure, forecasts
 from tests.analysis.planted_features import DESIGNS, Planted, ask, found, known, observed
+from tests.analysis.shown import drawn
 
 SIMULATIONS = 200
 DRAWN = 199
@@ -193,15 +194,15 @@ def test_the_figure_has_a_panel_a_question_and_is_none_without_an_order():
     table = observed(Planted(size=2, targets=2, tasks=2, agreement=0.5), 0)
     (item,) = forecasts(table)
     assert item.about == "Soft prompts, sets of several sources"
-    image = forecast_figure(item, "png")
+    image = drawn(forecast_figure, item, fmt="png")
     assert image is not None and image.startswith(b"\x89PNG")
     (flat,) = forecasts(table.assign(gain=0.0))
-    assert forecast_figure(flat) is None
+    assert drawn(forecast_figure, flat) is None
     assert forecasts(table[table["sources"] == "m0+m1"]) == []
     # Thousands of points are drawn as pixels: as shapes they would fill the page.
     (large,) = forecasts(observed(Planted(9, size=2, targets=4, tasks=12), 0))
-    drawn = forecast_figure(large)
-    assert drawn is not None and len(drawn) < 400_000
+    image = drawn(forecast_figure, large)
+    assert image is not None and len(image) < 400_000
     two = pd.concat([table, table.assign(method="soft_2")])
     assert np.array_equal(
         [one.about.split(",")[0] for one in forecasts(two)],

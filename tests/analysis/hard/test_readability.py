@@ -13,15 +13,16 @@ from analysis.hard.readability import (
     OUTCOMES,
     correlation_grid,
     correlations,
+    readability_scatter,
     readability_sentences,
     signed,
     transfers,
 )
-from analysis.hard.readability_figure import readability_scatter
 from analysis.hard.rows import hard_rows
 from analysis.present.grid import DASH
 from analysis.present.words import ALL_TASKS
 from tests.analysis.builder import Design, Hard, build, is_hard, record_of
+from tests.analysis.shown import drawn
 
 TWO = Design(
     sources=(), weights=(), targets=("elk", "fox"), tasks=("mini/a", "mini/b"),
@@ -153,7 +154,7 @@ def test_one_prompt_shows_nothing(tmp_path: Path) -> None:
 def test_no_transfers_no_sentences(moved: pd.DataFrame) -> None:
     nothing = correlations(moved[:0])
     assert readability_sentences(nothing) == []
-    assert readability_scatter(moved[:0]) is None
+    assert drawn(readability_scatter, moved[:0]) is None
 
 
 @pytest.mark.slow
@@ -174,11 +175,11 @@ def test_the_grid_names_n_and_prompts(moved: pd.DataFrame) -> None:
 
 @pytest.mark.slow
 def test_the_figure(moved: pd.DataFrame, tmp_path: Path) -> None:
-    png = readability_scatter(moved, "png")
+    png = drawn(readability_scatter, moved, fmt="png")
     assert png is not None
     assert png.startswith(b"\x89PNG")
-    svg = readability_scatter(moved)
-    assert svg == readability_scatter(moved)
-    one = readability_scatter(moved.assign(log_perplexity=float("nan")))
+    svg = drawn(readability_scatter, moved)
+    assert svg == drawn(readability_scatter, moved)
+    one = drawn(readability_scatter, moved.assign(log_perplexity=float("nan")))
     assert one is not None
     assert one != svg

@@ -12,19 +12,22 @@ import analysis.data.families
 from analysis import load
 from analysis.data.families import HARD, SOFT, family_of, has, of_family
 from analysis.data.results import COLUMNS
-from analysis.hard.layout import effect_grid, method_grid
 from analysis.hard.rows import Block, blocks, hard_rows, line_of, name_of
 from analysis.hard.tables import (
     AS_IDS,
     AS_TEXT,
     CARRIED,
     ON_SOURCE,
+    effect_grid,
     effect_table,
+    method_grid,
     method_table,
     paired_gains,
     places,
 )
-from analysis.present.grid import DASH, to_markdown
+from analysis.present.exhibits import Table
+from analysis.present.formats import FORMATS
+from analysis.present.grid import DASH
 from analysis.stats.intervals import t_interval
 from tests.analysis.builder import (
     AS_IDS as IDS_BONUS,
@@ -220,9 +223,9 @@ def test_the_grid_is_paper_bs_layout(frame: pd.DataFrame, block: Block) -> None:
         *((f"Ours s={s}, K={k}", name)
           for s in (16, 64) for k in (2, 4) for name in ("bee", "cat")),
     ]  # fmt: skip
-    text = to_markdown(grid)
+    text = FORMATS["markdown"][1](Table("name", "title", grid, table))
     assert "| Row | Counterpart | Original (as text) | Original (as ids) | elk (accuracy)" in text
-    assert "±" not in text.split("\n")[2]
+    assert "±" not in text.split("\n")[4]
     assert "**" in text.split("| Ours s=16, K=2 | bee |")[1].split("\n")[0]
 
 
@@ -326,9 +329,9 @@ def test_a_missing_seed_is_named_and_left_out_of_pairs(tmp_path: Path) -> None:
         is_hard(cell) and cell.row == "all" and cell.seed == 2 and cell.target == "fox"
     ))  # fmt: skip
     (block,) = blocks(hard_rows(frame))
-    text = to_markdown(
-        method_grid(method_table(block, frame, "mini/a", "ant"), block, places(block), "")
-    )
+    table = method_table(block, frame, "mini/a", "ant")
+    grid = method_grid(table, block, places(block), "")
+    text = FORMATS["markdown"][1](Table("name", "title", grid, table))
     assert "(n=2)" in text.split("| PEZ |")[1].split("\n")[0]
     gains = paired_gains(block)
     assert set(gains.loc[gains["target"] == "fox", "seed"]) == {0, 1}

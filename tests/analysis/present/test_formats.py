@@ -10,10 +10,11 @@ import pytest
 
 from analysis.contrasts.selection import choose
 from analysis.data.results import load
-from analysis.present.formats import FORMATS, Table, file_name, latex, plain_grid, write_tables
-from analysis.present.grid import Entry, Grid, Line
+from analysis.present.exhibits import Table, file_name
+from analysis.present.formats import FORMATS, latex, write_tables
+from analysis.present.grid import Entry, Grid, Line, plain_grid
 from analysis.report.published import beside_published, published_sentence, published_values
-from analysis.report.tables import report_tables
+from analysis.report.sections import report_tables
 from tests.analysis.builder import Design, build
 
 NUMBERS = pd.DataFrame({"task": ["a_b"], "mean": [1.25]})

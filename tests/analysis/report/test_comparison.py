@@ -13,7 +13,7 @@ from analysis.report.comparison import (
     sweep_names,
     write_comparison,
 )
-from analysis.report.outputs import Wanted, write_outputs
+from analysis.report.outputs import write_outputs
 from tests.analysis.builder import Design, build
 from trainables.errors import InputError
 
@@ -94,17 +94,17 @@ def test_names_are_told_apart(pair) -> None:
 @pytest.mark.slow
 def test_options_that_do_not_go_together(pair, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="allowed: one folder with them"):
-        write_outputs(pair, Wanted(formats=["csv"]))
+        write_outputs(pair, formats=["csv"])
     with pytest.raises(InputError, match="--to: found with one folder"):
-        write_outputs(pair[:1], Wanted(to=tmp_path / "x.html"))
-    assert write_outputs(pair, Wanted("task", to=tmp_path / "x.html"))
+        write_outputs(pair[:1], to=tmp_path / "x.html")
+    assert write_outputs(pair, "task", to=tmp_path / "x.html")
     with pytest.raises(InputError, match="--to: found"):
-        write_outputs(pair, Wanted(to=tmp_path / "none" / "x.html"))
+        write_outputs(pair, to=tmp_path / "none" / "x.html")
 
 
 @pytest.mark.slow
 def test_parts_of_one_sweep(pair) -> None:
-    written = write_outputs(pair[:1], Wanted(formats=["latex"]))
+    written = write_outputs(pair[:1], formats=["latex"])
     assert written == [pair[0] / "tables"]
     assert {path.suffix for path in written[0].iterdir()} == {".tex"}
     assert not (pair[0] / "report.html").exists()

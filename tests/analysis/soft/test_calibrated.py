@@ -6,7 +6,7 @@ import pytest
 from analysis import write_report
 from analysis.contrasts.selection import choose
 from analysis.data.results import load
-from analysis.present.grid import calibration_grid, to_frame
+from analysis.present.grid import calibration_grid
 from analysis.soft.calibrated import (
     UNCALIBRATED,
     calibration_finding,
@@ -15,6 +15,7 @@ from analysis.soft.calibrated import (
     missing_note,
 )
 from tests.analysis.builder import Design, build, cells_of, score_of
+from tests.analysis.shown import to_frame
 
 DESIGN = Design(sources=("ant", "bee"), weights=(0.0, 0.3), direct=True)
 SHIFT = {"empty": 0.20, "constant": 0.0}

@@ -9,11 +9,12 @@ import pytest
 
 from analysis.contrasts.selection import choose
 from analysis.data.results import load
-from analysis.present.grid import MINUS, percent, share_grid, to_frame
+from analysis.present.grid import MINUS, percent, share_grid
 from analysis.present.words import ALL_TASKS
 from analysis.soft.ceiling import gap_finding, gap_note, gap_table, gaps
 from analysis.soft.tables import metrics, source_models, source_table, tasks, transfer_table
 from tests.analysis.builder import Design, build, cells_of, score_of
+from tests.analysis.shown import to_frame
 
 DESIGN = Design(direct=True)
 

@@ -13,11 +13,12 @@ from analysis.soft.figures import (
     weight_curves,
 )
 from tests.analysis.builder import Design, build, cells_of, score_of
+from tests.analysis.shown import drawn
 
 FIGURES = {
-    "heatmap": lambda frame, fmt: gain_heatmap(frame, "elk", choose(frame), fmt),
-    "curves": lambda frame, fmt: weight_curves(frame, "elk", choose(frame), fmt),
-    "scatter": lambda frame, fmt: similarity_scatter(frame, "elk", fmt),
+    "heatmap": lambda frame, fmt: drawn(gain_heatmap, frame, "elk", choose(frame), fmt=fmt),
+    "curves": lambda frame, fmt: drawn(weight_curves, frame, "elk", choose(frame), fmt=fmt),
+    "scatter": lambda frame, fmt: drawn(similarity_scatter, frame, "elk", fmt=fmt),
 }
 
 

@@ -6,15 +6,14 @@ import pytest
 
 from analysis.contrasts.selection import choose
 from analysis.data.results import load
+from analysis.present.exhibits import Table
+from analysis.present.formats import FORMATS
 from analysis.present.grid import (
     DASH,
     difference_grid,
     points,
     score_grid,
     span,
-    to_frame,
-    to_html,
-    to_markdown,
 )
 from analysis.present.words import ALL_TASKS
 from analysis.soft.tables import (
@@ -28,6 +27,7 @@ from analysis.soft.tables import (
 )
 from analysis.stats.intervals import t_interval, t_quantile
 from tests.analysis.builder import Design, build, cells_of, score_of
+from tests.analysis.shown import to_frame
 from trainables.core.cells import Cell
 
 T_95_TWO_DEGREES = 4.302652729911275
@@ -212,12 +212,13 @@ def test_markdown_and_html_say_the_same_and_escape(full_frame, choices):
     frame["task"] = frame["task"].replace({"mini/a": "<b>|x"})
     table = transfer_table(frame, "elk", choices)
     grid = score_grid(table, tasks(frame), metrics(frame))
-    html, text = str(to_html(grid, "A <caption>")), to_markdown(grid)
+    shown = Table("name", "A <caption>", grid, table)
+    html, text = FORMATS["html"][1](shown), FORMATS["markdown"][1](shown)
     assert "&lt;b&gt;|x" in html
     assert "<b>|x" not in html
     assert "A &lt;caption&gt;" in html
-    assert "<b>\\|x (accuracy)" in text
-    lines = text.splitlines()
+    assert "\\<b\\>\\|x (accuracy)" in text
+    lines = text.splitlines()[2:]
     assert len(lines) == 2 + len(grid.lines)
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
     for entry in grid.lines[-1].entries:

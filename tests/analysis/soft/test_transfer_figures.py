@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from analysis.data.results import load
-from analysis.report.figure_files import figures, prompts, write_figures
-from analysis.soft.figures import drawing
+from analysis.data.results import load, read
+from analysis.present.drawing import drawing
+from analysis.present.exhibits import Figure, exhibits
+from analysis.report.outputs import write_outputs
+from analysis.report.sections import Results, sections
 from analysis.soft.transfer_figures import (
     plane,
     prompt_map,
@@ -17,6 +19,7 @@ from analysis.soft.transfer_figures import (
     slope_chart,
     slopes,
     source_target_heatmap,
+    tuned_prompts,
 )
 from tests.analysis.builder import Design, Hard, build
 
@@ -83,18 +86,21 @@ def test_prompts_are_read_and_drawn(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({"prompt": generator.normal(size=(5, 8)).astype("float32")}, path)
     frame = load(tmp_path)
-    found = prompts(tmp_path, frame)
+    found = tuned_prompts(tmp_path, frame)
     assert set(found) == set(tuned[1:])
-    assert len(prompts(tmp_path, frame, most=2)) <= 4
+    assert len(tuned_prompts(tmp_path, frame, most=2)) <= 4
     with drawing() as new:
         assert len(prompt_map(new, frame, found).axes) == 2
-    paths = write_figures(tmp_path, frame)
+    (folder,) = write_outputs([tmp_path], figures=True)
+    paths = list(folder.iterdir())
     names = {path.name for path in paths}
     assert {"prompt_map.svg", "prompt_map.png", "slopes.svg", "source_target.png"} <= names
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in paths if path.suffix == ".png")
 
 
 @pytest.mark.slow
-def test_names_of_figures_are_distinct(full_frame: pd.DataFrame, full_folder: Path) -> None:
-    names = [name for name, _ in figures(full_folder, full_frame)]
+def test_names_of_figures_are_distinct(full_folder: Path) -> None:
+    sweep = read(full_folder)
+    shown = sections(Results(sweep.frame, sweep=sweep))
+    names = [figure.name for figure in exhibits(shown, Figure)]
     assert len(set(names)) == len(names)

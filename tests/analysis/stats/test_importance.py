@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.dependence.importance import noise_grid, noise_sentence
+from analysis.dependence.tables import noise_grid, noise_sentence
 from analysis.stats.importance import against_noise, beyond_noise, importance, noise_bounds
 
 SIMULATIONS = 200

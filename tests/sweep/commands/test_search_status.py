@@ -17,6 +17,7 @@ from analysis.report.search import (
 from analysis.stats.importance import beyond_noise
 from sweep.commands.search_status import search_lines, search_status
 from sweep.search.table import write_points
+from tests.analysis.shown import html
 from tests.sweep.search.test_agenda import driver, expected_score, searched
 
 
@@ -83,12 +84,12 @@ def test_the_course_of_the_search(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_the_section_of_the_report(folder: Path, tmp_path: Path) -> None:
-    section = str(search_section(folder))
+    section = html([search_section(folder)])
     assert section.count("<svg") == 0 and section.count("data:image/svg+xml;base64,") == 1
     assert "12 complete points, chosen by random" in section
     assert "PED-ANOVA" in section
     assert "More than noise" in section and "not compared with noise" not in section
-    assert str(search_section(tmp_path / "nothing")) == ""
+    assert search_section(tmp_path / "nothing") is None
 
 
 def test_importance_of_an_older_search_stands_without_noise() -> None:

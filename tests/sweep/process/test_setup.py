@@ -180,12 +180,12 @@ def test_a_forked_child_imports_nothing_of_the_users(among: Path) -> None:
     code = """
 import os
 import pandas as pd
-from analysis.report import aside
-aside.LARGE = 0
+from analysis.report import background
+background.LARGE = 0
 def work(frame):
     import matplotlib.figure, random, json
     return os.getpid()
-with aside.aside(work, pd.DataFrame({"x": [1]})) as wait:
+with background.background(work, pd.DataFrame({"x": [1]})) as wait:
     assert (wait() != os.getpid()) == ((os.cpu_count() or 1) > 1)
 """
     subprocess.run([sys.executable, "-P", "-c", code], check=True, env=_with_root())

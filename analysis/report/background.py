@@ -4,12 +4,17 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
 
+from analysis.contrasts.examples import examples_of
+from analysis.data.results import Sweep
+from analysis.dependence.dependence import Dependence, dependence
 from trainables.compute.process import end_with_parent
 
 LARGE = 20_000
@@ -18,7 +23,7 @@ T = TypeVar("T")
 
 
 @contextmanager
-def aside(work: Callable[[pd.DataFrame], T], frame: pd.DataFrame) -> Iterator[Callable[[], T]]:
+def background(work: Callable[[pd.DataFrame], T], frame: pd.DataFrame) -> Iterator[Callable[[], T]]:
     """Begin ``work(frame)``; what the ``with`` gives waits for it and returns what it returned.
 
     Of a small table, with one core, or where processes cannot be forked, the work is done when it
@@ -30,3 +35,15 @@ def aside(work: Callable[[pd.DataFrame], T], frame: pd.DataFrame) -> Iterator[Ca
         return
     with ProcessPoolExecutor(1, get_context("fork"), end_with_parent) as pool:
         yield pool.submit(work, frame).result
+
+
+def dependence_of(
+    sweep: Sweep, select_lambda: str
+) -> AbstractContextManager[Callable[[], list[Dependence]]]:
+    """Begin with what transfer depends on, which takes longer than all the rest."""
+    work = partial(_dependence, folder=sweep.folder, select_lambda=select_lambda)
+    return background(work, sweep.frame)
+
+
+def _dependence(frame: pd.DataFrame, folder: Path, select_lambda: str) -> list[Dependence]:
+    return dependence(frame, select_lambda, examples_of(folder, frame))

@@ -5,7 +5,7 @@ import os
 import pandas as pd
 import pytest
 
-from analysis.report.aside import LARGE, aside
+from analysis.report.background import LARGE, background
 
 
 def who(frame: pd.DataFrame) -> tuple[int, float]:
@@ -17,13 +17,13 @@ def fail(frame: pd.DataFrame) -> None:
 
 
 def test_a_small_table_stays_here() -> None:
-    with aside(who, pd.DataFrame({"x": [1.0, 2.0]})) as found:
+    with background(who, pd.DataFrame({"x": [1.0, 2.0]})) as found:
         assert found() == (os.getpid(), 3.0)
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="a single core")
 def test_a_large_one_goes_to_a_process_of_its_own() -> None:
-    with aside(who, pd.DataFrame({"x": [1.0] * LARGE})) as found:
+    with background(who, pd.DataFrame({"x": [1.0] * LARGE})) as found:
         process, total = found()
     assert process != os.getpid()
     assert total == LARGE
@@ -32,7 +32,7 @@ def test_a_large_one_goes_to_a_process_of_its_own() -> None:
 @pytest.mark.parametrize("rows", [1, LARGE])
 def test_its_errors_are_ours(rows: int) -> None:
     with (
-        aside(fail, pd.DataFrame({"x": [1.0] * rows})) as found,
+        background(fail, pd.DataFrame({"x": [1.0] * rows})) as found,
         pytest.raises(ValueError, match=f"{rows} rows"),
     ):
         found()

@@ -1,0 +1,269 @@
+"""The report's sections on soft prompts: the transfer to each target, and the source models."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import pandas as pd
+
+from analysis.contrasts.examples import Examples
+from analysis.contrasts.selection import CRITERIA, Choice, Choices, at_choices, oracle
+from analysis.data.combinations import titled
+from analysis.present.exhibits import Figure, Part, Section, Table, file_name
+from analysis.present.grid import (
+    calibration_grid,
+    difference_grid,
+    plain_grid,
+    points,
+    score_grid,
+    share_grid,
+)
+from analysis.present.words import PER_TASK, sources_name, weight_name
+from analysis.soft.calibrated import calibration_table
+from analysis.soft.ceiling import gap_note, gap_table
+from analysis.soft.figures import (
+    MOST_PANELS,
+    MOST_SETS,
+    gain_heatmap,
+    leading_note,
+    similarity_points,
+    similarity_scatter,
+    weight_curves,
+)
+from analysis.soft.tables import (
+    averaged_joint,
+    difference_table,
+    metrics,
+    paired_differences,
+    source_models,
+    source_table,
+    tasks,
+    transfer_table,
+)
+
+SoftPart = tuple[str, pd.DataFrame, Choices]
+"""Label, rows and chosen weights of one combination of settings."""
+
+
+def target_section(
+    part: SoftPart, target: str, number: int, criterion: str, examples: Examples | None = None
+) -> Section:
+    """Everything on the transfer to one target.
+
+    Args:
+        part: one combination of settings.
+        target: alias of the target.
+        number: of the section.
+        criterion: key of :data:`analysis.contrasts.selection.CRITERIA`.
+        examples: reads the kept predictions; without it, intervals leave test examples out.
+    """
+    parts = [*_tables(part, target, examples), *_figures(part, target, criterion)]
+    return Section(f"target-{number}", f"Transfer to {titled(target, part[0])}", parts)
+
+
+def _tables(part: SoftPart, target: str, examples: Examples | None) -> Iterator[Part]:
+    label, frame, choices = part
+    names, units, place = tasks(frame), metrics(frame), titled(target, label)
+    scores = transfer_table(frame, target, choices)
+    yield Part(
+        "Scores on test",
+        note="Points, mean ± standard deviation over n seeds. Bold: the better of Baseline and"
+        " Ours. † more than half of the seeds predict a single class. Point at a number for its"
+        " seeds.",
+        exhibits=[
+            Table(
+                file_name("transfer", target, label),
+                f"Transfer to {place}",
+                score_grid(scores, names, units),
+                scores,
+            )
+        ],
+    )
+    shares, small = gap_table(frame, target, choices), gap_note(frame, target)
+    known = [task for task in names if task in set(shares["task"])]
+    table = Table(
+        file_name("gap", target, label),
+        f"Share of the gap to Direct recovered on {place}",
+        share_grid(shares, known, units),
+        shares,
+    )
+    if known or small:
+        yield Part(
+            "Share of the gap to Direct that is recovered",
+            note="(score − Empty) / (Direct − Empty) in percent, mean ± standard deviation over n"
+            f" seeds; pooled: all gain over all gap. {small}",
+            exhibits=[table] if known else [],
+        )
+    after = calibration_table(frame, target, choices)
+    columns = list(dict.fromkeys(after["task"]))
+    unit = "mean over tasks" if len(names) > 1 else units.get(names[0], "")
+    table = Table(
+        file_name("calibration", target, label),
+        f"Transfer to {place} after calibration",
+        calibration_grid(after, columns, unit),
+        after,
+    )
+    if columns:
+        yield Part(
+            "After calibration",
+            note="The same prompts, with the model's preference for some label words taken off its"
+            " scores without any labels, the same way for every row. Weights are those chosen"
+            " without calibration.",
+            exhibits=[table],
+        )
+    pairs = paired_differences(frame, target, choices)
+    if not pairs.empty:
+        differences = difference_table(pairs, examples)
+        yield Part(
+            "Ours minus Baseline on the same seed",
+            note="Mean paired difference in points and its 95 % t-interval over seeds, not"
+            " corrected for the number of cases. Bold: the interval excludes 0.",
+            exhibits=[
+                Table(
+                    file_name("differences", target, label),
+                    f"Ours minus Baseline on {place}",
+                    difference_grid(differences, names, units),
+                    differences,
+                )
+            ],
+        )
+
+
+def _figures(part: SoftPart, target: str, criterion: str) -> Iterator[Part]:
+    label, frame, choices = part
+    heatmap = Figure(
+        file_name("gain", target, label),
+        f"Heatmap of the gain over Empty on {target} by source set and task.",
+        "Points gained over Empty on test, mean over seeds. Blue is better than no prompt, red "
+        "worse; all panels share one scale. † more than half of the seeds predict one class."
+        + leading_note(frame, target, MOST_SETS),
+        partial(gain_heatmap, frame=frame, target=target, choices=choices),
+    )
+    yield Part("Gain over Empty", exhibits=[heatmap])
+    curves = Figure(
+        file_name("weights", target, label),
+        f"Transferred score on {target} against λ for every source set.",
+        "Mean score of the transferred prompts over tasks against the weight λ of the alignment"
+        " loss; bars are ± one standard deviation over seeds. The ring marks the weight that "
+        "the tables call Ours, chosen on validation (dashed); test (solid) chooses nothing."
+        + leading_note(frame, target, MOST_PANELS),
+        partial(weight_curves, frame=frame, target=target, choices=choices),
+    )
+    yield Part("Choice of λ", exhibits=[curves])
+    yield Part(texts=[oracle_note(frame, target, choices)])
+    mine = [choice for key, choice in sorted(choices.items()) if key[0] == target]
+    if mine:
+        yield Part(
+            folded="The chosen weights and what they were compared with",
+            note=f"Chosen per source set by the {CRITERIA[criterion]}.",
+            exhibits=[_choices(mine, file_name("choices", target, label))],
+        )
+    scatter = Figure(
+        file_name("similarity", target, label),
+        f"Achieved similarity against gain over Empty on {target}.",
+        "Each point: one source set, weight and task, averaged over seeds. "
+        f"{similarity_note(similarity_points(frame, target))}".strip(),
+        partial(similarity_scatter, frame=frame, target=target),
+    )
+    yield Part("Similarity and gain", exhibits=[scatter])
+
+
+def _choices(choices: list[Choice], name: str) -> Table:
+    lines = [
+        (sources_name(item.sources),
+         [chosen_weight(item), points(100 * item.mean), ", ".join(item.compared)])
+        for item in choices
+    ]  # fmt: skip
+    heads = ("Chosen", "Mean validation score", "Compared")
+    numbers = pd.DataFrame(
+        [(item.sources, chosen_weight(item), item.mean, " ".join(item.compared))
+         for item in choices],
+        columns=["sources", "chosen", "mean", "compared"],
+    )  # fmt: skip
+    title = f"Weights chosen for {choices[0].target}"
+    return Table(name, title, plain_grid("Source set", heads, lines, words=(0, 2)), numbers)
+
+
+def chosen_weight(choice: Choice) -> str:
+    """The chosen weight, or the one of each task."""
+    each = [f"{task} {weight_name(label)}" for task, label in choice.by_task.items()]
+    others = [label for label in choice.left_out.values() if label != choice.weight_label]
+    more = f" (other seeds alone: also {', '.join(sorted(set(others)))})" if others else ""
+    return ", ".join(each) or f"{weight_name(choice.weight_label)}{more}"
+
+
+def oracle_note(frame: pd.DataFrame, target: str, choices: Choices) -> str:
+    """How much the choice of λ on validation leaves on the table; clearly marked as oracle."""
+    by = "task" if any(item.weight_label == PER_TASK for item in choices.values()) else "pair"
+    frame = frame[frame["target"] == target]
+    best = oracle(frame, by)
+    # The same seeds on both sides: what a look at test adds, not what cross-fitting takes away.
+    same = {key: replace(item, by_seed={}) for key, item in choices.items() if key[0] == target}
+    means = at_choices(frame, same).groupby("sources")["score"].mean()
+    lost = [
+        100 * (choice.mean - float(means[choice.sources]))
+        for choice in best.values()
+        if choice.sources in means.index
+    ]
+    if not lost:
+        return ""
+    mean = points(sum(lost) / len(lost))
+    gain = f"gain {mean} points" if mean != "0.0" else "gain nothing"
+    return (
+        f"Oracle, not a result: choosing λ on the test split itself would {gain} on average over "
+        "the source sets."
+    )
+
+
+def similarity_note(means: pd.DataFrame) -> str:
+    """Rank correlation of similarity and gain within tasks, as a description.
+
+    Args:
+        means: of :func:`analysis.soft.figures.similarity_points`.
+    """
+    values = []
+    for _, part in means.groupby("task"):
+        ranks = part[["similarity", "gain_over_empty"]].rank()
+        if len(part) >= 3 and (ranks.nunique() > 1).all():
+            values.append(float(ranks.corr().to_numpy()[0, 1]))
+    if not values:
+        return ""
+    inside = f"{min(values):+.2f} to {max(values):+.2f}" if len(values) > 1 else f"{values[0]:+.2f}"
+    return (
+        f"Spearman's rank correlation within a task: {inside.replace('-', '−')}. The points share "
+        "sources and seeds, so this describes the cloud and is no test."
+    )
+
+
+def source_section(every: list[SoftPart]) -> Section:
+    """What the tuned prompts reach on the models they were tuned on.
+
+    Args:
+        every: all combinations of settings.
+    """
+    parts = []
+    for label, frame, choices in every:
+        if not source_models(frame):
+            continue
+        detail = source_table(frame, choices)
+        average = averaged_joint(detail, frame, choices)
+        tables = [
+            Table(
+                file_name(name, label),
+                titled(title, label),
+                score_grid(numbers, tasks(frame), metrics(frame), "Model"),
+                numbers,
+            )
+            for name, title, numbers in (
+                ("sources", "On the source models", average),
+                ("source_sets", "On the source models, every source set on its own", detail),
+            )
+            if len(numbers)
+        ]
+        parts.append(Part(label, exhibits=tables[:1]))
+        parts.append(Part(folded="Every source set on its own", exhibits=tables[1:]))
+    text = (
+        "What the tuned prompts reach on the models they were tuned on, before any transfer. Joint "
+        "is the mean over the source sets a model is part of, each at its chosen weight."
+    )
+    return Section("sources", "On the source models", [Part(texts=[text]), *parts] if parts else [])
