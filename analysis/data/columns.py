@@ -1,83 +1,164 @@
-"""The column dictionary: name, type, unit and meaning of the columns of :func:`analysis.load`."""
+"""The columns of :func:`analysis.load`: name, type, unit, how each is read, and what it means."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from analysis.data import hard_columns, records, results
+from trainables.core.ceiling import LEAST_GAP
+from trainables.scoring.calibration import CALIBRATIONS
 
+SOFT_ROWS = ("empty", "manual", "constant", "independent", "joint", "single", "baseline", "ours")
+HARD_ROWS = ("random", "all", "common", "agreement")
+ROWS = (*SOFT_ROWS, *HARD_ROWS)
+"""Every row name, in the order of the tables."""
 SWEEP = "sweep"
 """Column that tells several sweeps apart; there where more than one was asked for."""
 
-INTEGERS = (*results.INTEGERS, *hard_columns.INTEGERS)
-NUMBERS = (
-    *(*results.FLOATS, *hard_columns.FLOATS),
-    *("gain_over_empty", "gap_recovered", "gain_over_no_prompt"),
-)
-BOOLEANS = ("degenerate", "direct", *hard_columns.BOOLEANS)
-JSON = (*records.JSON, "ids", "inputs")
-UNITS = {
-    **{name: "0 to 1" for name in NUMBERS if "score" in name},
-    **dict.fromkeys(("gain_over_empty", "gain_over_no_prompt"), "-1 to 1"),
-    **dict.fromkeys(("similarity",), "cosine"),
-    **dict.fromkeys(("gap_recovered", "dictionary_share"), "share"),
-    **dict.fromkeys(("loss", "log_perplexity"), "nats"),
-    **dict.fromkeys(("n_test", "n_validation"), "examples"),
-    **dict.fromkeys(("steps", "best_step"), "steps"),
-    "alignment": "1 - cosine",
-    "prompt_length": "vectors or tokens",
-    "n_tokens": "tokens",
-    "s": "words",
-    "k": "words",
-    "train_seconds": "seconds",
-    "finished": "ISO 8601",
-}
-_DTYPES: dict[str, Any] = {
-    "integer": "Int64",
-    "number": "float64",
-    "true/false": "boolean",
-    "text": pd.StringDtype(na_value=np.nan),
-    "JSON": pd.StringDtype(na_value=np.nan),
-}
 
-
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """One column.
 
     Attributes:
         name: of the column.
         type: ``text``, ``number``, ``integer``, ``true/false`` or ``JSON``.
         unit: of its values; empty where there is none.
+        read: where a record says it under the same name: its ``cell``, a ``setting`` of the cell,
+            the ``result`` or the ``record`` itself; empty where it is worked out.
         meaning: in words.
     """
 
     name: str
     type: str
     unit: str
+    read: str
     meaning: str
 
 
-def _type(name: str) -> str:
-    kinds = {"integer": INTEGERS, "number": NUMBERS, "true/false": BOOLEANS, "JSON": JSON}
-    return next((kind for kind, names in kinds.items() if name in names), "text")
-
-
-DICTIONARY: dict[str, Column] = {
-    name: Column(name, _type(name), UNITS.get(name, ""), meaning)
-    for name, meaning in {
-        **results.COLUMNS,
-        SWEEP: "name of the sweep; only where several were loaded together",
-    }.items()
-}
+# fmt: off
+_TABLE = (
+    ("cell", "text", "", "", "content hash of the cell; names its record and its prompt file"),
+    ("kind", "text", "", "cell",
+     "source (on one of its own sources), transfer (on a target) or reference (no prompt)"),
+    ("row", "text", "", "cell",
+     f"{', '.join(SOFT_ROWS[:-1])} or {SOFT_ROWS[-1]}; of hard prompts "
+     f"{', '.join(HARD_ROWS[:-1])} or {HARD_ROWS[-1]}"),
+    ("method", "text", "", "cell", "how the prompt was found; none for references"),
+    ("family", "text", "", "", "soft (vectors) or hard (tokens); empty for references"),
+    ("task", "text", "", "cell", "task name"),
+    ("target", "text", "", "cell", "model it was evaluated on"),
+    ("sources", "text", "", "", "models it was tuned on, joined by +"),
+    ("source_1", "text", "", "", "first source (further sources in source_2, source_3, …)"),
+    ("source_2", "text", "", "", "second source"),
+    ("seed", "integer", "", "cell", "seed of initialisation and data order; empty for references"),
+    ("lambda", "number", "", "",
+     "weight λ of the alignment loss; 0 for independent tuning; empty under annealing"),
+    ("schedule", "text", "", "", "constant, annealing or none"),
+    ("weight_label", "text", "", "", "λ as text, or annealing; empty for references"),
+    ("prompt_length", "integer", "vectors or tokens", "setting", "number of prompt vectors"),
+    ("position", "text", "", "", "where the prompt stands: prefix, infix or suffix"),
+    ("init", "text", "", "", "how the tuned prompt started (of a carried one: its first source's)"),
+    ("combination", "text", "", "",
+     "settings in which this sweep's tuned prompts differ; empty if in none"),
+    ("settings", "text", "", "",
+     "JSON: the same by name, and of references those that they depend on"),
+    ("solver", "text", "", "setting", "solver of the transfer"),
+    ("selection", "text", "", "result",
+     "how one of the solver's candidates was chosen: none, source_validation or "
+     "target_validation"),
+    ("candidates", "integer", "", "result", "candidates the solver offered"),
+    ("chosen", "number", "", "result",
+     "γ or step of the chosen candidate; empty where the solver has neither"),
+    ("metric", "text", "", "result", "name of the task's metric"),
+    ("score", "number", "0 to 1", "", "metric on the test split, 0 to 1"),
+    ("validation_score", "number", "0 to 1", "result",
+     "metric on the validation split, 0 to 1; all choices rest on it"),
+    ("gain_over_empty", "number", "-1 to 1", "",
+     "score minus the Empty score of the same target, task and settings"),
+    ("gap_recovered", "number", "share", "",
+     "transfer rows: (score − Empty) / (Direct − Empty) on the same target and task, Direct "
+     "being the mean over seeds; empty where Direct is not at least "
+     f"{100 * LEAST_GAP:g} points above Empty"),
+    ("direct", "true/false", "", "",
+     "whether the prompt was tuned on this target of the sweep itself (the report's row "
+     "Direct; its cell is an ordinary independent one)"),
+    *(
+        (f"{split}_{name}", "number", "0 to 1", "result",
+         f"{split} after {item.title} calibration, which subtracts {item.meaning}; empty where it "
+         "was not computed")
+        for name, item in CALIBRATIONS.items()
+        for split in ("score", "validation_score")
+    ),
+    ("similarity", "number", "cosine", "result", "mean achieved similarity of the transfer"),
+    ("alignment", "number", "1 - cosine", "result",
+     "alignment loss at the checkpoint (joint tuning only)"),
+    ("degenerate", "true/false", "", "result",
+     "whether every test example was given the same class"),
+    ("histogram", "JSON", "", "result",
+     "JSON: how often each class was predicted on the test split"),
+    ("n_test", "integer", "examples", "result", "test examples"),
+    ("n_validation", "integer", "examples", "result", "validation examples"),
+    ("loss", "number", "nats", "result", "cross-entropy on the test split, in nats"),
+    ("best_step", "integer", "steps", "result", "step of the checkpoint kept"),
+    ("steps", "integer", "steps", "result", "steps trained"),
+    ("train_seconds", "number", "seconds", "result",
+     "this cell's share of the training time, in seconds"),
+    ("nearest", "JSON", "", "result",
+     "JSON: per prompt vector, the nearest tokens of the model's vocabulary"),
+    ("nearest_cosine", "JSON", "", "result", "JSON: their cosines with the vector"),
+    ("nearest_words", "JSON", "", "result",
+     "JSON: per prompt vector, the nearest whole words of the vocabulary"),
+    ("nearest_words_cosine", "JSON", "", "result", "JSON: their cosines with the vector"),
+    ("counterparts", "text", "", "",
+     "hard prompts: models whose vocabulary was shared with the source's, joined by +"),
+    ("vocabulary", "text", "", "setting",
+     "hard prompts: the words allowed: all, random, common or agreement"),
+    ("s", "integer", "words", "setting",
+     "hard prompts: how many words were kept; means nothing for vocabulary all"),
+    ("k", "integer", "words", "setting",
+     "hard prompts: neighbours K compared; means nothing but for vocabulary agreement"),
+    ("state", "text", "", "setting",
+     "hard prompts: what PEZ keeps between steps, continuous or projected"),
+    ("template", "true/false", "", "setting",
+     "hard prompts: whether the task's template stands after the text"),
+    ("text", "text", "", "result", "hard prompts: the prompt, as text"),
+    ("ids", "JSON", "", "result",
+     "hard prompts, JSON: its token ids on the model it was evaluated on"),
+    ("n_tokens", "integer", "tokens", "result", "hard prompts: how many they are"),
+    ("roundtrip_exact", "true/false", "", "result",
+     "hard prompts: whether the text encodes to exactly the tuned ids on the source"),
+    ("score_as_ids", "number", "0 to 1", "result",
+     "hard prompts on their source: score with the tuned ids instead of the text"),
+    ("log_perplexity", "number", "nats", "result",
+     "hard prompts: mean negative log-likelihood per token of the prompt alone, in nats, on "
+     "the model it was evaluated on (masked models: pseudo-log-likelihood)"),
+    ("dictionary_share", "number", "share", "result",
+     "hard prompts: share of its words that are English dictionary words"),
+    ("gain_over_no_prompt", "number", "-1 to 1", "",
+     "hard prompts: score minus that of the same input without the prompt (Manual, or Empty "
+     "where there is no template) on the same target and task"),
+    ("prompt_file", "text", "", "", "prompt file, relative to the sweep's folder"),
+    ("pack", "text", "", "record", "pack (trial) that computed the cell"),
+    ("finished", "text", "ISO 8601", "record", "when it was finished, ISO 8601"),
+    ("inputs", "JSON", "", "", "JSON: the source cells whose prompts were carried over"),
+    (SWEEP, "text", "", "", "name of the sweep; only where several were loaded together"),
+)
+# fmt: on
+DICTIONARY = {row[0]: Column(*row) for row in _TABLE}
 """Every column by name. A set of n sources has further columns ``source_3`` to ``source_n``."""
+COLUMNS = {name: column.meaning for name, column in DICTIONARY.items() if name != SWEEP}
+"""What the columns of one sweep mean."""
+TEXT = pd.StringDtype(na_value=np.nan)
+_DTYPES: dict[str, Any] = {
+    "integer": "Int64",
+    "number": "float64",
+    "true/false": "boolean",
+    "text": TEXT,
+    "JSON": TEXT,
+}
 
 
 def typed(table: pd.DataFrame) -> pd.DataFrame:
     """A table's columns in the types of the dictionary; further sources are text."""
-    text = Column("", "text", "", "")
-    return table.astype(
-        {name: _DTYPES[DICTIONARY.get(str(name), text).type] for name in table.columns}
-    )
+    known = {name: _DTYPES[column.type] for name, column in DICTIONARY.items()}
+    return table.astype({name: known.get(str(name), TEXT) for name in table.columns})

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.data.columns import SWEEP
+from analysis.data.columns import COLUMNS, SWEEP
 from analysis.data.mlflow_reader import PREFIX, read_mlflow
-from analysis.data.results import COLUMNS, read
+from analysis.data.results import read
 from trainables.errors import InputError
 
 TABLE = "results.parquet"
@@ -28,7 +28,7 @@ def load(*places: Path | str) -> pd.DataFrame:
             hold sweeps, where none is named).
 
     Returns:
-        The columns of :data:`analysis.data.results.COLUMNS`, scores between 0 and 1; of several
+        The columns of :data:`analysis.data.columns.COLUMNS`, scores between 0 and 1; of several
         places also ``sweep``, the sweep's name, with a number where two share it.
 
     Raises:

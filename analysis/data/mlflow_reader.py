@@ -13,8 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.data.columns import typed
-from analysis.data.results import COLUMNS
+from analysis.data.columns import COLUMNS, typed
 from trainables.core.settings import family_of
 from trainables.core.weight import ANNEALING, Weight
 from trainables.errors import InputError

@@ -6,40 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.data.columns import DICTIONARY
+from analysis.data.combinations import flat
 from analysis.data.families import family_of
-from analysis.data.hard_columns import hard_values
 from trainables.core.settings import default_of
 from trainables.core.weight import Weight
 from trainables.packs.records import parsed, read_bytes
-from trainables.scoring.calibration import CALIBRATIONS
-
-JSON = (
-    "histogram",
-    "nearest",
-    "nearest_cosine",
-    "nearest_words",
-    "nearest_words_cosine",
-)
-"""Keys of a result that become columns as JSON."""
-
-_MEASURED = (
-    "selection",
-    "candidates",
-    "chosen",
-    "metric",
-    "score",
-    "validation_score",
-    "similarity",
-    "alignment",
-    "n_test",
-    "n_validation",
-    "loss",
-    "best_step",
-    "steps",
-    "train_seconds",
-    *(f"{split}_{name}" for name in CALIBRATIONS for split in ("score", "validation_score")),
-)
-"""Keys of a result that become columns unchanged."""
 
 
 @dataclass(frozen=True)
@@ -62,59 +34,44 @@ class Failure:
 
 
 def row_of(cell_id: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a record says, by column; ``settings`` and what hard prompts need besides."""
+    """What a record says, by column; ``settings`` and ``precision`` of its cell besides."""
     cell, result = record["cell"], record["result"]
     sources = list(cell.get("sources") or ())
-    settings = cell.get("settings") or {}
-    prompt = record.get("prompt") or {}
-    row: dict[str, Any] = hard_values(cell, result)
-    row |= {name: result.get(name) for name in _MEASURED}
-    row["score"] = float(result["score"])
-    row |= {f"source_{number}": name for number, name in enumerate(sources, 1)}
-    row |= {
-        name: None if result.get(name) is None else json.dumps(result[name], ensure_ascii=False)
-        for name in JSON
-    }
+    settings = flat(cell.get("settings") or {})
+    parts = {"record": record, "cell": cell, "setting": settings, "result": result}
+    row = {name: parts[part].get(name) for name, part, _ in _READ}
+    for name in (name for name, _, json_text in _READ if json_text and row[name] is not None):
+        row[name] = json.dumps(row[name], ensure_ascii=False)
+    weight, schedule = cell.get("weight"), cell.get("schedule", "none")
+    tuned = cell["kind"] == "source"
     return row | {
         "cell": cell_id,
-        "kind": cell["kind"],
-        "row": cell["row"],
-        "method": cell.get("method"),
         "family": family_of(cell, result),
-        "settings": settings,
+        "settings": cell.get("settings") or {},
         "precision": cell.get("precision"),
-        "task": cell["task"],
-        "target": cell["target"],
         "sources": "+".join(sources),
-        "seed": cell.get("seed"),
-        "lambda": cell.get("weight"),
-        "schedule": cell.get("schedule", "none"),
-        "weight_label": Weight(cell.get("weight"), cell.get("schedule", "none")).label,
-        "prompt_length": _setting(settings, "prompt_length"),
-        "position": _tuned_setting(cell, "position"),
-        "init": _tuned_setting(cell, "init") if cell["kind"] == "source" else None,
-        "solver": _setting(settings, "solver"),
+        **{f"source_{number}": name for number, name in enumerate(sources, 1)},
+        "counterparts": "+".join(cell.get("counterparts") or ()) or None,
+        "lambda": weight,
+        "schedule": schedule,
+        "weight_label": Weight(weight, schedule).label,
+        "position": _setting_or_default(cell, settings, "position"),
+        "init": _setting_or_default(cell, settings, "init") if tuned else None,
+        "score": float(result["score"]),
         "degenerate": bool(result.get("degenerate", False)),
-        "prompt_file": prompt.get("file"),
-        "pack": record.get("pack"),
-        "finished": record.get("finished"),
+        "prompt_file": (record.get("prompt") or {}).get("file"),
         "inputs": json.dumps(list(cell.get("inputs") or ())),
     }
 
 
-def _setting(settings: Mapping[str, Any], name: str) -> Any:
-    """A setting by name, at the top or in one of the groups below it."""
-    if name in settings:
-        return settings[name]
-    groups = (group for group in settings.values() if isinstance(group, Mapping))
-    return next((group[name] for group in groups if name in group), None)
+_READ = [(name, column.read, column.type == "JSON")
+         for name, column in DICTIONARY.items() if column.read]  # fmt: skip
 
 
-def _tuned_setting(cell: Mapping[str, Any], name: str) -> Any:
-    """A setting of a tuned cell; younger settings are not stored while at their default."""
-    found = _setting(cell.get("settings") or {}, name)
-    if found is not None or cell["kind"] == "reference":
-        return found
+def _setting_or_default(cell: Mapping[str, Any], settings: Mapping[str, Any], name: str) -> Any:
+    """A setting of a cell; younger settings are not stored while at their default."""
+    if settings.get(name) is not None or cell["kind"] == "reference":
+        return settings.get(name)
     return default_of(str(cell.get("method")), name)
 
 

@@ -5,108 +5,29 @@ The folder's layout is the ledger's (``sweep.json``, ``ledger/<2 hex>/<cell>.jso
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from analysis.data.columns import COLUMNS, ROWS, typed
 from analysis.data.combinations import combinations, matched
-from analysis.data.hard_columns import HARD_COLUMNS, HARD_ROWS, fill_hard
+from analysis.data.families import HARD
 from analysis.data.records import Failure, failures_in, row_of
 from analysis.data.snapshot import FILE, kept, kept_bytes, signature
 from trainables.compute.process import no_collection
-from trainables.core.ceiling import LEAST_GAP, gap_recovered
+from trainables.core.ceiling import gap_recovered
 from trainables.errors import InputError
 from trainables.files.atomic import replace_file
 from trainables.packs.records import damage_note, read_record, record_files
-from trainables.scoring.calibration import CALIBRATIONS
-
-COLUMNS: dict[str, str] = {
-    "cell": "content hash of the cell; names its record and its prompt file",
-    "kind": "source (on one of its own sources), transfer (on a target) or reference (no prompt)",
-    "row": "empty, manual, constant, independent, joint, single, baseline or ours; of hard prompts "
-    f"{', '.join(HARD_ROWS[:-1])} or {HARD_ROWS[-1]}",
-    "method": "how the prompt was found; none for references",
-    "family": "soft (vectors) or hard (tokens); empty for references",
-    "task": "task name",
-    "target": "model it was evaluated on",
-    "sources": "models it was tuned on, joined by +",
-    "source_1": "first source (further sources in source_2, source_3, …)",
-    "source_2": "second source",
-    "seed": "seed of initialisation and data order; empty for references",
-    "lambda": "weight λ of the alignment loss; 0 for independent tuning; empty under annealing",
-    "schedule": "constant, annealing or none",
-    "weight_label": "λ as text, or annealing; empty for references",
-    "prompt_length": "number of prompt vectors",
-    "position": "where the prompt stands: prefix, infix or suffix",
-    "init": "how the tuned prompt started (of a carried one: its first source's)",
-    "combination": "settings in which this sweep's tuned prompts differ; empty if in none",
-    "settings": "JSON: the same by name, and of references those that they depend on",
-    "solver": "solver of the transfer",
-    "selection": "how one of the solver's candidates was chosen: none, source_validation or"
-    " target_validation",
-    "candidates": "candidates the solver offered",
-    "chosen": "γ or step of the chosen candidate; empty where the solver has neither",
-    "metric": "name of the task's metric",
-    "score": "metric on the test split, 0 to 1",
-    "validation_score": "metric on the validation split, 0 to 1; all choices rest on it",
-    "gain_over_empty": "score minus the Empty score of the same target, task and settings",
-    "gap_recovered": "transfer rows: (score − Empty) / (Direct − Empty) on the same target and "
-    "task, Direct being the mean over seeds; empty where Direct is not at least "
-    f"{100 * LEAST_GAP:g} points above Empty",
-    "direct": "whether the prompt was tuned on this target of the sweep itself (the report's row "
-    "Direct; its cell is an ordinary independent one)",
-    **{
-        f"{split}_{name}": f"{split} after {item.title} calibration, which subtracts {item.meaning}"
-        "; empty where it was not computed"
-        for name, item in CALIBRATIONS.items()
-        for split in ("score", "validation_score")
-    },
-    "similarity": "mean achieved similarity of the transfer",
-    "alignment": "alignment loss at the checkpoint (joint tuning only)",
-    "degenerate": "whether every test example was given the same class",
-    "histogram": "JSON: how often each class was predicted on the test split",
-    "n_test": "test examples",
-    "n_validation": "validation examples",
-    "loss": "cross-entropy on the test split, in nats",
-    "best_step": "step of the checkpoint kept",
-    "steps": "steps trained",
-    "train_seconds": "this cell's share of the training time, in seconds",
-    "nearest": "JSON: per prompt vector, the nearest tokens of the model's vocabulary",
-    "nearest_cosine": "JSON: their cosines with the vector",
-    "nearest_words": "JSON: per prompt vector, the nearest whole words of the vocabulary",
-    "nearest_words_cosine": "JSON: their cosines with the vector",
-    **HARD_COLUMNS,
-    "prompt_file": "prompt file, relative to the sweep's folder",
-    "pack": "pack (trial) that computed the cell",
-    "finished": "when it was finished, ISO 8601",
-    "inputs": "JSON: the source cells whose prompts were carried over",
-}
-"""The column dictionary of ``results.csv``, ``results.parquet`` and :func:`load`."""
-
-_SOFT_ROWS = ("empty", "manual", "constant", "independent", "joint", "single", "baseline", "ours")
-ROWS = (*_SOFT_ROWS, *HARD_ROWS)
-"""Every row name, in the order of the tables."""
 
 _KINDS = ("reference", "source", "transfer")
-INTEGERS = ("seed", "prompt_length", "candidates", "n_test", "n_validation", "best_step", "steps")
-FLOATS = (
-    "lambda",
-    "score",
-    "validation_score",
-    "similarity",
-    "chosen",
-    "alignment",
-    "loss",
-    "train_seconds",
-    *(f"{split}_{name}" for name in CALIBRATIONS for split in ("score", "validation_score")),
-)
+CARRIED = ("vocabulary", "s", "k", "state", "template", "counterparts")
+"""Columns in which a carried hard prompt is what its source was tuned with."""
 _SHOWN = 5
-_TEXT = pd.StringDtype(na_value=np.nan)
 
 
 @dataclass(frozen=True)
@@ -279,27 +200,45 @@ def _frame(rows: Sequence[Mapping[str, Any]], targets: Sequence[str] = ()) -> pd
     further = [f"source_{number}" for number in range(3, widest + 1)]
     place = columns.index("source_2") + 1
     columns[place:place] = further
-    frame = pd.DataFrame(list(rows), columns=columns)
-    for name in INTEGERS:
-        frame[name] = pd.to_numeric(frame[name]).astype("Int64")
-    for name in FLOATS:
-        frame[name] = pd.to_numeric(frame[name]).astype("float64")
+    described = zip(_with_sources(rows), combinations(rows), strict=True)
+    lines = [row | {"combination": label, "settings": text} for row, (label, text) in described]
+    frame = typed(pd.DataFrame(lines, columns=columns))
     frame["degenerate"] = frame["degenerate"].astype(bool)
-    # A carried prompt started where its source did; its own settings are those of the transfer.
-    starts = dict(zip(frame["cell"], frame["init"], strict=True))
-    first = [next(iter(json.loads(text)), None) for text in frame["inputs"]]
-    frame["init"] = [starts.get(name, own) for name, own in zip(first, frame["init"], strict=True)]
-    frame["combination"], frame["settings"] = zip(*combinations(rows), strict=True)
-    fill_hard(frame)
     reached = {*targets, *frame.loc[frame["kind"] == "transfer", "target"]}
-    frame["direct"] = (frame["row"] == "independent") & frame["target"].isin(reached)
+    frame["direct"] = ((frame["row"] == "independent") & frame["target"].isin(reached)).astype(bool)
     empty = matched(frame, frame[frame["row"] == "empty"], ["target", "task"])
     frame["gain_over_empty"] = frame["score"] - empty
     frame["gap_recovered"] = _gap_recovered(frame, empty)
-    for name in columns:
-        if frame[name].dtype == object:
-            frame[name] = frame[name].astype(_TEXT)
+    frame["gain_over_no_prompt"] = frame["score"] - _without_prompt(frame)
     return _ordered(frame)
+
+
+def _with_sources(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows; carried prompts also with what their first source was tuned with.
+
+    Their own settings are those of the transfer.
+    """
+    known = {row["cell"]: row for row in rows}
+    for row in rows:
+        source = known.get(next(iter(json.loads(row["inputs"])), None))
+        if source is None:
+            yield dict(row)
+            continue
+        hard = row["family"] == HARD and row["kind"] == "transfer"
+        lacking = [name for name in CARRIED if row[name] is None] if hard else []
+        yield {**row, **{name: source[name] for name in ("init", *lacking)}}
+
+
+def _without_prompt(frame: pd.DataFrame) -> pd.Series:
+    """Per hard row, the score of its input without the prompt; NaN for all others."""
+    rows = frame.assign(row=[reference_row(value) for value in frame["template"]])
+    found = matched(rows, frame[frame["kind"] == "reference"], ["row", "target", "task"])
+    return found.where(frame["family"] == HARD)
+
+
+def reference_row(template: Any) -> str:
+    """The reference row that is a hard prompt's input without the prompt (paper B's Empty)."""
+    return "empty" if pd.notna(template) and not template else "manual"
 
 
 def _gap_recovered(frame: pd.DataFrame, empty: pd.Series) -> pd.Series:

@@ -6,8 +6,8 @@ folder as ``features.parquet``; those of finished cells are read off the ledger 
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,8 +25,7 @@ RANDOM_METHOD = "random"
 """Prompts that are drawn, not tuned: nothing to predict."""
 
 
-@dataclass(frozen=True)
-class Feature:
+class Feature(NamedTuple):
     """One feature.
 
     Attributes:
@@ -46,195 +45,62 @@ class Feature:
     meaning: str
 
 
-FEATURES: dict[str, Feature] = {
-    item.name: item
-    for item in (
-        Feature(
-            "agreement",
-            "neighbour agreement",
-            True,
-            False,
-            "0 to 1",
-            "neighbour agreement J_u (paper B, equation 7; K = 10, exact) of a source and the"
-            " target, mean over their common words and over sources",
-        ),
-        Feature(
-            "vocabulary_overlap",
-            "vocabulary overlap",
-            True,
-            False,
-            "0 to 1",
-            "Jaccard overlap of the one-token words of a source and the target, mean over sources",
-        ),
-        Feature(
-            "cka",
-            "CKA of embeddings",
-            True,
-            False,
-            "0 to 1",
-            "linear centred kernel alignment of the word embeddings of a source and the target over"
-            " their common words, mean over sources",
-        ),
-        Feature(
-            "common_words",
-            "common words",
-            True,
-            False,
-            "log10 of a count",
-            "words that are one token in all sources and the target",
-        ),
-        Feature(
-            "agreement_within",
-            "neighbour agreement within",
-            True,
-            False,
-            "0 to 1",
-            "neighbour agreement of the sources with one another, mean over pairs; empty for one"
-            " source",
-        ),
-        Feature(
-            "cka_within",
-            "CKA within",
-            True,
-            False,
-            "0 to 1",
-            "CKA of the sources' embeddings with one another; empty for one source",
-        ),
-        Feature(
-            "source_size",
-            "source size",
-            True,
-            False,
-            "log10 of a count",
-            "parameters of a source, mean of the logarithm over sources",
-        ),
-        Feature(
-            "target_size",
-            "target size",
-            True,
-            False,
-            "log10 of a count",
-            "parameters of the target",
-        ),
-        Feature(
-            "same_family",
-            "same family",
-            True,
-            False,
-            "share",
-            "share of the sources with the target's architecture",
-        ),
-        Feature(
-            "same_kind",
-            "same kind",
-            True,
-            False,
-            "share",
-            "share of the sources that are masked or causal as the target is",
-        ),
-        Feature(
-            "empty_score",
-            "Empty score",
-            True,
-            True,
-            "0 to 1",
-            "metric of the target without a prompt on the first validation texts",
-        ),
-        Feature(
-            "empty_entropy",
-            "Empty entropy",
-            True,
-            False,
-            "0 to 1",
-            "entropy of the target's label distribution without a prompt, mean over unlabelled"
-            " texts, over log C",
-        ),
-        Feature(
-            "empty_balance",
-            "Empty balance",
-            True,
-            False,
-            "0 to 1",
-            "entropy of the target's mean label distribution without a prompt, over log C",
-        ),
-        Feature(
-            "source_entropy",
-            "source entropy",
-            True,
-            False,
-            "0 to 1",
-            "as empty_entropy for the sources, mean over sources",
-        ),
-        Feature(
-            "source_balance",
-            "source balance",
-            True,
-            False,
-            "0 to 1",
-            "as empty_balance for the sources, mean over sources",
-        ),
-        Feature(
-            "reading_correlation",
-            "reading correlation",
-            True,
-            False,
-            "-1 to 1",
-            "correlation over unlabelled texts of what a source and the target make of them without"
-            " a prompt, mean over sources",
-        ),
-        Feature(
-            "similarity",
-            "achieved similarity",
-            False,
-            False,
-            "-1 to 1",
-            "relative-space similarity that the transfer achieved, mean over cells",
-        ),
-        Feature(
-            "alignment",
-            "alignment loss",
-            False,
-            False,
-            "0 to 2",
-            "alignment loss at the kept checkpoint of the joint tuning, mean over cells",
-        ),
-        Feature(
-            "source_score",
-            "source score",
-            False,
-            True,
-            "0 to 1",
-            "validation metric of the tuned prompts on their own sources, mean over cells",
-        ),
-        Feature(
-            "prompt_norm",
-            "prompt norm",
-            False,
-            False,
-            "mean embedding lengths",
-            "mean length of the tuned prompts' vectors over the mean length of their source's word"
-            " embeddings",
-        ),
-        Feature(
-            "prompt_cosine",
-            "cosine with Direct",
-            False,
-            False,
-            "-1 to 1",
-            "mean cosine of the tokens of the carried prompt with those of the prompt tuned on the"
-            " target itself, same task (Su et al. 2022); needs the row Direct",
-        ),
-        Feature(
-            "neuron_overlap",
-            "activated neurons shared with Direct",
-            False,
-            False,
-            "0 to 1",
-            "overlap of the feed-forward neurons that the carried prompt and the prompt tuned on"
-            " the target itself activate in the target (Su et al. 2022); needs the row Direct",
-        ),
-    )
-}
+# fmt: off
+_TABLE = (
+    ("agreement", "neighbour agreement", True, False, "0 to 1",
+     "neighbour agreement J_u (paper B, equation 7; K = 10, exact) of a source and the target, "
+     "mean over their common words and over sources"),
+    ("vocabulary_overlap", "vocabulary overlap", True, False, "0 to 1",
+     "Jaccard overlap of the one-token words of a source and the target, mean over sources"),
+    ("cka", "CKA of embeddings", True, False, "0 to 1",
+     "linear centred kernel alignment of the word embeddings of a source and the target over "
+     "their common words, mean over sources"),
+    ("common_words", "common words", True, False, "log10 of a count",
+     "words that are one token in all sources and the target"),
+    ("agreement_within", "neighbour agreement within", True, False, "0 to 1",
+     "neighbour agreement of the sources with one another, mean over pairs; empty for one "
+     "source"),
+    ("cka_within", "CKA within", True, False, "0 to 1",
+     "CKA of the sources' embeddings with one another; empty for one source"),
+    ("source_size", "source size", True, False, "log10 of a count",
+     "parameters of a source, mean of the logarithm over sources"),
+    ("target_size", "target size", True, False, "log10 of a count", "parameters of the target"),
+    ("same_family", "same family", True, False, "share",
+     "share of the sources with the target's architecture"),
+    ("same_kind", "same kind", True, False, "share",
+     "share of the sources that are masked or causal as the target is"),
+    ("empty_score", "Empty score", True, True, "0 to 1",
+     "metric of the target without a prompt on the first validation texts"),
+    ("empty_entropy", "Empty entropy", True, False, "0 to 1",
+     "entropy of the target's label distribution without a prompt, mean over unlabelled texts, "
+     "over log C"),
+    ("empty_balance", "Empty balance", True, False, "0 to 1",
+     "entropy of the target's mean label distribution without a prompt, over log C"),
+    ("source_entropy", "source entropy", True, False, "0 to 1",
+     "as empty_entropy for the sources, mean over sources"),
+    ("source_balance", "source balance", True, False, "0 to 1",
+     "as empty_balance for the sources, mean over sources"),
+    ("reading_correlation", "reading correlation", True, False, "-1 to 1",
+     "correlation over unlabelled texts of what a source and the target make of them without a "
+     "prompt, mean over sources"),
+    ("similarity", "achieved similarity", False, False, "-1 to 1",
+     "relative-space similarity that the transfer achieved, mean over cells"),
+    ("alignment", "alignment loss", False, False, "0 to 2",
+     "alignment loss at the kept checkpoint of the joint tuning, mean over cells"),
+    ("source_score", "source score", False, True, "0 to 1",
+     "validation metric of the tuned prompts on their own sources, mean over cells"),
+    ("prompt_norm", "prompt norm", False, False, "mean embedding lengths",
+     "mean length of the tuned prompts' vectors over the mean length of their source's word "
+     "embeddings"),
+    ("prompt_cosine", "cosine with Direct", False, False, "-1 to 1",
+     "mean cosine of the tokens of the carried prompt with those of the prompt tuned on the "
+     "target itself, same task (Su et al. 2022); needs the row Direct"),
+    ("neuron_overlap", "activated neurons shared with Direct", False, False, "0 to 1",
+     "overlap of the feed-forward neurons that the carried prompt and the prompt tuned on the "
+     "target itself activate in the target (Su et al. 2022); needs the row Direct"),
+)
+# fmt: on
+FEATURES = {row[0]: Feature(*row) for row in _TABLE}
 """Every feature by name, those known before tuning first."""
 
 BEFORE = tuple(name for name, feature in FEATURES.items() if feature.before)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.data.combinations import agreeing, titled
 from analysis.data.families import HARD, of_family
-from analysis.data.hard_columns import reference_row
+from analysis.data.results import reference_row
 
 RANDOM = "random"
 """Method whose prompts are drawn, not tuned: a row in the tables of every other method."""

@@ -9,7 +9,7 @@ def markdown() -> str:
         "# Columns of the results",
         "",
         "One row a finished cell: `results.csv`, `results.parquet` and `analysis.load`. Written by",
-        "`python -m analysis.report.dictionary`; change `analysis/data/results.py`, run it again.",
+        "`python -m analysis.report.dictionary`; change `analysis/data/columns.py`, run it again.",
         "",
         "| column | type | unit | meaning |",
         "|---|---|---|---|",

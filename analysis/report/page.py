@@ -10,11 +10,11 @@ import pandas as pd
 from analysis.contrasts.examples import examples_of
 from analysis.contrasts.selection import CRITERIA, Choices
 from analysis.contrasts.verdict import MANY
+from analysis.data.columns import COLUMNS
 from analysis.data.combinations import titled
 from analysis.data.families import HARD, SOFT, has, of_family
 from analysis.data.records import Failure
 from analysis.data.results import (
-    COLUMNS,
     Sweep,
     export,
     finished_between,
