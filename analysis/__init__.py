@@ -1,5 +1,10 @@
 """The ledger read back: tidy results, tables, figures and one self-contained report.
 
+Throughout, ``frame`` is a table of :func:`load` or a part of it (one combination of settings where
+means are taken), ``target`` a target's alias, ``choices`` the weights that
+:func:`analysis.contrasts.selection.choose` gives, ``examples`` reads kept predictions (without it
+intervals leave test examples out), and ``new`` makes figures in the house style.
+
 Reads the files a sweep leaves behind: no torch, no Ray, MLflow only where :func:`load` is told to
 read a server. Importing the package costs nothing; pandas is imported when :func:`load` or
 :func:`write_report` is first used, matplotlib when a figure is drawn.

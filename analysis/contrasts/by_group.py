@@ -66,7 +66,6 @@ def group_effects(
     by: Sequence[str],
     value: str = "difference",
     units: Sequence[str] = UNITS,
-    level: float = LEVEL,
     error: Callable[[pd.DataFrame], float] | None = None,
 ) -> pd.DataFrame:
     """Mean, interval and tests of every group.
@@ -76,7 +75,6 @@ def group_effects(
         by: columns that make a group, e.g. ``["task"]`` or ``["sources"]``.
         value: column tested against 0.
         units: what an interval within a group is over; those in ``by`` are left out.
-        level: coverage of the intervals, each by itself.
         error: standard error of a group's mean from the drawing of test examples alone, where it
             is known.
 
@@ -91,7 +89,7 @@ def group_effects(
     lines = []
     for key, part in pairs.groupby(list(by), sort=True, observed=True):
         drawn = error(part) if error else 0.0
-        found = crossed_interval(part, value, free, replicates=0, level=level, examples=drawn)
+        found = crossed_interval(part, value, free, replicates=0, examples=drawn)
         tests = [found.p_value(), found.p_value(1), found.p_value(-1)]
         numbers = [found.mean, found.low, found.high, found.error, found.degrees, found.n]
         lines.append([*key, *numbers, *tests, math.nan, found.note])
@@ -146,19 +144,18 @@ def _stepped(p: Numbers) -> Numbers:
     return stepped
 
 
-def replicated(table: pd.DataFrame, name: str, alpha: float = ALPHA) -> Replicated:
+def replicated(table: pd.DataFrame, name: str) -> Replicated:
     """Where the mean is above and where it is below 0, by :func:`partial_conjunction`.
 
-    Each direction is tested one-sided at ``alpha / 2``, so that any false name among all has a
-    probability of at most ``alpha``.
+    Each direction is tested one-sided at half of :data:`ALPHA`, so that any false name among all
+    has a probability of at most that.
 
     Args:
         table: of :func:`group_effects`.
         name: the column with the groups' names.
-        alpha: level of both directions together.
     """
     up, down = (
-        partial_conjunction(table[side].to_numpy(dtype=np.float64), alpha / 2)
+        partial_conjunction(table[side].to_numpy(dtype=np.float64), ALPHA / 2)
         for side in ("up", "down")
     )
     names = [str(text) for text in table[name]]
@@ -170,23 +167,17 @@ def replicated(table: pd.DataFrame, name: str, alpha: float = ALPHA) -> Replicat
     )
 
 
-def replicated_sentence(found: Replicated, words: str = "tasks", level: float = LEVEL) -> str:
-    """On how many tasks there is an effect, in a sentence or two.
-
-    Args:
-        found: of :func:`replicated`.
-        words: what the groups are.
-        level: 1 - alpha of ``found``.
-    """
+def replicated_sentence(found: Replicated) -> str:
+    """On how many tasks there is an effect, in a sentence or two."""
     if not found.known:
-        return f"On how many {words} there is an effect cannot be told: none has a spread to test."
+        return "On how many tasks there is an effect cannot be told: none has a spread to test."
     texts = []
     for which, verb in ((found.better, "improves"), (found.worse, "worsens")):
         if which:
             listed = ", ".join(which)
-            texts.append(f"it {verb} on at least {len(which)} of {found.groups} {words} ({listed})")
-    told = " and ".join(texts) if texts else f"an effect on no single one of {found.groups} {words}"
+            texts.append(f"it {verb} on at least {len(which)} of {found.groups} tasks ({listed})")
+    told = " and ".join(texts) if texts else f"an effect on no single one of {found.groups} tasks"
     verb = "" if texts else " can be shown"
-    text = f"At {100 * level:.0f} % confidence {told}{verb}"
+    text = f"At {100 * LEVEL:.0f} % confidence {told}{verb}"
     missing = found.groups - found.known
     return f"{text}; {missing} had no spread to test." if missing else f"{text}."

@@ -5,13 +5,15 @@ every seed on the others removes that: the mean of what is so chosen is free of 
 as long as seeds are independent.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from analysis.contrasts.keys import codes_of, joint, numbered
+from analysis.contrasts.keys import Codes, codes_of, joint, numbered
 
 ALL_SEEDS = -1
 """In place of a seed: chosen on all of them."""
@@ -20,23 +22,20 @@ _UNIT = ["task", "seed"]
 _DECIMALS = 12
 
 
-def complete(
-    rows: pd.DataFrame, by: list[str], column: str, unit: Sequence[str] = _UNIT
-) -> tuple[pd.Series, list[Any]]:
+def complete(rows: pd.DataFrame, by: list[str], column: str) -> tuple[pd.Series, list[Any]]:
     """Mean of ``column`` for the groups that hold every (task, seed) found in ``rows``.
 
     Args:
         rows: rows to compare.
         by: columns that make a group.
         column: score to average, 0 to 1.
-        unit: columns that tell the results of a group apart.
 
     Returns:
         Means by group, and the groups left out because a (task, seed) is missing.
     """
     rows = rows.dropna(subset=[column])
-    wanted = len(rows.drop_duplicates(unit))
-    counts = rows.drop_duplicates([*by, *unit]).groupby(by).size()
+    wanted = len(rows.drop_duplicates(_UNIT))
+    counts = rows.drop_duplicates([*by, *_UNIT]).groupby(by).size()
     means = rows.groupby(by)[column].mean()
     return means[counts == wanted], list(counts[counts != wanted].index)
 
@@ -70,58 +69,100 @@ def best_candidates(
         candidate left out as incomplete.
     """
     rows = rows.dropna(subset=[column])
-    heads = [*group, "seed", candidate, "mean", "compared"]
+    by, heads = [*group, candidate], [*group, "seed", candidate, "mean", "compared"]
     if rows.empty:
-        return pd.DataFrame(columns=heads), pd.DataFrame(columns=[*group, candidate])
-    by = [*group, candidate]
-    rows = rows[rows[[*by, *units, "seed"]].notna().all(axis=1)]
-    codes = {name: codes_of(rows, [name]) for name in (*by, *units, "seed")}
-    place, both, cell, task, at_seed = (
-        joint([codes[name] for name in names])
-        for names in (group, by, [*by, *units, "seed"], [*group, *units, "seed"], ["seed"])
-    )
-    # First one number a group, candidate, unit and seed, then sums of these over the units.
-    once, cell = numbered(cell)
-    values = pd.Series(rows[column].to_numpy()).groupby(cell).mean().to_numpy()
-    shape = (int(both.max()) + 1, int(at_seed.max()) + 1)
-    code = both[once] * shape[1] + at_seed[once]
-    total, count = np.zeros(shape), np.zeros(shape, dtype=np.int64)
-    there, size_of = np.unique(code, return_counts=True)
-    total.flat[there] = pd.Series(values).groupby(code).sum().to_numpy()
-    count.flat[there] = size_of
-    once, _ = numbered(task)
-    heads_at, _ = numbered(place)
-    code = place[once] * shape[1] + at_seed[once]
-    wanted = np.bincount(code, minlength=len(heads_at) * shape[1]).reshape(-1, shape[1])
-    names_at, _ = numbered(both)
-    every = rows[by].take(names_at).reset_index(drop=True)
-    place = place[names_at]
-    may = (count == wanted[place]).all(axis=1)
+        return pd.DataFrame(columns=heads), pd.DataFrame(columns=by)
+    sums = _Sums.of(rows, group, candidate, units, column)
+    every = sums.names
+    may = (sums.count == sums.wanted[sums.group]).all(axis=1)
     if allowed is not None:
         may &= every[candidate].isin(list(allowed)).to_numpy()
-    lacking = every[~may].reset_index(drop=True)
-    total, count, place, names = total[may], count[may], place[may], every[candidate][may].tolist()
+    names = every[candidate][may].tolist()
     rank = {name: number for number, name in enumerate(sorted(set(names), key=order))}
-    ranks = np.array([rank[name] for name in names], dtype=np.int64)
+    place = sums.group[may]
+    best, seeds, means = sums.best(may, np.array([rank[name] for name in names], dtype=np.int64))
     compared: dict[int, tuple[Any, ...]] = {}
     for at, name in zip(place.tolist(), names, strict=True):
         compared[at] = (*compared.get(at, ()), name)
-    seeds = np.array(sorted(rows["seed"].unique()))
-    chosen: list[tuple[Any, ...]] = []
-    for seed, kept in [(ALL_SEEDS, np.ones(len(seeds), bool))] + [
-        (seed, np.arange(len(seeds)) != at) for at, seed in enumerate(seeds)
-    ]:
-        size = (count * kept).sum(axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = (total * kept).sum(axis=1) / size
-        known = np.flatnonzero(size > 0)
-        best = known[np.lexsort((ranks[known], -mean[known].round(_DECIMALS), place[known]))]
-        best = best[np.diff(place[best], prepend=-1) > 0]
-        if seed != ALL_SEEDS:  # a seed that the group does not have has nothing to report
-            best = best[wanted[place[best], kept.argmin()] > 0]
-        chosen += [(at, seed, mean[at]) for at in best]
-    at, seed_of, means = zip(*chosen, strict=True) if chosen else ((), (), ())
-    found = every[may].take(list(at)).reset_index(drop=True)
-    found = found.assign(seed=np.array(seed_of, dtype=np.int64), mean=np.array(means, dtype=float))
-    found["compared"] = [compared[number] for number in place[list(at)].tolist()]
-    return found[heads], lacking
+    found = every[may].take(best).reset_index(drop=True).assign(seed=seeds, mean=means)
+    found["compared"] = [compared[at] for at in place[best].tolist()]
+    return found[heads], every[~may].reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Results of C candidates by S seeds, summed over their units.
+
+    Attributes:
+        names: the candidates, one a line: their group and name.
+        group: number of each candidate's group [C].
+        seeds: the seeds [S].
+        total: sum of one number a unit [C, S].
+        count: units in it [C, S].
+        wanted: units that any candidate of a group has [groups, S].
+    """
+
+    names: pd.DataFrame
+    group: Codes
+    seeds: Codes
+    total: npt.NDArray[np.float64]
+    count: Codes
+    wanted: Codes
+
+    @classmethod
+    def of(
+        cls, rows: pd.DataFrame, group: list[str], candidate: str, units: list[str], column: str
+    ) -> "_Sums":
+        by = [*group, candidate]
+        rows = rows[rows[[*by, *units, "seed"]].notna().all(axis=1)]
+        codes = {name: codes_of(rows, [name]) for name in (*by, *units, "seed")}
+        place, both, cell, task, seed = (
+            joint([codes[name] for name in names])
+            for names in (group, by, [*by, *units, "seed"], [*group, *units, "seed"], ["seed"])
+        )
+        # First one number a group, candidate, unit and seed, then sums of these over the units.
+        once, cell = numbered(cell)
+        values = pd.Series(rows[column].to_numpy()).groupby(cell).mean().to_numpy()
+        shape = (int(both.max()) + 1, int(seed.max()) + 1)
+        code = both[once] * shape[1] + seed[once]
+        total, count = np.zeros(shape), np.zeros(shape, dtype=np.int64)
+        there, count_of = np.unique(code, return_counts=True)
+        total.flat[there] = pd.Series(values).groupby(code).sum().to_numpy()
+        count.flat[there] = count_of
+        once, _ = numbered(task)
+        wanted = np.bincount(
+            place[once] * shape[1] + seed[once], minlength=(int(place.max()) + 1) * shape[1]
+        )
+        first, _ = numbered(both)
+        names = rows[by].take(first).reset_index(drop=True)
+        seeds = np.array(sorted(rows["seed"].unique()))
+        return cls(names, place[first], seeds, total, count, wanted.reshape(-1, shape[1]))
+
+    def best(
+        self, may: npt.NDArray[np.bool_], ranks: Codes
+    ) -> tuple[list[int], Codes, npt.NDArray[np.float64]]:
+        """Per group the best of those that ``may`` be chosen, on all seeds and on all but each.
+
+        Args:
+            may: which candidates [C].
+            ranks: by which ties go to the smallest, of those that may.
+
+        Returns:
+            The best candidates, by their place among those that may; the seed that was left out
+            (:data:`ALL_SEEDS` for none); the mean they were chosen by.
+        """
+        total, count, place = self.total[may], self.count[may], self.group[may]
+        chosen: list[tuple[int, int, float]] = []
+        for at, seed in enumerate([ALL_SEEDS, *self.seeds], -1):
+            kept = np.arange(len(self.seeds)) != at
+            size = (count * kept).sum(axis=1)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                mean = (total * kept).sum(axis=1) / size
+            known = np.flatnonzero(size > 0)
+            best = known[np.lexsort((ranks[known], -mean[known].round(_DECIMALS), place[known]))]
+            best = best[np.diff(place[best], prepend=-1) > 0]
+            if seed != ALL_SEEDS:  # a seed that the group does not have has nothing to report
+                best = best[self.wanted[place[best], at] > 0]
+            chosen += [(one, seed, mean[one]) for one in best.tolist()]
+        places, seeds, means = zip(*chosen, strict=True) if chosen else ((), (), ())
+        return list(places), np.array(seeds, dtype=np.int64), np.array(means, dtype=np.float64)

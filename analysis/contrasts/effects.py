@@ -199,7 +199,6 @@ def overall(pairs: pd.DataFrame, replicates: int = 2000, examples: float = 0.0) 
 def effect_table(
     pairs: pd.DataFrame,
     by: Sequence[str],
-    rope: float = ROPE,
     error: Callable[[pd.DataFrame], float] | None = None,
 ) -> pd.DataFrame:
     """Effects per group: size, interval, tests, superiority and win/tie/loss.
@@ -207,7 +206,6 @@ def effect_table(
     Args:
         pairs: of :func:`paired`.
         by: columns that make a group, e.g. ``["task"]`` or ``["sources"]``.
-        rope: half-width in points within which a case is a tie.
         error: standard error of a group's mean from the drawing of test examples.
 
     Returns:
@@ -221,16 +219,16 @@ def effect_table(
         more.append(
             {
                 "cases": len(means),
-                **win_tie_loss(means, rope),
+                **win_tie_loss(means),
                 "superiority": superiority(part["difference"]),
             }
         )
     return pd.concat([table, pd.DataFrame(more)], axis=1)
 
 
-def win_tie_loss(differences: Numbers, rope: float = ROPE) -> dict[str, int]:
-    """How many differences lie above, within and below ± ``rope`` points (ends are ties)."""
-    win, loss = int((differences > rope).sum()), int((differences < -rope).sum())
+def win_tie_loss(differences: Numbers) -> dict[str, int]:
+    """How many differences lie above, within and below ± :data:`ROPE` points (ends are ties)."""
+    win, loss = int((differences > ROPE).sum()), int((differences < -ROPE).sum())
     return {"win": win, "tie": len(differences) - win - loss, "loss": loss}
 
 

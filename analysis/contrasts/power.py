@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.contrasts.effects import CASE
+from analysis.stats.intervals import with_known
 
 POWER = 0.8
 ALPHA = 0.05
@@ -71,16 +72,13 @@ class Detectable:
     examples: tuple[float, float] = (0.0, 0.0)
 
 
-def power_of(
-    effect: float, sd: float, n: int, alpha: float = ALPHA, examples: float = 0.0
-) -> float:
+def power_of(effect: float, sd: float, n: int, examples: float = 0.0) -> float:
     """Power of a two-sided paired t-test of ``n`` differences.
 
     Args:
         effect: mean difference.
         sd: standard deviation of the differences.
         n: differences.
-        alpha: level.
         examples: standard error from test examples, which ``n`` does not make smaller.
 
     Returns:
@@ -92,21 +90,17 @@ def power_of(
         return math.nan
     # An error taken as known lends degrees of freedom; it must never help.
     return min(
-        _power(abs(effect) / error, degrees, alpha)
+        _power(abs(effect) / error, degrees)
         for error, degrees in (_error(sd, n, 0.0), _error(sd, n, examples))
     )
 
 
-def detectable(
-    sd: float, n: int, power: float = POWER, alpha: float = ALPHA, examples: float = 0.0
-) -> float:
-    """Smallest mean difference that ``n`` paired differences find.
+def detectable(sd: float, n: int, examples: float = 0.0) -> float:
+    """Smallest mean difference that ``n`` paired differences find with :data:`POWER`.
 
     Args:
         sd: standard deviation of the differences.
         n: differences.
-        power: wanted.
-        alpha: level.
         examples: standard error from test examples, which ``n`` does not make smaller.
 
     Returns:
@@ -115,39 +109,37 @@ def detectable(
     if n < 2 or not sd > 0:
         return math.nan
     return max(
-        error * _shift(degrees, alpha, power)
-        for error, degrees in (_error(sd, n, 0.0), _error(sd, n, examples))
+        error * _shift(degrees) for error, degrees in (_error(sd, n, 0.0), _error(sd, n, examples))
     )
 
 
 @cache
-def _shift(degrees: float, alpha: float, power: float) -> float:
+def _shift(degrees: float) -> float:
     """Standard errors from 0 at which a two-sided t-test has so much power."""
     from scipy.optimize import brentq
 
-    return float(brentq(_lacking, 0.0, _LARGEST_SHIFT, (degrees, alpha, power)))
+    return float(brentq(_lacking, 0.0, _LARGEST_SHIFT, (degrees,)))
 
 
-def _lacking(shift: float, degrees: float, alpha: float, power: float) -> float:
-    return _power(shift, degrees, alpha) - power
+def _lacking(shift: float, degrees: float) -> float:
+    return _power(shift, degrees) - POWER
 
 
 def _error(sd: float, n: int, examples: float) -> tuple[float, float]:
     """Standard error of a mean and its degrees of freedom."""
-    variance = sd**2 / n
-    total = variance + examples**2
-    return math.sqrt(total), (n - 1) * (total / variance) ** 2
+    variance, degrees = with_known(sd**2 / n, n - 1, examples**2)
+    return math.sqrt(variance), degrees
 
 
-def _power(shift: float, degrees: float, alpha: float) -> float:
+def _power(shift: float, degrees: float) -> float:
     """Of a two-sided t-test whose mean lies ``shift`` standard errors from 0."""
     from scipy.special import ndtr, ndtri, stdtrit
     from scipy.stats import nct
 
     if degrees > _MANY_DEGREES:
-        bound = float(-ndtri(alpha / 2))
+        bound = float(-ndtri(ALPHA / 2))
         return float(ndtr(shift - bound) + ndtr(-shift - bound))
-    bound = stdtrit(degrees, 1 - alpha / 2)
+    bound = stdtrit(degrees, 1 - ALPHA / 2)
     upper, lower = nct.sf(bound, degrees, shift), nct.cdf(-bound, degrees, shift)
     # The far tail underflows to NaN where it is nothing.
     return float(upper + (0.0 if math.isnan(lower) else lower))
@@ -158,8 +150,6 @@ def seeds_needed(
     between_seeds: float,
     between_cases: float = 0.0,
     cases: int = 1,
-    power: float = POWER,
-    alpha: float = ALPHA,
     examples: float = 0.0,
 ) -> int | None:
     """Fewest seeds per case that find ``effect``; None where no number does or nothing varies.
@@ -169,16 +159,14 @@ def seeds_needed(
         between_seeds: standard deviation between seeds of a case.
         between_cases: standard deviation between cases; without meaning for one case.
         cases: 1 for a test in one case, else the number of cases whose mean is tested.
-        power: wanted.
-        alpha: of the two-sided test.
         examples: standard error from test examples, of the case or of the mean over the cases.
     """
 
     def reached(seeds: int) -> bool:
         if cases == 1:
-            return power_of(effect, between_seeds, seeds, alpha, examples) >= power
+            return power_of(effect, between_seeds, seeds, examples) >= POWER
         sd = math.hypot(between_cases, between_seeds / math.sqrt(seeds))
-        return power_of(effect, sd, cases, alpha, examples) >= power
+        return power_of(effect, sd, cases, examples) >= POWER
 
     if effect == 0 or math.isnan(between_seeds) or not reached(MOST_SEEDS):
         return None

@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.contrasts.by_group import Replicated, group_effects, replicated, replicated_sentence
-from analysis.contrasts.effects import CASE, Pairs, overall
+from analysis.contrasts.by_group import Replicated, replicated, replicated_sentence
+from analysis.contrasts.effects import CASE, Pairs, effect_table, overall
 from analysis.contrasts.examples import Examples
 from analysis.data.families import HARD, SOFT
 from analysis.present.grid import points, span
@@ -95,6 +95,7 @@ class Verdict:
         every: the same for the mean over all candidates.
         among: the same with the other way among the candidates; None without a choice.
         here: on the models and tasks as they are, over new seeds and test examples.
+        by_task: of :func:`analysis.contrasts.effects.effect_table`; None with one task.
         tasks: on which tasks there is an effect; None with one task.
         leans: what alone carries the effect, if there is one.
     """
@@ -108,6 +109,7 @@ class Verdict:
     every: Crossed
     among: Crossed | None
     here: Crossed
+    by_task: pd.DataFrame | None
     tasks: Replicated | None
     leans: tuple[Lean, ...]
 
@@ -141,9 +143,8 @@ def verdict(
     }
     answer = overall(pairs, draws, drawn)
     here = crossed_interval(pairs, "difference", ["seed"], replicates=0, examples=drawn)
-    tasks = None
-    if pairs["task"].nunique() > 1:
-        tasks = replicated(group_effects(pairs, ["task"], error=error), "task")
+    several = pairs["task"].nunique() > 1
+    by_task = effect_table(pairs, ["task"], error=error) if several else None
     shown = answer.direction or here.direction
     return Verdict(
         question=QUESTIONS[family],
@@ -155,17 +156,14 @@ def verdict(
         every=others["every"],
         among=others.get("among") if pairs is found.chosen else None,
         here=here,
-        tasks=tasks,
+        by_task=by_task,
+        tasks=None if by_task is None else replicated(by_task, "task"),
         leans=leans(pairs) if shown else (),
     )
 
 
 def leans(pairs: pd.DataFrame) -> tuple[Lean, ...]:
-    """The tasks and source models that carry a mean difference alone, those that matter most first.
-
-    Args:
-        pairs: of :func:`analysis.contrasts.effects.paired`.
-    """
+    """The tasks and source models that carry a mean difference alone, the heaviest first."""
     mean = float(pairs["difference"].mean())
     sets = pairs["sources"].map(lambda text: frozenset(str(text).split("+")))
     models = sorted(frozenset().union(*sets)) if len(sets) else []

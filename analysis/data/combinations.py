@@ -154,9 +154,6 @@ def parts(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     Rows of different combinations must never meet in one mean: the functions of this package work
     on one part. What two combinations share (references; independent tunings, where they differ
     in the alignment loss alone) is in both.
-
-    Args:
-        frame: table of :func:`analysis.data.results.load`.
     """
     settings = frame["settings"].fillna(_NOTHING)
     moved = frame["kind"] == "transfer"

@@ -148,9 +148,6 @@ def recompute_scores(folder: Path | str) -> pd.DataFrame:
 
     Every record and file is checked against its digest.
 
-    Args:
-        folder: a sweep's folder.
-
     Returns:
         ``cell``, ``split``, ``recorded`` and ``recomputed`` (0 to 1), one row a cell and split that
         is kept. The two are equal to the last bit.

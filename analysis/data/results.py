@@ -64,9 +64,6 @@ class Sweep:
 def load(folder: Path | str) -> pd.DataFrame:
     """Finished cells of a sweep, one row a cell, in an order that depends on the content only.
 
-    Args:
-        folder: a sweep's folder.
-
     Returns:
         Table with the columns of :data:`COLUMNS`; scores between 0 and 1.
 

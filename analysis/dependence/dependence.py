@@ -84,14 +84,7 @@ PARTS: dict[str, Callable[[pd.DataFrame], Iterable[Part]]] = {
 def dependence(
     frame: pd.DataFrame, select_lambda: str = "pair", examples: Examples | None = None
 ) -> list[Dependence]:
-    """Everything on every family of prompts that was carried over.
-
-    Args:
-        frame: table of :func:`analysis.data.results.load`.
-        select_lambda: by what Ours chooses its weight, see
-            :func:`analysis.contrasts.selection.choose`.
-        examples: reads the kept predictions; without it, intervals leave test examples out.
-    """
+    """Everything on every family of prompts that was carried over."""
     moved = frame[frame["kind"] == "transfer"]
     return [
         _of_part(part, family, label, select_lambda, examples)
@@ -113,6 +106,12 @@ def _of_part(
     candidates = moved[moved["row"] == question.row]
     columns = [] if pairs.empty else [name for name in _GROUPS if pairs[name].nunique() > 1]
     error = examples.error if examples else None
+    effects = {
+        column: answer.by_task
+        if column == "task" and answer and answer.by_task is not None
+        else effect_table(pairs, [column], error=error)
+        for column in columns
+    }
     spreads = (
         _spread(moved, GAIN, "the gain over Empty", "gain", family),
         _spread(pairs, "difference", f"the difference {question.name}", "difference", family),
@@ -122,7 +121,7 @@ def _of_part(
         label=label,
         verdict=answer,
         detectable=_detectable(answer, examples) if answer else None,
-        effects={column: effect_table(pairs, [column], error=error) for column in columns},
+        effects=effects,
         spreads=tuple(item for item in spreads if item),
         ranking=_ranks(moved, question.row, found),
         stability=leave_one_out(frame, partial(NUMBERS[family], by=by)),

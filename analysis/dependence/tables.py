@@ -79,11 +79,7 @@ def ranks_grid(numbers: pd.DataFrame) -> Grid:
 
 
 def stability_grid(table: pd.DataFrame) -> Grid:
-    """Every headline number with its range over models and tasks left out.
-
-    Args:
-        table: of :func:`analysis.dependence.stability.leave_one_out`.
-    """
+    """Every headline number with its range over models and tasks left out."""
     lines = []
     for number, part in table.groupby("number", sort=False):
         entries = [points(part["all"].iloc[0], signed=True)]
@@ -98,11 +94,7 @@ def stability_grid(table: pd.DataFrame) -> Grid:
 
 
 def best_grid(table: pd.DataFrame) -> Grid:
-    """Expected scores of the best of n, in points.
-
-    Args:
-        table: of :func:`analysis.stats.best_of_n.best_of_n`.
-    """
+    """Expected scores of the best of n, in points."""
     heads = ("Chosen on validation", "Best on test (oracle)", "Validation")
     lines = [
         (f"{int(n)}", [points(100 * value) for value in values])
@@ -169,11 +161,7 @@ def noise_sentence(table: pd.DataFrame, called: Callable[[str], str] = term_name
 
 
 def power_sentence(found: Detectable) -> str:
-    """What the design could have found, the range over tasks, and the seeds it takes for a point.
-
-    Args:
-        found: of :func:`analysis.contrasts.power.detectable_effects`.
-    """
+    """What the design could have found, by task, and the seeds that it takes for a point."""
     spread, (one, mean) = found.spread, found.examples
     texts = []
     if found.one_case == found.one_case:
@@ -197,11 +185,7 @@ def power_sentence(found: Detectable) -> str:
 
 
 def power_grid(table: pd.DataFrame) -> Grid:
-    """Spread between seeds and smallest difference by task, in points.
-
-    Args:
-        table: of :func:`analysis.contrasts.power.by_task`.
-    """
+    """Spread between seeds and smallest difference by task, in points."""
     lines = [
         (
             str(line["task"]),

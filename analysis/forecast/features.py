@@ -103,8 +103,6 @@ _TABLE = (
 FEATURES = {row[0]: Feature(*row) for row in _TABLE}
 """Every feature by name, those known before tuning first."""
 
-BEFORE = tuple(name for name, feature in FEATURES.items() if feature.before)
-"""Features known before anything is tuned."""
 _LEDGER = ("similarity", "alignment", "source_score")
 
 

@@ -395,9 +395,6 @@ CHECKS: dict[str, Callable[[pd.DataFrame], Check]] = {
 def described(known: pd.DataFrame) -> pd.DataFrame:
     """Exploratory: how every order went with the gain. Nothing is tested, nothing chosen.
 
-    Args:
-        known: of :func:`pooled`.
-
     Returns:
         Columns name, title, rho (Spearman's ρ with the gain, mean over blocks), blocks, and regret
         (best gain minus that of the order's first, mean over blocks that it orders wholly): the

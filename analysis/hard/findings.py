@@ -12,11 +12,7 @@ _PERCENT = f"{100 * LEVEL:.0f} %"
 
 
 def hard_design(rows: pd.DataFrame) -> str:
-    """What was run, in one sentence.
-
-    Args:
-        rows: of :func:`analysis.hard.rows.hard_rows`.
-    """
+    """What was run, in one sentence."""
     lengths = " and ".join(str(value) for value in sorted(rows["prompt_length"].dropna().unique()))
     rank = {name: place for place, name in enumerate(LINES)}
     ordered = rows.sort_values("line", key=lambda lines: lines.map(rank), kind="stable")

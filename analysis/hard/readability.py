@@ -33,11 +33,7 @@ ALL_ROWS = "all rows"
 
 
 def transfers(rows: pd.DataFrame) -> pd.DataFrame:
-    """The transferred prompts, with the kind of prompt they are in column ``made``.
-
-    Args:
-        rows: of :func:`analysis.hard.rows.hard_rows`.
-    """
+    """The transferred prompts, with the kind of prompt they are in column ``made``."""
     moved = rows[rows["kind"] == "transfer"]
     several = moved.loc[moved["method"] != RANDOM, "method"].nunique() > 1
     # Ours of PEZ and Ours of AutoPrompt are two kinds.
@@ -54,9 +50,6 @@ def transfers(rows: pd.DataFrame) -> pd.DataFrame:
 
 def correlations(moved: pd.DataFrame) -> pd.DataFrame:
     """Every correlation, over all tasks and per task, over all rows and within each.
-
-    Args:
-        moved: of :func:`transfers`.
 
     Returns:
         Columns task (:data:`analysis.present.words.ALL_TASKS` for all), made (:data:`ALL_ROWS` for
@@ -75,11 +68,7 @@ def correlations(moved: pd.DataFrame) -> pd.DataFrame:
 
 
 def correlation_grid(table: pd.DataFrame) -> Grid:
-    """Spearman's ρ with its interval: a line per task and row, a column per pair of columns.
-
-    Args:
-        table: of :func:`correlations`.
-    """
+    """Spearman's ρ with its interval: a line per task and row, a column per pair of columns."""
     pairs = list(product(MEASURES, OUTCOMES))
     lines = []
     for (task, kind), part in table.groupby(["task", "made"], sort=False):
@@ -129,9 +118,6 @@ _NAMES = {
 
 def readability_sentences(table: pd.DataFrame) -> list[str]:
     """What the correlations over everything say, and what is left of them within rows.
-
-    Args:
-        table: of :func:`correlations`.
 
     Returns:
         One sentence or two per measure.
@@ -209,10 +195,6 @@ def readability_scatter(new: New, moved: pd.DataFrame) -> "Figure | None":
     Colour is the row, marker the task. Shares take few values: points that would lie on each other
     are moved apart sideways by up to 1 % of the axis. None where no transfer has a measure and a
     gain.
-
-    Args:
-        new: maker of a figure.
-        moved: of :func:`transfers`.
     """
     panels = {name: moved.dropna(subset=[name, _GAIN]) for name in MEASURES}
     panels = {name: part for name, part in panels.items() if not part.empty}

@@ -82,9 +82,6 @@ def hard_rows(frame: pd.DataFrame) -> pd.DataFrame:
     ``s`` is emptied where the vocabulary is ``all`` and ``k`` where it is not ``agreement``: they
     mean nothing there, and the same prompt may have been planned under several of them.
 
-    Args:
-        frame: table of :func:`analysis.data.results.load`.
-
     Returns:
         Hard rows with further columns line (of :data:`LINES`), name (as in tables) and prompt (a
         number by :data:`PROMPT_KEY`).
@@ -123,11 +120,7 @@ def name_of(method: str, vocabulary: str) -> str:
 
 
 def blocks(rows: pd.DataFrame) -> Iterator[Block]:
-    """Each method under each combination of settings; random prompts alone only if all there is.
-
-    Args:
-        rows: of :func:`hard_rows`.
-    """
+    """Each method under each combination of settings; random prompts alone only if all there is."""
     tuned = rows[rows["method"] != RANDOM]
     chosen = tuned if not tuned.empty else rows
     for (method, combination), part in chosen.groupby(["method", "combination"], sort=True):
@@ -147,11 +140,7 @@ def blocks(rows: pd.DataFrame) -> Iterator[Block]:
 
 
 def block_parts(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Label and rows, references included, of each block; without label if there is only one.
-
-    Args:
-        frame: table of :func:`analysis.data.results.load`.
-    """
+    """Label and rows, references included, of each block; without label if there is only one."""
     found = list(blocks(hard_rows(frame)))
     references = frame[frame["kind"] == "reference"]
     for block in found:

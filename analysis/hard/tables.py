@@ -212,12 +212,7 @@ def _entry(line: Mapping[Any, Any], most: int) -> Entry:
 
 
 def effect_grid(table: pd.DataFrame, block: Block) -> Grid:
-    """Mean gain of Ours over PEZ with its interval: a line per place and s, a column per K.
-
-    Args:
-        table: of :func:`effect_table`.
-        block: what it is a table of.
-    """
+    """Mean gain of Ours over PEZ with its interval: a line per place and s, a column per K."""
     columns = sorted(table["k"].unique())
     lines = []
     records = table.to_dict("records")

@@ -140,11 +140,6 @@ def common_cells(
 ) -> pd.DataFrame:
     """Transfers that two sweeps share: the same row, models, task and seed, λ chosen in each.
 
-    Args:
-        one: table of :func:`analysis.data.results.load`.
-        other: likewise.
-        select_lambda: by what Ours chooses its weight.
-
     Returns:
         Columns row, sources, task, target, seed, one, other and difference (other minus one), in
         points; one line a common cell, means where a sweep has several settings of one.
@@ -193,11 +188,7 @@ def _difference(name: str, found: Crossed) -> str:
 
 
 def pair_grid(both: pd.DataFrame) -> Grid:
-    """Paired differences by row and, where several, by row and target and task.
-
-    Args:
-        both: of :func:`common_cells`.
-    """
+    """Paired differences by row and, where several, by row and target and task."""
     lines = []
     for column in ("row", "target", "task", "sources"):
         if column != "row" and both[column].nunique() < 2:

@@ -88,11 +88,6 @@ def write_report(folder: Path | str, select_lambda: str = "pair") -> Path:
 
     Works at any moment of a sweep: rows that are not finished show as dashes and are named.
 
-    Args:
-        folder: a sweep's folder.
-        select_lambda: by what Ours chooses its weight, see
-            :func:`analysis.contrasts.selection.choose`.
-
     Returns:
         Path of the report.
 

@@ -87,9 +87,6 @@ def published_grids(table: pd.DataFrame) -> Iterator[tuple[str, str, Grid, pd.Da
     """One grid a published table: name, title, grid and its lines of ``table``.
 
     Every entry is the score found, in small print the published one and the difference.
-
-    Args:
-        table: of :func:`beside_published`.
     """
     for (paper, number), part in table.groupby(["paper", "table"], sort=True):
         columns = list(dict.fromkeys(zip(part["task"], part["target"], strict=True)))

@@ -22,11 +22,7 @@ _SHOWN = 10
 
 
 def load_points(folder: Path) -> dict[str, Any] | None:
-    """What the sweep wrote of its search's points; None where it is no search.
-
-    Args:
-        folder: a sweep's folder.
-    """
+    """What the sweep wrote of its search's points; None where it is no search."""
     try:
         found = json.loads((folder / SUMMARY).read_bytes())
     except (OSError, ValueError):
@@ -62,11 +58,7 @@ def best_so_far(frame: pd.DataFrame, name: str, direction: str) -> pd.DataFrame:
 
 
 def search_section(folder: Path) -> Section | None:
-    """The section; None where the sweep is no search or has no complete point.
-
-    Args:
-        folder: a sweep's folder.
-    """
+    """The section; None where the sweep is no search or has no complete point."""
     search = load_points(folder)
     frame = pd.DataFrame() if search is None else points_frame(search)
     if search is None or frame.empty or not (frame["state"] == "complete").any():

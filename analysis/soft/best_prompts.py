@@ -76,9 +76,6 @@ def best_prompts(frame: pd.DataFrame) -> list[BestPrompt]:
     """Per target and task the transferred prompt with the best validation score.
 
     Every seed, source set and weight is a candidate; ties go to the higher achieved similarity.
-
-    Args:
-        frame: table of :func:`analysis.data.results.load`.
     """
     cells = frame.drop_duplicates("cell").set_index("cell")
     return [_best(rows.iloc[0], len(rows), cells) for rows in ranked(frame)]

@@ -23,11 +23,6 @@ def calibration_table(frame: pd.DataFrame, target: str, choices: Choices) -> pd.
 
     Weights are those chosen on the uncalibrated validation scores.
 
-    Args:
-        frame: table of :func:`analysis.data.results.load`.
-        target: alias of the target.
-        choices: of :func:`analysis.contrasts.selection.choose`.
-
     Returns:
         Columns as :func:`analysis.soft.tables.transfer_table`; ``task`` names the calibration
         (:data:`UNCALIBRATED` or its title). Empty where none was computed.

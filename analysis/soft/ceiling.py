@@ -15,11 +15,6 @@ def gap_table(frame: pd.DataFrame, target: str, choices: Choices) -> pd.DataFram
     Only tasks where Direct is clearly above Empty appear. The line :data:`ALL_TASKS` pools them
     (all gain over all gap): a mean of shares would be ruled by the task with the smallest gap.
 
-    Args:
-        frame: table of :func:`analysis.data.results.load`.
-        target: alias of the target.
-        choices: of :func:`analysis.contrasts.selection.choose`.
-
     Returns:
         Columns as :func:`analysis.soft.tables.transfer_table` without ``better``; mean and sd in
         percent. Empty where no task has a gap.

@@ -216,11 +216,7 @@ def oracle_note(frame: pd.DataFrame, target: str, choices: Choices) -> str:
 
 
 def similarity_note(means: pd.DataFrame) -> str:
-    """Rank correlation of similarity and gain within tasks, as a description.
-
-    Args:
-        means: of :func:`analysis.soft.figures.similarity_points`.
-    """
+    """Rank correlation of similarity and gain within tasks, as a description."""
     values = []
     for _, part in means.groupby("task"):
         ranks = part[["similarity", "gain_over_empty"]].rank()

@@ -56,11 +56,6 @@ def transfer_table(frame: pd.DataFrame, target: str, choices: Choices) -> pd.Dat
     at the weight chosen for its source set. A further line per row with the task
     :data:`ALL_TASKS` averages over the tasks, seed by seed, where the row has them all.
 
-    Args:
-        frame: table of :func:`analysis.data.results.load`.
-        target: alias of the target.
-        choices: of :func:`analysis.contrasts.selection.choose`.
-
     Returns:
         Columns group (``references``, or the models tuned on), sources, row, weight_label, task,
         metric, mean, sd (points), n (seeds), degenerate (share of seeds that predict one class),

@@ -41,10 +41,6 @@ def source_target_heatmap(new: New, frame: pd.DataFrame) -> "Figure | None":
     """Mean gain over Empty in points, source sets by targets, over rows, tasks, λ and seeds.
 
     Of many source sets those with the best mean validation score.
-
-    Args:
-        new: maker of a figure (width, height in inches).
-        frame: rows of one combination of settings.
     """
     moved = frame[(frame["kind"] == "transfer") & frame["gain_over_empty"].notna()]
     if moved.empty:
@@ -60,12 +56,7 @@ def source_target_heatmap(new: New, frame: pd.DataFrame) -> "Figure | None":
 
 
 def size_surface(new: New, frame: pd.DataFrame) -> "Figure | None":
-    """Mean gain of neighbour agreement over the whole vocabulary, s by K, carried over.
-
-    Args:
-        new: maker of a figure.
-        frame: table of :func:`analysis.data.results.load`.
-    """
+    """Mean gain of neighbour agreement over the whole vocabulary, s by K, carried over."""
     if not (frame["row"] == "agreement").any():
         return None
     pairs = hard_pairs(frame).every
@@ -105,9 +96,6 @@ def number_heatmap(new: New, table: pd.DataFrame, label: str) -> "Figure":
 def slopes(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean score on the source and on each target of prompts tuned on one model.
 
-    Args:
-        frame: table of :func:`analysis.data.results.load`.
-
     Returns:
         Columns row, sources, target, source_score and score, in points, means over the tasks that
         both have and over seeds.
@@ -125,12 +113,7 @@ def slopes(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def slope_chart(new: New, frame: pd.DataFrame) -> "Figure | None":
-    """What prompts score on their source and after the transfer: a line per source, panel by row.
-
-    Args:
-        new: maker of a figure.
-        frame: table of :func:`analysis.data.results.load`.
-    """
+    """Scores on the source and after the transfer: a line per source, a panel per target."""
     table = slopes(frame)
     if table.empty:
         return None

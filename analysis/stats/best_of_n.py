@@ -3,16 +3,11 @@
 import numpy as np
 import pandas as pd
 
-UNITS = ("target", "task", "seed")
+UNITS = ["target", "task", "seed"]
 """Within one of these, rows are candidates for the same choice."""
 
 
-def best_of_n(
-    frame: pd.DataFrame,
-    units: tuple[str, ...] = UNITS,
-    chosen_by: str = "validation_score",
-    value: str = "score",
-) -> pd.DataFrame:
+def best_of_n(frame: pd.DataFrame) -> pd.DataFrame:
     """Expected score of the best of n candidates drawn without replacement, for every n.
 
     With the N candidates of a unit in order of the column they are chosen by, the i-th is the best
@@ -21,17 +16,15 @@ def best_of_n(
 
     Args:
         frame: candidates, one a row; rows without either score are left out.
-        units: columns within which one candidate is chosen.
-        chosen_by: column the choice is made by.
-        value: column that is read.
 
     Returns:
         Columns n, chosen (test score of the best on validation), oracle (best on test: an upper
         bound, not a result) and validation (what the choice promised), each between 0 and 1.
         Empty without candidates.
     """
+    chosen_by, value = "validation_score", "score"
     frame = frame.dropna(subset=[chosen_by, value])
-    groups = [part for _, part in frame.groupby(list(units), observed=True)]
+    groups = [part for _, part in frame.groupby(UNITS, observed=True)]
     if not groups:
         return pd.DataFrame({name: [] for name in ("n", "chosen", "oracle", "validation")})
     most = min(len(part) for part in groups)

@@ -155,21 +155,6 @@ def crossed_interval(
     return Crossed(mean, mean - half, mean + half, *boot, len(y), counts, degrees, note, error)
 
 
-def crossed_intervals(
-    frame: pd.DataFrame, value: str, by: Sequence[str], units: Sequence[str] = UNITS
-) -> pd.DataFrame:
-    """:func:`crossed_interval` for every group.
-
-    Returns:
-        The columns of ``by``, then mean, low, high, n and note.
-    """
-    lines = []
-    for key, part in frame.groupby(list(by), sort=True, observed=True):
-        found = crossed_interval(part, value, units, replicates=0)
-        lines.append((*key, found.mean, found.low, found.high, found.n, found.note))
-    return pd.DataFrame(lines, columns=[*by, "mean", "low", "high", "n", "note"])
-
-
 def draw_counts(levels: int, replicates: int, generator: np.random.Generator) -> Numbers:
     """How often each of ``levels`` units is drawn, [levels, replicates]; ``levels`` draws each."""
     return generator.multinomial(levels, [1 / levels] * levels, replicates).T.astype(np.float64)

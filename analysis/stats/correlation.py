@@ -41,7 +41,7 @@ class Correlation:
         return int(self.low > 0) - int(self.high < 0)
 
 
-def spearman(x: Any, y: Any, clusters: Any, level: float = LEVEL) -> Correlation:
+def spearman(x: Any, y: Any, clusters: Any) -> Correlation:
     """Spearman's ρ of two columns; points with a NaN on either side are left out.
 
     Points of one cluster (a prompt on several targets) are no independent draws: whole clusters are
@@ -71,7 +71,7 @@ def spearman(x: Any, y: Any, clusters: Any, level: float = LEVEL) -> Correlation
     ]
     found = np.concatenate(parts)
     found = found[~np.isnan(found)]
-    ends = np.quantile(found, [(1 - level) / 2, (1 + level) / 2]) if len(found) else [math.nan] * 2
+    ends = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if len(found) else [math.nan] * 2
     return Correlation(value, float(ends[0]), float(ends[1]), n, count)
 
 

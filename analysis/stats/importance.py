@@ -81,7 +81,6 @@ def against_noise(
     settings: Sequence[str] = SETTINGS,
     value: str = "validation_score",
     permutations: int = PERMUTATIONS,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """:func:`importance` beside what it would be if a setting did not matter.
 
@@ -97,7 +96,6 @@ def against_noise(
         settings: likewise.
         value: likewise.
         permutations: draws per setting; 0 for none.
-        seed: of the random numbers; equal input gives equal output.
 
     Returns:
         As :func:`importance`, and columns noise (mean of the draws) and bound (which pure noise
@@ -116,7 +114,7 @@ def against_noise(
     top = top_tenth(means[None])
     raw = {name: float(divergence(top, points.codes[name])[0]) for name in names}
     total = sum(raw.values()) or 1.0
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     lines = []
     for name in names:
         drawn = _permuted(points, targets, name, permutations, generator) / total
@@ -127,13 +125,12 @@ def against_noise(
     return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
 
 
-def noise_bounds(drawn: Numbers, looked_at: int, alpha: float = ALPHA) -> tuple[float, float]:
-    """Mean of what noise gives, and what it exceeds with probability alpha / ``looked_at``.
+def noise_bounds(drawn: Numbers, looked_at: int) -> tuple[float, float]:
+    """Mean of what noise gives, and what it exceeds with probability :data:`ALPHA` / ``looked_at``.
 
     Args:
         drawn: of permuted scores, [draws].
         looked_at: settings that are judged together.
-        alpha: that noise exceeds the bound of any of them.
 
     Returns:
         NaN for both without a draw; NaN for the bound where the draws are too few for it.
@@ -142,7 +139,7 @@ def noise_bounds(drawn: Numbers, looked_at: int, alpha: float = ALPHA) -> tuple[
         return math.nan, math.nan
     # What was found is one more draw of the same kind: it is above the k-th largest with
     # probability k / (draws + 1).
-    place = int(alpha / looked_at * (len(drawn) + 1) + 1e-9)
+    place = int(ALPHA / looked_at * (len(drawn) + 1) + 1e-9)
     bound = float(np.sort(drawn)[-place]) if place else math.nan
     return float(drawn.mean()), bound
 

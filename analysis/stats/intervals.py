@@ -38,10 +38,10 @@ class Interval:
         return int(self.low > 0) - int(self.high < 0)
 
 
-def t_interval(values: Iterable[float], level: float = LEVEL, examples: float = 0.0) -> Interval:
+def t_interval(values: Iterable[float], examples: float = 0.0) -> Interval:
     """Mean and two-sided t-interval of independent values; NaN values are left out.
 
-    The interval is mean ± t(level, ν) · √(sd²/n + e²) with the sample standard deviation (ddof=1),
+    The interval is mean ± t(ν) · √(sd²/n + e²) with the sample standard deviation (ddof=1),
     e the standard error from test examples that all values share (NaN counts as 0), and
     Satterthwaite's ν = (n-1) · ((sd²/n + e²) / (sd²/n))².
     """
@@ -54,7 +54,7 @@ def t_interval(values: Iterable[float], level: float = LEVEL, examples: float = 
         return Interval(mean, math.nan, math.nan, 1)
     variance = float(found.var(ddof=1)) / n if n > 1 else 0.0
     whole, degrees = with_known(variance, n - 1, more)
-    half = t_quantile(degrees, level) * math.sqrt(whole) if whole else 0.0
+    half = t_quantile(degrees) * math.sqrt(whole) if whole else 0.0
     return Interval(mean, mean - half, mean + half, n)
 
 

@@ -16,8 +16,6 @@ import pandas as pd
 LEAST_BLOCKS = 5
 """Blocks below which there is no test and no diagram: the ranks describe, no more."""
 ALPHA = 0.05
-AVERAGED = ("target",)
-"""Columns over whose values a block is averaged with equal weights."""
 
 
 @dataclass(frozen=True)
@@ -39,27 +37,20 @@ class Ranking:
     note: str
 
 
-def ranking(
-    frame: pd.DataFrame,
-    of: str,
-    blocks: Sequence[str],
-    value: str = "score",
-    averaged: Sequence[str] = AVERAGED,
-) -> Ranking:
-    """Ranks the values of column ``of`` within every complete block.
+def ranking(frame: pd.DataFrame, of: str, blocks: Sequence[str]) -> Ranking:
+    """Ranks the values of column ``of`` by score, higher is better, within every complete block.
+
+    Targets weigh equally within a block; only those count for which the block has every row, so
+    that no row is averaged over easier ones.
 
     Args:
         frame: tidy table; several rows of a block and row are averaged.
         of: column whose values are compared.
         blocks: columns that make a block; blocks have to be independent of each other.
-        value: column ranked by, higher is better.
-        averaged: columns within a block that weigh equally; only those of their values count for
-            which the block has every row, so that no row is averaged over easier ones. What the
-            table lacks or ``blocks`` has is left out.
     """
-    inner = [name for name in averaged if name in frame and name not in blocks]
-    known = frame[frame[value].notna()]
-    parts = known.groupby([*blocks, *inner, of], observed=True)[value].mean().unstack(of).dropna()
+    inner = [name for name in ("target",) if name in frame and name not in blocks]
+    known = frame[frame["score"].notna()]
+    parts = known.groupby([*blocks, *inner, of], observed=True)["score"].mean().unstack(of).dropna()
     table = parts.groupby(list(blocks), observed=True).mean() if inner else parts
     n, k = table.shape
     if k < 3 or not n:
@@ -78,16 +69,16 @@ def ranking(
     return Ranking(ranks, n, _friedman(each), critical_difference(k, n), "")
 
 
-def critical_difference(rows: int, blocks: int, alpha: float = ALPHA) -> float:
+def critical_difference(rows: int, blocks: int) -> float:
     """Nemenyi's q · √(k(k+1) / 6N), with q the studentized range at infinity over √2."""
-    return _studentized(rows, alpha) / math.sqrt(2) * math.sqrt(rows * (rows + 1) / (6 * blocks))
+    return _studentized(rows) / math.sqrt(2) * math.sqrt(rows * (rows + 1) / (6 * blocks))
 
 
 @lru_cache
-def _studentized(rows: int, alpha: float) -> float:
+def _studentized(rows: int) -> float:
     from scipy.stats import studentized_range
 
-    return float(studentized_range.ppf(1 - alpha, rows, math.inf))
+    return float(studentized_range.ppf(1 - ALPHA, rows, math.inf))
 
 
 def _friedman(each: pd.DataFrame) -> float:

@@ -83,8 +83,6 @@ def variance_shares(
     mains: Sequence[str] = MAINS,
     interactions: Sequence[str] = INTERACTIONS,
     replicates: int = REPLICATES,
-    level: float = LEVEL,
-    seed: int = 0,
 ) -> Shares:
     """Variance shares with intervals.
 
@@ -104,25 +102,16 @@ def variance_shares(
         mains: main factors, as far as the table has them.
         interactions: interactions, as far as all their factors are in.
         replicates: bootstrap draws; 0 for no intervals.
-        level: coverage.
-        seed: of the random numbers.
     """
     frame = frame[frame[value].notna()]
     y = frame[value].to_numpy(dtype=np.float64)
-    present, expected = design_fill(frame, mains)
+    filled = design_fill(frame, mains)
     if len(frame) < 3 or float(np.ptp(y)) <= 1e-12:
         why = "All results are equal" if len(frame) >= 3 else "Fewer than three results"
         text = f"{why}: there is no variance to take apart."
-        return Shares(
-            _table([], [], None, level, np.random.default_rng(seed)),
-            len(y),
-            present,
-            expected,
-            {},
-            text,
-        )
+        return Shares(_table([], [], None), len(y), *filled, {}, text)
     terms, dropped = _terms(frame, mains, interactions)
-    y = (y - y.mean()) / y.std()
+    whole, y = float(y.var()), (y - y.mean()) / y.std()
     moments = _Moments(terms, y)
     ones = np.ones((len(y), 1))
     while terms and moments.condition(ones) > _WORST:
@@ -132,20 +121,12 @@ def variance_shares(
         moments = _Moments(terms, y)
     if not terms:
         text = "No factor varies: there is nothing to take apart."
-        return Shares(
-            _table([], [], None, level, np.random.default_rng(seed)),
-            len(y),
-            present,
-            expected,
-            dropped,
-            text,
-        )
-    found = moments.solve(ones)[0] * float(frame[value].to_numpy(dtype=np.float64).var())
-    draws = _bootstrap(frame, moments, replicates, np.random.default_rng(seed))
+        return Shares(_table([], [], None), len(y), *filled, dropped, text)
+    found = moments.solve(ones)[0] * whole
+    draws = _bootstrap(frame, moments, replicates, np.random.default_rng(0))
     labels = [(name, len(item.names)) for name, item in terms.items()] + [(REST, len(y))]
     note = _note(terms, dropped, found)
-    table = _table(labels, found, draws, level, np.random.default_rng(seed))
-    return Shares(table, len(y), present, expected, dropped, note)
+    return Shares(_table(labels, found, draws), len(y), *filled, dropped, note)
 
 
 def design_fill(frame: pd.DataFrame, mains: Sequence[str] = MAINS) -> tuple[int, int]:
@@ -299,13 +280,7 @@ def _bootstrap(
     return np.concatenate(parts)
 
 
-def _table(
-    labels: Sequence[tuple[str, int]],
-    found: Any,
-    draws: Numbers | None,
-    level: float,
-    generator: np.random.Generator,
-) -> pd.DataFrame:
+def _table(labels: Sequence[tuple[str, int]], found: Any, draws: Numbers | None) -> pd.DataFrame:
     values = np.asarray(found, dtype=np.float64)
     total = values.sum()
     table = pd.DataFrame(labels, columns=["term", "levels"])
@@ -314,8 +289,9 @@ def _table(
     ends = np.full((2, len(values)), math.nan)
     if draws is not None and total > 0:
         free = np.maximum(table["levels"].to_numpy(dtype=np.float64) - 1, 1.0)
-        normal = values * free / generator.chisquare(free, size=(_NORMAL_DRAWS, len(values)))
-        tails = [(1 - level) / 2, (1 + level) / 2]
+        chi2 = np.random.default_rng(0).chisquare(free, size=(_NORMAL_DRAWS, len(values)))
+        normal = values * free / chi2
+        tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
         drawn = [part for part in (_parts(draws), _parts(normal)) if len(part)]
         both = [np.quantile(part, tails, axis=0) for part in drawn]
         # Percentiles of few draws may lie aside; what was found is never outside.

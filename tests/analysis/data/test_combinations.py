@@ -166,7 +166,7 @@ def test_whatever_differs_stands_in_rows_of_its_own(case: str, tmp_path: Path) -
         assert len(item.pairs) == len(SMALL.tasks) * len(SMALL.seeds)
     if case != "two methods":  # the page takes a label as it is
         return
-    text = render(read(tmp_path), found=lambda: answers)
+    text = render(read(tmp_path), answers=lambda: answers)
     for name in names:
         assert f"<h2>Transfer to elk ({name})</h2>" in text
         assert f"Joint tuning ({name})" in text

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.stats.bootstrap import crossed_interval, crossed_intervals, draw_counts
+from analysis.stats.bootstrap import crossed_interval, draw_counts
 from tests.analysis.planted import Planted, planted
 from tests.pace import slowness
 
@@ -107,13 +107,6 @@ def test_equal_results_have_an_interval_without_width_and_no_direction() -> None
     table = planted(Planted(), np.random.default_rng(0)).assign(difference=1.0)
     found = crossed_interval(table, "difference")
     assert (found.low, found.high, found.direction) == (1.0, 1.0, 0)
-
-
-def test_groups_have_their_own_intervals() -> None:
-    table = planted(Planted(), np.random.default_rng(0))
-    found = crossed_intervals(table, "difference", ["task"])
-    one = crossed_interval(table[table["task"] == "t3"], "difference", replicates=0)
-    assert found.set_index("task").loc["t3", "high"] == one.high
 
 
 @pytest.mark.slow
