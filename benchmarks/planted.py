@@ -90,7 +90,7 @@ def sweep(design: Planted, generator: np.random.Generator) -> tuple[pd.DataFrame
     """The transferred cells of a made-up sweep, and their predictions.
 
     Returns:
-        Columns as of :func:`analysis.data.results.load`, those that a verdict reads.
+        Columns as of :func:`analysis.load`, those that a verdict reads.
     """
     pairs = list(itertools.combinations(range(design.sources), 2))
     ends = np.array(pairs)

@@ -90,7 +90,7 @@ def choose(frame: pd.DataFrame, by: str = "pair") -> dict[tuple[str, str], Choic
     the smaller weight, annealing last. A set without a complete weight has no entry.
 
     Args:
-        frame: table of :func:`analysis.data.results.load`, of one combination of settings.
+        frame: table of :func:`analysis.load`, of one combination of settings.
         by: key of :data:`CRITERIA`. ``pair`` (the default): one weight for all tasks, by the mean
             validation score of the transferred prompt. ``task``: a weight for each task, by the
             same score on that task alone. ``source``: one weight, by the mean validation score of

@@ -30,7 +30,7 @@ def of_family(frame: pd.DataFrame, family: str) -> pd.DataFrame:
     """The rows of one family and the references, numbered anew.
 
     Args:
-        frame: table of :func:`analysis.data.results.load`.
+        frame: table of :func:`analysis.load`.
         family: :data:`SOFT` or :data:`HARD`.
     """
     kept = (frame["family"] == family) | (frame["kind"] == "reference")

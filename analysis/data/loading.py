@@ -1,26 +1,22 @@
 """``analysis.load``: cells of sweeps' folders, ledgers or an MLflow server as one table."""
 
-import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
-from analysis.data.columns import COLUMNS, SWEEP
+from analysis.data.columns import SWEEP
 from analysis.data.mlflow_reader import PREFIX, read_mlflow
 from analysis.data.results import read
 from trainables.errors import InputError
-
-TABLE = "results.parquet"
 
 
 def load(*places: Path | str) -> pd.DataFrame:
     """Finished cells, one row a cell; see ``docs/columns.md`` for the columns.
 
-    A folder's ``results.parquet`` is read where it is no older than its ledger and has the same
-    cells, which takes a second for 100,000 rows; otherwise the ledger's files are. Several places
-    come one below the other, a cell that is in more than one of them once for each.
+    A folder's ``results.parquet`` is read where no record has changed since it was written, which
+    takes seconds for 100,000 rows; otherwise the ledger's files are. Several places come one below
+    the other, a cell that is in more than one of them once for each.
 
     Args:
         *places: one or more of: a sweep's folder, the ``ledger`` folder in one, or
@@ -55,40 +51,5 @@ def _tables(place: Path | str) -> Iterator[tuple[str, pd.DataFrame]]:
     folder = Path(place)
     if folder.name == "ledger" and (folder.parent / "sweep.json").is_file():
         folder = folder.parent
-    kept = _kept(folder)
-    if kept is not None:
-        yield _name(folder), kept
-        return
     sweep = read(folder)
     yield str(sweep.meta.get("name") or folder.name), sweep.frame
-
-
-def _name(folder: Path) -> str:
-    meta = json.loads((folder / "sweep.json").read_bytes())
-    return str(meta.get("name") or folder.name)
-
-
-def _kept(folder: Path) -> pd.DataFrame | None:
-    """``results.parquet``, None where it is not what reading the ledger would give."""
-    path = folder / TABLE
-    try:
-        written = path.stat().st_mtime_ns
-        cells: set[str] = set()
-        places = [folder / "sweep.json"]
-        for shard in os.scandir(folder / "ledger"):
-            if len(shard.name) != 2 or not shard.is_dir():
-                continue
-            places.append(Path(shard.path))
-            cells |= {
-                item.name.removesuffix(".json")
-                for item in os.scandir(shard.path)
-                if item.name.endswith(".json") and not item.name.startswith(".")
-            }
-        # A file put in place anew changes its folder's time, not only its own.
-        if any(item.stat().st_mtime_ns > written for item in places):
-            return None
-        table = pd.read_parquet(path)
-    except (OSError, ValueError):
-        return None
-    whole = set(COLUMNS) <= set(table.columns) and len(table) == len(cells)
-    return table if whole and set(table["cell"]) == cells else None

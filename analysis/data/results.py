@@ -61,18 +61,6 @@ class Sweep:
     signature: str = ""
 
 
-def load(folder: Path | str) -> pd.DataFrame:
-    """Finished cells of a sweep, one row a cell, in an order that depends on the content only.
-
-    Returns:
-        Table with the columns of :data:`COLUMNS`; scores between 0 and 1.
-
-    Raises:
-        InputError: the folder is no sweep's folder, or no cell has finished.
-    """
-    return read(folder).frame
-
-
 def read(folder: Path | str) -> Sweep:
     """Everything in a sweep's folder that the analysis needs.
 
@@ -135,7 +123,7 @@ def export(folder: Path | str | Sweep) -> tuple[Path, Path]:
         Paths of the two files.
 
     Raises:
-        InputError: as :func:`load`.
+        InputError: as :func:`read`.
     """
     sweep = folder if isinstance(folder, Sweep) else read(folder)
     csv, parquet = sweep.folder / "results.csv", sweep.folder / FILE

@@ -48,7 +48,7 @@ def leave_one_out(
     Without a model: without all rows that were tuned on it or carried to it.
 
     Args:
-        frame: table of :func:`analysis.data.results.load`.
+        frame: table of :func:`analysis.load`.
         numbers: table to headline numbers by name.
 
     Returns:

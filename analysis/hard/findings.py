@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from analysis.hard.rows import LINES, Block
+from analysis.hard.rows import RANK, Block
 from analysis.hard.tables import ON_SOURCE, mean_gain, paired_gains
 from analysis.present.grid import points, span
 from analysis.present.words import Finding, counted, listed
@@ -14,8 +14,7 @@ _PERCENT = f"{100 * LEVEL:.0f} %"
 def hard_design(rows: pd.DataFrame) -> str:
     """What was run, in one sentence."""
     lengths = " and ".join(str(value) for value in sorted(rows["prompt_length"].dropna().unique()))
-    rank = {name: place for place, name in enumerate(LINES)}
-    ordered = rows.sort_values("line", key=lambda lines: lines.map(rank), kind="stable")
+    ordered = rows.sort_values("line", key=lambda lines: lines.map(RANK), kind="stable")
     text = (
         f"Hard prompts{f' of {lengths} tokens' if lengths else ''} "
         f"({', '.join(ordered['name'].unique())}) were found on "

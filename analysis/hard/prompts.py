@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.hard.rows import LINES, Block, label_of
+from analysis.hard.rows import RANK, Block, label_of
 from analysis.present.exhibits import Table, file_name
 from analysis.present.grid import DASH, Entry, Grid, Line, percent, points
 from analysis.present.words import sources_name
@@ -31,8 +31,7 @@ def prompt_tables(block: Block) -> Iterator[tuple[str, Table]]:
     Returns:
         Task and source in words, and the table; one line a prompt.
     """
-    rank = {name: place for place, name in enumerate(LINES)}
-    rows = block.rows.assign(rank=block.rows["line"].map(rank))
+    rows = block.rows.assign(rank=block.rows["line"].map(RANK))
     moved = rows[rows["kind"] == "transfer"].groupby("prompt")["score"].agg(["mean", "count"])
     moved = moved.rename(columns={"mean": "carried", "count": "targets"})
     own = rows[rows["kind"] == "source"].join(moved, on="prompt")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.hard.rows import LINES, METHOD_NAMES, RANDOM
+from analysis.hard.rows import METHOD_NAMES, RANDOM, RANK
 from analysis.present.drawing import COLOURS, MARKERS, QUIET, New, cycled, handles, ruled
 from analysis.present.grid import DASH, MINUS, Entry, Grid, Line
 from analysis.present.words import ALL_TASKS
@@ -43,8 +43,7 @@ def transfers(rows: pd.DataFrame) -> pd.DataFrame:
         else name
         for name, line, method in zip(moved["name"], moved["line"], moved["method"], strict=True)
     ]
-    rank = {name: place for place, name in enumerate(LINES)}
-    moved = moved.assign(made=named, rank=moved["line"].map(rank))
+    moved = moved.assign(made=named, rank=moved["line"].map(RANK))
     return moved.sort_values(["rank", "made"], kind="stable").reset_index(drop=True)
 
 

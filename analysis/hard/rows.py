@@ -20,6 +20,7 @@ OURS, BASELINE = "agreement", "all"
 """Lines that are compared: prompts of words that agree, and of any word (PEZ)."""
 LINES = ("empty", "constant", "random", "all", "pruned", "common", "agreement")
 """Lines of a table, from top to bottom."""
+RANK = {name: place for place, name in enumerate(LINES)}
 METHOD_NAMES = {
     "random": "Random",
     "pez": "PEZ",

@@ -16,7 +16,7 @@ from analysis.hard.readability import (
     transfers,
 )
 from analysis.hard.rows import Block, blocks, hard_rows
-from analysis.hard.tables import effect_grid, effect_table, method_grid, method_table, places
+from analysis.hard.tables import effect_grid, effect_table, method_grid, method_table
 from analysis.present.exhibits import Figure, Part, Section, Table, file_name
 from analysis.present.words import Finding
 from analysis.soft.tables import metrics
@@ -81,7 +81,7 @@ def _tables(block: Block, frame: pd.DataFrame) -> Iterator[Part]:
     there = set(zip(block.rows["task"], block.rows["sources"], strict=True))
     for task, source in sorted(there):
         numbers = method_table(block, frame, task, source)
-        grid = method_grid(numbers, block, places(block), units.get(task, ""))
+        grid = method_grid(numbers, block, units.get(task, ""))
         place = f"{task}, tuned on {source}"
         name = file_name("hard", block.title, task, source)
         yield Part(place, exhibits=[Table(name, f"{block.title}: {place}", grid, numbers)])

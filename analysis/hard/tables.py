@@ -5,15 +5,16 @@ seeds with ddof=1, as in :mod:`analysis.soft.tables`.
 """
 
 from collections.abc import Mapping
-from itertools import groupby
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from analysis.data.combinations import agreeing
-from analysis.hard.rows import BASELINE, LINE_KEY, LINES, OURS, Block, label_of
-from analysis.present.grid import DASH, FLAG, Entry, Grid, Line, points, span
+from analysis.hard.rows import BASELINE, LINE_KEY, OURS, RANK, Block, label_of
+from analysis.present.grid import DASH, FLAG, Entry, Grid, Row, grid_of, points, span
 from analysis.present.words import sources_name
+from analysis.soft.tables import over_seeds
 from analysis.stats.intervals import Interval, t_interval
 
 AS_TEXT, AS_IDS = "as text", "as ids"
@@ -37,7 +38,7 @@ def method_table(block: Block, frame: pd.DataFrame, task: str, source: str) -> p
 
     Args:
         block: of :func:`analysis.hard.rows.blocks`.
-        frame: table of :func:`analysis.data.results.load`, for the references.
+        frame: table of :func:`analysis.load`, for the references.
         task: name of the task.
         source: the model the prompts were tuned on.
 
@@ -52,22 +53,14 @@ def method_table(block: Block, frame: pd.DataFrame, task: str, source: str) -> p
         ignore_index=True,
     )
     by = [*LINE_KEY, "name", "place"]
-    groups = scores.groupby(by, dropna=False, sort=False)
-    table = groups.agg(
-        mean=("points", "mean"),
-        sd=("points", "std"),
-        n=("points", "count"),
-        degenerate=("degenerate", "mean"),
-    )
+    table = over_seeds(scores, by)
     baseline = scores[scores["line"] == BASELINE]
     level = baseline.groupby(["place", "seed"])["points"].mean().to_dict()
-    table["hint"] = [_hint(part) for _, part in groups]
+    groups = scores.groupby(by, dropna=False, sort=False)
     table["better"] = [_above(part, level) for _, part in groups]
-    table = table.reset_index()
     # A constant predictor says one class by construction; a flag on it would say nothing.
     table["flagged"] = (table["degenerate"] > 0.5) & (table["line"] != "constant")
-    rank = {name: place for place, name in enumerate(LINES)}
-    ranks = table[LINE_KEY].assign(line=table["line"].map(rank))
+    ranks = table[LINE_KEY].assign(line=table["line"].map(RANK))
     order = ranks.sort_values(LINE_KEY, na_position="first", kind="stable").index
     return table.loc[order].reset_index(drop=True)
 
@@ -112,13 +105,6 @@ def _above(part: pd.DataFrame, level: Mapping[Any, float]) -> bool:
     pairs = zip(part["points"], (level.get(key) for key in keys), strict=True)
     found = [points - other for points, other in pairs if other is not None]
     return bool(found) and round(sum(found) / len(found), 1) > 0
-
-
-def _hint(part: pd.DataFrame) -> str:
-    return "; ".join(
-        f"{'' if pd.isna(seed) else f'seed {seed}: '}{points:.1f}"
-        for seed, points in zip(part["seed"], part["points"], strict=True)
-    )
 
 
 def paired_gains(block: Block) -> pd.DataFrame:
@@ -169,66 +155,62 @@ def effect_table(block: Block) -> pd.DataFrame:
 
 
 _HEADS = {AS_TEXT: ("Original", AS_TEXT), AS_IDS: ("Original", AS_IDS)}
-_BLOCKS = {"empty": "references", "constant": "references"}
+_REFERENCES = ("empty", "constant")
 
 
-def method_grid(table: pd.DataFrame, block: Block, columns: list[str], metric: str) -> Grid:
+def method_grid(table: pd.DataFrame, block: Block, metric: str) -> Grid:
     """Mean ± sd per line and place, with n.
 
     Args:
         table: of :func:`method_table`.
         block: what it is a table of.
-        columns: of :func:`places`.
         metric: the task's.
     """
-    lines = []
+
+    def heading(line: Row) -> tuple[str, str, str]:
+        kind = "references" if line["line"] in _REFERENCES else line["line"]
+        return kind, label_of(line, block.shows), sources_name(line["counterparts"]) or DASH
+
+    def entry(line: Row) -> Entry:
+        text = points(line["mean"])
+        if line["line"] not in _REFERENCES:
+            text += f" ± {points(line['sd'])}"
+        flag = FLAG if line["flagged"] else ""
+        return Entry(text + flag, bool(line["better"]), line["hint"])
+
+    columns = {place: _HEADS.get(place, (place, metric)) for place in places(block)}
     keys = ["name", "s", "k", "counterparts"]
-    for _, part in table.groupby(keys, sort=False, dropna=False):
-        records = {line["place"]: line for line in part.to_dict("records")}
-        first = next(iter(records.values()))
-        most = max(line["n"] for line in records.values())
-        entries = [
-            _entry(records[place], most) if place in records else Entry(DASH) for place in columns
-        ]
-        reference = first["line"] in _BLOCKS
-        lines.append(
-            Line(
-                block=_BLOCKS.get(first["line"], first["line"]),
-                group=label_of(first, block.shows),
-                label=sources_name(first["counterparts"]) if first["counterparts"] else DASH,
-                entries=(*entries, Entry(DASH if reference else str(most))),
-            )
-        )
-    heads = [_HEADS.get(place, (place, metric)) for place in columns]
-    return Grid(("Row", "Counterpart"), (*heads, ("n", "seeds")), tuple(lines))
-
-
-def _entry(line: Mapping[Any, Any], most: int) -> Entry:
-    text = points(line["mean"])
-    if line["line"] not in _BLOCKS:
-        text += f" ± {points(line['sd'])}"
-    note = "" if line["n"] == most else f"(n={line['n']})"
-    return Entry(text + (FLAG if line["flagged"] else ""), bool(line["better"]), line["hint"], note)
+    grid = grid_of(table, ("Row", "Counterpart"), keys, "place", columns, heading, entry)
+    lines = (
+        replace(line, entries=(*line.entries[:-1], Entry(DASH)))
+        if line.block == "references"
+        else line
+        for line in grid.lines
+    )
+    return replace(grid, lines=tuple(lines))
 
 
 def effect_grid(table: pd.DataFrame, block: Block) -> Grid:
-    """Mean gain of Ours over PEZ with its interval: a line per place and s, a column per K."""
-    columns = sorted(table["k"].unique())
-    lines = []
-    records = table.to_dict("records")
-    for (where, s), part in groupby(records, key=lambda line: (line["where"], line["s"])):
-        known = {line["k"]: line for line in part}
-        most = max(line["n"] for line in known.values())
-        entries = [_gain(known[k], most) if k in known else Entry(DASH) for k in columns]
-        lines.append(Line(where, where, f"s = {s}", (*entries, Entry(str(most)))))
-    heads = [(f"K = {k}", "points") for k in columns]
-    title = f"Gain of Ours over {block.name}"
-    return Grid((title, "Words kept"), (*heads, ("n", "seeds")), tuple(lines))
+    """Mean gain of Ours over PEZ with its interval: a line per place and s, a column per K.
 
+    Args:
+        table: of :func:`effect_table`.
+        block: what it is a table of.
+    """
 
-def _gain(line: Mapping[Any, Any], most: int) -> Entry:
-    note = span(line["low"], line["high"])
-    if line["n"] != most:
-        note = f"{note} (n={line['n']})".strip()
-    hint = f"over {line['cases']} cases of task, source, counterpart and model"
-    return Entry(points(line["mean"], signed=True), bool(line["direction"]), hint, note)
+    def entry(line: Row) -> Entry:
+        hint = f"over {line['cases']} cases of task, source, counterpart and model"
+        note = span(line["low"], line["high"])
+        return Entry(points(line["mean"], signed=True), bool(line["direction"]), hint, note)
+
+    columns = {k: (f"K = {k}", "points") for k in sorted(table["k"].unique())}
+    heads = (f"Gain of Ours over {block.name}", "Words kept")
+    return grid_of(
+        table,
+        heads,
+        ["where", "s"],
+        "k",
+        columns,
+        lambda line: (line["where"], line["where"], f"s = {line['s']}"),
+        entry,
+    )

@@ -8,13 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.present.words import ALL_TASKS, row_label, sources_name, weight_name
-
 DASH = "–"
 MINUS = "−"
 FLAG = "†"
 
-_Name = Callable[[Mapping[str, Any]], str]
+Row = Mapping[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -104,68 +102,42 @@ def plain_grid(
     return Grid(("", head), tuple((name, "") for name in heads), made, words)
 
 
-def score_grid(
+def grid_of(
     table: pd.DataFrame,
-    names: Sequence[str],
-    metrics: Mapping[str, str],
-    head: str = "Tuned on",
+    heads: tuple[str, str],
+    keys: list[str],
+    column: str,
+    columns: Mapping[Any, tuple[str, str]],
+    heading: Callable[[Row], tuple[str, str, str]],
+    entry: Callable[[Row], Entry],
 ) -> Grid:
-    """Mean ± sd per row and task, with n.
+    """The grid of a tidy table: a line for each combination of some columns, and n at its end.
 
     Args:
-        table: of :func:`analysis.soft.tables.transfer_table` or ``source_table``.
-        names: tasks in the order of the columns.
-        metrics: metric name by task.
-        head: name of the column of groups.
+        table: one row an entry, with its ``n``.
+        heads: names of the group and label columns.
+        keys: columns whose values make a line.
+        column: column whose values are the further columns of the grid.
+        columns: these values with title and unit.
+        heading: block, group and label of a line, from the first of its rows.
+        entry: what a row says.
     """
-    return _grid(table, (head, "Row"), names, metrics, _SCORES, _score_entry)
+    lines = []
+    for _, part in table.groupby(keys, sort=False, dropna=False):
+        rows = {row[column]: row for row in part.to_dict("records")}
+        most = max(row["n"] for row in rows.values())
+        entries = [
+            _with_n(entry(rows[value]), rows[value]["n"], most) if value in rows else Entry(DASH)
+            for value in columns
+        ]
+        first = next(iter(rows.values()))
+        lines.append(Line(*heading(first), (*entries, Entry(str(most)))))
+    return Grid(heads, (*columns.values(), ("n", "seeds")), tuple(lines))
 
 
-def difference_grid(table: pd.DataFrame, names: Sequence[str], metrics: Mapping[str, str]) -> Grid:
-    """Paired difference Ours − Baseline with its interval per source set and task, with n.
-
-    Args:
-        table: of :func:`analysis.soft.tables.difference_table`.
-        names: tasks in the order of the columns.
-        metrics: metric name by task.
-    """
-    table = table.assign(group=table["sources"], row="ours")
-    return _grid(
-        table,
-        ("Tuned on", "Ours at"),
-        names,
-        metrics,
-        (
-            lambda line: "",
-            lambda line: sources_name(line["sources"]),
-            lambda line: weight_name(line["weight_label"]),
-        ),
-        _difference_entry,
-    )
-
-
-def share_grid(table: pd.DataFrame, names: Sequence[str], metrics: Mapping[str, str]) -> Grid:
-    """Share of the gap between Empty and Direct that is recovered, in percent, with n.
-
-    Args:
-        table: of :func:`analysis.soft.ceiling.gap_table`.
-        names: tasks in the order of the columns.
-        metrics: metric name by task.
-    """
-    pooled = ("pooled", "over these tasks")
-    return _grid(table, ("Tuned on", "Row"), names, metrics, _SCORES, _share_entry, pooled)
-
-
-def calibration_grid(table: pd.DataFrame, names: Sequence[str], unit: str) -> Grid:
-    """Mean ± sd per row before and after each calibration, with n.
-
-    Args:
-        table: of :func:`analysis.soft.calibrated.calibration_table`.
-        names: its columns (tasks, as the table has it), in order.
-        unit: what the means run over.
-    """
-    units = dict.fromkeys(names, unit)
-    return _grid(table, ("Tuned on", "Row"), names, units, _SCORES, _score_entry, None)
+def _with_n(entry: Entry, n: int, most: int) -> Entry:
+    """Names n in the entry itself where it is not the line's."""
+    return entry if n == most else replace(entry, note=f"{entry.note} (n={n})".strip())
 
 
 def points(value: float, signed: bool = False) -> str:
@@ -195,79 +167,3 @@ def span(low: float, high: float) -> str:
     if math.isnan(low) or math.isnan(high):
         return ""
     return f"[{points(low, signed=True)}, {points(high, signed=True)}]"
-
-
-def _score_block(line: Mapping[str, Any]) -> str:
-    return str(line["row"] if line["row"] in ("single", "direct") else line["group"])
-
-
-def _score_group(line: Mapping[str, Any]) -> str:
-    return "no tuned prompt" if line["group"] == "references" else sources_name(line["group"])
-
-
-def _score_label(line: Mapping[str, Any]) -> str:
-    text = row_label(line["row"], line["weight_label"])
-    partners = [name for name in line["sources"].split("+") if name != line["group"]]
-    if line["row"] != "joint":
-        return text
-    return f"{text} with {' + '.join(partners)}" if line["sources"] else text
-
-
-_SCORES: tuple[_Name, _Name, _Name] = (_score_block, _score_group, _score_label)
-
-
-def _grid(
-    table: pd.DataFrame,
-    heads: tuple[str, str],
-    names: Sequence[str],
-    metrics: Mapping[str, str],
-    heading: tuple[_Name, _Name, _Name],
-    entry: Callable[[Mapping[str, Any]], Entry],
-    mean: tuple[str, str] | None = ("mean", "over tasks"),
-) -> Grid:
-    """The grid of a table; ``mean`` heads the column of :data:`ALL_TASKS` (None: there is none)."""
-    shown = [*names, ALL_TASKS] if len(names) > 1 and mean else list(names)
-    lines = []
-    keys = ["group", "row", "sources", "weight_label"]
-    for _, part in table.groupby(keys, sort=False):
-        records: dict[str, Mapping[str, Any]] = {
-            str(record["task"]): {str(name): value for name, value in record.items()}
-            for record in part.to_dict("records")
-        }
-        first = next(iter(records.values()))
-        counts = {record["n"] for record in records.values()}
-        most = max(counts)
-        entries = [
-            _with_n(entry(records[task]), records[task]["n"], most)
-            if task in records
-            else Entry(DASH)
-            for task in shown
-        ]
-        block, group, label = (name(first) for name in heading)
-        lines.append(Line(block, group, label, (*entries, Entry(str(most)))))
-    columns = [mean if mean and task == ALL_TASKS else (task, metrics.get(task, ""))
-               for task in shown]  # fmt: skip
-    return Grid(heads, (*columns, ("n", "seeds")), tuple(lines))
-
-
-def _with_n(entry: Entry, n: int, most: int) -> Entry:
-    """Names n in the entry itself where it is not the line's."""
-    if n == most:
-        return entry
-    return replace(entry, note=f"{entry.note} (n={n})".strip())
-
-
-def _score_entry(line: Mapping[str, Any]) -> Entry:
-    text = f"{points(line['mean'])} ± {points(line['sd'])}"
-    if line["row"] in ("empty", "manual", "constant"):
-        text = points(line["mean"])
-    return Entry(text + (FLAG if line["flagged"] else ""), bool(line["better"]), line["hint"])
-
-
-def _share_entry(line: Mapping[str, Any]) -> Entry:
-    return Entry(f"{percent(line['mean'])} ± {percent(line['sd'])}", hint=line["hint"])
-
-
-def _difference_entry(line: Mapping[str, Any]) -> Entry:
-    text = points(line["mean"], signed=True)
-    return Entry(text, strong=bool(line["direction"]), note=span(line["low"], line["high"]))

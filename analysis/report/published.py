@@ -45,7 +45,7 @@ def beside_published(frame: pd.DataFrame, choices: Mapping[str, Choices]) -> pd.
     task's name. Ours stands at the weight chosen here; the published weight may be another.
 
     Args:
-        frame: table of :func:`analysis.data.results.load`.
+        frame: table of :func:`analysis.load`.
         choices: by combination of settings, of :func:`analysis.contrasts.selection.choose`.
 
     Returns:

@@ -37,7 +37,7 @@ class Results:
     """A sweep's results as every section needs them, worked out once.
 
     Attributes:
-        frame: table of :func:`analysis.data.results.load`.
+        frame: table of :func:`analysis.load`.
         criterion: by what Ours chooses its weight, key of
             :data:`analysis.contrasts.selection.CRITERIA`.
         sweep: the sweep it is of; without it there is no section that reads more than the table.
@@ -108,7 +108,7 @@ def report_tables(
     """The tables of a report that need nothing but a sweep's results.
 
     Args:
-        frame: table of :func:`analysis.data.results.load`.
+        frame: table of :func:`analysis.load`.
         select_lambda: by what Ours chooses its weight, see
             :func:`analysis.contrasts.selection.choose`.
         answers: of :func:`analysis.dependence.dependence.dependence`, where it is already worked

@@ -10,14 +10,7 @@ from analysis.contrasts.examples import Examples
 from analysis.contrasts.selection import CRITERIA, Choice, Choices, at_choices, oracle
 from analysis.data.combinations import titled
 from analysis.present.exhibits import Figure, Part, Section, Table, file_name
-from analysis.present.grid import (
-    calibration_grid,
-    difference_grid,
-    plain_grid,
-    points,
-    score_grid,
-    share_grid,
-)
+from analysis.present.grid import plain_grid, points
 from analysis.present.words import PER_TASK, sources_name, weight_name
 from analysis.soft.calibrated import calibration_table
 from analysis.soft.ceiling import gap_note, gap_table
@@ -32,9 +25,13 @@ from analysis.soft.figures import (
 )
 from analysis.soft.tables import (
     averaged_joint,
+    calibration_grid,
+    difference_grid,
     difference_table,
     metrics,
     paired_differences,
+    score_grid,
+    share_grid,
     source_models,
     source_table,
     tasks,

@@ -1,11 +1,10 @@
-"""The numbers of the tables, as tidy DataFrames; :mod:`analysis.present.grid` turns them into text.
+"""The tables of soft prompts: numbers as tidy DataFrames, and grids of them as people read them.
 
 Scores, standard deviations and differences are in points (100 times the metric). Standard
 deviations are sample deviations over seeds (ddof=1), NaN where there is one seed.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,8 @@ from analysis.contrasts.effects import paired
 from analysis.contrasts.examples import Examples
 from analysis.contrasts.selection import Choices, at_choices, joint_at_choices
 from analysis.data.results import source_columns, weight_rank
-from analysis.present.words import ALL_TASKS, ROW_NAMES
+from analysis.present.grid import FLAG, Entry, Grid, Row, grid_of, percent, points, span
+from analysis.present.words import ALL_TASKS, ROW_NAMES, row_label, sources_name, weight_name
 from analysis.stats.intervals import t_interval
 
 REFERENCES = ("empty", "manual", "constant")
@@ -193,24 +193,15 @@ def summary(rows: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
     columns = [*by, "mean", "sd", "n", "degenerate", "flagged", "hint"]
     if rows.empty:
         return pd.DataFrame(columns=columns)
-    rows = rows.assign(metric=rows["metric"].fillna(""), points=100 * rows["score"])
-    seeds = rows["seed"].astype("float64").fillna(-1)
-    per_task = rows.assign(seed=seeds)
+    per_task = rows.assign(metric=rows["metric"].fillna(""), points=100 * rows["score"])
+    per_task["seed"] = rows["seed"].astype("float64").fillna(-1)
     if len(wanted) > 1:
         mean = _over_tasks(per_task, [*LINE, "seed"], len(wanted), "points")
         per_task = pd.concat(
             [per_task, mean.assign(task=ALL_TASKS, metric="mean", degenerate=False)],
             ignore_index=True,
         )
-    groups = per_task.groupby(by, sort=False)
-    table = groups.agg(
-        mean=("points", "mean"),
-        sd=("points", "std"),
-        n=("points", "count"),
-        degenerate=("degenerate", "mean"),
-    )
-    table["hint"] = _hints(per_task, groups.ngroup().to_numpy(), len(table))
-    table = table.reset_index()
+    table = over_seeds(per_task, by)
     # A constant predictor says one class by construction; a flag on it would say nothing.
     table["flagged"] = (table["degenerate"] > 0.5) & (table["row"] != "constant")
     ranks = pd.DataFrame(
@@ -230,12 +221,31 @@ def summary(rows: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
     return table.loc[order, columns].reset_index(drop=True)
 
 
+def over_seeds(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Mean, sd, n, share of degenerate seeds and hint of every group, in the order of the rows.
+
+    Args:
+        rows: scores in points, one a seed, with the column degenerate; the hint also says what was
+            predicted where there is a column ``histogram``.
+        by: columns that make a group.
+    """
+    groups = rows.groupby(by, dropna=False, sort=False)
+    table = groups.agg(
+        mean=("points", "mean"),
+        sd=("points", "std"),
+        n=("points", "count"),
+        degenerate=("degenerate", "mean"),
+    )
+    table["hint"] = _hints(rows, groups.ngroup().to_numpy(), len(table))
+    return table.reset_index()
+
+
 def _over_tasks(rows: pd.DataFrame, by: list[str], wanted: int, value: str) -> pd.DataFrame:
     """Mean of ``value`` over tasks, for the groups that have all ``wanted`` tasks."""
     mean = rows.groupby(by, as_index=False, sort=False).agg(
-        **{value: (value, "mean"), "found": ("task", "nunique")}
+        **{value: (value, "mean"), "tasks": ("task", "nunique")}
     )
-    return mean[mean["found"] == wanted].drop(columns="found")
+    return mean[mean["tasks"] == wanted].drop(columns="tasks")
 
 
 _MOST_HISTOGRAMS = 600
@@ -244,19 +254,18 @@ _MOST_HISTOGRAMS = 600
 
 def _hints(rows: pd.DataFrame, numbers: np.ndarray, count: int) -> list[str]:
     """Per group every seed's score and what it predicted, for the curious."""
-    found: list[list[str]] = [[] for _ in range(count)]
-    columns = rows["seed"], rows["points"], _column(rows, "histogram")
-    for number, seed, points, histogram in zip(numbers, *columns, strict=True):
+    hints: list[list[str]] = [[] for _ in range(count)]
+    seeds = rows["seed"].astype("float64").fillna(-1)
+    histograms = rows["histogram"] if "histogram" in rows else [None] * len(rows)
+    for number, seed, score, histogram in zip(
+        numbers, seeds, rows["points"], histograms, strict=True
+    ):
         name = f"seed {seed:.0f}: " if seed >= 0 else ""
-        told = count <= _MOST_HISTOGRAMS and isinstance(histogram, str)
-        counts = f" (predicted classes {histogram})" if told else ""
+        known = count <= _MOST_HISTOGRAMS and isinstance(histogram, str)
+        counts = f" (predicted classes {histogram})" if known else ""
         if number >= 0:  # not of a group
-            found[number].append(f"{name}{points:.1f}{counts}")
-    return ["; ".join(lines) for lines in found]
-
-
-def _column(part: pd.DataFrame, name: str) -> Iterable[Any]:
-    return part[name] if name in part else [None] * len(part)
+            hints[number].append(f"{name}{score:.1f}{counts}")
+    return ["; ".join(lines) for lines in hints]
 
 
 def mark_better(table: pd.DataFrame) -> pd.DataFrame:
@@ -274,3 +283,92 @@ def mark_better(table: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(better=False)
     table.loc[pair.index[two & best & differ], "better"] = True
     return table
+
+
+def score_grid(
+    table: pd.DataFrame, names: list[str], metrics: Mapping[str, str], head: str = "Tuned on"
+) -> Grid:
+    """Mean ± sd per row and task, with n.
+
+    Args:
+        table: of :func:`transfer_table` or :func:`source_table`.
+        names: tasks in the order of the columns.
+        metrics: metric name by task.
+        head: name of the column of groups.
+    """
+    columns = _columns(names, metrics, ("mean", "over tasks"))
+    return grid_of(table, (head, "Row"), LINE, "task", columns, _heading, _score_entry)
+
+
+def calibration_grid(table: pd.DataFrame, names: list[str], unit: str) -> Grid:
+    """Mean ± sd per row before and after each calibration, with n.
+
+    Args:
+        table: of :func:`analysis.soft.calibrated.calibration_table`.
+        names: its columns (tasks, as the table has it), in order.
+        unit: what the means run over.
+    """
+    columns = {name: (name, unit) for name in names}
+    return grid_of(table, ("Tuned on", "Row"), LINE, "task", columns, _heading, _score_entry)
+
+
+def share_grid(table: pd.DataFrame, names: list[str], metrics: Mapping[str, str]) -> Grid:
+    """Share of the gap between Empty and Direct that is recovered, in percent, with n.
+
+    Args:
+        table: of :func:`analysis.soft.ceiling.gap_table`.
+        names: tasks in the order of the columns.
+        metrics: metric name by task.
+    """
+
+    def entry(line: Row) -> Entry:
+        return Entry(f"{percent(line['mean'])} ± {percent(line['sd'])}", hint=line["hint"])
+
+    columns = _columns(names, metrics, ("pooled", "over these tasks"))
+    return grid_of(table, ("Tuned on", "Row"), LINE, "task", columns, _heading, entry)
+
+
+def difference_grid(table: pd.DataFrame, names: list[str], metrics: Mapping[str, str]) -> Grid:
+    """Paired difference Ours − Baseline with its interval per source set and task, with n.
+
+    Args:
+        table: of :func:`difference_table`.
+        names: tasks in the order of the columns.
+        metrics: metric name by task.
+    """
+
+    def heading(line: Row) -> tuple[str, str, str]:
+        return "", sources_name(line["sources"]), weight_name(line["weight_label"])
+
+    def entry(line: Row) -> Entry:
+        text = points(line["mean"], signed=True)
+        return Entry(text, strong=bool(line["direction"]), note=span(line["low"], line["high"]))
+
+    keys, columns = ["sources", "weight_label"], _columns(names, metrics, ("mean", "over tasks"))
+    return grid_of(table, ("Tuned on", "Ours at"), keys, "task", columns, heading, entry)
+
+
+def _columns(
+    names: list[str], metrics: Mapping[str, str], mean: tuple[str, str]
+) -> dict[str, tuple[str, str]]:
+    """Tasks with their metrics and, of several, the column over all of them."""
+    columns = {name: (name, metrics.get(name, "")) for name in names}
+    return columns | {ALL_TASKS: mean} if len(names) > 1 else columns
+
+
+def _heading(line: Row) -> tuple[str, str, str]:
+    """Block, group and label of a line."""
+    row, group = line["row"], line["group"]
+    block = str(row if row in ("single", "direct") else group)
+    label = row_label(row, line["weight_label"])
+    if row == "joint" and line["sources"]:
+        partners = [name for name in line["sources"].split("+") if name != group]
+        label += f" with {' + '.join(partners)}"
+    return block, "no tuned prompt" if group == "references" else sources_name(group), label
+
+
+def _score_entry(line: Row) -> Entry:
+    text = f"{points(line['mean'])} ± {points(line['sd'])}"
+    if line["row"] in REFERENCES:
+        text = points(line["mean"])
+    return Entry(text + (FLAG if line["flagged"] else ""), bool(line["better"]), line["hint"])

@@ -214,7 +214,7 @@ def prompt_map(new: New, frame: pd.DataFrame, vectors: Mapping[str, np.ndarray])
 
     Args:
         new: maker of a figure.
-        frame: table of :func:`analysis.data.results.load`.
+        frame: table of :func:`analysis.load`.
         vectors: prompts [vectors, dimensions] by cell; see
             :func:`tuned_prompts`.
     """

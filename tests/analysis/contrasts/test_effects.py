@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis import load
 from analysis.contrasts.effects import (
     case_means,
     effect_table,
@@ -17,7 +18,6 @@ from analysis.contrasts.effects import (
     win_tie_loss,
 )
 from analysis.contrasts.selection import choose
-from analysis.data.results import load
 from analysis.hard.rows import block_parts
 from analysis.soft.tables import paired_differences
 from tests.analysis.builder import Design, Hard, build

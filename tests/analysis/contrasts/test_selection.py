@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import write_report
+from analysis import load, write_report
 from analysis.contrasts.selection import CRITERIA, at_choices, choose, joint_at_choices, oracle
-from analysis.data.results import load, read
+from analysis.data.results import read
 from analysis.present.words import ALL_TASKS, PER_TASK
 from analysis.report.page import render
 from analysis.soft.section import oracle_note

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from analysis import load
-from analysis.data.columns import DICTIONARY, typed
-from analysis.data.results import COLUMNS, export
-from analysis.data.results import load as read_ledger
+from analysis.data.columns import COLUMNS, DICTIONARY, typed
+from analysis.data.results import export
+from analysis.data.snapshot import FILE, kept_bytes, signature
 from analysis.report.dictionary import markdown
 from tests.analysis.builder import Design, Hard, build
 from tests.pace import slowness
@@ -25,32 +25,13 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_folder_its_ledger_and_its_parquet_are_the_same_table(folder, monkeypatch):
-    slow = read_ledger(folder)
-    pd.testing.assert_frame_equal(load(folder), slow)
+    slow = load(folder)
     export(folder)
-    monkeypatch.setattr("analysis.data.loading.read", None)
+    monkeypatch.setattr("analysis.data.results._from_ledger", None)
     for place in (folder, str(folder / "ledger")):
         pd.testing.assert_frame_equal(typed(load(place)), typed(slow))
 
 
-@pytest.mark.slow
-def test_a_parquet_older_than_the_ledger_or_of_other_cells_is_not_read(folder):
-    _, parquet = export(folder)
-    frame = read_ledger(folder)
-    frame.iloc[:-1].to_parquet(parquet)
-    assert len(load(folder)) == len(frame)
-    frame.assign(score=0.0).to_parquet(parquet)
-    assert (load(folder)["score"] == 0).all()
-    shard = next(item for item in (folder / "ledger").iterdir() if len(item.name) == 2)
-    later = parquet.stat().st_mtime + 5
-    os.utime(shard, (later, later))
-    assert not (load(folder)["score"] == 0).all()
-    parquet.write_bytes(b"no parquet")
-    os.utime(parquet, (later + 5, later + 5))
-    assert len(load(folder)) == len(frame)
-
-
-@pytest.mark.slow
 def test_several_places_are_told_apart(folder, tmp_path):
     build(tmp_path / "two", Design(seeds=(0,), weights=(0.0,)))
     both = load(folder, tmp_path / "two")
@@ -65,8 +46,8 @@ def test_several_places_are_told_apart(folder, tmp_path):
 
 @pytest.mark.slow
 def test_30_000_rows_load_in_seconds(folder):
-    """A ledger of as many files: the ids are read off their names, the rows off the parquet."""
-    frame = read_ledger(folder)
+    """A ledger of as many files: their times are looked at, the rows are read off the parquet."""
+    frame = load(folder)
     for path in (folder / "ledger").rglob("*.json"):
         path.unlink()
     times = 30_000 // len(frame) + 1
@@ -76,7 +57,8 @@ def test_30_000_rows_load_in_seconds(folder):
         (folder / "ledger" / f"{number:02x}").mkdir(exist_ok=True)
     for name in many["cell"]:
         os.close(os.open(folder / "ledger" / name[:2] / f"{name}.json", os.O_CREAT))
-    many.to_parquet(folder / "results.parquet", index=False)
+    told = {"unreadable": [], "costs": {}, "versions": {}}
+    (folder / FILE).write_bytes(kept_bytes(many, told, signature(folder)))
     began = time.process_time()
     assert len(load(folder)) == 30_000
     spent = time.process_time() - began

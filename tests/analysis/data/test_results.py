@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.data.results import COLUMNS, export, load, read, weight_rank
+from analysis import load
+from analysis.data.columns import COLUMNS
+from analysis.data.results import export, read, weight_rank
 from tests.analysis.builder import Design, build, cells_of, fail, record_of, score_of, write_record
 from tests.pace import slowness
 from trainables.core.weight import Weight

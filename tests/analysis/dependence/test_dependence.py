@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis import load
 from analysis.contrasts.selection import at_choices, choose
-from analysis.data.results import load, read
+from analysis.data.results import read
 from analysis.dependence.dependence import dependence
 from analysis.dependence.figures import (
     best_of_n_curve,

@@ -214,7 +214,7 @@ def test_references_stand_on_every_model(frame: pd.DataFrame, block: Block) -> N
 
 def test_the_grid_is_paper_bs_layout(frame: pd.DataFrame, block: Block) -> None:
     table = method_table(block, frame, "mini/a", "ant")
-    grid = method_grid(table, block, places(block), "accuracy")
+    grid = method_grid(table, block, "accuracy")
     lines = [(line.group, line.label) for line in grid.lines]
     assert lines == [
         ("Empty", DASH), ("Constant", DASH), ("Random", DASH), ("PEZ", DASH),
@@ -234,7 +234,7 @@ def test_s_and_k_are_named_only_where_they_differ(tmp_path: Path) -> None:
     design = Design(sources=(), weights=(), tasks=("mini/a",), seeds=(0, 1), hard=Hard(k=(2, 4)))
     frame = frame_of(tmp_path, design)
     (block,) = blocks(hard_rows(frame))
-    grid = method_grid(method_table(block, frame, "mini/a", "ant"), block, places(block), "")
+    grid = method_grid(method_table(block, frame, "mini/a", "ant"), block, "")
     assert list(dict.fromkeys(line.group for line in grid.lines)) == [
         "Empty", "Constant", "Random", "PEZ", "PEZ-pruned", "CommonVocab-pruned",
         "Ours K=2", "Ours K=4",
@@ -330,7 +330,7 @@ def test_a_missing_seed_is_named_and_left_out_of_pairs(tmp_path: Path) -> None:
     ))  # fmt: skip
     (block,) = blocks(hard_rows(frame))
     table = method_table(block, frame, "mini/a", "ant")
-    grid = method_grid(table, block, places(block), "")
+    grid = method_grid(table, block, "")
     text = FORMATS["markdown"][1](Table("name", "title", grid, table))
     assert "(n=2)" in text.split("| PEZ |")[1].split("\n")[0]
     gains = paired_gains(block)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis import load
 from analysis.contrasts.selection import choose
-from analysis.data.results import load
 from analysis.present.exhibits import Table, file_name
 from analysis.present.formats import FORMATS, latex, write_tables
 from analysis.present.grid import Entry, Grid, Line, plain_grid

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from analysis import load
 from analysis.contrasts.selection import at_choices, choose
-from analysis.data.results import load, read
+from analysis.data.results import read
 from analysis.report.comparison import (
     common_cells,
     headline_numbers,

@@ -6,9 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import write_report
+from analysis import load, write_report
 from analysis.contrasts.selection import choose
-from analysis.data.results import load
 from analysis.dependence.dependence import dependence
 from analysis.report.findings import best_transfer, verdict_findings
 from analysis.soft.best_prompts import best_prompts

@@ -3,10 +3,8 @@
 import pandas as pd
 import pytest
 
-from analysis import write_report
+from analysis import load, write_report
 from analysis.contrasts.selection import choose
-from analysis.data.results import load
-from analysis.present.grid import calibration_grid
 from analysis.soft.calibrated import (
     UNCALIBRATED,
     calibration_finding,
@@ -14,6 +12,7 @@ from analysis.soft.calibrated import (
     computed,
     missing_note,
 )
+from analysis.soft.tables import calibration_grid
 from tests.analysis.builder import Design, build, cells_of, score_of
 from tests.analysis.shown import to_frame
 

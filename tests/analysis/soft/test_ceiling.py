@@ -7,12 +7,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis import load
 from analysis.contrasts.selection import choose
-from analysis.data.results import load
-from analysis.present.grid import MINUS, percent, share_grid
+from analysis.present.grid import MINUS, percent
 from analysis.present.words import ALL_TASKS
 from analysis.soft.ceiling import gap_finding, gap_note, gap_table, gaps
-from analysis.soft.tables import metrics, source_models, source_table, tasks, transfer_table
+from analysis.soft.tables import (
+    metrics,
+    share_grid,
+    source_models,
+    source_table,
+    tasks,
+    transfer_table,
+)
 from tests.analysis.builder import Design, build, cells_of, score_of
 from tests.analysis.shown import to_frame
 

@@ -3,8 +3,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from analysis import load
 from analysis.contrasts.selection import choose
-from analysis.data.results import load
 from analysis.soft.figures import (
     gain_heatmap,
     similarity_points,

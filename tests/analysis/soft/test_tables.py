@@ -4,23 +4,19 @@ from functools import cache
 
 import pytest
 
+from analysis import load
 from analysis.contrasts.selection import choose
-from analysis.data.results import load
 from analysis.present.exhibits import Table
 from analysis.present.formats import FORMATS
-from analysis.present.grid import (
-    DASH,
-    difference_grid,
-    points,
-    score_grid,
-    span,
-)
+from analysis.present.grid import DASH, points, span
 from analysis.present.words import ALL_TASKS
 from analysis.soft.tables import (
     averaged_joint,
+    difference_grid,
     difference_table,
     metrics,
     paired_differences,
+    score_grid,
     source_table,
     tasks,
     transfer_table,

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from analysis.data.results import load, read
+from analysis import load
+from analysis.data.results import read
 from analysis.present.drawing import drawing
 from analysis.present.exhibits import Figure, exhibits
 from analysis.report.outputs import write_outputs
