@@ -40,7 +40,6 @@ class Choice:
         weight_label: the weight that all seeds together choose, e.g. ``0.3`` or ``annealing``;
             :data:`PER_TASK` where every task has its own.
         mean: mean score it was chosen by, 0 to 1.
-        criterion: ``validation``, ``source validation`` or ``test (oracle)``.
         compared: weights compared, all with the same tasks and seeds.
         tasks: tasks the mean runs over; a sweep that is not finished may have more.
         incomplete: weights left out because a task or seed is missing.
@@ -54,7 +53,6 @@ class Choice:
     sources: str
     weight_label: str
     mean: float
-    criterion: str
     compared: tuple[str, ...]
     tasks: tuple[str, ...]
     incomplete: tuple[str, ...]
@@ -101,9 +99,7 @@ def choose(frame: pd.DataFrame, by: str = "pair") -> dict[tuple[str, str], Choic
     """
     if by not in CRITERIA:
         raise ValueError(f"by: found {by!r}; allowed: {', '.join(CRITERIA)}")
-    if by == "source":
-        return _choose(frame, by, "validation_score", "source validation")
-    return _choose(frame, by, "validation_score", "validation")
+    return _choose(frame, by, "validation_score")
 
 
 def oracle(frame: pd.DataFrame, by: str = "pair") -> dict[tuple[str, str], Choice]:
@@ -112,7 +108,7 @@ def oracle(frame: pd.DataFrame, by: str = "pair") -> dict[tuple[str, str], Choic
     There is no test score of the transfer on the sources: for ``source`` it is that of ``pair``.
     Nothing is cross-fitted: it stands at the weight that is best on the seeds themselves.
     """
-    return _choose(frame, "pair" if by == "source" else by, "score", "test (oracle)", False)
+    return _choose(frame, "pair" if by == "source" else by, "score", cross=False)
 
 
 def at_choices(frame: pd.DataFrame, choices: Choices) -> pd.DataFrame:
@@ -152,7 +148,7 @@ def joint_at_choices(frame: pd.DataFrame, choices: Choices) -> pd.DataFrame:
 
 
 def _choose(
-    frame: pd.DataFrame, by: str, column: str, criterion: str, cross: bool = True
+    frame: pd.DataFrame, by: str, column: str, cross: bool = True
 ) -> dict[tuple[str, str], Choice]:
     ours = frame[frame["row"] == "ours"]
     best, lacking = _best(frame, by, column)
@@ -166,24 +162,15 @@ def _choose(
         target, sources = str(key[0]), str(key[1])
         whole = part[part["seed"] == ALL_SEEDS]
         known = tuple(sorted(names[key]))
-        lines = part[part["seed"] != ALL_SEEDS]
-        by_task = {}
-        if by == "task":
-            by_task = dict(zip(whole["task"], whole["weight_label"], strict=True))
-        if not cross:
-            by_seed = {}
-        elif by_task:
-            columns = (lines[name] for name in ("task", "seed", "weight_label"))
-            by_seed = {(task, seed): label for task, seed, label in zip(*columns, strict=True)}
-        else:
-            pairs = zip(lines["seed"], lines["weight_label"], strict=True)
-            by_seed = {("", seed): label for seed, label in pairs}
+        by_task = dict(_lists(whole, ["task", "weight_label"])) if by == "task" else {}
+        lines = part[(part["seed"] != ALL_SEEDS) & cross].assign(over="")
+        where = ["task" if by_task else "over", "seed", "weight_label"]
+        by_seed = {(task, seed): label for task, seed, label in _lists(lines, where)}
         choices[target, sources] = Choice(
             target=target,
             sources=sources,
             weight_label=PER_TASK if by_task else str(whole["weight_label"].iloc[0]),
             mean=float(whole["mean"].mean()),
-            criterion=criterion,
             compared=_sorted({label for labels in whole["compared"] for label in labels}),
             tasks=tuple(sorted(by_task)) if by_task else known,
             incomplete=_sorted(left_out.get(key, set())),

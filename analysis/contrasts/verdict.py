@@ -19,9 +19,8 @@ from analysis.data.families import HARD, SOFT
 from analysis.present.grid import points, span
 from analysis.present.words import counted, joined
 from analysis.stats.bootstrap import REPLICATES, Crossed, crossed_interval
-from analysis.stats.intervals import LEVEL
+from analysis.stats.intervals import PERCENT
 
-_PERCENT = f"{100 * LEVEL:.0f} %"
 _UNITS = {"source": "models", "task": "tasks", "target": "targets", "seed": "seeds"}
 MANY = 20_000
 """Pairs beyond which not every cell's predictions are read."""
@@ -189,7 +188,7 @@ def verdict_text(item: Verdict) -> str:
     text = f"{name} is {points(found.mean, signed=True)} points over {cases} and {seeds}"
     if not found.high > found.low:
         return f"{text}; no interval can be given, as nothing varies. {found.note}".strip()
-    text += f", {_PERCENT} interval {span(found.low, found.high)} over new {_over(item)}"
+    text += f", {PERCENT} interval {span(found.low, found.high)} over new {_over(item)}"
     return " ".join(filter(None, [f"{text}: {_shows(item)}", tries_text(item), found.note]))
 
 

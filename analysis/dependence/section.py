@@ -36,12 +36,10 @@ from analysis.present.grid import Grid, points, span
 from analysis.present.words import ROW_NAMES, term_name
 from analysis.stats.bootstrap import Crossed
 from analysis.stats.importance import LABEL
-from analysis.stats.intervals import LEVEL
+from analysis.stats.intervals import PERCENT
 from analysis.stats.ranks import Ranking
 from analysis.stats.shapley import REST
 from analysis.stats.variance import Shares
-
-_PERCENT = f"{100 * LEVEL:.0f} %"
 
 
 def dependence_sections(items: Sequence[Dependence]) -> Iterator[Section]:
@@ -89,7 +87,7 @@ class _Made:
             yield Part(title, [f"There is no pair of results to take {question.name} of."])
             return
         note = (
-            f"Points, mean over models, tasks, targets and seeds with its {_PERCENT} interval over "
+            f"Points, mean over models, tasks, targets and seeds with its {PERCENT} interval over "
             "new ones of each (crossed). Cases are source set × task × target; a tie lies within "
             f"± {ROPE:g} points. Superiority: share of pairs above 0, ties half. p: the t-test "
             "that goes with the interval; Holm over the lines."
@@ -122,7 +120,7 @@ class _Made:
         figure = Figure(
             f"{self.start}_shares_{spread.key}",
             f"Variance shares of {spread.what}.",
-            f"Share of the variance of single results by random effects; lines: {_PERCENT} "
+            f"Share of the variance of single results by random effects; lines: {PERCENT} "
             "intervals (crossed bootstrap, wider where levels are few). Shares describe this "
             "design.",
             partial(variance_bars, table=spread.shares.table),

@@ -9,9 +9,8 @@ from analysis.dependence.dependence import Spread
 from analysis.present.grid import DASH, Grid, plain_grid, points, share, span
 from analysis.present.words import ROW_NAMES, sources_name, term_name
 from analysis.stats.importance import beyond_noise
-from analysis.stats.intervals import LEVEL
+from analysis.stats.intervals import PERCENT
 
-_PERCENT = f"{100 * LEVEL:.0f} %"
 GROUPS = {"task": "Task", "target": "Target", "sources": "Source set"}
 """What effects are grouped by, as the head of a table."""
 
@@ -23,7 +22,7 @@ def effect_grid(table: pd.DataFrame, column: str) -> Grid:
         table: of :func:`analysis.contrasts.effects.effect_table`.
         column: what its groups are, ``task``, ``target`` or ``sources``.
     """
-    heads = ("Mean", f"{_PERCENT} interval", "Win / tie / loss", "Superiority", "p", "Holm p",
+    heads = ("Mean", f"{PERCENT} interval", "Win / tie / loss", "Superiority", "p", "Holm p",
              "n")  # fmt: skip
     lines = [
         (
@@ -63,7 +62,7 @@ def shares_grid(numbers: pd.DataFrame) -> Grid:
         )
         for line in numbers.to_dict("records")
     ]
-    return plain_grid("Term", ("Levels", "Share", f"{_PERCENT} interval", "Shapley"), lines)
+    return plain_grid("Term", ("Levels", "Share", f"{PERCENT} interval", "Shapley"), lines)
 
 
 def share_ends(low: float, high: float) -> str:

@@ -30,6 +30,7 @@ import pandas as pd
 
 from analysis.forecast.features import FEATURES, members
 from analysis.forecast.power import FEWEST, LEVEL, R2, past_power, source_power
+from analysis.present.words import counted
 from analysis.stats.exchanges import DRAWN, Places, SourceSet, exchanges, p_value, sample, separate
 from analysis.stats.ordering import (
     LEAST_VARIATION,
@@ -157,8 +158,8 @@ class Check:
         asked = QUESTIONS[self.question]
         return (
             f"Told before the outcome, for {asked.about}: if {asked.strong} (R² = {R2:g}), this"
-            f" design ({_count(self.sets, 'source set')} of {_count(self.models, 'model')},"
-            f" {_count(self.targets, 'target')}, {_count(self.tasks, 'task')};"
+            f" design ({counted(self.sets, 'source set')} of {counted(self.models, 'model')},"
+            f" {counted(self.targets, 'target')}, {counted(self.tasks, 'task')};"
             f" {_ways(self.ways)}) would show it with a power of {self.power:.0%}."
         )
 
@@ -169,7 +170,7 @@ class Check:
         if math.isnan(self.rho):
             return f"For {asked.about} nothing can be said: {asked.nothing}."
         rho = f"mean ρ {self.rho:+.2f} within target and task"
-        n = f"n = {_count(self.n, 'gain')} in {_count(self.blocks, 'block')}"
+        n = f"n = {counted(self.n, 'gain')} in {counted(self.blocks, 'block')}"
         if not self.testable:
             return (
                 f"For {asked.about} {order} cannot be tested: the design allows only"
@@ -196,14 +197,10 @@ class Check:
         return f"{self.told_before()} {self.outcome()}".strip()
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def _ways(number: int) -> str:
     if number > 10**6:
         return "more than a million valid permutations"
-    return _count(number, "valid permutation")
+    return counted(number, "valid permutation")
 
 
 def pooled(table: pd.DataFrame) -> pd.DataFrame:

@@ -6,9 +6,7 @@ from analysis.hard.rows import RANK, Block
 from analysis.hard.tables import ON_SOURCE, mean_gain, paired_gains
 from analysis.present.grid import points, span
 from analysis.present.words import Finding, counted, listed
-from analysis.stats.intervals import LEVEL, Interval
-
-_PERCENT = f"{100 * LEVEL:.0f} %"
+from analysis.stats.intervals import PERCENT, Interval
 
 
 def hard_design(rows: pd.DataFrame) -> str:
@@ -68,4 +66,4 @@ def _size(gain: Interval) -> str:
     text = f"{points(gain.mean, signed=True)} points"
     if gain.n < 2:
         return text
-    return f"{text} ({_PERCENT} interval {span(gain.low, gain.high)} over {gain.n} seeds)"
+    return f"{text} ({PERCENT} interval {span(gain.low, gain.high)} over {gain.n} seeds)"

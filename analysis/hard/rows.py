@@ -62,16 +62,6 @@ class Block:
         return METHOD_NAMES.get(self.method, self.method)
 
     @property
-    def sources(self) -> list[str]:
-        """Models that prompts were tuned on, sorted."""
-        return sorted(self.rows["sources"].unique())
-
-    @property
-    def tasks(self) -> list[str]:
-        """Names of the tasks, sorted."""
-        return sorted(self.rows["task"].unique())
-
-    @property
     def targets(self) -> list[str]:
         """Models that prompts were carried over to, sorted."""
         return sorted(self.rows.loc[self.rows["kind"] == "transfer", "target"].unique())

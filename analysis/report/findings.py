@@ -23,10 +23,8 @@ from analysis.present.words import listed as _listed
 from analysis.soft.calibrated import calibration_finding
 from analysis.soft.ceiling import gap_finding
 from analysis.soft.tables import source_models, targets, tasks
-from analysis.stats.intervals import LEVEL, Interval, t_interval
+from analysis.stats.intervals import PERCENT, Interval, t_interval
 from trainables.core.texts import duration
-
-_PERCENT = f"{100 * LEVEL:.0f} %"
 
 
 def findings(
@@ -200,7 +198,7 @@ def _against(gain: Interval, empty: float, examples: bool) -> str:
     text = f"{size} ({points(empty)})"
     if gain.high > gain.low:
         over = f"over {_count(gain.n, 'seed')}" + (" and the test examples" if examples else "")
-        text += f", {_PERCENT} interval of the gain {span(gain.low, gain.high)} {over}"
+        text += f", {PERCENT} interval of the gain {span(gain.low, gain.high)} {over}"
     elif gain.n < 2:
         return f"{text}, from a single seed."
     if gain.mean <= 0:

@@ -66,11 +66,6 @@ class BestPrompt:
     candidates: int
     readings: tuple[NearestWords, ...]
 
-    @property
-    def width(self) -> int:
-        """Number of prompt vectors shown."""
-        return max((len(reading.words) for reading in self.readings), default=0)
-
 
 def best_prompts(frame: pd.DataFrame) -> list[BestPrompt]:
     """Per target and task the transferred prompt with the best validation score.

@@ -8,6 +8,8 @@ import numpy as np
 
 LEVEL = 0.95
 """Coverage of every interval."""
+PERCENT = f"{100 * LEVEL:.0f} %"
+"""The same in words."""
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,11 @@ class Membership:
         return csr_array((self.share, (self.row, self.level)), shape=shape)
 
 
+def column_of(factor: str) -> str:
+    """The column of the tidy table that a factor is read from."""
+    return "sources" if factor in (SOURCE, "pair") else factor
+
+
 def membership(frame: pd.DataFrame, factor: str) -> Membership:
     """The levels of a factor, or of the interaction of several (``pair:task``).
 
@@ -66,7 +71,7 @@ def membership(frame: pd.DataFrame, factor: str) -> Membership:
 def _main(frame: pd.DataFrame, name: str) -> Membership:
     if name == SOURCE:
         return _models(frame["sources"])
-    codes, names = _levels(frame["sources" if name == "pair" else name])
+    codes, names = _levels(frame[column_of(name)])
     rows = np.arange(len(frame))
     return Membership(rows, codes, np.ones(len(frame)), tuple(names), len(frame))
 

@@ -6,7 +6,7 @@ from math import factorial
 import numpy as np
 import pandas as pd
 
-from analysis.stats.membership import SOURCE, membership
+from analysis.stats.membership import column_of, membership
 from analysis.stats.variance import MAINS
 
 _MOST = 9
@@ -35,11 +35,7 @@ def shapley_shares(
     total = float(y @ y)
     if total <= 1e-12 * max(len(y), 1):
         return pd.DataFrame({"term": [], "share": []})
-    found = {
-        name: membership(frame, name)
-        for name in factors
-        if ("sources" if name in (SOURCE, "pair") else name) in frame
-    }
+    found = {name: membership(frame, name) for name in factors if column_of(name) in frame}
     found = {name: item for name, item in found.items() if len(item.names) > 1}
     names = list(found)[:_MOST]
     blocks = [found[name].matrix() for name in names]

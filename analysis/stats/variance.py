@@ -21,7 +21,14 @@ import pandas as pd
 
 from analysis.stats.bootstrap import product_weights
 from analysis.stats.intervals import LEVEL
-from analysis.stats.membership import SOURCE, Membership, joined, membership, sets_of
+from analysis.stats.membership import (
+    SOURCE,
+    Membership,
+    column_of,
+    joined,
+    membership,
+    sets_of,
+)
 
 MAINS = (SOURCE, "pair", "task", "target", "row", "weight_label", "s", "k", "seed")
 """Factors looked for, in this order; ``pair`` is the source set as a whole."""
@@ -131,12 +138,8 @@ def variance_shares(
 
 def design_fill(frame: pd.DataFrame, mains: Sequence[str] = MAINS) -> tuple[int, int]:
     """Combinations of the factors' levels that are present, and that a full design would have."""
-    columns = [
-        "sources" if name == "pair" else name
-        for name in mains
-        if name not in (SOURCE, "seed") and ("sources" if name == "pair" else name) in frame
-    ]
-    columns = [name for name in columns if frame[name].nunique(dropna=False) > 1]
+    columns = [column_of(name) for name in mains if name not in (SOURCE, "seed")]
+    columns = [name for name in columns if name in frame and frame[name].nunique(dropna=False) > 1]
     if frame.empty or not columns:
         return int(not frame.empty), int(not frame.empty)
     levels = [frame[name].nunique(dropna=False) for name in columns]
@@ -148,7 +151,7 @@ def _terms(
 ) -> tuple[dict[str, Membership], dict[str, str]]:
     terms: dict[str, Membership] = {}
     dropped: dict[str, str] = {}
-    here = [name for name in mains if ("sources" if name in (SOURCE, "pair") else name) in frame]
+    here = [name for name in mains if column_of(name) in frame]
     for name in here:
         _add(terms, dropped, name, membership(frame, name))
     for name in interactions:
@@ -265,7 +268,7 @@ def _bootstrap(
     frame: pd.DataFrame, moments: _Moments, count: int, generator: np.random.Generator
 ) -> Numbers | None:
     """Variances [count, T+1] under crossed exponential weights."""
-    here = [name for name in UNITS if ("sources" if name == SOURCE else name) in frame]
+    here = [name for name in UNITS if column_of(name) in frame]
     units = [membership(frame, name) for name in here] if count else []
     units = [item for item in units if len(item.names) > 1]
     if not units:

@@ -164,7 +164,7 @@ def test_the_best_prompt_is_chosen_on_validation_and_names_its_inputs(full_frame
             row = full_frame.set_index("cell").loc[reading.cell]
             assert (row["kind"], row["task"]) == ("source", item.task)
             assert row["seed"] == int(item.seed)
-        assert item.width == 5
+        assert len(target.words) == 5
         assert target.words[0] == ("word0", "near0", "far0")
 
 
