@@ -10,27 +10,8 @@ import pandas as pd
 from analysis.contrasts.effects import ROPE
 from analysis.contrasts.verdict import QUESTIONS, explanations, verdict_text
 from analysis.data.combinations import titled
+from analysis.dependence import figures, tables
 from analysis.dependence.dependence import Dependence, Spread
-from analysis.dependence.figures import (
-    best_of_n_curve,
-    critical_difference_diagram,
-    interaction_plot,
-    variance_bars,
-)
-from analysis.dependence.tables import (
-    GROUPS,
-    best_grid,
-    effect_grid,
-    noise_grid,
-    noise_sentence,
-    power_grid,
-    power_sentence,
-    ranks_grid,
-    share_ends,
-    shares_grid,
-    shares_numbers,
-    stability_grid,
-)
 from analysis.present.exhibits import Figure, Part, Section, Table, file_name
 from analysis.present.grid import Grid, points, span
 from analysis.present.words import ROW_NAMES, term_name
@@ -96,22 +77,22 @@ class _Made:
             verdict_text(item.verdict),
             *explanations(item.verdict),
             bootstrap_sentence(item.verdict.answer),
-            power_sentence(item.detectable),
+            tables.power_sentence(item.detectable),
         ]
-        tables = [
+        shown = [
             self.table(
                 f"effects_{column}",
-                f"{question.name} by {GROUPS[column].lower()}",
-                effect_grid(numbers, column),
+                f"{question.name} by {tables.GROUPS[column].lower()}",
+                tables.effect_grid(numbers, column),
                 numbers,
             )
             for column, numbers in item.effects.items()
         ]
         tasks = item.detectable.by_task
         if len(tasks) > 1:
-            grid = power_grid(tasks)
-            tables.append(self.table("power", "What a case of a task could show", grid, tasks))
-        yield Part(title, texts, note, exhibits=tables)
+            grid = tables.power_grid(tasks)
+            shown.append(self.table("power", "What a case of a task could show", grid, tasks))
+        yield Part(title, texts, note, exhibits=shown)
 
     def variance(self, spread: Spread) -> Part:
         title = f"Where the spread of {spread.what} lies"
@@ -123,10 +104,12 @@ class _Made:
             f"Share of the variance of single results by random effects; lines: {PERCENT} "
             "intervals (crossed bootstrap, wider where levels are few). Shares describe this "
             "design.",
-            partial(variance_bars, table=spread.shares.table),
+            partial(figures.variance_bars, table=spread.shares.table),
         )
-        numbers = shares_numbers(spread)
-        table = self.table(f"shares_{spread.key}", title, shares_grid(numbers), numbers, False)
+        numbers = tables.shares_numbers(spread)
+        table = self.table(
+            f"shares_{spread.key}", title, tables.shares_grid(numbers), numbers, False
+        )
         return Part(title, [shares_sentence(spread.shares, spread.check)], exhibits=[figure, table])
 
     def interaction(self) -> Iterator[Part]:
@@ -138,49 +121,49 @@ class _Made:
             "up; lines that cross: the best source set depends on the task.",
             "target": "The same by target, mean over seeds and source sets.",
         }
-        figures = [
+        plots = [
             Figure(
                 f"{self.start}_interaction{'' if not place else '_' + lines}",
                 f"{name} across tasks by {lines}.",
                 captions[lines if place else "sources"],
-                partial(interaction_plot, frame=pairs, value="difference", across="task",
+                partial(figures.interaction_plot, frame=pairs, value="difference", across="task",
                         lines=lines, label=f"{name}, points"),
             )
             for place, lines in enumerate(
                 lines for lines in captions if pairs[lines].nunique() > 1
             )
         ]  # fmt: skip
-        if figures:
-            yield Part("Source set and task together", exhibits=figures)
+        if plots:
+            yield Part("Source set and task together", exhibits=plots)
 
     def ranks(self) -> Part:
         found, title = self.item.ranking, "Ranks over tasks"
-        tables = []
+        files = []
         if not found.ranks.empty:
             numbers = found.ranks.rename("rank").rename_axis("row").reset_index()
             name = f"Mean ranks over {found.blocks} tasks"
-            tables.append(self.table("ranks", name, ranks_grid(numbers), numbers, False))
+            files.append(self.table("ranks", name, tables.ranks_grid(numbers), numbers, False))
         if found.note:
             described = ", ".join(
                 f"{ROW_NAMES.get(str(row), str(row))} {rank:.1f}"
                 for row, rank in found.ranks.items()
             )
             texts = [f"Mean ranks: {described}." if described else "", found.note]
-            return Part(title, texts, exhibits=tables)
+            return Part(title, texts, exhibits=files)
         figure = Figure(
             f"{self.start}_ranks",
             "Critical-difference diagram.",
             f"Mean rank of each kind of prompt over {found.blocks} tasks, 1 is best; "
             "bars join ranks that Nemenyi's test does not tell apart at 5 %. Ranks alone: sizes of "
             "differences do not enter.",
-            partial(critical_difference_diagram, found=found),
+            partial(figures.critical_difference_diagram, found=found),
         )
-        return Part(title, [_friedman(found)], exhibits=[figure, *tables])
+        return Part(title, [_friedman(found)], exhibits=[figure, *files])
 
     def stability(self) -> Iterator[Part]:
         numbers, title = self.item.stability, "How much rests on one model or task"
         if not numbers.empty:
-            table = self.table("stability", title, stability_grid(numbers), numbers)
+            table = self.table("stability", title, tables.stability_grid(numbers), numbers)
             note = (
                 "Every number computed anew without each model (as source, as target) and task; λ "
                 "chosen anew. Points; the model or task in brackets is the one left out."
@@ -201,18 +184,18 @@ class _Made:
             f"{self.start}_best_of_n",
             "Expected score against the number of candidates.",
             "Expected over random draws of n candidates, mean over tasks, targets and seeds.",
-            partial(best_of_n_curve, table=table),
+            partial(figures.best_of_n_curve, table=table),
         )
         title = "Expected score of the best of n candidates"
-        numbers = self.table("best_of_n", title, best_grid(table), table, False)
+        numbers = self.table("best_of_n", title, tables.best_grid(table), table, False)
         yield Part("What a larger search brings", [text], exhibits=[figure, numbers])
 
     def importance(self) -> Iterator[Part]:
         numbers, title = self.item.importance, "Importance of settings (PED-ANOVA)"
         if len(numbers) > 1:
-            table = self.table("importance", title, noise_grid(numbers), numbers)
+            table = self.table("importance", title, tables.noise_grid(numbers), numbers)
             yield Part(title, note=LABEL)
-            yield Part(texts=[noise_sentence(numbers)], exhibits=[table])
+            yield Part(texts=[tables.noise_sentence(numbers)], exhibits=[table])
 
 
 def bootstrap_sentence(found: Crossed) -> str:
@@ -227,7 +210,7 @@ def shares_sentence(found: Shares, check: pd.DataFrame) -> str:
     top = found.table.sort_values("share", ascending=False, kind="stable").head(3)
     named = ", ".join(
         f"{term_name(line['term'])} {100 * line['share']:.0f} %"
-        f" {share_ends(line['low'], line['high'])}".rstrip()
+        f" {tables.share_ends(line['low'], line['high'])}".rstrip()
         for line in top.to_dict("records")
     )
     mains = check[check["term"] != REST].sort_values("share", ascending=False, kind="stable")

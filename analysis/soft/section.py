@@ -12,31 +12,9 @@ from analysis.data.combinations import titled
 from analysis.present.exhibits import Figure, Part, Section, Table, file_name
 from analysis.present.grid import plain_grid, points
 from analysis.present.words import PER_TASK, sources_name, weight_name
+from analysis.soft import figures, tables
 from analysis.soft.calibrated import calibration_table
 from analysis.soft.ceiling import gap_note, gap_table
-from analysis.soft.figures import (
-    MOST_PANELS,
-    MOST_SETS,
-    gain_heatmap,
-    leading_note,
-    similarity_points,
-    similarity_scatter,
-    weight_curves,
-)
-from analysis.soft.tables import (
-    averaged_joint,
-    calibration_grid,
-    difference_grid,
-    difference_table,
-    metrics,
-    paired_differences,
-    score_grid,
-    share_grid,
-    source_models,
-    source_table,
-    tasks,
-    transfer_table,
-)
 
 SoftPart = tuple[str, pd.DataFrame, Choices]
 """Label, rows and chosen weights of one combination of settings."""
@@ -60,8 +38,8 @@ def target_section(
 
 def _tables(part: SoftPart, target: str, examples: Examples | None) -> Iterator[Part]:
     label, frame, choices = part
-    names, units, place = tasks(frame), metrics(frame), titled(target, label)
-    scores = transfer_table(frame, target, choices)
+    names, units, place = tables.tasks(frame), tables.metrics(frame), titled(target, label)
+    scores = tables.transfer_table(frame, target, choices)
     yield Part(
         "Scores on test",
         note="Points, mean ± standard deviation over n seeds. Bold: the better of Baseline and"
@@ -71,7 +49,7 @@ def _tables(part: SoftPart, target: str, examples: Examples | None) -> Iterator[
             Table(
                 file_name("transfer", target, label),
                 f"Transfer to {place}",
-                score_grid(scores, names, units),
+                tables.score_grid(scores, names, units),
                 scores,
             )
         ],
@@ -81,7 +59,7 @@ def _tables(part: SoftPart, target: str, examples: Examples | None) -> Iterator[
     table = Table(
         file_name("gap", target, label),
         f"Share of the gap to Direct recovered on {place}",
-        share_grid(shares, known, units),
+        tables.share_grid(shares, known, units),
         shares,
     )
     if known or small:
@@ -97,7 +75,7 @@ def _tables(part: SoftPart, target: str, examples: Examples | None) -> Iterator[
     table = Table(
         file_name("calibration", target, label),
         f"Transfer to {place} after calibration",
-        calibration_grid(after, columns, unit),
+        tables.calibration_grid(after, columns, unit),
         after,
     )
     if columns:
@@ -108,9 +86,9 @@ def _tables(part: SoftPart, target: str, examples: Examples | None) -> Iterator[
             " without calibration.",
             exhibits=[table],
         )
-    pairs = paired_differences(frame, target, choices)
+    pairs = tables.paired_differences(frame, target, choices)
     if not pairs.empty:
-        differences = difference_table(pairs, examples)
+        differences = tables.difference_table(pairs, examples)
         yield Part(
             "Ours minus Baseline on the same seed",
             note="Mean paired difference in points and its 95 % t-interval over seeds, not"
@@ -119,7 +97,7 @@ def _tables(part: SoftPart, target: str, examples: Examples | None) -> Iterator[
                 Table(
                     file_name("differences", target, label),
                     f"Ours minus Baseline on {place}",
-                    difference_grid(differences, names, units),
+                    tables.difference_grid(differences, names, units),
                     differences,
                 )
             ],
@@ -133,8 +111,8 @@ def _figures(part: SoftPart, target: str, criterion: str) -> Iterator[Part]:
         f"Heatmap of the gain over Empty on {target} by source set and task.",
         "Points gained over Empty on test, mean over seeds. Blue is better than no prompt, red "
         "worse; all panels share one scale. † more than half of the seeds predict one class."
-        + leading_note(frame, target, MOST_SETS),
-        partial(gain_heatmap, frame=frame, target=target, choices=choices),
+        + figures.leading_note(frame, target, figures.MOST_SETS),
+        partial(figures.gain_heatmap, frame=frame, target=target, choices=choices),
     )
     yield Part("Gain over Empty", exhibits=[heatmap])
     curves = Figure(
@@ -143,8 +121,8 @@ def _figures(part: SoftPart, target: str, criterion: str) -> Iterator[Part]:
         "Mean score of the transferred prompts over tasks against the weight λ of the alignment"
         " loss; bars are ± one standard deviation over seeds. The ring marks the weight that "
         "the tables call Ours, chosen on validation (dashed); test (solid) chooses nothing."
-        + leading_note(frame, target, MOST_PANELS),
-        partial(weight_curves, frame=frame, target=target, choices=choices),
+        + figures.leading_note(frame, target, figures.MOST_PANELS),
+        partial(figures.weight_curves, frame=frame, target=target, choices=choices),
     )
     yield Part("Choice of λ", exhibits=[curves])
     yield Part(texts=[oracle_note(frame, target, choices)])
@@ -159,8 +137,8 @@ def _figures(part: SoftPart, target: str, criterion: str) -> Iterator[Part]:
         file_name("similarity", target, label),
         f"Achieved similarity against gain over Empty on {target}.",
         "Each point: one source set, weight and task, averaged over seeds. "
-        f"{similarity_note(similarity_points(frame, target))}".strip(),
-        partial(similarity_scatter, frame=frame, target=target),
+        f"{similarity_note(figures.similarity_points(frame, target))}".strip(),
+        partial(figures.similarity_scatter, frame=frame, target=target),
     )
     yield Part("Similarity and gain", exhibits=[scatter])
 
@@ -236,15 +214,15 @@ def source_section(every: list[SoftPart]) -> Section:
     """
     parts = []
     for label, frame, choices in every:
-        if not source_models(frame):
+        if not tables.source_models(frame):
             continue
-        detail = source_table(frame, choices)
-        average = averaged_joint(detail, frame, choices)
-        tables = [
+        detail = tables.source_table(frame, choices)
+        average = tables.averaged_joint(detail, frame, choices)
+        both = [
             Table(
                 file_name(name, label),
                 titled(title, label),
-                score_grid(numbers, tasks(frame), metrics(frame), "Model"),
+                tables.score_grid(numbers, tables.tasks(frame), tables.metrics(frame), "Model"),
                 numbers,
             )
             for name, title, numbers in (
@@ -253,8 +231,8 @@ def source_section(every: list[SoftPart]) -> Section:
             )
             if len(numbers)
         ]
-        parts.append(Part(label, exhibits=tables[:1]))
-        parts.append(Part(folded="Every source set on its own", exhibits=tables[1:]))
+        parts.append(Part(label, exhibits=both[:1]))
+        parts.append(Part(folded="Every source set on its own", exhibits=both[1:]))
     text = (
         "What the tuned prompts reach on the models they were tuned on, before any transfer. Joint "
         "is the mean over the source sets a model is part of, each at its chosen weight."
