@@ -15,6 +15,7 @@ examples is no promise that further seeds give the same.
 """
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cache
 
@@ -145,36 +146,21 @@ def _power(shift: float, degrees: float) -> float:
     return float(upper + (0.0 if math.isnan(lower) else lower))
 
 
-def seeds_needed(
-    effect: float,
-    between_seeds: float,
-    between_cases: float = 0.0,
-    cases: int = 1,
-    examples: float = 0.0,
-) -> int | None:
-    """Fewest seeds per case that find ``effect``; None where no number does or nothing varies.
+def seeds_needed(effect: float, between_seeds: float, examples: float = 0.0) -> int | None:
+    """Fewest seeds that find ``effect`` in one case; None where no number does or nothing varies.
 
     Args:
         effect: mean difference to find, in points.
         between_seeds: standard deviation between seeds of a case.
-        between_cases: standard deviation between cases; without meaning for one case.
-        cases: 1 for a test in one case, else the number of cases whose mean is tested.
-        examples: standard error from test examples, of the case or of the mean over the cases.
+        examples: standard error from the test examples of the case.
     """
 
     def reached(seeds: int) -> bool:
-        if cases == 1:
-            return power_of(effect, between_seeds, seeds, examples) >= POWER
-        sd = math.hypot(between_cases, between_seeds / math.sqrt(seeds))
-        return power_of(effect, sd, cases, examples) >= POWER
+        return power_of(effect, between_seeds, seeds, examples) >= POWER
 
     if effect == 0 or math.isnan(between_seeds) or not reached(MOST_SEEDS):
         return None
-    low, high = 0, MOST_SEEDS
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if reached(middle) else (middle, high)
-    return high
+    return bisect_left(range(MOST_SEEDS), True, key=reached)
 
 
 def spread(pairs: pd.DataFrame) -> Spread:

@@ -410,34 +410,3 @@ def described(known: pd.DataFrame) -> pd.DataFrame:
         for name, (title, values) in orders.items()
     ]
     return pd.DataFrame(rows, columns=["name", "title", "rho", "blocks", "regret"])
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """Both questions asked of one table.
-
-    Attributes:
-        checks: of a new source set and of a new task.
-        table: of :func:`pooled`.
-        described: of :func:`described`.
-    """
-
-    checks: tuple[Check, ...]
-    table: pd.DataFrame
-    described: pd.DataFrame
-
-    def sentence(self) -> str:
-        """All sentences."""
-        return " ".join(check.sentence() for check in self.checks)
-
-
-def forecast(table: pd.DataFrame) -> Forecast:
-    """Ask both questions of the gains of source sets of one kind.
-
-    Args:
-        table: of :func:`analysis.forecast.features.observations`, of one sweep or several one below
-            the other with a column ``sweep``.
-    """
-    known = pooled(table)
-    checks = tuple(CHECKS[question](known) for question in ("source", "task"))
-    return Forecast(checks, known, described(known))

@@ -1,7 +1,7 @@
 """What can be said of a sweep's order of source sets beforehand, as the report's section."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from analysis.forecast.features import stored_features
-from analysis.forecast.prediction import PRESPECIFIED, QUESTIONS, Forecast, forecast, past_means
+from analysis.forecast.prediction import (
+    CHECKS,
+    PRESPECIFIED,
+    QUESTIONS,
+    Check,
+    described,
+    past_means,
+    pooled,
+)
 from analysis.present.drawing import COLOURS, MARKERS, QUIET, New, cycled, ruled
 from analysis.present.exhibits import Figure, Part, Section, Table, file_name
 from analysis.present.grid import DASH, plain_grid
@@ -27,49 +35,52 @@ MOST_SHAPES = 1000
 
 
 @dataclass(frozen=True)
-class Forecasts:
-    """A forecast and what it is about.
+class Forecast:
+    """Both questions asked of the gains of source sets of one kind.
 
     Attributes:
-        about: a line.
+        about: a line on what it is about.
         names: of the targets, by the digests that tell them apart.
-        forecast: both questions with their answers.
+        checks: of a new source set and of a new task.
+        table: of :func:`analysis.forecast.prediction.pooled`.
+        described: of :func:`analysis.forecast.prediction.described`.
     """
 
     about: str
     names: Mapping[str, str]
-    forecast: Forecast
+    checks: tuple[Check, ...]
+    table: pd.DataFrame
+    described: pd.DataFrame
 
 
-def forecasts(table: pd.DataFrame) -> list[Forecasts]:
+def forecasts(table: pd.DataFrame) -> list[Forecast]:
     """Forecasts by method, and by one source or several.
 
     Args:
-        table: of :func:`analysis.forecast.features.observations`, with features.
+        table: of :func:`analysis.forecast.features.observations`, with features; of one sweep or
+            several one below the other with a column ``sweep``.
     """
-    return list(_each(table))
-
-
-def _each(table: pd.DataFrame) -> Iterator[Forecasts]:
     families = table["method"].map(family_of)
-    for (family, method, several), part in table.groupby(
-        [families.rename("family"), "method", (table["size"] > 1).rename("several")], sort=True
-    ):
+    kinds = [families.rename("family"), "method", (table["size"] > 1).rename("several")]
+    found = []
+    for (family, method, several), part in table.groupby(kinds, sort=True):
         if len(part) < FEWEST or part["source_ids"].nunique() < 2:
             continue
         sets = "sets of several sources" if several else "single sources"
         other = (families[table["method"] != method] == family).any()
-        which = f" ({method})" if other else ""
-        about = f"{str(family).capitalize()} prompts{which}, {sets}"
+        about = f"{str(family).capitalize()} prompts{f' ({method})' if other else ''}, {sets}"
         names = dict(zip(part["target_id"], part["target"], strict=True))
-        yield Forecasts(about, names, forecast(part))
+        known = pooled(part)
+        checks = tuple(CHECKS[question](known) for question in ("source", "task"))
+        found.append(Forecast(about, names, checks, known, described(known)))
+    return found
 
 
-def forecast_figure(new: New, item: Forecasts) -> "Drawn | None":
+def forecast_figure(new: New, item: Forecast) -> "Drawn | None":
     """Each order against the gain, one panel a question; None where nothing can be ordered."""
-    known = item.forecast.table
+    known = item.table
     gain = 100 * known["gain"].to_numpy()
-    checks = [check for check in item.forecast.checks if not math.isnan(check.rho)]
+    checks = [check for check in item.checks if not math.isnan(check.rho)]
     if not checks:
         return None
     fig = new(7.2, 3.5)
@@ -143,7 +154,7 @@ def forecast_section(folder: Path, table: Callable[[], pd.DataFrame]) -> Section
     return Section("prediction", "What predicts the gain", every)
 
 
-def _part(item: Forecasts) -> tuple[Part, ...]:
+def _part(item: Forecast) -> tuple[Part, ...]:
     name = file_name("prediction", item.about)
     figure = Figure(
         name,
@@ -156,7 +167,7 @@ def _part(item: Forecasts) -> tuple[Part, ...]:
         "Exploratory, for description only: how every order went with the gain in this sweep."
         " Nothing here was tested, and the best of many looks good by chance."
     )
-    numbers = item.forecast.described
+    numbers = item.described
     heads = ("mean ρ within target and task", "blocks", "regret, points")
     lines = [
         (
@@ -167,7 +178,7 @@ def _part(item: Forecasts) -> tuple[Part, ...]:
     ]
     title = f"How every order went with the gain, {item.about}"
     table = Table(name, title, plain_grid("order", heads, lines), numbers)
-    said = [check.sentence() for check in item.forecast.checks]
+    said = [check.sentence() for check in item.checks]
     return (
         Part(item.about, said),
         Part(exhibits=[figure]),

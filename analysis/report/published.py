@@ -118,28 +118,28 @@ def _read(name: str) -> dict[str, Any]:
     return found
 
 
-def _paper_a(paper: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+def _printed(paper: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Table, its row, column, mean, sd and seeds of every printed score."""
     for table in paper["tables"]:
         for line in table["rows"]:
             seeds = paper["n"] if line["sd"] else 1
             sds = line["sd"] or [None] * len(line["mean"])
-            for task, mean, sd in zip(paper["columns"], line["mean"], sds, strict=True):
-                yield ("A", table["table"], line["row"], line["target"], "+".join(line["sources"]),
-                       "", task, line.get("weight", ""), mean, sd, seeds)  # fmt: skip
+            for column, mean, sd in zip(paper["columns"], line["mean"], sds, strict=True):
+                yield table, line, column, mean, sd, seeds
+
+
+def _paper_a(paper: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    for table, line, task, *score in _printed(paper):
+        yield ("A", table["table"], line["row"], line["target"], "+".join(line["sources"]), "",
+               task, line.get("weight", ""), *score)  # fmt: skip
 
 
 def _paper_b(paper: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
-    for table in paper["tables"]:
-        source = table["source"]
-        for line in table["rows"]:
-            seeds = paper["n"] if line["sd"] else 1
-            sds = line["sd"] or [None] * len(line["mean"])
-            for place, mean, sd in zip(paper["columns"], line["mean"], sds, strict=True):
-                target = source if place == ORIGINAL else place
-                reference = line["row"] == "manual"
-                yield ("B", table["table"], line["row"], target, "" if reference else source,
-                       "+".join(line["counterparts"]), table["task"], "", mean, sd, seeds
-                       )  # fmt: skip
+    for table, line, place, *score in _printed(paper):
+        target = table["source"] if place == ORIGINAL else place
+        sources = "" if line["row"] == "manual" else table["source"]
+        yield ("B", table["table"], line["row"], target, sources, "+".join(line["counterparts"]),
+               table["task"], "", *score)  # fmt: skip
 
 
 def _soft_scores(frame: pd.DataFrame, choices: Mapping[str, Choices]) -> Iterator[pd.DataFrame]:

@@ -53,36 +53,19 @@ class _Points:
         return _ratio(self.totals.sum(axis=1), self.counts.sum(axis=1))
 
 
-def importance(
-    frame: pd.DataFrame, settings: Sequence[str] = SETTINGS, value: str = "validation_score"
-) -> pd.DataFrame:
-    """Importance of settings for the score (PED-ANOVA, Watanabe et al. 2023).
-
-    Scores are centred per task and target and averaged over seeds, tasks and targets, so that hard
-    tasks do not count as bad settings. A setting's importance is Pearson's divergence of its values
-    among the best tenth of points from those among all, both with one even point more. (Optuna's
-    estimator for categories mixes kernels so that five of six best points with one value count for
-    more than all six.)
-
-    Args:
-        frame: cells that compete, e.g. the transfer rows of Ours.
-        settings: columns looked at.
-        value: score, higher is better; the test split chooses nothing, so validation by default.
-
-    Returns:
-        Columns setting, importance (descending, sum 1), values (distinct ones). Empty with fewer
-        than ten points or where nothing varies.
-    """
-    return against_noise(frame, settings, value, permutations=0)[_COLUMNS[:3]]
-
-
 def against_noise(
     frame: pd.DataFrame,
     settings: Sequence[str] = SETTINGS,
     value: str = "validation_score",
     permutations: int = PERMUTATIONS,
 ) -> pd.DataFrame:
-    """:func:`importance` beside what it would be if a setting did not matter.
+    """Importance of settings for the score (PED-ANOVA, Watanabe et al. 2023), beside noise.
+
+    Scores are centred per task and target and averaged over seeds, tasks and targets, so that hard
+    tasks do not count as bad settings. A setting's importance is Pearson's divergence of its values
+    among the best tenth of points from those among all, both with one even point more. (Optuna's
+    estimator for categories mixes kernels so that five of six best points with one value count for
+    more than all six.)
 
     That a setting does not matter means: within a task and seed its values could change names. So
     for every setting the names of its values are drawn anew in each task and seed, for all results
@@ -92,15 +75,16 @@ def against_noise(
     told, as nothing is repeated.
 
     Args:
-        frame: as for :func:`importance`.
-        settings: likewise.
-        value: likewise.
+        frame: cells that compete, e.g. the transfer rows of Ours.
+        settings: columns looked at.
+        value: score, higher is better; the test split chooses nothing, so validation by default.
         permutations: draws per setting; 0 for none.
 
     Returns:
-        As :func:`importance`, and columns noise (mean of the draws) and bound (which pure noise
-        exceeds in any setting with probability :data:`ALPHA`), both on the scale of importance;
-        NaN where names cannot be exchanged or there are too few draws.
+        Columns setting, importance (descending, sum 1), values (distinct ones), noise (mean of the
+        draws) and bound (which pure noise exceeds in any setting with probability :data:`ALPHA`),
+        both on the scale of importance; NaN where names cannot be exchanged or there are too few
+        draws. Empty with fewer than ten points or where nothing varies.
     """
     empty = pd.DataFrame({name: [] for name in _COLUMNS})
     frame = frame[frame[value].notna()]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from analysis.forecast.prediction import Check
-    from analysis.forecast.section import Forecasts
+    from analysis.forecast.section import Forecast
     from trainables.features.before import Looking
 
 NOTHING_VALIDATED = (
@@ -309,11 +309,11 @@ def format_features(
             [
                 {
                     "about": item.about,
-                    "verdict": item.forecast.sentence(),
-                    "checks": [_plain(asdict(check)) for check in item.forecast.checks],
+                    "verdict": " ".join(check.sentence() for check in item.checks),
+                    "checks": [_plain(asdict(check)) for check in item.checks],
                     "exploratory": [
                         _plain({str(key): value for key, value in row.items()})
-                        for row in item.forecast.described.to_dict("records")
+                        for row in item.described.to_dict("records")
                     ],
                 }
                 for item in found
@@ -325,16 +325,14 @@ def format_features(
             f" source set (needed: {FEWEST} of at least two)"
         )
     return "\n\n".join(
-        "\n".join(
-            [item.about, *(one.sentence() for one in item.forecast.checks), *_described(item)]
-        )
+        "\n".join([item.about, *(one.sentence() for one in item.checks), *_described(item)])
         for item in found
     )
 
 
-def _described(item: "Forecasts") -> list[str]:
+def _described(item: "Forecast") -> list[str]:
     lines = ["  exploratory, nothing tested               ρ within  blocks  regret (points)"]
-    for row in item.forecast.described.to_dict("records"):
+    for row in item.described.to_dict("records"):
         numbers = (row["rho"], "+.2f", 8), (row["blocks"], "d", 6), (100 * row["regret"], ".1f", 6)
         shown = ("–" if math.isnan(value) else format(value, form) for value, form, _ in numbers)
         cells = (text.rjust(width) for text, (_, _, width) in zip(shown, numbers, strict=True))

@@ -26,7 +26,7 @@ from analysis.present.drawing import drawing, encoded
 from analysis.present.grid import points
 from analysis.report.page import render
 from analysis.stats.best_of_n import best_of_n
-from analysis.stats.importance import importance
+from analysis.stats.importance import against_noise
 from analysis.stats.ranks import ranking
 from analysis.stats.variance import variance_shares
 from tests.analysis.builder import Design, Hard, build
@@ -113,8 +113,8 @@ def test_leaving_out_the_only_task_leaves_nothing(sweep: pd.DataFrame) -> None:
 
 
 def test_importance_without_anything_to_tell(sweep: pd.DataFrame) -> None:
-    assert importance(sweep[:0]).empty
-    assert importance(sweep.assign(validation_score=0.5)).empty
+    assert against_noise(sweep[:0]).empty
+    assert against_noise(sweep.assign(validation_score=0.5)).empty
 
 
 @pytest.mark.slow
