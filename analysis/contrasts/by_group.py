@@ -89,10 +89,10 @@ def group_effects(
     lines = []
     for key, part in pairs.groupby(list(by), sort=True, observed=True):
         drawn = error(part) if error else 0.0
-        found = crossed_interval(part, value, free, replicates=0, examples=drawn)
-        tests = [found.p_value(), found.p_value(1), found.p_value(-1)]
-        numbers = [found.mean, found.low, found.high, found.error, found.degrees, found.n]
-        lines.append([*key, *numbers, *tests, math.nan, found.note])
+        effect = crossed_interval(part, value, free, replicates=0, examples=drawn)
+        tests = [effect.p_value(), effect.p_value(1), effect.p_value(-1)]
+        numbers = [effect.mean, effect.low, effect.high, effect.error, effect.degrees, effect.n]
+        lines.append([*key, *numbers, *tests, math.nan, effect.note])
     table = pd.DataFrame(lines, columns=[*by, *COLUMNS])
     table["holm"] = holm(table["p"].to_numpy(dtype=np.float64))
     return table
@@ -167,17 +167,17 @@ def replicated(table: pd.DataFrame, name: str) -> Replicated:
     )
 
 
-def replicated_sentence(found: Replicated) -> str:
+def replicated_sentence(item: Replicated) -> str:
     """On how many tasks there is an effect, in a sentence or two."""
-    if not found.known:
+    if not item.known:
         return "On how many tasks there is an effect cannot be told: none has a spread to test."
     texts = []
-    for which, verb in ((found.better, "improves"), (found.worse, "worsens")):
+    for which, verb in ((item.better, "improves"), (item.worse, "worsens")):
         if which:
             listed = ", ".join(which)
-            texts.append(f"it {verb} on at least {len(which)} of {found.groups} tasks ({listed})")
-    told = " and ".join(texts) if texts else f"an effect on no single one of {found.groups} tasks"
+            texts.append(f"it {verb} on at least {len(which)} of {item.groups} tasks ({listed})")
+    told = " and ".join(texts) if texts else f"an effect on no single one of {item.groups} tasks"
     verb = "" if texts else " can be shown"
     text = f"At {100 * LEVEL:.0f} % confidence {told}{verb}"
-    missing = found.groups - found.known
+    missing = item.groups - item.known
     return f"{text}; {missing} had no spread to test." if missing else f"{text}."

@@ -84,9 +84,9 @@ def best_candidates(
     compared: dict[int, tuple[Any, ...]] = {}
     for at, name in zip(place.tolist(), names, strict=True):
         compared[at] = (*compared.get(at, ()), name)
-    found = every[may].take(best).reset_index(drop=True).assign(seed=seeds, mean=means)
-    found["compared"] = [compared[at] for at in place[best].tolist()]
-    return found[heads], every[~may].reset_index(drop=True)
+    choices = every[may].take(best).reset_index(drop=True).assign(seed=seeds, mean=means)
+    choices["compared"] = [compared[at] for at in place[best].tolist()]
+    return choices[heads], every[~may].reset_index(drop=True)
 
 
 @dataclass(frozen=True)

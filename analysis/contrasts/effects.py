@@ -144,7 +144,7 @@ def hard_pairs(part: pd.DataFrame, by: str = "", among: bool = True) -> Pairs:
     rows = rows[rows["method"] != "random"]
     moved = rows[rows["kind"] == "transfer"]
     ours, base = moved[moved["row"] == "agreement"], moved[moved["row"] == "all"]
-    found = []
+    tables = []
     for names in (["agreement"], ["agreement", "all"] if among else []):
         tuned = rows[(rows["kind"] == "source") & rows["row"].isin(names)]
         best, _ = best_candidates(
@@ -152,8 +152,8 @@ def hard_pairs(part: pd.DataFrame, by: str = "", among: bool = True) -> Pairs:
         )
         best = best[best["seed"] != ALL_SEEDS][["seed", "size"]]
         mine = moved[moved["row"].isin(names)]
-        found.append(paired(mine.merge(best, on=["seed", "size"]), base))
-    return Pairs(found[0], paired(ours, base), found[1], _most(ours, "size"))
+        tables.append(paired(mine.merge(best, on=["seed", "size"]), base))
+    return Pairs(tables[0], paired(ours, base), tables[1], _most(ours, "size"))
 
 
 _ALL_WORDS = "all"
@@ -179,9 +179,9 @@ def case_means(pairs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns of :data:`CASE`, difference and n (rows).
     """
-    found = pairs.groupby(CASE, observed=True)["difference"].agg(["mean", "size"]).reset_index()
-    found["mean"] = found["mean"].round(_DECIMALS)
-    return found.rename(columns={"mean": "difference", "size": "n"})
+    means = pairs.groupby(CASE, observed=True)["difference"].agg(["mean", "size"]).reset_index()
+    means["mean"] = means["mean"].round(_DECIMALS)
+    return means.rename(columns={"mean": "difference", "size": "n"})
 
 
 def overall(pairs: pd.DataFrame, replicates: int = 2000, examples: float = 0.0) -> Crossed:

@@ -66,10 +66,10 @@ class Examples:
             total: Numbers | None = None
             for sign, side in sides.items():
                 for row in rows:
-                    found = self.influences(side[row])
-                    if found is None or (total is not None and len(total) != len(found)):
+                    mine = self.influences(side[row])
+                    if mine is None or (total is not None and len(total) != len(mine)):
                         return math.nan
-                    total = sign * found if total is None else total + sign * found
+                    total = sign * mine if total is None else total + sign * mine
             if total is not None:
                 variance += variance_of_mean(total / len(pairs))
         return math.sqrt(variance) if variance > _NOTHING else 0.0

@@ -40,5 +40,5 @@ def places(rows: pd.DataFrame, among: pd.DataFrame, on: Sequence[str]) -> Codes:
     """
     both = pd.concat([among[list(on)], rows[list(on)]], ignore_index=True)
     first, code = numbered(codes_of(both, on))
-    found: Codes = first[code[len(among) :]]
-    return np.where(found < len(among), found, -1)
+    line: Codes = first[code[len(among) :]]
+    return np.where(line < len(among), line, -1)

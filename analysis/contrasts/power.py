@@ -195,10 +195,10 @@ def by_task(pairs: pd.DataFrame, case_error: float | pd.Series = 0.0) -> pd.Data
     """
     lines = []
     for task, part in pairs.groupby("task", observed=True, sort=True):
-        found = spread(part)
+        spreads = spread(part)
         error = _of_task(case_error, task)
-        smallest = detectable(found.between_seeds, int(found.seeds), examples=error)
-        lines.append((task, found.cases, found.seeds, found.between_seeds, smallest))
+        smallest = detectable(spreads.between_seeds, int(spreads.seeds), examples=error)
+        lines.append((task, spreads.cases, spreads.seeds, spreads.between_seeds, smallest))
     return pd.DataFrame(lines, columns=["task", "cases", "seeds", "between_seeds", "one_case"])
 
 
@@ -213,10 +213,10 @@ def detectable_effects(
             one for all; NaN counts as 0.
         mean_error: the same of the mean over all cases.
     """
-    found = spread(pairs)
+    spreads = spread(pairs)
     tasks = by_task(pairs, case_error)
-    if not found.cases:
-        return Detectable(found, math.nan, math.nan, "There is no paired result.", tasks)
+    if not spreads.cases:
+        return Detectable(spreads, math.nan, math.nan, "There is no paired result.", tasks)
     errors = np.array([_of_task(case_error, task) for task in tasks["task"]])
     weights = tasks["cases"].to_numpy(dtype=np.float64)
     examples = (
@@ -226,22 +226,22 @@ def detectable_effects(
     values = pairs["difference"].to_numpy(dtype=np.float64)
     if len(values) > 1 and float(np.ptp(values)) < _NOTHING:
         note = "No difference varies: what the design could detect cannot be told."
-        return Detectable(found, math.nan, math.nan, note, tasks, examples)
+        return Detectable(spreads, math.nan, math.nan, note, tasks, examples)
     notes = []
-    if math.isnan(found.between_seeds):
+    if math.isnan(spreads.between_seeds):
         notes.append("One seed per case: the spread between seeds is not known.")
-    elif found.between_seeds == 0:
+    elif spreads.between_seeds == 0:
         notes.append(
             "No case varies between its seeds: what a single case could show cannot be told."
         )
-    if found.cases < 2:
+    if spreads.cases < 2:
         notes.append("One case: the spread between cases is not known.")
-    noise = 0.0 if math.isnan(found.between_seeds) else found.between_seeds
-    over = math.hypot(found.between_cases, noise / math.sqrt(found.seeds))
+    noise = 0.0 if math.isnan(spreads.between_seeds) else spreads.between_seeds
+    over = math.hypot(spreads.between_cases, noise / math.sqrt(spreads.seeds))
     return Detectable(
-        found,
-        detectable(found.between_seeds, int(found.seeds), examples=examples[0]),
-        detectable(over, found.cases, examples=examples[1]),
+        spreads,
+        detectable(spreads.between_seeds, int(spreads.seeds), examples=examples[0]),
+        detectable(over, spreads.cases, examples=examples[1]),
         " ".join(notes),
         tasks,
         examples,

@@ -74,7 +74,7 @@ class Choice:
     @property
     def left_out(self) -> Mapping[int, str]:
         """Per seed the weight that the others choose, of a choice over all tasks."""
-        return {} if self.by_task else {seed: found for (_, seed), found in self.by_seed.items()}
+        return {} if self.by_task else {seed: label for (_, seed), label in self.by_seed.items()}
 
 
 Choices = Mapping[tuple[str, str], Choice]
@@ -114,17 +114,19 @@ def oracle(frame: pd.DataFrame, by: str = "pair") -> dict[tuple[str, str], Choic
 def at_choices(frame: pd.DataFrame, choices: Choices) -> pd.DataFrame:
     """The rows of Ours at the chosen weights, under the label of their choice."""
     rows = frame[frame["row"] == "ours"]
-    found = [choices.get(key) for key in _lists(rows, _SET)]
+    of_rows = [choices.get(key) for key in _lists(rows, _SET)]
     here = (
         (choice, *line)
-        for choice, line in zip(found, _lists(rows, ["task", "seed", "weight_label"]), strict=True)
+        for choice, line in zip(
+            of_rows, _lists(rows, ["task", "seed", "weight_label"]), strict=True
+        )
     )
     kept = [
         choice is not None and choice.weight_for(task, seed) == label
         for choice, task, seed, label in here
     ]
     # An array: of an empty list pandas would take it that no column is wanted.
-    labels = [choice.label for choice, keep in zip(found, kept, strict=True) if keep and choice]
+    labels = [choice.label for choice, keep in zip(of_rows, kept, strict=True) if keep and choice]
     return rows[np.array(kept, dtype=bool)].assign(weight_label=labels)
 
 
@@ -139,10 +141,10 @@ def joint_at_choices(frame: pd.DataFrame, choices: Choices) -> pd.DataFrame:
     rows = frame[frame["row"] == "joint"]
     kept, labels = [], []
     for sources, task, seed, label in _lists(rows, ["sources", "task", "seed", "weight_label"]):
-        found = [item for item in by_set.get(sources, ()) if item.weight_for(task, seed) == label]
-        kept.append(bool(found))
-        if found:
-            alone = len(by_set[sources]) == 1 and found[0].label == PER_SEED
+        same = [item for item in by_set.get(sources, ()) if item.weight_for(task, seed) == label]
+        kept.append(bool(same))
+        if same:
+            alone = len(by_set[sources]) == 1 and same[0].label == PER_SEED
             labels.append(PER_SEED if alone else label)
     return rows[np.array(kept, dtype=bool)].assign(weight_label=labels)
 
@@ -190,10 +192,10 @@ def _on_sources(
     each: Any = there.items()
     for (target, sources), labels in each:
         tuned = joint[joint["sources"] == sources].assign(where=joint["target"], target=target)
-        found, lost = best_candidates(
+        best, lost = best_candidates(
             tuned, _SET, "weight_label", ["where", "task"], column, _order, allowed=set(labels)
         )
-        parts.append(found)
+        parts.append(best)
         left.append(lost)
     return (pd.concat(parts) if parts else moved[:0]), pd.concat(left)
 
@@ -219,8 +221,8 @@ def crossfitted_rows(frame: pd.DataFrame, by: str = "pair") -> pd.DataFrame:
     lines = best.loc[best["seed"] != ALL_SEEDS, [*group, "seed", "weight_label"]]
     if lines.empty:
         return ours[:0]
-    found = places(ours, lines, [*group, "seed", "weight_label"]) >= 0
-    return ours[found].reset_index(drop=True)
+    chosen = places(ours, lines, [*group, "seed", "weight_label"]) >= 0
+    return ours[chosen].reset_index(drop=True)
 
 
 def _best(frame: pd.DataFrame, by: str, column: str) -> tuple[pd.DataFrame, pd.DataFrame]:

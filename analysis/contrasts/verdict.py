@@ -114,17 +114,17 @@ class Verdict:
 
 
 def verdict(
-    family: str, found: Pairs, examples: Examples | None = None, draws: int = REPLICATES
+    family: str, ways: Pairs, examples: Examples | None = None, draws: int = REPLICATES
 ) -> Verdict | None:
     """The answer for one combination of settings; None without a pair.
 
     Args:
         family: key of :data:`QUESTIONS`.
-        found: of :data:`analysis.contrasts.effects.PAIRS`.
+        ways: of :data:`analysis.contrasts.effects.PAIRS`.
         examples: reads the kept predictions; without it, intervals leave test examples out.
         draws: of the bootstrap that is shown beside the interval.
     """
-    pairs = found.asked
+    pairs = ways.asked
     if pairs.empty:
         return None
 
@@ -132,7 +132,7 @@ def verdict(
         return examples.error(part) if examples else math.nan
 
     drawn = error(pairs)
-    tables = {"every": found.every, "among": found.among}
+    tables = {"every": ways.every, "among": ways.among}
     # Of very many pairs the error of those chosen stands in: they have the same examples, and to
     # read what every cell keeps would take longer than all the rest.
     others = {
@@ -148,12 +148,12 @@ def verdict(
     return Verdict(
         question=QUESTIONS[family],
         pairs=pairs,
-        crossfitted=pairs is found.chosen,
-        tries=found.tries,
+        crossfitted=pairs is ways.chosen,
+        tries=ways.tries,
         answer=answer,
         examples=drawn,
         every=others["every"],
-        among=others.get("among") if pairs is found.chosen else None,
+        among=others.get("among") if pairs is ways.chosen else None,
         here=here,
         by_task=by_task,
         tasks=None if by_task is None else replicated(by_task, "task"),
@@ -172,24 +172,24 @@ def leans(pairs: pd.DataFrame) -> tuple[Lean, ...]:
     if len(models) >= LEAST_PARTS:
         parts += [("source model", name, sets.map(lambda held, name=name: name in held))
                   for name in models]  # fmt: skip
-    found = []
+    heavy = []
     for kind, name, inside in parts:
         rest = pairs.loc[~inside.astype(bool), "difference"]
         if len(rest) and float(rest.mean()) * math.copysign(1, mean) < abs(mean) / 2:
-            found.append(Lean(kind, str(name), float(rest.mean())))
-    return tuple(sorted(found, key=lambda lean: lean.without * math.copysign(1, mean)))
+            heavy.append(Lean(kind, str(name), float(rest.mean())))
+    return tuple(sorted(heavy, key=lambda lean: lean.without * math.copysign(1, mean)))
 
 
 def verdict_text(item: Verdict) -> str:
     """The answer in one sentence, how Ours was chosen, and what weakens it."""
-    name, found = item.question.name, item.answer
+    name, answer = item.question.name, item.answer
     cases = counted(len(item.pairs.drop_duplicates(CASE)), "case")
     seeds = counted(item.pairs["seed"].nunique(), "seed")
-    text = f"{name} is {points(found.mean, signed=True)} points over {cases} and {seeds}"
-    if not found.high > found.low:
-        return f"{text}; no interval can be given, as nothing varies. {found.note}".strip()
-    text += f", {PERCENT} interval {span(found.low, found.high)} over new {_over(item)}"
-    return " ".join(filter(None, [f"{text}: {_shows(item)}", tries_text(item), found.note]))
+    text = f"{name} is {points(answer.mean, signed=True)} points over {cases} and {seeds}"
+    if not answer.high > answer.low:
+        return f"{text}; no interval can be given, as nothing varies. {answer.note}".strip()
+    text += f", {PERCENT} interval {span(answer.low, answer.high)} over new {_over(item)}"
+    return " ".join(filter(None, [f"{text}: {_shows(item)}", tries_text(item), answer.note]))
 
 
 def _over(item: Verdict) -> str:
@@ -258,6 +258,6 @@ def explanations(item: Verdict) -> list[str]:
     return texts
 
 
-def _with_span(found: Crossed) -> str:
-    text = f"{points(found.mean, signed=True)}"
-    return f"{text} {span(found.low, found.high)}" if found.high > found.low else text
+def _with_span(effect: Crossed) -> str:
+    text = f"{points(effect.mean, signed=True)}"
+    return f"{text} {span(effect.low, effect.high)}" if effect.high > effect.low else text

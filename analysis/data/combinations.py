@@ -34,11 +34,11 @@ Values = dict[str, Any]
 
 def flat(settings: Mapping[str, Any]) -> Values:
     """Settings at the top and in the groups below it, by name; the top goes first."""
-    found: Values = {}
+    values: Values = {}
     for value in settings.values():
         if isinstance(value, Mapping):
-            found |= value
-    return found | {
+            values |= value
+    return values | {
         name: value for name, value in settings.items() if not isinstance(value, Mapping)
     }
 
@@ -75,13 +75,13 @@ def combinations(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     for kind in kinds:
         named = [key for key in kind.values if len(by_method[kind.method, key]) > 1]
         common = [key for key in kind.values if key in shared and len(by_all[key]) > 1]
-        found = {key: kind.values[key] for key in dict.fromkeys((*named, *common))}
+        values = {key: kind.values[key] for key in dict.fromkeys((*named, *common))}
         if kind.family is None:
             named = []
         elif kind.family == SOFT and len(soft) > 1:
-            named, found = [METHOD, *named], {METHOD: kind.method, **found}
-        label = ", ".join(f"{key} {_shown(found[key])}" for key in named)
-        described.append((label, json.dumps(found, ensure_ascii=False)))
+            named, values = [METHOD, *named], {METHOD: kind.method, **values}
+        label = ", ".join(f"{key} {_shown(values[key])}" for key in named)
+        described.append((label, json.dumps(values, ensure_ascii=False)))
     return [described[number] for number in numbers]
 
 
@@ -133,8 +133,8 @@ def _values(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Values:
 @lru_cache
 def _defaults(method: str) -> Values:
     cls = METHODS.get(method)
-    found = () if cls is None else fields(cls)
-    return {item.name: item.default for item in found if item.default is not MISSING}
+    items = () if cls is None else fields(cls)
+    return {item.name: item.default for item in items if item.default is not MISSING}
 
 
 @lru_cache
@@ -205,8 +205,8 @@ def _within(one: str, other: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _read(text: str) -> Values:
-    found: Values = json.loads(text)
-    return found
+    values: Values = json.loads(text)
+    return values
 
 
 def matched(
@@ -224,13 +224,13 @@ def matched(
         Values in the order of ``frame``; NaN where nothing matches.
     """
     mine = frame["settings"].fillna(_NOTHING)
-    found = pd.Series(float("nan"), index=frame.index)
+    means = pd.Series(float("nan"), index=frame.index)
     for text, part in frame.groupby(mine, sort=False):
         level = agreeing(rows, str(text)).groupby(list(on), dropna=False)[value].mean()
         if len(level):
             keys = pd.MultiIndex.from_frame(part[list(on)])
-            found[part.index] = level.reindex(keys).to_numpy(dtype="float64")
-    return found
+            means[part.index] = level.reindex(keys).to_numpy(dtype="float64")
+    return means
 
 
 def titled(name: str, label: str) -> str:

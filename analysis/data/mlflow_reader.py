@@ -62,13 +62,13 @@ def read_mlflow(place: str) -> Iterator[tuple[str, pd.DataFrame]]:
                 f"{place}: no experiment {wanted!r}; allowed: {', '.join(sorted(experiments))}"
             )
         names = [wanted] if wanted else sorted(experiments)
-        found = [(name, _rows(client, experiments[name])) for name in names]
+        every = [(name, _rows(client, experiments[name])) for name in names]
     except (MlflowException, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"{place}: cannot be read ({reason}); allowed: mlflow:URI or mlflow:URI#EXPERIMENT"
         ) from None
-    tables = [(name, _table(rows)) for name, rows in found if rows]
+    tables = [(name, _table(rows)) for name, rows in every if rows]
     if not tables:
         raise InputError(f"{place}: holds no run of a sweep; allowed: where a sweep logged to")
     yield from tables

@@ -89,7 +89,7 @@ def read_predictions(
     for cell in cells:
         path = f"{prompts}/{cell[:2]}/{cell}.safetensors"
         try:
-            found = _read(path, split)
+            arrays = _read(path, split)
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             sentence = (
                 f"{path}: cannot be used ({error}); allowed: the file as sweep run wrote it (sweep"
@@ -99,8 +99,8 @@ def read_predictions(
                 raise InputError(sentence) from None
             damaged(sentence)
             continue
-        if found is not None:
-            gold, log_probs = found
+        if arrays is not None:
+            gold, log_probs = arrays
             yield Kept(cell, gold, log_probs.argmax(1), log_probs)
 
 
@@ -165,9 +165,9 @@ def recompute_scores(folder: Path | str) -> pd.DataFrame:
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be used ({error})") from None
         for split in splits:
-            for found in read_predictions(place, [cell_id], split):
-                result, classes = record["result"], found.log_probs.shape[1]
-                new = metrics.compute(result["metric"], found.gold, found.predicted, classes)
+            for said in read_predictions(place, [cell_id], split):
+                result, classes = record["result"], said.log_probs.shape[1]
+                new = metrics.compute(result["metric"], said.gold, said.predicted, classes)
                 rows.append((cell_id, split, result[_SCORES[split]], new))
     return pd.DataFrame(rows, columns=["cell", "split", "recorded", "recomputed"])
 

@@ -77,7 +77,7 @@ def _setting_or_default(cell: Mapping[str, Any], settings: Mapping[str, Any], na
 
 def failures_in(folder: Path, finished: set[str]) -> tuple[Failure, ...]:
     """Failed cells; one that a later run finished is not failed any more."""
-    found = []
+    failures = []
     for path in sorted(folder.glob("*.json")):
         if path.stem in finished:
             continue
@@ -93,5 +93,5 @@ def failures_in(folder: Path, finished: set[str]) -> tuple[Failure, ...]:
             )
         except (OSError, ValueError, AttributeError, TypeError):
             failure = Failure(path.stem, "its failure record cannot be read", "?", "?", "")
-        found.append(failure)
-    return tuple(found)
+        failures.append(failure)
+    return tuple(failures)

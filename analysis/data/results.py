@@ -109,7 +109,7 @@ def _from_ledger(folder: Path, meta: Mapping[str, Any]) -> tuple[pd.DataFrame, d
                 f"Folder {folder} holds no finished cell yet; run the sweep into it first."
             )
         frame = _frame(rows, _planned_targets(meta))
-    told = {name: ", ".join(sorted(found)) for name, found in sorted(versions.items())}
+    told = {name: ", ".join(sorted(several)) for name, several in sorted(versions.items())}
     return frame, {"unreadable": unreadable, "costs": costs, "versions": told}
 
 
@@ -217,8 +217,8 @@ def _with_sources(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]
 def _without_prompt(frame: pd.DataFrame) -> pd.Series:
     """Per hard row, the score of its input without the prompt; NaN for all others."""
     rows = frame.assign(row=[reference_row(value) for value in frame["template"]])
-    found = matched(rows, frame[frame["kind"] == "reference"], ["row", "target", "task"])
-    return found.where(frame["family"] == HARD)
+    scores = matched(rows, frame[frame["kind"] == "reference"], ["row", "target", "task"])
+    return scores.where(frame["family"] == HARD)
 
 
 def reference_row(template: Any) -> str:

@@ -23,10 +23,10 @@ _VERSION = 1
 
 def signature(folder: Path) -> str:
     """Digest of what a sweep's folder holds, by names, sizes and times of its files."""
-    found = hashlib.sha256(f"{_VERSION} {pd.__version__}".encode())
+    digest = hashlib.sha256(f"{_VERSION} {pd.__version__}".encode())
     for line in _files(folder):
-        found.update(line.encode())
-    return found.hexdigest()
+        digest.update(line.encode())
+    return digest.hexdigest()
 
 
 def kept_bytes(frame: pd.DataFrame, told: Mapping[str, Any], sign: str) -> bytes:

@@ -98,9 +98,9 @@ def _of_part(
     frame: pd.DataFrame, family: str, label: str, by: str, examples: Examples | None
 ) -> Dependence:
     question = QUESTIONS[family]
-    found = PAIRS[family](frame, by)
-    answer = verdict(family, found, examples)
-    pairs = answer.pairs if answer else found.every
+    ways = PAIRS[family](frame, by)
+    answer = verdict(family, ways, examples)
+    pairs = answer.pairs if answer else ways.every
     moved = frame[(frame["kind"] == "transfer") & (frame["family"] == family)]
     moved = moved.assign(**{GAIN: 100 * moved["gain_over_empty"]})
     candidates = moved[moved["row"] == question.row]
@@ -123,7 +123,7 @@ def _of_part(
         detectable=_detectable(answer, examples) if answer else None,
         effects=effects,
         spreads=tuple(item for item in spreads if item),
-        ranking=_ranks(moved, question.row, found),
+        ranking=_ranks(moved, question.row, ways),
         stability=leave_one_out(frame, partial(NUMBERS[family], by=by)),
         best=best_of_n(candidates),
         importance=against_noise(candidates),
@@ -149,12 +149,12 @@ def _spread(frame: pd.DataFrame, value: str, what: str, key: str, family: str) -
     part = frame[frame["row"] != "single"] if family == SOFT and "row" in frame else frame
     part = part if len(part) else frame
     replicates = REPLICATES if len(part) <= _MANY else REPLICATES // 4
-    found = variance_shares(part, value, replicates=replicates)
-    check = pd.DataFrame() if found.table.empty else shapley_shares(part, value)
-    return Spread(what, key, found, check)
+    shares = variance_shares(part, value, replicates=replicates)
+    check = pd.DataFrame() if shares.table.empty else shapley_shares(part, value)
+    return Spread(what, key, shares, check)
 
 
-def _ranks(moved: pd.DataFrame, row: str, found: Pairs) -> Ranking:
-    mine = found.asked
+def _ranks(moved: pd.DataFrame, row: str, ways: Pairs) -> Ranking:
+    mine = ways.asked
     kept = (moved["row"] != row) | moved["cell"].isin(mine["cell"] if len(mine) else [])
     return ranking(moved[kept], "row", ["task"])

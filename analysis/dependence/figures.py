@@ -96,17 +96,17 @@ def interaction_plot(
     return fig
 
 
-def critical_difference_diagram(new: New, found: Ranking) -> "Figure":
+def critical_difference_diagram(new: New, ranking: Ranking) -> "Figure":
     """Mean ranks on a line, bars joining those that Nemenyi's test does not tell apart.
 
     Args:
         new: maker of a figure.
-        found: of :func:`analysis.stats.ranks.ranking`, with ranks and a test.
+        ranking: of :func:`analysis.stats.ranks.ranking`, with ranks and a test.
     """
-    ranks = found.ranks
+    ranks = ranking.ranks
     count = len(ranks)
     depth = 0.22 * ((count + 1) // 2)
-    groups = _groups(ranks.to_numpy(), found.critical)
+    groups = _groups(ranks.to_numpy(), ranking.critical)
     height = 0.95 + 0.09 * len(groups) + depth
     fig = new(6.4, height)
     axes = fig.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -117,9 +117,9 @@ def critical_difference_diagram(new: New, found: Ranking) -> "Figure":
     for tick in range(1, count + 1):
         axes.vlines(tick, 0, 0.06, color=INK, linewidth=1)
         axes.text(tick, 0.1, str(tick), ha="center", va="bottom", size=8)
-    edge = min(found.critical, count - 1.0)
+    edge = min(ranking.critical, count - 1.0)
     axes.hlines(0.38, 1, 1 + edge, color=QUIET, linewidth=2)
-    axes.text(1 + edge + 0.03 * count, 0.38, f"critical difference {found.critical:.2f}",
+    axes.text(1 + edge + 0.03 * count, 0.38, f"critical difference {ranking.critical:.2f}",
               va="center", size=8)  # fmt: skip
     for number, (start, end) in enumerate(groups):
         y = -0.1 - 0.09 * number

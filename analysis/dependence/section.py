@@ -137,28 +137,28 @@ class _Made:
             yield Part("Source set and task together", exhibits=plots)
 
     def ranks(self) -> Part:
-        found, title = self.item.ranking, "Ranks over tasks"
+        ranking, title = self.item.ranking, "Ranks over tasks"
         files = []
-        if not found.ranks.empty:
-            numbers = found.ranks.rename("rank").rename_axis("row").reset_index()
-            name = f"Mean ranks over {found.blocks} tasks"
+        if not ranking.ranks.empty:
+            numbers = ranking.ranks.rename("rank").rename_axis("row").reset_index()
+            name = f"Mean ranks over {ranking.blocks} tasks"
             files.append(self.table("ranks", name, tables.ranks_grid(numbers), numbers, False))
-        if found.note:
+        if ranking.note:
             described = ", ".join(
                 f"{ROW_NAMES.get(str(row), str(row))} {rank:.1f}"
-                for row, rank in found.ranks.items()
+                for row, rank in ranking.ranks.items()
             )
-            texts = [f"Mean ranks: {described}." if described else "", found.note]
+            texts = [f"Mean ranks: {described}." if described else "", ranking.note]
             return Part(title, texts, exhibits=files)
         figure = Figure(
             f"{self.start}_ranks",
             "Critical-difference diagram.",
-            f"Mean rank of each kind of prompt over {found.blocks} tasks, 1 is best; "
+            f"Mean rank of each kind of prompt over {ranking.blocks} tasks, 1 is best; "
             "bars join ranks that Nemenyi's test does not tell apart at 5 %. Ranks alone: sizes of "
             "differences do not enter.",
-            partial(figures.critical_difference_diagram, found=found),
+            partial(figures.critical_difference_diagram, ranking=ranking),
         )
-        return Part(title, [_friedman(found)], exhibits=[figure, *files])
+        return Part(title, [_friedman(ranking)], exhibits=[figure, *files])
 
     def stability(self) -> Iterator[Part]:
         numbers, title = self.item.stability, "How much rests on one model or task"
@@ -198,16 +198,16 @@ class _Made:
             yield Part(texts=[tables.noise_sentence(numbers)], exhibits=[table])
 
 
-def bootstrap_sentence(found: Crossed) -> str:
+def bootstrap_sentence(effect: Crossed) -> str:
     """The plain crossed bootstrap beside the interval; empty without draws."""
-    if not found.boot_high > found.boot_low:
+    if not effect.boot_high > effect.boot_low:
         return ""
-    return f"The plain crossed bootstrap gives {span(found.boot_low, found.boot_high)}."
+    return f"The plain crossed bootstrap gives {span(effect.boot_low, effect.boot_high)}."
 
 
-def shares_sentence(found: Shares, check: pd.DataFrame) -> str:
+def shares_sentence(shares: Shares, check: pd.DataFrame) -> str:
     """The largest shares, the Shapley check, the design's fill and what weakens it all."""
-    top = found.table.sort_values("share", ascending=False, kind="stable").head(3)
+    top = shares.table.sort_values("share", ascending=False, kind="stable").head(3)
     named = ", ".join(
         f"{term_name(line['term'])} {100 * line['share']:.0f} %"
         f" {tables.share_ends(line['low'], line['high'])}".rstrip()
@@ -219,15 +219,15 @@ def shares_sentence(found: Shares, check: pd.DataFrame) -> str:
         for term, share in mains.head(3).itertuples(index=False)
     )
     fill = (
-        f"The design has {found.cells_present:,} of {found.cells_expected:,} combinations "
-        f"({100 * found.fill:.0f} %)."
+        f"The design has {shares.cells_present:,} of {shares.cells_expected:,} combinations "
+        f"({100 * shares.fill:.0f} %)."
     )
     shapley = f"Shapley shares of R² of the main factors: {other}." if other else ""
-    return " ".join(filter(None, [f"Largest: {named}.", shapley, fill, found.note]))
+    return " ".join(filter(None, [f"Largest: {named}.", shapley, fill, shares.note]))
 
 
-def _friedman(found: Ranking) -> str:
-    if math.isnan(found.p):
+def _friedman(ranking: Ranking) -> str:
+    if math.isnan(ranking.p):
         return "All rows tie on every task."
-    size = "< 0.001" if found.p < 0.001 else f"= {found.p:.3f}"
-    return f"Friedman's test over {found.blocks} tasks: p {size}."
+    size = "< 0.001" if ranking.p < 0.001 else f"= {ranking.p:.3f}"
+    return f"Friedman's test over {ranking.blocks} tasks: p {size}."

@@ -87,16 +87,16 @@ def _numbers(
     frame: pd.DataFrame, family: str, by: str, names: Mapping[str, str]
 ) -> dict[str, float]:
     moved = frame[(frame["kind"] == "transfer") & (frame["family"] == family)]
-    pairs, found = PAIRS[family](frame, by, among=False).asked, {}
+    pairs, numbers = PAIRS[family](frame, by, among=False).asked, {}
     if len(pairs):
         means = case_means(pairs)["difference"]
-        found[QUESTIONS[family].name] = float(pairs["difference"].mean())
-        found["cases up, %"] = 100 * float((means > 0).mean())
+        numbers[QUESTIONS[family].name] = float(pairs["difference"].mean())
+        numbers["cases up, %"] = 100 * float((means > 0).mean())
     for name, row in names.items():
         part = moved[moved["row"] == row]
         if row == QUESTIONS[family].row and len(pairs):
             part = part[part["cell"].isin(pairs["cell"])]
         mean = part["gain_over_empty"].mean()
         if mean == mean:
-            found[f"{name} − Empty"] = 100 * float(mean)
-    return found
+            numbers[f"{name} − Empty"] = 100 * float(mean)
+    return numbers

@@ -159,28 +159,28 @@ def noise_sentence(table: pd.DataFrame, called: Callable[[str], str] = term_name
     return f"{'; '.join(texts)}." if texts else ""
 
 
-def power_sentence(found: Detectable) -> str:
+def power_sentence(item: Detectable) -> str:
     """What the design could have found, by task, and the seeds that it takes for a point."""
-    spread, (one, mean) = found.spread, found.examples
+    spread, (one, mean) = item.spread, item.examples
     texts = []
-    if found.one_case == found.one_case:
+    if item.one_case == item.one_case:
         seeds = seeds_needed(1.0, spread.between_seeds, examples=one)
         many = f"finding 1 point there takes {seeds:,} seeds" if seeds else (
             "no number of seeds finds 1 point there"
         )  # fmt: skip
         texts.append(
             f"With {spread.seeds:g} seeds a single case shows differences from "
-            f"{points(found.one_case)} points up (two-sided paired t-test, power 80 %, level 5 %"
-            f"{_with(one)}){_task_range(found.by_task)}; {many}."
+            f"{points(item.one_case)} points up (two-sided paired t-test, power 80 %, level 5 %"
+            f"{_with(one)}){_task_range(item.by_task)}; {many}."
         )
-    if found.over_cases == found.over_cases:
+    if item.over_cases == item.over_cases:
         texts.append(
-            f"The mean over {spread.cases} cases shows differences from {points(found.over_cases)} "
+            f"The mean over {spread.cases} cases shows differences from {points(item.over_cases)} "
             f"points up if cases were independent (spread between cases "
             f"{points(spread.between_cases)}, between seeds {points(spread.between_seeds)} points"
             f"{_with(mean)})."
         )
-    return " ".join([*texts, found.note]).strip()
+    return " ".join([*texts, item.note]).strip()
 
 
 def power_grid(table: pd.DataFrame) -> Grid:

@@ -123,11 +123,11 @@ def observations(sweep: Sweep | Path | str) -> pd.DataFrame:
     Raises:
         InputError: the folder is no sweep's folder, or nothing was carried over.
     """
-    found = sweep if isinstance(sweep, Sweep) else read(sweep)
-    rows = _carried(found.frame)
+    whole = sweep if isinstance(sweep, Sweep) else read(sweep)
+    rows = _carried(whole.frame)
     if rows.empty:
         raise InputError(
-            f"Folder {found.folder} holds no carried prompt with an Empty row beside it yet;"
+            f"Folder {whole.folder} holds no carried prompt with an Empty row beside it yet;"
             " a sweep needs both before its gains can be predicted."
         )
     by = ["method", "combination", *KEY]
@@ -139,10 +139,10 @@ def observations(sweep: Sweep | Path | str) -> pd.DataFrame:
         **{name: (name, "mean") for name in _LEDGER},
     ).reset_index()
     table["size"] = table["sources"].str.count(r"\+") + 1
-    ids = model_ids(found.meta)
+    ids = model_ids(whole.meta)
     table["source_ids"] = [_named(name, ids) for name in table["sources"]]
     table["target_id"] = [ids.get(name, name) for name in table["target"]]
-    return with_features(table, stored_features(found.folder))
+    return with_features(table, stored_features(whole.folder))
 
 
 def with_features(table: pd.DataFrame, stored: pd.DataFrame | None) -> pd.DataFrame:
@@ -220,5 +220,5 @@ def _over_inputs(values: pd.Series, inputs: Sequence[Sequence[str]]) -> Iterator
     """Per cell the mean of what its inputs have; NaN where they are not there."""
     known = values.astype("float64").dropna().to_dict()
     for names in inputs:
-        found = [known[name] for name in names if name in known]
-        yield float(np.mean(found)) if found else np.nan
+        values_of = [known[name] for name in names if name in known]
+        yield float(np.mean(values_of)) if values_of else np.nan

@@ -57,8 +57,8 @@ def source_power(
         product += count * np.einsum("ri,rj->rij", *sides)
     # A valid permutation maps the sets of a target onto themselves: ranks move with their sets.
     columns = np.arange(len(sets))
-    found = [p_value(one[orders, columns].sum(1)) for one in product]
-    return float(np.mean(np.array(found) <= LEVEL))
+    p = [p_value(one[orders, columns].sum(1)) for one in product]
+    return float(np.mean(np.array(p) <= LEVEL))
 
 
 @lru_cache(maxsize=64)
@@ -94,15 +94,15 @@ def _runs(most: int, affordable: int) -> int:
 
 
 def _there(numbers: Sequence[int], size: int) -> npt.NDArray[np.bool_]:
-    found = np.zeros(size, dtype=bool)
-    found[list(numbers)] = True
-    return found
+    present = np.zeros(size, dtype=bool)
+    present[list(numbers)] = True
+    return present
 
 
 def _mixing(sets: Sequence[SourceSet]) -> Numbers:
     """What every model is of a set's mean [sets, models]."""
     models = {model: place for place, model in enumerate(sorted({m for one in sets for m in one}))}
-    found = np.zeros((len(sets), len(models)))
+    shares = np.zeros((len(sets), len(models)))
     for number, one in enumerate(sets):
-        found[number, [models[model] for model in one]] = 1 / len(one)
-    return found
+        shares[number, [models[model] for model in one]] = 1 / len(one)
+    return shares

@@ -253,8 +253,8 @@ def past_means(known: pd.DataFrame, asked: pd.DataFrame, new: str = "task") -> N
     own = known.set_index(_CELL)["gain"].reindex(pd.MultiIndex.from_frame(asked[_CELL]))
     count = there["size"].to_numpy() - own.notna().to_numpy()
     total = there["sum"].to_numpy() - own.fillna(0.0).to_numpy()
-    found: Numbers = np.where(count > 0, total / np.maximum(count, 1), math.nan)
-    return found
+    means: Numbers = np.where(count > 0, total / np.maximum(count, 1), math.nan)
+    return means
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def forecasts(table: pd.DataFrame) -> list[Forecast]:
     """
     families = table["method"].map(family_of)
     kinds = [families.rename("family"), "method", (table["size"] > 1).rename("several")]
-    found = []
+    made = []
     for (family, method, several), part in table.groupby(kinds, sort=True):
         if len(part) < FEWEST or part["source_ids"].nunique() < 2:
             continue
@@ -72,8 +72,8 @@ def forecasts(table: pd.DataFrame) -> list[Forecast]:
         names = dict(zip(part["target_id"], part["target"], strict=True))
         known = pooled(part)
         checks = tuple(CHECKS[question](known) for question in ("source", "task"))
-        found.append(Forecast(about, names, checks, known, described(known)))
-    return found
+        made.append(Forecast(about, names, checks, known, described(known)))
+    return made
 
 
 def forecast_figure(new: New, item: Forecast) -> "Drawn | None":

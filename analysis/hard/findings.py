@@ -34,12 +34,12 @@ def hard_findings(blocks: list[Block], sentences: list[str]) -> list[Finding]:
         blocks: of :func:`analysis.hard.rows.blocks`.
         sentences: of :func:`analysis.hard.readability.readability_sentences`.
     """
-    found = [
+    findings = [
         Finding(f"Neighbour agreement on the source: {block.title}", text)
         for block in blocks
         if (text := agreement(block))
     ]
-    return [*found, Finding("Readability", " ".join(sentences))] if sentences else found
+    return [*findings, Finding("Readability", " ".join(sentences))] if sentences else findings
 
 
 def agreement(block: Block) -> str:

@@ -61,8 +61,8 @@ def correlations(moved: pd.DataFrame) -> pd.DataFrame:
         part = moved[(moved["task"] == task) | (task == ALL_TASKS)]
         part = part[(part["made"] == kind) | (kind == ALL_ROWS)]
         for measure, outcome in product(MEASURES, OUTCOMES):
-            found = spearman(part[measure], part[outcome], part["prompt"])
-            lines.append((task, kind, measure, outcome, found))
+            rho = spearman(part[measure], part[outcome], part["prompt"])
+            lines.append((task, kind, measure, outcome, rho))
     return pd.DataFrame(lines, columns=["task", "made", "measure", "outcome", "found"])
 
 
@@ -71,11 +71,11 @@ def correlation_grid(table: pd.DataFrame) -> Grid:
     pairs = list(product(MEASURES, OUTCOMES))
     lines = []
     for (task, kind), part in table.groupby(["task", "made"], sort=False):
-        found = dict(zip(zip(part["measure"], part["outcome"], strict=True), part["found"],
+        by_pair = dict(zip(zip(part["measure"], part["outcome"], strict=True), part["found"],
                          strict=True))  # fmt: skip
-        most = max(item.n for item in found.values())
-        prompts = max(item.clusters for item in found.values())
-        entries = [_entry(found[pair], most) for pair in pairs]
+        most = max(item.n for item in by_pair.values())
+        prompts = max(item.clusters for item in by_pair.values())
+        entries = [_entry(by_pair[pair], most) for pair in pairs]
         lines.append(
             Line(str(task), str(task), str(kind), (*entries, Entry(f"{most} of {prompts}")))
         )
@@ -83,11 +83,11 @@ def correlation_grid(table: pd.DataFrame) -> Grid:
     return Grid(("Task", "Row"), (*columns, ("n", "transfers of prompts")), tuple(lines))
 
 
-def _entry(found: Correlation, most: int) -> Entry:
-    note = interval(found)
-    if found.n != most:
-        note = f"{note} (n={found.n})".strip()
-    return Entry(signed(found.value), bool(found.direction), note=note)
+def _entry(rho: Correlation, most: int) -> Entry:
+    note = interval(rho)
+    if rho.n != most:
+        note = f"{note} (n={rho.n})".strip()
+    return Entry(signed(rho.value), bool(rho.direction), note=note)
 
 
 def signed(value: float) -> str:
@@ -98,9 +98,9 @@ def signed(value: float) -> str:
     return f"{MINUS if value < 0 else '+'}{abs(value):.2f}"
 
 
-def interval(found: Correlation) -> str:
+def interval(rho: Correlation) -> str:
     """The interval in brackets; empty where it is unknown."""
-    return "" if found.low != found.low else f"[{signed(found.low)}, {signed(found.high)}]"
+    return "" if rho.low != rho.low else f"[{signed(rho.low)}, {signed(rho.high)}]"
 
 
 _MEANING: Mapping[tuple[str, int], str] = {
@@ -140,9 +140,9 @@ def _overall(measure: str, both: Mapping[Any, Correlation]) -> str:
     if first.value != first.value:
         return f"{name}: too few transfers, or all alike, so that no relation can be told."
     parts = [
-        f"ρ = {signed(found.value)} {interval(found)} with the {OUTCOMES[outcome]} ({_says(found)})"
-        for outcome, found in both.items()
-        if found.value == found.value
+        f"ρ = {signed(rho.value)} {interval(rho)} with the {OUTCOMES[outcome]} ({_says(rho)})"
+        for outcome, rho in both.items()
+        if rho.value == rho.value
     ]
     gain = both["gain_over_no_prompt"]
     meaning = _MEANING.get((measure, gain.direction if gain.value == gain.value else 0), "")
@@ -150,21 +150,21 @@ def _overall(measure: str, both: Mapping[Any, Correlation]) -> str:
     return f"{text}; {meaning}." if meaning else f"{text}."
 
 
-def _says(found: Correlation) -> str:
-    if found.low != found.low:
+def _says(rho: Correlation) -> str:
+    if rho.low != rho.low:
         return "too few prompts for an interval"
-    return "a relation" if found.direction else "no relation found"
+    return "a relation" if rho.direction else "no relation found"
 
 
 def _within(part: pd.DataFrame, between: bool) -> str:
     """Whether there is a relation with the gain among prompts of one kind, as ``between`` them."""
-    known = part.loc[[found.low == found.low for found in part["found"]]]
+    known = part.loc[[rho.low == rho.low for rho in part["found"]]]
     if len(part) < 2 or known.empty:
         return ""
     clear = [
-        f"{made} {signed(found.value)}"
-        for made, found in zip(known["made"], known["found"], strict=True)
-        if found.direction
+        f"{made} {signed(rho.value)}"
+        for made, rho in zip(known["made"], known["found"], strict=True)
+        if rho.direction
     ]
     level = f"{100 * LEVEL:.0f} % interval"
     if not clear:

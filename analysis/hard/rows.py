@@ -132,12 +132,12 @@ def blocks(rows: pd.DataFrame) -> Iterator[Block]:
 
 def block_parts(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Label and rows, references included, of each block; without label if there is only one."""
-    found = list(blocks(hard_rows(frame)))
+    every = list(blocks(hard_rows(frame)))
     references = frame[frame["kind"] == "reference"]
-    for block in found:
+    for block in every:
         settings = str(block.rows["settings"].iloc[0])
         rows = pd.concat([agreeing(references, settings), block.rows], ignore_index=True)
-        yield block.title if len(found) > 1 else "", rows
+        yield block.title if len(every) > 1 else "", rows
 
 
 def _about(rows: pd.DataFrame) -> str:

@@ -103,8 +103,8 @@ def _above(part: pd.DataFrame, level: Mapping[Any, float]) -> bool:
         return False
     keys = zip(part["place"], part["seed"], strict=True)
     pairs = zip(part["points"], (level.get(key) for key in keys), strict=True)
-    found = [points - other for points, other in pairs if other is not None]
-    return bool(found) and round(sum(found) / len(found), 1) > 0
+    gains = [points - other for points, other in pairs if other is not None]
+    return bool(gains) and round(sum(gains) / len(gains), 1) > 0
 
 
 def paired_gains(block: Block) -> pd.DataFrame:

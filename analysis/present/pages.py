@@ -14,15 +14,15 @@ _TEMPLATES = Path(__file__).parents[1] / "templates"
 @cache
 def _environment() -> Environment:
     """Whatever is put in is escaped, and a name that is missing fails."""
-    found = Environment(
+    environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["points"] = lambda score, signed=False: points(100 * float(score), signed)
-    return found
+    environment.filters["points"] = lambda score, signed=False: points(100 * float(score), signed)
+    return environment
 
 
 def rendered(template: str, **content: Any) -> str:

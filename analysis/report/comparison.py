@@ -97,7 +97,7 @@ def headline_numbers(frames: dict[str, pd.DataFrame], select_lambda: str = "pair
     Returns:
         Columns number, then one a sweep; NaN where a sweep has none.
     """
-    found: dict[str, dict[str, float]] = {}
+    numbers_of: dict[str, dict[str, float]] = {}
     for name, frame in frames.items():
         moved = frame[frame["kind"] == "transfer"]
         for family, numbers in NUMBERS.items():
@@ -106,8 +106,10 @@ def headline_numbers(frames: dict[str, pd.DataFrame], select_lambda: str = "pair
             for label, part in PARTS[family](frame):
                 kind = ", ".join(filter(None, [family, label]))
                 for number, value in numbers(part, by=select_lambda).items():
-                    found.setdefault(f"{number} ({kind})", {})[name] = value
-    table = pd.DataFrame.from_dict(found, orient="index", columns=list(frames), dtype="float64")
+                    numbers_of.setdefault(f"{number} ({kind})", {})[name] = value
+    table = pd.DataFrame.from_dict(
+        numbers_of, orient="index", columns=list(frames), dtype="float64"
+    )
     return table.rename_axis("number").reset_index()
 
 
@@ -177,14 +179,14 @@ def _pairs(frames: dict[str, pd.DataFrame], select_lambda: str) -> Iterator[Pair
         yield Pair(title, _difference(title, overall(both)), pair_grid(both))
 
 
-def _difference(name: str, found: Crossed) -> str:
+def _difference(name: str, effect: Crossed) -> str:
     """A mean difference with its interval, in a sentence or two."""
-    text = f"{name} is {points(found.mean, signed=True)} points over {found.n:,} pairs"
-    if not found.high > found.low:
-        return f"{text}; no interval can be given. {found.note}".strip()
-    verdict = "it excludes 0" if found.direction else "it includes 0: no clear difference"
-    ends = span(found.low, found.high)
-    return f"{text}, {100 * LEVEL:.0f} % interval {ends}; {verdict}. {found.note}".strip()
+    text = f"{name} is {points(effect.mean, signed=True)} points over {effect.n:,} pairs"
+    if not effect.high > effect.low:
+        return f"{text}; no interval can be given. {effect.note}".strip()
+    verdict = "it excludes 0" if effect.direction else "it includes 0: no clear difference"
+    ends = span(effect.low, effect.high)
+    return f"{text}, {100 * LEVEL:.0f} % interval {ends}; {verdict}. {effect.note}".strip()
 
 
 def pair_grid(both: pd.DataFrame) -> Grid:
@@ -196,7 +198,7 @@ def pair_grid(both: pd.DataFrame) -> Grid:
         for value, part in both.groupby(column, sort=True):
             cases = part.groupby(["row", "sources", "task", "target"])["difference"].mean()
             counts = win_tie_loss(cases.to_numpy())
-            found = overall(part, replicates=0)
+            effect = overall(part, replicates=0)
             name = ROW_NAMES.get(str(value), str(value)) if column == "row" else str(value)
             lines.append(
                 (
@@ -204,8 +206,8 @@ def pair_grid(both: pd.DataFrame) -> Grid:
                     [
                         points(part["one"].mean()),
                         points(part["other"].mean()),
-                        points(found.mean, signed=True),
-                        span(found.low, found.high),
+                        points(effect.mean, signed=True),
+                        span(effect.low, effect.high),
                         f"{counts['win']} / {counts['tie']} / {counts['loss']}",
                         f"{superiority(part['difference']):.2f}",
                         str(len(part)),
@@ -251,16 +253,16 @@ def _flat(value: Any, path: str = "") -> dict[str, str]:
         value = {name: _distinct(part.get(name) for part in value) for name in names}
     if not isinstance(value, dict):
         return {path: shorten(_text(value), _WIDEST, placeholder=" …") or DASH}
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for name, part in value.items():
         # Variants are how a spec is kept, not something that one writes.
-        found |= _flat(part, path if name == "variants" else f"{path}.{name}" if path else name)
-    return found
+        settings |= _flat(part, path if name == "variants" else f"{path}.{name}" if path else name)
+    return settings
 
 
 def _distinct(values: Iterable[Any]) -> Any:
-    found = list({_text(value): value for value in values if value is not None}.values())
-    return found[0] if len(found) == 1 else found
+    kinds = list({_text(value): value for value in values if value is not None}.values())
+    return kinds[0] if len(kinds) == 1 else kinds
 
 
 def _text(value: Any) -> str:

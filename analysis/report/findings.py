@@ -47,24 +47,24 @@ def findings(
     if hard is None or has(sweep.frame, SOFT):
         designs.insert(0, _design(of_family(sweep.frame, SOFT)))
     ran = f"{' '.join(designs)} {progress(sweep)} {_time(sweep)}"
-    found = [Finding("What was run", ran.strip())]
+    every = [Finding("What was run", ran.strip())]
     if not targets(sweep.frame):
         text = "No transferred prompt has been evaluated yet, so there is nothing to compare."
-        found.append(Finding("Transfer", text))
+        every.append(Finding("Transfer", text))
     names = targets(of_family(sweep.frame, SOFT))
     for label, part, choices in split:
         for target in targets(part):
             suffix = titled(f" to {target}" if len(names) > 1 else "", label)
             text = best_transfer(part, target, choices, examples)
-            found.append(Finding(f"Best transfer{suffix}", text))
+            every.append(Finding(f"Best transfer{suffix}", text))
             if text := gap_finding(part, target, choices):
-                found.append(Finding(f"Ceiling{suffix}", text))
+                every.append(Finding(f"Ceiling{suffix}", text))
             if text := calibration_finding(part, target, choices):
-                found.append(Finding(f"Calibration{suffix}", text))
-    found += verdict_findings(answers) + verdict_findings(answers, hard=True)
-    found += hard.findings if hard else ()
+                every.append(Finding(f"Calibration{suffix}", text))
+    every += verdict_findings(answers) + verdict_findings(answers, hard=True)
+    every += hard.findings if hard else ()
     caution = _caution(sweep.frame) if targets(sweep.frame) else ""
-    return [*found, Finding("Read with care", caution)] if caution else found
+    return [*every, Finding("Read with care", caution)] if caution else every
 
 
 def progress(sweep: Sweep) -> str:
@@ -131,15 +131,15 @@ def _others(here: pd.DataFrame, rows: pd.DataFrame) -> str:
     )
 
 
-def verdict_findings(found: Sequence[Dependence], hard: bool = False) -> list[Finding]:
+def verdict_findings(answers: Sequence[Dependence], hard: bool = False) -> list[Finding]:
     """Whether joint tuning (or agreement) helped: the verdict of the section on dependence.
 
     Args:
-        found: of :func:`analysis.dependence.dependence.dependence`.
+        answers: of :func:`analysis.dependence.dependence.dependence`.
         hard: of hard prompts, else of soft ones.
     """
     findings = []
-    for item in found:
+    for item in answers:
         if (item.family == HARD) != hard:
             continue
         question = QUESTIONS[item.family]

@@ -92,8 +92,8 @@ def published_grids(table: pd.DataFrame) -> Iterator[tuple[str, str, Grid, pd.Da
         columns = list(dict.fromkeys(zip(part["task"], part["target"], strict=True)))
         lines = []
         keys = ["row", "sources", "counterparts", "setting"]
-        for found, line in part.groupby(keys, sort=False):
-            row, sources, partners, setting = map(str, found)
+        for values, line in part.groupby(keys, sort=False):
+            row, sources, partners, setting = map(str, values)
             places = zip(line["task"], line["target"], strict=True)
             known = dict(zip(places, line.to_dict("records"), strict=True))
             names = _HARD_NAMES if paper == "B" else ROW_NAMES
@@ -114,8 +114,8 @@ def _entry(line: Mapping[Any, Any]) -> Entry:
 
 def _read(name: str) -> dict[str, Any]:
     file = resources.files("sweep") / "published" / f"{name}.json"
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return found
+    paper: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return paper
 
 
 def _printed(paper: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:

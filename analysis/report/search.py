@@ -24,10 +24,10 @@ _SHOWN = 10
 def load_points(folder: Path) -> dict[str, Any] | None:
     """What the sweep wrote of its search's points; None where it is no search."""
     try:
-        found = json.loads((folder / SUMMARY).read_bytes())
+        search = json.loads((folder / SUMMARY).read_bytes())
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return search if isinstance(search, dict) else None
 
 
 def points_frame(search: Mapping[str, Any]) -> pd.DataFrame:

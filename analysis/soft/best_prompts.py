@@ -137,18 +137,18 @@ Near = list[tuple[str, float | None]]
 def _near(row: pd.Series, column: str) -> list[Near]:
     """Per vector the entries of a column of words, each with its cosine."""
     names, cosines = _json(row.get(column)), _json(row.get(f"{column}_cosine"))
-    found = []
+    vectors = []
     for place, token in enumerate(names):
         texts = token if isinstance(token, list) else [token]
         numbers = cosines[place] if place < len(cosines) else []
         known = numbers if isinstance(numbers, list) and len(numbers) == len(texts) else []
-        found.append(list(zip(map(str, texts), known or [None] * len(texts), strict=True)))
-    return found
+        vectors.append(list(zip(map(str, texts), known or [None] * len(texts), strict=True)))
+    return vectors
 
 
 def _json(value: Any) -> list[Any]:
-    found = json.loads(value) if isinstance(value, str) else []
-    return found if isinstance(found, list) else []
+    content = json.loads(value) if isinstance(value, str) else []
+    return content if isinstance(content, list) else []
 
 
 def _distinct(near: Near) -> Near:

@@ -46,7 +46,7 @@ def source_models(frame: pd.DataFrame) -> list[str]:
 def metrics(frame: pd.DataFrame) -> dict[str, str]:
     """Name of each task's metric."""
     names = frame.dropna(subset=["metric"]).groupby("task")["metric"].unique()
-    return {str(task): "/".join(sorted(found)) for task, found in names.items()}
+    return {str(task): "/".join(sorted(kinds)) for task, kinds in names.items()}
 
 
 def transfer_table(frame: pd.DataFrame, target: str, choices: Choices) -> pd.DataFrame:

@@ -160,17 +160,17 @@ def plane(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     centred = vectors - vectors.mean(axis=0)
     left, size, _ = np.linalg.svd(centred.astype(np.float64), full_matrices=False)
-    found, shares = np.zeros((len(vectors), 2)), np.zeros(2)
+    places, shares = np.zeros((len(vectors), 2)), np.zeros(2)
     kept = min(2, len(size))
-    found[:, :kept] = left[:, :kept] * size[:kept]
+    places[:, :kept] = left[:, :kept] * size[:kept]
     total = float((size**2).sum())
     if total > 0:
         shares[:kept] = size[:kept] ** 2 / total
     # A sign is a matter of taste; equal input shall give equal pictures.
     for at in range(2):
-        largest = found[np.abs(found[:, at]).argmax(), at]
-        found[:, at] *= -1 if largest < 0 else 1
-    return found, shares
+        largest = places[np.abs(places[:, at]).argmax(), at]
+        places[:, at] *= -1 if largest < 0 else 1
+    return places, shares
 
 
 def tuned_prompts(
@@ -190,7 +190,7 @@ def tuned_prompts(
 
     rows = frame[(frame["kind"] == "source") & (frame["family"] == SOFT)]
     rows = rows[rows["prompt_file"].notna()]
-    found = {}
+    vectors = {}
     for _, part in rows.groupby("target", sort=True):
         thinned = part.iloc[:: -(-len(part) // most)]
         for cell, name in zip(thinned["cell"], thinned["prompt_file"], strict=True):
@@ -203,8 +203,8 @@ def tuned_prompts(
             except Exception:  # safetensors has an error class of its own per cause
                 continue
             if "prompt" in tensors and tensors["prompt"].ndim == 2:
-                found[str(cell)] = tensors["prompt"]
-    return found
+                vectors[str(cell)] = tensors["prompt"]
+    return vectors
 
 
 def prompt_map(new: New, frame: pd.DataFrame, vectors: Mapping[str, np.ndarray]) -> "Figure | None":
@@ -254,8 +254,10 @@ def _map_panel(
     # Prompts of several lengths share no space; the most frequent one is shown.
     sizes = pd.Series([len(each) for each in flat], index=part.index)
     kept = (sizes == sizes.mode().iloc[0]).to_numpy()
-    found, shares = plane(np.stack([each for each, keep in zip(flat, kept, strict=True) if keep]))
-    shown = part[kept].assign(x=found[:, 0], y=found[:, 1])
+    points_at, shares = plane(
+        np.stack([each for each, keep in zip(flat, kept, strict=True) if keep])
+    )
+    shown = part[kept].assign(x=points_at[:, 0], y=points_at[:, 1])
     for (task, row), points_of in shown.groupby(["task", "row"]):
         axes.scatter(points_of["x"], points_of["y"], s=16, color=colours[str(task)], alpha=0.75,
                      marker=markers[str(row)], linewidth=0.3, edgecolor="white"

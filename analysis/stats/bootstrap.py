@@ -135,9 +135,9 @@ def crossed_interval(
         return Crossed(math.nan, *nothing, 0, {}, math.nan, "There is no result.")
     y = frame[value].to_numpy(dtype=np.float64)
     mean = float(y.mean())
-    found = [_unit(frame, name) for name in units if name == SOURCE or name in frame]
-    free = [unit for unit in found if math.isfinite(unit.correction)]
-    note = _note(found, free)
+    every = [_unit(frame, name) for name in units if name == SOURCE or name in frame]
+    free = [unit for unit in every if math.isfinite(unit.correction)]
+    note = _note(every, free)
     drawn = 0.0 if math.isnan(examples) else examples**2
     if not free and not drawn:
         return Crossed(mean, *nothing, len(y), {}, math.nan, note)
@@ -178,8 +178,8 @@ def _unit(frame: pd.DataFrame, name: str) -> _Unit:
     return _Unit(name, members, correction)
 
 
-def _note(found: Sequence[_Unit], free: Sequence[_Unit]) -> str:
-    fixed = [_NAMES.get(unit.name, unit.name) for unit in found if unit not in free]
+def _note(every: Sequence[_Unit], free: Sequence[_Unit]) -> str:
+    fixed = [_NAMES.get(unit.name, unit.name) for unit in every if unit not in free]
     few = [f"{unit.levels} {unit.name}s" for unit in free if unit.levels < LEAST_LEVELS]
     notes = []
     if fixed:

@@ -69,9 +69,13 @@ def spearman(x: Any, y: Any, clusters: Any) -> Correlation:
         _weighted(one, two, draws[start : start + _AT_ONCE, member].astype(np.float64))
         for start in range(0, RESAMPLES, _AT_ONCE)
     ]
-    found = np.concatenate(parts)
-    found = found[~np.isnan(found)]
-    ends = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if len(found) else [math.nan] * 2
+    resampled = np.concatenate(parts)
+    resampled = resampled[~np.isnan(resampled)]
+    ends = (
+        np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        if len(resampled)
+        else [math.nan] * 2
+    )
     return Correlation(value, float(ends[0]), float(ends[1]), n, count)
 
 

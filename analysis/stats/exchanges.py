@@ -50,18 +50,18 @@ class Exchanges:
 
     def every(self) -> Indices:
         """All of them [count, n], the identity first."""
-        found = np.arange(self.size)[None]
+        orders = np.arange(self.size)[None]
         for step in reversed(self.steps):
-            found = step[:, found].reshape(-1, self.size)
-        return found
+            orders = step[:, orders].reshape(-1, self.size)
+        return orders
 
     def draw(self, number: int, generator: np.random.Generator) -> Indices:
         """Uniform independent draws with replacement [number, n]."""
-        found = np.broadcast_to(np.arange(self.size), (number, self.size))
+        orders = np.broadcast_to(np.arange(self.size), (number, self.size))
         for step in reversed(self.steps):
             chosen = step[generator.integers(len(step), size=number)]
-            found = np.take_along_axis(chosen, found, axis=1)
-        return np.array(found)
+            orders = np.take_along_axis(chosen, orders, axis=1)
+        return np.array(orders)
 
 
 EVERY = 10_000
@@ -87,17 +87,18 @@ def sample(
         [P, parts, n], and whether they are all there are.
     """
     if math.prod(part.count for part in parts) <= every:
-        found = np.empty((1, 0, parts[0].size), dtype=np.int64)
+        orders = np.empty((1, 0, parts[0].size), dtype=np.int64)
         for part in parts:
             new = part.every()
-            found = np.concatenate(
-                [np.repeat(found, len(new), axis=0), np.tile(new, (len(found), 1))[:, None]], axis=1
+            orders = np.concatenate(
+                [np.repeat(orders, len(new), axis=0), np.tile(new, (len(orders), 1))[:, None]],
+                axis=1,
             )
-        return found, True
+        return orders, True
     generator = np.random.default_rng(0)
-    found = np.stack([part.draw(drawn, generator) for part in parts], axis=1)
+    orders = np.stack([part.draw(drawn, generator) for part in parts], axis=1)
     same = np.broadcast_to(np.arange(parts[0].size), (1, len(parts), parts[0].size))
-    return np.concatenate([same, found]), False
+    return np.concatenate([same, orders]), False
 
 
 def p_value(statistics: Numbers) -> float:
@@ -118,13 +119,15 @@ def exchanges(sets: tuple[SourceSet, ...], places: Places) -> Exchanges:
         sets: all source sets, each once; their numbers are what is permuted.
         places: per place the sets that are there. A set in no place stays itself.
     """
-    found: dict[int, list[int]] = {}
+    places_by_set: dict[int, list[int]] = {}
     for place, numbers in enumerate(places):
         for number in numbers:
-            found.setdefault(number, []).append(place)
-    if not found:
+            places_by_set.setdefault(number, []).append(place)
+    if not places_by_set:
         return Exchanges((), len(sets))
-    there: dict[int, Hashable] = {number: tuple(places_of) for number, places_of in found.items()}
+    there: dict[int, Hashable] = {
+        number: tuple(places_of) for number, places_of in places_by_set.items()
+    }
     design = _Design.of(sets, there)
     steps = []
     for fixed in range(design.units):
@@ -215,9 +218,9 @@ class _Design:
         for image in self._free(images):
             longer = [*images, image]
             if self._fits(longer):
-                found = self._go_on(longer)
-                if found is not None:
-                    return found
+                whole = self._go_on(longer)
+                if whole is not None:
+                    return whole
         return None
 
     def _free(self, images: Sequence[int]) -> Iterator[int]:
@@ -238,10 +241,10 @@ class _Design:
 
     def on_sets(self, images: Sequence[int], size: int) -> list[int]:
         """What a permutation of the units makes of the source sets, by number."""
-        found = list(range(size))
+        images_of = list(range(size))
         for key, number in self.numbers.items():
-            found[number] = self.numbers[frozenset(images[place] for place in key)]
-        return found
+            images_of[number] = self.numbers[frozenset(images[place] for place in key)]
+        return images_of
 
 
 def _joined(groups: list[list[str]], sets: Sequence[set[str]]) -> list[list[str]]:
@@ -249,12 +252,12 @@ def _joined(groups: list[list[str]], sets: Sequence[set[str]]) -> list[list[str]
 
     Sets are complete early then, and an image that fits nowhere shows soon.
     """
-    found: list[list[str]] = []
+    order: list[list[str]] = []
     begun = [False] * len(sets)
     while groups:
         inside = [[not one.isdisjoint(group) for one in sets] for group in groups]
         shared = [sum(map(operator.and_, begun, one)) for one in inside]
         best = shared.index(max(shared))
         begun = list(map(operator.or_, begun, inside[best]))
-        found.append(groups.pop(best))
-    return found
+        order.append(groups.pop(best))
+    return order

@@ -202,14 +202,14 @@ def divergence(top: npt.NDArray[np.bool_], codes: Codes) -> Numbers:
     each[np.arange(len(codes)), codes] = 1.0
     inside = _shares(top.astype(np.float64) @ each)
     outside = _shares(each.sum(axis=0, keepdims=True))
-    found: Numbers = (outside * (inside / outside - 1) ** 2).sum(axis=1)
-    return found
+    pearson: Numbers = (outside * (inside / outside - 1) ** 2).sum(axis=1)
+    return pearson
 
 
 def _shares(counts: Numbers) -> Numbers:
     """Probabilities [lines, values] from counts, with one even result more as the prior."""
-    found: Numbers = (counts + 1 / counts.shape[1]) / (counts.sum(axis=1, keepdims=True) + 1)
-    return found
+    shares: Numbers = (counts + 1 / counts.shape[1]) / (counts.sum(axis=1, keepdims=True) + 1)
+    return shares
 
 
 def _permuted(

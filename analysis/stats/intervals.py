@@ -47,14 +47,14 @@ def t_interval(values: Iterable[float], examples: float = 0.0) -> Interval:
     e the standard error from test examples that all values share (NaN counts as 0), and
     Satterthwaite's ν = (n-1) · ((sd²/n + e²) / (sd²/n))².
     """
-    found = np.asarray([value for value in values if not math.isnan(value)], dtype=np.float64)
-    n = len(found)
+    known = np.asarray([value for value in values if not math.isnan(value)], dtype=np.float64)
+    n = len(known)
     if n == 0:
         return Interval(math.nan, math.nan, math.nan, 0)
-    mean, more = float(found.mean()), 0.0 if math.isnan(examples) else examples**2
+    mean, more = float(known.mean()), 0.0 if math.isnan(examples) else examples**2
     if n == 1 and not more:
         return Interval(mean, math.nan, math.nan, 1)
-    variance = float(found.var(ddof=1)) / n if n > 1 else 0.0
+    variance = float(known.var(ddof=1)) / n if n > 1 else 0.0
     whole, degrees = with_known(variance, n - 1, more)
     half = t_quantile(degrees) * math.sqrt(whole) if whole else 0.0
     return Interval(mean, mean - half, mean + half, n)

@@ -78,9 +78,9 @@ def _main(frame: pd.DataFrame, name: str) -> Membership:
 
 def _levels(column: pd.Series) -> tuple[Codes, list[str]]:
     """Number of every row's value among the values as text, and these texts in their order."""
-    codes, found = pd.factorize(column, use_na_sentinel=False)
+    codes, values = pd.factorize(column, use_na_sentinel=False)
     # A setting that a row does not have is a level of its own.
-    texts = ["–" if pd.isna(value) else str(value) for value in found]
+    texts = ["–" if pd.isna(value) else str(value) for value in values]
     names = sorted(set(texts))
     place = {name: number for number, name in enumerate(names)}
     return np.array([place[text] for text in texts], dtype=np.int64)[codes], names
@@ -104,10 +104,10 @@ def _models(column: pd.Series) -> Membership:
 def _crossed(one: Membership, two: Membership) -> Membership:
     row, first, second = joined(one, two)
     code = one.level[first] * len(two.names) + two.level[second]
-    found, level = np.unique(code, return_inverse=True)
+    codes, level = np.unique(code, return_inverse=True)
     names = tuple(
         f"{one.names[code // len(two.names)]} × {two.names[code % len(two.names)]}"
-        for code in found
+        for code in codes
     )
     return Membership(row, level, one.share[first] * two.share[second], names, one.rows)
 

@@ -31,11 +31,13 @@ def unit_ranks(values: Any, present: Any = None) -> Numbers:
     """
     from scipy.stats import rankdata  # imported late: scipy costs as much as all the rest
 
-    found = np.asarray(values, dtype=np.float64)
-    here = np.ones(found.shape, dtype=bool) if present is None else np.asarray(present, dtype=bool)
-    here = np.broadcast_to(here, found.shape)
+    numbers = np.asarray(values, dtype=np.float64)
+    here = (
+        np.ones(numbers.shape, dtype=bool) if present is None else np.asarray(present, dtype=bool)
+    )
+    here = np.broadcast_to(here, numbers.shape)
     # Those left out are put last, where they move the rank of nothing else.
-    ranks = rankdata(np.where(here, found, np.inf), axis=-1)
+    ranks = rankdata(np.where(here, numbers, np.inf), axis=-1)
     count = np.maximum(here.sum(-1, keepdims=True), 1)
     centred = np.where(here, ranks - (count + 1) / 2, 0.0)
     length = np.sqrt((centred * centred).sum(-1, keepdims=True))
@@ -54,12 +56,12 @@ def within_blocks(order: Numbers, gain: Numbers, blocks: Indices) -> tuple[float
     Rows without an order (NaN) are left out. So is a block that then has fewer than two rows or
     equal gains throughout; one in which nothing is ordered counts as 0.
     """
-    found = []
+    rhos = []
     for rows in block_rows(blocks):
         rows = rows[~np.isnan(order[rows])]
         if len(rows) > 1 and np.ptp(gain[rows]) > LEAST_VARIATION:
-            found.append(spearman(order[rows], gain[rows]))
-    return (float(np.mean(found)) if found else math.nan), len(found)
+            rhos.append(spearman(order[rows], gain[rows]))
+    return (float(np.mean(rhos)) if rhos else math.nan), len(rhos)
 
 
 def regret(order: Numbers, gain: Numbers, blocks: Indices) -> float:
@@ -92,8 +94,8 @@ def orderable(gains: Numbers) -> npt.NDArray[np.bool_]:
     here = ~np.isnan(gains)
     highest = np.where(here, gains, -np.inf).max(-1, initial=-np.inf)
     spread = highest - np.where(here, gains, np.inf).min(-1, initial=np.inf)
-    found: npt.NDArray[np.bool_] = (here.sum(-1) > 1) & (spread > LEAST_VARIATION)
-    return found
+    several: npt.NDArray[np.bool_] = (here.sum(-1) > 1) & (spread > LEAST_VARIATION)
+    return several
 
 
 @dataclass(frozen=True)
@@ -113,13 +115,13 @@ class Alike:
 
 def alike_blocks(gains: Numbers, scored: npt.NDArray[np.bool_]) -> list[Alike]:
     """The scored blocks of gains [T targets, K tasks, S sets], by target and sets."""
-    found: dict[tuple[int, bytes], list[Numbers]] = {}
+    by_sets: dict[tuple[int, bytes], list[Numbers]] = {}
     for target, task in np.argwhere(scored):
         row = gains[target, task]
-        found.setdefault((int(target), np.isnan(row).tobytes()), []).append(row)
+        by_sets.setdefault((int(target), np.isnan(row).tobytes()), []).append(row)
     return [
         Alike(target, np.flatnonzero(here), unit_ranks(rows[:, here]))
-        for (target, _), rows in ((key, np.array(rows)) for key, rows in found.items())
+        for (target, _), rows in ((key, np.array(rows)) for key, rows in by_sets.items())
         for here in [~np.isnan(rows[0])]
     ]
 
@@ -186,12 +188,12 @@ def past_rhos(gains: Numbers, orders: Indices) -> Numbers:
     here = ~np.isnan(gains)
     filled, ranks = np.where(here, gains, 0.0), unit_ranks(gains, here)
     others = np.maximum(here.sum(1, keepdims=True) - 1, 1)
-    found = np.empty((len(orders), *gains.shape[:2]))
+    rhos = np.empty((len(orders), *gains.shape[:2]))
     step = max(1, _AT_ONCE // gains.size)
     for start in range(0, len(orders), step):
         moves = orders[start : start + step, None]
         moved = np.take_along_axis(filled[None], moves, axis=-1)
         past = (moved.sum(2, keepdims=True) - moved) / others
         moved = np.take_along_axis(ranks[None], moves, axis=-1)
-        found[start : start + step] = (unit_ranks(past, here) * moved).sum(-1)
-    return found
+        rhos[start : start + step] = (unit_ranks(past, here) * moved).sum(-1)
+    return rhos

@@ -35,10 +35,10 @@ def shapley_shares(
     total = float(y @ y)
     if total <= 1e-12 * max(len(y), 1):
         return pd.DataFrame({"term": [], "share": []})
-    found = {name: membership(frame, name) for name in factors if column_of(name) in frame}
-    found = {name: item for name, item in found.items() if len(item.names) > 1}
-    names = list(found)[:_MOST]
-    blocks = [found[name].matrix() for name in names]
+    members = {name: membership(frame, name) for name in factors if column_of(name) in frame}
+    members = {name: item for name, item in members.items() if len(item.names) > 1}
+    names = list(members)[:_MOST]
+    blocks = [members[name].matrix() for name in names]
     if not blocks:
         return pd.DataFrame({"term": [REST], "share": [1.0]})
     gram, side, places = _normal(blocks, y)

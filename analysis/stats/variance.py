@@ -129,11 +129,11 @@ def variance_shares(
     if not terms:
         text = "No factor varies: there is nothing to take apart."
         return Shares(_table([], [], None), len(y), *filled, dropped, text)
-    found = moments.solve(ones)[0] * whole
+    variances = moments.solve(ones)[0] * whole
     draws = _bootstrap(frame, moments, replicates, np.random.default_rng(0))
     labels = [(name, len(item.names)) for name, item in terms.items()] + [(REST, len(y))]
-    note = _note(terms, dropped, found)
-    return Shares(_table(labels, found, draws), len(y), *filled, dropped, note)
+    note = _note(terms, dropped, variances)
+    return Shares(_table(labels, variances, draws), len(y), *filled, dropped, note)
 
 
 def design_fill(frame: pd.DataFrame, mains: Sequence[str] = MAINS) -> tuple[int, int]:
@@ -213,10 +213,10 @@ class _Moments:
         one, two = self.terms[first], self.terms[second]
         row, left, right = joined(one, two)
         code = one.level[left] * len(two.names) + two.level[right]
-        found, place = np.unique(code, return_inverse=True)
+        codes, place = np.unique(code, return_inverse=True)
         value = one.share[left] * two.share[right]
-        matrix = array((value, (place, row)), shape=(len(found), len(self.y)))
-        return matrix, found // len(two.names), found % len(two.names)
+        matrix = array((value, (place, row)), shape=(len(codes), len(self.y)))
+        return matrix, codes // len(two.names), codes % len(two.names)
 
     def system(self, weights: Numbers) -> tuple[Numbers, Numbers]:
         """Matrices [B, T+2, T+2] and right sides [B, T+2] for weights [rows, B]."""
@@ -256,12 +256,12 @@ class _Moments:
     def solve(self, weights: Numbers) -> Numbers:
         """Variances [B, T+1] that the terms and the residual add to a row; negative ones as 0."""
         left, right = self.system(weights)
-        found = np.stack([np.linalg.lstsq(a, b, rcond=1e-10)[0] for a, b in zip(left, right,
+        variances = np.stack([np.linalg.lstsq(a, b, rcond=1e-10)[0] for a, b in zip(left, right,
                           strict=True)])  # fmt: skip
-        found[:, 1:-1] *= self.size.mean(axis=0)
-        found = np.maximum(found[:, 1:], 0.0)
+        variances[:, 1:-1] *= self.size.mean(axis=0)
+        variances = np.maximum(variances[:, 1:], 0.0)
         # What is nothing but rounding is nothing.
-        return np.where(found < 1e-12, 0.0, found)
+        return np.where(variances < 1e-12, 0.0, variances)
 
 
 def _bootstrap(
@@ -283,8 +283,10 @@ def _bootstrap(
     return np.concatenate(parts)
 
 
-def _table(labels: Sequence[tuple[str, int]], found: Any, draws: Numbers | None) -> pd.DataFrame:
-    values = np.asarray(found, dtype=np.float64)
+def _table(
+    labels: Sequence[tuple[str, int]], variances: Any, draws: Numbers | None
+) -> pd.DataFrame:
+    values = np.asarray(variances, dtype=np.float64)
     total = values.sum()
     table = pd.DataFrame(labels, columns=["term", "levels"])
     table["variance"] = values
@@ -315,7 +317,7 @@ def _parts(draws: Numbers) -> Numbers:
     return parts
 
 
-def _note(terms: dict[str, Membership], dropped: dict[str, str], found: Numbers) -> str:
+def _note(terms: dict[str, Membership], dropped: dict[str, str], variances: Numbers) -> str:
     notes = []
     few = [f"{name} ({len(terms[name].names)})" for name in UNITS
            if name in terms and len(terms[name].names) < 5]  # fmt: skip
@@ -326,6 +328,6 @@ def _note(terms: dict[str, Membership], dropped: dict[str, str], found: Numbers)
         notes.append(
             f"The design cannot tell {', '.join(blind)} from the rest; left out (rank-deficient)."
         )
-    if len(found) and found[-1] == 0.0:
+    if len(variances) and variances[-1] == 0.0:
         notes.append("No spread is left within a case.")
     return " ".join(notes)

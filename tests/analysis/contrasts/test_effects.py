@@ -25,7 +25,7 @@ from tests.analysis.planted import Planted, planted
 
 
 def test_win_tie_loss_counts_the_ends_as_ties() -> None:
-    found = win_tie_loss(np.array([0.6, 0.5, 0.0, -0.5, -0.51]), rope=0.5)
+    found = win_tie_loss(np.array([0.6, 0.5, 0.0, -0.5, -0.51]))
     assert found == {"win": 1, "tie": 3, "loss": 1}
 
 
