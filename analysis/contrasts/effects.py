@@ -197,9 +197,7 @@ def overall(pairs: pd.DataFrame, replicates: int = 2000, examples: float = 0.0) 
 
 
 def effect_table(
-    pairs: pd.DataFrame,
-    by: Sequence[str],
-    error: Callable[[pd.DataFrame], float] | None = None,
+    pairs: pd.DataFrame, by: Sequence[str], error: Callable[[pd.DataFrame], float] | None = None
 ) -> pd.DataFrame:
     """Effects per group: size, interval, tests, superiority and win/tie/loss.
 

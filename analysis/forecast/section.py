@@ -170,20 +170,13 @@ def _part(item: Forecast) -> tuple[Part, ...]:
     numbers = item.described
     heads = ("mean ρ within target and task", "blocks", "regret, points")
     lines = [
-        (
-            row["title"],
-            [_number(row["rho"]), str(row["blocks"]), _number(100 * row["regret"], 1)],
-        )
+        (row["title"], [_number(row["rho"]), str(row["blocks"]), _number(100 * row["regret"], 1)])
         for row in numbers.to_dict("records")
     ]
     title = f"How every order went with the gain, {item.about}"
     table = Table(name, title, plain_grid("order", heads, lines), numbers)
     said = [check.sentence() for check in item.checks]
-    return (
-        Part(item.about, said),
-        Part(exhibits=[figure]),
-        Part(texts=[text], exhibits=[table]),
-    )
+    return (Part(item.about, said), Part(exhibits=[figure]), Part(texts=[text], exhibits=[table]))
 
 
 def _number(value: float, digits: int = 2) -> str:

@@ -21,10 +21,7 @@ from analysis.stats.intervals import LEVEL
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MEASURES = {
-    "dictionary_share": "dictionary words",
-    "log_perplexity": "log-perplexity",
-}
+MEASURES = {"dictionary_share": "dictionary words", "log_perplexity": "log-perplexity"}
 """What is measured of a prompt: column and name."""
 OUTCOMES = {"score": "score", "gain_over_no_prompt": "gain over Empty"}
 """What it is held against: column and name."""

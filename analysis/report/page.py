@@ -14,13 +14,7 @@ from analysis.data.columns import COLUMNS
 from analysis.data.combinations import titled
 from analysis.data.families import HARD, SOFT, has, of_family
 from analysis.data.records import Failure
-from analysis.data.results import (
-    Sweep,
-    export,
-    finished_between,
-    read,
-    unreadable_note,
-)
+from analysis.data.results import Sweep, export, finished_between, read, unreadable_note
 from analysis.dependence.dependence import Dependence
 from analysis.present.pages import rendered
 from analysis.present.words import ROW_NAMES, sources_name, weight_name

@@ -101,9 +101,7 @@ def sections(results: Results) -> Iterator[Section]:
 
 
 def report_tables(
-    frame: pd.DataFrame,
-    select_lambda: str = "pair",
-    answers: Sequence[Dependence] | None = None,
+    frame: pd.DataFrame, select_lambda: str = "pair", answers: Sequence[Dependence] | None = None
 ) -> list[Table]:
     """The tables of a report that need nothing but a sweep's results.
 

@@ -92,10 +92,7 @@ def source_table(frame: pd.DataFrame, choices: Choices) -> pd.DataFrame:
     """
     models = source_models(frame)
     here = frame[frame["target"].isin(models)]
-    parts = [
-        here[here["row"].isin((*REFERENCES, "independent"))],
-        joint_at_choices(here, choices),
-    ]
+    parts = [here[here["row"].isin((*REFERENCES, "independent"))], joint_at_choices(here, choices)]
     rows = pd.concat(parts)
     return summary(rows.assign(group=rows["target"]), tasks(frame)).assign(better=False)
 

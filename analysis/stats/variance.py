@@ -21,14 +21,7 @@ import pandas as pd
 
 from analysis.stats.bootstrap import product_weights
 from analysis.stats.intervals import LEVEL
-from analysis.stats.membership import (
-    SOURCE,
-    Membership,
-    column_of,
-    joined,
-    membership,
-    sets_of,
-)
+from analysis.stats.membership import SOURCE, Membership, column_of, joined, membership, sets_of
 
 MAINS = (SOURCE, "pair", "task", "target", "row", "weight_label", "s", "k", "seed")
 """Factors looked for, in this order; ``pair`` is the source set as a whole."""
