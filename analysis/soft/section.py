@@ -1,8 +1,9 @@
 """The report's sections on soft prompts: the transfer to each target, and the source models."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -32,131 +33,146 @@ def target_section(
         criterion: key of :data:`analysis.contrasts.selection.CRITERIA`.
         examples: reads the kept predictions; without it, intervals leave test examples out.
     """
-    parts = [*_tables(part, target, examples), *_figures(part, target, criterion)]
-    return Section(f"target-{number}", f"Transfer to {titled(target, part[0])}", parts)
+    made = _Target(part, target)
+    parts = [
+        made.scores(),
+        *made.shares(),
+        *made.calibrated(),
+        *made.differences(examples),
+        made.heatmap(),
+        *made.weights(criterion),
+        made.similarity(),
+    ]
+    return Section(f"target-{number}", f"Transfer to {made.place}", parts)
 
 
-def _tables(part: SoftPart, target: str, examples: Examples | None) -> Iterator[Part]:
-    label, frame, choices = part
-    names, units, place = tables.tasks(frame), tables.metrics(frame), titled(target, label)
-    scores = tables.transfer_table(frame, target, choices)
-    yield Part(
-        "Scores on test",
-        note="Points, mean ± standard deviation over n seeds. Bold: the better of Baseline and"
-        " Ours. † more than half of the seeds predict a single class. Point at a number for its"
-        " seeds.",
-        exhibits=[
-            Table(
-                file_name("transfer", target, label),
-                f"Transfer to {place}",
-                tables.score_grid(scores, names, units),
-                scores,
+class _Target:
+    """The parts of one section."""
+
+    def __init__(self, part: SoftPart, target: str) -> None:
+        self.label, self.frame, self.choices = part
+        self.target, self.place = target, titled(target, self.label)
+        self.tasks, self.units = tables.tasks(self.frame), tables.metrics(self.frame)
+
+    def name(self, kind: str) -> str:
+        return file_name(kind, self.target, self.label)
+
+    def scores(self) -> Part:
+        numbers = tables.transfer_table(self.frame, self.target, self.choices)
+        grid = tables.score_grid(numbers, self.tasks, self.units)
+        return Part(
+            "Scores on test",
+            note="Points, mean ± standard deviation over n seeds. Bold: the better of Baseline and"
+            " Ours. † more than half of the seeds predict a single class. Point at a number for its"
+            " seeds.",
+            exhibits=[Table(self.name("transfer"), f"Transfer to {self.place}", grid, numbers)],
+        )
+
+    def shares(self) -> Iterator[Part]:
+        numbers = gap_table(self.frame, self.target, self.choices)
+        small = gap_note(self.frame, self.target)
+        known = [task for task in self.tasks if task in set(numbers["task"])]
+        grid = tables.share_grid(numbers, known, self.units)
+        title = f"Share of the gap to Direct recovered on {self.place}"
+        if known or small:
+            yield Part(
+                "Share of the gap to Direct that is recovered",
+                note="(score − Empty) / (Direct − Empty) in percent, mean ± standard deviation over"
+                f" n seeds; pooled: all gain over all gap. {small}",
+                exhibits=[Table(self.name("gap"), title, grid, numbers)] if known else [],
             )
-        ],
-    )
-    shares, small = gap_table(frame, target, choices), gap_note(frame, target)
-    known = [task for task in names if task in set(shares["task"])]
-    table = Table(
-        file_name("gap", target, label),
-        f"Share of the gap to Direct recovered on {place}",
-        tables.share_grid(shares, known, units),
-        shares,
-    )
-    if known or small:
-        yield Part(
-            "Share of the gap to Direct that is recovered",
-            note="(score − Empty) / (Direct − Empty) in percent, mean ± standard deviation over n"
-            f" seeds; pooled: all gain over all gap. {small}",
-            exhibits=[table] if known else [],
-        )
-    after = calibration_table(frame, target, choices)
-    columns = list(dict.fromkeys(after["task"]))
-    unit = "mean over tasks" if len(names) > 1 else units.get(names[0], "")
-    table = Table(
-        file_name("calibration", target, label),
-        f"Transfer to {place} after calibration",
-        tables.calibration_grid(after, columns, unit),
-        after,
-    )
-    if columns:
-        yield Part(
-            "After calibration",
-            note="The same prompts, with the model's preference for some label words taken off its"
-            " scores without any labels, the same way for every row. Weights are those chosen"
-            " without calibration.",
-            exhibits=[table],
-        )
-    pairs = tables.paired_differences(frame, target, choices)
-    if not pairs.empty:
-        differences = tables.difference_table(pairs, examples)
+
+    def calibrated(self) -> Iterator[Part]:
+        numbers = calibration_table(self.frame, self.target, self.choices)
+        columns = list(dict.fromkeys(numbers["task"]))
+        unit = "mean over tasks" if len(self.tasks) > 1 else self.units.get(self.tasks[0], "")
+        grid = tables.calibration_grid(numbers, columns, unit)
+        title = f"Transfer to {self.place} after calibration"
+        if columns:
+            yield Part(
+                "After calibration",
+                note="The same prompts, with the model's preference for some label words taken off"
+                " its scores without any labels, the same way for every row. Weights are those"
+                " chosen without calibration.",
+                exhibits=[Table(self.name("calibration"), title, grid, numbers)],
+            )
+
+    def differences(self, examples: Examples | None) -> Iterator[Part]:
+        pairs = tables.paired_differences(self.frame, self.target, self.choices)
+        if pairs.empty:
+            return
+        numbers = tables.difference_table(pairs, examples)
+        grid = tables.difference_grid(numbers, self.tasks, self.units)
+        title = f"Ours minus Baseline on {self.place}"
         yield Part(
             "Ours minus Baseline on the same seed",
             note="Mean paired difference in points and its 95 % t-interval over seeds, not"
             " corrected for the number of cases. Bold: the interval excludes 0.",
-            exhibits=[
-                Table(
-                    file_name("differences", target, label),
-                    f"Ours minus Baseline on {place}",
-                    tables.difference_grid(differences, names, units),
-                    differences,
-                )
-            ],
+            exhibits=[Table(self.name("differences"), title, grid, numbers)],
         )
 
-
-def _figures(part: SoftPart, target: str, criterion: str) -> Iterator[Part]:
-    label, frame, choices = part
-    heatmap = Figure(
-        file_name("gain", target, label),
-        f"Heatmap of the gain over Empty on {target} by source set and task.",
-        "Points gained over Empty on test, mean over seeds. Blue is better than no prompt, red "
-        "worse; all panels share one scale. † more than half of the seeds predict one class."
-        + figures.leading_note(frame, target, figures.MOST_SETS),
-        partial(figures.gain_heatmap, frame=frame, target=target, choices=choices),
-    )
-    yield Part("Gain over Empty", exhibits=[heatmap])
-    curves = Figure(
-        file_name("weights", target, label),
-        f"Transferred score on {target} against λ for every source set.",
-        "Mean score of the transferred prompts over tasks against the weight λ of the alignment"
-        " loss; bars are ± one standard deviation over seeds. The ring marks the weight that "
-        "the tables call Ours, chosen on validation (dashed); test (solid) chooses nothing."
-        + figures.leading_note(frame, target, figures.MOST_PANELS),
-        partial(figures.weight_curves, frame=frame, target=target, choices=choices),
-    )
-    yield Part("Choice of λ", exhibits=[curves])
-    yield Part(texts=[oracle_note(frame, target, choices)])
-    mine = [choice for key, choice in sorted(choices.items()) if key[0] == target]
-    if mine:
-        yield Part(
-            folded="The chosen weights and what they were compared with",
-            note=f"Chosen per source set by the {CRITERIA[criterion]}.",
-            exhibits=[_choices(mine, file_name("choices", target, label))],
+    def heatmap(self) -> Part:
+        return self._figure(
+            "Gain over Empty",
+            "gain",
+            f"Heatmap of the gain over Empty on {self.target} by source set and task.",
+            "Points gained over Empty on test, mean over seeds. Blue is better than no prompt, red "
+            "worse; all panels share one scale. † more than half of the seeds predict one class."
+            + figures.leading_note(self.frame, self.target, figures.MOST_SETS),
+            partial(figures.gain_heatmap, choices=self.choices),
         )
-    scatter = Figure(
-        file_name("similarity", target, label),
-        f"Achieved similarity against gain over Empty on {target}.",
-        "Each point: one source set, weight and task, averaged over seeds. "
-        f"{similarity_note(figures.similarity_points(frame, target))}".strip(),
-        partial(figures.similarity_scatter, frame=frame, target=target),
-    )
-    yield Part("Similarity and gain", exhibits=[scatter])
 
+    def weights(self, criterion: str) -> Iterator[Part]:
+        yield self._figure(
+            "Choice of λ",
+            "weights",
+            f"Transferred score on {self.target} against λ for every source set.",
+            "Mean score of the transferred prompts over tasks against the weight λ of the alignment"
+            " loss; bars are ± one standard deviation over seeds. The ring marks the weight that "
+            "the tables call Ours, chosen on validation (dashed); test (solid) chooses nothing."
+            + figures.leading_note(self.frame, self.target, figures.MOST_PANELS),
+            partial(figures.weight_curves, choices=self.choices),
+        )
+        yield Part(texts=[oracle_note(self.frame, self.target, self.choices)])
+        chosen = [item for key, item in sorted(self.choices.items()) if key[0] == self.target]
+        if chosen:
+            numbers = pd.DataFrame(
+                {
+                    "sources": item.sources,
+                    "chosen": chosen_weight(item),
+                    "mean": item.mean,
+                    "compared": ", ".join(item.compared),
+                }
+                for item in chosen
+            )
+            lines = [
+                (sources_name(sources), [label, points(100 * mean), compared])
+                for sources, label, mean, compared in numbers.itertuples(index=False)
+            ]
+            heads = ("Chosen", "Mean validation score", "Compared")
+            grid = plain_grid("Source set", heads, lines, words=(0, 2))
+            title = f"Weights chosen for {self.place}"
+            yield Part(
+                folded="The chosen weights and what they were compared with",
+                note=f"Chosen per source set by the {CRITERIA[criterion]}.",
+                exhibits=[Table(self.name("choices"), title, grid, numbers)],
+            )
 
-def _choices(choices: list[Choice], name: str) -> Table:
-    lines = [
-        (sources_name(item.sources),
-         [chosen_weight(item), points(100 * item.mean), ", ".join(item.compared)])
-        for item in choices
-    ]  # fmt: skip
-    heads = ("Chosen", "Mean validation score", "Compared")
-    numbers = pd.DataFrame(
-        [(item.sources, chosen_weight(item), item.mean, " ".join(item.compared))
-         for item in choices],
-        columns=["sources", "chosen", "mean", "compared"],
-    )  # fmt: skip
-    title = f"Weights chosen for {choices[0].target}"
-    return Table(name, title, plain_grid("Source set", heads, lines, words=(0, 2)), numbers)
+    def similarity(self) -> Part:
+        note = similarity_note(figures.similarity_points(self.frame, self.target))
+        return self._figure(
+            "Similarity and gain",
+            "similarity",
+            f"Achieved similarity against gain over Empty on {self.target}.",
+            f"Each point: one source set, weight and task, averaged over seeds. {note}".strip(),
+            figures.similarity_scatter,
+        )
+
+    def _figure(
+        self, title: str, kind: str, alt: str, caption: str, draw: Callable[..., Any]
+    ) -> Part:
+        drawn = partial(draw, frame=self.frame, target=self.target)
+        return Part(title, exhibits=[Figure(self.name(kind), alt, caption, drawn)])
 
 
 def chosen_weight(choice: Choice) -> str:
