@@ -15,7 +15,7 @@ from analysis.contrasts.by_group import group_effects
 from analysis.contrasts.crossfit import ALL_SEEDS, best_candidates
 from analysis.contrasts.keys import codes_of, numbered, places
 from analysis.contrasts.selection import crossfitted_rows
-from analysis.data.families import HARD, SOFT
+from analysis.data.combinations import HARD, SOFT
 from analysis.stats.bootstrap import Crossed, crossed_interval
 
 ROPE = 0.5

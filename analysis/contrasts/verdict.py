@@ -15,7 +15,7 @@ import pandas as pd
 from analysis.contrasts.by_group import Replicated, replicated, replicated_sentence
 from analysis.contrasts.effects import CASE, Pairs, effect_table, overall
 from analysis.contrasts.examples import Examples
-from analysis.data.families import HARD, SOFT
+from analysis.data.combinations import HARD, SOFT
 from analysis.present.grid import points, span
 from analysis.present.words import counted, joined
 from analysis.stats.bootstrap import REPLICATES, Crossed, crossed_interval

@@ -6,6 +6,10 @@ where there are several, every setting of the tuning and of the transfer, the pr
 has only the settings it depends on: a Baseline none of the alignment loss, a reference row no more
 than how texts are cut. Cells *agree* where no setting that both have differs; what agrees with a
 combination belongs to it.
+
+Soft prompts are vectors that a solver carries over, hard prompts are tokens, carried over as text:
+no table or mean ever holds both. Whatever reads a frame asks :func:`of_family` first; reference
+rows belong to both.
 """
 
 import json
@@ -16,11 +20,12 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.data.families import HARD, SOFT
 from trainables.core.registries import METHODS
 from trainables.core.settings import ALIGNMENT, TransferSettings
 from trainables.core.settings.hard import WORDS
 
+SOFT, HARD = "soft", "hard"
+"""Families of prompts."""
 METHOD, PRECISION = "method", "precision"
 _TRANSFER = "transfer."
 _JOINT = ("joint", "ours")
@@ -236,3 +241,31 @@ def matched(
 def titled(name: str, label: str) -> str:
     """``name (label)``, or the name alone."""
     return f"{name} ({label})" if label else name
+
+
+def family_of(cell: Mapping[str, Any], result: Mapping[str, Any]) -> str | None:
+    """Family of a record's cell: its method's; None for references.
+
+    A method that names none, or that this program does not know, is hard where its result holds
+    token ids.
+    """
+    if cell["kind"] == "reference":
+        return None
+    named = getattr(METHODS.get(str(cell.get("method"))), "family", None)
+    return str(named) if named else HARD if "ids" in result else SOFT
+
+
+def of_family(frame: pd.DataFrame, family: str) -> pd.DataFrame:
+    """The rows of one family and the references, numbered anew.
+
+    Args:
+        frame: table of :func:`analysis.load`.
+        family: :data:`SOFT` or :data:`HARD`.
+    """
+    kept = (frame["family"] == family) | (frame["kind"] == "reference")
+    return frame[kept].reset_index(drop=True)
+
+
+def has(frame: pd.DataFrame, family: str) -> bool:
+    """Whether a table holds a prompt of that family."""
+    return bool((frame["family"] == family).any())

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.data.columns import DICTIONARY
-from analysis.data.combinations import flat
-from analysis.data.families import family_of
+from analysis.data.combinations import family_of, flat
 from trainables.core.settings import default_of
 from trainables.core.weight import Weight
 from trainables.packs.records import parsed, read_bytes

@@ -14,8 +14,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.data.columns import COLUMNS, ROWS, typed
-from analysis.data.combinations import combinations, matched
-from analysis.data.families import HARD
+from analysis.data.combinations import HARD, combinations, matched
 from analysis.data.records import Failure, failures_in, row_of
 from analysis.data.snapshot import FILE, kept, kept_bytes, signature
 from trainables.compute.process import no_collection

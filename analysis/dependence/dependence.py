@@ -11,8 +11,7 @@ from analysis.contrasts.effects import PAIRS, Pairs, effect_table
 from analysis.contrasts.examples import Examples
 from analysis.contrasts.power import Detectable, detectable_effects
 from analysis.contrasts.verdict import QUESTIONS, Verdict, verdict
-from analysis.data.combinations import leading_parts
-from analysis.data.families import HARD, SOFT, has, of_family
+from analysis.data.combinations import HARD, SOFT, has, leading_parts, of_family
 from analysis.dependence.stability import NUMBERS, leave_one_out
 from analysis.hard.rows import block_parts
 from analysis.stats.best_of_n import best_of_n
@@ -45,7 +44,7 @@ class Dependence:
     """All numbers on one family of prompts, under one combination of settings.
 
     Attributes:
-        family: :data:`analysis.data.families.SOFT` or ``HARD``.
+        family: :data:`analysis.data.combinations.SOFT` or ``HARD``.
         label: the combination; empty if there is only one.
         verdict: whether what the papers propose helped; None without a pair.
         detectable: what the design could have found; None without a pair.

@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.contrasts.effects import PAIRS, case_means, narrow
 from analysis.contrasts.verdict import QUESTIONS
-from analysis.data.families import HARD, SOFT
+from analysis.data.combinations import HARD, SOFT
 
 Numbers = Mapping[str, float]
 

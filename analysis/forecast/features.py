@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.contrasts.selection import crossfitted_rows
-from analysis.data.combinations import matched, parts
-from analysis.data.families import SOFT, of_family
+from analysis.data.combinations import SOFT, matched, of_family, parts
 from analysis.data.results import Sweep, read
 from trainables.errors import InputError
 

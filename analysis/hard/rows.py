@@ -10,8 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.data.combinations import agreeing, titled
-from analysis.data.families import HARD, of_family
+from analysis.data.combinations import HARD, agreeing, of_family, titled
 from analysis.data.results import reference_row
 
 RANDOM = "random"

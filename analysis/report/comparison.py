@@ -11,8 +11,7 @@ import pandas as pd
 
 from analysis.contrasts.effects import overall, superiority, win_tie_loss
 from analysis.contrasts.selection import at_choices, choose
-from analysis.data.combinations import parts
-from analysis.data.families import HARD, SOFT, has, of_family
+from analysis.data.combinations import HARD, SOFT, has, of_family, parts
 from analysis.data.results import Sweep, read
 from analysis.dependence.dependence import PARTS
 from analysis.dependence.stability import NUMBERS

@@ -11,8 +11,7 @@ from analysis.contrasts.effects import paired
 from analysis.contrasts.examples import Examples
 from analysis.contrasts.selection import Choices, at_choices
 from analysis.contrasts.verdict import QUESTIONS, explanations, verdict_text
-from analysis.data.combinations import parts, titled
-from analysis.data.families import HARD, SOFT, has, of_family
+from analysis.data.combinations import HARD, SOFT, has, of_family, parts, titled
 from analysis.data.results import Sweep, finished_between, weight_rank
 from analysis.dependence.dependence import Dependence
 from analysis.hard.section import HardReport

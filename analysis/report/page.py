@@ -11,8 +11,7 @@ from analysis.contrasts.examples import examples_of
 from analysis.contrasts.selection import CRITERIA, Choices
 from analysis.contrasts.verdict import MANY
 from analysis.data.columns import COLUMNS
-from analysis.data.combinations import titled
-from analysis.data.families import HARD, SOFT, has, of_family
+from analysis.data.combinations import HARD, SOFT, has, of_family, titled
 from analysis.data.records import Failure
 from analysis.data.results import Sweep, export, finished_between, read, unreadable_note
 from analysis.dependence.dependence import Dependence

@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.contrasts.selection import Choices, at_choices
-from analysis.data.combinations import parts
-from analysis.data.families import SOFT, of_family
+from analysis.data.combinations import SOFT, of_family, parts
 from analysis.hard.rows import hard_rows
 from analysis.present.grid import DASH, Entry, Grid, Line, points
 from analysis.present.words import ROW_NAMES, sources_name, weight_name

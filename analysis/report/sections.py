@@ -9,8 +9,7 @@ import pandas as pd
 
 from analysis.contrasts.examples import Examples
 from analysis.contrasts.selection import Choices, choose
-from analysis.data.combinations import leading_parts, titled
-from analysis.data.families import SOFT, has, of_family
+from analysis.data.combinations import SOFT, has, leading_parts, of_family, titled
 from analysis.data.results import Sweep
 from analysis.dependence.dependence import PARTS, Dependence, dependence
 from analysis.dependence.section import dependence_sections

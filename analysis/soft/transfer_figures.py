@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.contrasts.effects import hard_pairs
-from analysis.data.families import SOFT
+from analysis.data.combinations import SOFT
 from analysis.present.drawing import (
     COLOURS,
     MARKERS,

@@ -45,11 +45,6 @@ def unit_ranks(values: Any, present: Any = None) -> Numbers:
     return scaled
 
 
-def spearman(x: Any, y: Any) -> float:
-    """Spearman's ρ, midranks for ties; 0 where a side does not vary: no order is no skill."""
-    return float(unit_ranks(x) @ unit_ranks(y))
-
-
 def within_blocks(order: Numbers, gain: Numbers, blocks: Indices) -> tuple[float, int]:
     """Mean over blocks of Spearman's ρ, and the number of blocks where it is defined.
 
@@ -60,7 +55,7 @@ def within_blocks(order: Numbers, gain: Numbers, blocks: Indices) -> tuple[float
     for rows in block_rows(blocks):
         rows = rows[~np.isnan(order[rows])]
         if len(rows) > 1 and np.ptp(gain[rows]) > LEAST_VARIATION:
-            rhos.append(spearman(order[rows], gain[rows]))
+            rhos.append(float(unit_ranks(order[rows]) @ unit_ranks(gain[rows])))
     return (float(np.mean(rhos)) if rhos else math.nan), len(rhos)
 
 

@@ -103,7 +103,7 @@ def one_cell(folder: Path, ledger: Ledger, choice: PromptChoice) -> str:
 
 def _best(folder: Path, choice: PromptChoice, families: tuple[str, ...]) -> list[str]:
     from analysis import load
-    from analysis.data.families import of_family
+    from analysis.data.combinations import of_family
     from analysis.soft.best_prompts import ranked
 
     frame = load(folder)

@@ -16,7 +16,6 @@ from analysis.forecast.prediction import (
     PRESPECIFIED,
     QUESTIONS,
     described,
-    forecast,
     past_check,
     past_means,
     pooled,
@@ -127,7 +126,7 @@ def test_ten_sources_of_which_three_are_targets():
 
 def test_what_cannot_be_ordered_says_why():
     table = observed(Planted(), 0)
-    flat = forecast(table.assign(gain=0.5))
+    (flat,) = forecasts(table.assign(gain=0.5))
     assert [check.sentence() for check in flat.checks] == [
         f"For {asked.about} nothing can be said: {asked.nothing}."
         for asked in (QUESTIONS["source"], QUESTIONS["task"])

@@ -8,10 +8,9 @@ import pytest
 
 from analysis import load, write_report
 from analysis.dependence.dependence import dependence
-from analysis.hard.findings import agreement, hard_design
 from analysis.hard.prompts import UNKNOWN, prompt_tables, shown
 from analysis.hard.rows import blocks, hard_rows
-from analysis.hard.section import hard_report
+from analysis.hard.section import agreement, hard_design, hard_report
 from analysis.report.findings import verdict_findings
 from sweep.export.choose import PromptChoice, chosen_cells
 from sweep.ledger.ledger import Ledger

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-import analysis.data.families
+import analysis.data.combinations
 from analysis import load
-from analysis.data.families import HARD, SOFT, family_of, has, of_family
+from analysis.data.combinations import HARD, SOFT, family_of, has, of_family
 from analysis.data.results import COLUMNS
 from analysis.hard.rows import Block, blocks, hard_rows, line_of, name_of
 from analysis.hard.tables import (
@@ -141,12 +141,12 @@ def test_a_carried_prompt_has_the_settings_it_was_tuned_with(tmp_path: Path) -> 
 
 def test_the_family_is_the_methods_or_shows_in_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     tuned = {"kind": "source", "method": "pez"}
-    monkeypatch.setattr(analysis.data.families, "METHODS", {"soft": SimpleNamespace()})
+    monkeypatch.setattr(analysis.data.combinations, "METHODS", {"soft": SimpleNamespace()})
     assert family_of({"kind": "reference", "method": "none"}, {}) is None
     assert family_of({"kind": "source", "method": "soft"}, {}) == SOFT
     assert family_of(tuned, {"ids": [1]}) == HARD
     known = {"pez": SimpleNamespace(family="hard")}
-    monkeypatch.setattr(analysis.data.families, "METHODS", known)
+    monkeypatch.setattr(analysis.data.combinations, "METHODS", known)
     assert family_of(tuned, {}) == HARD
 
 
