@@ -1,8 +1,7 @@
 """``report.html``: one self-contained page a sweep is read from, beside its tidy tables."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +11,6 @@ from analysis.contrasts.selection import CRITERIA, Choices
 from analysis.contrasts.verdict import MANY
 from analysis.data.columns import COLUMNS
 from analysis.data.combinations import HARD, SOFT, has, of_family, titled
-from analysis.data.records import Failure
 from analysis.data.results import Sweep, export, finished_between, read, unreadable_note
 from analysis.dependence.dependence import Dependence
 from analysis.present.pages import rendered
@@ -31,49 +29,8 @@ LEFT_OUT = (
     "In a sweep of this size the intervals of single cases and of the best transfer are over seeds "
     "alone; those of the verdicts have the test examples in them."
 )
-GLOSSARY = {
-    "Empty": "the model on the task's text alone, without any prompt.",
-    "Manual": "the model on the text with the task's hand-written template, no tuned prompt.",
-    "Constant": "always the most frequent class of the training split: the score that needs no "
-    "model.",
-    "Direct": "a prompt tuned on the target itself with the same settings and seeds: the ceiling "
-    "that a transfer is measured against, not a transfer.",
-    "Single": "a prompt tuned on one source model, carried over.",
-    "Baseline": "prompts tuned on each model of the source set independently (λ = 0), carried over "
-    "together.",
-    "Ours": "prompts tuned jointly on the source set with the alignment loss at weight λ (constant "
-    "or annealing), carried over together. λ is chosen per target and source set by the "
-    '{criterion}, for each seed on the other seeds ("λ per seed" where they differ); the test '
-    "split chooses nothing.",
-    "Independent, Joint": "the same tuned prompts, evaluated on the source models themselves.",
-    "Gap recovered": "(score − Empty) / (Direct − Empty) on the same task: 100 % is the ceiling, "
-    "0 % no better than Empty. Only where Direct is at least "
-    f"{100 * LEAST_GAP:g} points above Empty; a share of a smaller gap would be a share of noise. "
-    "Direct is its mean over seeds and taken as exact: its own spread is not in the ±.",
-    "Calibration": "a correction that needs no labels, the same for every row: "
-    + "; ".join(f"{item.title} subtracts {item.meaning}" for item in CALIBRATIONS.values())
-    + ". All other numbers of this report are uncalibrated, and so is the choice of λ.",
-    "Mean ± sd, n": "mean and sample standard deviation over n seeds, in points (100 times the "
-    "metric); – where there is one seed. References need no seed.",
-    "Bold": "in score tables the better of Baseline and Ours, nothing else; among differences, "
-    "intervals that exclude 0.",
-    "†": "more than half of the seeds predict a single class for the whole test split.",
-    "Similarity": "how well the carried-over prompt keeps its relative position among the common "
-    "words of both models (1 is perfect).",
-}
-COMMON_WORDS = ("Empty", "Manual", "Constant", "Mean ± sd, n", "†")
-"""Words of the glossary that a report of hard prompts alone needs, too."""
 _SHOWN_CELLS = 6
 _SHOWN_REASONS = 30
-
-
-@dataclass(frozen=True)
-class FailureGroup:
-    """Failed cells with one reason; some of them by name."""
-
-    reason: str
-    count: int
-    examples: tuple[str, ...]
 
 
 def write_report(folder: Path | str, select_lambda: str = "pair") -> Path:
@@ -130,16 +87,17 @@ def render(
         findings=findings(sweep, results.parts, results.hard, results.dependence, examples),
         sections=shown,
         missing=[*filter(None, [" ".join(more).strip()]), *_missing(sweep, results.parts)],
-        failures=_failure_groups(sweep.failures),
+        failures=_failures_by_reason(sweep),
         spec_text=sweep.spec_text,
         spec_hash=str(sweep.meta.get("spec_hash") or ""),
         program=str(sweep.meta.get("version") or ""),
         versions=sweep.versions,
-        glossary={
-            name: text.format(criterion=CRITERIA[select_lambda])
-            for name, text in GLOSSARY.items()
-            if results.hard is None or has(frame, SOFT) or name in COMMON_WORDS
-        },
+        soft=results.hard is None or has(frame, SOFT),
+        criterion=CRITERIA[select_lambda],
+        least_gap=f"{100 * LEAST_GAP:g}",
+        calibrations="; ".join(
+            f"{item.title} subtracts {item.meaning}" for item in CALIBRATIONS.values()
+        ),
         columns={name: COLUMNS.get(name, "further source") for name in frame.columns},
     )
 
@@ -227,20 +185,13 @@ def _by_row(sweep: Sweep) -> str:
     return f" (finished so far: {', '.join(parts)})" if parts else ""
 
 
-def _failure_groups(failures: tuple[Failure, ...]) -> list[FailureGroup]:
-    """Failures by reason, the most frequent first."""
-    groups: Mapping[str, list[Failure]] = defaultdict(list)
-    for failure in failures:
-        groups[failure.reason].append(failure)
-    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+def _failures_by_reason(sweep: Sweep) -> list[tuple[int, str, list[str]]]:
+    """Number of failed cells, reason and some of them by name, the most frequent reason first."""
+    cells = defaultdict(list)
+    for item in sweep.failures:
+        name = f"{item.row} {sources_name(item.sources)} {item.task} ({item.cell})"
+        cells[item.reason].append(name)
+    ordered = sorted(cells.items(), key=lambda item: (-len(item[1]), item[0]))
     return [
-        FailureGroup(
-            reason,
-            len(group),
-            tuple(
-                f"{item.row} {sources_name(item.sources)} {item.task} ({item.cell})"
-                for item in group[:_SHOWN_CELLS]
-            ),
-        )
-        for reason, group in ordered[:_SHOWN_REASONS]
+        (len(names), reason, names[:_SHOWN_CELLS]) for reason, names in ordered[:_SHOWN_REASONS]
     ]
