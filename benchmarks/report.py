@@ -26,6 +26,8 @@ import numpy as np
 from analysis import load
 from analysis.present.formats import write_tables
 from analysis.report.sections import report_tables
+from sweep.ledger.folder import FORMAT, META_FILE
+from trainables.packs.records import file_place, seal
 
 TASKS = tuple(f"task{number}" for number in range(7))
 TARGETS = tuple(f"target{number}" for number in range(4))
@@ -66,6 +68,7 @@ def cell(kind: str, row: str, task: str, target: str, sources: tuple[str, ...],
         "kind": kind, "row": row, "method": "none" if kind == "reference" else "soft",
         "task": task, "target": target, "sources": list(sources), "seed": seed, "weight": weight,
         "schedule": schedule, "settings": {} if kind == "reference" else SOFT, "inputs": [],
+        "digests": {},
     }  # fmt: skip
 
 
@@ -90,14 +93,20 @@ def write_ledger(folder: Path, wanted: int) -> int:
             "score": float(test), "validation_score": float(validation), "metric": "accuracy",
             "n_test": N_TEST, "n_validation": 200, "histogram": [400, 600], "degenerate": False,
         }  # fmt: skip
-        record = {"cell": item, "result": result, "pack": name[:8],
-                  "cost": {"seconds": 1.0}, "finished": "2031-05-04T10:00:00+00:00"}  # fmt: skip
-        (folder / "ledger" / name[:2] / f"{name}.json").write_text(json.dumps(record))
+        kept = None
         if item["kind"] != "source":
-            path = folder / "prompts" / name[:2] / f"{name}.safetensors"
-            path.write_bytes(predictions(golds[item["task"]], test, generator))
+            content = predictions(golds[item["task"]], test, generator)
+            (folder / file_place(name)).write_bytes(content)
+            digest = hashlib.sha256(content).hexdigest()
+            kept = {"file": file_place(name), "sha256": digest, "splits": ["test"]}
+        record = {"id": name, "cell": item, "result": result, "pack": name[:8], "prompt": None,
+                  "predictions": kept, "cost": {"seconds": 1.0}, "versions": {},
+                  "finished": "2031-05-04T10:00:00+00:00"}  # fmt: skip
+        (folder / "ledger" / name[:2] / f"{name}.json").write_bytes(seal(record))
         count += 1
-    (folder / "sweep.json").write_text(json.dumps({"name": "made up", "planned_cells": count}))
+    meta = {"name": "made up", "format": FORMAT, "spec_hash": "0" * 16, "spec": {},
+            "planned_cells": count}  # fmt: skip
+    (folder / META_FILE).write_text(json.dumps(meta))
     return count
 
 
