@@ -10,7 +10,7 @@ from typing_extensions import override
 from sweep.ledger.ledger import Ledger
 from sweep.ledger.store import Reuse
 from sweep.plan.agenda import Adopt, Agenda, Refuse
-from sweep.plan.plan import AnyPlan, Plan
+from sweep.plan.plan import Plan
 from sweep.run.progress import NOTE, ProgressLine
 from sweep.timing.estimate import weights
 
@@ -107,13 +107,3 @@ class GridFeed(Feed):
 
     def _reused(self) -> str:
         return f", {self._stored} in the store" if self._stored else ""
-
-
-def feed_of(plan: AnyPlan, folder: Path, ledger: Ledger, reuse: Reuse, say: Say) -> Feed:
-    """What a plan gives a run to do."""
-    kind: Callable[..., Feed] = GridFeed
-    if plan.searched:
-        from sweep.run.search_feed import SearchFeed  # Optuna takes its time to import
-
-        kind = SearchFeed
-    return kind(plan, folder, ledger, reuse, say)

@@ -22,7 +22,7 @@ from sweep.plan.preflight import abandoned_on_error, check_plan
 from sweep.process.interrupts import Interrupts, interruptible
 from sweep.process.setup import settled
 from sweep.run.cluster import RayLostError, ray_session, share_of
-from sweep.run.feed import Feed, feed_of
+from sweep.run.feed import Feed, GridFeed
 from sweep.run.outcomes import Outcomes
 from sweep.run.progress import ProgressLine
 from sweep.run.shipping import heavy_models, shipping
@@ -191,7 +191,12 @@ class _Run:
         self.opened = False
 
     def _feed(self) -> Feed:
-        return feed_of(self.plan, self.folder, self.ledger, self.reuse, self._say)
+        kind: Callable[..., Feed] = GridFeed
+        if self.plan.searched:
+            from sweep.run.search_feed import SearchFeed  # Optuna takes its time to import
+
+            kind = SearchFeed
+        return kind(self.plan, self.folder, self.ledger, self.reuse, self._say)
 
     def run(self) -> int:
         """Run, tell and show; the exit code."""
