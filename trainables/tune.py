@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import ray
@@ -158,7 +158,7 @@ def run_once(
         pack = Pack.from_json(payload["pack"])
         pack = places(pack) if places else pack
         outcome = run(pack, prompts, device=device, progress=progress, **more)
-        return dict(vars(outcome))
+        return {item.name: getattr(outcome, item.name) for item in fields(PackOutcome)}
     except Exception as error:
         return _failure(error)
 

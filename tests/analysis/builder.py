@@ -300,7 +300,9 @@ def build(
     kept = [cell for cell in cells if keep(cell)]
     folder.mkdir(parents=True, exist_ok=True)
     meta = {
+        "format": 1,
         "name": "made up",
+        "spec": {},
         "description": "A sweep whose effect is known.",
         "spec_hash": "abcdef0123456789",
         "planned_cells": len(cells),

@@ -55,6 +55,8 @@ class Registry(MutableMapping[str, T], Generic[T]):
         del self._entries[name]
 
     def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):  # whatever a broken file says
+            return False
         if name not in self._entries:
             self._complete_names()
         return name in self._entries

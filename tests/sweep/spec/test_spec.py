@@ -89,7 +89,7 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"calibration": ["bach"]}, ["'bach'", "did you mean batch", "batch or content_free"]),
     ({"calibration": ["batch", "batch"]}, ["calibration: 'batch'", "twice"]),
     ({"calibration": [["batch"]]}, ["calibration[0]: found"]),
-    ({"predictions": "test"}, ["predictions: found 'test'", "a list", "validation or test"]),
+    ({"predictions": "test"}, ["predictions: found 'test'", "a list of splits (validation, test)"]),
     ({"predictions": ["tset"]}, ["'tset'", "did you mean test", "validation or test"]),
     ({"predictions": ["test", "test"]}, ["predictions: 'test'", "twice"]),
     ({"predictions": False}, ["predictions: found False", "a list"]),

@@ -96,4 +96,4 @@ def test_a_budget_of_cells_or_hours() -> None:
     assert format_estimate(told) == "time: as long as the budget allows"
     unknown = search_estimate(plan, nothing, None)
     assert "no sweep has finished on this machine" in format_estimate(unknown)
-    assert replace(plan, by_id={}, points={}).cells == ()
+    assert replace(plan, _by_id={}, points={}).cells == ()
