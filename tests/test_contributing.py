@@ -67,7 +67,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     a_tiny_model(folder / "tiny-distilbert")
     assert "cells" in sweep(folder, "plan", "spec.yaml")
     sweep(folder, "run", "spec.yaml", "--out", "out")
-    sweep(folder, "report", "out", "--csv", "--figures")
+    sweep(folder, "report", "out", "--csv")
     sweep(folder, "export", "out", "--top", "9")
     return folder
 

@@ -187,9 +187,9 @@ def test_degenerate_designs_give_a_section_not_a_crash(few: pd.DataFrame, change
 
 @pytest.mark.slow
 def test_many_rows_take_seconds() -> None:
-    frame = ledger(20, 4, 1, 5, np.random.default_rng(0))
+    frame = ledger(20, 7, 1, 5, np.random.default_rng(0))
     start = time.process_time()
     html(dependence_sections(dependence(frame)))
-    assert len(frame) == 19_000
+    assert len(frame) > 33_000
     spent = time.process_time() - start
-    assert spent < 8 * slowness()
+    assert spent < 14 * slowness()
