@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from trainables.errors import InputError, show
+from trainables.files.cache import expanded
 from trainables.files.text_files import one_line, read_text
 
 PLUGINS = "PROMPTSWEEP_PLUGINS"
@@ -91,12 +92,15 @@ def read_plugin(path: Path, where: str) -> Plugin:
     return plugin
 
 
+def named_by_environment() -> tuple[str, ...]:
+    """What :data:`PLUGINS` names, files and modules."""
+    return tuple(filter(None, map(str.strip, os.environ.get(PLUGINS, "").split(","))))
+
+
 def plugins_of_environment() -> tuple[Plugin, ...]:
     """The files that :data:`PLUGINS` names, loaded; modules it names are no files."""
-    named = (item.strip() for item in os.environ.get(PLUGINS, "").split(","))
-    return tuple(
-        read_plugin(Path(item).expanduser(), PLUGINS) for item in named if item.endswith(".py")
-    )
+    files = (item for item in named_by_environment() if item.endswith(".py"))
+    return tuple(read_plugin(expanded(item), PLUGINS) for item in files)
 
 
 def load_known(kept: Mapping[str, Mapping[str, str]], folder: Path) -> None:

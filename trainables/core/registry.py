@@ -10,13 +10,12 @@ the place it is imported from at its first use, ``package.module:attribute``. Fu
 """
 
 import importlib
-import os
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
-from trainables.core.plugins import PLUGINS, plugins_of_environment
+from trainables.core.plugins import PLUGINS, named_by_environment, plugins_of_environment
 from trainables.errors import InputError, nearest, show
 from trainables.files.text_files import one_line
 
@@ -129,7 +128,7 @@ class Registry(MutableMapping[str, T], Generic[T]):
                     f"{self.kind} {show(point.name)}: an installed package ({point.value}) takes a"
                     " name that is there already; allowed: a new name"
                 )
-        _load_plugins(os.environ.get(PLUGINS, ""))
+        _load_plugins(named_by_environment())
 
 
 def loaded(thing: Any) -> Any:
@@ -147,10 +146,10 @@ def _installed() -> Any:
 
 
 @cache
-def _load_plugins(listed: str) -> None:
+def _load_plugins(named: tuple[str, ...]) -> None:
     plugins_of_environment()
-    for item in (part.strip() for part in listed.split(",")):
-        if item and not item.endswith(".py"):
+    for item in named:
+        if not item.endswith(".py"):
             try:
                 importlib.import_module(item)
             except Exception as error:  # whatever a stranger's file raises
