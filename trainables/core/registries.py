@@ -155,6 +155,16 @@ SUBSPACES: Registry[Part] = Registry(
 )
 """Directions that a search moves a prompt in, see :mod:`trainables.transfer.taught.subspaces`."""
 
+FEATURES: Registry[Any] = Registry(
+    "features",
+    {name: f"trainables.transfer.taught.readout:{name}" for name in ("states", "words")},
+)
+"""What a readout reads, a :class:`trainables.transfer.taught.readout.Features`."""
+
+ALGORITHMS: Registry[Any] = Registry("algorithm", {"cma": "cmaes:CMA", "sep_cma": "cmaes:SepCMA"})
+"""What a search asks for points and tells their losses: a class of the package ``cmaes``, or one
+that is made and used like it."""
+
 NORMS: Registry[Any] = Registry(
     "norm",
     {name: f"trainables.transfer.norms:{name}" for name in ("match", "mean", "ptfer", "own")},

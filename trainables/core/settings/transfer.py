@@ -6,7 +6,16 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Len
 
-from trainables.core.registries import NORMS, SELECTIONS, SOLVERS, STARTS, SUBSPACES, TEACHERS
+from trainables.core.registries import (
+    ALGORITHMS,
+    FEATURES,
+    NORMS,
+    SELECTIONS,
+    SOLVERS,
+    STARTS,
+    SUBSPACES,
+    TEACHERS,
+)
 from trainables.core.settings.base import (
     Count,
     NotNegative,
@@ -105,8 +114,8 @@ class TransferSettings(Settings):
     temperature: Positive | None = None
     degenerate: Literal["keep", "distil"] | None = None
     shots: Count | None = axis(None)
-    features: Literal["states", "words"] | None = axis(None)
-    algorithm: Literal["cma", "sep_cma"] | None = None
+    features: Annotated[str, FEATURES] | None = axis(None)
+    algorithm: Annotated[str, ALGORITHMS] | None = None
     subspace: Annotated[str, SUBSPACES] | None = axis(None)
     dimensions: Count | None = None
     budget: Count | None = axis(None)
