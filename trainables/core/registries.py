@@ -25,11 +25,15 @@ class SolverKind:
         settings: the settings of the transfer that it reads, with their defaults.
         anytime: the setting that says where along one run its result is taken: what is found with
             a smaller value is found on the way to a larger one. None where there is no such thing.
+        selections: of :data:`SELECTIONS`, those that make sense with it; empty: all.
+        learns: whether a teacher that it is given is learnt from, or chooses at most.
     """
 
     solver: Any
     settings: Mapping[str, Any] = field(default_factory=dict)
     anytime: str | None = None
+    selections: tuple[str, ...] = ()
+    learns: bool = True
 
     def load(self) -> Any:
         """The solver."""
@@ -111,13 +115,18 @@ SOLVERS: Registry[SolverKind] = Registry(
             anytime="budget",
         ),
         "random_words": SolverKind(
-            f"{_TAUGHT_PLACE}.random_words:RandomWords", {"tries": 40, **_TAUGHT, "texts": 64}
+            f"{_TAUGHT_PLACE}.random_words:RandomWords",
+            {"tries": 40, **_TAUGHT, "texts": 64},
+            selections=("agreement", "target_validation"),
+            learns=False,
         ),
         "readout": SolverKind(
-            f"{_TAUGHT_PLACE}.readout:Readout", {"features": "states", **_TAUGHT}
+            f"{_TAUGHT_PLACE}.readout:Readout",
+            {"features": "states", **_TAUGHT},
+            selections=("none",),
         ),
-        "proxy": SolverKind(f"{_TAUGHT_PLACE}.proxy:Proxy"),
-        "calibrated_sum": SolverKind(f"{_TAUGHT_PLACE}.proxy:CalibratedSum"),
+        "proxy": SolverKind(f"{_TAUGHT_PLACE}.proxy:Proxy", selections=("none",)),
+        "calibrated_sum": SolverKind(f"{_TAUGHT_PLACE}.proxy:CalibratedSum", selections=("none",)),
     },
 )
 
