@@ -15,7 +15,14 @@ from typing import Any, Literal, get_type_hints
 from sweep.spec.pairs import Counterparts, parse_counterparts
 from trainables.core.cells import content_hash
 from trainables.core.registries import METHODS
-from trainables.core.settings import axes, family_of, fitted_defaults, fitting, stored
+from trainables.core.settings import (
+    TransferSettings,
+    axes,
+    family_of,
+    fitted_defaults,
+    fitting,
+    stored,
+)
 from trainables.core.settings.base import Share
 from trainables.core.weight import ANNEALING, INDEPENDENT, Weight
 from trainables.errors import InputError, check_known, nearest, show
@@ -86,6 +93,29 @@ def parse_method(name: Any, section: Any) -> MethodSpec:
     for item in variants:
         distinct.setdefault(content_hash(stored(item)), item)
     return MethodSpec(str(name), weights, tuple(distinct.values()), counterparts)
+
+
+def parse_transfer(value: Any) -> tuple[TransferSettings, ...]:
+    """The ways of transfer of a spec: a mapping or a list of them; listed values are combined.
+
+    Raises:
+        InputError: misspelt key, a value that is not allowed, or two ways that are the same.
+    """
+    entries = value if isinstance(value, list) else [value]
+    found: list[TransferSettings] = []
+    for index, entry in enumerate(entries):
+        where = f"transfer[{index}]" if isinstance(value, list) else "transfer"
+        if not isinstance(entry, Mapping):
+            raise InputError(f"{where}: found {show(entry)}; allowed: a mapping of settings")
+        for values in _combinations(TransferSettings, entry, where):
+            way = check_settings(TransferSettings, values, where)
+            if stored(way) in [stored(other) for other in found]:
+                raise InputError(
+                    f"{where}: the solver {way.solver} stands there twice with the same settings;"
+                    " allowed: each way once"
+                )
+            found.append(way)
+    return tuple(found)
 
 
 def _with_recipe(method: str, name: Any, settings: Mapping[Any, Any], where: str) -> dict[Any, Any]:

@@ -131,7 +131,7 @@ STARTS: Registry[Part] = Registry(
         "text": Part("trainables.transfer.taught.starts:text"),
     },
 )
-"""Where a prompt that is trained on the target begins, see :mod:`trainables.transfer.taught.starts`."""
+"""Where a prompt begins that is trained on the target, see :mod:`trainables.transfer.taught`."""
 
 TEACHERS: Registry[Part] = Registry(
     "teacher",
