@@ -13,7 +13,7 @@ from sweep.ledger.ledger import Ledger, Record
 from trainables.core.registries import FORMATS
 from trainables.core.settings import family_of
 from trainables.core.weight import Weight
-from trainables.errors import InputError
+from trainables.errors import InputError, check_known
 from trainables.files.atomic import replace_file
 from trainables.files.names import safe_name
 
@@ -159,7 +159,7 @@ def _families(kind: str | None) -> tuple[str, ...]:
     """Families of methods whose prompts the format takes."""
     if kind is None:
         return tuple(dict.fromkeys(item.family for item in FORMATS.values()))
-    FORMATS.check(kind, "--format")
+    check_known(kind, FORMATS, "--format")
     return (FORMATS[kind].family,)
 
 

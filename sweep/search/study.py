@@ -201,21 +201,6 @@ class Study:
                 return self._end(number, TrialState.FAIL)
             return self._state_of(number)
 
-    def enqueue(self, point: Point) -> bool:
-        """Have a point of one's own run next.
-
-        Returns:
-            False where it is known already.
-
-        Raises:
-            InputError: it is not in the space.
-        """
-        with self._writing():
-            if point.key in self._taken:
-                return False
-            self._enqueue(point)
-            return True
-
     def retry_failed(self) -> int:
         """Have all failed points run again; how many there are."""
         with self._writing():
@@ -320,7 +305,7 @@ class Study:
             # First back into the queue, then dropped: a kill in between loses nothing.
             if QUEUED in trial.user_attrs:
                 queued = Point.from_json(trial.user_attrs[QUEUED])
-                if queued.key not in self._taken:
+                if self._taken.get(queued.key, -1) < trial.number:  # not queued again already
                     self._enqueue(queued)
             self._drop(trial.number, trial._trial_id, INTERRUPTED)
 
@@ -375,10 +360,7 @@ class Study:
         return None
 
     def _enqueue(self, point: Point) -> None:
-        try:
-            params = self.space.place(point, self._flat)
-        except MisfitError as error:
-            raise InputError(f"search: this point is not in the space ({error})") from None
+        params = self.space.place(point, self._flat)
         self._study.enqueue_trial(params, {QUEUED: point.to_json()})
         self._taken[point.key] = self._all()[-1].number
         self._queue += 1
