@@ -86,23 +86,33 @@ def preflight(
         chosen = from_mapping(METHODS[start["method"]], start["settings"])
         file = Path(start["file"]) if start["file"] else None
         check_beginning(readers[start["model"]], chosen, file)
-    warnings = [*dict.fromkeys(_word_warnings(readers, words))]
+    return [
+        *dict.fromkeys(_word_warnings(readers, words)),
+        *_anchor_warnings(readers, together, samples),
+    ]
+
+
+def _anchor_warnings(
+    readers: Mapping[str, Reader],
+    together: Sequence[Sequence[str]],
+    samples: Sequence[tuple[Sequence[str], int]],
+) -> Iterator[str]:
+    """Check that models share words; a sentence for each group that shares few."""
     for group in sorted({tuple(sorted(aliases)) for aliases in together}):
         count = len(common_vocabulary([readers[alias] for alias in group]))
         check_shared(count, group)
         if count < FEW_ANCHORS:
-            warnings.append(
+            yield (
                 f"models {', '.join(group)} share only {count} single-token words;"
                 f" relative representations rest on few anchors (fewer than {FEW_ANCHORS})"
             )
     for aliases, size in samples:
         count = len(common_vocabulary([readers[alias] for alias in aliases]))
         if count < size:
-            warnings.append(
+            yield (
                 f"models {', '.join(aliases)} share only {count} single-token words;"
                 f" anchor_sample {size} takes all of them"
             )
-    return warnings
 
 
 def _word_warnings(

@@ -20,7 +20,7 @@ _CHOSEN_APART = {SOFT}
 """Families that choose for each target and source set: no other model has a say in it."""
 
 
-def headline_numbers(
+def family_numbers(
     frame: pd.DataFrame, family: str = SOFT, by: str = "pair", ways: Pairs | None = None
 ) -> dict[str, float]:
     """Headline numbers of a family, in points; what Ours stands at is chosen anew on validation.
@@ -61,7 +61,7 @@ def leave_one_out(
 
     Args:
         frame: table of :func:`analysis.load`.
-        family: as for :func:`headline_numbers`, like ``by`` and ``ways``.
+        family: as for :func:`family_numbers`, like ``by`` and ``ways``.
         by: by what λ is chosen.
         ways: the pairs of ``frame``, where they are known.
 
@@ -71,11 +71,11 @@ def leave_one_out(
     """
     frame = narrow(frame)
     ways = ways or PAIRS[family](frame, by, among=False)
-    whole = headline_numbers(frame, family, by, ways)
+    whole = family_numbers(frame, family, by, ways)
     lines = []
 
     def add(kind: str, name: str, part: pd.DataFrame, left: Pairs | None = None) -> None:
-        rest = headline_numbers(part, family, by, left)
+        rest = family_numbers(part, family, by, left)
         for number, full in whole.items():
             value = rest.get(number, float("nan"))
             lines.append((number, kind, name, value, full, value - full, value * full < 0))

@@ -14,7 +14,7 @@ from analysis.contrasts.selection import at_choices, choose
 from analysis.data.combinations import HARD, SOFT, has, of_family, parts
 from analysis.data.results import Sweep, read
 from analysis.dependence.dependence import PARTS
-from analysis.dependence.stability import NUMBERS
+from analysis.dependence.stability import ROWS, family_numbers
 from analysis.present.grid import DASH, Grid, plain_grid, points, span
 from analysis.present.pages import rendered
 from analysis.present.words import ROW_NAMES, sources_name
@@ -99,12 +99,12 @@ def headline_numbers(frames: dict[str, pd.DataFrame], select_lambda: str = "pair
     numbers_of: dict[str, dict[str, float]] = {}
     for name, frame in frames.items():
         moved = frame[frame["kind"] == "transfer"]
-        for family, numbers in NUMBERS.items():
+        for family in ROWS:
             if not has(moved, family):
                 continue
             for label, part in PARTS[family](frame):
                 kind = ", ".join(filter(None, [family, label]))
-                for number, value in numbers(part, by=select_lambda).items():
+                for number, value in family_numbers(part, family, select_lambda).items():
                     numbers_of.setdefault(f"{number} ({kind})", {})[name] = value
     table = pd.DataFrame.from_dict(
         numbers_of, orient="index", columns=list(frames), dtype="float64"

@@ -21,7 +21,7 @@ from analysis.dependence.figures import (
     variance_bars,
 )
 from analysis.dependence.section import dependence_sections
-from analysis.dependence.stability import ROWS, headline_numbers, leave_one_out
+from analysis.dependence.stability import ROWS, family_numbers, leave_one_out
 from analysis.present.drawing import drawing, encoded
 from analysis.present.grid import points
 from analysis.report.page import render
@@ -89,9 +89,9 @@ def test_leaving_one_out_is_a_plain_filter(sweep: pd.DataFrame) -> None:
     without = sweep[~sweep["sources"].str.split("+").map(lambda names: "m2" in names)]
     for by in CRITERIA:
         found = leave_one_out(sweep, by=by).set_index(["number", "name"])
-        told = headline_numbers(without, by=by)
+        told = family_numbers(without, by=by)
         assert found.loc[(slice(None), "m2"), "value"].droplevel("name").to_dict() == told
-        told = headline_numbers(sweep[sweep["task"] != "t1"], by=by)
+        told = family_numbers(sweep[sweep["task"] != "t1"], by=by)
         assert found.loc[("Ours − Baseline", "t1"), "value"] == told["Ours − Baseline"]
 
 
