@@ -38,8 +38,6 @@ def preflight(
     and models that are tuned or transferred together must share words.
 
     Args:
-        models: every model of the sweep.
-        tasks: every task.
         settings: the methods' parameters; those of the layout are read.
         together: groups of aliases that need a common vocabulary.
         starts: per source and combination of settings: ``model``, ``method``, ``settings`` and

@@ -62,7 +62,6 @@ def leave_one_out(
     Args:
         frame: table of :func:`analysis.load`.
         family: as for :func:`family_numbers`, like ``by`` and ``ways``.
-        by: by what λ is chosen.
         ways: the pairs of ``frame``, where they are known.
 
     Returns:

@@ -46,7 +46,6 @@ def write_comparison(
     """Write one self-contained page that compares several sweeps.
 
     Args:
-        folders: two sweeps' folders or more.
         to: the page; ``comparison.html`` in the first folder where it is not given.
         select_lambda: by what Ours chooses its weight, see
             :func:`analysis.contrasts.selection.choose`.
@@ -113,7 +112,6 @@ def headline_numbers(frames: dict[str, pd.DataFrame], select_lambda: str = "pair
 
 
 def headline_grid(frames: dict[str, pd.DataFrame], select_lambda: str = "pair") -> Grid:
-    """:func:`headline_numbers` as a table."""
     numbers = headline_numbers(frames, select_lambda)
     lines = [
         (str(number), [points(value, signed="%" not in str(number)) for value in values])
@@ -179,7 +177,6 @@ def _pairs(frames: dict[str, pd.DataFrame], select_lambda: str) -> Iterator[Pair
 
 
 def _difference(name: str, effect: Crossed) -> str:
-    """A mean difference with its interval, in a sentence or two."""
     text = f"{name} is {points(effect.mean, signed=True)} points over {effect.n:,} pairs"
     if not effect.high > effect.low:
         return f"{text}; no interval can be given. {effect.note}".strip()

@@ -124,7 +124,6 @@ def _failure(failure: Record) -> dict[str, Any]:
 
 
 def format_status(status: Mapping[str, Any]) -> str:
-    """The status for people."""
     state = status["state"] + (f" (process {status['driver']})" if status["driver"] else "")
     lines = [
         f"sweep {status['name']} (spec {status['spec_hash']}): {state}",

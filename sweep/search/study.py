@@ -73,9 +73,7 @@ class Study:
         """Begin a study, or continue it.
 
         Args:
-            path: the journal's file.
             space: what may be chosen; the same as before where the study is continued.
-            settings: how to search.
 
         Raises:
             InputError: the settings do not fit the space or the study in the journal, a package is
@@ -139,7 +137,6 @@ class Study:
         """Keep a value on the way; the same step told again, after a kill, changes nothing.
 
         Args:
-            number: of a suggestion.
             step: training step, or for the Wilcoxon pruner the number of the instance (task, seed).
             value: of the first objective; passed over unless it is finite, or with several
                 objectives, which points on the way cannot be compared by.
@@ -149,7 +146,6 @@ class Study:
                 self._open(number).report(float(value), step)
 
     def should_prune(self, number: int) -> bool:
-        """Whether the pruner would stop this point after what was reported."""
         if self.settings.several:
             return False
         with self._writing():
@@ -217,7 +213,6 @@ class Study:
         has the same point. Done twice, or continued after a kill, it adds nothing twice.
 
         Args:
-            path: the old study's journal.
             name: the old study; by default the only one in its journal.
 
         Raises:
@@ -252,7 +247,6 @@ class Study:
         return tuple(self._adopted)
 
     def counts(self) -> Counts:
-        """How many points there are of each state."""
         return count(self._all())
 
     def outcomes(self) -> tuple[Outcome, ...]:

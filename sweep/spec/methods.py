@@ -131,8 +131,6 @@ def check_settings(
     """An instance of a settings dataclass from a spec's mapping.
 
     Args:
-        cls: the dataclass.
-        values: setting to value.
         where: path of the section, put before each message.
         further: keys of the section that are no settings, named among the allowed ones.
 

@@ -27,7 +27,6 @@ class SolverKind:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self) -> Any:
-        """The solver."""
         return loaded(self.solver)()
 
 
@@ -142,7 +141,6 @@ class ExportFormat:
     family: str
 
     def load(self) -> Any:
-        """The function."""
         return loaded(self.files)
 
 

@@ -280,9 +280,7 @@ def step_loss(
     """Loss of one training step.
 
     Args:
-        model: in training mode.
         recipe: how many tokens make a batch.
-        data: the tokens.
         lines: where lines start; None where no step moves a word.
         step: seeds windows and masks: a resumed run meets the same ones.
         phase: share of the cycle done, whether words are masked, share of moved-word steps.
@@ -420,7 +418,6 @@ def export(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m trainables.pocket.train", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="models to train (default: all)")
     parser.add_argument("--corpus", type=Path, required=True, help="text file, one passage a line")

@@ -92,8 +92,6 @@ class DomainParser:
         """The domain of one setting.
 
         Args:
-            value: what the spec says.
-            path: where it says so.
             hint: the annotated type of the setting.
 
         Raises:
@@ -244,8 +242,6 @@ def without_domains(value: Any, path: str, domains: Mapping[str, Any]) -> Any:
     """What a grid reads for one setting: named domains, choices and stepped ranges as lists.
 
     Args:
-        value: what the spec says.
-        path: where it says so.
         domains: the section ``domains``, a mapping.
 
     Raises:
