@@ -88,7 +88,6 @@ class SearchPlan(AnyPlan):
 
     @property
     def settings(self) -> StudySettings:
-        """How the study searches."""
         return self.section.settings(self.study)
 
     @cached_property

@@ -16,9 +16,10 @@ from sweep.spec.pairs import Counterparts, parse_counterparts
 from trainables.core.cells import content_hash
 from trainables.core.registries import METHODS
 from trainables.core.settings import (
+    HardSettings,
+    SoftSettings,
     TransferSettings,
     axes,
-    family_of,
     fitted_defaults,
     fitting,
     stored,
@@ -29,10 +30,8 @@ from trainables.errors import InputError, check_known, nearest, show
 from trainables.files.validation import allowed, checked, model_of, typed
 from trainables.recipes import recipe_names, with_recipe
 
-LAMBDA = "lambda"
-COUNTERPARTS = "counterparts"
-FAMILY_KEYS = {"soft": LAMBDA, "hard": COUNTERPARTS}
-"""The key that a family adds to the settings of its methods."""
+LAMBDA = SoftSettings.family_key
+COUNTERPARTS = HardSettings.family_key
 RECIPE = "recipe"
 WeightValue = Share | Literal["annealing"]
 """One value of ``lambda``."""
@@ -76,14 +75,17 @@ def parse_method(name: Any, section: Any) -> MethodSpec:
     settings = dict(section)
     weights: tuple[Weight, ...] = (INDEPENDENT,)
     counterparts: Counterparts = "others"
-    own = FAMILY_KEYS[family_of(str(name))]
+    cls = METHODS[name]
+    own = cls.family_key
     if own == LAMBDA:
         weights = _weights(settings.pop(LAMBDA, [0]), f"{where}.{LAMBDA}")
     else:
         wish = settings.pop(COUNTERPARTS, "others")
         counterparts = parse_counterparts(wish, f"{where}.{COUNTERPARTS}")
-    settings = _with_recipe(name, settings.pop(RECIPE, None), settings, where)
-    cls = METHODS[name]
+    recipe = settings.pop(RECIPE, None)
+    if recipe is not None:
+        check_known(recipe, recipe_names(name), f"{where}.{RECIPE}", further=", or null")
+    settings = with_recipe(name, recipe, settings)
     variants = [
         check_settings(cls, values, where, (own, RECIPE))
         for values in _combinations(cls, settings, where)
@@ -116,12 +118,6 @@ def parse_transfer(value: Any) -> tuple[TransferSettings, ...]:
                 )
             found.append(way)
     return tuple(found)
-
-
-def _with_recipe(method: str, name: Any, settings: Mapping[Any, Any], where: str) -> dict[Any, Any]:
-    if name is not None:
-        check_known(name, recipe_names(method), f"{where}.{RECIPE}", further=", or null")
-    return with_recipe(method, name, settings)
 
 
 def _combinations(
@@ -159,8 +155,6 @@ def check_settings(
     """An instance of a settings dataclass from a spec's mapping.
 
     Args:
-        cls: the dataclass.
-        values: setting to value.
         where: path of the section, put before each message.
         further: keys of the section that are no settings, named among the allowed ones.
 

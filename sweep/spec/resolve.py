@@ -183,9 +183,7 @@ def resolve(
     """Look up every name of ``spec`` once, before anything runs.
 
     Args:
-        spec: a checked spec.
         find_model: stands in for :func:`trainables.models.names.resolve_model` (tests, benchmarks).
-        find_task: stands in for :func:`trainables.tasks.resolve_task`.
 
     Raises:
         InputError: a name that is no model or task, or two of them that share one short name.

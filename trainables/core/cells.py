@@ -137,7 +137,6 @@ class Cell:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Inverse of :meth:`to_json`."""
         known = dict(value)
         for name in ("sources", "inputs", "counterparts"):
             known[name] = tuple(known.get(name, ()))
@@ -211,7 +210,6 @@ class Pack:
         return str(cached)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-able dictionary; :meth:`from_json` is its inverse."""
         return {
             "kind": self.kind,
             "method": self.method,
@@ -229,7 +227,6 @@ class Pack:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Inverse of :meth:`to_json`."""
         return cls(
             kind=value["kind"],
             method=value["method"],

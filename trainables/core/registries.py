@@ -32,7 +32,6 @@ class SolverKind:
     anytime: str | None = None
 
     def load(self) -> Any:
-        """The solver."""
         return loaded(self.solver)()
 
 
@@ -248,7 +247,6 @@ class ExportFormat:
     family: str
 
     def load(self) -> Any:
-        """The function."""
         return loaded(self.files)
 
 

@@ -62,7 +62,6 @@ class Run:
         self._splits: dict[tuple[str, str, Layout], Encoded] = {}
 
     def backbone(self, alias: str) -> Backbone:
-        """The model, loaded once a process."""
         return load_backbone(self.pack.models[alias], self.device, self.pack.precision)
 
     def labels(self, alias: str) -> torch.Tensor:
@@ -223,7 +222,6 @@ class Run:
         """Make this the result of a cell, with its predictions and prompt, or say why it has none.
 
         Args:
-            cell: it.
             found: what it was evaluated to, or the sentence that fails it; then nothing is kept.
             prompt: as it goes into the outcome, where the cell has one of its own.
 
@@ -275,5 +273,4 @@ def layout_on(
 
 
 def layout_of(settings: Mapping[str, Any], **more: Any) -> Layout:
-    """The input layout a cell's settings ask for."""
     return Layout(**{key: settings[key] for key in _LAYOUT if key in settings}, **more)
