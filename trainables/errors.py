@@ -42,9 +42,6 @@ def check_known(
     """Refuse a name that is none of those allowed.
 
     Args:
-        name: as it was written.
-        allowed: every name.
-        path: the field or option.
         what: what the names are, put before them.
         further: what else is allowed, put behind them.
 

@@ -38,8 +38,6 @@ def preflight(
     and models that are tuned or transferred together must share words.
 
     Args:
-        models: every model of the sweep.
-        tasks: every task.
         settings: the methods' parameters; those of the layout are read.
         together: groups of aliases that need a common vocabulary.
         starts: per source and combination of settings: ``model``, ``method``, ``settings`` and
@@ -86,23 +84,33 @@ def preflight(
         chosen = from_mapping(METHODS[start["method"]], start["settings"])
         file = Path(start["file"]) if start["file"] else None
         check_beginning(readers[start["model"]], chosen, file)
-    warnings = [*dict.fromkeys(_word_warnings(readers, words))]
+    return [
+        *dict.fromkeys(_word_warnings(readers, words)),
+        *_anchor_warnings(readers, together, samples),
+    ]
+
+
+def _anchor_warnings(
+    readers: Mapping[str, Reader],
+    together: Sequence[Sequence[str]],
+    samples: Sequence[tuple[Sequence[str], int]],
+) -> Iterator[str]:
+    """Check that models share words; a sentence for each group that shares few."""
     for group in sorted({tuple(sorted(aliases)) for aliases in together}):
         count = len(common_vocabulary([readers[alias] for alias in group]))
         check_shared(count, group)
         if count < FEW_ANCHORS:
-            warnings.append(
+            yield (
                 f"models {', '.join(group)} share only {count} single-token words;"
                 f" relative representations rest on few anchors (fewer than {FEW_ANCHORS})"
             )
     for aliases, size in samples:
         count = len(common_vocabulary([readers[alias] for alias in aliases]))
         if count < size:
-            warnings.append(
+            yield (
                 f"models {', '.join(aliases)} share only {count} single-token words;"
                 f" anchor_sample {size} takes all of them"
             )
-    return warnings
 
 
 def _word_warnings(

@@ -42,7 +42,6 @@ class PackTrainable(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Prepare the process for the first pack."""
         keep_freed_memory()
         self._task = config
         self._places: Places | None = None
@@ -135,8 +134,6 @@ def run_once(
     Args:
         payload: ``{"pack": JSON of the pack, "prompts": {cell id: float32 [m, d]}}``.
         executor: import string ``module:function``.
-        device: torch device.
-        threads: CPU threads for torch.
         progress: called with (phase, done, total).
         places: gives the pack with the places that its files have on this node.
         room: what the pack may take of the memory, handed on if given.

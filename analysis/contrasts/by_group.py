@@ -120,7 +120,6 @@ def partial_conjunction(p: Numbers, alpha: float = ALPHA) -> Conjunction:
 
     Args:
         p: one p-value a group; NaN (no test) cannot count as an effect.
-        alpha: level.
     """
     p = np.asarray(p, dtype=np.float64)
     order, each = _ascending(p), _stepped(p)
@@ -152,7 +151,6 @@ def replicated(table: pd.DataFrame, name: str) -> Replicated:
 
     Args:
         table: of :func:`group_effects`.
-        name: the column with the groups' names.
     """
     up, down = (
         partial_conjunction(table[side].to_numpy(dtype=np.float64), ALPHA / 2)

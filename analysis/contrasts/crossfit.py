@@ -26,7 +26,6 @@ def complete(rows: pd.DataFrame, by: list[str], column: str) -> tuple[pd.Series,
     """Mean of ``column`` for the groups that hold every (task, seed) found in ``rows``.
 
     Args:
-        rows: rows to compare.
         by: columns that make a group.
         column: score to average, 0 to 1.
 

@@ -225,7 +225,6 @@ def effect_table(
 
 
 def win_tie_loss(differences: Numbers) -> dict[str, int]:
-    """How many differences lie above, within and below ± :data:`ROPE` points (ends are ties)."""
     win, loss = int((differences > ROPE).sum()), int((differences < -ROPE).sum())
     return {"win": win, "tie": len(differences) - win - loss, "loss": loss}
 

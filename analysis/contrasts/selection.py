@@ -226,7 +226,6 @@ def crossfitted_rows(frame: pd.DataFrame, by: str = "pair") -> pd.DataFrame:
 
 
 def _best(frame: pd.DataFrame, by: str, column: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What is best by a criterion, on all seeds and on all but each, and what is incomplete."""
     ours = frame[frame["row"] == "ours"]
     group, units = ([*_SET, "task"], []) if by == "task" else (_SET, ["task"])
     best, lacking = best_candidates(ours, group, "weight_label", units, column, _order)

@@ -48,10 +48,6 @@ def compare_cells(
     two cells cannot say.
 
     Args:
-        folder: a sweep's folder.
-        first: id of a cell.
-        second: id of another one of the same task.
-        draws: of the bootstrap.
         seed: of the random numbers; equal input gives equal output.
 
     Raises:

@@ -192,7 +192,6 @@ def leading_parts(frame: pd.DataFrame) -> tuple[list[tuple[str, pd.DataFrame]], 
 
 
 def agreeing(frame: pd.DataFrame, settings: str) -> pd.DataFrame:
-    """The rows of a table that agree with the column ``settings`` of a cell."""
     every = frame["settings"].fillna(_NOTHING)
     return frame[every.isin([text for text in every.unique() if agree(settings, text)])]
 
@@ -239,7 +238,6 @@ def matched(
 
 
 def titled(name: str, label: str) -> str:
-    """``name (label)``, or the name alone."""
     return f"{name} ({label})" if label else name
 
 
@@ -267,5 +265,4 @@ def of_family(frame: pd.DataFrame, family: str) -> pd.DataFrame:
 
 
 def has(frame: pd.DataFrame, family: str) -> bool:
-    """Whether a table holds a prompt of that family."""
     return bool((frame["family"] == family).any())

@@ -73,7 +73,6 @@ def read_predictions(
     checked here (``sweep run`` and ``sweep status`` do so).
 
     Args:
-        folder: a sweep's folder.
         cells: ids of cells, in the order wanted; None for all finished ones, by id.
         split: ``test`` or ``validation``.
         damaged: takes one line for each file that cannot be used; without it the first one raises.
@@ -110,7 +109,6 @@ def predictions(
     """Kept predictions as a tidy table, one row an example of a split of a cell.
 
     Args:
-        folder: a sweep's folder.
         cells: ids of cells; None for all finished ones.
         split: ``test`` or ``validation``; None for both.
 

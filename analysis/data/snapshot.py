@@ -33,7 +33,6 @@ def kept_bytes(frame: pd.DataFrame, told: Mapping[str, Any], sign: str) -> bytes
     """A table as a Parquet file, with all that is needed to take it for its ledger.
 
     Args:
-        frame: the table.
         told: what else the ledger says, as JSON can hold it.
         sign: :func:`signature` from before the ledger was read.
     """
@@ -53,7 +52,6 @@ def kept(folder: Path, sign: str) -> tuple[pd.DataFrame, dict[str, Any]] | None:
     """The table of a folder and what else its ledger says; None where it must be read.
 
     Args:
-        folder: the sweep's.
         sign: its :func:`signature` now.
     """
     import pyarrow as pa

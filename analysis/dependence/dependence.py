@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 
 import pandas as pd
 
@@ -12,7 +11,7 @@ from analysis.contrasts.examples import Examples
 from analysis.contrasts.power import Detectable, detectable_effects
 from analysis.contrasts.verdict import QUESTIONS, Verdict, verdict
 from analysis.data.combinations import HARD, SOFT, has, leading_parts, of_family
-from analysis.dependence.stability import NUMBERS, leave_one_out
+from analysis.dependence.stability import leave_one_out
 from analysis.hard.rows import block_parts
 from analysis.stats.best_of_n import best_of_n
 from analysis.stats.importance import against_noise
@@ -123,7 +122,7 @@ def _of_part(
         effects=effects,
         spreads=tuple(item for item in spreads if item),
         ranking=_ranks(moved, question.row, ways),
-        stability=leave_one_out(frame, partial(NUMBERS[family], by=by)),
+        stability=leave_one_out(frame, family, by, ways),
         best=best_of_n(candidates),
         importance=against_noise(candidates),
     )

@@ -55,8 +55,6 @@ def interaction_plot(
     """Means of a column across one factor, a line per level of another: parallel is additive.
 
     Args:
-        new: maker of a figure.
-        frame: tidy table.
         value: column averaged.
         across: column along the horizontal axis.
         lines: column with a line per value; of many, the eight that spread most are drawn.
@@ -100,7 +98,6 @@ def critical_difference_diagram(new: New, ranking: Ranking) -> "Figure":
     """Mean ranks on a line, bars joining those that Nemenyi's test does not tell apart.
 
     Args:
-        new: maker of a figure.
         ranking: of :func:`analysis.stats.ranks.ranking`, with ranks and a test.
     """
     ranks = ranking.ranks
@@ -141,7 +138,6 @@ def best_of_n_curve(new: New, table: pd.DataFrame) -> "Figure":
     """Expected score of the best of n candidates: promised, read on test, and the oracle.
 
     Args:
-        new: maker of a figure.
         table: of :func:`analysis.stats.best_of_n.best_of_n`, not empty.
     """
     fig = new(5.6, 3.0)

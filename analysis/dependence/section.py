@@ -49,8 +49,6 @@ def dependence_sections(items: Sequence[Dependence]) -> Iterator[Section]:
 
 
 class _Made:
-    """The parts of one section."""
-
     def __init__(self, item: Dependence) -> None:
         self.item = item
         self.kind = titled(f"{item.family} prompts", item.label)

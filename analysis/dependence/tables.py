@@ -49,7 +49,6 @@ def shares_numbers(item: Spread) -> pd.DataFrame:
 
 
 def shares_grid(numbers: pd.DataFrame) -> Grid:
-    """:func:`shares_numbers` in percent."""
     lines = [
         (
             term_name(line["term"]),
@@ -71,14 +70,12 @@ def share_ends(low: float, high: float) -> str:
 
 
 def ranks_grid(numbers: pd.DataFrame) -> Grid:
-    """Mean rank of every row."""
     lines = [(ROW_NAMES.get(str(row), str(row)), [f"{rank:.2f}"])
              for row, rank in numbers.itertuples(index=False)]  # fmt: skip
     return plain_grid("Row", ["Mean rank"], lines)
 
 
 def stability_grid(table: pd.DataFrame) -> Grid:
-    """Every headline number with its range over models and tasks left out."""
     lines = []
     for number, part in table.groupby("number", sort=False):
         entries = [points(part["all"].iloc[0], signed=True)]
@@ -123,7 +120,6 @@ def noise_grid(table: pd.DataFrame, called: Callable[[str], str] = term_name) ->
 
     Args:
         table: of :func:`analysis.stats.importance.against_noise`; ``values`` may be missing.
-        called: how a setting is called.
     """
     heads = ["Importance", "By noise alone", "Noise stays below", "More than noise"]
     lines = []
@@ -141,7 +137,6 @@ def noise_sentence(table: pd.DataFrame, called: Callable[[str], str] = term_name
     Args:
         table: columns setting, importance and bound, as of
             :func:`analysis.stats.importance.against_noise`.
-        called: how a setting is called.
     """
     names = [called(str(name)) for name in table["setting"]]
     beyond, known = beyond_noise(table).tolist(), table["bound"].notna().tolist()

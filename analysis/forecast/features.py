@@ -175,7 +175,6 @@ def model_ids(meta: Mapping[str, object]) -> dict[str, str]:
 
 
 def members(source_ids: str) -> tuple[str, ...]:
-    """The models of a source set."""
     return tuple(source_ids.split("+"))
 
 

@@ -34,7 +34,6 @@ def source_power(
     """Power for a new source set by one prespecified feature.
 
     Args:
-        sets: the source sets.
         places: per target the numbers of the sets that have gains on it.
         blocks: per target its number of blocks (tasks), which weighs it.
         r2: squared correlation of feature and gain among the models, on every target.
@@ -66,7 +65,6 @@ def past_power(sets: tuple[SourceSet, ...], units: tuple[Places, ...], r2: float
     """Power for a new task (or target) by the past mean.
 
     Args:
-        sets: the source sets.
         units: per task and target (or the other way round) the numbers of the sets with gains.
         r2: share of the variance of the models' gains in a unit that is the same in all units.
 

@@ -148,7 +148,6 @@ class Check:
 
     @property
     def better(self) -> bool:
-        """Whether the order was better than chance."""
         return self.testable and self.rho > 0 and self.p <= LEVEL
 
     def told_before(self) -> str:
@@ -193,7 +192,6 @@ class Check:
         )
 
     def sentence(self) -> str:
-        """The power, and then the outcome."""
         return f"{self.told_before()} {self.outcome()}".strip()
 
 
@@ -273,7 +271,6 @@ class _Grid:
 
     @classmethod
     def of(cls, known: pd.DataFrame) -> "_Grid":
-        """From :func:`pooled`."""
         (targets, t), (tasks, k), (sets, s) = (
             np.unique(known[name].to_numpy(dtype=str), return_inverse=True) for name in _CELL
         )

@@ -137,7 +137,6 @@ def forecast_section(folder: Path, table: Callable[[], pd.DataFrame]) -> Section
     """The report's section; None where no features were worked out for the folder.
 
     Args:
-        folder: a sweep's folder.
         table: gives its :func:`analysis.forecast.features.observations`; called only if there are
             features.
     """

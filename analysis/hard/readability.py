@@ -30,7 +30,6 @@ ALL_ROWS = "all rows"
 
 
 def transfers(rows: pd.DataFrame) -> pd.DataFrame:
-    """The transferred prompts, with the kind of prompt they are in column ``made``."""
     moved = rows[rows["kind"] == "transfer"]
     several = moved.loc[moved["method"] != RANDOM, "method"].nunique() > 1
     # Ours of PEZ and Ours of AutoPrompt are two kinds.

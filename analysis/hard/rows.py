@@ -62,7 +62,6 @@ class Block:
 
     @property
     def targets(self) -> list[str]:
-        """Models that prompts were carried over to, sorted."""
         return sorted(self.rows.loc[self.rows["kind"] == "transfer", "target"].unique())
 
 

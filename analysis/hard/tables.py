@@ -39,7 +39,6 @@ def method_table(block: Block, frame: pd.DataFrame, task: str, source: str) -> p
     Args:
         block: of :func:`analysis.hard.rows.blocks`.
         frame: table of :func:`analysis.load`, for the references.
-        task: name of the task.
         source: the model the prompts were tuned on.
 
     Returns:
@@ -163,8 +162,6 @@ def method_grid(table: pd.DataFrame, block: Block, metric: str) -> Grid:
 
     Args:
         table: of :func:`method_table`.
-        block: what it is a table of.
-        metric: the task's.
     """
 
     def heading(line: Row) -> tuple[str, str, str]:
@@ -195,7 +192,6 @@ def effect_grid(table: pd.DataFrame, block: Block) -> Grid:
 
     Args:
         table: of :func:`effect_table`.
-        block: what it is a table of.
     """
 
     def entry(line: Row) -> Entry:

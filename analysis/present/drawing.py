@@ -101,7 +101,6 @@ def handles(colours: Mapping[str, str], markers: Mapping[str, str]) -> list[Any]
 
 
 def ruled(axes: "Axes", axis: Any = "both") -> None:
-    """Faint lines behind the data."""
     axes.grid(axis=axis, color=FAINT)
     axes.set_axisbelow(True)
 
@@ -112,7 +111,6 @@ def number_cells(
     """Numbers as coloured cells with white, 0, in the middle of the scale.
 
     Args:
-        axes: what to draw on.
         values: points [rows, columns]; NaN is a grey cell with a dash.
         limit: the end of the scale on both sides.
         flags: what stands behind the number of a row and column.

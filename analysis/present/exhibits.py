@@ -128,7 +128,6 @@ class Section:
 
     @property
     def shown(self) -> bool:
-        """Whether there is anything to see."""
         return bool(self.content) or any(part.shown for part in self.parts)
 
 

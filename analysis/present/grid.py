@@ -33,7 +33,6 @@ class Entry:
 
     @property
     def line(self) -> str:
-        """Text and note."""
         return f"{self.text} {self.note}".strip()
 
 
@@ -94,7 +93,6 @@ def plain_grid(
 
     Args:
         head: name of the column of names.
-        heads: names of the further columns.
         lines: name and entries of every line.
         words: numbers of the columns that hold words.
     """
@@ -120,7 +118,6 @@ def grid_of(
         column: column whose values are the further columns of the grid.
         columns: these values with title and unit.
         heading: block, group and label of a line, from the first of its rows.
-        entry: what a row says.
     """
     lines = []
     for _, part in table.groupby(keys, sort=False, dropna=False):

@@ -26,5 +26,4 @@ def _environment() -> Environment:
 
 
 def rendered(template: str, **content: Any) -> str:
-    """A page, by the name of its template."""
     return _environment().get_template(template).render(**content)

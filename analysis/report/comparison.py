@@ -14,7 +14,7 @@ from analysis.contrasts.selection import at_choices, choose
 from analysis.data.combinations import HARD, SOFT, has, of_family, parts
 from analysis.data.results import Sweep, read
 from analysis.dependence.dependence import PARTS
-from analysis.dependence.stability import NUMBERS
+from analysis.dependence.stability import ROWS, family_numbers
 from analysis.present.grid import DASH, Grid, plain_grid, points, span
 from analysis.present.pages import rendered
 from analysis.present.words import ROW_NAMES, sources_name
@@ -46,7 +46,6 @@ def write_comparison(
     """Write one self-contained page that compares several sweeps.
 
     Args:
-        folders: two sweeps' folders or more.
         to: the page; ``comparison.html`` in the first folder where it is not given.
         select_lambda: by what Ours chooses its weight, see
             :func:`analysis.contrasts.selection.choose`.
@@ -99,12 +98,12 @@ def headline_numbers(frames: dict[str, pd.DataFrame], select_lambda: str = "pair
     numbers_of: dict[str, dict[str, float]] = {}
     for name, frame in frames.items():
         moved = frame[frame["kind"] == "transfer"]
-        for family, numbers in NUMBERS.items():
+        for family in ROWS:
             if not has(moved, family):
                 continue
             for label, part in PARTS[family](frame):
                 kind = ", ".join(filter(None, [family, label]))
-                for number, value in numbers(part, by=select_lambda).items():
+                for number, value in family_numbers(part, family, select_lambda).items():
                     numbers_of.setdefault(f"{number} ({kind})", {})[name] = value
     table = pd.DataFrame.from_dict(
         numbers_of, orient="index", columns=list(frames), dtype="float64"
@@ -113,7 +112,6 @@ def headline_numbers(frames: dict[str, pd.DataFrame], select_lambda: str = "pair
 
 
 def headline_grid(frames: dict[str, pd.DataFrame], select_lambda: str = "pair") -> Grid:
-    """:func:`headline_numbers` as a table."""
     numbers = headline_numbers(frames, select_lambda)
     lines = [
         (str(number), [points(value, signed="%" not in str(number)) for value in values])
@@ -179,7 +177,6 @@ def _pairs(frames: dict[str, pd.DataFrame], select_lambda: str) -> Iterator[Pair
 
 
 def _difference(name: str, effect: Crossed) -> str:
-    """A mean difference with its interval, in a sentence or two."""
     text = f"{name} is {points(effect.mean, signed=True)} points over {effect.n:,} pairs"
     if not effect.high > effect.low:
         return f"{text}; no interval can be given. {effect.note}".strip()

@@ -36,11 +36,9 @@ def findings(
     """What was run, per target what transferred, and whether joint tuning paid.
 
     Args:
-        sweep: the whole sweep.
         split: label, rows and chosen weights of each combination of settings of soft prompts.
         hard: what there is to say on its hard prompts.
         answers: of :func:`analysis.dependence.dependence.dependence`.
-        examples: reads the kept predictions.
     """
     designs = [hard.design] if hard else []
     if hard is None or has(sweep.frame, SOFT):
@@ -67,7 +65,6 @@ def findings(
 
 
 def progress(sweep: Sweep) -> str:
-    """How many of the planned cells are finished."""
     done = len(sweep.frame)
     failed = len(sweep.failures)
     tail = f"; {_count(failed, 'cell')} failed" if failed else ""
@@ -192,7 +189,6 @@ def _time(sweep: Sweep) -> str:
 
 
 def _against(gain: Interval, empty: float, examples: bool) -> str:
-    """A gain over Empty in words."""
     size = f"{points(abs(gain.mean))} points {'above' if gain.mean >= 0 else 'below'} Empty"
     text = f"{size} ({points(empty)})"
     if gain.high > gain.low:
@@ -228,7 +224,6 @@ def _cases(frame: pd.DataFrame, target: str, choices: Choices) -> str:
 
 
 def _caution(frame: pd.DataFrame) -> str:
-    """What weakens the numbers."""
     notes = []
     moved = frame[frame["kind"] == "transfer"]
     flat = int(moved["degenerate"].sum())

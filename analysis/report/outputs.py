@@ -27,7 +27,6 @@ def write_outputs(
     ``figures``; else the report and its results.
 
     Args:
-        folders: one sweep's folder or several.
         select_lambda: by what Ours chooses its weight, see
             :func:`analysis.contrasts.selection.choose`.
         formats: of :data:`analysis.present.formats.FORMATS`; tables are written in each of them.

@@ -62,7 +62,6 @@ def render(
 
     Args:
         sweep: of :func:`analysis.data.results.read`.
-        select_lambda: by what Ours chooses its weight.
         answers: gives :func:`analysis.dependence.dependence.dependence`, where it is worked out
             elsewhere.
     """
@@ -121,7 +120,6 @@ def _facts(sweep: Sweep) -> list[tuple[str, str]]:
 
 
 def _missing(sweep: Sweep, parts: Sequence[SoftPart]) -> list[str]:
-    """Sentences on everything that is not there."""
     frame, notes = sweep.frame, []
     if sweep.planned is not None:
         waiting = sweep.planned - len(frame) - len(sweep.failures)

@@ -53,7 +53,6 @@ class Results:
 
     @cached_property
     def soft(self) -> pd.DataFrame:
-        """Soft prompts and references."""
         return of_family(self.frame, SOFT)
 
     @cached_property
@@ -68,12 +67,10 @@ class Results:
 
     @cached_property
     def hard(self) -> HardReport | None:
-        """What there is to say on hard prompts."""
         return hard_report(self.frame)
 
     @cached_property
     def dependence(self) -> Sequence[Dependence]:
-        """What transfer depends on."""
         if self.answers:
             return self.answers()
         return dependence(self.frame, self.criterion, self.examples)

@@ -27,9 +27,7 @@ def target_section(
     """Everything on the transfer to one target.
 
     Args:
-        part: one combination of settings.
         target: alias of the target.
-        number: of the section.
         criterion: key of :data:`analysis.contrasts.selection.CRITERIA`.
         examples: reads the kept predictions; without it, intervals leave test examples out.
     """
@@ -47,8 +45,6 @@ def target_section(
 
 
 class _Target:
-    """The parts of one section."""
-
     def __init__(self, part: SoftPart, target: str) -> None:
         self.label, self.frame, self.choices = part
         self.target, self.place = target, titled(target, self.label)
@@ -176,7 +172,6 @@ class _Target:
 
 
 def chosen_weight(choice: Choice) -> str:
-    """The chosen weight, or the one of each task."""
     each = [f"{task} {weight_name(label)}" for task, label in choice.by_task.items()]
     others = [label for label in choice.left_out.values() if label != choice.weight_label]
     more = f" (other seeds alone: also {', '.join(sorted(set(others)))})" if others else ""
@@ -223,11 +218,7 @@ def similarity_note(means: pd.DataFrame) -> str:
 
 
 def source_section(every: list[SoftPart]) -> Section:
-    """What the tuned prompts reach on the models they were tuned on.
-
-    Args:
-        every: all combinations of settings.
-    """
+    """What the tuned prompts reach on the models they were tuned on."""
     parts = []
     for label, frame, choices in every:
         if not tables.source_models(frame):

@@ -29,7 +29,6 @@ def targets(frame: pd.DataFrame) -> list[str]:
 
 
 def tasks(frame: pd.DataFrame) -> list[str]:
-    """Names of the tasks, sorted."""
     return sorted(frame["task"].unique())
 
 
@@ -44,7 +43,6 @@ def source_models(frame: pd.DataFrame) -> list[str]:
 
 
 def metrics(frame: pd.DataFrame) -> dict[str, str]:
-    """Name of each task's metric."""
     names = frame.dropna(subset=["metric"]).groupby("task")["metric"].unique()
     return {str(task): "/".join(sorted(kinds)) for task, kinds in names.items()}
 
@@ -116,7 +114,6 @@ def difference_table(pairs: pd.DataFrame, examples: Examples | None = None) -> p
 
     Args:
         pairs: of :func:`paired_differences`.
-        examples: reads the kept predictions.
 
     Returns:
         Columns sources, weight_label, task, metric, mean, low, high (points; the ends NaN where
@@ -291,7 +288,6 @@ def score_grid(
         table: of :func:`transfer_table` or :func:`source_table`.
         names: tasks in the order of the columns.
         metrics: metric name by task.
-        head: name of the column of groups.
     """
     columns = _columns(names, metrics, ("mean", "over tasks"))
     return grid_of(table, (head, "Row"), LINE, "task", columns, _heading, _score_entry)
@@ -354,7 +350,6 @@ def _columns(
 
 
 def _heading(line: Row) -> tuple[str, str, str]:
-    """Block, group and label of a line."""
     row, group = line["row"], line["group"]
     block = str(row if row in ("single", "direct") else group)
     label = row_label(row, line["weight_label"])

@@ -72,9 +72,7 @@ def number_heatmap(new: New, table: pd.DataFrame, label: str) -> "Figure":
     """A table of numbers as coloured cells, centred at 0, each with its number.
 
     Args:
-        new: maker of a figure.
         table: numbers in points; NaN is a grey cell with a dash.
-        label: what they are.
     """
     values = table.to_numpy(dtype=np.float64)
     rows, columns = values.shape
@@ -182,8 +180,6 @@ def tuned_prompts(
     k-th is read.
 
     Args:
-        folder: the sweep's folder.
-        frame: its table.
         most: prompts read for one model.
     """
     from safetensors.numpy import load_file
@@ -213,7 +209,6 @@ def prompt_map(new: New, frame: pd.DataFrame, vectors: Mapping[str, np.ndarray])
     Models have spaces of their own: a panel each. Colour is the task, marker the row.
 
     Args:
-        new: maker of a figure.
         frame: table of :func:`analysis.load`.
         vectors: prompts [vectors, dimensions] by cell; see
             :func:`tuned_prompts`.

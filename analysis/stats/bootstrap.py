@@ -124,7 +124,6 @@ def crossed_interval(
         units: factors of :func:`analysis.stats.membership.membership`; those with one level stay
             fixed.
         replicates: bootstrap draws; 0 for the t-interval alone.
-        level: coverage.
         seed: of the random numbers; equal input gives equal output.
         examples: standard error of the mean from the drawing of test examples
             (:meth:`analysis.contrasts.examples.Examples.error`); NaN where it is not known.

@@ -52,7 +52,6 @@ def spearman(x: Any, y: Any, clusters: Any) -> Correlation:
         x: one number a point.
         y: likewise.
         clusters: a name of its cluster for each point.
-        level: coverage of the interval.
     """
     one, two = (np.asarray(side, dtype=np.float64) for side in (x, y))
     known = ~(np.isnan(one) | np.isnan(two))

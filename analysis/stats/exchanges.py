@@ -145,7 +145,6 @@ def separate(sets: tuple[SourceSet, ...], units: tuple[Places, ...]) -> tuple[li
     more than all units together do, it stays as it is, and no way comes twice.
 
     Args:
-        sets: all source sets.
         units: per unit and place the sets that are there.
 
     Returns:

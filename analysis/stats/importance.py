@@ -218,11 +218,7 @@ def _permuted(
     """The divergence of a setting under new names of its values, [draws]; empty if there are none.
 
     Args:
-        points: of the sweep.
         targets: by point, which targets it has, [points, targets].
-        name: the setting.
-        draws: how many.
-        generator: of random numbers.
     """
     groups = _exchangeable(points, targets, name)
     blocks = points.totals.shape[1]

@@ -59,7 +59,6 @@ def membership(frame: pd.DataFrame, factor: str) -> Membership:
     """The levels of a factor, or of the interaction of several (``pair:task``).
 
     Args:
-        frame: tidy table.
         factor: a column, :data:`SOURCE`, or several joined by ``:``; ``pair`` means ``sources``.
 
     Raises:

@@ -56,7 +56,6 @@ class NotAClusterFileError(Exception):
     """The file breaks Ray's schema, or its shell syntax is wrong; one sentence for each place."""
 
     def __init__(self, sentences: list[str]) -> None:
-        """Keep the sentences."""
         super().__init__("; ".join(sentences))
         self.sentences = sentences
 

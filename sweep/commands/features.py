@@ -187,7 +187,6 @@ def model_refs(meta: Mapping[str, Any]) -> dict[str, ModelRef]:
 
 
 def task_refs(meta: Mapping[str, Any]) -> dict[str, TaskRef]:
-    """The tasks of a sweep's folder."""
     files = meta.get("spec", {}).get("task_files", {})
     return {name: TaskRef(**entry) for name, entry in files.items()}
 

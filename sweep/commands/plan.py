@@ -26,7 +26,6 @@ def plan_counts(
     """What a spec stands for, what is there already, and under ``estimate`` the time; runs nothing.
 
     Args:
-        spec: a checked spec.
         out: a sweep's folder whose cells need not run; None for none.
         store: the store's folder; None for none.
         profile: a throughput profile or a sweep's folder; None takes this machine's.
@@ -50,7 +49,6 @@ def plan_counts(
 
 
 def format_plan(counts: Mapping[str, Any]) -> str:
-    """:func:`plan_counts` for people."""
     lines = _search_lines(counts) if counts.get("search") else _grid_lines(counts)
     if "estimate" in counts:
         lines.append(f"  {format_estimate(counts['estimate'])}")

@@ -49,7 +49,6 @@ class Advice:
 
     @property
     def better(self) -> bool:
-        """Whether every order below was better than chance where it could be tested."""
         return bool(self.checks) and all(check.better for check in self.checks.values())
 
     def to_json(self) -> dict[str, Any]:
@@ -289,9 +288,7 @@ def format_features(
     """Work out a folder's features, and what they predict by family and size of source sets.
 
     Args:
-        folder: a sweep's folder.
         after: also features of tuned prompts.
-        as_json: JSON instead of text.
         say: takes a line for each fact that could not be had.
 
     Raises:

@@ -15,7 +15,6 @@ def search_status(folder: Path, search: Mapping[str, Any]) -> dict[str, Any]:
     """How far a search is.
 
     Args:
-        folder: the search's folder.
         search: the entry ``search`` of its ``sweep.json``.
 
     Returns:
@@ -78,7 +77,6 @@ def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
 
 
 def search_lines(found: Mapping[str, Any]) -> list[str]:
-    """:func:`search_status` for people."""
     bounds = ", ".join(f"{value:g} {name}" for name, value in found["budget"].items())
     counts = ", ".join(
         f"{found[state]} {state}"

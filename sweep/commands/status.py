@@ -56,18 +56,7 @@ def folder_status(folder: Path) -> dict[str, Any]:
         search = search_status(folder, meta["search"])
     driver = running_driver(folder)
     live = read_note(folder, driver) or {}
-    failures = [
-        {
-            "cell": failure["id"],
-            "row": failure["cell"]["row"],
-            "task": failure["cell"]["task"],
-            "target": failure["cell"]["target"],
-            "sources": failure["cell"]["sources"],
-            "reason": failure["reason"],
-        }
-        for failure in ledger.failures()
-        if failure["id"] not in ids
-    ]
+    failures = [_failure(item) for item in ledger.failures() if item["id"] not in ids]
     packs = live.get("packs", [])
     # A search plans as it goes: what it has begun is what it has planned.
     begun = done + len(failures) + sum(pack["cells"] for pack in packs)
@@ -128,8 +117,13 @@ def _best_row(record: Record) -> dict[str, Any]:
     }
 
 
+def _failure(failure: Record) -> dict[str, Any]:
+    named = ("row", "task", "target", "sources")
+    cell = {name: failure["cell"][name] for name in named}
+    return {"cell": failure["id"], **cell, "reason": failure["reason"]}
+
+
 def format_status(status: Mapping[str, Any]) -> str:
-    """The status for people."""
     state = status["state"] + (f" (process {status['driver']})" if status["driver"] else "")
     lines = [
         f"sweep {status['name']} (spec {status['spec_hash']}): {state}",

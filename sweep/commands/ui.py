@@ -23,7 +23,6 @@ def serve(folder: Path, port: int | None = None) -> int:
     """Run MLflow's server until it is stopped.
 
     Args:
-        folder: a sweep's folder.
         port: None takes :data:`USUAL_PORT` or, where that is taken, any free one.
 
     Returns:
@@ -72,7 +71,6 @@ def server_environment() -> dict[str, str]:
 
 
 def server_command(folder: Path, port: int) -> list[str]:
-    """The command line of the server."""
     artifacts = (folder / ARTIFACTS).resolve().as_uri()
     return [
         *(*child_command("mlflow"), "server"),
@@ -105,7 +103,6 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on the port of the loopback interface."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

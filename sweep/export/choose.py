@@ -40,7 +40,6 @@ class PromptChoice:
 
     @property
     def filters(self) -> dict[str, str]:
-        """Column and wanted value of every filter that is set."""
         wanted = {name: getattr(self, name) for name in FILTERS}
         return {name: value for name, value in wanted.items() if value is not None}
 
@@ -49,8 +48,6 @@ def make_choice(cell: str | None, best: int | None, **filters: str | None) -> Pr
     """The choice that options of the command line stand for.
 
     Args:
-        cell: ``--cell``.
-        best: ``--best``.
         **filters: values of :data:`FILTERS`.
 
     Raises:
@@ -72,9 +69,6 @@ def chosen_cells(
     """Ids of the prompts that are meant.
 
     Args:
-        folder: the sweep's folder.
-        ledger: its ledger.
-        choice: which ones.
         families: of which families of methods (``soft``, ``hard``).
 
     Raises:

@@ -13,7 +13,7 @@ from sweep.ledger.ledger import Ledger, Record
 from trainables.core.registries import FORMATS
 from trainables.core.settings import family_of
 from trainables.core.weight import Weight
-from trainables.errors import InputError
+from trainables.errors import InputError, check_known
 from trainables.files.atomic import replace_file
 from trainables.files.names import safe_name
 
@@ -49,7 +49,6 @@ def export_prompts(
     Everything is made before anything is written. An earlier export of the same sweep is added to.
 
     Args:
-        folder: the sweep's folder.
         choice: which prompts; None takes the best one of each target and task.
         kind: a key of :data:`trainables.core.registries.FORMATS`; None: the first of its family,
             peft for soft prompts, text for hard ones.
@@ -76,8 +75,6 @@ def export_prompts(
 
 
 class _Exporter:
-    """Turns cells into sets of files."""
-
     def __init__(
         self, ledger: Ledger, meta: Mapping[str, Any], kind: str | None, notes: list[str]
     ) -> None:
@@ -156,10 +153,9 @@ def prompt_files(
 
 
 def _families(kind: str | None) -> tuple[str, ...]:
-    """Families of methods whose prompts the format takes."""
     if kind is None:
         return tuple(dict.fromkeys(item.family for item in FORMATS.values()))
-    FORMATS.check(kind, "--format")
+    check_known(kind, FORMATS, "--format")
     return (FORMATS[kind].family,)
 
 
@@ -214,7 +210,6 @@ def _write(
 
 
 def format_export(to: Path, found: Sequence[ExportedSet]) -> str:
-    """What was written where, for people."""
     lines = []
     for item in found:
         entry = item.entry

@@ -18,9 +18,7 @@ def tuned_prompt(ledger: Ledger, meta: Mapping[str, Any], record: Record) -> "Tu
     """The prompt of a tuned or transferred cell, ready to be used or written.
 
     Args:
-        ledger: holds the cell.
         meta: content of the sweep's ``sweep.json``.
-        record: the cell's.
 
     Raises:
         InputError: a model or task that is gone or has changed, or a prompt that does not fit.
@@ -83,5 +81,4 @@ def about(record: Record, meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sweep_of(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Name and spec hash of a sweep."""
     return {"name": meta["name"], "spec_hash": meta["spec_hash"]}

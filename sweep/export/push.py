@@ -67,9 +67,6 @@ def push_prompt(
     name.
 
     Args:
-        folder: the sweep's folder.
-        choice: which prompt.
-        destination: where to.
         api: makes the Hub client (default: ``huggingface_hub.HfApi``).
 
     Raises:
@@ -158,7 +155,6 @@ def _failures() -> tuple[type[Exception], ...]:
 
 
 def format_upload(found: Upload) -> str:
-    """What was uploaded where, for people."""
     to = found.destination
     where = f"https://huggingface.co/{to.repo}{' (private if new)' if to.private else ''}"
     lines = [found.line]

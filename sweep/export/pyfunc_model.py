@@ -32,7 +32,6 @@ class PromptModel(PythonModel):  # type: ignore[misc]
         Args:
             context: not used, the classifier is loaded already.
             model_input: a column ``text``, or ``text_a`` and ``text_b`` for tasks on pairs.
-            params: none are known.
 
         Returns:
             ``label`` and a column ``probability_CLASS`` for each class.

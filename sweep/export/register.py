@@ -70,8 +70,6 @@ def register_prompt(
     """Register one prompt of a sweep.
 
     Args:
-        folder: the sweep's folder.
-        choice: which prompt.
         name: of the registered model; None: sweep, task and target.
         tracking_uri: MLflow server or database; None: the spec's, or the database in the folder.
 
@@ -210,7 +208,6 @@ def _pointed_at(uri: str) -> Iterator[None]:
 
 
 def _log_model(classifier: "Classifier", scratch: Path, facts: Mapping[str, str]) -> Any:
-    """Log the model into the active run; what MLflow says of it."""
     import mlflow
 
     from sweep.export import pyfunc_model
@@ -286,7 +283,6 @@ def _checked(name: str) -> str:
 
 
 def format_registered(found: Registered) -> str:
-    """What was registered, and how to serve it, for people."""
     verb = "registered" if found.new else "is registered already"
     return (
         f"{found.line}\n{verb} as {found.name}, version {found.version}\n"

@@ -48,7 +48,6 @@ class Extras:
         )
 
     def lacking(self, other: "Extras") -> "Extras":
-        """What of this the other one lacks."""
         return Extras(
             *(
                 tuple(name for name in getattr(self, kind) if name not in getattr(other, kind))
@@ -57,15 +56,12 @@ class Extras:
         )
 
     def common(self, other: "Extras") -> "Extras":
-        """What both have."""
         return self.lacking(self.lacking(other))
 
     def by_kind(self) -> dict[str, tuple[str, ...]]:
-        """Names by kind."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
         return any(self.by_kind().values())
 
 
@@ -75,9 +71,7 @@ def trimmed(
     """A record and its file with exactly these extras; None where one is lacking.
 
     Args:
-        record: of a finished cell.
         content: of its file, where it has one.
-        wanted: what there shall be.
 
     Raises:
         KeyError, TypeError, ValueError: they are not as a ledger has them.

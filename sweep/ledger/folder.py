@@ -147,7 +147,6 @@ def lacking_note(folder: Path, plan: AnyPlan, records: Callable[[], Iterable[Rec
     finished stays as it was written, for its logits are gone.
 
     Args:
-        folder: a sweep's folder.
         plan: the plan it is continued with.
         records: reads the ledger; called only where the spec asks for more than it did at first.
     """

@@ -57,9 +57,6 @@ class Ledger:
         """Open the ledger of a sweep's folder; reads nothing yet.
 
         Args:
-            folder: the sweep's folder.
-            versions: versions of packages, put into new records.
-            repair: see the class.
             warn: takes one line for each record set aside.
         """
         self.folder = folder
@@ -125,9 +122,7 @@ class Ledger:
         """Make a cell finished: first its file, then its record; a failure of it is forgotten.
 
         Args:
-            cell: the cell.
             result: its numbers; those that are not finite become null.
-            pack: id of the pack that computed it.
             cost: seconds of the whole pack.
             prompt: float32 array [m, d], uint8 array [n] of a text in UTF-8, or None.
             predictions: arrays of :mod:`trainables.core.predictions`, or None.
@@ -185,10 +180,7 @@ class Ledger:
         """Record why a cell has no result.
 
         Args:
-            cell: the cell.
             reason: one sentence.
-            pack: id of the pack it was computed in.
-            trace: the traceback, where there is one.
             attempt: how often this run has tried it.
         """
         failure = {

@@ -24,7 +24,6 @@ class DriverLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Prepare the lock of ``folder``, which must exist."""
         self._path = folder / LOCK_FILE
         self._file: IO[bytes] | None = None
 

@@ -84,7 +84,6 @@ class Store:
         """Open a store; the folder need not exist.
 
         Args:
-            folder: the store's folder.
             warn: takes one line on what is wrong.
             repair: whether to set damaged entries aside and to remove what killed writers left.
             most: bytes it may hold once something was written; None for no bound.
@@ -101,7 +100,6 @@ class Store:
         """A cell's record and the bytes of its file; None where there is nothing whole.
 
         Args:
-            cell: the cell.
             wanted: calibrations and predictions that it must have; others are taken out of it.
         """
         path = self._record_path(cell.id)
@@ -142,7 +140,6 @@ class Store:
 
         Args:
             record: as the ledger has it.
-            prompt: the content of its file.
             sweep: ``name`` and ``spec_hash`` of the sweep that gives it; where it was taken from a
                 store itself, that of the one that computed it stays.
         """
@@ -256,7 +253,6 @@ class Reuse:
 
         Args:
             store: None: nothing is taken and nothing given.
-            ledger: the sweep's ledger.
             sweep: ``name`` and ``spec_hash``.
             wanted: what the spec asks for: a cell that lacks some of it is computed.
         """
@@ -283,7 +279,6 @@ class Reuse:
         return taken
 
     def keep(self, record: Record) -> None:
-        """Give a new record of the ledger, with its file, to the store."""
         if self._store is None or not shareable(Cell.from_json(record["cell"])):
             return
         try:
@@ -327,7 +322,6 @@ def held(plan: Plan, out: Path | None, store: Path | None) -> tuple[set[str], se
     """Ids of cells that a folder has, and of those it lacks and a store has; writes nothing.
 
     Args:
-        plan: the plan.
         out: a sweep's folder, new or the plan's; None for none.
         store: the store's folder; None for none.
 

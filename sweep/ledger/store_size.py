@@ -75,7 +75,6 @@ class StoredEntry:
     files: list[tuple[str, int]] = field(default_factory=list)
 
     def add(self, path: str, found: os.stat_result) -> None:
-        """Take a file of it."""
         self.files.append((path, found.st_mtime_ns))
         self.size += found.st_size
         self.used = self.used or found.st_mtime
@@ -92,7 +91,6 @@ class StoredEntry:
 
 
 def entries(folder: Path) -> dict[str, StoredEntry]:
-    """What the store in ``folder`` holds, by cell."""
     found: dict[str, StoredEntry] = {}
     # Records first: they say when an entry was used, and go first.
     for kind in ("cells", "prompts"):
@@ -125,7 +123,6 @@ def make_room(folder: Path, most: float, older_than: float | None = None) -> tup
     Nothing is removed where nothing is too much.
 
     Args:
-        folder: the store's.
         most: bytes that may be left.
         older_than: seconds: what was not used for as long goes in any case.
 
@@ -180,7 +177,6 @@ def care(
     """Look after a store, and say what is in it.
 
     Args:
-        folder: the store's.
         look: the record in a file, None where it is none, such as
             :meth:`sweep.ledger.store.Store.check`.
         thorough: whether it sets damaged ones aside.
@@ -221,7 +217,6 @@ def care(
 
 
 def format_care(found: Mapping[str, Any]) -> str:
-    """The same for people."""
     width = max(map(len, found["sweeps"]), default=0)
     removed, damaged = found["removed"], found["damaged"]
     return "\n".join(

@@ -82,7 +82,6 @@ def _open(process: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    """Wait, and put away."""
     folder, workplace, group = sys.argv[1:]
     sys.stdin.buffer.read()
     if group:

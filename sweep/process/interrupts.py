@@ -26,7 +26,6 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        """Nothing is installed yet."""
         self.seen = False
         self._listening: int | None = None
         self.taken = [

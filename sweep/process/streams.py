@@ -22,7 +22,6 @@ class _Lasting(io.FileIO):
     lost: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Write, or drop."""
         try:
             written = super().write(data)
             while written is None:  # another process has made the stream non-blocking

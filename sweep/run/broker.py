@@ -46,11 +46,9 @@ class Broker:
         self._progress[pack_id] = (phase, done, total)
 
     def progress(self) -> dict[str, tuple[str, int, int]]:
-        """Phase, done and total of each pack under way."""
         return dict(self._progress)
 
     def deliver(self, pack_id: str, outcome: dict[str, Any]) -> None:
-        """A worker hands in an outcome."""
         self._outcomes[pack_id] = outcome
 
     def report(self, pack_id: str, step: int, scores: dict[str, float]) -> None:

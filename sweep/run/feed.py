@@ -21,12 +21,10 @@ class Feed(ABC):
     """One run's work in one folder, and how far it is."""
 
     def __init__(self, plan: Any, folder: Path, ledger: Ledger, say: Say) -> None:
-        """Look at what is there; writes nothing."""
         self._plan, self._folder, self._ledger, self._say = plan, folder, ledger, say
 
     @property
     def done(self) -> int:
-        """How many of the plan's cells are finished."""
         return len(self._ledger.done_ids() & self._plan.by_id.keys())
 
     @abstractmethod
@@ -50,7 +48,6 @@ class Feed(ABC):
         """The packs; called once, with Ray up and the folder bound.
 
         Args:
-            refuse: told of each cell that cannot be had.
             room: packs that can run at a time.
             adopt: takes what the store has of cells that come on the way into the ledger.
         """
@@ -67,7 +64,6 @@ class GridFeed(Feed):
     """The cells of a plan that the ledger lacks."""
 
     def __init__(self, plan: Plan, folder: Path, ledger: Ledger, reuse: Reuse, say: Say) -> None:
-        """See what is missing."""
         super().__init__(plan, folder, ledger, say)
         self._total = len(plan.cells)
         self._stored = len(found := reuse.find(plan.cells))

@@ -29,9 +29,6 @@ class Outcomes:
         """Work for one ledger.
 
         Args:
-            ledger: where results and failures go.
-            on_record: sees each new record.
-            on_close: sees each pack that is over.
             on_remark: sees each sentence that packs want people to read, once.
         """
         self._ledger = ledger
@@ -57,7 +54,6 @@ class Outcomes:
         """Write what a pack gave back.
 
         Args:
-            pack: the pack.
             outcome: what the worker delivered, whatever that is; None where it died.
             reason: why there is no outcome.
 
@@ -93,7 +89,6 @@ class Outcomes:
             self._ledger.fail(cell, reason, pack_id, trace, self._tries[cell.id])
 
     def _write(self, cell: Cell, pack: Pack, outcome: Mapping[str, Any]) -> str | None:
-        """Write one cell; the reason where that is not possible."""
         if "error" in outcome:
             return str(outcome["error"])
         if cell.id not in outcome["results"]:

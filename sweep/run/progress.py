@@ -50,9 +50,6 @@ class ProgressLine:
         """Start the clock.
 
         Args:
-            total: cells of the plan.
-            done: those finished before.
-            packs: all packs to run.
             stream: where to write (default: standard error).
             clock: seconds; stands in for the real one in tests.
             weight: what a pack weighs against others: a pack of a large model takes longer.
@@ -79,16 +76,13 @@ class ProgressLine:
         self._worked += self._weigh(pack)
 
     def due(self) -> bool:
-        """Whether it is time to show the line."""
         return self._clock() - self._shown >= (LIVE_EVERY if self._live else PLAIN_EVERY)
 
     def show(self, running: Iterable[Pack], phases: Phases, failed: int = 0) -> None:
         """Write the line now; into a log file only where that is due.
 
         Args:
-            running: packs under way.
             phases: per pack id, what its worker said last: phase, done and total.
-            failed: cells that have failed.
         """
         self._shown = self._clock()
         found = self.figures(running, phases, failed)

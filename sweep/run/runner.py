@@ -51,7 +51,6 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # no mistake of the user's
 
 
 def say_to_stderr(line: str) -> None:
-    """Print one line for people."""
     # A stream that is closed stops no sweep.
     with suppress(OSError, ValueError):
         print(redact(line), file=sys.stderr, flush=True)
@@ -199,7 +198,6 @@ class _Run:
         return kind(self.plan, self.folder, self.ledger, self.reuse, self._say)
 
     def run(self) -> int:
-        """Run, tell and show; the exit code."""
         try:
             return self._run()
         except KeyboardInterrupt:

@@ -30,7 +30,6 @@ class Shipper:
     """Hands out contents by kind and digest; each is read once."""
 
     def __init__(self) -> None:
-        """Nothing is read yet."""
         self._known: dict[tuple[str, str], dict[str, Any] | None] = {}
 
     def hand_out(self, item: dict[str, str]) -> dict[str, Any] | None:
@@ -95,7 +94,6 @@ def start_shipper(mode: str | None, name: str) -> tuple[Any, dict[str, Any]]:
 
     Args:
         mode: of :func:`shipping`.
-        name: of the actor.
 
     Returns:
         The actor, which lives as long as somebody holds this, and keys of the config.

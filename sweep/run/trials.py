@@ -70,13 +70,6 @@ def run_packs(
 ) -> None:
     """Run the packs of an agenda to the end, in the Ray that is up.
 
-    Args:
-        agenda: what is to run.
-        outcomes: writes what comes back.
-        line: shows how far it is.
-        options: where and how.
-        stopping: whether the user has asked to stop.
-
     Raises:
         OSError: the ledger cannot be written.
         RayLostError: Ray has given up, or the actor that holds packs was killed.
@@ -165,7 +158,6 @@ class TrialQueue(Searcher):
         """Put an agenda before Tune.
 
         Args:
-            agenda: what is to run.
             outcomes: makes payloads of packs and records of what they give back.
             broker: handle of the :class:`sweep.run.broker.Broker` actor.
             config: what every trial's config holds beside the pack's id.
@@ -181,7 +173,6 @@ class TrialQueue(Searcher):
         self._deaths: Counter[str] = Counter()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The config of the next trial."""
         found: dict[str, Any] | str | None = self._guarded(self._suggest, trial_id)
         return found
 

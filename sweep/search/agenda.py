@@ -104,9 +104,6 @@ class SearchAgenda(Agenda):
         """Go on with a study.
 
         Args:
-            plan: the search.
-            study: open.
-            budget: how long.
             done: ids of finished cells; the ledger adds to it.
             record: reads one of them.
             refuse: told of each cell that cannot be had because another one failed.
@@ -208,7 +205,6 @@ class SearchAgenda(Agenda):
         return self._budget.allows(counts.finished + counts.running, len(self._done))
 
     def _open_point(self) -> bool:
-        """Ask for a point and put up its packs; whether there was one."""
         if len(self._live) >= self._parallel or not self._may_ask():
             return False
         found = self._study.ask()

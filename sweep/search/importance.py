@@ -40,7 +40,6 @@ def importance(
 
     Args:
         outcomes: of a study; complete ones count.
-        space: the study's.
         objectives: name to direction.
         method: only points of this method.
 
@@ -70,10 +69,8 @@ def noise(
 
     Args:
         outcomes: of a study; complete ones count.
-        space: the study's.
         objectives: name to direction.
         permutations: draws per parameter.
-        seed: of the random numbers.
 
     Returns:
         By objective and parameter of :func:`importance`: ``mean`` of the draws and ``bound``, which

@@ -66,5 +66,4 @@ def begin(storage: BaseStorage, path: Path, space: Space, settings: StudySetting
 
 
 def objectives_of(settings: StudySettings) -> list[list[str]]:
-    """Names and directions, as a study keeps them."""
     return [[item.name, item.direction] for item in settings.objectives]

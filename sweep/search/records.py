@@ -67,7 +67,6 @@ class Outcome:
 
     @property
     def feasible(self) -> bool:
-        """Whether no constraint is violated."""
         return all(value <= 0 for value in self.constraints.values())
 
 
@@ -136,7 +135,6 @@ class WarmStart:
 
 
 def count(trials: Iterable[FrozenTrial]) -> Counts:
-    """The counts of a study's trials."""
     states: dict[str, str] = {}
     found = dict.fromkeys(Counts.__dataclass_fields__, 0)
     for trial in trials:
@@ -204,7 +202,6 @@ def read_study(path: Path, name: str | None = None) -> OldStudy:
     """Read a study, without writing anything.
 
     Args:
-        path: its journal.
         name: which study; by default the only one there is.
 
     Raises:

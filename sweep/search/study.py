@@ -73,9 +73,7 @@ class Study:
         """Begin a study, or continue it.
 
         Args:
-            path: the journal's file.
             space: what may be chosen; the same as before where the study is continued.
-            settings: how to search.
 
         Raises:
             InputError: the settings do not fit the space or the study in the journal, a package is
@@ -139,7 +137,6 @@ class Study:
         """Keep a value on the way; the same step told again, after a kill, changes nothing.
 
         Args:
-            number: of a suggestion.
             step: training step, or for the Wilcoxon pruner the number of the instance (task, seed).
             value: of the first objective; passed over unless it is finite, or with several
                 objectives, which points on the way cannot be compared by.
@@ -149,7 +146,6 @@ class Study:
                 self._open(number).report(float(value), step)
 
     def should_prune(self, number: int) -> bool:
-        """Whether the pruner would stop this point after what was reported."""
         if self.settings.several:
             return False
         with self._writing():
@@ -201,21 +197,6 @@ class Study:
                 return self._end(number, TrialState.FAIL)
             return self._state_of(number)
 
-    def enqueue(self, point: Point) -> bool:
-        """Have a point of one's own run next.
-
-        Returns:
-            False where it is known already.
-
-        Raises:
-            InputError: it is not in the space.
-        """
-        with self._writing():
-            if point.key in self._taken:
-                return False
-            self._enqueue(point)
-            return True
-
     def retry_failed(self) -> int:
         """Have all failed points run again; how many there are."""
         with self._writing():
@@ -232,7 +213,6 @@ class Study:
         has the same point. Done twice, or continued after a kill, it adds nothing twice.
 
         Args:
-            path: the old study's journal.
             name: the old study; by default the only one in its journal.
 
         Raises:
@@ -267,7 +247,6 @@ class Study:
         return tuple(self._adopted)
 
     def counts(self) -> Counts:
-        """How many points there are of each state."""
         return count(self._all())
 
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -320,7 +299,7 @@ class Study:
             # First back into the queue, then dropped: a kill in between loses nothing.
             if QUEUED in trial.user_attrs:
                 queued = Point.from_json(trial.user_attrs[QUEUED])
-                if queued.key not in self._taken:
+                if self._taken.get(queued.key, -1) < trial.number:  # not queued again already
                     self._enqueue(queued)
             self._drop(trial.number, trial._trial_id, INTERRUPTED)
 
@@ -375,10 +354,7 @@ class Study:
         return None
 
     def _enqueue(self, point: Point) -> None:
-        try:
-            params = self.space.place(point, self._flat)
-        except MisfitError as error:
-            raise InputError(f"search: this point is not in the space ({error})") from None
+        params = self.space.place(point, self._flat)
         self._study.enqueue_trial(params, {QUEUED: point.to_json()})
         self._taken[point.key] = self._all()[-1].number
         self._queue += 1

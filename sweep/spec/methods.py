@@ -15,17 +15,23 @@ from typing import Any, Literal, get_type_hints
 from sweep.spec.pairs import Counterparts, parse_counterparts
 from trainables.core.cells import content_hash
 from trainables.core.registries import METHODS
-from trainables.core.settings import axes, family_of, fitted_defaults, fitting, stored
+from trainables.core.settings import (
+    HardSettings,
+    SoftSettings,
+    TransferSettings,
+    axes,
+    fitted_defaults,
+    fitting,
+    stored,
+)
 from trainables.core.settings.base import Share
 from trainables.core.weight import ANNEALING, INDEPENDENT, Weight
 from trainables.errors import InputError, check_known, nearest, show
 from trainables.files.validation import allowed, checked, model_of, typed
 from trainables.recipes import recipe_names, with_recipe
 
-LAMBDA = "lambda"
-COUNTERPARTS = "counterparts"
-FAMILY_KEYS = {"soft": LAMBDA, "hard": COUNTERPARTS}
-"""The key that a family adds to the settings of its methods."""
+LAMBDA = SoftSettings.family_key
+COUNTERPARTS = HardSettings.family_key
 RECIPE = "recipe"
 WeightValue = Share | Literal["annealing"]
 """One value of ``lambda``."""
@@ -69,14 +75,17 @@ def parse_method(name: Any, section: Any) -> MethodSpec:
     settings = dict(section)
     weights: tuple[Weight, ...] = (INDEPENDENT,)
     counterparts: Counterparts = "others"
-    own = FAMILY_KEYS[family_of(str(name))]
+    cls = METHODS[name]
+    own = cls.family_key
     if own == LAMBDA:
         weights = _weights(settings.pop(LAMBDA, [0]), f"{where}.{LAMBDA}")
     else:
         wish = settings.pop(COUNTERPARTS, "others")
         counterparts = parse_counterparts(wish, f"{where}.{COUNTERPARTS}")
-    settings = _with_recipe(name, settings.pop(RECIPE, None), settings, where)
-    cls = METHODS[name]
+    recipe = settings.pop(RECIPE, None)
+    if recipe is not None:
+        check_known(recipe, recipe_names(name), f"{where}.{RECIPE}", further=", or null")
+    settings = with_recipe(name, recipe, settings)
     variants = [
         check_settings(cls, values, where, (own, RECIPE))
         for values in _combinations(cls, settings, where)
@@ -88,10 +97,27 @@ def parse_method(name: Any, section: Any) -> MethodSpec:
     return MethodSpec(str(name), weights, tuple(distinct.values()), counterparts)
 
 
-def _with_recipe(method: str, name: Any, settings: Mapping[Any, Any], where: str) -> dict[Any, Any]:
-    if name is not None:
-        check_known(name, recipe_names(method), f"{where}.{RECIPE}", further=", or null")
-    return with_recipe(method, name, settings)
+def parse_transfer(value: Any) -> tuple[TransferSettings, ...]:
+    """The ways of transfer of a spec: a mapping or a list of them; listed values are combined.
+
+    Raises:
+        InputError: misspelt key, a value that is not allowed, or two ways that are the same.
+    """
+    entries = value if isinstance(value, list) else [value]
+    found: list[TransferSettings] = []
+    for index, entry in enumerate(entries):
+        where = f"transfer[{index}]" if isinstance(value, list) else "transfer"
+        if not isinstance(entry, Mapping):
+            raise InputError(f"{where}: found {show(entry)}; allowed: a mapping of settings")
+        for values in _combinations(TransferSettings, entry, where):
+            way = check_settings(TransferSettings, values, where)
+            if stored(way) in [stored(other) for other in found]:
+                raise InputError(
+                    f"{where}: the solver {way.solver} stands there twice with the same settings;"
+                    " allowed: each way once"
+                )
+            found.append(way)
+    return tuple(found)
 
 
 def _combinations(
@@ -129,8 +155,6 @@ def check_settings(
     """An instance of a settings dataclass from a spec's mapping.
 
     Args:
-        cls: the dataclass.
-        values: setting to value.
         where: path of the section, put before each message.
         further: keys of the section that are no settings, named among the allowed ones.
 

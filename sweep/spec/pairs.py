@@ -74,10 +74,6 @@ def _same(one: tuple[str, ...] | str, other: tuple[str, ...] | str) -> bool:
 def expand_pairs(pairs: Pairs, sources: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """The source sets that a value stands for, in the spec's own names, none twice.
 
-    Args:
-        pairs: a checked value.
-        sources: the spec's sources.
-
     Raises:
         InputError: a name is no source, or a pattern fits none.
     """
@@ -170,10 +166,8 @@ def groups_by_source(
     """Groups of counterparts of every source, as aliases.
 
     Args:
-        value: the checked value.
         sources: aliases of the sources.
         alias: alias of a name in the spec.
-        path: put before messages.
 
     Returns:
         By source; no group holds its source.

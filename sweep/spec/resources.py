@@ -43,10 +43,6 @@ def settle(resources: Resources, nodes: Sequence[Node]) -> Share:
     its GPU's node has for each GPU, and without a GPU one core: packs side by side use cores better
     than threads that wait for one another.
 
-    Args:
-        resources: of the spec.
-        nodes: those that are up.
-
     Raises:
         InputError: something is left to the program and no node that trains is up.
     """

@@ -35,7 +35,6 @@ def steps_as_seconds(pack: Pack) -> float:
 
 
 def no_failure(pack: Pack) -> str | None:
-    """Every pack ends well."""
     return None
 
 
@@ -70,7 +69,6 @@ def simulate_sweep(
         workers: packs at a time, 1 or more.
         seconds: what a pack takes, such as a profile's
             (:func:`sweep.timing.estimate.pack_seconds`).
-        fails: which packs break down.
         on_record: sees each new record, an MLflow sink's ``add`` say.
 
     Raises:

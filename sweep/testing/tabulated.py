@@ -135,7 +135,6 @@ def tabulated_prompt(cell: Cell) -> np.ndarray | None:
 
 
 def tabulated_arrays(cell: Cell) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
-    """The prompt and the predictions of a cell, as a ledger takes them."""
     return tabulated_prompt(cell), tabulated_predictions(cell)
 
 

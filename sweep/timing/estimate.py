@@ -138,7 +138,6 @@ def estimate(
     """Time that what is missing of a plan would take.
 
     Args:
-        plan: the plan.
         done: ids of cells that need not run.
         known: the rates; None where there are none.
         workers: packs at once at most; None leaves it to the resources.
@@ -176,7 +175,6 @@ def estimate(
 
 
 def format_estimate(result: dict[str, Any]) -> str:
-    """The estimate in a sentence."""
     if result["seconds"] is None:
         if result.get("points", 0) is None:
             return "time: as long as the budget allows"

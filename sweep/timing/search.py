@@ -42,7 +42,6 @@ class Drawn:
         return min(max(found, domain.low), domain.high)
 
     def label(self, name: str, labels: tuple[str, ...]) -> str:
-        """One of the labels."""
         return self._random.choice(labels)
 
 
@@ -70,7 +69,6 @@ def search_estimate(
     """Time that the whole budget of trials would take, none of them given up early.
 
     Args:
-        plan: the search.
         held: ids of a plan's cells that need not run.
         known: rates; None where there are none.
         workers: packs at once at most; None leaves it to the resources.

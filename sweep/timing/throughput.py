@@ -65,7 +65,6 @@ class Device:
 
     @classmethod
     def unknown(cls) -> Self:
-        """Nothing was measured."""
         return cls(0, 0.0, {}, {})
 
 
@@ -116,7 +115,6 @@ def measured(records: Iterable[Record], device: str) -> Profile:
 
     Args:
         records: of one or several sweeps.
-        device: what they ran on.
     """
     packs: dict[str, list[Record]] = defaultdict(list)
     found, when = Device.unknown(), ""

@@ -18,12 +18,7 @@ class PromptFiles:
     """Reads prompts from a sweep's folder."""
 
     def __init__(self, folder: Path, facts: Facts) -> None:
-        """Nothing is read yet.
-
-        Args:
-            folder: the sweep's.
-            facts: about the sweep.
-        """
+        """Nothing is read yet."""
         self._folder = folder
         self._facts = facts
 
@@ -73,7 +68,6 @@ class PromptFiles:
 
 @contextmanager
 def as_folder(files: Mapping[str, bytes]) -> Iterator[str]:
-    """A temporary folder with the files in it, as MLflow uploads them."""
     with TemporaryDirectory() as scratch:
         for name, content in files.items():
             path = Path(scratch) / name

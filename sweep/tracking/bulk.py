@@ -56,14 +56,12 @@ class BulkInsert:
     def __init__(
         self, engine: Any, tables: Mapping[str, Any], experiment: str, location: str
     ) -> None:
-        """Take what :func:`bulk_insert` found."""
         self._engine = engine
         self._tables = tables
         self._experiment = int(experiment)
         self._location = location.rstrip("/")
 
     def new_id(self) -> str:
-        """An id for a run, as MLflow makes them."""
         return uuid.uuid4().hex
 
     def put_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
@@ -81,9 +79,7 @@ class BulkInsert:
         """All of them, or none.
 
         Args:
-            ids: of the runs.
             runs: the runs, of which none is there; they have metrics and parameters only.
-            tags: all tags of each.
         """
         both = list(zip(ids, runs, strict=True))
         metrics = [

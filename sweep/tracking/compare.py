@@ -52,7 +52,6 @@ def compare(folder: Path, choices: Mapping[str, str | None], server: str | None 
     for sharing a view does.
 
     Args:
-        folder: the sweep's.
         choices: parameters to filter by; None leaves one open. A model is called by its alias or
             by its name in charts.
         server: address of the web page; None takes the tracking server's, or that of ``sweep ui``.
@@ -152,7 +151,6 @@ def links(
     runs: Sequence[str],
     axes: Iterable[str],
 ) -> Links:
-    """The addresses themselves."""
     page = f"{server.rstrip('/')}/#/experiments/{experiment}/runs"
     order = f"orderByKey={quote(f'metrics.`{SCORE}`', safe='')}&orderByAsc=false"
     listed = [quote(json.dumps(item, separators=(",", ":"))) for item in (list(runs), [experiment])]
@@ -166,7 +164,6 @@ def links(
 
 
 def format_links(found: Links) -> str:
-    """The links for people."""
     return "\n".join(
         [
             f"list:       {found.table}",

@@ -113,7 +113,6 @@ def facts_of_plan(plan: AnyPlan, spec_hash: str | None = None) -> Facts:
     """The same before anything is written.
 
     Args:
-        plan: the plan.
         spec_hash: of the first spec of its folder, which keeps its runs while it grows; by default
             the plan's own.
     """

@@ -59,7 +59,6 @@ class Tuned:
 
     @classmethod
     def of(cls, record: Record) -> "Tuned":
-        """From the record of a ``source`` cell."""
         cell, result = record["cell"], record["result"]
         return cls(
             settings=cell["settings"],
@@ -81,7 +80,6 @@ def run_params(
     """Parameters of a transfer's run: the same keys for every run, each with a value.
 
     Args:
-        record: of a transfer cell.
         tuned: the prompts it was carried from, as far as they are known.
         sources: how many parameters source_1 … source_n there are.
         names: per alias of a model its name in charts.
@@ -159,7 +157,6 @@ def run_metrics(
     """Metrics of a transfer's run; those that are not known are left out.
 
     Args:
-        record: of a transfer cell.
         tuned: the prompts it was carried from.
         empty: score without a prompt on its target and task.
         direct: mean Direct score there.
@@ -202,7 +199,6 @@ def run_tags(
     """Tags of a transfer's run: what says where it comes from and cannot be an axis.
 
     Args:
-        record: of a transfer cell.
         models: per alias the model's full name with its revision.
         names: per alias its name in charts: where that is another one, a tag has the aliases.
     """

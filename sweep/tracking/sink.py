@@ -56,9 +56,7 @@ class MlflowSink:
         """Prepare; nothing is written before :meth:`start`.
 
         Args:
-            target: where the runs go.
             view: of the sweep; nobody else may use it from now on.
-            files: artifacts of a run.
             bulk: see :class:`RunWriter`.
             note: the file :data:`NOTE`; None for none.
         """
@@ -93,7 +91,6 @@ class MlflowSink:
         self._thread.start()
 
     def add(self, record: Record) -> None:
-        """Take a new record of the ledger."""
         self._queue.put(record)
 
     def close(self, status: str = "FINISHED", patience: float = PATIENCE) -> str | None:
@@ -233,7 +230,6 @@ def sync(folder: Path, uri: str | None = None) -> str:
     """Write the runs of a sweep's folder that MLflow lacks; nothing else is read or run.
 
     Args:
-        folder: the sweep's.
         uri: tracking URI; None takes the spec's, or the database in the folder.
 
     Returns:

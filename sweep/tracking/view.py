@@ -88,7 +88,6 @@ Grouping = Callable[[Record, tuple[Tuned, ...]], Group]
 
 
 def by_pack(record: Record, tuned: tuple[Tuned, ...]) -> Group:
-    """The pack that computed it."""
     cell, pack = record["cell"], record["pack"]
     here = bool(tuned) and tuned[0].pack == pack
     what = f"tune {'+'.join(cell['sources'])}" if here else f"carry to {cell['target']}"
@@ -138,7 +137,6 @@ class View:
         """Nothing is known yet.
 
         Args:
-            facts: about the sweep.
             grouping: what stands between the sweep and its results.
         """
         self.facts = facts
@@ -157,7 +155,6 @@ class View:
         return len(self._open.keys() - self._written.keys())
 
     def learn(self, record: Record) -> None:
-        """Take a record."""
         cell = record["cell"]
         if cell["kind"] == "reference":
             self._empty[reference_place(cell["row"], cell)] = record["result"]["score"]
@@ -190,7 +187,6 @@ class View:
             yield self._result_run(record, metrics, groups[record["id"]])
 
     def settle(self, run: RunData) -> None:
-        """Take notice that a run has been written."""
         if run.kind == RESULT:
             self._written[run.key] = len(run.metrics)
             record = self._open[run.key]
@@ -302,7 +298,6 @@ class View:
 
 
 def sweep_run(facts: Facts, began: int, versions: Mapping[str, Any]) -> RunData:
-    """The run of the sweep itself."""
     tags = {"mlflow.note.content": facts.description, FORMAT: "2"}
     tags["mlflow.source.git.commit"] = str(versions.get(COMMIT, ""))
     return RunData(

@@ -54,7 +54,6 @@ class Known:
 
     @classmethod
     def of(cls, run: Any) -> "Known":
-        """From MLflow's run."""
         return cls(
             id=str(run.info.run_id),
             finished=run.info.status == "FINISHED",
@@ -94,9 +93,6 @@ class RunWriter:
         """Create or find the experiment and the parent run, and list the runs that are there.
 
         Args:
-            target: where the runs go.
-            facts: about the sweep.
-            files: artifacts of a run.
             parent: the run of the sweep itself.
             bulk: write new results into a database many at a time (:mod:`sweep.tracking.bulk`).
         """
@@ -315,9 +311,6 @@ def bring_home(uri: str) -> None:
     MLflow keeps absolute places of artifacts: after a move or a copy of the folder they would be
     those of the old one. All of them are changed in one transaction; a database elsewhere, or one
     that names its own place, is left alone.
-
-    Args:
-        uri: tracking URI.
 
     Raises:
         sqlite3.Error: the database cannot be read or written.

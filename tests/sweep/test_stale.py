@@ -19,8 +19,8 @@ from sweep.spec.spec import parse_spec
 from sweep.testing.tabulated import find_model, find_task
 from tests.sweep.ledger.test_ledger import fill
 from tests.sweep.samples import content
+from tests.trainables.tasks.task_files import hub_task
 from tests.trainables.tasks.test_data_folder import COMMIT, write_data
-from tests.trainables.tasks.test_task_file import hub_task
 from trainables.backbones.loading import load_backbone
 from trainables.core.cells import Pack
 from trainables.core.contents import is_pinned

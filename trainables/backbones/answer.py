@@ -96,7 +96,6 @@ class AnswerLayer(nn.Module):
     """Stands in for a body's last layer; without a focus it is that layer."""
 
     def __init__(self, layer: nn.Module, family: Focused) -> None:
-        """Wrap ``layer``; ``family`` says where answers are and how its layers work."""
         super().__init__()
         self.layer = layer
         # In a list: a module would register the family's model as its own child.

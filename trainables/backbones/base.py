@@ -82,7 +82,6 @@ class Backbone(Reader):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the weights."""
         weights = {weight.data_ptr(): weight for weight in self.family.model.parameters()}
         weights[self._table.data_ptr()] = self._table
         return sum(weight.nbytes for weight in weights.values())

@@ -16,7 +16,6 @@ class BertLayers(Family):
     first_matrix = "intermediate.dense"
 
     def layers(self) -> nn.ModuleList:
-        """The encoder's layers."""
         layers: nn.ModuleList = self.model.base_model.encoder.layer
         return layers
 
@@ -35,16 +34,12 @@ class BertLayers(Family):
 
 
 class Bert(BertLayers):
-    """``BertForMaskedLM``."""
-
     model_type = "bert"
 
     def head_features(self, states: torch.Tensor) -> torch.Tensor:
-        """The prediction head's transform."""
         features: torch.Tensor = self.model.cls.predictions.transform(states)
         return features
 
     def head_output(self) -> nn.Linear:
-        """The prediction head's decoder."""
         output: nn.Linear = self.model.cls.predictions.decoder
         return output

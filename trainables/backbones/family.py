@@ -46,7 +46,6 @@ class Family(ABC):
 
     @property
     def first_position(self) -> int:
-        """Position id of the first token."""
         return 0
 
     @property
@@ -150,9 +149,7 @@ class Family(ABC):
         """The last layer's output at the answer positions alone.
 
         Args:
-            layer: the original layer.
             states: its input [N, L, h].
-            focus: where the answers are.
             *args: what the body hands to a layer besides.
             **kwargs: likewise.
 
@@ -195,7 +192,6 @@ class CausalFamily(Family):
     def _visible(
         self, length: int, attention_mask: torch.Tensor | None, answers: torch.Tensor
     ) -> torch.Tensor:
-        """What stands up to the answer."""
         del attention_mask
         index = torch.arange(length, device=answers.device)
         return (index[None, :] <= answers[:, None])[:, None, None, :]
@@ -268,6 +264,5 @@ class CausalFamily(Family):
         return states
 
     def head_output(self) -> nn.Linear:
-        """The ``lm_head`` matrix."""
         output: nn.Linear = self.model.lm_head
         return output

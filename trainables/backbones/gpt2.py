@@ -11,8 +11,6 @@ from trainables.backbones.family import CausalFamily
 
 
 class GPT2(CausalFamily):
-    """``GPT2LMHeadModel``."""
-
     model_type = "gpt2"
     first_matrix = "mlp.c_fc"
 
@@ -28,7 +26,6 @@ class GPT2(CausalFamily):
         super().__init__(config, model)
 
     def layers(self) -> nn.ModuleList:
-        """The blocks."""
         layers: nn.ModuleList = self.model.transformer.h
         return layers
 

@@ -10,8 +10,6 @@ from trainables.backbones.family import CausalFamily
 
 
 class Llama(CausalFamily):
-    """``LlamaForCausalLM``."""
-
     model_type = "llama"
     first_matrix = "mlp.gate_proj"
 
@@ -25,7 +23,6 @@ class Llama(CausalFamily):
         return min(most, int(rope.get("original_max_position_embeddings", most)))
 
     def layers(self) -> nn.ModuleList:
-        """The decoder's layers."""
         layers: nn.ModuleList = self.model.model.layers
         return layers
 

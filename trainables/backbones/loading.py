@@ -70,8 +70,6 @@ def load_backbone(ref: ModelRef, device: str = "cpu", precision: str = FLOAT32) 
     """The frozen backbone of ``ref``; it stays resident in this process as long as there is room.
 
     Args:
-        ref: the model.
-        device: torch device.
         precision: what it computes in, of :data:`trainables.core.precision.PRECISIONS`.
 
     Raises:
@@ -279,7 +277,6 @@ def in_a_sentence(ref: ModelRef, file: str | None = None) -> Iterator[None]:
     """Turn whatever a library raises about a model into one sentence; short memory stays itself.
 
     Args:
-        ref: the model.
         file: which of its files is being read, where it is one.
 
     Raises:

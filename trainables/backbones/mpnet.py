@@ -9,8 +9,6 @@ from trainables.backbones.roberta import Roberta
 
 
 class MPNet(Roberta):
-    """``MPNetForMaskedLM``."""
-
     model_type = "mpnet"
     layers_return_tuples = True
 

@@ -24,7 +24,6 @@ class OPT(CausalFamily):
         return int(self.config.word_embed_proj_dim)
 
     def layers(self) -> nn.ModuleList:
-        """The decoder's layers."""
         layers: nn.ModuleList = self.model.model.decoder.layers
         return layers
 

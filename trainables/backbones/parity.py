@@ -53,8 +53,6 @@ def literal_reading(ref: ModelRef, device: str, load: Callable[[], Backbone]) ->
     """Whether a model has to be read by the library's own forward pass.
 
     Args:
-        ref: the model.
-        device: torch device.
         load: gives the model in float32, not literal; called where the answer is not known.
 
     Returns:

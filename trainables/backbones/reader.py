@@ -72,7 +72,6 @@ class Encoded:
     types: torch.Tensor | None = None
 
     def __len__(self) -> int:
-        """Number of rows n."""
         return int(self.ids.shape[0])
 
     @property
@@ -111,7 +110,6 @@ class Encoded:
         )
 
     def to(self, device: str) -> "Encoded":
-        """The same on another device."""
         return replace(
             self,
             ids=self.ids.to(device),
@@ -274,7 +272,6 @@ class Reader:
         return self.tokens((self.lead if own_word else "") + layout.template)
 
     def frame(self, layout: Layout) -> list[int]:
-        """Special token ids before everything else."""
         return self.begin if layout.bos else []
 
     def encode(
@@ -289,7 +286,6 @@ class Reader:
             texts: n texts or pairs of texts; of a pair the longer one is cut first.
             gold: n labels.
             layout: where the prompt, the template and the answer go.
-            task: named in errors.
 
         Raises:
             InputError: no room for a text, or nothing at all to read before the answer.

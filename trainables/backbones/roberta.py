@@ -8,8 +8,6 @@ from trainables.backbones.bert import BertLayers
 
 
 class Roberta(BertLayers):
-    """``RobertaForMaskedLM``."""
-
     model_type = "roberta"
 
     @property
@@ -19,12 +17,10 @@ class Roberta(BertLayers):
         return 0 if padding is None else int(padding) + 1  # without one, the library reads nothing
 
     def head_features(self, states: torch.Tensor) -> torch.Tensor:
-        """Dense, GELU, norm."""
         head = self.model.lm_head
         features: torch.Tensor = head.layer_norm(F.gelu(head.dense(states)))
         return features
 
     def head_output(self) -> nn.Linear:
-        """The head's decoder."""
         output: nn.Linear = self.model.lm_head.decoder
         return output

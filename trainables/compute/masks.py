@@ -69,7 +69,6 @@ def row_keys(model: str, seeds: Sequence[int], step: int, examples: torch.Tensor
     Args:
         model: the model's key: models of one seed drop out apart.
         seeds: of R replicas.
-        step: of the training.
         examples: indices into the training split [R·B], those of replica 0 first.
     """
     streams = {seed: seeded("dropout", model, seed, step).initial_seed() for seed in set(seeds)}

@@ -222,7 +222,6 @@ def metered(device: str, weights: set[int]) -> Iterator[list[int]]:
     (freed blocks stay mapped), so that there the tensors saved for the backward pass are added up.
 
     Args:
-        device: where the pass runs.
         weights: addresses of storages that are there anyway.
     """
     found: list[int] = []
@@ -267,11 +266,9 @@ class Resident(Generic[K, T]):
         self.made = 0
 
     def __contains__(self, key: object) -> bool:
-        """Whether it is there."""
         return key in self._kept
 
     def __len__(self) -> int:
-        """How many are there."""
         return len(self._kept)
 
     def get(
@@ -280,8 +277,6 @@ class Resident(Generic[K, T]):
         """The one under ``key``, made if it is not there.
 
         Args:
-            key: names it.
-            device: whose memory it takes.
             make: makes it; tried once more with all others given up if memory is short.
             needs: gives the bytes it will take, as far as that is known before.
         """
@@ -299,7 +294,6 @@ class Resident(Generic[K, T]):
         return self._kept[key]
 
     def clear(self) -> None:
-        """Give all of them up."""
         self._kept.clear()
 
     def _shrink(self, device: str, more: int) -> None:

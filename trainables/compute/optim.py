@@ -35,7 +35,6 @@ class ElementwiseAdamW:
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
-        """One update with learning rate ``rate``; gradients are cleared afterwards."""
         self.count += 1
         low, high = self.betas
         size, floor = rate, 1.0
@@ -84,7 +83,6 @@ class ReplicaAdafactor:
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
-        """One update with learning rate ``rate``; gradients are cleared afterwards."""
         self.count += 1
         fresh = self.count**-self.DECAY
         for parameter, row, column in zip(self.parameters, self.rows, self.columns, strict=True):
@@ -104,7 +102,6 @@ class ReplicaAdafactor:
             parameter.grad = None
 
     def keep(self, parameters: Sequence[torch.Tensor], rows: torch.Tensor) -> None:
-        """Go on with some replicas: their ``parameters``, and which ``rows`` these were."""
         self.parameters = list(parameters)
         self.rows = [item[rows] for item in self.rows]
         self.columns = [item[rows] for item in self.columns]

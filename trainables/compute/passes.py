@@ -79,7 +79,6 @@ def pass_end(lengths: Sequence[int], start: int, budget: float, spare: float) ->
 
     Args:
         lengths: of rows, falling.
-        start: index of its first row.
         budget: tokens it may have, padding included.
         spare: of these, padding.
     """

@@ -54,7 +54,6 @@ class CudaGraphs:
     """
 
     def __init__(self) -> None:
-        """Record nothing yet."""
         self._pool: Any = torch.cuda.graph_pool_handle()
         self._stream = torch.cuda.Stream()
         self._warm_ups = _FIRST_WARM_UPS
@@ -116,7 +115,6 @@ class Replayed:
 
         Args:
             work: a function of tensors alone; what else it reads must stay as it is.
-            record: how.
             most: shapes that are recorded; those that come later run as they are.
         """
         self._work, self._record, self._most = work, record, most

@@ -78,7 +78,8 @@ class Cell:
         kind: ``source`` (a tuned prompt on one of its own sources), ``transfer`` (on a target) or
             ``reference`` (no tuned prompt).
         row: the table row: ``independent``/``joint`` (source), ``single``/``baseline``/``ours``
-            (transfer: one source / several tuned independently / tuned jointly),
+            (transfer: one source / several tuned independently / tuned jointly), ``own`` (transfer:
+            nothing of a source comes in; its source is the target),
             ``empty``/``manual``/``constant`` (reference).
         method: ``soft``; ``none`` for references.
         task: task name.
@@ -136,7 +137,6 @@ class Cell:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Inverse of :meth:`to_json`."""
         known = dict(value)
         for name in ("sources", "inputs", "counterparts"):
             known[name] = tuple(known.get(name, ()))
@@ -170,6 +170,8 @@ class Pack:
             depends on them either.
         plugins: files of the user's that are to be loaded before anything else; their digests are
             among the cells'.
+        texts: further tasks by name, whose texts are read without labels; their digests are among
+            the cells'.
     """
 
     kind: str
@@ -183,6 +185,7 @@ class Pack:
     calibration: tuple[str, ...] = ()
     predictions: tuple[str, ...] = ()
     plugins: tuple[Plugin, ...] = ()
+    texts: Mapping[str, TaskRef] = field(default_factory=dict)
 
     @property
     def file_digests(self) -> dict[str, str]:
@@ -207,7 +210,6 @@ class Pack:
         return str(cached)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-able dictionary; :meth:`from_json` is its inverse."""
         return {
             "kind": self.kind,
             "method": self.method,
@@ -220,11 +222,11 @@ class Pack:
             "calibration": list(self.calibration),
             "predictions": list(self.predictions),
             "plugins": [asdict(plugin) for plugin in self.plugins],
+            "texts": {name: asdict(task) for name, task in self.texts.items()},
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Inverse of :meth:`to_json`."""
         return cls(
             kind=value["kind"],
             method=value["method"],
@@ -237,6 +239,7 @@ class Pack:
             calibration=tuple(value.get("calibration", ())),
             predictions=tuple(value.get("predictions", ())),
             plugins=tuple(Plugin(**plugin) for plugin in value.get("plugins", ())),
+            texts={name: TaskRef(**task) for name, task in value.get("texts", {}).items()},
         )
 
 

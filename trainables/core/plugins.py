@@ -74,7 +74,6 @@ def read_plugin(path: Path, where: str) -> Plugin:
     """The plugin in a file, loaded.
 
     Args:
-        path: the file.
         where: how messages name the place that names it.
 
     Raises:
@@ -111,7 +110,6 @@ def load_known(kept: Mapping[str, Mapping[str, str]], folder: Path) -> None:
 
     Args:
         kept: by name, ``digest`` and ``place`` of each file, as :func:`known` gives them.
-        folder: the results folder.
 
     Raises:
         InputError: a file is gone, lies in the folder, or has changed.

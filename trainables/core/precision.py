@@ -12,7 +12,6 @@ PRECISIONS = (FLOAT32, TF32, BFLOAT16)
 
 
 def type_of(precision: str) -> str:
-    """Name of the torch type that a model's weights and states have."""
     return FLOAT32 if precision == TF32 else precision
 
 

@@ -36,7 +36,6 @@ class SolverKind:
     learns: bool = True
 
     def load(self) -> Any:
-        """The solver."""
         return loaded(self.solver)()
 
 
@@ -140,7 +139,7 @@ STARTS: Registry[Part] = Registry(
         "text": Part("trainables.transfer.taught.starts:text"),
     },
 )
-"""Where a prompt that is trained on the target begins, see :mod:`trainables.transfer.taught.starts`."""
+"""Where a prompt begins that is trained on the target, see :mod:`trainables.transfer.taught`."""
 
 TEACHERS: Registry[Part] = Registry(
     "teacher",
@@ -267,7 +266,6 @@ class ExportFormat:
     family: str
 
     def load(self) -> Any:
-        """The function."""
         return loaded(self.files)
 
 

@@ -6,17 +6,17 @@ the place it is imported from at its first use, ``package.module:attribute``. Fu
 * from installed packages, as entry points of the group ``promptsweep.KIND``, and
 * from files of the user's own (:mod:`trainables.core.plugins`), which a spec names under
   ``plugins`` or the variable ``PROMPTSWEEP_PLUGINS`` (paths of ``.py`` files, or modules, with
-  commas); such a file says ``LOSSES["mine"] = ...`` or ``@LOSSES.register``.
+  commas); such a file says ``LOSSES["mine"] = ...``.
 """
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
 from trainables.core.plugins import PLUGINS, named_by_environment, plugins_of_environment
-from trainables.errors import InputError, nearest, show
+from trainables.errors import InputError, show
 from trainables.files.text_files import one_line
 
 T = TypeVar("T")
@@ -85,38 +85,6 @@ class Registry(MutableMapping[str, T], Generic[T]):
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         """The names that there are in this process."""
         return {"enum": list(self)}
-
-    def register(self, name: str) -> Callable[[T], T]:
-        """Decorator that enters a function or class under a name that is still free.
-
-        Raises:
-            InputError: there is one of this name.
-        """
-
-        def enter(thing: T) -> T:
-            if name in self:
-                raise InputError(f"{self.kind} {show(name)}: registered twice; allowed: a new name")
-            self[name] = thing
-            return thing
-
-        return enter
-
-    def check(self, name: Any, field: str | None = None) -> None:
-        """Refuse a name that is not there.
-
-        Args:
-            name: as the user wrote it.
-            field: how the message calls it; the kind by default.
-
-        Raises:
-            InputError: with the name most like it and all that are allowed.
-        """
-        if not isinstance(name, str) or name not in self:
-            *others, last = self
-            allowed = f"{', '.join(others)} or {last}" if others else last
-            raise InputError(
-                f"{field or self.kind}: found {show(name)}{nearest(name, self)}; allowed: {allowed}"
-            )
 
     def _complete_names(self) -> None:
         if self._complete:

@@ -56,8 +56,6 @@ def mean_agreement(
     """Neighbour agreement of two models, J_u of paper B (equation 7), mean over common words.
 
     Args:
-        left: one model.
-        right: another.
         folder: see :func:`trainables.hard.agreed.model_agreement`.
         k: neighbours a word.
 

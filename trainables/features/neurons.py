@@ -27,7 +27,6 @@ def activated_neurons(model: Backbone, prompts: torch.Tensor) -> torch.Tensor:
     """Which neurons each prompt activates.
 
     Args:
-        model: who reads the prompts.
         prompts: [R, m, d] of this model.
 
     Returns:

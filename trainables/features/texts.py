@@ -22,7 +22,6 @@ def readings(
     """Label-word log-probabilities [n, C] of the Empty row, renormalised over the label words.
 
     Args:
-        model: who reads.
         task: whose validation texts are read; their labels are not.
         text_tokens: texts are cut to this many tokens.
         most: texts at most.

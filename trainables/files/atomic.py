@@ -12,8 +12,6 @@ def replace_file(
     """Write ``content`` to ``path`` at once and durably: other readers see the old or the new file.
 
     Args:
-        path: the file.
-        content: all it shall hold.
         durable: wait until it is on the disk. Without, a power cut may leave anything in it.
         scratch: a folder on the same disk to write it in first; by default the file's own.
 

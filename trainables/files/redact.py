@@ -55,7 +55,6 @@ def check_no_password(text: str, where: str) -> None:
 
     Args:
         text: a URI, or the whole text of a spec.
-        where: how the message names it.
 
     Raises:
         InputError: it holds one; the message does not.

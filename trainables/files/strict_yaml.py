@@ -29,7 +29,6 @@ class StrictLoader(yaml.SafeLoader):
     """Safe loader of YAML 1.1 that refuses keys that come twice and what grows beyond reason."""
 
     def __init__(self, text: str, where: str) -> None:
-        """Read ``text``; ``where`` is how messages name it."""
         super().__init__(text)
         self._where = where
         self._depth = 0
@@ -37,7 +36,6 @@ class StrictLoader(yaml.SafeLoader):
         self._sizes: dict[int, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """As the parent's, within bounds."""
         mark = self.peek_event().start_mark
         if self.check_event(yaml.AliasEvent):
             node = super().compose_node(parent, index)
@@ -132,8 +130,6 @@ def load_yaml(text: str, where: str, loader: type[StrictLoader] = NumberLoader) 
     """What a YAML text holds.
 
     Args:
-        text: the text.
-        where: how messages name it.
         loader: which words are numbers or true and false.
 
     Raises:
@@ -158,7 +154,6 @@ def dump_yaml(content: Mapping[Any, Any], width: int | None = None, readable: bo
     """YAML that :func:`load_yaml` reads back as ``content``.
 
     Args:
-        content: plain values.
         width: longest line, where it can be helped.
         readable: keep letters beyond ASCII as they are.
 

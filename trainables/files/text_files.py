@@ -50,10 +50,6 @@ def _printed(character: str) -> str:
 def read_text(path: Path, where: str) -> str:
     """The text of a file, without a byte order mark; every end of a line is one character.
 
-    Args:
-        path: the file.
-        where: how messages name it.
-
     Raises:
         InputError: it cannot be read, is no regular file, is too large or is no UTF-8.
     """

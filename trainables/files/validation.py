@@ -29,7 +29,6 @@ class SchemaOf:
     make: Callable[[], dict[str, Any]]
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        """As pydantic asks for it."""
         return self.make()
 
 
@@ -40,8 +39,6 @@ class OneOf:
     names: Collection[str]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        """As pydantic asks for it."""
-
         def known(name: str) -> str:
             if name not in self.names:
                 raise ValueError
@@ -50,7 +47,6 @@ class OneOf:
         return core_schema.no_info_after_validator_function(known, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        """As pydantic asks for it."""
         return {"enum": list(self.names)}
 
     def __hash__(self) -> int:
@@ -79,7 +75,6 @@ def checked(
 
     Args:
         model: says which fields there are and what they allow.
-        values: field to value.
         where: path of the mapping, put before the sentence.
         further: keys that may stand beside the fields and were taken out before.
 
@@ -108,12 +103,10 @@ def typed(hint: Any, value: Any, path: str) -> Any:
 
 
 def schema_of(hint: Any) -> dict[str, Any]:
-    """JSON Schema of an annotated type."""
     return _adapter(hint).json_schema()
 
 
 def allowed(hint: Any) -> str:
-    """What an annotated type allows, in words."""
     whole = schema_of(hint)
     return in_words(whole, whole)
 
@@ -134,7 +127,6 @@ def sentence(
     """One sentence on the first mistake of ``error``, misspelt keys before all others.
 
     Args:
-        error: what pydantic found.
         schema: JSON Schema of what it was held against.
         where: path of the whole value, put before.
         further: keys that are allowed at the top besides.

@@ -58,8 +58,6 @@ def model_agreement(
 
     Args:
         models: two or more different ones.
-        ks: the K wanted.
-        comparison: how neighbours are compared.
         folder: where results are kept between processes; None: nowhere. A file there that is not
             what was written is computed again; one that cannot be written is left out.
         shared: the models' common vocabulary, where it is known already.

@@ -135,8 +135,6 @@ def allowed_tokens(
 
     Args:
         models: the source, then its counterparts (for ``all`` and ``random``, none are needed).
-        settings: of the method.
-        seed: of the run.
         label_ids: tokens of the label words on the source, left out with ``exclude_labels``.
         folder: where agreements are kept, see :func:`~trainables.hard.agreed.model_agreement`.
         ks: other K of the same sweep, to be worked out in the same pass.
@@ -214,7 +212,6 @@ def available_words(models: Sequence[Reader], settings: HardSettings) -> Availab
 
     Args:
         models: the source, then its counterparts.
-        settings: of the method.
 
     Raises:
         InputError: the models share no word, or fewer than K asks for.

@@ -66,7 +66,6 @@ def race_order(gold: torch.Tensor, seed: int = 0) -> torch.Tensor:
 
     Args:
         gold: class of each row [v].
-        seed: another seed is another order.
     """
     generator = seeded("race", seed)
     labels = gold.cpu()
@@ -178,7 +177,6 @@ class Race:
 
         Args:
             scorers: the models that score; more than one where the choice is made by their mean.
-            metric: the task's.
             replicas: R.
             ties: a name of :data:`TIES`.
             margin: if given, a candidate also leaves the race when, on the rows both have read, it
@@ -233,10 +231,6 @@ class Race:
         """What a replica ends with.
 
         ``validation`` is the mean over the scorers, ``logits`` are those of the first scorer.
-
-        Args:
-            replica: its place.
-            steps: all steps of the search.
         """
         best = self._best[replica]
         if best.ids is None:

@@ -40,7 +40,6 @@ def log_perplexity(backbone: Backbone, ids: torch.Tensor) -> torch.Tensor:
     probability of the text: compare values of one model only.
 
     Args:
-        backbone: the model.
         ids: [R, m], at least one token, tokens of this model.
 
     Returns:

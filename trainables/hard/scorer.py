@@ -167,7 +167,6 @@ class Translation:
     """
 
     def __init__(self, source: Reader, target: Reader) -> None:
-        """From ``source`` to ``target``."""
         self._source = source
         self._target = target
         self._known: dict[Ids, Ids] = {}

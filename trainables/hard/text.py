@@ -38,5 +38,4 @@ def to_bytes(text: str) -> np.ndarray:
 
 
 def from_bytes(array: np.ndarray) -> str:
-    """Inverse of :func:`to_bytes`."""
     return bytes(np.asarray(array, dtype=np.uint8)).decode()

@@ -71,7 +71,6 @@ class Classifier:
 
     @classmethod
     def of(cls, tuned: TunedPrompt) -> "Classifier":
-        """The classifier that a prompt of a sweep makes."""
         task = tuned.task
         return cls(
             backbone=tuned.backbone,
@@ -94,7 +93,6 @@ class Classifier:
 
     @property
     def pair(self) -> bool:
-        """Whether it classifies pairs of texts."""
         return self.task["pair"] is not None
 
     @property
@@ -159,10 +157,6 @@ class Classifier:
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> "Classifier":
         """Inverse of :meth:`write`; loads the model.
-
-        Args:
-            folder: as written.
-            device: where the model computes.
 
         Raises:
             InputError: a file is missing or wrong, or the model cannot be had or is another one.

@@ -26,7 +26,6 @@ def read_prompt_vecs(
     """The trained rows of a ``prompt_vecs.npy``.
 
     Args:
-        path: the file.
         num_vectors: rows that were trained (``--num_vectors`` of the tuning); the others are
             dropped.
         width: embedding width d of the model it was tuned on, if that is to be checked.

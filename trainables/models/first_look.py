@@ -28,7 +28,6 @@ _COUNTS = ("num_hidden_layers", "n_layer")
 
 
 def is_local(ref: ModelRef) -> bool:
-    """Whether a model is a folder of this machine; else it is a name of the Hub."""
     return Path(ref.location).is_absolute()
 
 
@@ -50,7 +49,6 @@ def check_plain(quantised: Any, place: str) -> None:
 
     Args:
         quantised: what a config has under ``quantization_config``, None where it has nothing.
-        place: where that config is.
 
     Raises:
         InputError: it has something.

@@ -51,7 +51,6 @@ def model_now(planned: ModelRef, digest: str | None = None) -> ModelRef:
     """Where a model of a finished sweep is now: the package with the embedded ones may have moved.
 
     Args:
-        planned: as the sweep had it.
         digest: of the model that a result rests on (None: that of ``planned``).
 
     Raises:

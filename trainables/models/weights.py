@@ -27,7 +27,6 @@ def tensor_shapes(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[in
     """Shape by name of every tensor that the library would load from a model folder.
 
     Args:
-        folder: the model's.
         config: content of its config.json.
 
     Raises:

@@ -30,10 +30,8 @@ def run_pack(
     """Compute a pack's cells.
 
     Args:
-        pack: what to compute.
         prompts: per id in ``pack.needs``, a prompt tuned elsewhere: float32 [m, d], or the
             UTF-8 bytes of a text.
-        device: torch device.
         progress: called with (phase, done, total).
         room: what the pack may take of the device's memory, a
             :class:`trainables.compute.memory.Room` as a mapping; nothing of it changes a result.

@@ -243,10 +243,6 @@ def parsed(content: bytes) -> Any:
 def record_in(content: bytes, cell_id: str) -> dict[str, Any]:
     """The record of a cell, checked against its digest and the schema.
 
-    Args:
-        content: of the record's file.
-        cell_id: the cell's.
-
     Raises:
         ValueError: one sentence on what is wrong with it.
     """

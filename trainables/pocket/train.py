@@ -6,6 +6,7 @@ Deterministic for a given number of threads, resumable (Ctrl-C or a kill lose at
 
 import argparse
 import hashlib
+import io
 import json
 import math
 import sys
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from transformers import PreTrainedModel
 
 from trainables.compute.process import keep_freed_memory
+from trainables.files.atomic import replace_file
 from trainables.pocket.architectures import (
     MAX_TOKENS,
     build_model,
@@ -267,6 +269,41 @@ def make_optimizers(
     ]
 
 
+def step_loss(
+    model: PreTrainedModel,
+    recipe: PocketRecipe,
+    data: Prepared,
+    lines: Lines | None,
+    step: int,
+    phase: tuple[float, bool, float],
+) -> tuple[torch.Tensor, int]:
+    """Loss of one training step.
+
+    Args:
+        recipe: how many tokens make a batch.
+        lines: where lines start; None where no step moves a word.
+        step: seeds windows and masks: a resumed run meets the same ones.
+        phase: share of the cycle done, whether words are masked, share of moved-word steps.
+
+    Returns:
+        (loss, number of tokens).
+    """
+    progress, masked, share = phase
+    length = [size for start, size in LENGTHS if progress >= start][-1]
+    generator = torch.Generator().manual_seed(SEED * 1_000_003 + step)
+    count = recipe.batch_tokens // length
+    # Steps take turns: k moved-word steps in every 10 for a share of k / 10.
+    if lines is not None and step % 10 < round(10 * share):
+        # Lines are shorter than windows: twice as many make a batch of about the same size.
+        shape = (2 * count, min(length, MAX_LINE))
+        return moved_word_loss(model, data, lines, shape, generator)
+    limit = len(data.train) - length
+    starts = torch.randint(0, limit, (count,), generator=generator).numpy()
+    ids = windows(data.train, data.begin, starts, length)
+    loss, _, _ = lm_loss(model, ids, data.mask, masked, MASK_RATE, generator)
+    return loss, ids.numel()
+
+
 def train_model(
     name: str, recipe: PocketRecipe, corpus: Path, work: Path, save_every: float, note: str = ""
 ) -> None:
@@ -290,7 +327,7 @@ def train_model(
         step, seen = state["step"], state["seen"]
 
     def save() -> None:
-        temporary = state_path.with_suffix(".tmp")
+        content = io.BytesIO()
         torch.save(
             {
                 "model": model.state_dict(),
@@ -298,32 +335,18 @@ def train_model(
                 "step": step,
                 "seen": seen,
             },
-            temporary,
+            content,
         )
-        temporary.replace(state_path)
+        replace_file(state_path, content.getvalue())
 
     began, seen_before, saved_at, average = time.monotonic(), seen, time.monotonic(), 0.0
     total = sum(recipe.cycles)
     lines = Lines.of(data, recipe.vocab_size) if any(recipe.moved_share) else None
     while seen < total:
         cycle, progress = cycle_of(seen, recipe.cycles)
-        length = [size for start, size in LENGTHS if progress >= start][-1]
         masked = recipe.masked and (cycle > 0 or progress >= recipe.causal_share)
-        # One generator a step: a resumed run meets the same windows and masks.
-        generator = torch.Generator().manual_seed(SEED * 1_000_003 + step)
-        count = recipe.batch_tokens // length
-        # Steps take turns: k moved-word steps in every 10 for a share of k / 10.
-        share = recipe.moved_share[cycle] if lines is not None and masked else 0.0
-        if lines is not None and step % 10 < round(10 * share):
-            # Lines are shorter than windows: twice as many make a batch of about the same size.
-            shape = (2 * count, min(length, MAX_LINE))
-            loss, used = moved_word_loss(model, data, lines, shape, generator)
-        else:
-            limit = len(data.train) - length
-            starts = torch.randint(0, limit, (count,), generator=generator).numpy()
-            ids = windows(data.train, data.begin, starts, length)
-            loss, _, _ = lm_loss(model, ids, data.mask, masked, MASK_RATE, generator)
-            used = ids.numel()
+        share = recipe.moved_share[cycle] if masked else 0.0
+        loss, used = step_loss(model, recipe, data, lines, step, (progress, masked, share))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, peak in optimizers:
@@ -395,7 +418,6 @@ def export(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m trainables.pocket.train", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="models to train (default: all)")
     parser.add_argument("--corpus", type=Path, required=True, help="text file, one passage a line")

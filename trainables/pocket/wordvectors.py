@@ -17,7 +17,6 @@ def ppmi_svd(stream: np.ndarray, vocab_size: int, width: int, seed: int) -> torc
         stream: token ids, shape [n].
         vocab_size: number of rows V.
         width: number of columns d.
-        seed: of the randomised SVD.
 
     Returns:
         Tensor [V, d], rows centred, overall standard deviation 1. Rows of tokens that never occur

@@ -18,7 +18,6 @@ _FOLDER = Path(__file__).parent
 
 
 def recipe_names(method: str) -> tuple[str, ...]:
-    """Names of a method's recipes, sorted."""
     return tuple(sorted(path.stem for path in (_FOLDER / method).glob("*.yaml")))
 
 

@@ -111,7 +111,6 @@ def content_free_texts(reader: "Reader", layout: "Layout", pair: bool = False) -
     the answer (a causal model without begin token, prompt and template).
 
     Args:
-        reader: the model.
         layout: how its inputs are put together.
         pair: whether the task is one on pairs: a model that reads them as two segments then gets
             each input twice, one a segment.

@@ -27,7 +27,6 @@ class Evaluated:
     predictions: Tensors = field(default_factory=dict)
 
     def plus(self, numbers: dict[str, Any]) -> Self:
-        """The same with further numbers."""
         return replace(self, numbers={**self.numbers, **numbers})
 
 
@@ -67,7 +66,6 @@ def unreadable(
 
     Args:
         model: alias of the model that has read.
-        task: name of the task.
         logits: by split, [R, n, C]; None where it was not read. The first that is not finite is
             named.
     """
@@ -111,7 +109,6 @@ def kept_predictions(
     """What is kept of each replica's predictions on a split (:mod:`trainables.core.predictions`).
 
     Args:
-        split: its name.
         logits: [R, n, C].
         predicted: the classes that were scored, [R, n].
         gold: [n].
@@ -147,10 +144,8 @@ def measure(
         test_gold: [n].
         validation: logits [R, v, C] on the validation split.
         validation_gold: [v].
-        metric: the task's.
         calibrations: names of :data:`trainables.scoring.calibration.CALIBRATIONS`.
         free: logits [R, k, C] on content-free inputs, where a calibration reads them.
-        keep: splits whose predictions are kept.
 
     Returns:
         Per replica its predictions on the splits asked for, and numbers: score, validation_score,

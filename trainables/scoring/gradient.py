@@ -74,7 +74,6 @@ class PassGradient:
         """Prepare for a split.
 
         Args:
-            backbone: the model.
             train: examples, on its device.
             loss: of rows.
             dropout: whether the loss drops out: then each row is read by itself.
@@ -105,7 +104,6 @@ class PassGradient:
             prompts: [R, m, d].
             rows: examples [N = R·B], each behind the prompt of its owner; on the CPU.
             shares: [N], on the CPU.
-            budget: tokens of a pass.
             keys: int64 [N], on the CPU: what the dropout masks of each row are made from (None:
                 the loss has none).
 

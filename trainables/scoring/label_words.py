@@ -24,11 +24,9 @@ def score_label_words(
     All choices share one forward pass a row: only the vocabulary rows read at the end differ.
 
     Args:
-        model: the model that reads the texts.
         task: whose validation split and templates are used.
         candidates: choices of label words, C words each.
         text_tokens: texts are cut to this many tokens (None: to what positions allow).
-        device: torch device.
 
     Returns:
         Per candidate ``words``, ``problem`` (one sentence why the model cannot use it or

@@ -40,8 +40,6 @@ RowLoss = Callable[[Backbone, Encoded, torch.Tensor, Prompts, torch.Tensor], tor
 
 
 def rows_behind(backbone: Backbone, label_ids: torch.Tensor) -> PassLoss:
-    """The loss over the label words, with nothing to drop out."""
-
     def losses(
         batch: Encoded, prompts: Prompts, owner: torch.Tensor, keys: RowKeys
     ) -> torch.Tensor:
@@ -68,8 +66,6 @@ class StackLoss:
 
         Args:
             loss: a name in :data:`trainables.core.registries.LOSSES`.
-            dropout: whether the models drop out.
-            seeds: seed of each replica.
         """
         self.name, self.dropout = loss, dropout
         self._loss: RowLoss = LOSSES[loss]
@@ -79,9 +75,7 @@ class StackLoss:
         """Keys [R·B] of the masks of a step's rows; None without dropout.
 
         Args:
-            model: the model's key.
             rows: training examples [R·B], on the CPU.
-            step: of the training.
         """
         return row_keys(model, self._seeds, step, rows) if self.dropout else None
 
@@ -97,8 +91,6 @@ class StackLoss:
         """Loss [n] of the rows of one pass.
 
         Args:
-            backbone: the model.
-            batch: the rows.
             label_ids: [C].
             prompts: [P, m, d], or what the model remembers of them.
             owner: index into ``prompts`` of each row's prompt [n].

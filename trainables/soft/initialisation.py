@@ -150,8 +150,6 @@ def check_beginning(reader: Reader, settings: SoftSettings, file: Path | None) -
     """Refuse what :func:`begin` would refuse, with no weights at hand.
 
     Args:
-        reader: the model.
-        settings: the way and its parameters.
         file: path of ``init: file`` for this model.
 
     Raises:

@@ -37,16 +37,13 @@ class Vectors:
     """The prompt's vectors are trained themselves."""
 
     def start(self, prompt: torch.Tensor, start: Beginning) -> Sequence[torch.Tensor]:
-        """The initial prompt."""
         del start
         return (prompt,)
 
     def prompts(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """The tensor."""
         return tensors[0]
 
 
 def parametrisation_of(settings: SoftSettings) -> Parametrisation:
-    """What these settings train."""
     found: Parametrisation = loaded(settings.parametrisation)()
     return found

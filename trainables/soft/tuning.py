@@ -125,7 +125,6 @@ def objective(
         gradients: of L_pt on each of S sources.
         prompts: per source [R, m, d_j].
         rows: training examples [R·B], each behind the prompt of its owner; on the CPU.
-        grams: Gram matrices over the sources.
         factors: of L_pt and of L_ra, see :func:`loss_weights`.
         step: enters dropout masks.
     """
@@ -184,7 +183,6 @@ def tune(
         replicas: seeds and weights; replicas of one seed see the same batches and start.
         settings: steps, rates, prompt length.
         grams: Gram matrices over the sources, see :mod:`trainables.words.relative`.
-        metric: the task's, for validation.
         progress: called with (step, steps) after each step.
         rungs: asked after each evaluation but the last which replicas are to stop. They leave the
             stack, the others go on as if they had been alone.
@@ -328,13 +326,11 @@ Rank = Callable[[int, float, float], tuple[float, float]]
 
 
 def best(step: int, value: float, loss: float) -> tuple[float, float]:
-    """The highest metric; of equal ones the lowest loss."""
     del step
     return (round(value, 6), -loss)
 
 
 def last(step: int, value: float, loss: float) -> tuple[float, float]:
-    """The last step."""
     del value, loss
     return (float(step), 0.0)
 

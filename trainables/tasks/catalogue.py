@@ -65,7 +65,6 @@ def recall_task(remembered: Any, ref: TaskRef) -> Task:
 
     Args:
         remembered: of :func:`remember_task`; what is no such thing counts as None.
-        ref: the task.
 
     Raises:
         InputError: there is nothing remembered, and :func:`load_task` does not find it.

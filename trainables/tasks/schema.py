@@ -264,7 +264,6 @@ def _fields(file: Path, below: tuple[str, ...] = ()) -> dict[Any, Any]:
     """The fields of a task file on top of those of the task it extends.
 
     Args:
-        file: the task file.
         below: files that extend it, none of which it may extend.
     """
     content = _content(file)

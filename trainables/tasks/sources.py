@@ -80,7 +80,6 @@ class FileSource(Source):
             raise InputError(f"{path} cannot be read: {reason_of(error)}") from None
 
     def where(self, name: str, number: int | None = None) -> str:
-        """File, and line."""
         return f"{self._files[name]}" + ("" if number is None else f", line {number}")
 
     @staticmethod
@@ -122,7 +121,6 @@ class LibrarySource(Source):
         """The rows of a split; any error."""
 
     def where(self, name: str, number: int | None = None) -> str:
-        """Data set, split, and row."""
         config = f" ({self._name})" if self._name else ""
         place = f"split {show(name)} of the data set {self._path}{config}"
         return place + ("" if number is None else f", row {number}")

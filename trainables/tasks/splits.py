@@ -32,7 +32,6 @@ class Example:
 
     @property
     def content(self) -> Text:
-        """What a model is given to read."""
         return self.text if self.pair is None else (self.text, self.pair)
 
     @property
@@ -48,9 +47,7 @@ def choose(examples: Sequence[Example], size: int, seed: int = 0) -> list[int]:
     quotient count / (2 places + 1). A smaller choice is therefore part of a larger one.
 
     Args:
-        examples: what to choose among.
         size: how many; at least ``len(examples)`` returns all.
-        seed: another seed is another choice.
     """
     if size >= len(examples):
         return list(range(len(examples)))
@@ -71,7 +68,6 @@ def choose(examples: Sequence[Example], size: int, seed: int = 0) -> list[int]:
 
 
 def take(examples: Sequence[Example], indices: Iterable[int]) -> tuple[Example, ...]:
-    """The examples at ``indices``."""
     return tuple(examples[index] for index in indices)
 
 

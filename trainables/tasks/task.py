@@ -152,7 +152,6 @@ class Task:
 
     @property
     def num_classes(self) -> int:
-        """C, the number of classes."""
         return len(self.classes)
 
     @property
@@ -221,7 +220,6 @@ class Task:
             self._cache[split] = rows
 
     def _load(self, origin: str) -> list[Example]:
-        """All examples of one split of the data."""
         from trainables.tasks.schema import columns_of, filled
 
         formats = {"text": self.text} | ({} if self.pair is None else {"pair": self.pair})

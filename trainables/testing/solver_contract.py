@@ -35,12 +35,10 @@ def random_problem(
 
     Args:
         sources: S, up to three.
-        seed: of everything.
         anchors: k; each table has some rows more.
         replicas: R, with the seeds 0, 1, …
         tokens: m.
         noise: what is each model's own; 0 makes the tables linear images of one another.
-        norm: of the problem.
     """
     draw = torch.Generator().manual_seed(seed)
 

@@ -153,7 +153,6 @@ def neighbour_agreement(
     Args:
         tables: per model the embedding rows of the common words [c, d_i], in one order of words;
             on any device. Computed in float32, or in float64 where they are float64.
-        ks: the K wanted.
         comparison: how; None: the defaults.
         block: words compared at a time; None: what suits the device.
 

@@ -40,7 +40,6 @@ def kept_grams(
     Args:
         compute: gives them, float64 [d_a, d_b] for all ordered pairs (a, b) of places.
         digests: of the models, in order.
-        widths: their embedding widths d.
         shared: the words they are made of, with the ids of each model.
         device: where they shall be; devices round differently, and each has its own.
         folder: None: nothing is kept.

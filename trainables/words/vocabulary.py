@@ -233,7 +233,6 @@ def usable_tokens(model: Vocabulary, word_start: bool = True) -> tuple[int, ...]
     """Ids that a hard prompt on this model may consist of, ascending.
 
     Args:
-        model: the source.
         word_start: only the words of :func:`word_table`; otherwise also what stands inside words,
             white space and the like. Never special, added or reserved tokens, bytes that are no
             text, or rows of the embedding table that no token has.

@@ -37,13 +37,11 @@ class Axis:
 
     @classmethod
     def of(cls, range_: FloatDistribution | IntDistribution) -> "Axis":
-        """The axis of an Optuna range."""
         whole = isinstance(range_, IntDistribution)
         step = range_.step if range_.step is not None else 0.0
         return cls(range_.low, range_.high, range_.log, 0.5 if whole and range_.log else step / 2)
 
     def unit(self, value: float) -> float:
-        """The place of a value in [0, 1]."""
         low, high = self._ends()
         return (self._scaled(value) - low) / (high - low)
 
@@ -64,12 +62,7 @@ class ReplayedCma(BaseSampler):
     """CMA-ES (Hansen 2016, package ``cmaes``) whose state is a function of the finished points."""
 
     def __init__(self, seed: int, maximize: bool) -> None:
-        """For one suggestion.
-
-        Args:
-            seed: of this suggestion.
-            maximize: whether larger values are better.
-        """
+        """For one suggestion."""
         self._seed = seed
         self._sign = -1.0 if maximize else 1.0
         self._random = RandomSampler(seed=seed)
@@ -85,7 +78,6 @@ class ReplayedCma(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """A number for each range."""
         if len(search_space) < 2:
             return {}
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -96,7 +88,6 @@ class ReplayedCma(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: Any
     ) -> Any:
-        """A random value."""
         return self._random.sample_independent(study, trial, param_name, param_distribution)
 
     def _replay(

@@ -26,7 +26,6 @@ class TrialChooser:
     flat: bool
 
     def number(self, name: str, domain: Range) -> float:
-        """The suggested number."""
         if domain.whole:
             step = int(domain.step or 1)
             low, high = int(domain.low), int(domain.high)
@@ -36,7 +35,6 @@ class TrialChooser:
         )
 
     def label(self, name: str, labels: tuple[str, ...]) -> str:
-        """The suggested label."""
         label: str = self.trial.suggest_categorical(name, labels)
         return label
 

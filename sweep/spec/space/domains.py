@@ -128,29 +128,23 @@ class Fixed:
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """The value."""
         return (self.value,)
 
     def choose(self, name: str, chooser: Chooser) -> Any:
-        """The value; nothing is chosen."""
         return self.value
 
     def place(self, name: str, value: Any) -> dict[str, Any]:
-        """Nothing, if it is the value."""
         if not _alike(canonical_value(value), canonical_value(self.value)):
             raise MisfitError(f"{name}: {value!r} is not {self.value!r}")
         return {}
 
     def at(self, index: int) -> Any:
-        """The value."""
         return self.value
 
     def parameters(self, name: str) -> "dict[str, Range | Choices]":
-        """None."""
         return {}
 
     def to_json(self) -> Any:
-        """The value."""
         return canonical_value(self.value)
 
 
@@ -174,40 +168,33 @@ class Range:
 
     @cached_property
     def size(self) -> int | None:
-        """Numbers of the grid; None without a step."""
         if self.step is None:
             return None
         return round((self.high - self.low) / self.step) + 1
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """Both bounds."""
         return (self.low, self.high)
 
     def choose(self, name: str, chooser: Chooser) -> Any:
-        """A number in canonical form."""
         return self._clean(name, chooser.number(name, self))
 
     def place(self, name: str, value: Any) -> dict[str, Any]:
-        """The number itself."""
         clean = self._clean(name, value)
         if canonical_value(value) != clean:
             raise MisfitError(f"{name}: {value!r} is between two steps")
         return {name: clean}
 
     def at(self, index: int) -> Any:
-        """Low + index · step."""
         if self.step is None:
             raise MisfitError("a range without a step has no values to count")
         value = self.low + index * self.step
         return round(value) if self.whole else rounded(value)
 
     def parameters(self, name: str) -> "dict[str, Range | Choices]":
-        """The range itself."""
         return {name: self}
 
     def to_json(self) -> Any:
-        """A mapping with all keys."""
         found = {"low": self.low, "high": self.high, "log": self.log, "step": self.step}
         return {**found, "int": self.whole}
 
@@ -235,28 +222,23 @@ class Choices:
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The values' labels, in their order."""
         return tuple(label_of(value) for value in self.values)
 
     @property
     def size(self) -> int:
-        """How many values there are."""
         return len(self.values)
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """All values."""
         return self.values
 
     def choose(self, name: str, chooser: Chooser) -> Any:
-        """The value of the label taken."""
         label = chooser.label(name, self.labels)
         if label not in self.labels:
             raise MisfitError(f"{name}: {label!r} is none of {', '.join(self.labels)}")
         return self.values[self.labels.index(label)]
 
     def place(self, name: str, value: Any) -> dict[str, Any]:
-        """The label of the value."""
         wanted = canonical_value(value)
         for own, label in zip(self.values, self.labels, strict=True):
             if _alike(canonical_value(own), wanted):
@@ -264,15 +246,12 @@ class Choices:
         raise MisfitError(f"{name}: {value!r} is none of {', '.join(self.labels)}")
 
     def at(self, index: int) -> Any:
-        """The value at that place."""
         return self.values[index]
 
     def parameters(self, name: str) -> "dict[str, Range | Choices]":
-        """The choices themselves."""
         return {name: self}
 
     def to_json(self) -> Any:
-        """A mapping with the key choices."""
         return {"choices": canonical_value(self.values)}
 
 
@@ -285,16 +264,13 @@ class Mixed:
 
     @property
     def size(self) -> int | None:
-        """Values and numbers of the grid; None without a step."""
         return None if self.range.size is None else len(self.values) + self.range.size
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """All values and both bounds."""
         return (*self.values, *self.range.ends)
 
     def choose(self, name: str, chooser: Chooser) -> Any:
-        """The value of the label taken, or a number."""
         label = self._which.choose(name, chooser)
         if label != RANGE and not chooser.flat:
             return self._at(label)
@@ -302,23 +278,19 @@ class Mixed:
         return number if label == RANGE else self._at(label)
 
     def place(self, name: str, value: Any) -> dict[str, Any]:
-        """The label, and the number if it is one."""
         try:
             return Choices(self.values).place(name, value)
         except MisfitError:
             return {name: RANGE, **self.range.place(f"{name}.value", value)}
 
     def at(self, index: int) -> Any:
-        """First the values, then the numbers."""
         own = len(self.values)
         return self.values[index] if index < own else self.range.at(index - own)
 
     def parameters(self, name: str) -> dict[str, Range | Choices]:
-        """Which one it is, and the number."""
         return {name: self._which, f"{name}.value": self.range}
 
     def to_json(self) -> Any:
-        """A mapping with the key choices, the range last."""
         return {"choices": [*canonical_value(self.values), self.range.to_json()]}
 
     @cached_property

@@ -28,7 +28,6 @@ from sweep.spec.space.domains import (
 )
 from sweep.spec.space.space import MethodSpace, Space
 from trainables.core.registries import METHODS
-from trainables.core.settings import family_of
 from trainables.core.settings.base import Positive
 from trainables.errors import InputError, listed, nearest, show
 from trainables.files.validation import STRICT, checked, model_of, schema_of, typed
@@ -93,8 +92,6 @@ class DomainParser:
         """The domain of one setting.
 
         Args:
-            value: what the spec says.
-            path: where it says so.
             hint: the annotated type of the setting.
 
         Raises:
@@ -245,8 +242,6 @@ def without_domains(value: Any, path: str, domains: Mapping[str, Any]) -> Any:
     """What a grid reads for one setting: named domains, choices and stepped ranges as lists.
 
     Args:
-        value: what the spec says.
-        path: where it says so.
         domains: the section ``domains``, a mapping.
 
     Raises:
@@ -327,20 +322,20 @@ def _method_space(name: Any, section: Any, parser: DomainParser) -> MethodSpace:
     hints = _hints(METHODS[name])
     weight = None
     found: dict[str, Domain] = {}
-    soft = family_of(str(name)) == "soft"
+    own = METHODS[name].family_key
     for key, value in section.items():
         path = f"{where}.{key}"
-        if key == COUNTERPARTS and not soft:
+        if key == own == COUNTERPARTS:
             raise InputError(
                 f"{path}: found {show(value)}; allowed: nothing in a search, where pairs say which"
                 " source is tuned on (the first) and which are its counterparts (the others)"
             )
-        if key == LAMBDA and soft:
+        if key == own == LAMBDA:
             weight = parser.parse(value, path, WeightValue)
         elif key in hints:
             found[key] = parser.parse(value, path, hints[key])
         elif key != RECIPE:
-            known = ((LAMBDA,) if soft else ()) + (RECIPE, *hints)
+            known = ((LAMBDA,) if own == LAMBDA else ()) + (RECIPE, *hints)
             raise InputError(
                 f"{where}: unknown key {show(key)}{nearest(key, known)};"
                 f" allowed: {listed(known, key)}"
@@ -412,16 +407,17 @@ def domains_schema() -> dict[str, Any]:
 
 
 def _method_schema(cls: Any) -> dict[str, Any]:
-    family: dict[str, dict[str, Any]] = {
-        "soft": {LAMBDA: _setting_schema(WeightValue, schema_of(WeightValue))},
-        "hard": {COUNTERPARTS: {}},
-    }
+    family = {LAMBDA: _setting_schema(WeightValue, schema_of(WeightValue)), COUNTERPARTS: {}}
     values = model_of(cls).model_json_schema()["properties"]
     own = {name: _setting_schema(hint, values[name]) for name, hint in _hints(cls).items()}
     return {
         "type": ["object", "null"],
         "additionalProperties": False,
-        "properties": {RECIPE: {"type": ["string", "null"]}, **family[cls.family], **own},
+        "properties": {
+            RECIPE: {"type": ["string", "null"]},
+            cls.family_key: family[cls.family_key],
+            **own,
+        },
     }
 
 

@@ -138,7 +138,6 @@ def check_packages(name: str) -> None:
 
 
 def make_sampler(name: str, seed: int, settings: "Study") -> Any:
-    """The Optuna sampler of that name; a random one for the grid."""
     make = SAMPLERS[name].make or _random
     return make(seed, settings)
 

@@ -62,7 +62,6 @@ class StudySettings(Settings):
     name: str = "search"
 
     def complete(self) -> None:
-        """Raise InputError for what is not allowed together."""
         if not self.objectives:
             raise InputError("search.objectives: found none; allowed: at least one")
         names = [item.name for item in self.objectives]
@@ -86,7 +85,6 @@ class StudySettings(Settings):
 
     @property
     def several(self) -> bool:
-        """Whether there are several objectives."""
         return len(self.objectives) > 1
 
 
@@ -146,7 +144,6 @@ class ObjectiveEntry(_Measured):
 
     @property
     def label(self) -> str:
-        """The objective's name."""
         return self.name or self.measure
 
 

@@ -75,7 +75,6 @@ class Point:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Inverse of :meth:`to_json`."""
         return cls(value["method"], tuple(value["sources"]), value[LAMBDA], dict(value["settings"]))
 
     def method_spec(self) -> MethodSpec:
@@ -106,7 +105,6 @@ class MethodSpace:
 
     @property
     def where(self) -> str:
-        """Path of the method's section in the spec."""
         return f"methods.{self.name}"
 
     def named(self) -> dict[str, Domain]:
@@ -236,7 +234,6 @@ class Space:
 
     @cached_property
     def parameters(self) -> dict[str, Range | Choices]:
-        """The parameters of the search by name, of all methods."""
         found = dict(self._method.parameters(METHOD))
         for name, domain in self._domains.items():
             found |= domain.parameters(name)
@@ -253,7 +250,6 @@ class Space:
         return content_hash(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """The space as a spec would write it."""
         methods = {
             name: {
                 RECIPE: method.recipe,
@@ -336,12 +332,10 @@ class Known:
     flat: bool = False
 
     def number(self, name: str, domain: Range) -> float:
-        """The known number."""
         number: float = self._known(name)
         return number
 
     def label(self, name: str, labels: tuple[str, ...]) -> str:
-        """The known label."""
         label: str = self._known(name)
         return label
 

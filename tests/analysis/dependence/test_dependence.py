@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis import load
-from analysis.contrasts.selection import at_choices, choose
+from analysis.contrasts.selection import CRITERIA, at_choices, choose
 from analysis.data.results import read
 from analysis.dependence.dependence import dependence
 from analysis.dependence.figures import (
@@ -21,7 +21,7 @@ from analysis.dependence.figures import (
     variance_bars,
 )
 from analysis.dependence.section import dependence_sections
-from analysis.dependence.stability import NUMBERS, leave_one_out, soft_numbers
+from analysis.dependence.stability import ROWS, family_numbers, leave_one_out
 from analysis.present.drawing import drawing, encoded
 from analysis.present.grid import points
 from analysis.report.page import render
@@ -86,13 +86,13 @@ def test_the_choice_of_weights_reaches_every_part(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_leaving_one_out_is_a_plain_filter(sweep: pd.DataFrame) -> None:
-    found = leave_one_out(sweep, soft_numbers).set_index(["number", "name"])
     without = sweep[~sweep["sources"].str.split("+").map(lambda names: "m2" in names)]
-    told = soft_numbers(without)
-    for number, value in told.items():
-        assert found.loc[(number, "m2"), "value"] == pytest.approx(value)
-    told = soft_numbers(sweep[sweep["task"] != "t1"])
-    assert found.loc[("Ours − Baseline", "t1"), "value"] == told["Ours − Baseline"]
+    for by in CRITERIA:
+        found = leave_one_out(sweep, by=by).set_index(["number", "name"])
+        told = family_numbers(without, by=by)
+        assert found.loc[(slice(None), "m2"), "value"].droplevel("name").to_dict() == told
+        told = family_numbers(sweep[sweep["task"] != "t1"], by=by)
+        assert found.loc[("Ours − Baseline", "t1"), "value"] == told["Ours − Baseline"]
 
 
 @pytest.mark.slow
@@ -181,8 +181,8 @@ def test_degenerate_designs_give_a_section_not_a_crash(few: pd.DataFrame, change
     text = html(dependence_sections(dependence(frame)))
     assert bool(text) == bool(len(frame))
     assert "nan" not in re.sub(r"<[^>]+>", " ", text)
-    for family in NUMBERS:
-        leave_one_out(frame, NUMBERS[family])
+    for family in ROWS:
+        leave_one_out(frame, family)
 
 
 @pytest.mark.slow

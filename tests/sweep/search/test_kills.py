@@ -13,7 +13,6 @@ import pytest
 
 from sweep.search.records import Counts, Outcome
 from sweep.search.study import Study
-from sweep.spec.space.space import Point
 from tests.sweep.search.spaces import conditional, finite, height, open_study
 
 pytestmark = pytest.mark.slow
@@ -132,10 +131,9 @@ def test_cut_off_at_any_place(tmp_path: Path) -> None:
             study.report(number, 0, 0.5)
             if number:
                 study.complete(number, height(found.point))
-        study.enqueue(_other(tmp_path))
-        queued = study.ask()
-        assert queued is not None
-        study.fail(queued.number, "no luck")
+        unlucky = study.ask()
+        assert unlucky is not None
+        study.fail(unlucky.number, "no luck")
         study.retry_failed()
     content = (folder / "search.journal").read_bytes()
     lines = content.splitlines(keepends=True)
@@ -166,10 +164,13 @@ def test_cut_off_at_any_place(tmp_path: Path) -> None:
 
 def test_a_queued_point_survives_every_cut(tmp_path: Path) -> None:
     """Between the queue and the hands of somebody a point is never lost and never doubled."""
-    point = _other(tmp_path)
     folder = tmp_path / "whole"
     with open_study(folder) as study:
-        study.enqueue(point)
+        unlucky = study.ask()
+        assert unlucky is not None
+        point = unlucky.point
+        study.fail(unlucky.number, "no luck")
+        study.retry_failed()
         begun = (folder / "search.journal").stat().st_size
         found = study.ask()
         assert found is not None and found.point == point
@@ -187,10 +188,3 @@ def test_a_queued_point_survives_every_cut(tmp_path: Path) -> None:
             first, second = study.ask(), study.ask()
             assert first is not None and first.point == point
             assert second is not None and second.point != point
-
-
-def _other(folder: Path) -> Point:
-    with open_study(folder / "other", seed=77) as study:
-        found = study.ask()
-        assert found is not None
-        return found.point

@@ -212,25 +212,6 @@ def test_a_failed_point_is_not_asked_for_again_until_wanted(tmp_path: Path) -> N
         assert study.counts() == Counts(complete=18)
 
 
-def test_points_of_ones_own(tmp_path: Path) -> None:
-    space = conditional()
-    with open_study(tmp_path / "other", space, seed=9) as other:
-        wanted = [found.point for found in (other.ask() for _ in range(3)) if found]
-    with open_study(tmp_path, space) as study:
-        first = study.ask()
-        assert first is not None
-        assert [study.enqueue(point) for point in wanted] == [True] * 3
-        assert study.enqueue(wanted[0]) is False
-        assert study.enqueue(first.point) is False
-        assert study.counts().waiting == 3
-    with open_study(tmp_path, space) as study:
-        found = [study.ask() for _ in range(4)]
-        assert [item.point for item in found if item] == [first.point, *wanted]
-        elsewhere = parse_space({"soft": FINITE}, [["A", "D"]]).at(0)
-        with pytest.raises(InputError, match="search: this point is not in the space"):
-            study.enqueue(elsewhere)
-
-
 def test_invalid_combinations_are_passed_over(tmp_path: Path) -> None:
     section = {"steps": [10, 100], "evaluations": [5, 10, 100], "prompt_length": [1, 2, 3]}
     space = parse_space({"soft": section}, PAIRS[:1])

@@ -24,28 +24,6 @@ def test_a_thing_is_imported_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatc
     assert asked == ["some.module:upper"]
 
 
-def test_an_unknown_name_is_one_sentence_with_the_nearest() -> None:
-    colours: Registry[int] = Registry("colour", {"red": 1, "green": 2, "blue": 3})
-    colours.check("red")
-    expected = r"^colour: found 'gren' \(did you mean green\?\); allowed: red, green or blue$"
-    with pytest.raises(InputError, match=expected):
-        colours.check("gren")
-    with pytest.raises(InputError, match=r"^shade: found 3; allowed: red, green or blue$"):
-        colours.check(3, "shade")
-
-
-def test_a_name_is_registered_once() -> None:
-    colours: Registry[type] = Registry("colour")
-
-    @colours.register("red")
-    class Red:
-        pass
-
-    assert colours["red"] is Red
-    with pytest.raises(InputError, match="colour 'red': registered twice"):
-        colours.register("red")(Red)
-
-
 def installed(*found: tuple[str, str]) -> EntryPoints:
     return EntryPoints(EntryPoint(name, place, "promptsweep.colour") for name, place in found)
 

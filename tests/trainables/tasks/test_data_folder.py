@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.trainables.tasks.test_task_file import ROWS, hub_task, jsonl, load, three, write_task
+from tests.trainables.tasks.task_files import ROWS, hub_task, jsonl, load, three, write_task
 from trainables.errors import InputError
 from trainables.tasks import SPLITS, Task, load_task
 from trainables.testing.task_contract import TaskContract

@@ -42,6 +42,7 @@ class HardSettings(Settings):
 
     Attributes:
         family: ``hard``.
+        family_key: the key that the family adds to its methods in a spec.
         search: the method, a :class:`trainables.hard.problem.HardSearch` or its place.
         judged: whether the first counterpart scores candidates (mixed training).
         code_version: raised whenever a change alters results of the family.
@@ -78,6 +79,7 @@ class HardSettings(Settings):
     """
 
     family: ClassVar[str] = "hard"
+    family_key: ClassVar[str] = "counterparts"
     search: ClassVar[Any]
     judged: ClassVar[bool] = False
     code_version: ClassVar[str] = "hard-2"

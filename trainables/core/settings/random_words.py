@@ -17,5 +17,4 @@ class RandomSettings(HardSettings):
 
     @property
     def row(self) -> str:
-        """The table row of its results."""
         return "random"

@@ -78,6 +78,8 @@ class SoftSettings(Settings):
     """
 
     family: ClassVar[str] = "soft"
+    family_key: ClassVar[str] = "lambda"
+    """Key that the family adds to its methods in a spec."""
     parametrisation: ClassVar[Any] = "trainables.soft.parametrisation:Vectors"
     """What is trained (:mod:`trainables.soft.parametrisation`), or its place."""
     INSTEAD: ClassVar[Mapping[str, str]] = {"steps": "epochs", "epochs": "steps"}

@@ -142,6 +142,8 @@ class TransferSettings(Settings):
         check(self, "start_text", good, "a text with start text, else null")
         rows = self.rows or ()
         check(self, "rows", len(set(rows)) == len(rows), "each row once")
+        good = self.texts_from is None or self.teacher != "gold"
+        check(self, "texts_from", good, "null with teacher gold, whose labels are the task's own")
         good = self.selection != "agreement" or "teacher" in read
         taught = ", ".join(name for name, kind in SOLVERS.items() if "teacher" in kind.settings)
         check(self, "selection", good, f"agreement only where there is a teacher ({taught})")

@@ -16,7 +16,6 @@ def search(
     progress: Progress | None = None,
     rungs: Rungs | None = None,
 ) -> list[HardFound]:
-    """Search all replicas as one stack, see :func:`trainables.hard.methods.swaps.swap_search`."""
     trial = Scorer(problem.source, settings.prompt_length)
     race = source_race(problem, len(replicas), settings)
     return swap_search(problem.source, replicas, settings, trial, race, progress, rungs)

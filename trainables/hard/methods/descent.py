@@ -54,7 +54,6 @@ def descend(
     where the vectors have grown long. Nothing is read back from the device between evaluations.
 
     Args:
-        problem: the task on its source.
         replicas: seeds and allowed words; replicas of one seed see the same batches.
         settings: those all such methods share.
         mover: makes the method's mover for the initial vectors [R, m, d].
@@ -204,7 +203,6 @@ class _Batches:
         )
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Go on with the replicas ``rows``."""
         self.order = self.order[:, rows]
 
 
@@ -246,7 +244,6 @@ class _Record:
         self.steps = 0
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Go on with the replicas ``rows``."""
         self._note_failures()
         self.members = [self.members[row] for row in rows.tolist()]
         self.failed, self.loss, self.swaps = self.failed[rows], self.loss[rows], self.swaps[rows]

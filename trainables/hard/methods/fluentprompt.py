@@ -39,12 +39,10 @@ class _Langevin:
             state.add_(noise, alpha=(2.0 * rate * self.settings.beta(step)) ** 0.5)
 
     def keep(self, state: torch.Tensor, rows: torch.Tensor) -> None:
-        """Go on with the replicas ``rows``."""
         del state
         self.seeds = [self.seeds[row] for row in rows.tolist()]
 
     def puts_back(self, step: int) -> bool:
-        """After every step."""
         del step
         return True
 
@@ -56,7 +54,6 @@ def search(
     progress: Progress | None = None,
     rungs: Rungs | None = None,
 ) -> list[HardFound]:
-    """Search all replicas as one stack, see :func:`trainables.hard.methods.descent.descend`."""
     seeds = [replica.seed for replica in replicas]
     return descend(
         problem, replicas, settings, lambda _: _Langevin(settings, seeds), progress, rungs

@@ -38,8 +38,6 @@ def adamw(state: torch.Tensor, settings: PezSettings) -> Optimiser:
 
 
 class _Pez:
-    """Moves vectors by the optimiser's step."""
-
     def __init__(self, state: torch.Tensor, settings: PezSettings, scale: float) -> None:
         self.settings = settings
         self.optimiser: Optimiser = OPTIMISERS[settings.optimiser](state, settings)
@@ -56,7 +54,6 @@ class _Pez:
             state.mul_((self.longest / length.clamp(min=1e-12)).clamp(max=1.0))
 
     def keep(self, state: torch.Tensor, rows: torch.Tensor) -> None:
-        """Go on with the replicas ``rows``."""
         self.optimiser.keep([state], rows)
 
     def puts_back(self, step: int) -> bool:
@@ -71,7 +68,6 @@ def search(
     progress: Progress | None = None,
     rungs: Rungs | None = None,
 ) -> list[HardFound]:
-    """Search all replicas as one stack, see :func:`trainables.hard.methods.descent.descend`."""
     scale = problem.source.backbone.scale
     return descend(
         problem, replicas, settings, lambda state: _Pez(state, settings, scale), progress, rungs

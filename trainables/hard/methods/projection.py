@@ -77,7 +77,6 @@ class Projection:
         return _Group(torch.tensor(members, device=device), ids.to(device), matrix, offset)
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Go on with the replicas ``rows``."""
         place = {row: number for number, row in enumerate(rows.tolist())}
         self.replicas = len(place)
         left = []

@@ -156,7 +156,6 @@ def propose(
         ids: prompts as they are [R, m].
         gradient: of the loss at their embeddings [R, m, d].
         positions: which token to exchange [R].
-        settings: how many, K.
 
     Returns:
         Per replica, prompts [1 + K, m]: first the present one, then by the estimated loss, equal
