@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from tests.trainables.tiny import tiny
-from tests.trainables.transfer.taught.lessons import SENTENCES, WORDS, a_problem
+from tests.trainables.transfer.taught.problems import LABELS, SPLITS, taught_problem
 from trainables.backbones import Layout
 from trainables.core.settings import TransferSettings
 from trainables.transfer import solver_named
 
-COUNTS = {"validation": 5, "test": len(SENTENCES) - 4}
+COUNTS = {split: len(texts) for split, texts in SPLITS.items()}
 
 
 def saying(replicas: int = 3, sources: int = 2) -> Any:
@@ -20,7 +20,7 @@ def saying(replicas: int = 3, sources: int = 2) -> Any:
     draw = torch.Generator().manual_seed(4)
     said = {
         (split, prompted): torch.randn(
-            sources, replicas if prompted else 1, count, len(WORDS), generator=draw
+            sources, replicas if prompted else 1, count, len(LABELS), generator=draw
         ).log_softmax(-1)
         for split, count in COUNTS.items()
         for prompted in (True, False)
@@ -30,17 +30,16 @@ def saying(replicas: int = 3, sources: int = 2) -> Any:
 
 def predicted(solver: str, said: Any) -> Any:
     return solver_named(solver).predict(
-        a_problem("bert", 2, said=said), TransferSettings(solver=solver)
+        taught_problem(2, "bert", said=said), TransferSettings(solver=solver)
     )
 
 
 def by_target(split: str) -> list[list[float]]:
     """Label log-probabilities of the target without a prompt, a text at a time."""
     target = tiny("bert")
-    labels = target.labels(WORDS, "t")
-    texts = {"validation": SENTENCES[:5], "test": SENTENCES[4:]}[split]
+    labels = target.labels(LABELS, "t")
     found = []
-    for text in texts:
+    for text in SPLITS[split]:
         logits = target.split_logits(target.read([text], [0], Layout()), labels)[0, 0].tolist()
         total = math.log(sum(math.exp(value) for value in logits))
         found.append([value - total for value in logits])
@@ -51,11 +50,11 @@ def by_target(split: str) -> list[list[float]]:
 def test_proxy_as_loops(split: str) -> None:
     said = saying()
     found = predicted("proxy", said).scores[split]
-    assert found.shape == (3, COUNTS[split], len(WORDS))
+    assert found.shape == (3, COUNTS[split], len(LABELS))
     bare, behind, without = by_target(split), said(split, True), said(split, False)
     for r in range(3):
         for i in range(COUNTS[split]):
-            for c in range(len(WORDS)):
+            for c in range(len(LABELS)):
                 change = [float(behind[s, r, i, c] - without[s, 0, i, c]) for s in range(2)]
                 expected = bare[i][c] + sum(change) / 2
                 assert float(found[r, i, c]) == pytest.approx(expected, abs=1e-4)
@@ -66,7 +65,7 @@ def test_calibrated_sum_as_loops(split: str) -> None:
     said = saying()
     found = predicted("calibrated_sum", said).scores[split]
     bare, behind, count = by_target(split), said(split, True), COUNTS[split]
-    for c in range(len(WORDS)):
+    for c in range(len(LABELS)):
         own = sum(bare[i][c] for i in range(count)) / count
         for r in range(3):
             means = [sum(float(behind[s, r, i, c]) for i in range(count)) / count for s in range(2)]
@@ -80,8 +79,8 @@ def test_sources_that_their_prompts_do_not_change_leave_the_target_as_it_is() ->
     said = saying()
     found = predicted("proxy", lambda split, prompted: said(split, False))
     target = tiny("bert")
-    plain = target.read(SENTENCES[4:], [0] * COUNTS["test"], Layout())
-    alone = target.split_logits(plain, target.labels(WORDS, "t")).log_softmax(-1)
+    plain = target.read(SPLITS["test"], [0] * COUNTS["test"], Layout())
+    alone = target.split_logits(plain, target.labels(LABELS, "t")).log_softmax(-1)
     torch.testing.assert_close(found.scores["test"], alone.expand(3, -1, -1), atol=1e-6, rtol=0)
 
 
@@ -98,7 +97,7 @@ def test_sources_run_where_it_is_used_and_nothing_before(solver: str) -> None:
 
 @pytest.mark.parametrize("solver", ["proxy", "calibrated_sum"])
 def test_a_replica_alone_has_what_it_has_among_others(solver: str) -> None:
-    problem, settings = a_problem("bert", 2, said=saying()), TransferSettings(solver=solver)
+    problem, settings = taught_problem(2, "bert", said=saying()), TransferSettings(solver=solver)
     stacked = solver_named(solver).predict(problem, settings)
     for place in range(3):
         alone = solver_named(solver).predict(problem.take(slice(place, place + 1)), settings)

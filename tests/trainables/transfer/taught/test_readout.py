@@ -1,12 +1,19 @@
 """The readout against ridge regression written out, one left-out text at a time."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from tests.trainables.tiny import tiny
-from tests.trainables.transfer.taught.lessons import BEGUN, SENTENCES, WORDS, a_problem
+from tests.trainables.transfer.taught.problems import (
+    LABELS,
+    SPLITS,
+    TEACHING,
+    TEXTS,
+    taught_problem,
+)
 from trainables.backbones import Layout
 from trainables.core.settings import TransferSettings
 from trainables.transfer import solver_named
@@ -15,6 +22,16 @@ from trainables.transfer.taught import readout
 from trainables.transfer.taught.readout import GAMMAS, applied, centred, fitted
 
 STATES = TransferSettings(solver="readout", features="states")
+
+
+def with_lesson(target: str = "gpt2", sources: int = 1, **parts: torch.Tensor) -> Any:
+    """The problem with other texts or probabilities; of each replica's texts the first are used."""
+
+    def change(lesson: Any) -> Any:
+        changed = replace(lesson, **parts)
+        return replace(changed, soft=changed.soft[:, : changed.rows.shape[1]])
+
+    return taught_problem(sources, target, change)
 
 
 def predicted(problem: Any, settings: TransferSettings = STATES) -> Any:
@@ -116,9 +133,9 @@ def test_a_permuted_teacher_gets_a_constant_as_the_penalty_grows(
 
 def test_classes_in_another_order_give_scores_in_that_order() -> None:
     order = torch.tensor([2, 0, 1])
-    problem = a_problem()
+    problem = taught_problem(target="gpt2")
     soft = problem.on_target.lesson(STATES).soft
-    straight, turned = predicted(problem), predicted(a_problem(soft=soft[..., order]))
+    straight, turned = predicted(problem), predicted(with_lesson(soft=soft[..., order]))
     for split, scores in straight.scores.items():
         torch.testing.assert_close(turned.scores[split], scores[..., order])
 
@@ -126,7 +143,7 @@ def test_classes_in_another_order_give_scores_in_that_order() -> None:
 @pytest.mark.parametrize("features", ["states", "words"])
 def test_a_replica_alone_has_what_it_has_among_others(features: str) -> None:
     settings = TransferSettings(solver="readout", features=features)
-    problem = a_problem("bert", 2)
+    problem = with_lesson("bert", 2, rows=torch.tensor([[0, 1, 4, 9], [0, 1, 4, 9], [9, 3, 2, 7]]))
     stacked = predicted(problem, settings)
     for place in range(3):
         alone = predicted(problem.take(slice(place, place + 1)), settings)
@@ -139,12 +156,12 @@ def test_a_replica_alone_has_what_it_has_among_others(features: str) -> None:
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "opt-projected"])
 def test_what_is_kept_reads_the_features_as_they_are(name: str) -> None:
-    problem = a_problem(name)
+    problem = taught_problem(target=name)
     found, target = predicted(problem), tiny(name)
     split = problem.on_target.plain("test")
-    assert found.scores["test"].shape == (3, len(split), len(WORDS))
+    assert found.scores["test"].shape == (3, len(split), len(LABELS))
     kept = found.kept["readout"].double()
-    for row, text in enumerate(SENTENCES[4:]):
+    for row, text in enumerate(SPLITS["test"]):
         state = target.split_features(target.read([text], [0], Layout()))[0].double()
         for replica in range(3):
             scores = kept[replica, :, :-1] @ state + kept[replica, :, -1]
@@ -155,23 +172,23 @@ def test_what_is_kept_reads_the_features_as_they_are(name: str) -> None:
 
 def test_words_are_scores_of_the_vocabulary_and_say_so() -> None:
     settings = TransferSettings(solver="readout", features="words")
-    found = predicted(a_problem(), settings)
-    assert found.kept["readout"].shape == (3, len(WORDS), readout.WORDS + 1)
+    found = predicted(taught_problem(target="gpt2"), settings)
+    assert found.kept["readout"].shape == (3, len(LABELS), readout.WORDS + 1)
     assert {cost.access for cost in found.costs} == {"vocabulary"}
-    assert {cost.access for cost in predicted(a_problem()).costs} == {"states"}
+    assert {cost.access for cost in predicted(taught_problem(target="gpt2")).costs} == {"states"}
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2"])
 def test_costs_are_those_of_reading_each_text_once(name: str) -> None:
-    problem = a_problem(name)
+    problem = taught_problem(target=name)
     found, target = predicted(problem), tiny(name)
     for replica, cost in enumerate(found.costs):
         rows = problem.on_target.lesson(STATES).rows[replica].tolist()
-        lengths = [len(target.read([SENTENCES[row]], [0], Layout()).ids[0]) for row in rows]
+        lengths = [len(target.read([TEXTS[row]], [0], Layout()).ids[0]) for row in rows]
         assert cost.target_forward_rows == len(rows) == cost.unlabelled_texts
         assert cost.target_forward_tokens == sum(lengths)
         assert (cost.target_backward_rows, cost.target_labels) == (0, 0)
-        assert cost.source_rows == BEGUN.source_rows
+        assert cost.source_rows == TEACHING.source_rows
         assert not cost.source_at_inference
 
 
@@ -182,14 +199,14 @@ def test_numbers_say_what_came_of_it() -> None:
     soft[2] = torch.rand(8, 3, generator=torch.Generator().manual_seed(0)).softmax(-1)
     soft[2, :4, 0], soft[2, 4:, 1] = 2.0, 2.0
     soft = soft / soft.sum(-1, keepdim=True)
-    numbers = predicted(a_problem(soft=soft, rows=rows)).numbers
+    numbers = predicted(with_lesson(soft=soft, rows=rows)).numbers
     assert [one["teacher_degenerate"] for one in numbers] == [True, True, False]
     assert {one["product"] for one in numbers} == {"readout"}
     assert numbers[0]["chosen"] == pytest.approx(GAMMAS[-1])
 
 
 def test_misfit_is_that_of_texts_left_out() -> None:
-    problem = a_problem()
+    problem = taught_problem(target="gpt2")
     lesson = problem.on_target.lesson(STATES)
     found = predicted(problem)
     features = tiny("gpt2").split_features(lesson.plain).double()
