@@ -33,7 +33,8 @@ stay for all passes."""
 
 
 RowKeys = tuple[torch.Tensor, torch.Tensor]
-"""What dropout masks are made from: the different keys [u], and which of them is each row's [n]."""
+"""What a loss knows rows by, to make dropout masks from or to find what a row is to be taught: the
+different keys [u], and which of them is each row's [n]."""
 
 PassLoss = Callable[[Encoded, Prompts, torch.Tensor, RowKeys], torch.Tensor]
 """Loss [n] of a batch behind prompts, given each row's prompt [n] and the rows' keys."""
@@ -45,7 +46,7 @@ class _Rows:
 
     Attributes:
         chosen: examples [n].
-        keys: of their dropout masks.
+        keys: what the loss knows them by.
         owner: index of each one's prompt [n].
         shares: what each one's loss counts [n].
         longest: tokens they are padded to.
@@ -104,8 +105,7 @@ class PassGradient:
             prompts: [R, m, d].
             rows: examples [N = R·B], each behind the prompt of its owner; on the CPU.
             shares: [N], on the CPU.
-            keys: int64 [N], on the CPU: what the dropout masks of each row are made from (None:
-                the loss has none).
+            keys: int64 [N], on the CPU: what the loss knows each row by (None: it does not ask).
 
         Returns:
             [N] and [R, m, d].

@@ -36,7 +36,7 @@ def read_prompts(backbone: Backbone, prompts: torch.Tensor) -> list[dict[str, An
         to four decimals, as ``nearest_cosine`` and ``nearest_words_cosine``.
     """
     table = F.normalize(backbone.embeddings.float(), dim=1)
-    whole = {word: number for word, number in backbone.words.items() if word.isalpha()}
+    whole = whole_words(backbone)
     index = torch.tensor(list(whole.values()), dtype=torch.long, device=table.device)
     found = []
     # One prompt at a time: the similarities of a whole stack would take more room than the model.
@@ -53,6 +53,21 @@ def read_prompts(backbone: Backbone, prompts: torch.Tensor) -> list[dict[str, An
             }
         )
     return found
+
+
+def whole_words(backbone: Backbone) -> dict[str, int]:
+    """Ids of the tokens that start a word, are all letters and encode back to themselves."""
+    return {word: number for word, number in backbone.words.items() if word.isalpha()}
+
+
+@torch.no_grad()
+def nearest_word_ids(backbone: Backbone, prompts: torch.Tensor) -> torch.Tensor:
+    """The whole word nearest by cosine to each vector of prompts [R, m, d], as ids [R, m]."""
+    ids = torch.tensor(sorted(whole_words(backbone).values()), device=backbone.device)
+    table = F.normalize(backbone.embeddings[ids].float(), dim=1)
+    # One prompt at a time, see :func:`read_prompts`; a vector's length does not matter.
+    rows = [(prompt @ table.T).argmax(-1) for prompt in prompts.float().to(table.device)]
+    return ids[torch.stack(rows)]
 
 
 def finite_reading(reading: Mapping[str, Any]) -> bool:

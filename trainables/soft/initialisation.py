@@ -18,15 +18,19 @@ from safetensors.numpy import load_file
 
 from trainables.backbones import Backbone, Reader
 from trainables.core.registries import INITIALISATIONS
-from trainables.core.seeds import initial_prompt, seeded
+from trainables.core.seeds import beginning, initial_prompt
 from trainables.core.settings import SoftSettings
 from trainables.errors import InputError
+from trainables.words.frequent import (
+    filled,
+    frequent_words,
+    label_words_first,
+    sampled_words,
+    text_tokens,
+)
 
 UNIFORM = 0.5
 """Half width of ``uniform`` (Lester et al.)."""
-
-FREQUENT = 5000
-"""Words that ``vocabulary`` samples from (Lester et al.)."""
 
 TENSOR = "prompt"
 """Name of the tensor in a safetensors file that holds several."""
@@ -55,7 +59,7 @@ class Beginning:
     @property
     def generator(self) -> torch.Generator:
         """A fresh generator of this seed and model."""
-        return seeded("init", self.seed, self.key)
+        return beginning(self.seed, self.key)
 
     def rows(self, ids: list[int]) -> torch.Tensor:
         """Embeddings of tokens, float32 on the CPU."""
@@ -74,22 +78,18 @@ def _uniform(start: Beginning) -> torch.Tensor:
 
 
 def _vocabulary(start: Beginning) -> torch.Tensor:
-    return start.rows(_sampled(start, start.settings.prompt_length))
+    length = start.settings.prompt_length
+    return start.rows(sampled_words(start.backbone, length, start.seed, start.key))
 
 
 def _label_words(start: Beginning) -> torch.Tensor:
-    """Label words first, sampled words behind them; labels beyond m are left out.
-
-    Lester et al. average a label's pieces; a label word here is always one token, its own mean.
-    """
-    length = start.settings.prompt_length
-    labels = start.label_ids.tolist()[:length]
-    return start.rows([*labels, *_sampled(start, length - len(labels))])
+    length, labels = start.settings.prompt_length, start.label_ids.tolist()
+    return start.rows(label_words_first(start.backbone, labels, length, start.seed, start.key))
 
 
 def _text(start: Beginning) -> torch.Tensor:
-    ids = text_tokens(start.backbone, start.settings)
-    return start.rows(_filled(ids, start.settings.prompt_length))
+    ids = text_tokens(start.backbone, start.settings.init_text or "")
+    return start.rows(filled(ids, start.settings.prompt_length))
 
 
 def _file(start: Beginning) -> torch.Tensor:
@@ -116,7 +116,7 @@ def _check_words(reader: Reader, settings: SoftSettings, file: Path | None) -> N
 
 def _check_text(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
     del file
-    text_tokens(reader, settings)
+    text_tokens(reader, settings.init_text or "")
 
 
 def _check_file(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
@@ -160,47 +160,6 @@ def check_beginning(reader: Reader, settings: SoftSettings, file: Path | None) -
         way.check(reader, settings, file)
 
 
-def frequent_words(reader: Reader) -> list[int]:
-    """Ids of the some 5,000 most frequent words, as far as a tokenizer tells.
-
-    Tokenizers hold no counts, so the order of their ids stands in for frequency. In WordPiece
-    vocabularies, RoBERTa's dictionary and SentencePiece's unigrams (by log probability) words are
-    sorted by it, or nearly so. In byte-level and SentencePiece BPE ids follow the merges: a word
-    comes once its last pair is the most frequent one left, its pieces before it, so that the start
-    of longer words may stand among the words. WordPiece and BPE list their characters first; words
-    are therefore whole, word-initial tokens of two letters and more, no digits, no punctuation.
-    Where a tokenizer has fewer than 5,000 of them, all are taken.
-
-    Returns:
-        At most :data:`FREQUENT` ids, the most frequent first.
-
-    Raises:
-        InputError: the tokenizer has no such token.
-    """
-    ids = [number for word, number in reader.words.items() if len(word) > 1 and word.isalpha()]
-    if not ids:
-        raise InputError(
-            f"init: model {reader.alias!r} has no whole word among its tokens to sample from;"
-            " allowed: normal, uniform, text or file for such a model"
-        )
-    return sorted(ids)[:FREQUENT]
-
-
-def text_tokens(reader: Reader, settings: SoftSettings) -> list[int]:
-    """Token ids of ``init_text`` without special tokens.
-
-    Raises:
-        InputError: there are none.
-    """
-    ids = reader.tokens(reader.lead + (settings.init_text or ""))
-    if not ids:
-        raise InputError(
-            f"init_text: found {settings.init_text!r}, which has no token on model"
-            f" {reader.alias!r}; allowed: a text with at least one token"
-        )
-    return ids
-
-
 def read_prompt(path: Path, alias: str, length: int, width: int) -> np.ndarray:
     """The prompt of a .npy or .safetensors file, float32 [m, d].
 
@@ -235,15 +194,3 @@ def _tensor(path: Path) -> np.ndarray:
     if only not in tensors:
         raise ValueError(f"of its {len(tensors)} tensors none is called {TENSOR}")
     return np.asarray(tensors[only])
-
-
-def _sampled(start: Beginning, count: int) -> list[int]:
-    """``count`` different frequent words; over again where there are fewer."""
-    pool = frequent_words(start.backbone)
-    order = torch.randperm(len(pool), generator=start.generator).tolist()
-    return _filled([pool[place] for place in order], count)
-
-
-def _filled(ids: list[int], count: int) -> list[int]:
-    """Cut or repeated to ``count``."""
-    return [ids[place % len(ids)] for place in range(count)]

@@ -24,7 +24,7 @@ import torch
 from trainables.compute.optim import ElementwiseAdamW, linear_schedule
 from trainables.compute.passes import on_device
 from trainables.core.registries import CHECKPOINTS
-from trainables.core.seeds import seeded
+from trainables.core.seeds import chained_passes, seeded
 from trainables.core.settings import SoftSettings
 from trainables.core.weight import Weight
 from trainables.scoring.evaluate import finite, mean_loss, scores
@@ -96,11 +96,8 @@ class Pace(Protocol):
 
 def batch_order(rows: int, settings: Pace, seed: int) -> torch.Tensor:
     """Examples of every step, [T, B]: whole shuffled passes over the training split, chained."""
-    generator = seeded("order", seed)
     steps = settings.steps_for(rows)
-    needed = steps * settings.batch_size
-    passes = [torch.randperm(rows, generator=generator) for _ in range(-(-needed // rows))]
-    return torch.cat(passes)[:needed].view(steps, settings.batch_size)
+    return chained_passes(rows, steps, settings.batch_size, seeded("order", seed))
 
 
 def loss_weights(

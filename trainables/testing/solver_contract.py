@@ -12,9 +12,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from trainables.core.frontier import COUNTED, Cost
 from trainables.core.registries import SOLVERS
 from trainables.core.settings import TransferSettings, stored, transfer_settings
-from trainables.transfer import Candidates, Problem, Space, solve
+from trainables.transfer import Candidates, Problem, Solver, Space, solve, solver_named
 from trainables.words.relative import gram_matrices
 
 WIDTHS = (8, 10, 7)
@@ -145,6 +146,42 @@ class SolverContract:
             torch.testing.assert_close(
                 single.prompts[:, 0], stacked.prompts[:, replica], atol=self.alone, rtol=self.alone
             )
+
+    def test_each_candidate_says_what_it_took(self) -> None:
+        """A cost for every candidate and replica, never less than that of an earlier one; or none.
+
+        A way that goes through the target has costs.
+        """
+        problem = self.problem(2)
+        costs = self.solved(problem).costs
+        kind = SOLVERS[self.settings.solver]
+        assert costs or kind.anytime is None
+        if costs:
+            assert len(costs) == len(self.solved(problem))
+        for one in costs:
+            assert len(one) == len(problem.seeds)
+            assert all(isinstance(cost, Cost) for cost in one)
+        for replica in range(len(problem.seeds) if costs else 0):
+            rising = [cost[replica] for cost in costs]
+            for name in COUNTED:
+                values = [getattr(cost, name) for cost in rising]
+                assert values == sorted(values), name
+
+    def test_a_shorter_run_is_the_beginning_of_a_longer_one(self) -> None:
+        """Where a run may be cut, it offers there what a run that ends there does."""
+        name = SOLVERS[self.settings.solver].anytime
+        if name is None:
+            return
+        whole = getattr(self.settings, name)
+        half, solver = whole // 2, solver_named(self.settings.solver)
+        assert isinstance(solver, Solver)
+        long = self.solved(replace(self.problem(2), marks=(half, whole)))
+        short = solve(self.problem(2), replace(self.settings, **{name: half}))
+        cut = long.until(half, solver.common)
+        assert cut.labels == short.labels
+        assert cut.own == short.own
+        assert torch.equal(cut.prompts, short.prompts)
+        assert cut.costs == short.costs
 
     def test_registered_with_settings_that_survive_a_cell(self) -> None:
         """The name stands in the registry; stored settings give the settings back."""

@@ -15,13 +15,12 @@ from trainables.core.seeds import initial_prompt
 from trainables.core.settings import SoftSettings
 from trainables.errors import InputError
 from trainables.soft.initialisation import (
-    FREQUENT,
     Beginning,
     begin,
     check_beginning,
-    frequent_words,
     read_prompt,
 )
+from trainables.words.frequent import FREQUENT, frequent_words
 
 WORDS = ["bad", "good", "yes"]
 
@@ -104,7 +103,7 @@ def test_frequent_words_are_whole_words_in_the_order_of_the_ids(name: str) -> No
 def test_no_more_than_the_first_five_thousand(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = tiny("bert")
     every = frequent_words(backbone)
-    monkeypatch.setattr("trainables.soft.initialisation.FREQUENT", 3)
+    monkeypatch.setattr("trainables.words.frequent.FREQUENT", 3)
     assert frequent_words(backbone) == every[:3]
     rows = rows_of(backbone, begin(start(backbone, "vocabulary", 7)))
     assert rows == [*rows[:3], *rows[:3], rows[0]], "over again where there are fewer"

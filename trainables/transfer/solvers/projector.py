@@ -6,7 +6,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from trainables.core.seeds import seeded
+from trainables.core.seeds import chained_passes, seeded
 from trainables.core.settings import TransferSettings
 from trainables.transfer.problem import Problem, TargetTask
 from trainables.transfer.solver import Found, Solver
@@ -108,5 +108,4 @@ def task_loss(prompts: torch.Tensor, task: TargetTask, rows: torch.Tensor) -> to
 def batch_order(rows: int, steps: int, seed: int) -> torch.Tensor:
     """Examples of every step [T, B]: shuffled passes over the training split, chained."""
     generator = seeded("transfer", "projector", "order", seed)
-    passes = [torch.randperm(rows, generator=generator) for _ in range(-(-steps * BATCH // rows))]
-    return torch.cat(passes)[: steps * BATCH].view(steps, BATCH)
+    return chained_passes(rows, steps, BATCH, generator)
