@@ -3,7 +3,7 @@
 Shapes: R prompts (replicas), m prompt tokens, d embedding width, N rows, L tokens, C classes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -156,7 +156,8 @@ class Backbone(Reader):
             own = None if prompts is None or owner is None else prompts
             assert not isinstance(own, Remembered)
             with self.rounding():
-                return self._library_logits(batch, label_ids, None if own is None else own[owner])
+                logits = self._library_reading(batch, None if own is None else own[owner])[1]
+            return logits[:, slice(self.rows) if label_ids is None else label_ids]
         with self.rounding():
             if prompts is None or owner is None:
                 states = self._states(batch)
@@ -196,11 +197,23 @@ class Backbone(Reader):
     ) -> torch.Tensor:
         """Logits [..., C] of label words, or [..., V] of all words, from last states [..., h]."""
         # Logits lie close together: in eight bits, rounding would tell classes apart.
-        features = self.family.head_features(states).float()
+        features = self._features(states)
         output = self.family.head_output()
         chosen = slice(self.rows) if label_ids is None else label_ids
         logits = features @ output.weight[chosen].float().T
         return logits if output.bias is None else logits + output.bias[chosen].float()
+
+    def _features(self, states: torch.Tensor) -> torch.Tensor:
+        """What the head's vocabulary matrix is given [..., e], of last states [..., h]."""
+        return self.family.head_features(states).float()
+
+    def row_features(self, batch: Encoded) -> torch.Tensor:
+        """What the head's vocabulary matrix is given at the answers [N, e], float32, no prompt."""
+        with self.rounding():
+            if self.literal:
+                return self._library_reading(batch)[0]
+            states = self._states(batch)
+        return self._features(states)
 
     def _states(self, batch: Encoded, prompts: torch.Tensor | None = None) -> torch.Tensor:
         """Last hidden states [N, h] at the answers, with a prompt [N, m, d] of its own in each."""
@@ -216,16 +229,12 @@ class Backbone(Reader):
         read = self._embeds(batch, prompts)
         return self.family.answer_states(read, mask, positions, batch.answers, batch.types)
 
-    def _library_logits(
-        self,
-        batch: Encoded,
-        label_ids: torch.Tensor | None,
-        prompts: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Logits [N, C] or [N, V] at the answers, as the library itself works them out."""
+    def _library_reading(
+        self, batch: Encoded, prompts: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features [N, e] and logits [N, V'] at the answers, as the library works them out."""
         read = self._embeds(batch, prompts)
-        logits = self.family.library_logits(read, batch.mask, batch.answers, batch.types)
-        return logits[:, slice(self.rows) if label_ids is None else label_ids]
+        return self.family.library_reading(read, batch.mask, batch.answers, batch.types)
 
     def _embeds(self, batch: Encoded, prompts: torch.Tensor | None) -> torch.Tensor:
         """Input embeddings [N, L, d] of rows, with a prompt [N, m, d] of its own in each."""
@@ -258,19 +267,44 @@ class Backbone(Reader):
             NoRoomError: one row behind one prompt does not fit in memory.
         """
         replicas = 1 if prompts is None else prompts.shape[0]
+        return self._over_split(
+            data,
+            (replicas, len(label_ids)),
+            lambda batch, budget: self._logits(batch, label_ids, prompts, budget),
+        )
+
+    @torch.no_grad()
+    def split_features(self, data: Encoded) -> torch.Tensor:
+        """:meth:`row_features` of a whole split [n, e], in passes like those of its logits."""
+        width = int(self.family.head_output().weight.shape[1])
+        return self._over_split(
+            data, (1, width), lambda batch, budget: self.row_features(batch)[None]
+        )[0]
+
+    def _over_split(
+        self,
+        data: Encoded,
+        shape: tuple[int, int],
+        work: Callable[[Encoded, int], torch.Tensor],
+    ) -> torch.Tensor:
+        """What ``work`` makes [R, B, w] of a split's rows and a pass's tokens, as [R, n, w].
+
+        ``shape``: R and w.
+        """
+        replicas, width = shape
         lengths = data.lengths.cpu()
         order = torch.argsort(lengths, descending=True, stable=True)
         falling, start = lengths[order].tolist(), 0
         spare = spare_tokens(self.device) / replicas
         order = order.to(self.device)
-        out = torch.empty(replicas, len(data), len(label_ids), device=self.device)
+        out = torch.empty(replicas, len(data), width, device=self.device)
         while start < len(order):
 
             def read(budget: int, start: int = start) -> int:
                 end = pass_end(falling, start, budget / replicas, spare)
                 chosen = order[start:end]
                 batch = data.take(chosen, bucket(falling[start], self.device))
-                out[:, chosen] = self._logits(batch, label_ids, prompts, budget)
+                out[:, chosen] = work(batch, budget)
                 return end
 
             most = read_tokens(self.device)

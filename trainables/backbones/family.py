@@ -90,13 +90,13 @@ class Family(ABC):
             self.focus = None
         return states[torch.arange(len(answers), device=states.device), answers]
 
-    def library_logits(
+    def library_reading(
         self,
         embeds: torch.Tensor,
         attention_mask: torch.Tensor,
         answers: torch.Tensor,
         types: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits [N, V'] of every row of the head at one position of each row, in float32.
 
         Nothing but the library's own forward pass: its positions, its masks, its layers, its head.
@@ -108,12 +108,17 @@ class Family(ABC):
             attention_mask: [N, L].
             answers: index of the wanted position [N].
             types: token types [N, L] (None: the body's default).
+
+        Returns:
+            What that matrix is given [N, e], and the logits.
         """
         typed = {} if types is None else {"token_type_ids": types}
         every = torch.arange(len(answers), device=answers.device)
+        given: list[torch.Tensor] = []
 
         def at_answers(module: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
-            return (args[0][every, answers][:, None].to(next(module.parameters()).dtype),)
+            given.append(args[0][every, answers])
+            return (given[0][:, None].to(next(module.parameters()).dtype),)
 
         hook = self.model.get_output_embeddings().register_forward_pre_hook(at_answers)
         try:
@@ -125,7 +130,7 @@ class Family(ABC):
             ).logits
         finally:
             hook.remove()
-        return logits[:, 0].float()
+        return given[0].float(), logits[:, 0].float()
 
     def _visible(
         self, length: int, attention_mask: torch.Tensor | None, answers: torch.Tensor

@@ -25,11 +25,15 @@ class SolverKind:
         settings: the settings of the transfer that it reads, with their defaults.
         anytime: the setting that says where along one run its result is taken: what is found with
             a smaller value is found on the way to a larger one. None where there is no such thing.
+        selections: of :data:`SELECTIONS`, those that make sense with it; empty: all.
+        learns: whether a teacher that it is given is learnt from, or chooses at most.
     """
 
     solver: Any
     settings: Mapping[str, Any] = field(default_factory=dict)
     anytime: str | None = None
+    selections: tuple[str, ...] = ()
+    learns: bool = True
 
     def load(self) -> Any:
         return loaded(self.solver)()
@@ -110,13 +114,18 @@ SOLVERS: Registry[SolverKind] = Registry(
             anytime="budget",
         ),
         "random_words": SolverKind(
-            f"{_TAUGHT_PLACE}.random_words:RandomWords", {"tries": 40, **_TAUGHT, "texts": 64}
+            f"{_TAUGHT_PLACE}.random_words:RandomWords",
+            {"tries": 40, **_TAUGHT, "texts": 64},
+            selections=("agreement", "target_validation"),
+            learns=False,
         ),
         "readout": SolverKind(
-            f"{_TAUGHT_PLACE}.readout:Readout", {"features": "states", **_TAUGHT}
+            f"{_TAUGHT_PLACE}.readout:Readout",
+            {"features": "states", **_TAUGHT},
+            selections=("none",),
         ),
-        "proxy": SolverKind(f"{_TAUGHT_PLACE}.proxy:Proxy"),
-        "calibrated_sum": SolverKind(f"{_TAUGHT_PLACE}.proxy:CalibratedSum"),
+        "proxy": SolverKind(f"{_TAUGHT_PLACE}.proxy:Proxy", selections=("none",)),
+        "calibrated_sum": SolverKind(f"{_TAUGHT_PLACE}.proxy:CalibratedSum", selections=("none",)),
     },
 )
 
@@ -153,6 +162,16 @@ SUBSPACES: Registry[Part] = Registry(
     },
 )
 """Directions that a search moves a prompt in, see :mod:`trainables.transfer.taught.subspaces`."""
+
+FEATURES: Registry[Any] = Registry(
+    "features",
+    {name: f"trainables.transfer.taught.readout:{name}" for name in ("states", "words")},
+)
+"""What a readout reads, a :class:`trainables.transfer.taught.readout.Features`."""
+
+ALGORITHMS: Registry[Any] = Registry("algorithm", {"cma": "cmaes:CMA", "sep_cma": "cmaes:SepCMA"})
+"""What a search asks for points and tells their losses: a class of the package ``cmaes``, or one
+that is made and used like it."""
 
 NORMS: Registry[Any] = Registry(
     "norm",

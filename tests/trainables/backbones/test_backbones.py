@@ -124,6 +124,26 @@ def test_split_logits_keep_the_data_order_and_ignore_padding(name: str) -> None:
         torch.testing.assert_close(whole[:, row], alone[:, 0], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("literal", [False, True])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_features_are_what_the_library_gives_its_vocabulary_matrix(
+    name: str, literal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = tiny(name)
+    monkeypatch.setattr(backbone, "literal", literal)
+    found = backbone.split_features(backbone.read(TEXTS, [0] * 4, Layout()))
+    head = pristine(name).get_output_embeddings()
+    assert found.shape == (4, head.weight.shape[1])
+    bias = 0.0 if head.bias is None else head.bias
+    ids = backbone.labels(WORDS, "t")
+    with torch.no_grad():
+        for row, text in enumerate(TEXTS):
+            given = (found[row] @ head.weight.T + bias)[ids]
+            expected = literal_logits(backbone, text, torch.empty(0, backbone.width), Layout())
+            torch.testing.assert_close(given, expected, atol=2e-4, rtol=1e-4)
+    assert found.std(0).max() > 0.05, "a constant would pass any comparison"
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_weights_are_frozen_and_spare_rows_unused(name: str) -> None:
     backbone = tiny(name)

@@ -4,9 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
-from annotated_types import Len
+from annotated_types import Ge, Len
 
-from trainables.core.registries import NORMS, SELECTIONS, SOLVERS, STARTS, SUBSPACES, TEACHERS
+from trainables.core.registries import (
+    ALGORITHMS,
+    FEATURES,
+    NORMS,
+    SELECTIONS,
+    SOLVERS,
+    STARTS,
+    SUBSPACES,
+    TEACHERS,
+)
 from trainables.core.settings.base import (
     Count,
     NotNegative,
@@ -105,10 +114,10 @@ class TransferSettings(Settings):
     temperature: Positive | None = None
     degenerate: Literal["keep", "distil"] | None = None
     shots: Count | None = axis(None)
-    features: Literal["states", "words"] | None = axis(None)
-    algorithm: Literal["cma", "sep_cma"] | None = None
+    features: Annotated[str, FEATURES] | None = axis(None)
+    algorithm: Annotated[str, ALGORITHMS] | None = None
     subspace: Annotated[str, SUBSPACES] | None = axis(None)
-    dimensions: Count | None = None
+    dimensions: Annotated[int, Ge(2)] | None = None
     budget: Count | None = axis(None)
     tries: Count | None = None
     rows: Annotated[tuple[Literal["single", "baseline", "ours"], ...], Len(1, 3)] | None = None
@@ -138,13 +147,23 @@ class TransferSettings(Settings):
         good = self.selection != "agreement" or "teacher" in read
         taught = ", ".join(name for name, kind in SOLVERS.items() if "teacher" in kind.settings)
         check(self, "selection", good, f"agreement only where there is a teacher ({taught})")
+        sensible = SOLVERS[self.solver].selections or (self.selection,)
+        allowed = f"{' or '.join(sensible)} with solver {self.solver}"
+        check(self, "selection", self.selection in sensible, allowed)
+
+    @property
+    def taught(self) -> bool:
+        """Whether a teacher is asked for anything."""
+        learnt = SOLVERS[self.solver].learns and self.shots is None
+        return self.teacher is not None and (learnt or self.selection == "agreement")
 
     @property
     def aided(self) -> bool:
         """Whether anything of a source comes in: else one result does for all sources."""
         named = ((STARTS, self.start), (TEACHERS, self.teacher), (SUBSPACES, self.subspace))
-        parts = [registry[name] for registry, name in named if name is not None]
-        return not parts or any(part.of_sources for part in parts)
+        given = [(registry, name) for registry, name in named if name is not None]
+        read = [pair for pair in given if self.taught or pair[0] is not TEACHERS]
+        return not given or any(registry[name].of_sources for registry, name in read)
 
     def unread(self) -> frozenset[str]:
         """Settings that can make no difference beside the others: no cell records them."""
@@ -155,6 +174,8 @@ class TransferSettings(Settings):
             read.discard("anchor_seed")
         if self.start != "text":
             read.discard("start_text")
+        if not self.taught:
+            read -= {"teacher", "texts", "texts_from"}
         return frozenset((_optional() - read) | {"rows"})
 
 
