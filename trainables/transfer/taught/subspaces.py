@@ -1,7 +1,7 @@
 """Directions that a search moves a prompt in, of each replica.
 
 A prompt of m vectors of width d is a point in m·d dimensions, too many to search in without a
-gradient. After "Black-Box Tuning for Language-Model-as-a-Service" (Sun et al., ICML 2022) the search
+gradient. After "Black-Box Tuning for Language-Model-as-a-Service" (Sun et al., ICML 2022) a search
 moves it by A z, with D numbers z. Whatever the directions are, together they have the length
 
     Σ_j |a_j|² = m · (mean length of the target's embedding rows)²,
@@ -67,7 +67,7 @@ def word_directions(problem: Problem, settings: TransferSettings) -> torch.Tenso
     task = problem.on_target
     table, labels = task.backbone.embeddings, task.label_ids
     known = set(labels.tolist())
-    words = [word for word in frequent_words(task.backbone, "subspace", "random or sources")]
+    words = frequent_words(task.backbone, "subspace", "random or sources")
     others = torch.tensor([word for word in words if word not in known], device=table.device)
     near = F.normalize(table[labels].float(), dim=1) @ F.normalize(table[others].float(), dim=1).T
     chosen = others[near.topk(min(NEIGHBOURS, len(others)), dim=1).indices]
