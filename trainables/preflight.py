@@ -93,6 +93,11 @@ def preflight(
     return [
         *dict.fromkeys(_word_warnings(readers, words)),
         *_anchor_warnings(readers, together, samples),
+        *dict.fromkeys(
+            warning
+            for way in ways
+            for warning in _way_warnings(way, readers, [load_task(ref) for ref in tasks])
+        ),
     ]
 
 
@@ -133,7 +138,7 @@ def _word_warnings(
             )
 
 
-def _check_way(
+def _way_warnings(
     way: Mapping[str, Any], readers: Mapping[str, Reader], tasks: Sequence[Task]
 ) -> Iterator[str]:
     """Check a way of transfer on every task; a sentence where it has fewer texts than asked for."""
