@@ -9,12 +9,15 @@ from trainables.backbones.reader import Layout, Reader
 from trainables.core.cells import ModelRef, TaskRef
 from trainables.core.plugins import Plugin
 from trainables.core.registries import METHODS
-from trainables.core.settings import from_mapping
+from trainables.core.settings import TransferSettings, from_mapping
+from trainables.errors import InputError
 from trainables.hard.allowed import available_words
 from trainables.models.first_look import TOKENIZER, is_local
 from trainables.packs.run import layout_on
 from trainables.soft.initialisation import check_beginning
-from trainables.tasks import load_task
+from trainables.tasks import Task, load_task
+from trainables.transfer import solver_named
+from trainables.transfer.taught.starts import check_start
 from trainables.words.vocabulary import FEW_ANCHORS, check_shared, common_vocabulary
 
 
@@ -29,6 +32,7 @@ def preflight(
     samples: Sequence[tuple[Sequence[str], int]] = (),
     labels: Sequence[TaskRef] = (),
     plugins: Sequence[Plugin] = (),
+    ways: Sequence[Mapping[str, Any]] = (),
 ) -> list[str]:
     """Check models, tasks and prompt lengths against one another.
 
@@ -48,9 +52,11 @@ def preflight(
         samples: groups of aliases of whose common words a sample is wanted, and its size.
         labels: further tasks, of which only the label words are looked at.
         plugins: files of the user's, loaded first.
+        ways: per way of transfer its ``settings``, the ``targets`` it goes to and ``texts``, the
+            task that its texts are from (None: the one at hand).
 
     Returns:
-        Warnings, one sentence each (few shared words, or fewer words than asked for).
+        Warnings, one sentence each (few shared words, fewer words or texts than asked for).
 
     Raises:
         InputError: the first thing that does not fit.
@@ -87,6 +93,11 @@ def preflight(
     return [
         *dict.fromkeys(_word_warnings(readers, words)),
         *_anchor_warnings(readers, together, samples),
+        *dict.fromkeys(
+            warning
+            for way in ways
+            for warning in _way_warnings(way, readers, [load_task(ref) for ref in tasks])
+        ),
     ]
 
 
@@ -124,4 +135,33 @@ def _word_warnings(
             yield (
                 f"s: found {settings.s}, but vocabulary {settings.vocabulary!r} has only"
                 f" {found.count} {found.where}; all {found.count} are used"
+            )
+
+
+def _way_warnings(
+    way: Mapping[str, Any], readers: Mapping[str, Reader], tasks: Sequence[Task]
+) -> Iterator[str]:
+    """Check a way of transfer on every task; a sentence where it has fewer texts than asked for."""
+    settings = from_mapping(TransferSettings, way["settings"])
+    solver = solver_named(settings.solver)
+    if settings.start is not None:
+        for alias in way["targets"]:
+            check_start(readers[alias], settings)
+    for task in tasks:
+        gold = [row.label for row in task.rows("train")]
+        solver.check(settings, gold, task.num_classes, task.name)
+        source = task if way["texts"] is None else load_task(way["texts"])
+        if (source.pair is None) != (task.pair is None):
+            there, here = (
+                "single texts" if one.pair is None else "pairs" for one in (source, task)
+            )
+            raise InputError(
+                f"transfer.texts_from: found {source.name!r}, a task of {there};"
+                f" allowed beside task {task.name!r}: one of {here}"
+            )
+        count = len(source.rows("train"))
+        if settings.texts is not None and settings.texts > count:
+            yield (
+                f"transfer.texts: found {settings.texts}, but task {source.name!r} has only {count}"
+                f" in its training split; all {count} are used"
             )

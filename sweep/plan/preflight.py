@@ -20,7 +20,7 @@ from trainables.compute.process import end_with_parent, lasting
 from trainables.core.cells import ModelRef, TaskRef
 from trainables.core.plugins import Plugin
 from trainables.core.registries import METHODS
-from trainables.core.settings import family_of
+from trainables.core.settings import family_of, stored
 from trainables.errors import InputError
 
 _MISTAKE = 2
@@ -132,6 +132,14 @@ def _question(plan: Plan) -> dict[str, Any]:
             if family_of(method) == "soft"
             for file in [plan.resolved.start(settings, source)]
         ],
+        "ways": [
+            {
+                "settings": stored(way),
+                "targets": list(plan.resolved.targets),
+                "texts": way.texts_from and asdict(plan.resolved.texts[way.texts_from]),
+            }
+            for way in (plan.resolved.transfer if soft else ())
+        ],
     }
 
 
@@ -179,6 +187,8 @@ def answer(question: dict[str, Any]) -> list[str]:
     question["models"] = [ModelRef(**model) for model in question["models"]]
     for name in {"tasks", "labels"} & question.keys():
         question[name] = [TaskRef(**task) for task in question[name]]
+    for way in question.get("ways", ()):
+        way["texts"] = TaskRef(**way["texts"]) if way["texts"] else None
     question["plugins"] = [Plugin(**plugin) for plugin in question.get("plugins", ())]
     return preflight(**question)
 

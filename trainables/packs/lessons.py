@@ -24,10 +24,8 @@ from trainables.packs.run import Run, layout_of
 from trainables.packs.stacks import Prompts
 from trainables.scoring.calibration import calibrate
 from trainables.transfer import Lesson
+from trainables.transfer.problem import held_out
 from trainables.transfer.reading import Meter, own_logits
-
-HELD = 4
-"""One of so many texts is held out."""
 
 Taught = tuple[torch.Tensor, list[Cost]]
 """Label probabilities [R, U, C], and what each replica's took."""
@@ -70,11 +68,6 @@ class Classroom:
         """The texts of each replica [R, U], drawn by its seed alone."""
         count = len(self.texts(self.target, self.plain))
         wanted = self.settings.texts or count
-        if wanted > count:
-            self.run.remark(
-                f"task {self.settings.texts_from or self.run.task.name!r}: {count} texts without"
-                f" labels were used instead of {wanted}, as there are no more"
-            )
         drawn = [
             torch.randperm(count, generator=seeded("lesson", cell.seed or 0))[:wanted]
             for cell in self.cells
@@ -113,7 +106,7 @@ def lesson(room: Classroom) -> Lesson:
         plain=room.texts(room.target, room.plain),
         rows=room.rows,
         soft=soft,
-        held=max(1, room.rows.shape[1] // HELD),
+        held=held_out(room.rows.shape[1]),
         costs=costs,
     )
 

@@ -110,11 +110,6 @@ class Run:
             )
         return self._splits[key]
 
-    def remark(self, sentence: str) -> None:
-        """Say something once."""
-        if sentence not in self.outcome.remarks:
-            self.outcome.remarks.append(sentence)
-
     def content_free(self, alias: str, layout: Layout) -> Encoded:
         """The content-free inputs of a model, their labels mean nothing."""
         key = (alias, _CONTENT_FREE, layout)

@@ -61,6 +61,11 @@ class Space:
         return self.table
 
 
+def held_out(texts: int) -> int:
+    """How many of so many texts are kept from what is learnt: a quarter, at least 1."""
+    return max(1, texts // 4)
+
+
 @dataclass(frozen=True)
 class Lesson:
     """What each replica is taught: texts, and label probabilities of them.

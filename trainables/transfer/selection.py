@@ -11,7 +11,8 @@
     candidate that the way back undoes exactly (same width, a bijection) is as good as any other.
 ``agreement``
     Each candidate is scored on the target by its cross-entropy against the teacher's label
-    probabilities of the texts held out, both calibrated; no label is read.
+    probabilities of the texts held out; no label is read. The teacher is calibrated, the target is
+    not: a prompt is used as it is, so its preference for a label word counts against it.
 ``target_validation``
     Each candidate is scored on the target with the task's validation split and the best is kept, as
     in the released code of Wu et al. (which calls itself zero-shot because it needs no target
@@ -30,7 +31,6 @@ import torch
 from trainables.core.frontier import Cost
 from trainables.core.registries import SELECTIONS
 from trainables.core.settings import TransferSettings
-from trainables.scoring.calibration import calibrate
 from trainables.scoring.evaluate import finite
 from trainables.transfer.problem import Candidates, Problem, Space
 from trainables.transfer.solvers.closed_form import ClosedForm
@@ -123,7 +123,7 @@ def with_teacher(candidates: Candidates, problem: Problem, judges: Judges) -> Ch
 
 
 def agreement(logits: torch.Tensor, soft: torch.Tensor) -> Judgement:
-    """How well label scores agree with a teacher, after taking off the mean over the texts.
+    """How well label scores, as they are, agree with a teacher.
 
     Args:
         logits: label-word logits of texts [R, U, C].
@@ -132,7 +132,7 @@ def agreement(logits: torch.Tensor, soft: torch.Tensor) -> Judgement:
     Returns:
         As scores minus the mean cross-entropy -Σ_c t_c log p_c, as losses the same without minus.
     """
-    losses = -(soft * calibrate("batch", logits).log_softmax(-1)).sum(-1).mean(1)
+    losses = -(soft * logits.log_softmax(-1)).sum(-1).mean(1)
     known = finite(logits)
     losses = losses.where(known, torch.full_like(losses, math.nan))
     return Judgement((-losses).tolist(), losses.tolist(), logits)

@@ -32,7 +32,23 @@ class Found:
     numbers: Sequence[Mapping[str, Any]] = ()
 
 
-class Solver(ABC):
+class Way:
+    """A way of having a task on the target."""
+
+    def check(
+        self, settings: TransferSettings, gold: Sequence[int], classes: int, task: str
+    ) -> None:
+        """Raise InputError where a task's training split does not allow what is asked for.
+
+        Args:
+            settings: of the transfer.
+            gold: the class of every example of the split.
+            classes: C.
+            task: its name, for the message.
+        """
+
+
+class Solver(Way, ABC):
     """A way of finding a target prompt for given source prompts.
 
     A new solver is one file with one subclass and one entry, with the settings it reads, in
@@ -86,7 +102,7 @@ class Predicted:
     numbers: Sequence[Mapping[str, Any]] = ()
 
 
-class Predictor(ABC):
+class Predictor(Way, ABC):
     """A way of having the task on the target that ends in label scores instead of a prompt.
 
     It is registered, tested and planned like a :class:`Solver`.

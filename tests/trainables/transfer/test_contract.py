@@ -5,11 +5,11 @@ import pytest
 from trainables.core.registries import SOLVERS
 from trainables.core.settings import TransferSettings
 from trainables.testing.solver_contract import SolverContract
-from trainables.transfer import Solver, solver_named
+from trainables.transfer import Predictor, Solver, solver_named
 
 
-def test_every_name_leads_to_a_solver() -> None:
-    assert all(isinstance(solver_named(name), Solver) for name in SOLVERS)
+def test_every_name_leads_to_a_way_of_transfer() -> None:
+    assert all(isinstance(solver_named(name), Solver | Predictor) for name in SOLVERS)
 
 
 class TestClosedForm(SolverContract):

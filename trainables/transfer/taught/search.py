@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from typing_extensions import override
 
 from trainables.backbones import Backbone, Encoded
 from trainables.core.frontier import Cost
@@ -18,11 +19,11 @@ from trainables.core.registries import ALGORITHMS, SUBSPACES
 from trainables.core.seeds import seeded
 from trainables.core.settings import TransferSettings
 from trainables.errors import InputError
-from trainables.transfer.problem import Problem
+from trainables.transfer.problem import Problem, held_out
 from trainables.transfer.reading import Meter, own_logits
 from trainables.transfer.selection import agreement
 from trainables.transfer.solver import Found, Solver
-from trainables.transfer.taught.shots import drawn
+from trainables.transfer.taught.shots import check_shots, drawn
 from trainables.transfer.taught.starts import begun
 from trainables.transfer.taught.subspaces import count
 
@@ -34,13 +35,22 @@ class Search(Solver):
     """p = start + A z, with z found by an evolution strategy (Sun et al., ICML 2022; CMA-ES).
 
     The fitness of a point is its loss on one fixed batch, so that all points are compared on the
-    same texts: the calibrated cross-entropy against the teacher on all texts that are not held out,
+    same texts: the cross-entropy against the teacher on all texts that are not held out,
     or with ``shots`` that of the label words on a few labelled examples a class. After each
     generation the mean of the distribution is read too; a candidate is the best mean, the start
     included, that the rows up to its label have paid for.
     """
 
     finished = True
+
+    @override
+    def check(
+        self, settings: TransferSettings, gold: Sequence[int], classes: int, task: str
+    ) -> None:
+        check_shots(settings.shots, gold, classes, task)
+        texts = min(settings.texts or len(gold), len(gold))
+        read = texts - held_out(texts) if settings.shots is None else settings.shots * classes
+        check_budget(settings.budget or 0, read, settings)
 
     @staticmethod
     def common(label: float) -> bool:

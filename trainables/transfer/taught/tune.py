@@ -1,6 +1,9 @@
 """A prompt tuned on the target with the task's labels, from a start of one's choice."""
 
+from collections.abc import Sequence
+
 import torch
+from typing_extensions import override
 
 from trainables.core.frontier import Cost
 from trainables.core.seeds import chained_passes, seeded
@@ -8,7 +11,7 @@ from trainables.core.settings import TransferSettings
 from trainables.scoring.losses import rows_behind
 from trainables.transfer.problem import Problem
 from trainables.transfer.taught.descent import Course, Descent
-from trainables.transfer.taught.shots import drawn
+from trainables.transfer.taught.shots import check_shots, drawn
 
 
 class Tune(Descent):
@@ -20,6 +23,12 @@ class Tune(Descent):
     """
 
     trains_on_target = True
+
+    @override
+    def check(
+        self, settings: TransferSettings, gold: Sequence[int], classes: int, task: str
+    ) -> None:
+        check_shots(settings.shots, gold, classes, task)
 
     def course(self, problem: Problem, settings: TransferSettings, steps: int) -> Course:
         """Shuffled passes over each replica's own examples."""
