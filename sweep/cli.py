@@ -156,6 +156,37 @@ def run(
     raise typer.Exit(code)
 
 
+@app.command()
+def recheck(
+    folder: Folder,
+    target: Annotated[
+        list[str], typer.Option(metavar="MODEL", help="A new model, by name or path (repeatable).")
+    ],
+    budget: Annotated[
+        int,
+        typer.Option(metavar="ROWS", help="Texts that a way may read on it, backwards twice."),
+    ] = 3000,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Default: recheck/MODEL in the folder.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Packs at once at most.")] = None,
+    store: StorePlace = None,
+) -> None:
+    """A new model is out: carry a sweep's prompts to it and say what to do there."""
+    check_workers(workers)
+    from sweep.commands.recheck import adopt_prompts, recheck_folder, recheck_plan
+    from sweep.ledger.store import store_folder
+    from sweep.run.runner import Options
+    from sweep.run.runner import run as run_plan
+
+    plan = recheck_plan(folder, target, budget)
+    place = out or recheck_folder(folder, target)
+    adopt_prompts(folder, place, plan)
+    with redirect_stdout(sys.stderr):
+        code = run_plan(plan, place, Options(workers=workers, store=store_folder(store)))
+    raise typer.Exit(code)
+
+
 @app.command(name="store")
 def store_command(
     store: StorePlace = None,

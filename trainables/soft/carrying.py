@@ -198,7 +198,7 @@ class _Group:
         On the texts held out. It says how much a teacher has to say before anything is learnt, and
         how much of it was.
         """
-        if "teacher" not in SOLVERS[self.settings.solver].settings:
+        if not self.settings.taught:
             return [{}] * len(self.cells)
         taught, target = self.taught(self.settings), self.run.backbone(self.target)
         labels = self.run.labels(self.target)

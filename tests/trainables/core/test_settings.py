@@ -8,7 +8,7 @@ import pytest
 
 from trainables.backbones.reader import ARRANGEMENTS
 from trainables.core import registries
-from trainables.core.registries import SOLVERS
+from trainables.core.registries import SELECTIONS, SOLVERS
 from trainables.core.registry import Registry
 from trainables.core.settings import (
     SoftSettings,
@@ -91,15 +91,18 @@ def test_transfer_settings_refuse(field: str, value: Any, others: dict[str, Any]
 
 
 def test_a_setting_of_another_solver_says_whose_it_is() -> None:
-    readers = r"solver ridge \(it is read by adam, projector, distil, tune\)"
-    with pytest.raises(InputError, match=readers):
+    with pytest.raises(InputError, match=r"solver ridge \(it is read by adam, projector, "):
         TransferSettings(solver="ridge", steps=5)
+
+
+def chosen_by(solver: str) -> dict[str, Any]:
+    """A selection that goes with a solver, where ``none`` does not."""
+    return {"selection": name for name in SOLVERS[solver].selections[:1]}
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_what_a_solver_reads_has_its_default_and_nothing_else_a_value(solver: str) -> None:
-    selection = (*SOLVERS[solver].selections, "none")[0]
-    settings = asdict(TransferSettings(solver=solver, selection=selection))
+    settings = asdict(TransferSettings(solver=solver, **chosen_by(solver)))
     read = SOLVERS[solver].settings
     for name, value in settings.items():
         if name not in ("solver", "norm", "selection"):
@@ -126,6 +129,34 @@ def test_stored_transfer_settings_hold_what_matters_and_come_back() -> None:
     assert transfer_settings(stored(masked)) == masked
 
 
+TAUGHT = {"teacher": "sources", "texts": 512, "texts_from": None}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "closed_form": {},
+    "ridge": {"gammas": [0.0, 0.001, 0.01, 0.1, 1.0, 10.0]},
+    "adam": {"steps": 2000, "learning_rate": 5e-3},
+    "v2v_lin": {},
+    "v2v_nn": {},
+    "lin_comb": {},
+    "projector": {"steps": 500, "learning_rate": 1e-3},
+    "distil": {
+        **{"steps": 60, "learning_rate": 0.3, "batch_size": 32, "start": "vocabulary"},
+        **{"temperature": 1.0, "degenerate": "keep", **TAUGHT},
+    },
+    "tune": {
+        **{"steps": 60, "learning_rate": 0.3, "batch_size": 32, "start": "carried"},
+        **{"shots": None},
+    },
+    "search": {
+        **{"algorithm": "cma", "subspace": "random", "dimensions": 32, "start": "vocabulary"},
+        **{"shots": None, "budget": 16_000, **TAUGHT, "texts": 64},
+    },
+    "random_words": {"tries": 40},
+    "readout": {"features": "states", **TAUGHT},
+    "proxy": {},
+    "calibrated_sum": {},
+}
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize(
     "more",
@@ -143,26 +174,20 @@ def test_stored_is_what_the_solver_reads_and_what_is_chosen(
     solver: str, more: dict[str, Any]
 ) -> None:
     """Said once more, setting by setting: hashes rest on it."""
-    read, allowed = SOLVERS[solver].settings, SOLVERS[solver].selections
     try:
-        settings = TransferSettings(solver=solver, **more)
+        settings = TransferSettings(solver=solver, **{**chosen_by(solver), **more})
     except InputError:
-        chosen = more.get("selection", "none")
-        assert (allowed and chosen not in allowed) or not more.keys() <= {
-            "selection",
-            "norm",
-            *read,
-        }
+        chosen = more.get("selection") in (SOLVERS[solver].selections or SELECTIONS)
+        assert not more.keys() <= {"norm", *["selection"] * chosen, *SOLVERS[solver].settings}
         return
-    expected: dict[str, Any] = {"solver": solver, "norm": settings.norm}
+    expected: dict[str, Any] = {"solver": solver, "norm": settings.norm, **DEFAULTS[solver]}
     if settings.selection != "none":
         expected["selection"] = settings.selection
-    special = {"gammas", "top_k", "mask", "anchor_sample", "anchor_seed", "start_text"}
-    if solver == "random_words" and settings.selection != "agreement":
-        special |= {"teacher", "texts", "texts_from"}  # nothing is chosen by them
-    expected |= {name: getattr(settings, name) for name in read if name not in special}
-    if solver == "ridge":
-        expected["gammas"] = list(settings.gammas or ())
+    if settings.selection == "agreement":
+        expected |= {**TAUGHT, "texts": 64}
+    expected |= {name: more[name] for name in ("steps", "learning_rate") if name in more}
+    if "gammas" in more:
+        expected["gammas"] = list(more["gammas"])
     if settings.top_k:
         expected |= {"top_k": settings.top_k, "mask": settings.mask}
     if settings.anchor_sample:

@@ -8,6 +8,7 @@ import torch
 
 from tests.trainables.tiny import tiny
 from trainables.backbones import Encoded, Layout
+from trainables.core.frontier import Cost
 from trainables.core.settings import TransferSettings
 from trainables.testing.solver_contract import SolverContract, random_problem
 from trainables.transfer import Problem, Space, TargetTask, solve
@@ -120,6 +121,19 @@ def test_a_known_linear_relation_is_found_and_beats_chance() -> None:
 
     assert accuracy(found[-1]) > 0.8, "chance is a third"
     assert float(torch.cosine_similarity(found[-1].flatten(1), image)) > 0.8
+
+
+def test_costs_are_the_examples_read_until_each_candidate() -> None:
+    problem = tiny_problem(2)
+    found = solve(problem, TransferSettings(solver="projector", steps=3))
+    assert found.labels == (1, 2, 3)
+    lengths = problem.target_task().train.lengths
+    for step, costs in enumerate(found.costs, start=1):
+        for seed, cost in zip(problem.seeds, costs, strict=True):
+            rows = projector.batch_order(len(TEXTS), 3, seed)[:step].flatten().tolist()
+            tokens = sum(int(lengths[row]) for row in rows)
+            labels = len(set(rows))
+            assert cost == Cost(16 * step, 16 * step, tokens, labels, access="gradients")
 
 
 def test_it_says_what_it_needs() -> None:

@@ -120,7 +120,7 @@ def test_the_way_back_of_an_invertible_way_is_the_start() -> None:
     torch.testing.assert_close(back, problem.prompts[0], atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("selection", SELECTIONS)
+@pytest.mark.parametrize("selection", [name for name in SELECTIONS if name != "agreement"])
 def test_parts_give_what_the_whole_gives(selection: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded by solving some replicas at a time; the result is the same."""
 
@@ -131,9 +131,9 @@ def test_parts_give_what_the_whole_gives(selection: str, monkeypatch: pytest.Mon
     problem = random_problem(2, replicas=5)
     settings = TransferSettings(solver="ridge", selection=selection)
     judges = Judges(judge, [judge, judge])
-    whole = carry(problem, settings, judges)
+    (whole,) = carry(problem, settings, judges)
     monkeypatch.setattr("trainables.transfer.solving.MOST_NUMBERS", 1)
-    parts = carry(problem, settings, judges)
+    (parts,) = carry(problem, settings, judges)
     torch.testing.assert_close(parts.prompt, whole.prompt)
     torch.testing.assert_close(parts.similarity, whole.similarity)
     assert parts.chosen == whole.chosen

@@ -6,9 +6,11 @@ import math
 import torch
 import torch.nn.functional as F
 
+from trainables.core.frontier import Cost
 from trainables.core.seeds import chained_passes, seeded
 from trainables.core.settings import TransferSettings
 from trainables.transfer.problem import Problem, TargetTask
+from trainables.transfer.reading import Meter
 from trainables.transfer.solver import Found, Solver
 
 HIDDEN = 768
@@ -57,7 +59,8 @@ class Projector(Solver):
                 with torch.no_grad():
                     kept[step] = project(problem, networks)
         labels = tuple(float(step) for step in kept)
-        return Found(torch.stack(list(kept.values())), labels, len(labels) - 1)
+        costs = [spent(task, order[:step]) for step in kept]
+        return Found(torch.stack(list(kept.values())), labels, len(labels) - 1, costs)
 
     def footprint(self, problem: Problem, settings: TransferSettings) -> int:
         """The networks with gradient and Adam's two moments; activations come on top."""
@@ -103,6 +106,15 @@ def task_loss(prompts: torch.Tensor, task: TargetTask, rows: torch.Tensor) -> to
     batch = task.train.take(rows.flatten())
     logits = task.backbone.row_logits(batch, task.label_ids, prompts, owner)
     return F.cross_entropy(logits, batch.gold, reduction="none").view(replicas, size).mean(1)
+
+
+def spent(task: TargetTask, order: torch.Tensor) -> list[Cost]:
+    """What training on examples [T, R, B], pass by pass over the split, has taken each replica."""
+    rows = order.transpose(0, 1).flatten(1)
+    read = Cost(target_labels=min(rows.shape[1], len(task.train)))
+    meter = Meter([read] * len(rows))
+    meter.add(task.train, rows, backward=True, access="gradients")
+    return meter.costs
 
 
 def batch_order(rows: int, steps: int, seed: int) -> torch.Tensor:
