@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from trainables.core.predictions import GOLD, SPLITS
-from trainables.errors import InputError
+from trainables.errors import InputError, check_known
 from trainables.packs.records import (
     LARGEST_FILE,
     OPEN,
@@ -80,7 +80,7 @@ def read_predictions(
     Raises:
         InputError: no such split, no sweep's folder, or a damaged file.
     """
-    _check_split(split)
+    check_known(split, SPLITS, "split")
     place = _sweep_folder(folder)
     if cells is None:
         cells = (cell_id for _, cell_id in record_files(place / "ledger"))
@@ -225,11 +225,6 @@ def _sweep_folder(folder: Path | str) -> Path:
     if not (place / "ledger").is_dir():
         raise InputError(f"{place}: found no ledger; allowed: a sweep's folder")
     return place
-
-
-def _check_split(split: str) -> None:
-    if split not in SPLITS:
-        raise InputError(f"split: found {split!r}; allowed: {', '.join(SPLITS)}")
 
 
 def _category(names: list[str], sizes: list[int]) -> "pd.Categorical[Any]":

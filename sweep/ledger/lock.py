@@ -16,11 +16,10 @@ _PATIENCE = 0.5  # `sweep status` holds the lock for a moment when it looks
 
 
 class DriverLock:
-    """Exclusive right to write into a sweep's folder, for as long as the ``with`` lasts.
+    """Exclusive right to write into a sweep's folder, while the ``with`` lasts.
 
-    The operating system lets go of it when the process dies, however it dies, so that a lock left
-    behind by a killed driver is no obstacle. The file holds pid and host for people: on a shared
-    disk the other driver may be elsewhere.
+    The operating system frees it when the process dies. The file holds pid and host for people: on
+    a shared disk the other driver may be on another machine.
     """
 
     def __init__(self, folder: Path) -> None:

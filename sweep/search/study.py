@@ -134,12 +134,11 @@ class Study:
             return self._one_of_the_rest()
 
     def report(self, number: int, step: int, value: float) -> None:
-        """Keep a value on the way; the same step told again, after a kill, changes nothing.
+        """Keep a value of an unfinished point; repeating a step changes nothing.
 
         Args:
             step: training step, or for the Wilcoxon pruner the number of the instance (task, seed).
-            value: of the first objective; passed over unless it is finite, or with several
-                objectives, which points on the way cannot be compared by.
+            value: of the first objective; ignored if not finite, or with several objectives.
         """
         if not self.settings.several and _finite(value):
             with self._writing():
@@ -157,16 +156,14 @@ class Study:
         values: float | Mapping[str, Any],
         constraints: Mapping[str, Any] | None = None,
     ) -> str:
-        """A point is done.
+        """Finish a point; a second call changes nothing.
 
         Args:
-            number: of a suggestion; where it has been told before, nothing changes.
             values: by objective; a number where there is one objective.
             constraints: by name, above 0 where violated.
 
         Returns:
-            The state it has now: ``complete``, or ``failed`` where a number is missing or not
-            finite.
+            Its state: ``complete``, or ``failed`` if a number is missing or not finite.
         """
         names = [item.name for item in self.settings.objectives]
         given: dict[str, Any] = dict(values) if isinstance(values, Mapping) else {}
@@ -207,10 +204,9 @@ class Study:
             return len(again)
 
     def warm_start(self, path: Path, name: str | None = None) -> WarmStart:
-        """Take over the finished points of an older study, of a smaller space say.
+        """Take over the finished points of an older study, such as one of a smaller space.
 
-        Points are translated by what they mean, not by their parameters: one is taken if this space
-        has the same point. Done twice, or continued after a kill, it adds nothing twice.
+        A point is taken if this space has the same point. Repeating it adds nothing twice.
 
         Args:
             name: the old study; by default the only one in its journal.
@@ -256,11 +252,7 @@ class Study:
         return tuple(item for item in found if item is not None)
 
     def best(self) -> tuple[Outcome, ...]:
-        """The best complete points that violate no constraint: those that no other one beats.
-
-        With one objective these are the best one and what is exactly as good; with several the
-        Pareto front.
-        """
+        """Complete points that violate no constraint and that no other beats (the Pareto front)."""
         numbers = {trial.number for trial in self._study.best_trials}
         return tuple(item for item in self.outcomes() if item.number in numbers)
 
