@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from trainables.core.ceiling import LEAST_GAP
+from trainables.core.frontier import LEAST_GAP
 from trainables.scoring.calibration import CALIBRATIONS
 
 SOFT_ROWS = ("empty", "manual", "constant", "independent", "joint", "single", "baseline", "ours")

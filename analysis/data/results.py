@@ -18,7 +18,7 @@ from analysis.data.combinations import HARD, combinations, matched
 from analysis.data.records import Failure, failures_in, row_of
 from analysis.data.snapshot import FILE, kept, kept_bytes, signature
 from trainables.compute.process import no_collection
-from trainables.core.ceiling import gap_recovered
+from trainables.core.frontier import gap_recovered
 from trainables.errors import InputError
 from trainables.files.atomic import replace_file
 from trainables.packs.records import damage_note, read_record, record_files

@@ -21,7 +21,7 @@ from analysis.report.sections import Results, sections
 from analysis.soft.calibrated import missing_note
 from analysis.soft.section import SoftPart, chosen_weight
 from analysis.soft.tables import REFERENCES, source_models, targets, tasks
-from trainables.core.ceiling import LEAST_GAP
+from trainables.core.frontier import LEAST_GAP
 from trainables.files.atomic import replace_file
 from trainables.scoring.calibration import CALIBRATIONS
 

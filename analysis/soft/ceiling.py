@@ -6,7 +6,7 @@ from analysis.contrasts.selection import Choices
 from analysis.present.grid import percent, points
 from analysis.present.words import ALL_TASKS, ROW_NAMES
 from analysis.soft.tables import LINE, summary, target_rows, tasks
-from trainables.core.ceiling import LEAST_GAP
+from trainables.core.frontier import LEAST_GAP
 
 
 def gap_table(frame: pd.DataFrame, target: str, choices: Choices) -> pd.DataFrame:

@@ -88,6 +88,11 @@ class Planner(ABC):
             calibration=self.resolved.spec.calibration,
             predictions=self.resolved.spec.predictions,
             plugins=self.resolved.spec.loaded,
+            texts={
+                name: task
+                for name, task in self.resolved.texts.items()
+                if any(cell.settings.get("texts_from") == name for cell in cells)
+            },
         )
 
     def digests(self, models: set[str]) -> dict[str, str]:

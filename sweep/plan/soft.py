@@ -8,6 +8,9 @@ Per combination of settings and task there are three kinds:
 * ``tune`` of a pair: its jointly tuned prompts over all λ > 0 and seeds, carried to every target;
 * ``transfer`` to one target: what single sources and independently tuned pairs (λ = 0) bring
   there, and the target's reference rows. It ``needs`` the prompts of the first kind.
+
+Each prompt is carried over once by every way of the section ``transfer``. What a way finds without
+anything of a source is computed once a target, task and seed (row ``own``).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,8 +22,12 @@ from sweep.plan.planner import Planner
 from sweep.spec.methods import MethodSpec
 from sweep.spec.resolve import ResolvedSpec, StartFile
 from trainables.core.cells import Cell, Pack
-from trainables.core.settings import ALIGNMENT, stored
+from trainables.core.settings import ALIGNMENT, TransferSettings, stored
 from trainables.core.weight import INDEPENDENT, Weight
+
+OWN = "own"
+"""Row of what is found on a target without anything of a source."""
+_ROWS = ("single", "baseline", "ours")
 
 LAYOUT_SETTINGS = ("prompt_length", "position", "text_tokens", "template")
 """Settings of a method that say how an input is put together, on whatever model."""
@@ -49,8 +56,9 @@ class SoftPlanner(Planner):
             len(names) for names in (resolved.sources, resolved.targets, resolved.pairs)
         )
         widest = max((len(pair) for pair in resolved.pairs), default=0)
-        joint = pairs * len(method.weights) * (widest + targets)
-        per_seed = sources * (1 + targets) + targets + joint
+        ways = len(resolved.transfer)
+        joint = pairs * len(method.weights) * (widest + ways * targets)
+        per_seed = sources * (1 + ways * targets) + (1 + ways) * targets + joint
         return len(method.variants) * per_seed * len(resolved.spec.seeds)
 
     def packs(self) -> Iterator[Pack]:
@@ -76,11 +84,18 @@ class SoftPlanner(Planner):
         for source in self.resolved.sources if self.resolved.singles else ():
             if source != target:
                 for seed in seeds:
-                    yield self._transfer("single", target, INDEPENDENT, seed, [source])
+                    yield from self._transfer("single", target, INDEPENDENT, seed, [source])
         if INDEPENDENT in self.method.weights:
             for pair in self._pairs_without(target):
                 for seed in seeds:
-                    yield self._transfer("baseline", target, INDEPENDENT, seed, pair)
+                    yield from self._transfer("baseline", target, INDEPENDENT, seed, pair)
+        for way, settings in self._ways(OWN):
+            for seed in seeds:
+                taught = way.teacher == "direct"
+                inputs = [self._alone(target, seed)] if taught else []
+                yield self._cell(
+                    "transfer", OWN, target, (target,), INDEPENDENT, seed, inputs, settings
+                )
 
     def _independent_packs(self) -> Iterator[Pack]:
         for model in dict.fromkeys((*self.resolved.sources, *self.resolved.targets)):
@@ -101,14 +116,24 @@ class SoftPlanner(Planner):
                 tuned = [self._source("joint", name, pair, weight, seed) for name in pair]
                 yield from tuned
                 for target in targets:
-                    yield self._cell("transfer", "ours", target, pair, weight, seed, tuned)
+                    for _, settings in self._ways("ours"):
+                        yield self._cell(
+                            "transfer", "ours", target, pair, weight, seed, tuned, settings
+                        )
 
     def _transfer(
         self, row: str, target: str, weight: Weight, seed: int, sources: Iterable[str]
-    ) -> Cell:
+    ) -> Iterator[Cell]:
         names = tuple(sources)
-        inputs = [self._alone(name, seed) for name in names]
-        return self._cell("transfer", row, target, names, weight, seed, inputs)
+        for _, settings in self._ways(row):
+            inputs = [self._alone(name, seed) for name in names]
+            yield self._cell("transfer", row, target, names, weight, seed, inputs, settings)
+
+    def _ways(self, row: str) -> Iterator[tuple[TransferSettings, dict[str, Any]]]:
+        """The ways of transfer that have such a row, and the settings of its cells."""
+        for way, settings in self._transfers:
+            if row in ((way.rows or _ROWS) if way.aided else (OWN,)):
+                yield way, settings
 
     def _alone(self, name: str, seed: int) -> Cell:
         """The prompt tuned on one model alone, planned once for all that ask for it."""
@@ -121,7 +146,7 @@ class SoftPlanner(Planner):
     def _source(
         self, row: str, name: str, sources: tuple[str, ...], weight: Weight, seed: int
     ) -> Cell:
-        return self._cell("source", row, name, sources, weight, seed, [])
+        return self._cell("source", row, name, sources, weight, seed, [], self._settings[row])
 
     def _cell(
         self,
@@ -132,6 +157,7 @@ class SoftPlanner(Planner):
         weight: Weight,
         seed: int,
         inputs: list[Cell],
+        settings: dict[str, Any],
     ) -> Cell:
         beside = self._beside(sources) if row == "joint" else ()
         return Cell(
@@ -145,10 +171,11 @@ class SoftPlanner(Planner):
             weight=weight.value,
             schedule=weight.schedule,
             inputs=tuple(cell.id for cell in inputs),
-            settings=self._settings[row if kind == "source" else kind],
+            settings=settings,
             precision=self.resolved.precision,
             digests=self.digests({*sources, target, *beside})
-            | (self._start_digests(sources) if kind == "source" else {}),
+            | (self._start_digests(sources) if kind == "source" else {})
+            | self._texts_digest(settings),
             counterparts=beside,
         )
 
@@ -167,6 +194,11 @@ class SoftPlanner(Planner):
     def _start_digests(self, sources: Iterable[str]) -> dict[str, str]:
         return {f"init {name}": file.digest for name, file in self._starts(sources)}
 
+    def _texts_digest(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        """Of the other task whose texts a transfer reads."""
+        name = settings.get("texts_from")
+        return {name: self.resolved.texts[name].digest} if name else {}
+
     def _pairs_without(self, target: str) -> Iterator[tuple[str, ...]]:
         return (pair for pair in self.resolved.pairs if target not in pair)
 
@@ -176,10 +208,15 @@ class SoftPlanner(Planner):
         return {
             "joint": tuned,
             "independent": {name: tuned[name] for name in tuned if name not in ALIGNMENT},
-            # A carried prompt is read in the layout it was tuned in.
-            "transfer": stored(self.resolved.spec.transfer)
-            | {name: tuned[name] for name in LAYOUT_SETTINGS if name in tuned},
         }
+
+    @cached_property
+    def _transfers(self) -> list[tuple[TransferSettings, dict[str, Any]]]:
+        """Each way of transfer with the settings of its cells."""
+        tuned = stored(self.settings)
+        # A carried prompt is read in the layout it was tuned in.
+        layout = {name: tuned[name] for name in LAYOUT_SETTINGS if name in tuned}
+        return [(way, stored(way) | layout) for way in self.resolved.transfer]
 
     def files(self, sources: Iterable[str]) -> Mapping[str, str]:
         """Files that prompts of ``sources`` start from, by source."""

@@ -15,7 +15,7 @@ from sweep.spec.space.section import SearchSection, StudySettings, check_fit
 from sweep.spec.space.space import Point, Space
 from sweep.spec.spec import SweepSpec
 from trainables.core.cells import CODE_VERSION, Cell, code_version, content_hash
-from trainables.core.settings import family_of, stored
+from trainables.core.settings import family_of
 from trainables.errors import InputError
 
 
@@ -68,7 +68,7 @@ class SearchPlan(AnyPlan):
                 "targets": targets,
                 "tasks": {task.name: task.digest for task in self.resolved.tasks},
                 "seeds": list(self.resolved.spec.seeds),
-                "transfer": stored(self.resolved.spec.transfer),
+                "transfer": self.resolved.transfer_json,
                 "objective": [item.model_dump() for item in self.section.objective],
                 "constraints": [item.model_dump() for item in self.section.constraints],
             }

@@ -18,6 +18,7 @@ from trainables.core.registries import METHODS
 from trainables.core.settings import (
     HardSettings,
     SoftSettings,
+    TransferSettings,
     axes,
     fitted_defaults,
     fitting,
@@ -94,6 +95,29 @@ def parse_method(name: Any, section: Any) -> MethodSpec:
     for item in variants:
         distinct.setdefault(content_hash(stored(item)), item)
     return MethodSpec(str(name), weights, tuple(distinct.values()), counterparts)
+
+
+def parse_transfer(value: Any) -> tuple[TransferSettings, ...]:
+    """The ways of transfer of a spec: a mapping or a list of them; listed values are combined.
+
+    Raises:
+        InputError: misspelt key, a value that is not allowed, or two ways that are the same.
+    """
+    entries = value if isinstance(value, list) else [value]
+    found: list[TransferSettings] = []
+    for index, entry in enumerate(entries):
+        where = f"transfer[{index}]" if isinstance(value, list) else "transfer"
+        if not isinstance(entry, Mapping):
+            raise InputError(f"{where}: found {show(entry)}; allowed: a mapping of settings")
+        for values in _combinations(TransferSettings, entry, where):
+            way = check_settings(TransferSettings, values, where)
+            if stored(way) in [stored(other) for other in found]:
+                raise InputError(
+                    f"{where}: the solver {way.solver} stands there twice with the same settings;"
+                    " allowed: each way once"
+                )
+            found.append(way)
+    return tuple(found)
 
 
 def _combinations(

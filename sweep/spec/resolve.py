@@ -1,7 +1,7 @@
 """A spec with every name looked up: what the models and tasks it names are, bit for bit."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -15,7 +15,7 @@ from trainables.core.cells import CODE_VERSION, ModelRef, TaskRef, code_version,
 from trainables.core.contents import start_digest
 from trainables.core.plugins import known
 from trainables.core.precision import FLOAT32
-from trainables.core.settings import family_of, stored
+from trainables.core.settings import TransferSettings, family_of, stored
 from trainables.errors import InputError, show
 from trainables.files.text_files import one_line, reason_of
 
@@ -58,6 +58,8 @@ class ResolvedSpec:
         singles: whether each source's own prompt is carried over too (row Single).
         counterparts: per method of hard prompts that needs them, each source's groups.
         starts: by ``init_file`` and source, the file that prompts of that source start from.
+        transfer: the ways of transfer, with tasks by their names.
+        texts: further tasks whose texts they read without labels, by name.
     """
 
     spec: SweepSpec
@@ -69,6 +71,8 @@ class ResolvedSpec:
     singles: bool = True
     starts: Mapping[tuple[str, str], StartFile] = field(default_factory=dict)
     counterparts: Mapping[str, Mapping[str, tuple[Group, ...]]] = field(default_factory=dict)
+    transfer: tuple[TransferSettings, ...] = (TransferSettings(),)
+    texts: Mapping[str, TaskRef] = field(default_factory=dict)
 
     def start(self, settings: Any, source: str) -> StartFile | None:
         """The file that prompts of ``source`` start from; None where they start from none."""
@@ -94,7 +98,7 @@ class ResolvedSpec:
         settings = self.settings_json()
         digests = {
             "models": {alias: model.digest for alias, model in self.models.items()},
-            "tasks": {task.name: task.digest for task in self.tasks},
+            "tasks": {task.name: task.digest for task in (*self.tasks, *self.texts.values())},
         }
         if self.plugin_digests:
             digests["plugins"] = self.plugin_digests
@@ -119,10 +123,19 @@ class ResolvedSpec:
                 name: {**self._family_json(method), **_settings_json(method)}
                 for name, method in spec.methods.items()
             },
-            "transfer": stored(spec.transfer),
+            "transfer": self.transfer_json,
             "direct": spec.direct,
             **({} if self.precision == FLOAT32 else {"precision": self.precision}),
         }
+
+    @property
+    def transfer_json(self) -> dict[str, Any] | list[dict[str, Any]]:
+        """The ways of transfer as they are stored; of a single one, that alone."""
+        ways = [
+            {**stored(way), **({"rows": list(way.rows)} if way.rows else {})}
+            for way in self.transfer
+        ]
+        return ways[0] if len(ways) == 1 else ways
 
     def _family_json(self, method: MethodSpec) -> dict[str, Any]:
         if family_of(method.name) == "soft":
@@ -146,7 +159,7 @@ class ResolvedSpec:
             "description": self.spec.description,
             "models": {alias: asdict(model) for alias, model in self.models.items()},
             **({"plugins": known(self.spec.loaded)} if self.spec.loaded else {}),
-            "task_files": {task.name: asdict(task) for task in self.tasks},
+            "task_files": {task.name: asdict(task) for task in (*self.tasks, *self.texts.values())},
             "calibration": list(self.spec.calibration),
             "predictions": list(self.spec.predictions),
             **self._search_json(),
@@ -200,8 +213,12 @@ def resolve(
                     f"{section}: {show(seen[alias])} and {show(name)} are the same model"
                 )
             seen[alias] = name
-    tasks = _tasks(spec, find_task or resolve_task)
-    for task in tasks:
+    find = find_task or resolve_task
+    tasks = _tasks(spec, find)
+    texts = {
+        way.texts_from: find(way.texts_from, spec.base) for way in spec.transfer if way.texts_from
+    }
+    for task in (*tasks, *texts.values()):
         if task.name in models:
             raise InputError(
                 f"tasks: {show(task.name)} is a model's name too; give one another name"
@@ -227,6 +244,11 @@ def resolve(
             for method in spec.methods.values()
             if _needs_counterparts(method)
         },
+        transfer=tuple(
+            replace(way, texts_from=texts[way.texts_from].name) if way.texts_from else way
+            for way in spec.transfer
+        ),
+        texts={task.name: task for task in texts.values()},
     )
 
 

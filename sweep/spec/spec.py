@@ -20,7 +20,7 @@ from pydantic import (
     ValidationError,
 )
 
-from sweep.spec.methods import COUNTERPARTS, MethodSpec, check_settings, parse_method
+from sweep.spec.methods import COUNTERPARTS, MethodSpec, parse_method, parse_transfer
 from sweep.spec.pairs import Pairs, expand_pairs, parse_pairs
 from sweep.spec.space.parsing import (
     domains_schema,
@@ -33,7 +33,7 @@ from sweep.spec.space.section import SearchSection
 from trainables.core.plugins import Plugin, plugins_of_environment, read_plugin
 from trainables.core.precision import FLOAT32, PRECISIONS
 from trainables.core.predictions import SPLITS
-from trainables.core.settings import TransferSettings
+from trainables.core.settings import TransferSettings, axes
 from trainables.errors import InputError, nearest, show
 from trainables.files.cache import expanded
 from trainables.files.redact import check_no_password
@@ -89,11 +89,20 @@ def _or_auto(value: Any) -> Any:
 
 
 def _transfer(value: Any) -> Any:
-    if isinstance(value, TransferSettings):
+    if isinstance(value, tuple):
         return value
-    if not isinstance(value, dict):
+    if not isinstance(value, dict | list) or value == []:
         raise ValueError
-    return check_settings(TransferSettings, value, "transfer")
+    return parse_transfer(value)
+
+
+def _transfer_schema() -> dict[str, Any]:
+    one = model_of(TransferSettings).model_json_schema()
+    for name in axes(TransferSettings):
+        value = one["properties"][name]
+        several = {"type": "array", "items": value, "minItems": 1}
+        one["properties"][name] = {"anyOf": [value, several]}
+    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
 
 
 Auto = Literal["auto"] | None
@@ -206,10 +215,11 @@ class SweepSpec(_Section):
         " twice, or [] for none",
     )
     transfer: Annotated[
-        TransferSettings,
-        BeforeValidator(_transfer),
-        SchemaOf(lambda: model_of(TransferSettings).model_json_schema()),
-    ] = Field(default=TransferSettings(), description="a mapping of transfer settings")
+        tuple[TransferSettings, ...], BeforeValidator(_transfer), SchemaOf(_transfer_schema)
+    ] = Field(
+        default=(TransferSettings(),),
+        description="a mapping of transfer settings, or a list of such mappings, none twice",
+    )
     direct: bool = Field(
         default=True,
         description="true or false (whether to tune on each target itself too: row Direct)",

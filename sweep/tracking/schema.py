@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.ledger.ledger import Record
-from trainables.core.ceiling import gap_recovered
+from trainables.core.frontier import gap_recovered
 from trainables.core.settings import TransferSettings, default_of, family_of
 from trainables.core.weight import Weight
 

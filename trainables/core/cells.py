@@ -78,7 +78,8 @@ class Cell:
         kind: ``source`` (a tuned prompt on one of its own sources), ``transfer`` (on a target) or
             ``reference`` (no tuned prompt).
         row: the table row: ``independent``/``joint`` (source), ``single``/``baseline``/``ours``
-            (transfer: one source / several tuned independently / tuned jointly),
+            (transfer: one source / several tuned independently / tuned jointly), ``own`` (transfer:
+            nothing of a source comes in; its source is the target),
             ``empty``/``manual``/``constant`` (reference).
         method: ``soft``; ``none`` for references.
         task: task name.
@@ -169,6 +170,8 @@ class Pack:
             depends on them either.
         plugins: files of the user's that are to be loaded before anything else; their digests are
             among the cells'.
+        texts: further tasks by name, whose texts are read without labels; their digests are among
+            the cells'.
     """
 
     kind: str
@@ -182,6 +185,7 @@ class Pack:
     calibration: tuple[str, ...] = ()
     predictions: tuple[str, ...] = ()
     plugins: tuple[Plugin, ...] = ()
+    texts: Mapping[str, TaskRef] = field(default_factory=dict)
 
     @property
     def file_digests(self) -> dict[str, str]:
@@ -218,6 +222,7 @@ class Pack:
             "calibration": list(self.calibration),
             "predictions": list(self.predictions),
             "plugins": [asdict(plugin) for plugin in self.plugins],
+            "texts": {name: asdict(task) for name, task in self.texts.items()},
         }
 
     @classmethod
@@ -234,6 +239,7 @@ class Pack:
             calibration=tuple(value.get("calibration", ())),
             predictions=tuple(value.get("predictions", ())),
             plugins=tuple(Plugin(**plugin) for plugin in value.get("plugins", ())),
+            texts={name: TaskRef(**task) for name, task in value.get("texts", {}).items()},
         )
 
 

@@ -11,23 +11,45 @@ from typing import Any
 from trainables.core.registry import Registry, loaded
 
 _ANCHORS = {"top_k": None, "mask": "union", "anchor_sample": None, "anchor_seed": 0}
-_PLACE = "trainables.transfer.solvers"
+_TAUGHT = {"teacher": "sources", "texts": 512, "texts_from": None}
+_PLACE, _TAUGHT_PLACE = "trainables.transfer.solvers", "trainables.transfer.taught"
 
 
 @dataclass(frozen=True)
 class SolverKind:
-    """A transfer solver, before it is loaded.
+    """A way of transfer, before it is loaded.
 
     Attributes:
-        solver: the subclass of :class:`trainables.transfer.solver.Solver`, or its place.
+        solver: the subclass of :class:`trainables.transfer.solver.Solver` or of
+            :class:`trainables.transfer.solver.Predictor`, or its place.
         settings: the settings of the transfer that it reads, with their defaults.
+        anytime: the setting that says where along one run its result is taken: what is found with
+            a smaller value is found on the way to a larger one. None where there is no such thing.
     """
 
     solver: Any
     settings: Mapping[str, Any] = field(default_factory=dict)
+    anytime: str | None = None
 
     def load(self) -> Any:
         return loaded(self.solver)()
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the things that a way of transfer is put together from, before it is loaded.
+
+    Attributes:
+        place: a function, or its place.
+        of_sources: whether something of the sources comes in by it.
+    """
+
+    place: Any
+    of_sources: bool = False
+
+    def load(self) -> Any:
+        """The function."""
+        return loaded(self.place)
 
 
 SOLVERS: Registry[SolverKind] = Registry(
@@ -46,8 +68,91 @@ SOLVERS: Registry[SolverKind] = Registry(
         "projector": SolverKind(
             f"{_PLACE}.projector:Projector", {"steps": 500, "learning_rate": 1e-3}
         ),
+        "distil": SolverKind(
+            f"{_TAUGHT_PLACE}.distil:Distil",
+            {
+                "steps": 60,
+                "learning_rate": 0.3,
+                "batch_size": 32,
+                "start": "vocabulary",
+                "start_text": None,
+                "temperature": 1.0,
+                "degenerate": "keep",
+                **_TAUGHT,
+            },
+            anytime="steps",
+        ),
+        "tune": SolverKind(
+            f"{_TAUGHT_PLACE}.tune:Tune",
+            {
+                "steps": 60,
+                "learning_rate": 0.3,
+                "batch_size": 32,
+                "start": "carried",
+                "start_text": None,
+                "shots": None,
+            },
+            anytime="steps",
+        ),
+        "search": SolverKind(
+            f"{_TAUGHT_PLACE}.search:Search",
+            {
+                "algorithm": "cma",
+                "subspace": "random",
+                "dimensions": 32,
+                "start": "vocabulary",
+                "start_text": None,
+                "shots": None,
+                "budget": 16_000,
+                **_TAUGHT,
+                "texts": 64,
+            },
+            anytime="budget",
+        ),
+        "random_words": SolverKind(
+            f"{_TAUGHT_PLACE}.random_words:RandomWords", {"tries": 40, **_TAUGHT, "texts": 64}
+        ),
+        "readout": SolverKind(
+            f"{_TAUGHT_PLACE}.readout:Readout", {"features": "states", **_TAUGHT}
+        ),
+        "proxy": SolverKind(f"{_TAUGHT_PLACE}.proxy:Proxy"),
+        "calibrated_sum": SolverKind(f"{_TAUGHT_PLACE}.proxy:CalibratedSum"),
     },
 )
+
+STARTS: Registry[Part] = Registry(
+    "start",
+    {
+        "carried": Part("trainables.transfer.taught.starts:carried", of_sources=True),
+        "nearest_words": Part("trainables.transfer.taught.starts:nearest_words", of_sources=True),
+        "vocabulary": Part("trainables.transfer.taught.starts:vocabulary"),
+        "label_words": Part("trainables.transfer.taught.starts:label_words"),
+        "text": Part("trainables.transfer.taught.starts:text"),
+    },
+)
+"""Where a prompt begins that is trained on the target, see :mod:`trainables.transfer.taught`."""
+
+TEACHERS: Registry[Part] = Registry(
+    "teacher",
+    {
+        "sources": Part("trainables.packs.lessons:sources", of_sources=True),
+        "permuted": Part("trainables.packs.lessons:permuted", of_sources=True),
+        "own": Part("trainables.packs.lessons:own"),
+        "direct": Part("trainables.packs.lessons:direct"),
+        "gold": Part("trainables.packs.lessons:gold"),
+    },
+)
+"""Whose label probabilities of texts the target is taught, see :mod:`trainables.packs.lessons`."""
+
+SUBSPACES: Registry[Part] = Registry(
+    "subspace",
+    {
+        "random": Part("trainables.transfer.taught.subspaces:random_directions"),
+        "sources": Part("trainables.transfer.taught.subspaces:carried_directions", of_sources=True),
+        "words": Part("trainables.transfer.taught.subspaces:word_directions"),
+    },
+)
+"""Directions that a search moves a prompt in, see :mod:`trainables.transfer.taught.subspaces`."""
 
 NORMS: Registry[Any] = Registry(
     "norm",
@@ -60,6 +165,7 @@ SELECTIONS: Registry[Any] = Registry(
     {
         "none": "trainables.transfer.selection:own",
         "source_validation": "trainables.transfer.selection:on_sources",
+        "agreement": "trainables.transfer.selection:with_teacher",
         "target_validation": "trainables.transfer.selection:on_target",
     },
 )

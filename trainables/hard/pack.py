@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from trainables.core.cells import Cell, content_hash
+from trainables.core.frontier import Cost
 from trainables.core.registries import METHODS
 from trainables.core.settings import from_mapping
 from trainables.core.settings.hard import WORDS, HardSettings
@@ -223,6 +224,8 @@ def carry_group(run: Run, cells: Sequence[Cell], known: Prompts) -> None:
         more = {
             "roundtrip_exact": decode(backbone, ids[place]) == texts[place],
             "transfer_seconds": share,
+            "product": "prompt",
+            **Cost().numbers(),
         }
         run.settle(cell, together(numbers[place], read[place], more))
 

@@ -6,16 +6,18 @@ from typing import Any
 import numpy as np
 
 from trainables.core.cells import Cell
+from trainables.core.frontier import Cost
 from trainables.core.predictions import GOLD, gold_array, half_precision
 from trainables.packs.run import Run, layout_of
-from trainables.scoring.evaluate import Evaluated, Found
+from trainables.scoring.evaluate import Evaluated, Found, together
 from trainables.tasks import metrics
 
 
 def evaluate_references(run: Run, cells: Sequence[Cell]) -> None:
     """Put the result of every reference cell into the run's outcome, or why it has none."""
     for cell in cells:
-        run.settle(cell, REFERENCES[cell.row](run, cell))
+        free = {"product": "none", **Cost().numbers()}
+        run.settle(cell, together(REFERENCES[cell.row](run, cell), free))
 
 
 def _empty(run: Run, cell: Cell) -> Found:

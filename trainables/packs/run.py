@@ -95,6 +95,26 @@ class Run:
             )
         return self._splits[key]
 
+    def texts(self, alias: str, layout: Layout, task: str | None = None) -> Encoded:
+        """The texts of a training split as a model reads them, without labels (-1 each).
+
+        ``task``: another task that they are of, by its name.
+        """
+        key = (alias, f"texts of {task}", layout)
+        if key not in self._splits:
+            name = task or self.task.name
+            given = self.task if task is None else load_task(self.pack.texts[task])
+            contents = [row.content for row in given.rows("train")]
+            self._splits[key] = self.backbone(alias).read(
+                contents, [-1] * len(contents), layout, name
+            )
+        return self._splits[key]
+
+    def remark(self, sentence: str) -> None:
+        """Say something once."""
+        if sentence not in self.outcome.remarks:
+            self.outcome.remarks.append(sentence)
+
     def content_free(self, alias: str, layout: Layout) -> Encoded:
         """The content-free inputs of a model, their labels mean nothing."""
         key = (alias, _CONTENT_FREE, layout)
@@ -143,27 +163,49 @@ class Run:
         """
         began = time.perf_counter()
         backbone, labels = self.backbone(alias), self.labels(alias)
-        test = self.split(alias, "test", layout)
-        validation = self.split(alias, "validation", layout)
         if on_validation is None:
-            on_validation = backbone.split_logits(validation, labels, prompts)
+            data = self.split(alias, "validation", layout)
+            on_validation = backbone.split_logits(data, labels, prompts)
         free = None
         if any(CALIBRATIONS[name].content_free for name in self.pack.calibration):
             free = backbone.split_logits(self.content_free(alias, layout), labels, prompts)
-        on_test = backbone.split_logits(test, labels, prompts)
+        on_test = backbone.split_logits(self.split(alias, "test", layout), labels, prompts)
+        found = self.scored(alias, on_test, on_validation, free)
+        self.spend("evaluate_seconds", began)
+        return found
+
+    def scored(
+        self,
+        alias: str,
+        on_test: torch.Tensor,
+        on_validation: torch.Tensor,
+        free: torch.Tensor | None = None,
+    ) -> list[Found]:
+        """Numbers and predictions of label-word logits [R, n, C] of both splits.
+
+        ``free``: of content-free inputs; without them, calibrations that read them are left out.
+        """
+        gold = {
+            name: torch.tensor([row.label for row in self.task.rows(name)], device=self.device)
+            for name in ("test", "validation")
+        }
+        known = [
+            name
+            for name in self.pack.calibration
+            if free is not None or not CALIBRATIONS[name].content_free
+        ]
         found = measure(
             on_test,
-            test.gold,
+            gold["test"],
             on_validation,
-            validation.gold,
+            gold["validation"],
             self.task.metric,
-            self.pack.calibration,
+            known,
             free,
             self.pack.predictions,
         )
         read = {"test": on_test, "validation": on_validation, _CONTENT_FREE: free}
         broken = unreadable(alias, self.task.name, read)
-        self.spend("evaluate_seconds", began)
         return [why or evaluated for why, evaluated in zip(broken, found, strict=True)]
 
     def readings(self, alias: str, prompts: torch.Tensor) -> list[Numbers]:

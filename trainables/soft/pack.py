@@ -1,27 +1,29 @@
 """Packs of the soft family: tune sources as one stack, carry prompts over, evaluate."""
 
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import torch
 
 from trainables.backbones import Layout
-from trainables.core.cells import Cell, content_hash
+from trainables.core.cells import Cell
+from trainables.core.frontier import Cost
 from trainables.core.registries import METHODS
-from trainables.core.settings import SoftSettings, TransferSettings, from_mapping, transfer_settings
+from trainables.core.settings import SoftSettings, from_mapping
 from trainables.core.weight import Weight
 from trainables.packs.run import Progress, Run, layout_on
-from trainables.packs.stacks import Prompts, Tell, in_stacks, stopping
-from trainables.scoring.evaluate import Found, Numbers, mean_loss, no_number, scores, together
+from trainables.packs.stacks import Tell, in_stacks, stopping
+from trainables.scoring.evaluate import Found, no_number, together
+from trainables.soft.carrying import carried_with, carry_group
 from trainables.soft.source import Source
 from trainables.soft.stack_size import replicas_that_fit, shape_of
-from trainables.soft.tuning import Replica, Tuned, tune
-from trainables.transfer import Judgement, Judges, Problem, Space, TargetTask, carry
+from trainables.soft.tuning import Replica, Tuned, batch_order, tune
 from trainables.words.relative import Grams
 from trainables.words.vocabulary import Anchors
+
+__all__ = ["TOGETHER", "carried_with", "carry_group", "tune_sources"]
 
 TOGETHER = None
 """All cells that go together are carried over at once."""
@@ -147,7 +149,8 @@ class _Stacked:
                         "alignment": tuned.alignment[replica] if len(self.sources) > 1 else None,
                     },
                     reading,
-                    {"curve": _curve(tuned.curve, replica)},
+                    {"curve": _curve(tuned.curve, replica), "product": "prompt"},
+                    self._cost(source, part[replica].seed, tuned).numbers(),
                 )
                 for found, reading, replica in zip(evaluated, readings, index, strict=True)
             ]
@@ -156,6 +159,20 @@ class _Stacked:
             *((*pair, chosen[row], numbers[row]) for row, pair in enumerate(kept)),
             *((*pair, tuned.prompts[source][pair[1]], None) for pair in gone),
         ]
+
+    def _cost(self, source: int, seed: int, tuned: Tuned) -> Cost:
+        """What a prompt took on one of its models: every step and every evaluation reads it."""
+        given = self.sources[source]
+        order = batch_order(len(given.train), self.settings, seed)
+        checks = len(tuned.curve)
+        read = given.train.lengths.cpu()[order].sum() + checks * given.validation.lengths.sum()
+        return Cost(
+            target_forward_rows=order.numel() + checks * len(given.validation),
+            target_backward_rows=order.numel(),
+            target_forward_tokens=int(read),
+            target_labels=len(order.unique()) + len(given.validation),
+            access="gradients",
+        )
 
     def _members(self, part: Sequence[Replica]) -> list[tuple[Cell, int, int]]:
         return [
@@ -177,104 +194,3 @@ def _replica(cell: Cell) -> Replica:
     if cell.seed is None:
         raise ValueError(f"cell {cell.id}: a tuned cell needs a seed")
     return Replica(cell.seed, Weight(cell.weight, cell.schedule))
-
-
-def carried_with(run: Run, cell: Cell, known: Prompts) -> Hashable:
-    """Sources, length of the prompt and settings."""
-    del run
-    return cell.sources, known[cell.inputs[0]].shape[0], content_hash(dict(cell.settings))
-
-
-def carry_group(run: Run, cells: Sequence[Cell], known: Prompts) -> None:
-    """Transfer and evaluate cells of one target."""
-    target = cells[0].target
-    began = time.perf_counter()
-    settings = transfer_settings(cells[0].settings)
-    length = known[cells[0].inputs[0]].shape[0]
-    layouts = {
-        alias: layout_on(run.backbone(alias), run.task, cells[0].settings, length)
-        for alias in (*cells[0].sources, target)
-    }
-    problem = _problem(run, cells, known, layouts[target], settings)
-    carried = carry(problem, settings, _judges(run, cells[0], layouts))
-    share = run.spend("transfer_seconds", began) / len(cells)
-    measured = run.evaluate(target, layouts[target], carried.prompt, carried.logits)
-    readings = run.readings(target, carried.prompt)
-    for place, cell in enumerate(cells):
-        if not bool(carried.prompt[place].isfinite().all()):
-            run.outcome.failures[cell.id] = (
-                f"the solver {settings.solver} found no finite prompt for {target}"
-            )
-            continue
-        judged: Numbers = {}
-        if not carried.judged[place]:
-            judged = no_number(" + ".join(cell.sources), run.task.name, "validation")
-        found = together(
-            measured[place],
-            judged,
-            {
-                "solver": settings.solver,
-                "selection": settings.selection,
-                "candidates": carried.candidates,
-                "chosen": carried.chosen[place],
-                "similarity": float(carried.similarity[place].mean()),
-                "similarity_per_token": carried.similarity[place].tolist(),
-            },
-            readings[place],
-            {"transfer_seconds": share},
-        )
-        run.settle(cell, found, carried.prompt[place].cpu().numpy())
-
-
-def _problem(
-    run: Run,
-    cells: Sequence[Cell],
-    known: Prompts,
-    layout: Layout,
-    settings: TransferSettings,
-) -> Problem:
-    """What is to be carried for cells with the same sources, target and settings."""
-    target, sources = cells[0].target, cells[0].sources
-    aliases = (*sources, target)
-    backbones = [run.backbone(alias) for alias in aliases]
-    anchors = Anchors(sample=settings.anchor_sample, seed=settings.anchor_seed or 0)
-    shared = cache(lambda: anchors.among(backbones))
-
-    def target_task() -> TargetTask:
-        train = run.split(target, "train", layout)
-        return TargetTask(run.backbone(target), run.labels(target), train)
-
-    return Problem(
-        prompts=tuple(
-            torch.stack([known[cell.inputs[place]].to(run.device) for cell in cells])
-            for place in range(len(sources))
-        ),
-        spaces=tuple(
-            Space(
-                scale=backbone.scale,
-                key=run.pack.models[alias].digest,
-                table=backbone.embeddings,
-                shared=lambda place=place: shared().ids[place],  # type: ignore[misc]
-            )
-            for place, (alias, backbone) in enumerate(zip(aliases, backbones, strict=True))
-        ),
-        grams=run.grams(aliases, anchors),
-        seeds=tuple(cell.seed or 0 for cell in cells),
-        norm=settings.norm,
-        target_task=target_task,
-    )
-
-
-def _judges(run: Run, cell: Cell, layouts: Mapping[str, Layout]) -> Judges:
-    """Validation on the target and on each source, for the choice among candidates."""
-
-    def judge(alias: str) -> Callable[[torch.Tensor], Judgement]:
-        def scored(prompts: torch.Tensor) -> Judgement:
-            data = run.split(alias, "validation", layouts[alias])
-            logits = run.backbone(alias).split_logits(data, run.labels(alias), prompts)
-            on_validation = scores(logits, data.gold, run.task.metric)
-            return Judgement(on_validation, mean_loss(logits, data.gold).tolist(), logits)
-
-        return scored
-
-    return Judges(judge(cell.target), [judge(alias) for alias in cell.sources])

@@ -5,9 +5,9 @@ of what was found, ``selection`` the choice among a solver's candidates; ``solvi
 together.
 """
 
-from trainables.transfer.problem import Candidates, Problem, Space, TargetTask
+from trainables.transfer.problem import Candidates, Lesson, Problem, Space, TargetTask
 from trainables.transfer.selection import Judgement, Judges
-from trainables.transfer.solver import Found, Solver, solver_named
+from trainables.transfer.solver import Found, Predicted, Predictor, Solver, solver_named
 from trainables.transfer.solving import Carried, Transferred, carry, solve, transfer
 
 __all__ = [
@@ -16,6 +16,9 @@ __all__ = [
     "Found",
     "Judgement",
     "Judges",
+    "Lesson",
+    "Predicted",
+    "Predictor",
     "Problem",
     "Solver",
     "Space",

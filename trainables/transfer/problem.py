@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 
 from trainables.backbones import Backbone, Encoded
+from trainables.core.frontier import Cost
 from trainables.core.registries import NORMS
+from trainables.core.settings import TransferSettings
 from trainables.transfer.norms import Lengths, Norm
 from trainables.words.relative import Grams, relative_cosine
 
@@ -60,18 +62,60 @@ class Space:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """What each replica is taught: texts, and label probabilities of them.
+
+    Shapes: n texts that any replica uses, U of each replica's own, C classes.
+
+    Attributes:
+        texts: under the layout the prompt is used in; no label is in it (``gold`` is -1).
+        plain: the same texts without a prompt.
+        rows: each replica's texts in a random order [R, U]; the last ``held`` are held out.
+        soft: label probabilities of them [R, U, C].
+        held: texts held out, a quarter of U.
+        costs: per replica what it took to have the probabilities, and what they were read from.
+    """
+
+    texts: Encoded
+    plain: Encoded
+    rows: torch.Tensor
+    soft: torch.Tensor
+    held: int
+    costs: Sequence[Cost]
+
+    def take(self, places: Sequence[int]) -> "Lesson":
+        """The same for some of the replicas."""
+        index = torch.tensor(list(places))
+        costs = [self.costs[place] for place in places]
+        return replace(self, rows=self.rows[index], soft=self.soft[index], costs=costs)
+
+    @property
+    def degenerate(self) -> list[bool]:
+        """Per replica, whether the teacher gives all texts one class."""
+        classes = self.soft.argmax(-1)
+        return (classes == classes[:, :1]).all(1).tolist()
+
+
+@dataclass(frozen=True)
 class TargetTask:
-    """The target with the task's labelled training split, for solvers that train through it.
+    """The target with the task, for what trains or reads through it.
 
     Attributes:
         backbone: the target, frozen.
         label_ids: [C].
-        train: training split under the layout the prompt is used in.
+        train: training split with labels, under the layout the prompt is used in.
+        plain: gives a split by name without a prompt.
+        lesson: gives what all replicas are taught, as settings ask for it.
+        sources: gives, of a split and with their prompts or without, label log-probabilities of
+            the sources [S, R, n, C] ([S, 1, n, C] without), in the order of the problem.
     """
 
     backbone: Backbone
     label_ids: torch.Tensor
     train: Encoded
+    plain: Callable[[str], Encoded] | None = None
+    lesson: Callable[[TransferSettings], Lesson] | None = None
+    sources: Callable[[str, bool], torch.Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +130,8 @@ class Problem:
         norm: a name of :data:`trainables.core.registries.NORMS`.
         last: index of the source that masks of ``ptfer_release`` are taken from.
         target_task: gives the target with its data; None where no solver may train through it.
+        places: where its replicas stand among those that ``target_task`` knows of; empty: all.
+        marks: values of the setting along which a run of the solver is cut, in rising order.
     """
 
     prompts: tuple[torch.Tensor, ...]
@@ -95,6 +141,8 @@ class Problem:
     norm: str = "match"
     last: int = -1
     target_task: Callable[[], TargetTask] | None = None
+    places: tuple[int, ...] = ()
+    marks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError where the parts do not fit together."""
@@ -166,7 +214,22 @@ class Problem:
             self,
             prompts=tuple(prompt[part] for prompt in self.prompts),
             seeds=self.seeds[part],
+            places=(self.places or tuple(range(len(self.seeds))))[part],
         )
+
+    @property
+    def on_target(self) -> TargetTask:
+        """The target with its data; ValueError where it was not handed in."""
+        if self.target_task is None:
+            raise ValueError("the target with its data was not handed in")
+        return self.target_task()
+
+    def lesson(self, settings: TransferSettings) -> Lesson:
+        """What its replicas are taught."""
+        given = self.on_target.lesson
+        if given is None:
+            raise ValueError("nothing to teach was handed in")
+        return given(settings).take(self.places or range(len(self.seeds)))
 
     def in_key_order(self) -> "Problem":
         """The same with the sources sorted by key, so that their order cannot matter.
@@ -195,16 +258,37 @@ class Candidates:
 
     Attributes:
         prompts: [C, R, m, d_t], float32.
-        labels: per candidate its γ or step; None where the solver has no such thing.
-        own: index of the candidate the solver takes by itself.
+        labels: per candidate its γ, step or budget; None where there is no such thing.
+        own: index of the one taken without selection.
         similarity: [C, R, m], float32, see :meth:`Problem.similarity`.
+        costs: [C][R] what it took to have each; empty where that is nothing.
     """
 
     prompts: torch.Tensor
     labels: tuple[float | None, ...]
     own: int
     similarity: torch.Tensor
+    costs: Sequence[Sequence[Cost]] = ()
 
     def __len__(self) -> int:
         """Number of candidates C."""
         return len(self.labels)
+
+    def until(self, mark: float, common: Callable[[float], bool]) -> "Candidates":
+        """What a run that ends at ``mark`` offers, which is then the solver's own.
+
+        ``common``: whether a run offers what has this label wherever it ends.
+        """
+        labels = [-1.0 if label is None else label for label in self.labels]
+        kept = [
+            place
+            for place, label in enumerate(labels)
+            if label == mark or (label < mark and common(label))
+        ]
+        return Candidates(
+            self.prompts[kept],
+            tuple(self.labels[place] for place in kept),
+            kept.index(labels.index(mark)),
+            self.similarity[kept],
+            [self.costs[place] for place in kept] if self.costs else (),
+        )

@@ -9,6 +9,9 @@
     with the best mean over sources is kept. It asks how much of what the sources know about the
     task survives the way there and back. It is blind to what only the target does to a prompt: a
     candidate that the way back undoes exactly (same width, a bijection) is as good as any other.
+``agreement``
+    Each candidate is scored on the target by its cross-entropy against the teacher's label
+    probabilities of the texts held out, both calibrated; no label is read.
 ``target_validation``
     Each candidate is scored on the target with the task's validation split and the best is kept, as
     in the released code of Wu et al. (which calls itself zero-shot because it needs no target
@@ -19,13 +22,16 @@ the earlier one. The test split plays no part.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 
+from trainables.core.frontier import Cost
 from trainables.core.registries import SELECTIONS
 from trainables.core.settings import TransferSettings
+from trainables.scoring.calibration import calibrate
+from trainables.scoring.evaluate import finite
 from trainables.transfer.problem import Candidates, Problem, Space
 from trainables.transfer.solvers.closed_form import ClosedForm
 from trainables.words.relative import Grams
@@ -54,15 +60,20 @@ Judge = Callable[[torch.Tensor], Judgement]
 
 @dataclass(frozen=True)
 class Judges:
-    """How prompts are scored on validation.
+    """How prompts are scored where a choice is made.
 
     Attributes:
-        target: takes prompts [R, m, d_t].
-        sources: per source in the order of the problem, takes prompts [R, m, d_s].
+        target: on the target's validation split; takes prompts [R, m, d_t].
+        sources: per source in the order of the problem, on its validation split; takes prompts
+            [R, m, d_s].
+        teacher: on texts held out, against the teacher; takes prompts [R, m, d_t].
+        costs: per selection what each candidate's scoring takes.
     """
 
     target: Judge
     sources: Sequence[Judge]
+    teacher: Judge | None = None
+    costs: Mapping[str, Cost] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,33 @@ def on_target(candidates: Candidates, problem: Problem, judges: Judges) -> Chose
             logits = judged.logits.clone()
         logits[better] = judged.logits[better]
     return Chosen(best.index, logits, best.judged)
+
+
+def with_teacher(candidates: Candidates, problem: Problem, judges: Judges) -> Chosen:
+    """The one that agrees best with the teacher on texts held out."""
+    if judges.teacher is None:
+        raise ValueError("agreement needs a teacher")
+    best = _Best(len(problem.seeds), candidates.own)
+    for number in _own_first(candidates):
+        judged = judges.teacher(candidates.prompts[number])
+        best.offer(number, judged.scores, judged.losses)
+    return Chosen(best.index, judged=best.judged)
+
+
+def agreement(logits: torch.Tensor, soft: torch.Tensor) -> Judgement:
+    """How well label scores agree with a teacher, after taking off the mean over the texts.
+
+    Args:
+        logits: label-word logits of texts [R, U, C].
+        soft: the teacher's label probabilities, calibrated [R, U, C].
+
+    Returns:
+        As scores minus the mean cross-entropy -Σ_c t_c log p_c, as losses the same without minus.
+    """
+    losses = -(soft * calibrate("batch", logits).log_softmax(-1)).sum(-1).mean(1)
+    known = finite(logits)
+    losses = losses.where(known, torch.full_like(losses, math.nan))
+    return Judgement((-losses).tolist(), losses.tolist(), logits)
 
 
 def on_sources(candidates: Candidates, problem: Problem, judges: Judges) -> Chosen:

@@ -1,11 +1,13 @@
 """The contract of a transfer solver."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 
+from trainables.core.frontier import Cost
 from trainables.core.registries import SOLVERS
 from trainables.core.settings import TransferSettings
 from trainables.transfer.problem import Problem
@@ -17,13 +19,17 @@ class Found:
 
     Attributes:
         prompts: [C, R, m, d_t].
-        labels: per candidate its γ or step; None where there is no such thing.
+        labels: per candidate its γ, step or budget; None where there is no such thing.
         own: index of the candidate that is taken without any selection.
+        costs: [C][R] what it took to have each; empty where that is nothing.
+        numbers: per replica what its result says besides; empty: nothing.
     """
 
     prompts: torch.Tensor
     labels: tuple[float | None, ...] = (None,)
     own: int = 0
+    costs: Sequence[Sequence[Cost]] = ()
+    numbers: Sequence[Mapping[str, Any]] = ()
 
 
 class Solver(ABC):
@@ -40,9 +46,17 @@ class Solver(ABC):
     Attributes:
         trains_on_target: it reads labels through the target (a reference, not a transfer without
             target gradients).
+        finished: its vectors have the lengths they are to have; else ``norm`` gives them theirs.
     """
 
     trains_on_target: ClassVar[bool] = False
+    finished: ClassVar[bool] = False
+
+    @staticmethod
+    def common(label: float) -> bool:
+        """Whether a run offers the candidate of this label wherever it ends, see ``anytime``."""
+        del label
+        return False
 
     @abstractmethod
     def solve(self, problem: Problem, settings: TransferSettings) -> Found:
@@ -55,7 +69,35 @@ class Solver(ABC):
         return tokens * width
 
 
-def solver_named(name: str) -> Solver:
-    """The solver of a setting ``solver``."""
-    found: Solver = SOLVERS[name].load()
+@dataclass(frozen=True)
+class Predicted:
+    """What stands for a prompt, evaluated.
+
+    Attributes:
+        scores: of the splits ``validation`` and ``test``, label scores [R, n, C].
+        costs: per replica.
+        kept: what it takes to use it elsewhere, by name, [R, ...] each; empty: there is nothing.
+        numbers: per replica what its result says besides; empty: nothing.
+    """
+
+    scores: Mapping[str, torch.Tensor]
+    costs: Sequence[Cost]
+    kept: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    numbers: Sequence[Mapping[str, Any]] = ()
+
+
+class Predictor(ABC):
+    """A way of having the task on the target that ends in label scores instead of a prompt.
+
+    It is registered, tested and planned like a :class:`Solver`.
+    """
+
+    @abstractmethod
+    def predict(self, problem: Problem, settings: TransferSettings) -> Predicted:
+        """Label scores of all replicas; the sources come sorted by key."""
+
+
+def solver_named(name: str) -> Solver | Predictor:
+    """What a setting ``solver`` names."""
+    found: Solver | Predictor = SOLVERS[name].load()
     return found

@@ -5,16 +5,19 @@ relative representation is nearest in cosine to those of the sources: max_p mean
 The default solver finds the same maximum in one solve; the others are its variants and baselines.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
+from trainables.core.frontier import Cost
 from trainables.core.registries import NORMS
 from trainables.core.settings import TransferSettings
 from trainables.transfer.problem import Candidates, Problem, Space
-from trainables.transfer.selection import Judges, choose
-from trainables.transfer.solver import solver_named
+from trainables.transfer.reading import Meter, own_logits
+from trainables.transfer.selection import Judge, Judgement, Judges, agreement, choose
+from trainables.transfer.solver import Solver, solver_named
 from trainables.words.relative import Grams
 
 MOST_NUMBERS = 2**27
@@ -46,12 +49,16 @@ class Carried(Transferred):
             has worked them out.
         judged: per replica, whether the selection had something to go by, see
             :class:`trainables.transfer.selection.Chosen`.
+        costs: per replica, what it took.
+        numbers: per replica, what the solver says besides.
     """
 
     candidates: int
     chosen: list[float | None]
     logits: torch.Tensor | None
     judged: list[bool]
+    costs: list[Cost]
+    numbers: list[Mapping[str, Any]]
 
 
 def solve(problem: Problem, settings: TransferSettings) -> Candidates:
@@ -62,38 +69,96 @@ def solve(problem: Problem, settings: TransferSettings) -> Candidates:
             ``ptfer_release``, which are those of source ``problem.last``.
         settings: solver and what it reads; the norm is the problem's.
     """
+    return _solve(problem, settings)[0]
+
+
+def _solve(
+    problem: Problem, settings: TransferSettings
+) -> tuple[Candidates, Sequence[Mapping[str, Any]]]:
     ordered = problem.in_key_order()
-    found = solver_named(settings.solver).solve(ordered, settings)
+    solver = solver_named(settings.solver)
+    assert isinstance(solver, Solver)
+    found = solver.solve(ordered, settings)
     with torch.no_grad():
-        prompts = ordered.finish(found.prompts)
+        prompts = found.prompts if solver.finished else ordered.finish(found.prompts)
         similarity = ordered.similarity(prompts)
-    return Candidates(prompts.float(), found.labels, found.own, similarity.float())
+    candidates = Candidates(
+        prompts.float(), found.labels, found.own, similarity.float(), found.costs
+    )
+    return candidates, found.numbers
 
 
-def carry(problem: Problem, settings: TransferSettings, judges: Judges) -> Carried:
+def carry(
+    problem: Problem, settings: TransferSettings, judges: Judges, marks: Sequence[int] = ()
+) -> list[Carried]:
     """Solve and choose, as many replicas at a time as fit in memory.
 
     Args:
         problem: as :func:`solve`.
         settings: solver and selection.
         judges: what ``selection`` evaluates with; not used by ``none``.
+        marks: where the run is cut, in rising order, for a solver that is one at any time.
+
+    Returns:
+        One result a mark, or one.
     """
-    parts = []
-    for part in _parts(problem, settings):
-        candidates = solve(part, settings)
-        choice = choose(settings.selection, candidates, part, judges)
-        replicas = torch.arange(len(choice.index))
-        index = torch.tensor(choice.index)
-        parts.append(
-            Carried(
-                prompt=candidates.prompts[index, replicas],
-                similarity=candidates.similarity[index, replicas],
-                candidates=len(candidates),
-                chosen=[candidates.labels[number] for number in choice.index],
-                logits=choice.logits,
-                judged=list(choice.judged or [True] * len(choice.index)),
-            )
-        )
+    parts: list[list[Carried]] = []
+    for part in _parts(replace(problem, marks=tuple(marks)), settings):
+        candidates, numbers = _solve(part, settings)
+        solver = solver_named(settings.solver)
+        assert isinstance(solver, Solver)
+        cut = [candidates.until(mark, solver.common) for mark in marks] or [candidates]
+        parts.append([_chosen(each, part, settings, judges, numbers) for each in cut])
+    return [_joined(list(same)) for same in zip(*parts, strict=True)]
+
+
+def _chosen(
+    candidates: Candidates,
+    problem: Problem,
+    settings: TransferSettings,
+    judges: Judges,
+    numbers: Sequence[Mapping[str, Any]],
+) -> Carried:
+    count, extra = len(problem.seeds), [Cost()] * len(problem.seeds)
+    if settings.selection == "agreement":
+        judge, price = _teacher(problem, settings)
+        judges = replace(judges, teacher=judge)
+        extra = [one.times(len(candidates)) for one in price]
+    elif settings.selection in judges.costs:
+        extra = [judges.costs[settings.selection].times(len(candidates))] * count
+    choice = choose(settings.selection, candidates, problem, judges)
+    replicas, index = torch.arange(count), torch.tensor(choice.index)
+    # What was tried on the way to the last one has been paid, whichever is taken.
+    spent = candidates.costs[-1] if candidates.costs else [Cost()] * count
+    if len(candidates) > 1:
+        spent = [one + more for one, more in zip(spent, extra, strict=True)]
+    return Carried(
+        prompt=candidates.prompts[index, replicas],
+        similarity=candidates.similarity[index, replicas],
+        candidates=len(candidates),
+        chosen=[candidates.labels[number] for number in choice.index],
+        logits=choice.logits,
+        judged=list(choice.judged or [True] * count),
+        costs=list(spent),
+        numbers=list(numbers or [{}] * count),
+    )
+
+
+def _teacher(problem: Problem, settings: TransferSettings) -> tuple[Judge, list[Cost]]:
+    """What scores prompts against the teacher, and what one such scoring takes a replica."""
+    lesson, task = problem.lesson(settings), problem.on_target
+    rows, soft = lesson.rows[:, -lesson.held :], lesson.soft[:, -lesson.held :]
+
+    def judge(prompts: torch.Tensor) -> Judgement:
+        logits = own_logits(task.backbone, task.label_ids, lesson.texts, rows, prompts)
+        return agreement(logits, soft)
+
+    meter = Meter([Cost()] * len(rows))
+    meter.add(lesson.texts, rows, backward=False, access="labels")
+    return judge, meter.costs
+
+
+def _joined(parts: Sequence[Carried]) -> Carried:
     logits = [part.logits for part in parts if part.logits is not None]
     return Carried(
         prompt=torch.cat([part.prompt for part in parts]),
@@ -102,6 +167,8 @@ def carry(problem: Problem, settings: TransferSettings, judges: Judges) -> Carri
         chosen=[label for part in parts for label in part.chosen],
         logits=torch.cat(logits) if logits else None,
         judged=[known for part in parts for known in part.judged],
+        costs=[cost for part in parts for cost in part.costs],
+        numbers=[more for part in parts for more in part.numbers],
     )
 
 
@@ -109,7 +176,9 @@ def _parts(problem: Problem, settings: TransferSettings) -> Iterator[Problem]:
     replicas, tokens, width = problem.shape
     # Each candidate stands in float64, and again in the products of its similarity.
     offered = 4 * max(_CANDIDATES, (settings.steps or 0) // 50) * tokens * width
-    each = solver_named(settings.solver).footprint(problem, settings) + offered
+    solver = solver_named(settings.solver)
+    assert isinstance(solver, Solver)
+    each = solver.footprint(problem, settings) + offered
     size = max(1, MOST_NUMBERS // each)
     for first in range(0, replicas, size):
         yield problem.take(slice(first, first + size))

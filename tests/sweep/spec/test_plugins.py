@@ -42,7 +42,7 @@ def test_a_plugins_solver_is_a_solver(folder: Path) -> None:
     with pytest.raises(InputError, match=r"transfer\.solver: found 'halved'"):
         spec_of(folder, plugins=[])
     spec = spec_of(folder)
-    assert spec.transfer.steps == 7
+    assert spec.transfer[0].steps == 7
     plan = make_plan(spec, find_model, find_task)
     digest = spec.loaded[0].digest
     assert all(cell.digests["plugin my_solver"] == digest for cell in plan.cells)

@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Len
 
-from trainables.core.registries import NORMS, SELECTIONS, SOLVERS
+from trainables.core.registries import NORMS, SELECTIONS, SOLVERS, STARTS, SUBSPACES, TEACHERS
 from trainables.core.settings.base import (
     Count,
     NotNegative,
     Number,
     Positive,
     Settings,
+    axis,
     check,
     check_anchor_seed,
     later,
@@ -32,16 +33,24 @@ class TransferSettings(Settings):
             penalty, over a grid. ``adam``: the search as released. ``v2v_lin``, ``v2v_nn``,
             ``lin_comb``: maps between vocabularies (Lester et al. 2022). ``projector``: a network
             trained through the target with its labels (Su et al. 2022), a costly reference.
+            ``distil``: a prompt trained on the target towards the sources' label probabilities of
+            unlabelled texts. ``tune``: a prompt trained on the target's labels from a start of
+            one's choice. ``search``: the same without gradients. ``random_words``: the best of
+            random prompts. ``readout``: no prompt, but a linear map of what the target computes.
+            ``proxy``, ``calibrated_sum``: scores of the target and of the sources together.
         norm: length of each carried vector. The objective is blind to it. ``match`` keeps the
             source's length relative to its embedding table; ``mean`` uses the target's mean row;
             ``ptfer`` gives the whole matrix the target table's mean and standard deviation, as
             Wu et al. released it; ``own`` leaves what the solver found.
         selection: among a solver's candidates. ``none`` takes the solver's own (zero-shot);
             ``source_validation`` the one that scores best when carried back to the sources;
+            ``agreement`` the one that agrees best with the teacher on texts held out;
             ``target_validation`` the one that scores best on the target's validation split.
         gammas: of ``ridge``, in units of the mean eigenvalue; 0 is the closed form.
-        steps: of ``adam`` (paper A: 10,000) and ``projector``.
-        learning_rate: likewise.
+        steps: of ``adam`` (paper A: 10,000), ``projector``, ``distil`` and ``tune``; several of
+            the latter two are taken from one run.
+        learning_rate: likewise. Of ``distil`` and ``tune`` in units of the root mean square of the
+            target's word embeddings, as Adam moves every entry by about one rate a step.
         top_k: anchors kept per prompt token, those with the largest signed source similarity (the
             released setting is 8192); None keeps all.
         mask: ``union`` of the sources' ``top_k``, or those of the last source alone
@@ -50,18 +59,59 @@ class TransferSettings(Settings):
             (the default of Wu et al.'s code, 8192); all where there are not more. Similarities are
             then those over the sample.
         anchor_seed: which sample; has nothing to do with the runs' seeds.
+        batch_size: texts a step.
+        start: where the prompt begins, of :data:`trainables.core.registries.STARTS`: carried over
+            in closed form, the nearest words of that, sampled words, the label words, a text.
+        start_text: the text of ``start: text``.
+        teacher: whose label probabilities are learnt, of
+            :data:`trainables.core.registries.TEACHERS`: the ``sources``' with their prompts,
+            calibrated and averaged; the same ``permuted`` among texts, the target's ``own`` without
+            prompt, those of a prompt tuned on it (``direct``), or ``gold`` labels, as controls.
+        texts: texts of the training split that are used without labels, drawn by the seed; all
+            where there are not more. A quarter of them is held out for what needs it.
+        texts_from: another task whose texts they are; None: the task's own.
+        temperature: of the teacher's and the learner's label probabilities.
+        degenerate: what ``distil`` does with a teacher that gives all texts one class: ``keep`` the
+            start, or ``distil`` it all the same.
+        shots: labelled examples a class, drawn by the seed; None: all.
+        features: what a ``readout`` reads: the ``states`` before the vocabulary head at the answer,
+            or scores of frequent ``words``, which any model gives that shows its scores.
+        algorithm: of ``search``: ``cma`` (CMA-ES) or ``sep_cma`` (its separable form).
+        subspace: directions that it moves a prompt in, of
+            :data:`trainables.core.registries.SUBSPACES`.
+        dimensions: how many they are.
+        budget: rows forward through the target; several are taken from one run.
+        tries: prompts of ``random_words``.
+        rows: which of single, baseline and ours are carried over this way; None: all. No result
+            depends on it.
     """
 
     solver: Annotated[str, SOLVERS] = "closed_form"
     norm: Annotated[str, NORMS] = "match"
     selection: Annotated[str, SELECTIONS] = later("none")
     gammas: Annotated[tuple[NotNegative, ...], Len(1, 100)] | None = None
-    steps: Count | None = None
+    steps: Count | None = axis(None)
     learning_rate: Positive | None = None
     top_k: Count | None = later(None)
     mask: Literal["union", "ptfer_release"] | None = None
     anchor_sample: Count | None = later(None)
     anchor_seed: Number | None = None
+    batch_size: Count | None = None
+    start: Annotated[str, STARTS] | None = axis(None)
+    start_text: str | None = None
+    teacher: Annotated[str, TEACHERS] | None = axis(None)
+    texts: Count | None = axis(None)
+    texts_from: str | None = None
+    temperature: Positive | None = None
+    degenerate: Literal["keep", "distil"] | None = None
+    shots: Count | None = axis(None)
+    features: Literal["states", "words"] | None = axis(None)
+    algorithm: Literal["cma", "sep_cma"] | None = None
+    subspace: Annotated[str, SUBSPACES] | None = axis(None)
+    dimensions: Count | None = None
+    budget: Count | None = axis(None)
+    tries: Count | None = None
+    rows: Annotated[tuple[Literal["single", "baseline", "ours"], ...], Len(1, 3)] | None = None
 
     def complete(self) -> None:
         """What the solver reads gets its defaults, what it does not read must be left out."""
@@ -79,6 +129,22 @@ class TransferSettings(Settings):
         check_anchor_seed(self)
         good = self.anchor_sample is None or self.top_k is None
         check(self, "anchor_sample", good, f"null beside top_k ({self.top_k})")
+        good = (self.start == "text") == bool(self.start_text and self.start_text.strip())
+        check(self, "start_text", good, "a text with start text, else null")
+        rows = self.rows or ()
+        check(self, "rows", len(set(rows)) == len(rows), "each row once")
+        good = self.texts_from is None or self.teacher != "gold"
+        check(self, "texts_from", good, "null with teacher gold, whose labels are the task's own")
+        good = self.selection != "agreement" or "teacher" in read
+        taught = ", ".join(name for name, kind in SOLVERS.items() if "teacher" in kind.settings)
+        check(self, "selection", good, f"agreement only where there is a teacher ({taught})")
+
+    @property
+    def aided(self) -> bool:
+        """Whether anything of a source comes in: else one result does for all sources."""
+        named = ((STARTS, self.start), (TEACHERS, self.teacher), (SUBSPACES, self.subspace))
+        parts = [registry[name] for registry, name in named if name is not None]
+        return not parts or any(part.of_sources for part in parts)
 
     def unread(self) -> frozenset[str]:
         """Settings that can make no difference beside the others: no cell records them."""
@@ -87,7 +153,9 @@ class TransferSettings(Settings):
             read.discard("mask")
         if self.anchor_sample is None:
             read.discard("anchor_seed")
-        return frozenset(_optional() - read)
+        if self.start != "text":
+            read.discard("start_text")
+        return frozenset((_optional() - read) | {"rows"})
 
 
 def _optional() -> set[str]:

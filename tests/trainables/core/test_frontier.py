@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from trainables.core.ceiling import LEAST_GAP, gap_recovered
+from trainables.core.frontier import LEAST_GAP, gap_recovered
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,163 @@
+"""What a target is taught: texts without labels, and whose label probabilities of them.
+
+After knowledge distillation: what the sources know about the task goes to the target as soft labels
+of texts, not as a prompt. Every teacher is calibrated first (batch calibration, see
+:mod:`trainables.scoring.calibration`): its preference for some label words is no knowledge.
+
+Shapes: R replicas, U texts of each, C classes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+
+from trainables.backbones import Encoded, Layout
+from trainables.core.cells import Cell
+from trainables.core.frontier import Cost
+from trainables.core.registries import TEACHERS
+from trainables.core.seeds import seeded
+from trainables.core.settings import TransferSettings
+from trainables.packs.run import Run, layout_of
+from trainables.packs.stacks import Prompts
+from trainables.scoring.calibration import calibrate
+from trainables.transfer import Lesson
+from trainables.transfer.reading import Meter, own_logits
+
+HELD = 4
+"""One of so many texts is held out."""
+
+Taught = tuple[torch.Tensor, list[Cost]]
+"""Label probabilities [R, U, C], and what each replica's took."""
+
+
+@dataclass(frozen=True)
+class Classroom:
+    """What a teacher may look at.
+
+    Attributes:
+        run: the pack.
+        cells: a cell a replica, all of the same sources and target.
+        known: prompts by cell.
+        layouts: per model, how it reads the prompt with a text.
+        settings: of the transfer.
+    """
+
+    run: Run
+    cells: Sequence[Cell]
+    known: Prompts
+    layouts: Mapping[str, Layout]
+    settings: TransferSettings
+
+    @property
+    def target(self) -> str:
+        """The target's alias."""
+        return self.cells[0].target
+
+    @property
+    def plain(self) -> Layout:
+        """How the target reads a text without prompt."""
+        return layout_of({"text_tokens": self.cells[0].settings.get("text_tokens")})
+
+    def texts(self, alias: str, layout: Layout) -> Encoded:
+        """All texts that may be drawn, as a model reads them, without labels."""
+        return self.run.texts(alias, layout, self.settings.texts_from)
+
+    @cached_property
+    def rows(self) -> torch.Tensor:
+        """The texts of each replica [R, U], drawn by its seed alone."""
+        count = len(self.texts(self.target, self.plain))
+        wanted = self.settings.texts or count
+        if wanted > count:
+            self.run.remark(
+                f"task {self.settings.texts_from or self.run.task.name!r}: {count} texts without"
+                f" labels were used instead of {wanted}, as there are no more"
+            )
+        drawn = [
+            torch.randperm(count, generator=seeded("lesson", cell.seed or 0))[:wanted]
+            for cell in self.cells
+        ]
+        return torch.stack(drawn)
+
+    def prompts(self, place: int) -> torch.Tensor:
+        """The prompts of an input of each cell [R, m, d]."""
+        device = self.run.device
+        return torch.stack([self.known[cell.inputs[place]].to(device) for cell in self.cells])
+
+    def logits(self, alias: str, prompts: torch.Tensor | None) -> torch.Tensor:
+        """What a model says to the texts of each replica [R, U, C]."""
+        layout = self.plain if prompts is None else self.layouts[alias]
+        backbone, labels = self.run.backbone(alias), self.run.labels(alias)
+        return own_logits(backbone, labels, self.texts(alias, layout), self.rows, prompts)
+
+    def on_target(self, layout: Layout) -> list[Cost]:
+        """What it takes each replica to read its texts on the target once."""
+        meter = Meter([self.texts_used] * len(self.cells))
+        texts = self.texts(self.target, layout)
+        meter.add(texts, self.rows, backward=False, access="labels")
+        return meter.costs
+
+    @property
+    def texts_used(self) -> Cost:
+        """The texts themselves."""
+        return Cost(unlabelled_texts=self.rows.shape[1])
+
+
+def lesson(room: Classroom) -> Lesson:
+    """What the settings' teacher teaches each replica."""
+    soft, costs = TEACHERS[room.settings.teacher or "sources"].load()(room)
+    return Lesson(
+        texts=room.texts(room.target, room.layouts[room.target]),
+        plain=room.texts(room.target, room.plain),
+        rows=room.rows,
+        soft=soft,
+        held=max(1, room.rows.shape[1] // HELD),
+        costs=costs,
+    )
+
+
+def probabilities(logits: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Label probabilities [R, U, C] of one or several models' logits [R, U, C].
+
+    The mean of their calibrated log-probabilities, as a distribution again.
+    """
+    return torch.stack([calibrate("batch", each) for each in logits]).mean(0).softmax(-1)
+
+
+def sources(room: Classroom) -> Taught:
+    """The sources with their prompts."""
+    names = room.cells[0].sources
+    said = [room.logits(name, room.prompts(place)) for place, name in enumerate(names)]
+    count = room.rows.shape[1]
+    cost = Cost(unlabelled_texts=count, source_rows=count * len(names))
+    return probabilities([each.to(room.run.device) for each in said]), [cost] * len(room.cells)
+
+
+def permuted(room: Classroom) -> Taught:
+    """What the sources say, each about another of the texts: nothing of it is knowledge."""
+    soft, costs = sources(room)
+    moved = [
+        own[torch.randperm(len(own), generator=seeded("permuted", cell.seed or 0)).to(own.device)]
+        for own, cell in zip(soft, room.cells, strict=True)
+    ]
+    return torch.stack(moved), costs
+
+
+def own(room: Classroom) -> Taught:
+    """The target itself without a prompt: self-training."""
+    return probabilities([room.logits(room.target, None)]), room.on_target(room.plain)
+
+
+def direct(room: Classroom) -> Taught:
+    """A prompt tuned on the target itself, whose own tuning is not counted: the best teacher."""
+    said = room.logits(room.target, room.prompts(0))
+    return probabilities([said]), room.on_target(room.layouts[room.target])
+
+
+def gold(room: Classroom) -> Taught:
+    """The labels."""
+    labels = torch.tensor([row.label for row in room.run.task.rows("train")])
+    soft = F.one_hot(labels[room.rows], room.run.task.num_classes).float().to(room.run.device)
+    return soft, [Cost(target_labels=room.rows.shape[1])] * len(room.cells)

@@ -1,0 +1,308 @@
+"""Carry tuned prompts to a target, by whatever way a cell's settings name, and evaluate them."""
+
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import torch
+
+from trainables.backbones import Layout
+from trainables.core.cells import Cell, content_hash
+from trainables.core.frontier import Cost
+from trainables.core.registries import SOLVERS
+from trainables.core.settings import TransferSettings, transfer_settings
+from trainables.packs.lessons import Classroom, lesson
+from trainables.packs.run import Run, layout_of, layout_on
+from trainables.packs.stacks import Prompts
+from trainables.scoring.evaluate import Found, Numbers, mean_loss, no_number, scores, together
+from trainables.transfer import (
+    Carried,
+    Judgement,
+    Judges,
+    Lesson,
+    Predictor,
+    Problem,
+    Space,
+    TargetTask,
+    carry,
+    solver_named,
+)
+from trainables.transfer.reading import own_logits
+from trainables.transfer.selection import agreement
+from trainables.words.vocabulary import Anchors
+
+
+def carried_with(run: Run, cell: Cell, known: Prompts) -> Hashable:
+    """Sources, length of the prompt and settings, without where one run is cut."""
+    del run
+    way = SOLVERS[cell.settings["solver"]]
+    settings = {name: value for name, value in cell.settings.items() if name != way.anytime}
+    return cell.sources, _length(cell, known), content_hash(settings)
+
+
+def carry_group(run: Run, cells: Sequence[Cell], known: Prompts) -> None:
+    """Transfer and evaluate cells of one target."""
+    _Group(run, cells, known).settle()
+
+
+def _length(cell: Cell, known: Prompts) -> int:
+    return known[cell.inputs[0]].shape[0] if cell.inputs else int(cell.settings["prompt_length"])
+
+
+@dataclass
+class _Group:
+    """Cells with the same sources, target and settings, but for where one run is cut.
+
+    Attributes:
+        run: the pack.
+        cells: they.
+        known: prompts by cell.
+    """
+
+    run: Run
+    cells: Sequence[Cell]
+    known: Prompts
+
+    @cached_property
+    def target(self) -> str:
+        return self.cells[0].target
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        return self.cells[0].sources
+
+    @cached_property
+    def anytime(self) -> str | None:
+        return SOLVERS[self.cells[0].settings["solver"]].anytime
+
+    def mark(self, cell: Cell) -> int:
+        """Where the run is cut for a cell."""
+        return int(cell.settings[self.anytime]) if self.anytime else 0
+
+    @cached_property
+    def marks(self) -> list[int]:
+        return sorted({self.mark(cell) for cell in self.cells}) if self.anytime else []
+
+    @cached_property
+    def settings(self) -> TransferSettings:
+        """Of the longest run that is asked for."""
+        return transfer_settings(max(self.cells, key=self.mark).settings)
+
+    @cached_property
+    def replicas(self) -> list[Cell]:
+        """One cell of each run."""
+        return list({(cell.inputs, cell.seed): cell for cell in self.cells}.values())
+
+    def place(self, cell: Cell) -> int:
+        """The run that a cell is taken from."""
+        keys = [(other.inputs, other.seed) for other in self.replicas]
+        return keys.index((cell.inputs, cell.seed))
+
+    @cached_property
+    def layouts(self) -> dict[str, Layout]:
+        """How each model reads the prompt with a text."""
+        first = self.cells[0]
+        length = _length(first, self.known)
+        return {
+            alias: layout_on(self.run.backbone(alias), self.run.task, first.settings, length)
+            for alias in (*self.sources, self.target)
+        }
+
+    def settle(self) -> None:
+        """Results of all cells."""
+        began = time.perf_counter()
+        way, settings = solver_named(self.settings.solver), self.settings
+        if isinstance(way, Predictor):
+            self._predict(way, began)
+            return
+        marks = carry(self.problem, settings, self._judges(), self.marks)
+        share = self.run.spend("transfer_seconds", began) / len(self.cells)
+        of_mark = dict(zip(self.marks or [0], marks, strict=True))
+        taken = [(of_mark[self.mark(cell)], self.place(cell)) for cell in self.cells]
+        prompts = torch.stack([carried.prompt[place] for carried, place in taken])
+        logits = None
+        if all(carried.logits is not None for carried, _ in taken):
+            logits = torch.stack([carried.logits[place] for carried, place in taken])  # type: ignore[index]
+        layout = self.layouts[self.target]
+        measured = self.run.evaluate(self.target, layout, prompts, logits)
+        readings = self.run.readings(self.target, prompts)
+        agreed = self._agreement(prompts)
+        for place, (cell, (carried, replica)) in enumerate(zip(self.cells, taken, strict=True)):
+            if not bool(prompts[place].isfinite().all()):
+                self.run.outcome.failures[cell.id] = (
+                    f"the solver {settings.solver} found no finite prompt for {self.target}"
+                )
+                continue
+            found = together(
+                measured[place],
+                self._judged(carried, replica),
+                self._said(carried, replica),
+                readings[place],
+                agreed[place],
+                {"transfer_seconds": share},
+            )
+            self.run.settle(cell, found, prompts[place].cpu().numpy())
+
+    def _judged(self, carried: Carried, replica: int) -> Numbers:
+        if carried.judged[replica]:
+            return {}
+        return no_number(" + ".join(self.sources), self.run.task.name, "validation")
+
+    def _said(self, carried: Carried, replica: int) -> dict[str, Any]:
+        """What a result says of its transfer."""
+        said = {
+            "solver": self.settings.solver,
+            "selection": self.settings.selection,
+            "candidates": carried.candidates,
+            "chosen": carried.chosen[replica],
+            "product": "prompt",
+            **carried.costs[replica].numbers(),
+            **carried.numbers[replica],
+        }
+        if self.settings.aided:  # else there is nothing that it could be similar to
+            said["similarity"] = float(carried.similarity[replica].mean())
+            said["similarity_per_token"] = carried.similarity[replica].tolist()
+        return said
+
+    def _predict(self, way: Predictor, began: float) -> None:
+        """Results of cells that end in scores instead of a prompt."""
+        predicted = way.predict(self.problem.in_key_order(), self.settings)
+        share = self.run.spend("transfer_seconds", began) / len(self.cells)
+        measured = self.run.scored(
+            self.target, predicted.scores["test"], predicted.scores["validation"]
+        )
+        numbers = predicted.numbers or [{}] * len(measured)
+        agreed = self._agreement(None)
+        for cell in self.cells:
+            replica = self.place(cell)
+            said = {
+                "solver": self.settings.solver,
+                **predicted.costs[replica].numbers(),
+                **numbers[replica],
+                "transfer_seconds": share,
+            }
+            found: Found = together(measured[replica], agreed[replica], said)
+            self.run.settle(cell, found)
+
+    @cached_property
+    def taught(self) -> Callable[[TransferSettings], Lesson]:
+        """Gives what all replicas are taught."""
+        run, cells, known, layouts = self.run, self.replicas, self.known, self.layouts
+        return cache(lambda settings: lesson(Classroom(run, cells, known, layouts, settings)))
+
+    def _agreement(self, prompts: torch.Tensor | None) -> list[dict[str, Any]]:
+        """How far teacher, result and the target's own calibrated Empty agree, label-free.
+
+        On the texts held out. It says how much a teacher has to say before anything is learnt, and
+        how much of it was.
+        """
+        if "teacher" not in SOLVERS[self.settings.solver].settings:
+            return [{}] * len(self.cells)
+        taught, target = self.taught(self.settings), self.run.backbone(self.target)
+        labels = self.run.labels(self.target)
+        rows, soft = taught.rows[:, -taught.held :], taught.soft[:, -taught.held :]
+        bare = own_logits(target, labels, taught.plain, rows).log_softmax(-1)
+        same = (bare - bare.mean(1, keepdim=True)).argmax(-1) == soft.argmax(-1)
+        share = same.float().mean(1).tolist()
+        found = [{"teacher_agreement": share[self.place(cell)]} for cell in self.cells]
+        if prompts is not None:
+            index = torch.tensor([self.place(cell) for cell in self.cells])
+            logits = own_logits(target, labels, taught.texts, rows[index], prompts)
+            misfits = agreement(logits, soft[index.to(soft.device)]).losses
+            for each, misfit in zip(found, misfits, strict=True):
+                each["teacher_misfit"] = misfit if misfit == misfit else None
+        return found
+
+    @cached_property
+    def problem(self) -> Problem:
+        """What is to be carried."""
+        aliases = (*self.sources, self.target)
+        backbones = [self.run.backbone(alias) for alias in aliases]
+        settings = self.settings
+        anchors = Anchors(sample=settings.anchor_sample, seed=settings.anchor_seed or 0)
+        shared = cache(lambda: anchors.among(backbones))
+        return Problem(
+            prompts=tuple(self._inputs(place) for place in range(len(self.sources))),
+            spaces=tuple(
+                Space(
+                    scale=backbone.scale,
+                    key=self.run.pack.models[alias].digest,
+                    table=backbone.embeddings,
+                    shared=lambda place=place: shared().ids[place],  # type: ignore[misc]
+                )
+                for place, (alias, backbone) in enumerate(zip(aliases, backbones, strict=True))
+            ),
+            grams=self.run.grams(aliases, anchors),
+            seeds=tuple(cell.seed or 0 for cell in self.replicas),
+            norm=settings.norm,
+            target_task=lambda: self.target_task,
+        )
+
+    def _inputs(self, place: int) -> torch.Tensor:
+        """The prompts of one source [R, m, d]; zeros where nothing of a source comes in."""
+        device = self.run.device
+        if self.replicas[0].inputs:
+            return torch.stack(
+                [self.known[cell.inputs[place]].to(device) for cell in self.replicas]
+            )
+        width = self.run.backbone(self.sources[place]).width
+        return torch.zeros(len(self.replicas), _length(self.cells[0], self.known), width).to(device)
+
+    @cached_property
+    def target_task(self) -> TargetTask:
+        """The target with the task."""
+        run, target = self.run, self.target
+        plain = layout_of({"text_tokens": self.cells[0].settings.get("text_tokens")})
+        return TargetTask(
+            backbone=run.backbone(target),
+            label_ids=run.labels(target),
+            train=run.split(target, "train", self.layouts[target]),
+            plain=lambda name: run.split(target, name, plain),
+            lesson=self.taught,
+            sources=self._said_by_sources,
+        )
+
+    def _said_by_sources(self, name: str, prompted: bool) -> torch.Tensor:
+        """Label log-probabilities of a split by the sources, in the order of their keys."""
+        models = self.run.pack.models
+        order = sorted(range(len(self.sources)), key=lambda at: models[self.sources[at]].digest)
+        plain = layout_of({"text_tokens": self.cells[0].settings.get("text_tokens")})
+        said = []
+        for place in order:
+            alias = self.sources[place]
+            data = self.run.split(alias, name, self.layouts[alias] if prompted else plain)
+            prompts = self._inputs(place) if prompted else None
+            logits = self.run.backbone(alias).split_logits(data, self.run.labels(alias), prompts)
+            said.append(logits.log_softmax(-1).to(self.run.device))
+        return torch.stack(said)
+
+    def _judges(self) -> Judges:
+        """Validation on the target and on each source, for the choice among candidates."""
+
+        def judge(alias: str) -> Callable[[torch.Tensor], Judgement]:
+            def scored(prompts: torch.Tensor) -> Judgement:
+                data = self.run.split(alias, "validation", self.layouts[alias])
+                logits = self.run.backbone(alias).split_logits(
+                    data, self.run.labels(alias), prompts
+                )
+                on_validation = scores(logits, data.gold, self.run.task.metric)
+                return Judgement(on_validation, mean_loss(logits, data.gold).tolist(), logits)
+
+            return scored
+
+        return Judges(
+            judge(self.target), [judge(alias) for alias in self.sources], costs=self._choosing()
+        )
+
+    def _choosing(self) -> Mapping[str, Cost]:
+        """What scoring a candidate takes, per selection."""
+        count = len(self.run.task.rows("validation"))
+        data = self.run.split(self.target, "validation", self.layouts[self.target])
+        return {
+            "target_validation": Cost(
+                count, 0, int(data.lengths.sum()), target_labels=count, access="labels"
+            ),
+            "source_validation": Cost(source_rows=count * len(self.sources)),
+        }

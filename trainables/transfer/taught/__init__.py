@@ -1,0 +1,1 @@
+"""Ways of transfer that read through the target: what they begin from, learn and search in."""
