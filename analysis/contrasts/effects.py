@@ -134,7 +134,6 @@ def hard_pairs(part: pd.DataFrame, by: str = "", among: bool = True) -> Pairs:
         by: unused; s and K have one way of being chosen.
         among: as for :func:`soft_pairs`.
     """
-    del by
     part = narrow(part)
     if not (part["row"] == "agreement").any():
         nothing = paired(part[:0], part[:0])

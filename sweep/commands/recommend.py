@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.commands.features import facts_folder, write_features
+from sweep.commands.features import facts_folder, key_of, write_features
 from sweep.spec.resolve import ResolvedSpec, resolve
 from sweep.spec.spec import SweepSpec
 from trainables.core.settings import family_of
@@ -133,7 +133,7 @@ def _candidates(
 ) -> "pd.DataFrame":
     import pandas as pd
 
-    from trainables.features.before import before_tuning, on_texts
+    from trainables.features.before import features_before
 
     cut = getattr(resolved.spec.methods[method].variants[0], "text_tokens", None)
     rows = []
@@ -141,21 +141,15 @@ def _candidates(
         for names in (names for names in sets if target not in names):
             sources = [resolved.models[name] for name in names]
             own = resolved.models[target]
-            features = before_tuning(sources, own, looking)
-            for task in resolved.tasks:
-                rows.append(
-                    {
-                        "method": method,
-                        "target": target,
-                        "task": task.name,
-                        "sources": "+".join(names),
-                        "source_ids": "+".join(model.digest for model in sources),
-                        "target_id": own.digest,
-                        "size": len(names),
-                        **features,
-                        **on_texts(sources, own, task, looking, cut),
-                    }
-                )
+            about = {
+                "source_ids": "+".join(model.digest for model in sources),
+                "target_id": own.digest,
+                "size": len(names),
+            }
+            rows += [
+                {**key_of(method, "+".join(names), target, task.name), **about, **features}
+                for task, features in features_before(sources, own, resolved.tasks, looking, cut)
+            ]
     return pd.DataFrame(rows)
 
 

@@ -6,7 +6,6 @@ import os
 import socket
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
 from trainables.errors import InputError
@@ -57,12 +56,7 @@ class DriverLock:
                 )
             time.sleep(0.02)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Let go of the lock; the file stays, since removing it would race with the next driver."""
         if self._file is not None:
             with contextlib.suppress(OSError):
