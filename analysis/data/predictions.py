@@ -68,14 +68,13 @@ def read_predictions(
 ) -> Iterator[Kept]:
     """Kept predictions of one split, cell by cell; some 50 µs each.
 
-    Cells that keep none are left out: those of older sweeps, and of specs that leave the split out.
-    Rows of two cells of the same task are the same examples in the same order. Digests are not
-    checked here (``sweep run`` and ``sweep status`` do so).
+    Cells that keep none are left out. Rows of two cells of a task are the same examples in the same
+    order. Digests are not checked (``sweep run`` and ``sweep status`` do).
 
     Args:
         cells: ids of cells, in the order wanted; None for all finished ones, by id.
         split: ``test`` or ``validation``.
-        damaged: takes one line for each file that cannot be used; without it the first one raises.
+        damaged: takes one line for each unusable file; without it the first one raises.
 
     Raises:
         InputError: no such split, no sweep's folder, or a damaged file.

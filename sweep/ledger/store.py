@@ -1,11 +1,10 @@
 """Finished cells of all sweeps by their content hash, to be used again by any of them.
 
 ``cells/<2 hex>/<cell>.json`` is a record as in a ledger, ``prompts/<2 hex>/<cell>-<8 hex>
-.safetensors`` its prompt and predictions. Several sweeps may read and write at the same time: files
-appear complete or not at all, nothing is changed in place, and digests and schema are checked on
-reading. A record's time is that of its last use: beyond the store's size, what has not been used
-for longest goes. The store is never in the way of a sweep: what cannot be read is computed, what
-cannot be written is left out.
+.safetensors`` its prompt and predictions. Several sweeps may read and write at once: files appear
+complete or not at all, nothing changes in place, digests and schema are checked on reading. A
+record's time is its last use: beyond the store's size, entries unused for longest go. A store never
+stops a sweep: unreadable entries are computed, failed writes left out.
 """
 
 import errno

@@ -1,18 +1,15 @@
 """A study: asks Optuna for points and tells it what became of them, safe against any kill.
 
-The driver alone has one, in the sweep's folder. What holds:
+Only the driver has one, in the sweep's folder. It guarantees:
 
-* **Start is resume.** What a killed driver had handed out is handed out again first, under the same
-  trial number and with the steps it had reported. A suggestion that the kill cut off before anybody
-  had it is dropped.
-* **Suggestions do not replay.** Each is seeded with the study's seed and the number of trials so
-  far. No state of a sampler outlives a suggestion, so that a study that was killed and continued
-  goes on as an undisturbed one would.
-* **No point runs twice.** A suggestion that is a known point (running, finished, failed or in the
-  queue) is dropped and asked anew. It is not told the known value once more: that would count the
-  point twice in every density, population and importance. It is told as failed, which samplers pass
-  over. After some known points in a row (10 with TPE) points are drawn at random, then whatever is
-  left of a finite space, then there is none.
+* **Start is resume.** Points that a killed driver had handed out come first, with their trial
+  numbers and reported steps. A suggestion that nobody had received is dropped.
+* **Suggestions do not replay.** Each is seeded with the study's seed and the number of trials. No
+  state of a sampler outlives a suggestion: a study continued after a kill goes on as if
+undisturbed.
+* **No point runs twice.** A suggestion that is a known point is dropped and told as failed, which
+  samplers pass over; telling the known value again would count it twice. After some known points in
+a row (10 with TPE) points are drawn at random, then from the rest of a finite space.
 * **Every trial ends.** A value that is no finite number is a failure.
 """
 
