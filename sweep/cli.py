@@ -67,22 +67,22 @@ def plan(
     spec: Spec,
     as_json: Json = False,
     out: Annotated[
-        Path | None, typer.Option(help="Count what this sweep's folder has already.")
+        Path | None, typer.Option(help="Count the cells that this sweep's folder has already.")
     ] = None,
     profile: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Tell the time from this throughput profile, or from a sweep's folder."
+            help="Estimate the time from this throughput profile, or from a sweep's folder."
             " Default: what finished sweeps have measured on this machine.",
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Tell the time for so many packs at once at most.")
+        int | None, typer.Option(help="Estimate the time for at most this many packs at once.")
     ] = None,
     store: StorePlace = None,
 ) -> None:
-    """Show what a spec stands for, what is there already, and the time. Runs nothing."""
+    """Show a spec's cells, how many are finished, and the estimated time. Runs nothing."""
     check_workers(workers)
     _warn_of_no_cache()
     from sweep.commands.plan import format_plan, plan_counts
@@ -124,7 +124,8 @@ def label_words(
 def run(
     spec: Spec,
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for all results: new, or to be continued.")
+        Path,
+        typer.Option(metavar="DIR", help="Folder for all results: a new one, or one to continue."),
     ],
     address: Annotated[
         str | None,
@@ -134,12 +135,12 @@ def run(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Packs at once at most. Default: as many as there are resources for."),
+        typer.Option(help="Most packs at once. Default: as many as the resources allow."),
     ] = None,
     store: StorePlace = None,
     store_size: StoreSize = None,
 ) -> None:
-    """Run what is missing of a sweep; the same command continues one that was stopped."""
+    """Run the unfinished cells of a sweep. The same command continues a stopped sweep."""
     check_workers(workers)
     from sweep.ledger.store import store_folder
     from sweep.ledger.store_size import size_of
@@ -150,7 +151,7 @@ def run(
 
     place, size = store_folder(store), size_of(store_size)
     options = Options(address=address, workers=workers, store=place, store_size=size)
-    # Only libraries would print to standard output, and whom is that to stop?
+    # Standard output is for results: what libraries print goes to standard error.
     with redirect_stdout(sys.stderr):
         code = run_plan(any_plan(load_spec(spec)), out, options)
     raise typer.Exit(code)
@@ -191,15 +192,15 @@ def recheck(
 def store_command(
     store: StorePlace = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Read everything; set aside what is damaged.")
+        bool, typer.Option("--check", help="Read every entry; set damaged ones aside.")
     ] = False,
     prune: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Remove what was not used for longest, down to SIZE."),
+        typer.Option(metavar="SIZE", help="Remove the entries unused for longest, down to SIZE."),
     ] = None,
     older_than: Annotated[
         float | None,
-        typer.Option(metavar="DAYS", min=0, help="Remove what was not used for so many days."),
+        typer.Option(metavar="DAYS", min=0, help="Remove entries unused for this many days."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -235,8 +236,8 @@ def report(
         str,
         typer.Option(
             metavar="pair|task|source",
-            help="What Ours chooses λ by, per target and source set: validation of the transferred"
-            " prompt over tasks, on each task alone, or validation on the sources.",
+            help="How Ours chooses λ, per target and source set: by validation of the transferred"
+            " prompt over all tasks, on each task alone, or by validation on the sources.",
         ),
     ] = "pair",
     html: Annotated[bool, typer.Option("--html", help="Only tables, as HTML.")] = False,
@@ -248,7 +249,7 @@ def report(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Where the comparison of several goes. Default: comparison.html in the first.",
+            help="File for the comparison of several. Default: comparison.html in the first.",
         ),
     ] = None,
 ) -> None:
@@ -302,7 +303,8 @@ def export(
         ),
     ] = None,
     to: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where to. Default: DIR/exports.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder to write to. Default: DIR/exports."),
     ] = None,
 ) -> None:
     """Write prompts for other programs: a folder for each backbone, and a manifest."""
@@ -387,7 +389,7 @@ def recommend(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Rank source sets for the spec's targets before any tuning, and say what that is worth."""
+    """Rank source sets for the spec's targets before any tuning, and say how far to trust it."""
     _warn_of_no_cache()
     from sweep.commands.recommend import format_advice
     from sweep.commands.recommend import recommend as advise
@@ -405,7 +407,7 @@ def features(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write features.parquet, and say what of it predicts which source sets transfer."""
+    """Write features.parquet, and say which features predict what source sets transfer."""
     _warn_of_no_cache()
     from sweep.commands.recommend import format_features
 
@@ -431,10 +433,10 @@ def sync(
     folder: Folder,
     tracking_uri: Annotated[
         str | None,
-        typer.Option(metavar="URI", help="Where to. Default: where the spec says."),
+        typer.Option(metavar="URI", help="MLflow server or database. Default: the spec's."),
     ] = None,
 ) -> None:
-    """Write results that MLflow lacks, or all of them to a server that is new."""
+    """Write the results that MLflow lacks; all of them to a new server."""
     from sweep.tracking.sink import sync as write
 
     print(write(folder, tracking_uri))
@@ -449,7 +451,8 @@ def compare(
     server: Annotated[
         str | None,
         typer.Option(
-            metavar="URL", help="Where the web page is. Default: the spec's server, or sweep ui's."
+            metavar="URL",
+            help="Address of the web page. Default: the spec's server, or sweep ui's.",
         ),
     ] = None,
     as_json: Json = False,

@@ -101,8 +101,7 @@ def group_effects(
 def holm(p: Numbers) -> Numbers:
     """Holm's step-down correction of p-values; NaN stays NaN and does not count.
 
-    As ``statsmodels.stats.multitest.multipletests``, which collects garbage at every call (a third
-    of a second in a report).
+    As ``statsmodels.stats.multitest.multipletests``, whose call to the garbage collector is slow.
     """
     p = np.asarray(p, dtype=np.float64)
     adjusted = np.full(len(p), np.nan)
@@ -113,10 +112,9 @@ def holm(p: Numbers) -> Numbers:
 def partial_conjunction(p: Numbers, alpha: float = ALPHA) -> Conjunction:
     """In at least how many groups there is an effect (Dror et al. 2017, Benjamini & Heller 2008).
 
-    That fewer than u of n groups have one is rejected by p(u/n) = (n - u + 1) · p₍ᵤ₎, the
-    Bonferroni form, made monotone in u. It needs no independence: groups may share models and
-    tunings. Where "at least u" holds, Holm's procedure rejects the u smallest p-values, and these
-    groups are named: the whole statement, number and names, is wrong in at most ``alpha`` of cases.
+    "At least u of n" has p(u/n) = (n - u + 1) · p₍ᵤ₎ (the Bonferroni form, which needs no
+    independence), made monotone in u. The u smallest p-values, rejected by Holm's procedure, name
+    the groups. Number and names together are wrong in at most ``alpha`` of cases.
 
     Args:
         p: one p-value a group; NaN (no test) cannot count as an effect.
@@ -146,8 +144,8 @@ def _stepped(p: Numbers) -> Numbers:
 def replicated(table: pd.DataFrame, name: str) -> Replicated:
     """Where the mean is above and where it is below 0, by :func:`partial_conjunction`.
 
-    Each direction is tested one-sided at half of :data:`ALPHA`, so that any false name among all
-    has a probability of at most that.
+    Each direction is tested one-sided at half of :data:`ALPHA`, which bounds the chance of any
+    false name.
 
     Args:
         table: of :func:`group_effects`.

@@ -52,16 +52,16 @@ Numbers = npt.NDArray[np.float64]
 class Pairs:
     """One way of finding prompts beside another, on the same models, tasks and seeds.
 
-    Ours has several candidates (weights λ, or s and K), what it is compared with has one. So there
-    are three fair ways to pair them. Tables as of :func:`paired`.
+    Ours has several candidates (λ, or s and K), the other way one. So there are three fair
+    pairings, each a table of :func:`paired`.
 
     Attributes:
-        chosen: each seed at the candidate that the other seeds choose on validation; empty where
-            there is one seed or no candidate is complete.
+        chosen: each seed at the candidate that the other seeds choose on validation; empty with one
+            seed or without a complete candidate.
         every: every candidate.
-        among: as ``chosen``, with the other way among the candidates; empty where validation scores
-            cannot be compared.
-        tries: candidates that Ours had, at most.
+        among: as ``chosen``, with the other way as one more candidate; empty where validation
+            scores cannot be compared.
+        tries: most candidates that Ours had.
     """
 
     chosen: pd.DataFrame
@@ -134,7 +134,6 @@ def hard_pairs(part: pd.DataFrame, by: str = "", among: bool = True) -> Pairs:
         by: unused; s and K have one way of being chosen.
         among: as for :func:`soft_pairs`.
     """
-    del by
     part = narrow(part)
     if not (part["row"] == "agreement").any():
         nothing = paired(part[:0], part[:0])

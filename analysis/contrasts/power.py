@@ -119,11 +119,7 @@ def _shift(degrees: float) -> float:
     """Standard errors from 0 at which a two-sided t-test has so much power."""
     from scipy.optimize import brentq
 
-    return float(brentq(_lacking, 0.0, _LARGEST_SHIFT, (degrees,)))
-
-
-def _lacking(shift: float, degrees: float) -> float:
-    return _power(shift, degrees) - POWER
+    return float(brentq(lambda shift: _power(shift, degrees) - POWER, 0.0, _LARGEST_SHIFT))
 
 
 def _error(sd: float, n: int, examples: float) -> tuple[float, float]:

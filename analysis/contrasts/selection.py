@@ -41,12 +41,11 @@ class Choice:
             :data:`PER_TASK` where every task has its own.
         mean: mean score it was chosen by, 0 to 1.
         compared: weights compared, all with the same tasks and seeds.
-        tasks: tasks the mean runs over; a sweep that is not finished may have more.
+        tasks: tasks the mean runs over.
         incomplete: weights left out because a task or seed is missing.
         by_task: with :data:`PER_TASK` the weight of each task, else empty.
-        by_seed: per task (``""`` for a choice over all tasks) and seed, the weight that the other
-            seeds choose: what that seed's results stand at. Empty where there is one seed, which
-            then stands at its own choice.
+        by_seed: per task (``""`` for all) and seed, the weight that the other seeds choose, at
+            which the seed is reported. Empty with one seed.
     """
 
     target: str
@@ -105,8 +104,7 @@ def choose(frame: pd.DataFrame, by: str = "pair") -> dict[tuple[str, str], Choic
 def oracle(frame: pd.DataFrame, by: str = "pair") -> dict[tuple[str, str], Choice]:
     """As :func:`choose`, but by the test score: an upper bound, not a result to report.
 
-    There is no test score of the transfer on the sources: for ``source`` it is that of ``pair``.
-    Nothing is cross-fitted: it stands at the weight that is best on the seeds themselves.
+    Nothing is cross-fitted. ``source`` has no such score and gives that of ``pair``.
     """
     return _choose(frame, "pair" if by == "source" else by, "score", cross=False)
 

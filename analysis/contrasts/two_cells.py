@@ -42,10 +42,7 @@ class TwoCells:
 def compare_cells(
     folder: Path | str, first: str, second: str, draws: int = DRAWS, seed: int = 0
 ) -> TwoCells:
-    """Compare two cells of one task by the predictions that they keep.
-
-    The models, prompts and seeds are taken as they are: whether another seed would differ as well,
-    two cells cannot say.
+    """Compare two cells of one task by their kept predictions, their seeds taken as given.
 
     Args:
         seed: of the random numbers; equal input gives equal output.

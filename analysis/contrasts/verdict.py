@@ -85,18 +85,18 @@ class Verdict:
 
     Attributes:
         question: what is asked.
-        pairs: what it is answered with, of :attr:`analysis.contrasts.effects.Pairs.asked`.
+        pairs: :attr:`analysis.contrasts.effects.Pairs.asked`.
         crossfitted: whether each seed stands at the candidate that the other seeds choose; if not,
             the mean is over all candidates.
         tries: candidates of Ours.
         answer: mean and interval over new models, tasks, seeds and test examples.
-        examples: standard error from the test examples alone; NaN where predictions are not kept.
-        every: the same for the mean over all candidates.
-        among: the same with the other way among the candidates; None without a choice.
-        here: on the models and tasks as they are, over new seeds and test examples.
+        examples: standard error from the test examples alone; NaN without kept predictions.
+        every: as ``answer`` over all candidates.
+        among: as ``answer`` with the other way among the candidates; None without a choice.
+        here: as ``answer`` for the models and tasks as they are.
         by_task: of :func:`analysis.contrasts.effects.effect_table`; None with one task.
         tasks: on which tasks there is an effect; None with one task.
-        leans: what alone carries the effect, if there is one.
+        leans: what alone carries the effect, if anything.
     """
 
     question: Question

@@ -60,9 +60,8 @@ class _Kind:
 def combinations(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Per record, the settings in which the sweep's cells differ: in words, and as JSON.
 
-    The words leave out what no two prompts of the record's method differ in. They are empty for a
-    reference row, which belongs to every combination it agrees with. A carried prompt has the
-    settings that it was tuned with.
+    Words name only what differs within the record's method. A reference row has none: it belongs to
+    every combination it agrees with. A carried prompt has the settings of its tuning.
 
     Args:
         rows: per record its columns, and its cell's ``settings`` and ``precision``.
@@ -156,9 +155,8 @@ def _shown(value: Any) -> str:
 def parts(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each combination's label and the rows that agree with it; without label if only one.
 
-    Rows of different combinations must never meet in one mean: the functions of this package work
-    on one part. What two combinations share (references; independent tunings, where they differ
-    in the alignment loss alone) is in both.
+    Rows of different combinations must never meet in one mean. Shared rows (references; independent
+    tunings that differ in the alignment loss alone) are in each part.
     """
     settings = frame["settings"].fillna(_NOTHING)
     moved = frame["kind"] == "transfer"
@@ -173,10 +171,10 @@ def parts(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def leading_parts(frame: pd.DataFrame) -> tuple[list[tuple[str, pd.DataFrame]], str]:
-    """The combinations that a page has room for, and a sentence on those it has not.
+    """The combinations that a page has room for, and a sentence on the others.
 
-    Of more than :data:`MOST` (a search has one a point) those whose carried prompts have the best
-    mean validation score.
+    Beyond :data:`MOST` (a search has one a point), the best mean validation score of carried
+    prompts decides.
     """
     every = list(parts(frame))
     if len(every) <= MOST:

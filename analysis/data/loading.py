@@ -14,18 +14,16 @@ from trainables.errors import InputError
 def load(*places: Path | str) -> pd.DataFrame:
     """Finished cells, one row a cell; see ``docs/columns.md`` for the columns.
 
-    A folder's ``results.parquet`` is read where no record has changed since it was written, which
-    takes seconds for 100,000 rows; otherwise the ledger's files are. Several places come one below
-    the other, a cell that is in more than one of them once for each.
+    ``results.parquet`` is read if no record has changed since; otherwise the ledger. Rows of
+    several places follow each other; a cell in two places comes twice.
 
     Args:
-        *places: one or more of: a sweep's folder, the ``ledger`` folder in one, or
-            ``mlflow:URI[#EXPERIMENT]`` for a tracking server or database (all its experiments that
-            hold sweeps, where none is named).
+        *places: a sweep's folder, the ``ledger`` folder in one, or ``mlflow:URI[#EXPERIMENT]`` for
+            a tracking server or database (all experiments with sweeps if none is named).
 
     Returns:
         The columns of :data:`analysis.data.columns.COLUMNS`, scores between 0 and 1; of several
-        places also ``sweep``, the sweep's name, with a number where two share it.
+        places also ``sweep``, the sweep's name, numbered where two share it.
 
     Raises:
         InputError: no place, one that is none of these, or one without a finished cell.

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from trainables.core.predictions import GOLD, SPLITS
-from trainables.errors import InputError
+from trainables.errors import InputError, check_known
 from trainables.packs.records import (
     LARGEST_FILE,
     OPEN,
@@ -68,19 +68,18 @@ def read_predictions(
 ) -> Iterator[Kept]:
     """Kept predictions of one split, cell by cell; some 50 µs each.
 
-    Cells that keep none are left out: those of older sweeps, and of specs that leave the split out.
-    Rows of two cells of the same task are the same examples in the same order. Digests are not
-    checked here (``sweep run`` and ``sweep status`` do so).
+    Cells that keep none are left out. Rows of two cells of a task are the same examples in the same
+    order. Digests are not checked (``sweep run`` and ``sweep status`` do).
 
     Args:
         cells: ids of cells, in the order wanted; None for all finished ones, by id.
         split: ``test`` or ``validation``.
-        damaged: takes one line for each file that cannot be used; without it the first one raises.
+        damaged: takes one line for each unusable file; without it the first one raises.
 
     Raises:
         InputError: no such split, no sweep's folder, or a damaged file.
     """
-    _check_split(split)
+    check_known(split, SPLITS, "split")
     place = _sweep_folder(folder)
     if cells is None:
         cells = (cell_id for _, cell_id in record_files(place / "ledger"))
@@ -225,11 +224,6 @@ def _sweep_folder(folder: Path | str) -> Path:
     if not (place / "ledger").is_dir():
         raise InputError(f"{place}: found no ledger; allowed: a sweep's folder")
     return place
-
-
-def _check_split(split: str) -> None:
-    if split not in SPLITS:
-        raise InputError(f"split: found {split!r}; allowed: {', '.join(SPLITS)}")
 
 
 def _category(names: list[str], sizes: list[int]) -> "pd.Categorical[Any]":

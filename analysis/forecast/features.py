@@ -108,9 +108,8 @@ _LEDGER = ("similarity", "alignment", "source_score")
 def observations(sweep: Sweep | Path | str) -> pd.DataFrame:
     """One row a (method, settings, source set, target, task): its gain, and its features.
 
-    Of a source set of several models only the jointly tuned prompts count, where there are any, at
-    the weight that the other seeds choose (all weights where there is one seed); prompts drawn at
-    random do not.
+    Of several sources, jointly tuned prompts count if there are any, at the weight that the other
+    seeds choose (all weights with one seed). Random prompts do not count.
 
     Args:
         sweep: a sweep or its folder.

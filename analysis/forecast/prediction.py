@@ -107,20 +107,20 @@ QUESTIONS: dict[str, Question] = {
 
 @dataclass(frozen=True)
 class Check:
-    """What an order was worth where it could be tested.
+    """How well an order did where it could be tested.
 
     Attributes:
         question: key of :data:`QUESTIONS`.
         rho: Spearman's ρ of order and gain, mean over blocks; NaN where nothing can be ordered.
-        p: share of valid permutations with at least this ρ, see
-            :func:`analysis.stats.exchanges.p_value`; NaN where :attr:`testable` is false.
-        ways: valid permutations that differ in what they do, at most :data:`MOST_WAYS`.
+        p: share of valid permutations with at least this ρ
+            (:func:`analysis.stats.exchanges.p_value`); NaN unless :attr:`testable`.
+        ways: valid permutations that differ in effect, at most :data:`MOST_WAYS`.
         looked_at: permutations compared, the identity among them.
-        exact: whether these are all there are.
-        power: share of simulated sweeps of this design in which an order as strong as the
-            question names is found; known before the outcome; NaN where nothing can be ordered.
+        exact: whether these are all.
+        power: share of simulated sweeps of this design that find an order as strong as the question
+            names; NaN where nothing can be ordered.
         n: gains.
-        blocks: targets and tasks, counted as pairs, over which ρ is averaged.
+        blocks: pairs of target and task over which ρ is averaged.
         sets: source sets.
         models: source models.
         targets: targets.
@@ -204,16 +204,14 @@ def _ways(number: int) -> str:
 def pooled(table: pd.DataFrame) -> pd.DataFrame:
     """Gains relative to those of the other source sets, one row a (target, task, source set).
 
-    The mean of its sweep, method, settings, target and task is taken off every gain; what several
-    of them say of one source set, target and task is averaged. A target and task with a single
-    source set orders nothing and is left out.
+    Each gain loses the mean of its sweep, method, settings, target and task; repeats are averaged.
+    A target and task with a single source set is left out: it orders nothing.
 
     Args:
         table: observations of one sweep, or of several with a column ``sweep``.
 
     Returns:
-        Columns target_id, task, source_ids (models in the order of their names), gain and the
-        features that the table has.
+        Columns target_id, task, source_ids (sorted models), gain, and the features of the table.
     """
     table = table.dropna(subset=["gain"])
     table = table.assign(source_ids=table["source_ids"].map(canonical))

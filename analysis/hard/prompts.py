@@ -65,9 +65,8 @@ def _line(row: Mapping[Any, Any], block: Block) -> Line:
 def shown(text: str) -> str:
     r"""A prompt as it can be printed on one line.
 
-    Bytes that are no text show as :data:`UNKNOWN`, one for each stretch of them; control and format
-    characters, line breaks and unassigned code points as escapes such as ``\n`` or ``\u200d``, so
-    that they neither vanish nor turn the line around.
+    Bytes that are no text become :data:`UNKNOWN`, one a stretch. Control and format characters,
+    line breaks and unassigned code points become escapes such as ``\n`` or ``\u200d``.
     """
     marked = re.sub("\ufffd+", UNKNOWN, text)
     return "".join(

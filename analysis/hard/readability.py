@@ -187,9 +187,8 @@ _GAIN = "gain_over_no_prompt"
 def readability_scatter(new: New, moved: pd.DataFrame) -> "Figure | None":
     """Both measures against the gain over Empty, a point per prompt and target.
 
-    Colour is the row, marker the task. Shares take few values: points that would lie on each other
-    are moved apart sideways by up to 1 % of the axis. None where no transfer has a measure and a
-    gain.
+    Colour is the row, marker the task. Points on top of each other are moved sideways by up to 1 %
+    of the axis. None where no transfer has a measure and a gain.
     """
     panels = {name: moved.dropna(subset=[name, _GAIN]) for name in MEASURES}
     panels = {name: part for name, part in panels.items() if not part.empty}

@@ -68,8 +68,8 @@ class Block:
 def hard_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """Every hard prompt on every model once, with what makes its line.
 
-    ``s`` is emptied where the vocabulary is ``all`` and ``k`` where it is not ``agreement``: they
-    mean nothing there, and the same prompt may have been planned under several of them.
+    ``s`` is emptied where the vocabulary is ``all``, ``k`` where it is not ``agreement``: they mean
+    nothing there, and one prompt may have been planned under several.
 
     Returns:
         Hard rows with further columns line (of :data:`LINES`), name (as in tables) and prompt (a

@@ -24,10 +24,9 @@ T = TypeVar("T")
 
 @contextmanager
 def background(work: Callable[[pd.DataFrame], T], frame: pd.DataFrame) -> Iterator[Callable[[], T]]:
-    """Begin ``work(frame)``; what the ``with`` gives waits for it and returns what it returned.
+    """Begin ``work(frame)``; calling what the ``with`` gives waits for the result.
 
-    Of a small table, with one core, or where processes cannot be forked, the work is done when it
-    is asked for.
+    For a small table, with one core, or without fork, the work is done at that call.
     """
     # Elsewhere a child would have to import everything anew, or may not be forked safely.
     if len(frame) < LARGE or (os.cpu_count() or 1) < 2 or sys.platform != "linux":

@@ -23,12 +23,11 @@ def write_outputs(
 ) -> list[Path]:
     """Write the report of one sweep, parts of it, or a comparison of several.
 
-    Of one sweep, with formats or figures these alone are written, into its folders ``tables`` and
-    ``figures``; else the report and its results.
+    Formats or figures are written alone, into the folders ``tables`` and ``figures`` of the one
+    sweep.
 
     Args:
-        select_lambda: by what Ours chooses its weight, see
-            :func:`analysis.contrasts.selection.choose`.
+        select_lambda: key of :data:`analysis.contrasts.selection.CRITERIA`.
         formats: of :data:`analysis.present.formats.FORMATS`; tables are written in each of them.
         figures: whether figures are written as files.
         to: file of a comparison of several sweeps; None for ``comparison.html`` in the first.

@@ -40,8 +40,8 @@ def published_values() -> pd.DataFrame:
 def beside_published(frame: pd.DataFrame, choices: Mapping[str, Choices]) -> pd.DataFrame:
     """The scores of a sweep beside the published ones of the same models, task and row.
 
-    Models and tasks are the same where their names are, whatever their case and the folder before a
-    task's name. Ours stands at the weight chosen here; the published weight may be another.
+    Names are compared without case and without the folder of a task. Ours stands at the weight
+    chosen here; the published weight may be another.
 
     Args:
         frame: table of :func:`analysis.load`.
@@ -50,7 +50,7 @@ def beside_published(frame: pd.DataFrame, choices: Mapping[str, Choices]) -> pd.
     Returns:
         Columns of :func:`published_values`, setting (what the sweep varies beside), mean, sd
         (points), n (seeds) and difference (mean minus published); one line per published value and
-        setting that the sweep has, none where it has other models.
+        setting that the sweep has.
     """
     known = published_values()
     mine = pd.concat([*_soft_scores(frame, choices), _hard_scores(frame)], ignore_index=True)

@@ -48,11 +48,11 @@ def metrics(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def transfer_table(frame: pd.DataFrame, target: str, choices: Choices) -> pd.DataFrame:
-    """Rows Empty to Ours on one target, one line of the result per row and task.
+    """Rows Empty to Ours on one target, one line per row and task.
 
-    Direct (the independent tunings on the target itself) stands by its seeds' scores. Ours appears
-    at the weight chosen for its source set. A further line per row with the task
-    :data:`ALL_TASKS` averages over the tasks, seed by seed, where the row has them all.
+    Direct is the independent tuning on the target itself. Ours stands at the weight chosen for its
+    source set. A line per row with the task :data:`ALL_TASKS` averages over the tasks seed by seed,
+    where the row has them all.
 
     Returns:
         Columns group (``references``, or the models tuned on), sources, row, weight_label, task,

@@ -111,12 +111,11 @@ def crossed_interval(
     With v_u the linear variance of the mean over units u alone, c_u = n/(n-1) (for sets of m models
     n/(n-1)·((n-1)/(n-m))²) and r the variance of the mean from noise about the main effects, the
     variance is Σ c_u v_u - (U-1) r, at least r and every c_u v_u. The t-quantile has
-    Satterthwaite's degrees of freedom from the parts c_u v_u - r, n_u-1 each. Noise that two units
-    share (interactions) is counted twice: the interval errs on the wide side.
+    Satterthwaite's degrees of freedom from the parts c_u v_u - r, n_u-1 each. Noise shared by two
+    units (interactions) counts twice, on the wide side.
 
-    The drawing of test examples adds its own variance. Where tasks are units, what their examples
-    do is part of what they differ in, and the interval is at least as wide as with the tasks as
-    they are and the examples drawn anew.
+    Test examples add their own variance. Where tasks are units, their variance includes that of
+    their examples; the interval is at least as wide as for fixed tasks with new examples.
 
     Args:
         frame: tidy table with the units' columns; rows with a NaN in ``value`` are left out.

@@ -44,9 +44,9 @@ class Correlation:
 def spearman(x: Any, y: Any, clusters: Any) -> Correlation:
     """Spearman's ρ of two columns; points with a NaN on either side are left out.
 
-    Points of one cluster (a prompt on several targets) are no independent draws: whole clusters are
-    drawn with replacement, :data:`RESAMPLES` times, always with the same random numbers. Draws in
-    which a side does not vary are left out of the interval.
+    Points of one cluster (a prompt on several targets) are dependent: whole clusters are drawn with
+    replacement, :data:`RESAMPLES` times, with fixed random numbers. Draws without variation are
+    left out of the interval.
 
     Args:
         x: one number a point.

@@ -72,11 +72,10 @@ DRAWN = 1_999
 def sample(
     parts: Sequence[Exchanges], every: int = EVERY, drawn: int = DRAWN
 ) -> tuple[Indices, bool]:
-    """Permutations for a test, those of every part independent of the others'.
+    """Permutations for a test, independent in every part; the identity comes first.
 
-    The identity is the first. The share of the returned permutations with a statistic at least the
-    first one's is therefore the exact p where all are there, and (b + 1) / (m + 1) where m were
-    drawn, b of them at least as large.
+    The share of permutations with a statistic at least that of the first is the exact p if all are
+    there, and (b + 1) / (m + 1) if m were drawn, b of them at least as large.
 
     Args:
         parts: of each part what may be exchanged in it.
@@ -141,8 +140,8 @@ def exchanges(sets: tuple[SourceSet, ...], places: Places) -> Exchanges:
 def separate(sets: tuple[SourceSet, ...], units: tuple[Places, ...]) -> tuple[list[Exchanges], int]:
     """What may be exchanged in every unit (a task) on its own, and how many ways that makes.
 
-    To relabel all units alike changes no order, so that such ways are one. Where a unit allows no
-    more than all units together do, it stays as it is, and no way comes twice.
+    Relabelling all units alike changes no order: such ways count once. A unit that allows no more
+    than all units together stays fixed.
 
     Args:
         units: per unit and place the sets that are there.

@@ -61,18 +61,15 @@ def against_noise(
 ) -> pd.DataFrame:
     """Importance of settings for the score (PED-ANOVA, Watanabe et al. 2023), beside noise.
 
-    Scores are centred per task and target and averaged over seeds, tasks and targets, so that hard
-    tasks do not count as bad settings. A setting's importance is Pearson's divergence of its values
-    among the best tenth of points from those among all, both with one even point more. (Optuna's
-    estimator for categories mixes kernels so that five of six best points with one value count for
-    more than all six.)
+    Scores are centred per task and target and averaged over seeds, tasks and targets. Importance is
+    Pearson's divergence of a setting's values in the best tenth of points from those in all, both
+    with one even point more (Optuna's kernels for categories count five of six equal values for
+    more than six of six).
 
-    That a setting does not matter means: within a task and seed its values could change names. So
-    for every setting the names of its values are drawn anew in each task and seed, for all results
-    there alike (other settings, all targets: they share tunings and noise), and its importance is
-    computed again, after the values' own means were taken out. Only values that were tried with
-    the same other settings and targets are exchanged. With one task and one seed nothing can be
-    told, as nothing is repeated.
+    Noise: if a setting does not matter, its values could change names within a task and seed. So
+    names are drawn anew there, for all results alike (other settings and targets share tunings and
+    noise), after the values' own means were taken out. Only values tried with the same other
+    settings and targets are exchanged. One task and one seed tell nothing.
 
     Args:
         frame: cells that compete, e.g. the transfer rows of Ours.
@@ -83,8 +80,8 @@ def against_noise(
     Returns:
         Columns setting, importance (descending, sum 1), values (distinct ones), noise (mean of the
         draws) and bound (which pure noise exceeds in any setting with probability :data:`ALPHA`),
-        both on the scale of importance; NaN where names cannot be exchanged or there are too few
-        draws. Empty with fewer than ten points or where nothing varies.
+        both on the scale of importance; NaN where names cannot be exchanged or draws are too few.
+        Empty with fewer than ten points or where nothing varies.
     """
     empty = pd.DataFrame({name: [] for name in _COLUMNS})
     frame = frame[frame[value].notna()]
@@ -241,9 +238,9 @@ def _permuted(
 def _without(totals: Numbers, counts: Numbers) -> tuple[Numbers, Numbers]:
     """Sums [values, others, blocks] without the values' means, and their counts.
 
-    If the values' means stayed in, new names would spread a large effect over all values and it
-    would look like noise (Freedman & Lane 1983). What a value's results in a block share loses a
-    part of its spread with the means, 1 of the number of blocks, and gets it back.
+    With the means in, new names would spread a large effect over all values, like noise (Freedman &
+    Lane 1983). The spread that a block's shared results lose with the means, 1 of the number of
+    blocks, is given back.
     """
     mean = totals.sum() / counts.sum()
     values = _ratio(totals.sum(axis=(1, 2)), counts.sum(axis=(1, 2)))[:, None, None]

@@ -86,15 +86,13 @@ def variance_shares(
 ) -> Shares:
     """Variance shares with intervals.
 
-    Terms that do not vary, that equal an earlier term or that cannot be told from the others
-    (rank-deficient moments) are left out and named. Intervals hold the percentiles of a crossed
-    Bayesian bootstrap (every model, task, target and seed gets an exponential weight, a row their
-    product) and also those of normal effects: each variance times (levels − 1) / χ² with levels − 1
-    degrees of freedom, as in a generalised confidence interval. The bootstrap alone is too short
-    where a term has few levels, the other one knows nothing of variances found to be 0. Of planted
-    shares of normal effects 93 to 100 % were covered by 95 % intervals (6 or 8 sources, 5 or 7
-    tasks); of effects with heavy tails (t with 3 degrees of freedom) only 82 to 85 %, as a few
-    levels then hold most of a term's variance and neither part of the interval knows of it.
+    Terms that do not vary, equal an earlier term or cannot be told apart (rank-deficient moments)
+    are left out and named. Intervals join two: percentiles of a crossed Bayesian bootstrap (an
+    exponential weight for every model, task, target and seed; a row has their product), too short
+    with few levels, and those of normal effects, each variance times (levels − 1) / χ² with levels
+    − 1 degrees of freedom, which cannot see variances found to be 0. With planted normal effects,
+    95 % intervals covered 93 to 100 % (6 or 8 sources, 5 or 7 tasks); with heavy tails (t with 3
+    degrees of freedom) 82 to 85 %: a few levels then hold most of a term's variance.
 
     Args:
         frame: tidy table; rows with a NaN in ``value`` are left out.
@@ -181,9 +179,9 @@ def _same(one: Membership, two: Membership) -> bool:
 class _Moments:
     """The moment equations of a set of terms, for any weights of the rows.
 
-    Forms are Σ_l T_l² / n_l with T = Z'wy and n = Z'w, for the mean, every term and the rows
-    themselves; unknowns are μ², the variances and that of the residual. A row of weight w is w
-    copies of one result, so that the equations stay unbiased under any weights.
+    Forms are Σ_l T_l² / n_l with T = Z'wy and n = Z'w, for the mean, every term and the rows;
+    unknowns are μ², the variances and that of the residual. A row of weight w is w copies of one
+    result: the equations stay unbiased.
     """
 
     def __init__(self, terms: dict[str, Membership], y: Numbers) -> None:

@@ -76,21 +76,20 @@ def write_features(
 def _before(
     table: "pd.DataFrame", meta: Mapping[str, Any], looking: "Looking"
 ) -> list[dict[str, Any]]:
-    from trainables.features.before import before_tuning, on_texts
+    from trainables.features.before import features_before
 
     models, tasks = model_refs(meta), task_refs(meta)
-    rows = []
-    for method, names, target, task in _keys(table):
-        sources = [_model(models, name) for name in names.split("+")]
-        own = _model(models, target)
-        rows.append(
-            {
-                **_key(method, names, target, task),
-                **before_tuning(sources, own, looking),
-                **on_texts(sources, own, tasks[task], looking, text_tokens(meta, method)),
-            }
+    return [
+        {**key_of(method, names, target, task), **features}
+        for method, names, target, task in _keys(table)
+        for _, features in features_before(
+            [_model(models, name) for name in names.split("+")],
+            _model(models, target),
+            [tasks[task]],
+            looking,
+            text_tokens(meta, method),
         )
-    return rows
+    ]
 
 
 def _after(
@@ -132,7 +131,7 @@ def _after(
                 _prompts(ledger, direct["cell"]),
                 lambda prompts, reader=reader: activated_neurons(reader, prompts),
             )
-        rows.append({**_key(method, names, target, task), **found})
+        rows.append({**key_of(method, names, target, task), **found})
     return rows
 
 
@@ -167,7 +166,8 @@ def _keys(table: "pd.DataFrame") -> list[tuple[str, str, str, str]]:
     return list(keys.itertuples(index=False, name=None))
 
 
-def _key(method: str, names: str, target: str, task: str) -> dict[str, Any]:
+def key_of(method: str, names: str, target: str, task: str) -> dict[str, Any]:
+    """What a row of features is about."""
     return {"method": method, "sources": names, "target": target, "task": task}
 
 

@@ -122,7 +122,9 @@ def _entry(
             item["off"] = {row: item[row]["score"] - known[row] for row in ROWS}
     compared = [item for item in scored if item["off"]]
     if compared:
-        min(compared, key=_distance)["nearest"] = True
+        # By the Empty row; Manual decides between equals.
+        nearest = min(compared, key=lambda item: [abs(item["off"][row]) for row in ROWS])
+        nearest["nearest"] = True
     return {
         "model": model.alias,
         "task": task.name,
@@ -131,11 +133,6 @@ def _entry(
         "published": known,
         "candidates": list(scored),
     }
-
-
-def _distance(item: Mapping[str, Any]) -> tuple[float, float]:
-    """By the Empty row; Manual decides between equals."""
-    return abs(item["off"]["empty"]), abs(item["off"]["manual"])
 
 
 def _models(resolved: ResolvedSpec, names: Sequence[str]) -> list[ModelRef]:

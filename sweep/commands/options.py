@@ -8,7 +8,7 @@ import typer
 from trainables.errors import InputError
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or a preset's name.")]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The --out of a sweep.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A sweep's folder (its --out).")]
 StorePlace = Annotated[
     str | None,
     typer.Option(
@@ -22,7 +22,7 @@ StoreSize = Annotated[
     typer.Option(
         "--store-size",
         metavar="SIZE|none",
-        help="What the store may hold; what was not used for longest goes. Default:"
+        help="Largest size of the store; entries unused for longest are removed. Default:"
         " PROMPTSWEEP_STORE_SIZE, or 20GB.",
     ),
 ]

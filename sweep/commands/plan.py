@@ -23,17 +23,16 @@ def plan_counts(
     profile: Path | None = None,
     workers: int | None = None,
 ) -> dict[str, Any]:
-    """What a spec stands for, what is there already, and under ``estimate`` the time; runs nothing.
+    """Cells of a spec, finished ones, and under ``estimate`` the time. Runs nothing.
 
     Args:
         out: a sweep's folder whose cells need not run; None for none.
         store: the store's folder; None for none.
         profile: a throughput profile or a sweep's folder; None takes this machine's.
-        workers: packs at once at most; None leaves it to the resources.
+        workers: most packs at once; None leaves it to the resources.
 
     Raises:
-        InputError: a mistake in models or tasks that lie on this machine, or a folder of another
-            spec.
+        InputError: a mistake in local models or tasks, or a folder of another spec.
     """
     plan = any_plan(spec)
     check_local(plan.resolved)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.commands.features import facts_folder, write_features
+from sweep.commands.features import facts_folder, key_of, write_features
 from sweep.spec.resolve import ResolvedSpec, resolve
 from sweep.spec.spec import SweepSpec
 from trainables.core.settings import family_of
@@ -31,16 +31,15 @@ NOT_ALIKE = (
 
 @dataclass(frozen=True)
 class Advice:
-    """Source sets in order of what is expected of them.
+    """Ranked source sets of one family.
 
     Attributes:
-        verdict: what each order below is worth, and how much power its check had.
-        checks: of the orders below, by what is new: a key of
-            :data:`analysis.forecast.prediction.QUESTIONS`. Empty where nothing was learnt from.
-        table: one row a (method, target, task, source set), the best of each list first: the
-            features; ``new``, the question whose order the row is in; ``order``, what it is ordered
-            by there (the past mean gain, relative to other source sets, 0 to 1; or neighbour
-            agreement); ``rank`` among the rows of its target, task and ``new``.
+        verdict: how far each ranking can be trusted, and the power of its check.
+        checks: by key of :data:`analysis.forecast.prediction.QUESTIONS`; empty without finished
+            sweeps.
+        table: one row a (method, target, task, source set), best first: the features, ``new`` (key
+            of :data:`LISTS`), ``order`` (past mean gain relative to other source sets, 0 to 1, or
+            neighbour agreement) and ``rank`` within target, task and ``new``.
     """
 
     verdict: str
@@ -79,16 +78,11 @@ def recommend(
 ) -> list[Advice]:
     """Rank the source sets of a spec for its targets; tunes nothing.
 
-    A source set that finished sweeps tuned on other tasks of the same target is ranked by its mean
-    gain there; one that they carried to other targets on the same task, by its mean gain there; any
-    other by neighbour agreement. These are lists of their own: one says nothing of another's rows.
-
-    Soft methods rank the spec's pairs where it has any, methods of hard prompts and all others its
-    single sources. What is learnt from comes from finished sweeps, from cells of the same family
-    with as many sources (one, or several).
+    There are three lists (:data:`LISTS`), which cannot be compared with each other. Soft methods
+    rank the spec's pairs, if any; all others its single sources. Only finished cells of the same
+    family and kind of source set (one model, or several) count.
 
     Args:
-        spec: whose sources, targets and tasks are asked about.
         finished: folders of finished sweeps to learn from.
         target: one of the spec's targets; all if None.
         say: takes a line for each fact that could not be had.
@@ -139,7 +133,7 @@ def _candidates(
 ) -> "pd.DataFrame":
     import pandas as pd
 
-    from trainables.features.before import before_tuning, on_texts
+    from trainables.features.before import features_before
 
     cut = getattr(resolved.spec.methods[method].variants[0], "text_tokens", None)
     rows = []
@@ -147,21 +141,15 @@ def _candidates(
         for names in (names for names in sets if target not in names):
             sources = [resolved.models[name] for name in names]
             own = resolved.models[target]
-            features = before_tuning(sources, own, looking)
-            for task in resolved.tasks:
-                rows.append(
-                    {
-                        "method": method,
-                        "target": target,
-                        "task": task.name,
-                        "sources": "+".join(names),
-                        "source_ids": "+".join(model.digest for model in sources),
-                        "target_id": own.digest,
-                        "size": len(names),
-                        **features,
-                        **on_texts(sources, own, task, looking, cut),
-                    }
-                )
+            about = {
+                "source_ids": "+".join(model.digest for model in sources),
+                "target_id": own.digest,
+                "size": len(names),
+            }
+            rows += [
+                {**key_of(method, "+".join(names), target, task.name), **about, **features}
+                for task, features in features_before(sources, own, resolved.tasks, looking, cut)
+            ]
     return pd.DataFrame(rows)
 
 

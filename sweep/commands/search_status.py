@@ -12,16 +12,12 @@ _SHOWN = 5
 
 
 def search_status(folder: Path, search: Mapping[str, Any]) -> dict[str, Any]:
-    """How far a search is.
-
-    Args:
-        search: the entry ``search`` of its ``sweep.json``.
+    """How far a search is; ``search`` is that entry of its ``sweep.json``.
 
     Returns:
-        ``study``, ``budget``, ``complete``, ``pruned``, ``failed``, ``running`` and ``warm``
-        (numbers of points), ``over`` (whether the budget of trials is spent), ``best`` (points that
-        no other one beats, the better ones first: point, values, parameters) and ``reasons`` (why
-        points failed, each with how many).
+        ``study``, ``budget``, numbers of points ``complete``, ``pruned``, ``failed``, ``running``
+        and ``warm``, ``over`` (the budget of trials is spent), ``best`` (points that no other
+        beats: point, values, parameters) and ``reasons`` (counts of failures by reason).
     """
     journal = folder / JOURNAL
     outcomes: tuple[Outcome, ...] = ()

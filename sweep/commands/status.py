@@ -23,17 +23,13 @@ def folder_status(folder: Path) -> dict[str, Any]:
 
     Returns:
         ``name``, ``folder``, ``spec_hash``, ``state`` (``running``, ``done`` or ``stopped``),
-        ``driver`` (pid or None), ``cells``, ``done``, ``running``, ``waiting``, ``failed`` (these
-        four make up ``cells``), ``missing`` (all but ``done``), ``kinds`` (done and planned per
-        kind),
-        ``cells_per_minute`` and ``eta_seconds`` (as the driver of a running sweep said last, else
-        None), ``packs`` (those under way; see :meth:`sweep.run.progress.ProgressLine.figures`),
-        ``search`` (of a search: :func:`sweep.commands.search_status.search_status`),
-        ``best`` (per target and task the transfer that is best on validation: cell, row, target,
-        task, sources, weight, schedule, seed, validation_score, score), ``damaged`` (lines on
-        records that count as missing), ``mlflow_behind`` (runs that MLflow lacks; None where none
-        or while the sweep runs, -1 where its driver was killed before it knew) and ``failures``
-        (cell, row, task, target, sources, reason).
+        ``driver`` (pid or None), ``cells`` = ``done`` + ``running`` + ``waiting`` + ``failed``,
+        ``missing`` (all but ``done``), ``kinds`` (done and planned), ``cells_per_minute`` and
+        ``eta_seconds`` (None unless running), ``packs`` (under way, see
+        :meth:`sweep.run.progress.ProgressLine.figures`), ``search`` (of a search, see
+        :func:`sweep.commands.search_status.search_status`), ``best`` (best transfer on validation
+        by target and task), ``damaged`` (messages), ``mlflow_behind`` (runs that MLflow lacks; None
+        if none or while running, -1 if unknown after a kill) and ``failures``.
 
     Raises:
         InputError: the folder is no sweep's folder.

@@ -18,14 +18,13 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class PromptChoice:
-    """Which prompts.
+    """Which prompts to export.
 
     Attributes:
-        cell: id of one cell or a start of it that no other id shares (None: the best ones).
-        top: how many of the best transferred prompts of each target and task, soft and hard ones
-            apart. They are ranked by the score on the target's validation split, never by the test
-            score; ties go to the higher similarity.
-        row: only this table row (``ours``), as in results.csv; None for all. So are the others.
+        cell: id of one cell, or a unique start of it; None for the best ones.
+        top: how many prompts per target and task, soft and hard apart, by the score on the target's
+            validation split, never by the test score; ties go to the higher similarity.
+        row: only this row of results.csv; None for all. So are the others.
         task: only this task.
         target: only this target.
         method: only this method.

@@ -44,16 +44,13 @@ def export_prompts(
     to: Path | None = None,
     notes: list[str] | None = None,
 ) -> tuple[Path, list[ExportedSet]]:
-    """Write prompts of a sweep.
-
-    Everything is made before anything is written. An earlier export of the same sweep is added to.
+    """Write prompts of a sweep, all of them or none. An earlier export of the sweep is added to.
 
     Args:
-        choice: which prompts; None takes the best one of each target and task.
-        kind: a key of :data:`trainables.core.registries.FORMATS`; None: the first of its family,
-            peft for soft prompts, text for hard ones.
+        choice: None takes the best prompt of each target and task.
+        kind: a key of :data:`trainables.core.registries.FORMATS`; None: the first of the family.
         to: folder to write into; None takes :data:`FOLDER` in the sweep's folder.
-        notes: takes a line for each prompt that could not come along.
+        notes: gets a line for each prompt that could not come along.
 
     Returns:
         The folder written to, and what was written there.

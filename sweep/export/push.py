@@ -63,8 +63,7 @@ def push_prompt(
 ) -> Upload:
     """Upload one prompt as the folder that ``sweep export`` writes for it.
 
-    Folders of this machine that its files name as the base model are replaced by the model's short
-    name.
+    In its files, paths of local base models are replaced by the models' short names.
 
     Args:
         api: makes the Hub client (default: ``huggingface_hub.HfApi``).

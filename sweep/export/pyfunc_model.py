@@ -36,7 +36,6 @@ class PromptModel(PythonModel):  # type: ignore[misc]
         Returns:
             ``label`` and a column ``probability_CLASS`` for each class.
         """
-        del context, params
         classifier = self._classifier
         columns = PAIR_COLUMNS if classifier.pair else TEXT_COLUMNS
         # As the task's own rows are read.

@@ -29,10 +29,10 @@ _KINDS = {"calibration": "calibrations", "predictions": "predictions"}
 
 
 def check_binding(folder: Path, plan: AnyPlan) -> None:
-    """See that ``folder`` is new, empty, this plan's or one that the plan goes on with.
+    """Check that ``folder`` is new, empty, or one that this plan may continue. Writes nothing.
 
-    Writes nothing. A plan of the same name goes on with a folder of another spec if it has every
-    finished cell of it; a search if its points can be compared with those that are there.
+    A grid continues a folder of the same name if it has every finished cell of it; a search if its
+    points are comparable with those there.
 
     Raises:
         InputError: it is a file, holds other things, or belongs to another spec.
@@ -74,9 +74,8 @@ def check_binding(folder: Path, plan: AnyPlan) -> None:
 def bind(folder: Path, plan: AnyPlan, versions: Mapping[str, str]) -> None:
     """Make ``folder`` the plan's: write ``sweep.json`` and a copy of the spec.
 
-    A grid's is left as it is where it is the plan's already; a search's goes along with its spec. A
-    grid that asks for more keeps the older spec as ``spec.1.yaml``, ``spec.2.yaml``, …; what
-    ``sweep.json`` says is what holds, so that a driver killed on the way changes nothing.
+    A grid that has grown keeps the older spec as ``spec.1.yaml``, ``spec.2.yaml``, …. Only
+    ``sweep.json`` counts: a driver killed on the way changes nothing.
 
     Raises:
         InputError: as :func:`check_binding`.
@@ -141,14 +140,14 @@ def first_hash(folder: Path, plan: AnyPlan) -> str:
 
 
 def lacking_note(folder: Path, plan: AnyPlan, records: Callable[[], Iterable[Record]]) -> str:
-    """Which calibrations and predictions finished cells lack, in a sentence; empty where none does.
+    """A sentence on calibrations and predictions that finished cells lack; empty where none does.
 
-    They are no part of a spec's hash: a folder may be continued with more of them. A cell that is
-    finished stays as it was written, for its logits are gone.
+    They are not in a spec's hash, so a folder may ask for more later. Finished cells stay as they
+    are: their logits are gone.
 
     Args:
         plan: the plan it is continued with.
-        records: reads the ledger; called only where the spec asks for more than it did at first.
+        records: reads the ledger; called only where the spec asks for more than at first.
     """
     if not (folder / META_FILE).exists():
         return ""

@@ -41,10 +41,9 @@ _NO_FILE = (errno.ELOOP, errno.ENXIO)  # links in a circle, a socket
 class Ledger:
     """Finished and failed cells of one folder.
 
-    Reading checks every digest and every record against its schema. Prompts are looked into where
-    one is read, and everywhere with ``repair``, which only the holder of the driver's lock may ask
-    for: what fails is moved to ``ledger/damaged/`` then, and half-written files are removed. Either
-    way it counts as missing.
+    Reading checks digests and schema; a prompt's content is checked when it is read, or with
+    ``repair`` always. What fails counts as missing; with ``repair``, for the holder of the driver's
+    lock alone, it is moved to ``ledger/damaged/``, and half-written files are removed.
     """
 
     def __init__(
@@ -245,8 +244,7 @@ class Ledger:
     def _read(self, path: str, cell_id: str, prompt: bool) -> Record | None:
         """The record at ``path`` if it and its file are intact, else None.
 
-        ``prompt``: look into the file too. Its digest is checked in any case; who reads the
-        predictions in it looks at those.
+        ``prompt``: check the prompt in the file too, not only the file's digest.
         """
         try:
             record = read_record(path, cell_id)

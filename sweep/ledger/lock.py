@@ -6,7 +6,6 @@ import os
 import socket
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
 from trainables.errors import InputError
@@ -16,11 +15,10 @@ _PATIENCE = 0.5  # `sweep status` holds the lock for a moment when it looks
 
 
 class DriverLock:
-    """Exclusive right to write into a sweep's folder, for as long as the ``with`` lasts.
+    """Exclusive right to write into a sweep's folder, while the ``with`` lasts.
 
-    The operating system lets go of it when the process dies, however it dies, so that a lock left
-    behind by a killed driver is no obstacle. The file holds pid and host for people: on a shared
-    disk the other driver may be elsewhere.
+    The operating system frees it when the process dies. The file holds pid and host for people: on
+    a shared disk the other driver may be on another machine.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,12 +56,7 @@ class DriverLock:
                 )
             time.sleep(0.02)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Let go of the lock; the file stays, since removing it would race with the next driver."""
         if self._file is not None:
             with contextlib.suppress(OSError):

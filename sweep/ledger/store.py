@@ -1,11 +1,10 @@
 """Finished cells of all sweeps by their content hash, to be used again by any of them.
 
 ``cells/<2 hex>/<cell>.json`` is a record as in a ledger, ``prompts/<2 hex>/<cell>-<8 hex>
-.safetensors`` its prompt and predictions. Several sweeps may read and write at the same time: files
-appear complete or not at all, nothing is changed in place, and digests and schema are checked on
-reading. A record's time is that of its last use: beyond the store's size, what has not been used
-for longest goes. The store is never in the way of a sweep: what cannot be read is computed, what
-cannot be written is left out.
+.safetensors`` its prompt and predictions. Several sweeps may read and write at once: files appear
+complete or not at all, nothing changes in place, digests and schema are checked on reading. A
+record's time is its last use: beyond the store's size, entries unused for longest go. A store never
+stops a sweep: unreadable entries are computed, failed writes left out.
 """
 
 import errno
@@ -45,11 +44,10 @@ _FORGOTTEN = 86_400.0  # seconds after which a half-written file has no writer a
 
 
 def store_folder(named: str | None = None) -> Path | None:
-    """The folder of the store; None where there shall be none.
+    """The folder of the store; None for no store.
 
     Args:
-        named: as the user names it (``--store``); None takes the environment variable
-            :data:`VARIABLE`, and without that ``store`` in
+        named: ``--store``; None takes the variable :data:`VARIABLE`, else ``store`` in
             :func:`trainables.files.cache.cache_folder`, if there is one.
     """
     wanted = named or os.environ.get(VARIABLE)
@@ -134,14 +132,12 @@ class Store:
             return None
 
     def put(self, record: Record, prompt: bytes | None, sweep: Mapping[str, str]) -> None:
-        """Keep a finished cell, unless an entry with as many extras is there.
-
-        After the first failure, which is one warning, nothing more is tried.
+        """Keep a finished cell unless one with as many extras is there; a failure is the last try.
 
         Args:
             record: as the ledger has it.
-            sweep: ``name`` and ``spec_hash`` of the sweep that gives it; where it was taken from a
-                store itself, that of the one that computed it stays.
+            sweep: ``name`` and ``spec_hash`` of the sweep; a cell taken from a store keeps its
+                origin.
         """
         path = self._record_path(record["id"])
         if not self._writable or (path.exists() and not self._richer(record, path)):
@@ -339,11 +335,11 @@ def held(plan: Plan, out: Path | None, store: Path | None) -> tuple[set[str], se
 
 
 def counted(plan: Plan, done: set[str], stored: set[str]) -> dict[str, Any]:
-    """The counts of a plan, with what a folder and a store have of it, as :func:`held` found it.
+    """The counts of a plan, with what :func:`held` found.
 
     Returns:
-        :meth:`Plan.counts`, where ``done`` are the cells in the folder, and ``in_store``: those the
-        folder lacks and the store has. ``to_run`` is what neither has.
+        :meth:`Plan.counts`, with ``done`` (in the folder), ``in_store`` (in the store only) and
+        ``to_run`` (in neither).
     """
     counts = plan.counts(done | stored)
     return {**counts, "done": counts["done"] - len(stored), "in_store": len(stored)}

@@ -177,15 +177,15 @@ def care(
     """Look after a store, and say what is in it.
 
     Args:
-        look: the record in a file, None where it is none, such as
+        look: the record in a file, None if unreadable, such as
             :meth:`sweep.ledger.store.Store.check`.
         thorough: whether it sets damaged ones aside.
         size: bytes to prune to; None for no bound.
-        days: what was not used for so many days goes; None: nothing for its age.
+        days: entries unused for so many days go; None for no such bound.
 
     Returns:
-        ``folder``, ``entries``, ``bytes``, ``sweeps`` (per name of a sweep its ``entries`` and
-        ``bytes``), and what was done: ``damaged`` and ``removed`` entries.
+        ``folder``, ``entries``, ``bytes``, ``sweeps`` (``entries`` and ``bytes`` by name), and the
+        numbers of ``damaged`` and ``removed`` entries.
     """
     removed = 0
     if size is not None or days is not None:

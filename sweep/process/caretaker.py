@@ -22,12 +22,12 @@ _NAP = 0.05
 def caretaker(
     folder: Path | None = None, workplace: Path | None = None, group: int | None = None
 ) -> Iterator[None]:
-    """Something is put away when the ``with`` ends, or this process, even by ``kill -9``.
+    """Clean up when the ``with`` or this process ends, even by ``kill -9``.
 
     Args:
-        folder: is removed.
-        workplace: processes of this user that have a file below it open are killed before.
-        group: a process group that is killed.
+        folder: to remove.
+        workplace: first kill this user's processes that have a file below it open.
+        group: a process group to kill.
     """
     what = [str(item or "") for item in (folder, workplace, group)]
     command = [sys.executable, "-I", "-S", __file__, *what]
@@ -61,10 +61,7 @@ def end_users(folder: Path) -> None:
 
 
 def users_of(folder: Path) -> list[int]:
-    """Processes that have a file below ``folder`` open, this one and its parent aside.
-
-    Elsewhere than on Linux there are none, but Ray has its own way of not outliving its driver.
-    """
+    """Processes with an open file below ``folder``, without this one and its parent. Linux only."""
     below, family = f"{folder}{os.sep}", (os.getpid(), os.getppid())
     pids = (int(place.name) for place in Path("/proc").glob("[0-9]*"))
     return [pid for pid in pids if pid not in family and _uses(pid, below)]

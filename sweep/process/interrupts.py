@@ -19,10 +19,10 @@ has sent to the process and to its group."""
 class Interrupts:
     """Raises KeyboardInterrupt at the first signal; a second one ends the process at once.
 
-    What the process leaves behind then, others put away: see :mod:`sweep.process.caretaker`.
+    :mod:`sweep.process.caretaker` cleans up then.
 
     Attributes:
-        seen: whether a signal came. A KeyboardInterrupt that some library swallows shows here.
+        seen: whether a signal came, even if a library swallowed the KeyboardInterrupt.
     """
 
     def __init__(self) -> None:
@@ -90,10 +90,7 @@ def interruptible() -> Iterator[Interrupts]:
 
 @contextmanager
 def children_undisturbed() -> Iterator[None]:
-    """Processes started within do not hear what a terminal sends to all that run in it.
-
-    Ray does the same for Ctrl-C. What comes meanwhile is heard here afterwards.
-    """
+    """Processes started within do not get the terminal's signals; this one gets them afterwards."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _UNLESS_IGNORED)
     try:
         yield

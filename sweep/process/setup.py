@@ -79,17 +79,16 @@ def _token() -> str:
 
 @contextmanager
 def settled(local: bool) -> Iterator[list[str]]:
-    """Environment variables as a sweep needs them, for the time of the ``with``.
+    """Environment variables as a sweep needs them, while the ``with`` lasts.
 
-    A local Ray talks on the loopback interface only and asks for a token that lives in this
-    process and its children, so that no file appears in the home folder and no other user of the
-    machine can run code in it. Usage reports are off.
+    A local Ray uses the loopback interface only, with a token of this process: no other user can
+    run code in it. Usage reports are off.
 
     Args:
         local: whether Ray is this process's own.
 
     Returns:
-        Names of variables that had another value, which they have again afterwards.
+        Names of variables that had another value, which they get back.
     """
     ours, foreign = dict(OURS), dict(FOREIGN)
     if local:
@@ -139,10 +138,10 @@ def child_command(module: str) -> list[str]:
 
 
 def child_environment() -> dict[str, str]:
-    """The environment of :func:`child_command`, for it and for what it starts.
+    """The environment of :func:`child_command` and its children.
 
-    A file ``json.py`` of the user's, in the folder in which he stands, is not meant to be a part of
-    this program; nor is his ``sweep.py``.
+    Without the working folder: a user's ``json.py`` or ``sweep.py`` there is not part of this
+    program.
     """
     known = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([*package_paths(), *([known] if known else [])])

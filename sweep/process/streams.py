@@ -44,11 +44,10 @@ class _Lasting(io.FileIO):
 
 
 def keep_streams() -> None:
-    """Make this process's standard streams ones that never fail; to be called before all else.
+    """Make the standard streams never fail; call it first.
 
-    Streams that were closed lead nowhere from now on. Otherwise the next file that is opened would
-    get their number, and with it whatever is written to them. Streams that somebody has put in the
-    place of the standard ones are left alone.
+    Closed ones lead nowhere: else the next opened file would get their number and their output.
+    Replaced streams are left alone.
     """
     for number in range(3):
         try:

@@ -32,11 +32,7 @@ class Broker:
         self._payloads[pack_id] = payload
 
     def payload(self, pack_id: str) -> dict[str, Any]:
-        """A worker fetches a pack, which is under way from now on.
-
-        Beside what was offered there is ``attempt``, from 1: who comes later than the first one
-        takes over from a worker that died.
-        """
+        """A worker fetches a pack. ``attempt`` counts from 1: above 1 an earlier worker died."""
         self._progress[pack_id] = ("start", 0, 1)
         self._attempts[pack_id] += 1
         return {**self._payloads[pack_id], "attempt": self._attempts[pack_id]}

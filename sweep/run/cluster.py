@@ -97,9 +97,9 @@ _COMMON: dict[str, Any] = {"configure_logging": False, "log_to_driver": False}
 
 
 def _job() -> Any:
-    """How workers find modules: where this process finds its packages.
+    """Where workers find modules: where this process finds its packages.
 
-    Ray would put the working folder before everything else, and with it the user's ``sweep.py``.
+    Ray would put the working folder first, and with it a user's ``sweep.py``.
     """
     from ray.job_config import JobConfig
 
@@ -123,8 +123,7 @@ NO_IDLE = {"RAY_prestart_worker_first_driver": "0"}
 def few_processes() -> Iterator[None]:
     """Ray nodes started by this process have no dashboard, log monitor or autoscaler.
 
-    None has an option: without dashboard, Ray starts one without pages and waits for it. Each takes
-    a second and its memory, and nobody here looks at them.
+    There is no option for it. Each takes a second and memory; none is used.
     """
     from ray._private.node import Node
 
@@ -187,9 +186,9 @@ def _connect(environment: Mapping[str, str], address: str) -> None:
 
 
 def _found(address: str) -> str:
-    """What ``auto`` stands for: the variable RAY_ADDRESS, or the cluster that Ray has noted.
+    """The address behind ``auto``: RAY_ADDRESS, or the cluster that Ray has noted.
 
-    Given ``auto`` itself, Ray would also take any Ray of this machine, say another sweep's own.
+    Ray itself would also take any Ray of this machine, such as another sweep's.
 
     Raises:
         ConnectionError: there is none.

@@ -28,11 +28,10 @@ _TELLING = 0.02  # share of the work after which the time left can be told
 
 
 class ProgressLine:
-    """Cells done of all, rate, time left and the packs under way.
+    """Finished cells, rate, time left and running packs.
 
-    A terminal or notebook gets one line that changes in place, cut to its width. A file or pipe
-    gets a new line now and then: every :data:`PLAIN_EVERY` seconds at first, later more rarely.
-    A stream that cannot be written stops nothing.
+    A terminal or notebook gets one line that changes in place. A file or pipe gets a new line every
+    :data:`PLAIN_EVERY` seconds at first, later more rarely. Write errors stop nothing.
     """
 
     def __init__(
@@ -141,10 +140,9 @@ class ProgressLine:
         """What the line says, as data.
 
         Returns:
-            ``cells`` and ``done`` (of the whole plan), ``failed``, ``cells_per_minute`` (None
-            before anything is known; packs under way count by their share),
-            ``eta_seconds`` (None while too little is known) and ``packs``: per pack under way
-            ``pack``, ``label``, ``cells``, ``phase`` and ``share``. Of a search also ``headline``.
+            ``cells``, ``done``, ``failed``, ``cells_per_minute`` and ``eta_seconds`` (None while
+            unknown), ``packs`` (``pack``, ``label``, ``cells``, ``phase``, ``share`` of each
+            running one), and ``headline`` of a search.
         """
         # A pack that Tune has queued has no phase yet.
         packs = [pack for pack in running if pack.id in phases]

@@ -107,7 +107,8 @@ def run(plan: AnyPlan, out: Path, options: Options | None = None) -> int:
         with interruptible() as interrupts, DriverLock(folder), settled(local) as unset:
             # Another driver may have been faster.
             check_binding(folder, plan)
-            for note in filter(None, (no_cache(), unset and _unset_note(unset))):
+            others = unset and f"a sweep sets these variables itself: {', '.join(unset)}"
+            for note in filter(None, (no_cache(), others)):
                 chosen.say(f"sweep {plan.resolved.spec.name}: {note}")
             return _Run(plan, folder, chosen, interrupts).run()
     except OSError as error:
@@ -128,10 +129,6 @@ def _room_note(asked: int | None, room: int, share: Share) -> str:
         f"--workers {asked}: {room} at once is what this machine has room for, as a pack takes"
         f" {takes} (resources)"
     )
-
-
-def _unset_note(names: Iterable[str]) -> str:
-    return f"left out of the environment, as a sweep sets it itself: {', '.join(names)}"
 
 
 def _kept(error: OSError, folder: Path) -> str:

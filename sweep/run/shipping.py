@@ -1,8 +1,8 @@
-"""What workers of a cluster lack, handed out from the driver's machine through Ray's object store.
+"""Files that workers of a cluster lack, sent from the driver's machine through Ray's object store.
 
-One actor beside the driver reads a model folder, task or prompt file when the first node asks for
-it, puts it into the object store once, and tells every further node where it lies: a node gets each
-once, and from another node where that is nearer. Where all nodes see the same files it reads none.
+One actor beside the driver reads a model folder, task or prompt file at the first request and puts
+it into the object store once. Each node gets it once, from another node if that is nearer. Where
+all nodes see the same files it reads none.
 """
 
 import os

@@ -143,8 +143,8 @@ def cause_of_death(text: str) -> str:
 class TrialQueue(Searcher):
     """Ray Tune's searcher: hands out ready packs; ``None`` while all wait for others.
 
-    Tune would turn an error in here into a traceback of its own loop. It is kept in ``error``
-    instead, no further pack is handed out, and :func:`run_packs` raises it.
+    An error is kept in ``error`` and stops further packs; :func:`run_packs` raises it. Tune would
+    turn it into a traceback of its own.
     """
 
     def __init__(
@@ -183,10 +183,9 @@ class TrialQueue(Searcher):
         self._guarded(self._close, trial_id)
 
     def note_death(self, trial_id: str, cause: str) -> None:
-        """Have the pack of a trial that is over started anew, unless its workers die of it.
+        """Start the pack of a dead trial anew, unless its workers die of it.
 
-        Not by Tune itself, which may take the death of a worker that waits between two packs for
-        two failures, the second of which is final.
+        Tune itself may count the death of a worker between two packs as two failures.
         """
         self._guarded(self._note_death, trial_id, cause)
 

@@ -130,13 +130,13 @@ class SearchAgenda(Agenda):
 
     @override
     def report(self, pack_id: str, step: int, scores: Mapping[str, float]) -> Collection[str]:
-        """A pack's cells have these validation scores after a training step.
+        """Take validation scores of a pack's cells after a training step.
 
-        The study is told their mean once every tuning of the point's present task has said its
-        own. Steps count on from task to task, so that points are compared at the same ones.
+        The study gets their mean once every tuning of the point's present task has reported. Steps
+        count on from task to task.
 
         Returns:
-            Ids of cells that are to stop, as their point is given up.
+            Ids of cells to stop, because their point is given up.
         """
         live = next((item for item in self._live.values() if scores.keys() & item.open), None)
         if live is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -35,8 +35,8 @@ def importance(
 ) -> dict[str, dict[str, float]]:
     """Importance of each parameter for each objective, by PED-ANOVA (Watanabe et al. 2023).
 
-    It asks what sets the best tenth apart from the rest, and knows conditional parameters; as
-    :mod:`analysis.stats.importance`, with numbers in five bins of as many points.
+    It asks what sets the best tenth apart, and knows conditional parameters; numbers are put into
+    five bins of equally many points.
 
     Args:
         outcomes: of a study; complete ones count.
@@ -61,11 +61,9 @@ def noise(
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """What PED-ANOVA gives a parameter that does not matter: values are exchanged among points.
+    """PED-ANOVA of parameters that do not matter: values are exchanged among points that have them.
 
-    They are exchanged among the points that have the parameter, so that what the choice of a method
-    decides stays where it is. It leaves out that a search looks where it found something: of pure
-    noise, too, its first finds attract further points.
+    It ignores that a search samples more where it found something, which even pure noise attracts.
 
     Args:
         outcomes: of a study; complete ones count.
@@ -73,8 +71,8 @@ def noise(
         permutations: draws per parameter.
 
     Returns:
-        By objective and parameter of :func:`importance`: ``mean`` of the draws and ``bound``, which
-        noise exceeds in any parameter with a probability of 5 %, on the scale of the importance.
+        By objective and parameter: ``mean`` of the draws and ``bound``, which noise exceeds in any
+        parameter with a probability of 5 %, on the scale of :func:`importance`.
     """
     complete = _complete(outcomes, None)
     return {
@@ -146,14 +144,10 @@ def _regimes(
         values = [trial.params[name] for trial in trials if name in trial.params]
         if len(set(map(str, values))) < 2:
             continue
-        codes = _codes(values, isinstance(_domain(trials, name), CategoricalDistribution))
+        domain = next(trial.distributions[name] for trial in trials if name in trial.params)
+        codes = _codes(values, isinstance(domain, CategoricalDistribution))
         alpha = float((top & having).sum() / top.sum())
         yield name, codes, top[having], alpha**2 / float(having.mean())
-
-
-def _domain(trials: list[FrozenTrial], name: str) -> BaseDistribution:
-    """The distribution of a parameter that some trial has."""
-    return next(trial.distributions[name] for trial in trials if name in trial.params)
 
 
 def _codes(values: list[Any], categories: bool) -> Codes:

@@ -1,11 +1,9 @@
 """The journal of a search: one file that only the driver writes, whole after any kill.
 
-Optuna's own file backend guards its file by a symbolic link, which a killed process leaves behind
-(the next one waits 30 s for it), and syncs every line to the disk. Here the operating system holds
-the lock, and lets go of it however the process dies; lines reach the kernel at once, which no kill
-of the process undoes, and the disk once a second. A power cut may take the last second and leave a
-torn line, which is cut off when the file is opened. What it took is asked for again with the same
-seeds, and the ledger, which syncs every record, has the results.
+Optuna's own file backend locks with a symbolic link, which a killed process leaves behind (30 s of
+waiting), and syncs every line. Here the operating system holds the lock; lines reach the kernel at
+once and the disk once a second. A power cut may take the last second and leave a torn line, which
+is cut off at the next start; lost points are suggested again, and the ledger has their results.
 
 The format is Optuna's: optuna-dashboard reads it.
 """

@@ -144,7 +144,6 @@ class SearchPlan(AnyPlan):
     @override
     def counts(self, done: Collection[str] = ()) -> dict[str, Any]:
         """Numbers of the space, of its points and of the budget."""
-        del done
         spec, section = self.resolved.spec, self.section
         budget = {key: getattr(section, key) for key in ("trials", "hours", "cells")}
         sample = [plan_of(self._resolved_for(point)) for point in self._corners()]

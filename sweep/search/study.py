@@ -1,18 +1,15 @@
 """A study: asks Optuna for points and tells it what became of them, safe against any kill.
 
-The driver alone has one, in the sweep's folder. What holds:
+Only the driver has one, in the sweep's folder. It guarantees:
 
-* **Start is resume.** What a killed driver had handed out is handed out again first, under the same
-  trial number and with the steps it had reported. A suggestion that the kill cut off before anybody
-  had it is dropped.
-* **Suggestions do not replay.** Each is seeded with the study's seed and the number of trials so
-  far. No state of a sampler outlives a suggestion, so that a study that was killed and continued
-  goes on as an undisturbed one would.
-* **No point runs twice.** A suggestion that is a known point (running, finished, failed or in the
-  queue) is dropped and asked anew. It is not told the known value once more: that would count the
-  point twice in every density, population and importance. It is told as failed, which samplers pass
-  over. After some known points in a row (10 with TPE) points are drawn at random, then whatever is
-  left of a finite space, then there is none.
+* **Start is resume.** Points that a killed driver had handed out come first, with their trial
+  numbers and reported steps. A suggestion that nobody had received is dropped.
+* **Suggestions do not replay.** Each is seeded with the study's seed and the number of trials. No
+  state of a sampler outlives a suggestion: a study continued after a kill goes on as if
+undisturbed.
+* **No point runs twice.** A suggestion that is a known point is dropped and told as failed, which
+  samplers pass over; telling the known value again would count it twice. After some known points in
+a row (10 with TPE) points are drawn at random, then from the rest of a finite space.
 * **Every trial ends.** A value that is no finite number is a failure.
 """
 
@@ -23,7 +20,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import optuna
@@ -102,12 +98,7 @@ class Study:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -134,12 +125,11 @@ class Study:
             return self._one_of_the_rest()
 
     def report(self, number: int, step: int, value: float) -> None:
-        """Keep a value on the way; the same step told again, after a kill, changes nothing.
+        """Keep a value of an unfinished point; repeating a step changes nothing.
 
         Args:
             step: training step, or for the Wilcoxon pruner the number of the instance (task, seed).
-            value: of the first objective; passed over unless it is finite, or with several
-                objectives, which points on the way cannot be compared by.
+            value: of the first objective; ignored if not finite, or with several objectives.
         """
         if not self.settings.several and _finite(value):
             with self._writing():
@@ -157,16 +147,14 @@ class Study:
         values: float | Mapping[str, Any],
         constraints: Mapping[str, Any] | None = None,
     ) -> str:
-        """A point is done.
+        """Finish a point; a second call changes nothing.
 
         Args:
-            number: of a suggestion; where it has been told before, nothing changes.
             values: by objective; a number where there is one objective.
             constraints: by name, above 0 where violated.
 
         Returns:
-            The state it has now: ``complete``, or ``failed`` where a number is missing or not
-            finite.
+            Its state: ``complete``, or ``failed`` if a number is missing or not finite.
         """
         names = [item.name for item in self.settings.objectives]
         given: dict[str, Any] = dict(values) if isinstance(values, Mapping) else {}
@@ -207,10 +195,9 @@ class Study:
             return len(again)
 
     def warm_start(self, path: Path, name: str | None = None) -> WarmStart:
-        """Take over the finished points of an older study, of a smaller space say.
+        """Take over the finished points of an older study, such as one of a smaller space.
 
-        Points are translated by what they mean, not by their parameters: one is taken if this space
-        has the same point. Done twice, or continued after a kill, it adds nothing twice.
+        A point is taken if this space has the same point. Repeating it adds nothing twice.
 
         Args:
             name: the old study; by default the only one in its journal.
@@ -256,11 +243,7 @@ class Study:
         return tuple(item for item in found if item is not None)
 
     def best(self) -> tuple[Outcome, ...]:
-        """The best complete points that violate no constraint: those that no other one beats.
-
-        With one objective these are the best one and what is exactly as good; with several the
-        Pareto front.
-        """
+        """Complete points that violate no constraint and that no other beats (the Pareto front)."""
         numbers = {trial.number for trial in self._study.best_trials}
         return tuple(item for item in self.outcomes() if item.number in numbers)
 

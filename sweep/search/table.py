@@ -33,14 +33,10 @@ def parameters_of(outcome: Outcome, names: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def searched_names(study: Study) -> list[str]:
-    """Names of what the search varies; a number beside choices goes under the choice's name."""
-    return [name for name in study.space.parameters if not name.endswith(".value")]
-
-
 def summary(study: Study) -> dict[str, Any]:
     """Objectives, counts, best points, importance and every point, as JSON has them."""
-    names = searched_names(study)
+    # A number beside choices goes under the choice's name.
+    names = [name for name in study.space.parameters if not name.endswith(".value")]
     best = [outcome.number for outcome in study.best()]
     return {
         "study": study.settings.name,

@@ -89,7 +89,8 @@ def expand_pairs(pairs: Pairs, sources: Sequence[str]) -> tuple[tuple[str, ...],
                     f" allowed: patterns of the sources {listed(sources, item)}"
                 )
         else:
-            _check_named(item, sources, f"pairs[{index}]")
+            for name in item:
+                check_known(name, sources, f"pairs[{index}]", "the sources ")
             sets = [item]
         for names in sets:
             found.setdefault(frozenset(names), names)
@@ -99,11 +100,6 @@ def expand_pairs(pairs: Pairs, sources: Sequence[str]) -> tuple[tuple[str, ...],
 def _matching(pattern: str, sources: Sequence[str]) -> Iterator[tuple[str, ...]]:
     fitting = [[name for name in sources if fnmatchcase(name, part)] for part in pattern.split("+")]
     return (names for names in product(*fitting) if len(set(names)) == len(names))
-
-
-def _check_named(item: Sequence[str], sources: Sequence[str], path: str) -> None:
-    for name in item:
-        check_known(name, sources, path, "the sources ")
 
 
 def parse_counterparts(value: Any, path: str) -> Counterparts:

@@ -90,11 +90,10 @@ class ResolvedSpec:
 
     @cached_property
     def hash(self) -> str:
-        """Content hash of all that can change a result.
+        """Content hash of all that can change a result, models, tasks and code version included.
 
-        Resources, calibrations and kept predictions (they add to results and change none), the
-        MLflow address and the description are left out; the contents of models and
-        tasks and the code version are in. A folder holds the results of one such hash.
+        Left out are resources, calibrations, kept predictions, the MLflow address and the
+        description.
         """
         settings = self.settings_json()
         digests = {
@@ -188,9 +187,12 @@ def resolve(
     Raises:
         InputError: a name that is no model or task, or two of them that share one short name.
     """
+    from trainables.models.names import resolve_model
+    from trainables.tasks import resolve_task
+
     models: dict[str, ModelRef] = {}
     aliases = {alias: entry.model_dump() for alias, entry in spec.models.items()}
-    finder = find_model or _default_model_resolver()
+    finder = find_model or resolve_model
     named: dict[str, str] = {}
     judging = {
         f"methods.{method.name}.{COUNTERPARTS}": tuple(dict.fromkeys(names_of(method.counterparts)))
@@ -211,7 +213,7 @@ def resolve(
                     f"{section}: {show(seen[alias])} and {show(name)} are the same model"
                 )
             seen[alias] = name
-    find = find_task or _default_task_resolver()
+    find = find_task or resolve_task
     tasks = _tasks(spec, find)
     texts = {
         way.texts_from: find(way.texts_from, spec.base) for way in spec.transfer if way.texts_from
@@ -305,15 +307,3 @@ def _tasks(spec: SweepSpec, find_task: TaskResolver) -> tuple[TaskRef, ...]:
             )
         found[task.name] = task
     return tuple(found.values())
-
-
-def _default_model_resolver() -> ModelResolver:
-    from trainables.models.names import resolve_model
-
-    return resolve_model
-
-
-def _default_task_resolver() -> TaskResolver:
-    from trainables.tasks import resolve_task
-
-    return resolve_task

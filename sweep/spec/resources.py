@@ -38,13 +38,12 @@ class Share:
 def settle(resources: Resources, nodes: Sequence[Node]) -> Share:
     """What one pack takes here.
 
-    With ``gpu: auto`` a pack has a whole GPU where there is one: its prompts train as one stack,
-    which fills the card better than packs side by side. With ``cpu: auto`` it has the cores that
-    its GPU's node has for each GPU, and without a GPU one core: packs side by side use cores better
-    than threads that wait for one another.
+    ``gpu: auto`` is a whole GPU if there is one: one stack of prompts fills it better than several
+    packs. ``cpu: auto`` is the GPU's share of its node's cores, and one core without a GPU, where
+    several packs use cores better than threads.
 
     Raises:
-        InputError: something is left to the program and no node that trains is up.
+        InputError: something is ``auto`` and no node that trains is up.
     """
     asked = [name for name in ("cpu", "gpu") if getattr(resources, name) is None]
     rest: dict[str, Any] = {
@@ -80,8 +79,8 @@ def gpus_here() -> int:
 def settled(asked: str, resources: Resources) -> str:
     """The precision that a spec asks for.
 
-    ``auto`` is bfloat16 where packs take a GPU or this machine's processor has it, else float32:
-    the machine that starts the sweep decides, as the precision is part of what a cell is.
+    ``auto`` is bfloat16 if packs take a GPU or this machine's processor has it, else float32. The
+    machine that starts the sweep decides.
     """
     if asked != "auto":
         return asked

@@ -23,12 +23,11 @@ class PromptFiles:
         self._facts = facts
 
     def __call__(self, run: RunData) -> Mapping[str, bytes]:
-        """Artifacts of a run: path to content.
+        """Artifacts of a run: path to content. A prompt that is gone is left out.
 
-        A soft prompt is ``prompt/prompt.safetensors``, the ledger's own file: the tensor ``prompt``
-        [m, d], and beside it the predictions that are kept (``sweep export --cell`` makes a PEFT
-        folder of the prompt, for which it loads the model). A hard one is ``prompt/prompt.txt``.
-        Beside it is ``prompt/provenance.json``. A prompt that is gone is left out.
+        A soft prompt is ``prompt/prompt.safetensors``, the ledger's own file (tensor ``prompt`` [m,
+        d] and kept predictions), a hard one ``prompt/prompt.txt``; ``prompt/provenance.json`` is
+        beside it.
         """
         if run.kind == SWEEP:
             return {SPEC: self._facts.spec.encode()} if self._facts.spec else {}

@@ -1,10 +1,9 @@
 """Many new runs into a database in one transaction.
 
-MLflow's client makes some thirty statements a run, each through SQLAlchemy's object mapper: 33 ms
-of computing. Where the client itself writes into a database (no server between), new runs are
-inserted here as rows, a batch a transaction, finished from the start: nothing is ever half there.
-The tables are MLflow's own description of them; where that is not what is expected here, there is
-no :class:`BulkInsert` and the client does it.
+MLflow's client makes some thirty statements a run through SQLAlchemy's object mapper: 33 ms. Where
+the client writes into a database itself, new finished runs are inserted here as rows, a batch a
+transaction. If MLflow's tables are not as expected, there is no :class:`BulkInsert` and the client
+does it.
 """
 
 import uuid

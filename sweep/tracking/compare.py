@@ -48,12 +48,10 @@ class Links:
 def compare(folder: Path, choices: Mapping[str, str | None], server: str | None = None) -> Links:
     """Links to the results of a sweep.
 
-    The choice of charts is left on the server as a tag of the experiment, as MLflow's own button
-    for sharing a view does.
+    The charts are saved on the server as a tag of the experiment, as MLflow's share button does.
 
     Args:
-        choices: parameters to filter by; None leaves one open. A model is called by its alias or
-            by its name in charts.
+        choices: parameters to filter by, or None; models by alias or by their name in charts.
         server: address of the web page; None takes the tracking server's, or that of ``sweep ui``.
 
     Raises:

@@ -164,8 +164,8 @@ def default_tracking_uri(folder: Path) -> str:
 def target_of(folder: Path, uri: str | None) -> SinkTarget:
     """The place a spec or a command line asks for; None is the database in the folder.
 
-    A server knows where artifacts go. A database does not: they go into the sweep's folder then,
-    and not into the working directory, which is MLflow's choice.
+    With a database, artifacts go into the sweep's folder; MLflow's default is the working
+    directory.
     """
     if uri is not None and uri.startswith(("http://", "https://")):
         return SinkTarget(uri)

@@ -249,10 +249,10 @@ def tuning_label(cell: Mapping[str, Any]) -> str:
 
 
 def chart_names(aliases: Iterable[str]) -> dict[str, str]:
-    """Per alias a name that no other one shares its first :data:`LABEL` characters with.
+    """Per alias a name whose first :data:`LABEL` characters are unique.
 
-    Mostly the alias itself. Where two collide (``pocket-gpt2``, ``pocket-gpt2-large``), all aliases
-    lose the first word that these share; where that does not help, a number comes first.
+    Mostly the alias. Where two collide (``pocket-gpt2``, ``pocket-gpt2-large``), all lose the first
+    word that these share; where that does not help, a number comes first.
     """
     names = {alias: alias for alias in sorted(set(aliases))}
     while clashing := _clashing(names):

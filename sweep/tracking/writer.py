@@ -80,11 +80,10 @@ def _same(found: float | None, value: float) -> bool:
 
 
 class RunWriter:
-    """Writes the runs of one sweep.
+    """Writes the runs of one sweep, known by their keys.
 
-    A run is known by its key. One that a killed driver left RUNNING, or that lacks something or has
-    another number, is written again in full: same parameters, same metrics at the same time stamps,
-    which MLflow takes as no change.
+    A run that a killed driver left RUNNING, or that lacks something, is written again in full, with
+    the same time stamps, so that MLflow changes nothing that was right.
     """
 
     def __init__(
@@ -280,14 +279,13 @@ def connect(uri: str) -> Any:
 
 
 def make_database(uri: str, connect: Callable[[str], Any]) -> None:
-    """Make the database that a tracking URI names, where it names a SQLite file that is not there.
+    """Make the SQLite database of a tracking URI, if it is not there.
 
-    MLflow makes its tables by dozens of migrations, one statement after another; killed among them
-    it leaves a file that it can neither use nor mend. So they are made in a file beside it, which
-    takes its place when it is complete.
+    MLflow makes tables by dozens of migrations; killed among them, it leaves a file that it cannot
+    use. So they are made in a temporary file, which takes its place when complete.
 
     Args:
-        uri: tracking URI; of servers and other databases nothing is made.
+        uri: of servers and other databases nothing is made.
         connect: MLflow's client of a tracking URI, which makes the tables.
     """
     from sqlalchemy.engine import make_url
@@ -306,11 +304,9 @@ def make_database(uri: str, connect: Callable[[str], Any]) -> None:
 
 
 def bring_home(uri: str) -> None:
-    """Have the database in a sweep's folder name the artifacts beside it.
+    """Correct absolute artifact paths in the database of a moved or copied sweep's folder.
 
-    MLflow keeps absolute places of artifacts: after a move or a copy of the folder they would be
-    those of the old one. All of them are changed in one transaction; a database elsewhere, or one
-    that names its own place, is left alone.
+    One transaction; a database elsewhere, or one that names its own place, is left alone.
 
     Raises:
         sqlite3.Error: the database cannot be read or written.

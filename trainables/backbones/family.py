@@ -136,7 +136,6 @@ class Family(ABC):
         self, length: int, attention_mask: torch.Tensor | None, answers: torch.Tensor
     ) -> torch.Tensor | None:
         """Positions an answer may look at, [N, 1, 1, L], or None for all."""
-        del length, answers
         return None if attention_mask is None else attention_mask.bool()[:, None, None, :]
 
     def layers(self) -> nn.ModuleList | None:
@@ -192,7 +191,6 @@ class CausalFamily(Family):
     def _visible(
         self, length: int, attention_mask: torch.Tensor | None, answers: torch.Tensor
     ) -> torch.Tensor:
-        del attention_mask
         index = torch.arange(length, device=answers.device)
         return (index[None, :] <= answers[:, None])[:, None, None, :]
 

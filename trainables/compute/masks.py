@@ -106,7 +106,6 @@ class RowMasks(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Do the call, or what stands in for it."""
-        del types
         instead = _INSTEAD.get(func, func)
         more = kwargs or {}
         return func(*args, **more) if instead is func else instead(self, *args, **more)
@@ -199,7 +198,6 @@ def _dropout(
     inplace: bool = False,
 ) -> torch.Tensor:
     """``torch.nn.functional.dropout``."""
-    del inplace
     return masks.dropped(input, p) if training and p > 0 else input
 
 
@@ -235,7 +233,6 @@ def _attention(
 
 def _no_layer_left_out(masks: RowMasks, *size: Any, **kwargs: Any) -> torch.Tensor:
     """``torch.rand``, with which OPT leaves out a layer of a whole pass: no row could do that."""
-    del masks
     return torch.ones(*size, **kwargs)
 
 

@@ -1,7 +1,7 @@
 """Features of a source set, a target and a task before anything is tuned."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -97,6 +97,19 @@ def on_texts(
         if known
         else math.nan,
     }
+
+
+def features_before(
+    sources: Sequence[ModelRef],
+    target: ModelRef,
+    tasks: Iterable[TaskRef],
+    looking: Looking,
+    text_tokens: int | None = None,
+) -> Iterator[tuple[TaskRef, dict[str, float]]]:
+    """Each task with :func:`before_tuning` and :func:`on_texts` of a source set and a target."""
+    pair = before_tuning(sources, target, looking)
+    for task in tasks:
+        yield task, {**pair, **on_texts(sources, target, task, looking, text_tokens)}
 
 
 def model_facts(model: ModelRef, looking: Looking) -> Facts:

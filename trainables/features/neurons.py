@@ -70,7 +70,6 @@ def _listening(model: Backbone) -> Iterator[list[torch.Tensor]]:
     heard: list[torch.Tensor] = []
 
     def hear(module: nn.Module, args: Any, output: torch.Tensor) -> None:
-        del module, args
         heard.append(output.detach())
 
     handles = [matrix.register_forward_hook(hear) for matrix in _matrices(model)]

@@ -207,7 +207,6 @@ class _Search:
 
 def carried_with(run: Run, cell: Cell, known: Prompts) -> Hashable:
     """How the text is read."""
-    del known
     return layout_on(run.backbone(cell.target), run.task, cell.settings, 0)
 
 

@@ -47,7 +47,6 @@ def _by_loss(score: float, loss: float, step: int, place: int) -> tuple[float, .
 
 
 def _latest(score: float, loss: float, step: int, place: int) -> tuple[float, ...]:
-    del loss
     return (round(score, _DECIMALS), step, place)
 
 
@@ -319,7 +318,6 @@ class Race:
 
         By no more than those, even if another replica has had more of them read.
         """
-        del place
         best = self._best[replica].ids
         if self._margin is None or best is None or rows >= self._stages[-1]:
             return True

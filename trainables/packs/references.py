@@ -37,7 +37,6 @@ def _constant(run: Run, cell: Cell) -> Found:
     It reads no label words: it has no loss, and a calibration leaves it as it is. As its
     log-probabilities stand those of the classes in the training split, which is all that it knows.
     """
-    del cell
     golds = {
         name: [row.label for row in run.task.rows(name)] for name in ("train", "validation", "test")
     }

@@ -44,7 +44,6 @@ class Calibration:
 
 def _batch(split: "torch.Tensor", free: "torch.Tensor | None") -> "torch.Tensor":
     """Mean log-probability over the split's own inputs (batch calibration, Zhou et al. 2024)."""
-    del free
     return split.mean(1, keepdim=True)
 
 
@@ -55,7 +54,6 @@ def _content_free(split: "torch.Tensor", free: "torch.Tensor | None") -> "torch.
     """
     if free is None:
         raise ValueError("content-free calibration needs content-free inputs")
-    del split
     return free.logsumexp(1, keepdim=True) - math.log(free.shape[1])
 
 

@@ -43,7 +43,6 @@ def rows_behind(backbone: Backbone, label_ids: torch.Tensor) -> PassLoss:
     def losses(
         batch: Encoded, prompts: Prompts, owner: torch.Tensor, keys: RowKeys
     ) -> torch.Tensor:
-        del keys
         return label_words(backbone, batch, label_ids, prompts, owner)
 
     return losses

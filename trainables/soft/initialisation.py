@@ -110,12 +110,10 @@ def begin(start: Beginning) -> torch.Tensor:
 
 
 def _check_words(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
-    del settings, file
     frequent_words(reader)
 
 
 def _check_text(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
-    del file
     text_tokens(reader, settings.init_text or "")
 
 

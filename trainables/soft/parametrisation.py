@@ -37,7 +37,6 @@ class Vectors:
     """The prompt's vectors are trained themselves."""
 
     def start(self, prompt: torch.Tensor, start: Beginning) -> Sequence[torch.Tensor]:
-        del start
         return (prompt,)
 
     def prompts(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -326,12 +326,10 @@ Rank = Callable[[int, float, float], tuple[float, float]]
 
 
 def best(step: int, value: float, loss: float) -> tuple[float, float]:
-    del step
     return (round(value, 6), -loss)
 
 
 def last(step: int, value: float, loss: float) -> tuple[float, float]:
-    del value, loss
     return (float(step), 0.0)
 
 

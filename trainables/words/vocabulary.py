@@ -109,13 +109,11 @@ class Notation:
 
 
 def _wordpiece_start(token: str, tokenizer: Any) -> str | None:
-    del tokenizer
     return None if token.startswith("##") else token
 
 
 def _wordpiece_inside(token: str, tokenizer: Any) -> bool:
     # Any other token that is no word is one no text leads to: [unused1], for one.
-    del tokenizer
     return token.startswith("##") and len(token) > 2 and "\ufffd" not in token
 
 
@@ -128,7 +126,6 @@ def _bytelevel_inside(token: str, tokenizer: Any) -> bool:
 
 
 def _metaspace_start(token: str, tokenizer: Any) -> str | None:
-    del tokenizer
     return token[1:] if token.startswith("▁") else None
 
 

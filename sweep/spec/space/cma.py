@@ -1,9 +1,8 @@
-"""CMA-ES over the numeric ranges of a space; everything else it draws at random.
+"""CMA-ES over the numeric ranges of a space; everything else is drawn at random.
 
-Optuna's own CMA-ES keeps its state as a pickle in the study's storage and unpickles it with each
-suggestion. A journal is a file that people hand around, and nothing that is read from the disk may
-run code here. This one keeps no state: it replays the generations that the journal holds, which
-takes milliseconds for hundreds of points and gives the same state after any restart.
+Optuna's CMA-ES unpickles its state from the study's storage; people share journals, and no file
+that is read here may run code. This one replays the generations in the journal, which takes
+milliseconds for hundreds of points and gives the same state after any restart.
 """
 
 import math

@@ -36,9 +36,8 @@ _DIGITS = 12
 def rounded(value: float) -> float:
     """``value`` to 12 significant digits, without a negative zero.
 
-    This is the canonical form of every float in a point, in keys and in what is run alike: 0.1 +
-    0.2 and 0.3 are one value, whereas two draws from a continuous range practically never are.
-    Rounding is monotone, so that a value between two rounded bounds stays between them.
+    The canonical form of floats in points and keys: 0.1 + 0.2 and 0.3 are one value. Rounding is
+    monotone: a value stays between rounded bounds.
     """
     return float(f"{value:.{_DIGITS - 1}e}") + 0.0
 

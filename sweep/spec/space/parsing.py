@@ -364,8 +364,8 @@ def _sources(pairs: Pairs, path: str) -> Domain:
 def _check_corners(space: MethodSpace) -> None:
     """Refuse a value that is allowed with none of the others' ends.
 
-    Settings may exclude each other, so that not every combination need be allowed: what a search
-    meets of those, it passes over. A value that nothing goes with is a mistake in the spec.
+    A search passes over settings that exclude each other; a value that goes with nothing is a
+    mistake.
     """
     ends = {name: domain.ends for name, domain in space.domains.items()}
     for name, values in ends.items():

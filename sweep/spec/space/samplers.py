@@ -142,44 +142,20 @@ def make_sampler(name: str, seed: int, settings: "Study") -> Any:
     return make(seed, settings)
 
 
-def _unpruned() -> "BasePruner":
-    from optuna.pruners import NopPruner
-
-    return NopPruner()
-
-
 def _wilcoxon() -> "BasePruner":
     from optuna.pruners import WilcoxonPruner
 
     return WilcoxonPruner(p_threshold=0.1)
 
 
-def _median() -> "BasePruner":
-    from optuna.pruners import MedianPruner
-
-    return MedianPruner()
-
-
-def _asha() -> "BasePruner":
-    from optuna.pruners import SuccessiveHalvingPruner
-
-    return SuccessiveHalvingPruner()
-
-
-def _hyperband() -> "BasePruner":
-    from optuna.pruners import HyperbandPruner
-
-    return HyperbandPruner()
-
-
 PRUNERS: Registry["Callable[[], BasePruner]"] = Registry(
     "pruner",
     {
-        "none": _unpruned,
+        "none": "optuna.pruners:NopPruner",
         "wilcoxon": _wilcoxon,
-        "median": _median,
-        "asha": _asha,
-        "hyperband": _hyperband,
+        "median": "optuna.pruners:MedianPruner",
+        "asha": "optuna.pruners:SuccessiveHalvingPruner",
+        "hyperband": "optuna.pruners:HyperbandPruner",
     },
 )
 """``wilcoxon`` compares a point with the best one over *instances* (tasks, seeds): each reported

@@ -207,8 +207,8 @@ class Space:
     def at(self, index: int) -> Point:
         """The point number ``index`` of a finite space.
 
-        The method varies slowest, then the sources, λ and the settings in the order written. The
-        same point may come twice, where a setting has no meaning beside another one's value.
+        The method varies slowest, then sources, λ and settings as written. Points may repeat where
+        a setting has no meaning beside another's value.
 
         Raises:
             InputError: the method does not allow these settings together.

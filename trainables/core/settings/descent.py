@@ -62,5 +62,4 @@ class DescentSettings(HardSettings):
 
     def steps_for(self, rows: int) -> int:
         """Optimiser steps, whatever the ``rows`` of the training split."""
-        del rows
         return self.steps

@@ -144,7 +144,6 @@ def _random(
     projection: Projection,
 ) -> torch.Tensor:
     """Allowed words drawn with replacement; the draw depends on seed and allowed words alone."""
-    del projection
     return random_prompts(replicas, settings.prompt_length).to(problem.source.backbone.device)
 
 

@@ -39,11 +39,9 @@ class _Langevin:
             state.add_(noise, alpha=(2.0 * rate * self.settings.beta(step)) ** 0.5)
 
     def keep(self, state: torch.Tensor, rows: torch.Tensor) -> None:
-        del state
         self.seeds = [self.seeds[row] for row in rows.tolist()]
 
     def puts_back(self, step: int) -> bool:
-        del step
         return True
 
 

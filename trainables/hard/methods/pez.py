@@ -45,7 +45,6 @@ class _Pez:
 
     def move(self, state: torch.Tensor, gradient: torch.Tensor, step: int) -> None:
         """Clip the gradient, step, clip the vectors' lengths."""
-        del step
         limit = self.settings.clip_gradient
         state.grad = gradient if limit is None else clip_replicas(gradient, limit)
         self.optimiser.step(self.settings.learning_rate)

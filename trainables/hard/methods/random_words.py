@@ -33,7 +33,6 @@ def search(
     rungs: Rungs | None = None,
 ) -> list[HardFound]:
     """One random prompt a replica, not trained and not chosen; its validation metric is read."""
-    del rungs  # there is nothing to stop
     race = source_race(problem, len(replicas), settings)
     race.offer(0, random_prompts(replicas, settings.prompt_length))
     if progress:

@@ -57,7 +57,6 @@ class _Pace:
     steps: int
 
     def steps_for(self, rows: int) -> int:
-        del rows
         return self.steps
 
 
