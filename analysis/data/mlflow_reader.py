@@ -14,7 +14,6 @@ from typing import Any
 import pandas as pd
 
 from analysis.data.columns import COLUMNS, typed
-from trainables.core.frontier import COUNTED
 from trainables.core.settings import family_of
 from trainables.core.weight import ANNEALING, Weight
 from trainables.errors import InputError
@@ -30,7 +29,8 @@ _METRICS = {
     "test/gain_over_empty": "gain_over_empty",
     "test/gap_recovered": "gap_recovered",
     "cost/target_work": "target_work",
-    **{f"cost/{name}": name for name in COUNTED},
+    "cost/target_labels": "target_labels",
+    "cost/unlabelled_texts": "unlabelled_texts",
     "transfer/teacher_agreement": "teacher_agreement",
     "transfer/teacher_misfit": "teacher_misfit",
 }
