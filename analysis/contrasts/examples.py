@@ -10,6 +10,7 @@ taken, and so what cells share on one example is counted once (Miller 2024, clus
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,40 @@ class Examples:
                 variance += variance_of_mean(total / len(pairs))
         return math.sqrt(variance) if variance > _NOTHING else 0.0
 
+    @cached_property
+    def calibrated(self) -> "Examples":
+        """The same of the scores after batch calibration."""
+        return Examples(lambda cells: map(_calibrated, self.reader(cells)), self.metrics)
+
+    def spread(self, terms: pd.DataFrame) -> float:
+        """Standard error of a weighted sum of scores from the drawing of the test examples alone.
+
+        Args:
+            terms: columns task, cell, weight and calibrated, whether it is the score after batch
+                calibration.
+
+        Returns:
+            In points, where a weight of 1 is a score's; NaN as :meth:`error`.
+        """
+        if terms["cell"].isna().any():
+            return math.nan
+        sums = terms.groupby(["task", "calibrated", "cell"], sort=False)["weight"].sum()
+        variance = 0.0
+        for task, here in sums[sums != 0].groupby(level="task"):
+            total: Numbers | None = None
+            for calibrated, some in here.groupby(level="calibrated"):
+                reader = self.calibrated if calibrated else self
+                cells = some.index.get_level_values("cell")
+                reader._learn(str(task), cells)
+                for cell, weight in zip(cells, some, strict=True):
+                    mine = reader.influences(cell)
+                    if mine is None or (total is not None and len(total) != len(mine)):
+                        return math.nan
+                    total = weight * mine if total is None else total + weight * mine
+            if total is not None:
+                variance += variance_of_mean(total)
+        return math.sqrt(variance) if variance > _NOTHING else 0.0
+
     def _learn(self, task: str, cells: Iterable[str]) -> None:
         """Read what cells of a task keep, once: the kind of every example, and its influence."""
         new = [cell for cell in dict.fromkeys(cells) if cell not in self._asked]
@@ -97,6 +132,11 @@ def examples_of(folder: Path, frame: pd.DataFrame) -> Examples:
         return read_predictions(folder, cells, damaged=lambda line: None)
 
     return Examples(reader, metrics)
+
+
+def _calibrated(kept: Kept) -> Kept:
+    shifted = kept.log_probs - kept.log_probs.mean(0, keepdims=True)
+    return kept._replace(predicted=np.nan_to_num(shifted, nan=-np.inf).argmax(1))
 
 
 def influence(metric: str, counts: Numbers) -> Numbers:

@@ -5,10 +5,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from trainables.core.frontier import LEAST_GAP
+from trainables.core.frontier import ACCESS, BACKWARD, LEAST_GAP
 from trainables.scoring.calibration import CALIBRATIONS
 
-SOFT_ROWS = ("empty", "manual", "constant", "independent", "joint", "single", "baseline", "ours")
+SOFT_ROWS = (
+    *("empty", "manual", "constant", "independent", "joint", "single", "baseline", "ours"),
+    "own",
+)
 HARD_ROWS = ("random", "all", "common", "agreement")
 ROWS = (*SOFT_ROWS, *HARD_ROWS)
 """Every row name, in the order of the tables."""
@@ -62,13 +65,54 @@ _TABLE = (
      "settings in which this sweep's tuned prompts differ; empty if in none"),
     ("settings", "text", "", "",
      "JSON: the same by name, and of references those that they depend on"),
+    ("way", "text", "", "",
+     "of transfer rows: the solver and those settings of the transfer in which this sweep's ways "
+     "with that solver differ; hard prompts are carried over as text"),
     ("solver", "text", "", "setting", "solver of the transfer"),
+    ("start", "text", "", "setting",
+     "where a prompt that is trained on the target begins; empty where nothing is"),
+    ("teacher", "text", "", "setting", "whose label probabilities the target is taught"),
+    ("texts", "integer", "texts", "setting", "texts that were asked for to be taught with"),
+    ("features", "text", "", "setting", "what a readout reads: states or words"),
+    ("subspace", "text", "", "setting", "directions that a search moves a prompt in"),
+    ("shots", "integer", "a class", "setting",
+     "labelled examples of the target's that were asked for; empty: all, or no use of any"),
+    ("budget", "integer", "rows", "setting", "rows forward that a search was given"),
     ("selection", "text", "", "result",
-     "how one of the solver's candidates was chosen: none, source_validation or "
+     "how one of the solver's candidates was chosen: none, source_validation, agreement or "
      "target_validation"),
     ("candidates", "integer", "", "result", "candidates the solver offered"),
     ("chosen", "number", "", "result",
-     "γ or step of the chosen candidate; empty where the solver has neither"),
+     "γ, step or budget of the chosen candidate; empty where the solver has none of these"),
+    ("product", "text", "", "result",
+     "what is kept: prompt, readout or none; empty in older records, which keep a prompt"),
+    ("target_work", "number", "rows forward", "",
+     "what it took on the target until the prompt was final: target_forward_rows and "
+     f"{BACKWARD} times target_backward_rows; the evaluation that gives the scores is not in it. "
+     "Costs are empty in older records, where they are not known"),
+    ("target_forward_rows", "integer", "rows", "result", "texts that the target read for it"),
+    ("target_backward_rows", "integer", "rows", "result",
+     "texts of these that the target was differentiated through"),
+    ("target_forward_tokens", "integer", "tokens", "result",
+     "tokens of the texts read, prompts included"),
+    ("target_labels", "integer", "labels", "result",
+     "labels of distinct examples that were read for it on the target, those of a choice on the "
+     "target's validation split included"),
+    ("unlabelled_texts", "integer", "texts", "result",
+     "distinct texts that were used without their labels"),
+    ("source_rows", "integer", "rows", "result",
+     "texts that the sources read for it, beyond their own tuning"),
+    ("source_at_inference", "true/false", "", "result",
+     "whether the sources have to run wherever it is used"),
+    ("access", "text", "", "result",
+     f"what the target must give away: {', '.join(ACCESS[:-1])} or {ACCESS[-1]}"),
+    ("teacher_agreement", "number", "share", "result",
+     "share of the texts held out that the teacher and the target's calibrated Empty give the "
+     "same class"),
+    ("teacher_misfit", "number", "nats", "result",
+     "mean cross-entropy of the result against the teacher on the texts held out, both calibrated"),
+    ("teacher_degenerate", "true/false", "", "result",
+     "whether the teacher gives all texts one class"),
     ("metric", "text", "", "result", "name of the task's metric"),
     ("score", "number", "0 to 1", "", "metric on the test split, 0 to 1"),
     ("validation_score", "number", "0 to 1", "result",

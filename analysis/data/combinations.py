@@ -13,7 +13,7 @@ rows belong to both.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import lru_cache
 from typing import Any
@@ -28,6 +28,8 @@ SOFT, HARD = "soft", "hard"
 """Families of prompts."""
 METHOD, PRECISION = "method", "precision"
 _TRANSFER = "transfer."
+OWN = "own"
+"""Row of what a target gets on its own, without anything of a source."""
 _JOINT = ("joint", "ours")
 """Rows that depend on the alignment loss."""
 _NOTHING = "{}"
@@ -130,7 +132,7 @@ def _values(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Values:
     values = {key: value for key, value in values.items() if key not in unread}
     if row["family"] == SOFT and row["kind"] == "transfer":
         given = {key: value for key, value in flat(row["settings"]).items() if key in moved}
-        values |= {f"{_TRANSFER}{key}": value for key, value in (_later() | given).items()}
+        values |= {f"{_TRANSFER}{key}": value for key, value in (later_defaults() | given).items()}
     return values
 
 
@@ -142,7 +144,7 @@ def _defaults(method: str) -> Values:
 
 
 @lru_cache
-def _later() -> Values:
+def later_defaults() -> Values:
     """Settings of a transfer that cells leave out at their default."""
     return {item.name: item.default for item in fields(TransferSettings)
             if item.metadata.get("later")}  # fmt: skip
@@ -155,19 +157,85 @@ def _shown(value: Any) -> str:
 def parts(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each combination's label and the rows that agree with it; without label if only one.
 
-    Rows of different combinations must never meet in one mean. Shared rows (references; independent
-    tunings that differ in the alignment loss alone) are in each part.
+    Rows of different combinations must never meet in one mean: the functions of this package work
+    on one part. What two combinations share (references; independent tunings, where they differ
+    in the alignment loss alone) is in both.
+
+    Of several ways of transfer of the same tuned prompts only those are parts that carry most kinds
+    of row: what is carried in fewer is compared under "Cost and gain" alone. So are rows ``own``,
+    in which nothing of a source comes in.
     """
     settings = frame["settings"].fillna(_NOTHING)
     moved = frame["kind"] == "transfer"
     tuned = moved if moved.any() else frame["kind"] != "reference"
     labels = dict(zip(settings[tuned], frame.loc[tuned, "combination"].fillna(""), strict=True))
     whole = [text for text in labels if not any(_within(text, other) for other in labels)]
+    kept = _fullest(whole, zip(settings[moved], frame.loc[moved, "row"], strict=True))
     if len(whole) < 2:
         yield "", frame
         return
+    for text in kept:
+        part = agreeing(frame, text)
+        alone = (part["kind"] != "transfer") | (part["row"] != OWN)
+        part = part[alone] if alone.any() else part
+        yield labels[text] if len(kept) > 1 else "", part.reset_index(drop=True)
+
+
+def _fullest(whole: Sequence[str], carried: Iterable[tuple[str, str]]) -> list[str]:
+    """Of the ways of transfer of one tuning, those whose cells are of the most kinds of row."""
+    kinds: dict[str, set[str]] = {}
+    for text, row in dict.fromkeys(carried):
+        if row != OWN:
+            kinds.setdefault(text, set()).add(row)
+    held = {
+        text: set().union(*(rows for other, rows in kinds.items() if agree(text, other)))
+        for text in whole
+    }
+    if len(set(map(len, held.values()))) < 2:
+        return list(whole)
+    tuning = {text: json.dumps(without_transfer(text)) for text in whole}
+    return [
+        text
+        for text in whole
+        if not any(
+            len(held[text]) < len(held[other]) and agree(tuning[text], tuning[other])
+            for other in whole
+        )
+    ]
+
+
+def main_ways(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table without the soft prompts of ways of transfer that are no :func:`parts`."""
+    shown = {cell for _, part in parts(of_family(frame, SOFT)) for cell in part["cell"]}
+    left = (frame["kind"] == "transfer") & (frame["family"] == SOFT) & ~frame["cell"].isin(shown)
+    return frame[~left] if left.any() else frame
+
+
+def tunings(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Label and rows of each combination of settings of the tuning, with all ways of transfer.
+
+    Args:
+        frame: soft prompts and references.
+    """
+    settings = frame["settings"].fillna(_NOTHING)
+    moved = frame["kind"] == "transfer"
+    short = {text: json.dumps(without_transfer(text)) for text in settings.unique()}
+    texts = list(dict.fromkeys(short[text] for text in settings[moved]))
+    whole = [text for text in texts if not any(_within(text, other) for other in texts)]
+    if len(whole) < 2:
+        yield "", frame
+        return
+    tuning = settings.map(short)
     for text in whole:
-        yield labels[text], agreeing(frame, text).reset_index(drop=True)
+        own = _read(text)
+        named = [key for key in own if any(_read(other).get(key) != own[key] for other in whole)]
+        part = frame[tuning.isin([other for other in set(tuning) if agree(text, other)])]
+        yield ", ".join(f"{key} {_shown(own[key])}" for key in named), part.reset_index(drop=True)
+
+
+def without_transfer(settings: str) -> Values:
+    """The column ``settings`` of a cell without those of the transfer."""
+    return {key: value for key, value in _read(settings).items() if not key.startswith(_TRANSFER)}
 
 
 def leading_parts(frame: pd.DataFrame) -> tuple[list[tuple[str, pd.DataFrame]], str]:

@@ -28,6 +28,11 @@ _METRICS = {
     "transfer/similarity": "similarity",
     "test/gain_over_empty": "gain_over_empty",
     "test/gap_recovered": "gap_recovered",
+    "cost/target_work": "target_work",
+    "cost/target_labels": "target_labels",
+    "cost/unlabelled_texts": "unlabelled_texts",
+    "transfer/teacher_agreement": "teacher_agreement",
+    "transfer/teacher_misfit": "teacher_misfit",
 }
 """Columns by the metric that holds them."""
 _TEXTS = (

@@ -17,8 +17,9 @@ from analysis.data.columns import COLUMNS, ROWS, typed
 from analysis.data.combinations import HARD, combinations, matched
 from analysis.data.records import Failure, failures_in, row_of
 from analysis.data.snapshot import FILE, kept, kept_bytes, signature
+from analysis.data.ways import ways
 from trainables.compute.process import no_collection
-from trainables.core.frontier import gap_recovered
+from trainables.core.frontier import gap_recovered, work
 from trainables.errors import InputError
 from trainables.files.atomic import replace_file
 from trainables.packs.records import damage_note, read_record, record_files
@@ -142,7 +143,12 @@ def weight_rank(label: str) -> float:
 
 def source_columns(frame: pd.DataFrame) -> list[str]:
     """Names of the columns ``source_1``, ``source_2``, … of a table."""
-    return [name for name in frame.columns if name.startswith("source_")]
+    return [name for name in frame.columns if is_source(name)]
+
+
+def is_source(name: str) -> bool:
+    """Whether a column names one source of a set."""
+    return name.removeprefix("source_").isdigit()
 
 
 def _meta(folder: Path) -> dict[str, Any]:
@@ -179,14 +185,19 @@ def _planned_targets(meta: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _frame(rows: Sequence[Mapping[str, Any]], targets: Sequence[str] = ()) -> pd.DataFrame:
     """The table of all records; ``targets`` are those planned, beside those already reached."""
-    widest = max(sum(1 for name in row if name.startswith("source_")) for row in rows)
+    widest = max(sum(map(is_source, row)) for row in rows)
     columns = list(COLUMNS)
     further = [f"source_{number}" for number in range(3, widest + 1)]
     place = columns.index("source_2") + 1
     columns[place:place] = further
-    described = zip(_with_sources(rows), combinations(rows), strict=True)
-    lines = [row | {"combination": label, "settings": text} for row, (label, text) in described]
+    described = zip(_with_sources(rows), combinations(rows), ways(rows), strict=True)
+    lines = [
+        row | {"combination": label, "settings": text, "way": way}
+        for row, (label, text), way in described
+    ]
     frame = typed(pd.DataFrame(lines, columns=columns))
+    passes = (frame[f"target_{name}_rows"].astype("float64") for name in ("forward", "backward"))
+    frame["target_work"] = [work(*rows) for rows in zip(*passes, strict=True)]
     frame["degenerate"] = frame["degenerate"].astype(bool)
     reached = {*targets, *frame.loc[frame["kind"] == "transfer", "target"]}
     frame["direct"] = ((frame["row"] == "independent") & frame["target"].isin(reached)).astype(bool)

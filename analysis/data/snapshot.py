@@ -17,7 +17,7 @@ import pandas as pd
 
 FILE = "results.parquet"
 _KEY = b"promptsweep"
-_VERSION = 1
+_VERSION = 2
 """To be raised with every change of what a column means."""
 
 

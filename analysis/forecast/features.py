@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.contrasts.selection import crossfitted_rows
-from analysis.data.combinations import SOFT, matched, of_family, parts
+from analysis.data.combinations import SOFT, main_ways, matched, of_family, parts
 from analysis.data.results import Sweep, read
 from trainables.errors import InputError
 
@@ -183,6 +183,7 @@ def _named(sources: str, ids: Mapping[str, str]) -> str:
 
 def _carried(frame: pd.DataFrame) -> pd.DataFrame:
     """Transfer cells that count, with their gain and what the ledger says of their tuning."""
+    frame = main_ways(frame)
     rows = frame[(frame["kind"] == "transfer") & (frame["method"] != RANDOM_METHOD)].copy()
     empty = frame[frame["row"] == "empty"]
     level = matched(rows, empty, ["target", "task"], "validation_score")

@@ -12,6 +12,7 @@ ROW_NAMES = {
     "single": "Single",
     "baseline": "Baseline",
     "ours": "Ours",
+    "own": "Own",
 }
 
 ALL_TASKS = "all tasks"

@@ -14,6 +14,7 @@ from analysis.contrasts.verdict import QUESTIONS, explanations, verdict_text
 from analysis.data.combinations import HARD, SOFT, has, of_family, parts, titled
 from analysis.data.results import Sweep, finished_between, weight_rank
 from analysis.dependence.dependence import Dependence
+from analysis.frontier.section import CostAndGain
 from analysis.hard.section import HardReport
 from analysis.present.grid import points, span
 from analysis.present.words import Finding, row_label, sources_name
@@ -32,19 +33,23 @@ def findings(
     hard: HardReport | None = None,
     answers: Sequence[Dependence] = (),
     examples: Examples | None = None,
+    costs: Sequence[CostAndGain] = (),
 ) -> list[Finding]:
-    """What was run, per target what transferred, and whether joint tuning paid.
+    """What was run, what to do and what transferred on each target, whether joint tuning paid.
 
     Args:
         split: label, rows and chosen weights of each combination of settings of soft prompts.
         hard: what there is to say on its hard prompts.
         answers: of :func:`analysis.dependence.dependence.dependence`.
+        examples: reads the kept predictions.
+        costs: of :func:`analysis.frontier.section.costs_and_gains`.
     """
     designs = [hard.design] if hard else []
     if hard is None or has(sweep.frame, SOFT):
         designs.insert(0, _design(of_family(sweep.frame, SOFT)))
     ran = f"{' '.join(designs)} {progress(sweep)} {_time(sweep)}"
     every = [Finding("What was run", ran.strip())]
+    every += [finding for item in costs for finding in item.findings()]
     if not targets(sweep.frame):
         text = "No transferred prompt has been evaluated yet, so there is nothing to compare."
         every.append(Finding("Transfer", text))

@@ -83,7 +83,9 @@ def render(
         state=progress(sweep),
         finished=moment(moments[1]) if moments else "",
         facts=_facts(sweep),
-        findings=findings(sweep, results.parts, results.hard, results.dependence, examples),
+        findings=findings(
+            sweep, results.parts, results.hard, results.dependence, examples, results.costs
+        ),
         sections=shown,
         missing=[*filter(None, [" ".join(more).strip()]), *_missing(sweep, results.parts)],
         failures=_failures_by_reason(sweep),

@@ -15,6 +15,7 @@ from analysis.dependence.dependence import PARTS, Dependence, dependence
 from analysis.dependence.section import dependence_sections
 from analysis.forecast.features import observations
 from analysis.forecast.section import forecast_section
+from analysis.frontier.section import CostAndGain, cost_section, costs_and_gains
 from analysis.hard.section import HardReport, hard_report
 from analysis.present.exhibits import Figure, Part, Section, Table, exhibits, file_name
 from analysis.report.published import beside_published, published_grids, published_sentence
@@ -70,6 +71,11 @@ class Results:
         return hard_report(self.frame)
 
     @cached_property
+    def costs(self) -> Sequence[CostAndGain]:
+        """What every way of transfer costs and gains, where records tell it."""
+        return costs_and_gains(self.frame, self.criterion, self.examples)
+
+    @cached_property
     def dependence(self) -> Sequence[Dependence]:
         if self.answers:
             return self.answers()
@@ -79,6 +85,7 @@ class Results:
 def sections(results: Results) -> Iterator[Section]:
     """Every section that has exhibits, in the order of the page."""
     sweep = results.sweep
+    yield from [section] if (section := cost_section(results.costs)) else []
     yield _overview(results.frame, sweep.folder if sweep else None)
     if sweep and (search := search_section(sweep.folder)):
         yield search

@@ -9,10 +9,12 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from analysis.data.combinations import titled
+from analysis.data.combinations import OWN, titled
 from analysis.present.words import row_label, sources_name
 from analysis.soft.tables import targets, tasks
+from trainables.core.frontier import PRODUCTS
 
+PROMPT = PRODUCTS[0]
 WORDS = 3
 """Nearest words shown per prompt vector."""
 
@@ -71,7 +73,9 @@ def best_prompts(frame: pd.DataFrame) -> list[BestPrompt]:
     """Per target and task the transferred prompt with the best validation score.
 
     Every seed, source set and weight is a candidate; ties go to the higher achieved similarity.
+    Prompts that a target got on its own are no transfers.
     """
+    frame = frame[frame["row"] != OWN]
     cells = frame.drop_duplicates("cell").set_index("cell")
     return [_best(rows.iloc[0], len(rows), cells) for rows in ranked(frame)]
 
@@ -79,9 +83,11 @@ def best_prompts(frame: pd.DataFrame) -> list[BestPrompt]:
 def ranked(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """Per target and task its transferred prompts, by validation score, the best first.
 
-    Ties go to the higher achieved similarity; a target and task without any is left out.
+    Ties go to the higher achieved similarity; a target and task without any is left out. So is what
+    leaves no prompt, such as a readout.
     """
-    moved = frame[frame["kind"] == "transfer"].dropna(subset=["validation_score"])
+    moved = frame[(frame["kind"] == "transfer") & (frame["product"].fillna(PROMPT) == PROMPT)]
+    moved = moved.dropna(subset=["validation_score"])
     order = ["validation_score", "similarity"]
     for target in targets(frame):
         for task in tasks(frame):

@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.contrasts.effects import paired
 from analysis.contrasts.examples import Examples
 from analysis.contrasts.selection import Choices, at_choices, joint_at_choices
+from analysis.data.combinations import OWN
 from analysis.data.results import source_columns, weight_rank
 from analysis.present.grid import FLAG, Entry, Grid, Row, grid_of, percent, points, span
 from analysis.present.words import ALL_TASKS, ROW_NAMES, row_label, sources_name, weight_name
@@ -35,10 +36,10 @@ def tasks(frame: pd.DataFrame) -> list[str]:
 def source_models(frame: pd.DataFrame) -> list[str]:
     """Aliases of every model a prompt was tuned on to be carried over, sorted.
 
-    A target that was tuned for its ceiling alone (row Direct) is none.
+    A target that was tuned for its ceiling alone (row Direct), or read on its own, is none.
     """
     columns = source_columns(frame)
-    frame = frame[~frame["direct"]]
+    frame = frame[~frame["direct"] & (frame["row"] != OWN)]
     return sorted({name for column in columns for name in frame[column].dropna().unique()})
 
 

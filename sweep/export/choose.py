@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.ledger.ledger import Ledger
+from trainables.core.frontier import PRODUCTS
 from trainables.core.settings import family_of
 from trainables.errors import InputError, check_known, show
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 FILTERS = ("row", "task", "target", "method")
 _SHOWN = 5
+_ENDS = {"readout": "a readout", "none": "scores that need the sources"}
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def one_cell(folder: Path, ledger: Ledger, choice: PromptChoice) -> str:
 
 def _best(folder: Path, choice: PromptChoice, families: tuple[str, ...]) -> list[str]:
     from analysis import load
-    from analysis.data.combinations import of_family
+    from analysis.data.combinations import OWN, of_family
     from analysis.soft.best_prompts import ranked
 
     frame = load(folder)
@@ -109,6 +111,8 @@ def _best(folder: Path, choice: PromptChoice, families: tuple[str, ...]) -> list
     _check_filters(moved, choice.filters)
     for column, value in choice.filters.items():
         moved = moved[moved[column] == value]
+    if choice.row is None:
+        moved = moved[moved["row"] != OWN]  # tuned on the target itself: no transfer
     found = [
         str(name)
         for family in families
@@ -145,6 +149,12 @@ def _find(ledger: Ledger, start: str, families: tuple[str, ...]) -> str:
         raise InputError(
             f"--cell: {found[0]} is the reference row {cell['row']!r}, which has no prompt;"
             " allowed: a tuned or transferred cell"
+        )
+    kept = record["result"].get("product") or PRODUCTS[0]
+    if kept != PRODUCTS[0]:
+        raise InputError(
+            f"--cell: {found[0]} leaves no prompt, as its way of transfer ends in {_ENDS[kept]};"
+            " allowed: a cell whose column `product` is prompt"
         )
     family = family_of(cell["method"])
     if family not in families:

@@ -3,8 +3,8 @@
 Whatever one compares is a parameter, never a tag, and has a value in every run: charts have no
 axis for tags and drop runs that lack a value. ``lambda`` is a number in every run: -1 stands for
 annealing (``schedule`` says so in words), since an axis that mixes numbers and words loses the
-words. Names before the slash of a metric are the sections of MLflow's charts. A run has at most 40
-keys: searches return all of them.
+words. Names before the slash of a metric are the sections of MLflow's charts. A run has some
+40 keys: searches return all of them.
 """
 
 import json
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.ledger.ledger import Record
-from trainables.core.frontier import gap_recovered
+from trainables.core.frontier import ACCESS, gap_recovered, work
 from trainables.core.settings import TransferSettings, default_of, family_of
 from trainables.core.weight import Weight
 
@@ -24,6 +24,8 @@ NO_SELECTION = str(TransferSettings().selection)
 SCORE = "test/score"
 GAIN = "test/gain_over_empty"
 GAP = "test/gap_recovered"
+TRANSFER_GAP = "transfer/gap_recovered"
+"""The same number in the section of charts that has what a transfer is."""
 SOURCE_SCORE = "test/source_score"
 COMMIT = "git_commit"
 """Key of a record's versions: the commit of the folder that the driver was started in."""
@@ -171,14 +173,30 @@ def run_metrics(
         "transfer/similarity": result.get("similarity"),
         GAIN: None if empty is None else result["score"] - empty,
         GAP: gap,
+        TRANSFER_GAP: gap if "target_forward_rows" in result else None,
         SOURCE_SCORE: _mean([item.score for item in tuned]),
         "validation/source_score": _mean([item.validation_score for item in tuned]),
         "cost/train_seconds": _train_seconds(tuned),
         "cost/transfer_seconds": result.get("transfer_seconds"),
+        **_costs(result),
+        "transfer/teacher_agreement": result.get("teacher_agreement"),
+        "transfer/teacher_misfit": result.get("teacher_misfit"),
         "prompt/log_perplexity": result.get("log_perplexity"),
         "prompt/dictionary_share": result.get("dictionary_share"),
     }
     return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def _costs(result: Mapping[str, Any]) -> dict[str, float | None]:
+    """What it took on the target, as far as charts need it; of older records nothing is known."""
+    found = {f"cost/{name}": result.get(name) for name in ("target_labels", "unlabelled_texts")}
+    forward, backward = (result.get(f"target_{name}_rows") for name in ("forward", "backward"))
+    if forward is not None and backward is not None:
+        found["cost/target_work"] = work(forward, backward)
+    always, access = result.get("source_at_inference"), result.get("access")
+    found["cost/source_at_inference"] = None if always is None else float(always)
+    found["cost/access"] = None if access is None else float(ACCESS.index(access))
+    return found
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

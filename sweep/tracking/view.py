@@ -234,7 +234,10 @@ class View:
     def _place(self, record: Record) -> Place:
         tuned = self._inputs(record)
         own: Mapping[str, Any] = record["cell"]["settings"]
-        return direct_place(record["cell"], tuned[0].settings if tuned else own)
+        place = direct_place(record["cell"], tuned[0].settings if tuned else own)
+        # What was carried from nowhere has no settings of a tuning: the only Direct there is its.
+        there = [] if tuned else [other for other in self._direct if other[:-1] == place[:-1]]
+        return there[0] if len(there) == 1 else place
 
     def _join(self, record: Record) -> Group:
         group = self._grouping(record, self._inputs(record))

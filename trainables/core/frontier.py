@@ -6,6 +6,8 @@ from typing import Any, Self
 ACCESS = ("none", "labels", "vocabulary", "states", "gradients")
 """What a target must give away, from little to much: nothing but its embedding table, scores of
 label words, scores of any words, hidden states, gradients at its input."""
+PRODUCTS = ("prompt", "readout", "none")
+"""What a way of transfer leaves: a prompt, a map of what the target computes, or nothing."""
 BACKWARD = 2
 """A backward pass costs so many forward passes."""
 

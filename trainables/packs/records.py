@@ -18,6 +18,7 @@ from typing import Any
 from pydantic_core import SchemaValidator, ValidationError, from_json
 from pydantic_core import core_schema as schema
 
+from trainables.core.frontier import ACCESS, COUNTED, PRODUCTS
 from trainables.core.predictions import GOLD, SPLITS
 from trainables.core.settings import family_of
 from trainables.scoring.calibration import CALIBRATIONS
@@ -81,7 +82,9 @@ _SETTINGS = _fields(
     {},
     {
         **dict.fromkeys(("prompt_length", "text_tokens", "s", "k"), _or_null(_COUNT)),
+        **dict.fromkeys(("texts", "shots", "budget"), _or_null(_COUNT)),
         **dict.fromkeys(("position", "init", "solver", "vocabulary", "state"), _or_null(_TEXT)),
+        **dict.fromkeys(("start", "teacher", "features", "subspace"), _or_null(_TEXT)),
         "template": _or_null(_BOOLEAN),
     },
 )
@@ -110,10 +113,15 @@ _RESULT = _fields(
             (_NUMBER, ("validation_score", "loss", "similarity", "alignment", "chosen")),
             (_NUMBER, ("train_seconds", "transfer_seconds", "score_as_ids", "log_perplexity")),
             (_NUMBER, ("dictionary_share", "search_validation")),
+            (_NUMBER, ("teacher_agreement", "teacher_misfit")),
             (_NUMBER, [f"{split}_{x}" for x in CALIBRATIONS for split in _EXAMPLES]),
             (_COUNT, ("n_test", "n_validation", "best_step", "steps", "candidates", "n_tokens")),
+            (_COUNT, COUNTED),
             (_BOOLEAN, ("degenerate", "roundtrip_exact")),
+            (_BOOLEAN, ("source_at_inference", "teacher_degenerate")),
             (_TEXT, ("metric", "selection", "text")),
+            (schema.literal_schema(list(ACCESS)), ("access",)),
+            (schema.literal_schema(list(PRODUCTS)), ("product",)),
             (schema.list_schema(_COUNT, strict=True), ("histogram", "ids", "tuned_ids")),
             (schema.list_schema(_TEXTS, strict=True), ("nearest", "nearest_words")),
             (_ROWS_OF_NUMBERS, ("nearest_cosine", "nearest_words_cosine")),

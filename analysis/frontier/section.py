@@ -1,0 +1,185 @@
+"""The report's section on cost and gain, and what it finds."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from analysis.contrasts.effects import hard_pairs
+from analysis.contrasts.examples import Examples
+from analysis.data.combinations import HARD, MOST, SOFT, of_family, titled, tunings
+from analysis.frontier.advice import advice_text, poor_note
+from analysis.frontier.figure import MOST as MOST_WAYS
+from analysis.frontier.figure import cost_figure
+from analysis.frontier.frontier import LEAST, PANELS, frontier, summaries
+from analysis.frontier.frontier import MOST as MOST_WORK
+from analysis.frontier.lines import Field, field
+from analysis.frontier.shares import LEAST_WORK, acceptance
+from analysis.frontier.tables import acceptance_grid, line_grid, line_table, summary_grid
+from analysis.hard.rows import block_parts
+from analysis.present.drawing import New
+from analysis.present.exhibits import Figure, Part, Section, Table, file_name
+from analysis.present.words import Finding
+from trainables.core.frontier import LEAST_GAP
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawn
+
+NOTE = (
+    "Work: texts that the target read until the prompt was final, twice as much for those it was "
+    "differentiated through; the final evaluation is not in it, nor is the tuning on the source. "
+    "Gap recovered: all gain over Empty by all gap between Empty and Direct, where that is at "
+    f"least {100 * LEAST_GAP:g} points; a calibrated score counts from the same Empty and Direct. "
+    "Intervals (95 %) are over new source models, tasks, targets, seeds and, where predictions are "
+    "kept, test examples."
+)
+
+
+@dataclass(frozen=True)
+class CostAndGain:
+    """What there is to say on one combination of settings of the tuning.
+
+    Attributes:
+        label: the combination; empty if there is only one.
+        whole: all its lines.
+        examples: reads the kept predictions.
+    """
+
+    label: str
+    whole: Field
+    examples: Examples | None = None
+
+    @cached_property
+    def places(self) -> list[tuple[str, Field]]:
+        """Name and lines of all targets together, where several, and of each."""
+        each = [(target, self.whole.at(target)) for target in self.whole.targets]
+        return each if len(each) == 1 else [("", self.whole), *each]
+
+    def findings(self) -> Iterator[Finding]:
+        """What to do on every target."""
+        for target, here in self.places:
+            if target and (text := advice_text(here, self.examples)):
+                yield Finding(titled(f"What to do on {target}", self.label), text)
+
+    def parts(self) -> Iterator[Part]:
+        """Figures and tables of every target."""
+        for target, here in self.places:
+            yield from _Place(self.label, target, here, self.examples).parts()
+
+
+def costs_and_gains(
+    frame: pd.DataFrame, criterion: str = "pair", examples: Examples | None = None
+) -> list[CostAndGain]:
+    """One for each combination of settings of the tuning; none where no record tells its costs.
+
+    Args:
+        frame: table of :func:`analysis.load`.
+        criterion: by what Ours chooses its weight.
+        examples: reads the kept predictions.
+    """
+    moved = frame[(frame["kind"] == "transfer") & frame["target_work"].notna()]
+    if moved.empty:
+        return []
+    texts = _hard_lines(frame[(frame["family"] != HARD) | frame["target_work"].notna()])
+    found = []
+    for label, part in list(tunings(of_family(frame, SOFT)))[:MOST]:
+        lines = field(part, criterion, texts)
+        if len(lines.units):
+            found.append(CostAndGain(label, lines, examples))
+    return found
+
+
+def _hard_lines(frame: pd.DataFrame) -> pd.DataFrame | None:
+    """Rows of hard prompts that were carried over, each with the name of its line."""
+    parts = []
+    for label, block in block_parts(frame):
+        moved = block[(block["kind"] == "transfer") & (block["family"] == HARD)]
+        plain = moved[moved["row"] == "all"]
+        agreeing = moved[moved["cell"].isin(list(hard_pairs(block, among=False).chosen["cell"]))]
+        for name, rows in (("all words", plain), ("words that agree", agreeing)):
+            parts.append(rows.assign(line=f"{label}, {name}, as text"))
+    rows = pd.concat(parts) if parts else pd.DataFrame()
+    return rows if len(rows) else None
+
+
+class _Place:
+    """Figures and tables of one target, or of all together."""
+
+    def __init__(self, label: str, target: str, here: Field, examples: Examples | None) -> None:
+        self.label, self.target, self.here, self.examples = label, target, here, examples
+        self.place = titled(target or "All targets", label)
+        self.level = here.empty.title if here.empty else "Empty"
+
+    def name(self, kind: str) -> str:
+        return file_name(kind, self.target or "all", self.label)
+
+    @cached_property
+    def numbers(self) -> pd.DataFrame:
+        return line_table(self.here, self.here.worthy, self.examples)
+
+    def parts(self) -> Iterator[Part]:
+        figure = Figure(
+            self.name("cost_and_gain"),
+            f"Work on the target against the share of the gap recovered: {self.place}.",
+            f"{self.place}. Every way of having the tasks there: what it takes and what it gains "
+            "on test. Ways are shown after batch calibration where they have it. The line is what "
+            "validation chooses for at most so much work, each seed's on the other seeds; what "
+            f"needs the source is not on it. Of more than {MOST_WAYS} ways those with the best "
+            "validation score.",
+            self._draw,
+        )
+        texts = [poor_note(self.here)]
+        yield Part(self.place, texts=texts, exhibits=[figure])
+        yield self._table("costs", "Cost and gain", self.numbers)
+        if len(self.here.poor):
+            poor = line_table(self.here, self.here.poor, self.examples, others=False)
+            yield self._table("costs_poor", "Where the source is no better than Empty", poor)
+        yield self._summary()
+        cheap = acceptance(self.here, self.here.worthy)
+        if len(cheap):
+            title = f"Cheap ways without labels: {self.place}"
+            grid = acceptance_grid(cheap, self.level)
+            yield Part(
+                folded="Median share of the gap of cheap ways without labels",
+                note=f"Ways with at most {LEAST_WORK:,} row equivalents, no label of the target and"
+                " no source to run: median over cases (source set, task, target) and its lower"
+                " bound by the crossed bootstrap. Bold: the bound is above the median of"
+                f" {self.level}.",
+                exhibits=[Table(self.name("cheap"), title, grid, cheap)],
+            )
+
+    def _draw(self, new: New) -> "Drawn | None":
+        units = self.here.worthy
+        panels = set(self.numbers["label_panel"]) if len(self.numbers) else set()
+        found = {place: frontier(self.here, units, place)
+                 for place, name in enumerate(PANELS) if name in panels}  # fmt: skip
+        known = self.here.with_gap(units)
+        gap = 100 * float((known["direct"] - known["empty"]).mean())
+        return cost_figure(new, self.numbers, found, (100 * float(known["empty"].mean()), gap))
+
+    def _table(self, kind: str, title: str, numbers: pd.DataFrame) -> Part:
+        grid = line_grid(numbers, self.level)
+        return Part(
+            folded=title,
+            note=NOTE,
+            exhibits=[Table(self.name(kind), f"{title}: {self.place}", grid, numbers)],
+        )
+
+    def _summary(self) -> Part:
+        numbers = summaries(self.here, self.here.worthy)
+        title = f"Area under the frontier: {self.place}"
+        return Part(
+            folded="Area under the frontier, and the work for half of the gap",
+            note=f"Mean share of the gap over budgets from {LEAST} to {MOST_WORK:,} row"
+            " equivalents on a log scale, choosing by validation within each, among what the"
+            " target gives away.",
+            exhibits=[Table(self.name("frontier"), title, summary_grid(numbers), numbers)],
+        )
+
+
+def cost_section(every: Sequence[CostAndGain]) -> Section | None:
+    """The section; None where no costs are known."""
+    parts = [part for item in every for part in item.parts()]
+    return Section("costs", "Cost and gain", parts) if parts else None

@@ -1,0 +1,235 @@
+"""Shares of the gap between Empty and Direct with their intervals, and gains in points.
+
+The share of a line is all gain over all gap, g = Σ (score − Empty) / Σ (Direct − Empty), over cases
+with a gap worth a share. Its interval is that of a ratio of two means (Fieller's problem, first
+order): the crossed interval of :mod:`analysis.stats.bootstrap` over
+((score − Empty) − g (Direct − Empty)) / mean gap, with Direct of the same seed, so that the spread
+of both is in it. The drawing of test examples enters with the same weights.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.contrasts.examples import Examples
+from analysis.frontier.lines import CASE, UNIT, Field, Line
+from analysis.stats.bootstrap import (
+    REPLICATES,
+    UNITS,
+    Crossed,
+    crossed_interval,
+    draw_counts,
+    product_weights,
+)
+from analysis.stats.membership import membership
+
+LEAST_WORK = 3000
+"""Row equivalents up to which a way is cheap, in the criterion that was set before (8e)."""
+BOUND = 0.9
+"""Confidence of a one-sided lower bound."""
+_NOTHING = Crossed(*(math.nan,) * 5, 0, {}, math.nan, "There is no result.")
+
+
+@dataclass(frozen=True)
+class Median:
+    """Median share of the gap over cases.
+
+    Attributes:
+        median: over (source set, task, target), each the mean over its seeds.
+        low: its one-sided lower bound at :data:`BOUND`; NaN where nothing can be drawn.
+        other: the median of what it is compared with, on the same cases.
+        n: cases.
+    """
+
+    median: float
+    low: float
+    other: float
+    n: int
+
+
+def share(
+    field: Field, line: Line, units: pd.DataFrame, examples: Examples | None = None
+) -> Crossed:
+    """Share of the gap that a line recovers, with its interval; 1 is Direct, 0 is Empty.
+
+    Args:
+        field: all lines.
+        line: one of them.
+        units: of ``field``, those to look at.
+        examples: reads the kept predictions.
+    """
+    rows = line.on(field.with_gap(units)[UNIT]).merge(field.with_gap(units), on=UNIT)
+    if rows.empty:
+        return _NOTHING
+    gain, gap = rows["score"] - rows["empty"], rows["direct"] - rows["empty"]
+    size = float(gap.mean())
+    g = float(gain.mean()) / size
+    value = (gain - g * rows["gap"]) / size
+    rows = rows.assign(value=value - value.mean() + g)
+    error = math.nan
+    if examples:
+        error = examples.spread(_terms(rows, line.calibrated, size, g)) / 100
+    return crossed_interval(rows, "value", UNITS, replicates=0, examples=error)
+
+
+def gain(line: Line, other: Line, units: pd.DataFrame, examples: Examples | None = None) -> Crossed:
+    """What a line has over another one on the same units, in points, with its interval."""
+    rows = line.on(units).merge(other.on(units), on=UNIT, suffixes=("", "_other"))
+    if rows.empty:
+        return _NOTHING
+    rows = rows.assign(value=100 * (rows["score"] - rows["score_other"]))
+    return difference(rows, line.calibrated, other.calibrated, examples)
+
+
+def difference(
+    rows: pd.DataFrame,
+    calibrated: "bool | pd.Series",
+    other: bool,
+    examples: Examples | None = None,
+) -> Crossed:
+    """Mean of a paired difference ``value`` in points with its interval.
+
+    Args:
+        rows: with the columns of a unit, value, cell and cell_other.
+        calibrated: whether the cells' scores are after calibration.
+        other: likewise of the other cells.
+        examples: reads the kept predictions.
+    """
+    error = math.nan
+    if examples:
+        weight = 1 / len(rows)
+        sides = [
+            pd.DataFrame({"task": rows["task"], "cell": rows[name], "weight": sign * weight,
+                          "calibrated": after})
+            for name, sign, after in (("cell", 1, calibrated), ("cell_other", -1, other))
+        ]  # fmt: skip
+        error = examples.spread(pd.concat(sides))
+    return crossed_interval(rows, "value", UNITS, replicates=0, examples=error)
+
+
+def _terms(rows: pd.DataFrame, calibrated: bool, size: float, g: float) -> pd.DataFrame:
+    """Weights of the scores that a share is made of: score, Empty and Direct."""
+    weight = 1 / len(rows) / size
+    parts = [
+        ("cell", calibrated, weight),
+        ("empty_cell", False, -(1 - g) * weight),
+        ("direct_cell", False, -g * weight),
+    ]
+    tables = [
+        pd.DataFrame({"task": rows["task"], "cell": rows[name], "calibrated": after,
+                      "weight": each})
+        for name, after, each in parts
+    ]  # fmt: skip
+    terms = pd.concat(tables)
+    # A seed without Direct has the mean of the others in its place.
+    return terms[terms["cell"].notna() | (terms["weight"] == weight)]
+
+
+def case_shares(field: Field, line: Line, units: pd.DataFrame) -> pd.DataFrame:
+    """Share of every unit's gap: the columns of a unit and ``share``."""
+    known = field.with_gap(units)
+    rows = line.on(known[UNIT]).merge(known, on=UNIT)
+    size = rows["direct"] - rows["empty"]
+    return rows[UNIT].assign(share=(rows["score"] - rows["empty"]) / size)
+
+
+def median_share(
+    field: Field,
+    line: Line,
+    units: pd.DataFrame,
+    other: Line | None = None,
+    level: float = BOUND,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Median:
+    """Median over cases of the share of the gap, with its lower bound.
+
+    The bound is the quantile of medians over draws of the crossed bootstrap: source models, tasks,
+    targets and seeds are drawn with replacement, and a case counts as often as the product of its
+    units. It errs on the wide side, as the crossed bootstrap does.
+
+    Args:
+        field: all lines.
+        line: one of them.
+        units: of ``field``, those to look at.
+        other: a line to show beside it.
+        level: of the one-sided bound.
+        replicates: draws.
+        seed: of the random numbers.
+    """
+    rows = case_shares(field, line, units).reset_index(drop=True)
+    beside = math.nan
+    if other is not None:
+        beside = float(_case_means(case_shares(field, other, rows[UNIT])).median())
+    if rows.empty:
+        return Median(math.nan, math.nan, beside, 0)
+    cases = _case_means(rows)
+    code = pd.MultiIndex.from_frame(rows[CASE]).map({key: n for n, key in enumerate(cases.index)})
+    generator = np.random.default_rng(seed)
+    weights = np.ones((len(rows), replicates))
+    free = False
+    for name in UNITS:
+        members = membership(rows, name)
+        levels = len(members.names)
+        # A unit of one level, or of one set of all there is, stays as it is.
+        if levels > len(members.row) / members.rows:
+            counts = draw_counts(levels, replicates, generator)
+            weights *= product_weights(members, counts)
+            free = True
+    if not free:
+        return Median(float(cases.median()), math.nan, beside, len(cases))
+    draws = _weighted_medians(rows["share"].to_numpy(), np.asarray(code), weights)
+    draws = draws[~np.isnan(draws)]
+    low = float(np.quantile(draws, 1 - level)) if len(draws) else math.nan
+    return Median(float(cases.median()), low, beside, len(cases))
+
+
+def _case_means(rows: pd.DataFrame) -> pd.Series:
+    return rows.groupby(CASE)["share"].mean()
+
+
+def _weighted_medians(values: np.ndarray, cases: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Per draw the median over cases of their weighted means, each as often as it was drawn."""
+    count = int(cases.max()) + 1
+    places = np.zeros((count, len(values)))
+    places[cases, np.arange(len(values))] = 1.0
+    total, size = places @ (values[:, None] * weights), places @ weights
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.where(size > 0, total / size, np.inf)
+    order = np.argsort(means, axis=0)
+    ranked = np.take_along_axis(means, order, axis=0)
+    heavy = np.cumsum(np.take_along_axis(size, order, axis=0), axis=0)
+    whole = heavy[-1]
+    low = (heavy >= whole / 2 - 1e-9).argmax(axis=0)
+    high = (heavy > whole / 2 + 1e-9).argmax(axis=0)
+    pick = np.arange(weights.shape[1])
+    medians = (ranked[low, pick] + ranked[high, pick]) / 2
+    return np.where(whole > 0, medians, np.nan)
+
+
+def acceptance(field: Field, units: pd.DataFrame, most: float = LEAST_WORK) -> pd.DataFrame:
+    """Median shares of the cheap ways that need neither label of the target nor the source.
+
+    Args:
+        field: all lines.
+        units: of ``field``, those to look at.
+        most: row equivalents that count as cheap.
+
+    Returns:
+        Columns line, product, access, work, median, low, empty (median of Empty, calibrated where
+        that is known), n (cases) and above (whether ``low`` is above ``empty``).
+    """
+    level = field.empty
+    lines = []
+    for line in field.lines:
+        price = line.price
+        if line.kind == "way" and price.work <= most and not price.panel and not price.source:
+            found = median_share(field, line, units, level)
+            if found.n:
+                lines.append((line.title, price.product, price.access, price.work, found.median,
+                              found.low, found.other, found.n, found.low > found.other)
+                             )  # fmt: skip
+    names = ["line", "product", "access", "work", "median", "low", "empty", "n", "above"]
+    return pd.DataFrame(lines, columns=names)
