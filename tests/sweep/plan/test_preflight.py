@@ -31,6 +31,35 @@ def test_a_mistake_is_one_sentence() -> None:
     assert "\n" not in str(caught.value)
 
 
+def ways_of(*ways: dict[str, Any]) -> list[str]:
+    models = {"sources": ["pocket-bert"], "targets": ["pocket-gpt2"], "pairs": None}
+    spec = parse_spec(content(**models, tasks=["mini/topics"], transfer=list(ways)))
+    return checked(make_plan(spec))
+
+
+def test_more_texts_than_there_are_is_a_warning() -> None:
+    (warning,) = ways_of({"solver": "readout", "texts": 5000, "features": ["states", "words"]})
+    assert "found 5000, but task 'mini/topics' has only 240" in warning
+    assert ways_of({"solver": "readout", "texts": 240}) == []
+
+
+@pytest.mark.parametrize(
+    ("way", "sentence"),
+    [
+        ({"solver": "tune", "shots": 61}, "shots: found 61; allowed: at most 60, .*'mini/topics'"),
+        ({"solver": "search", "budget": 10}, "budget: found 10; allowed: at least [0-9]+, "),
+        (
+            {"solver": "distil", "texts_from": "mrpc_pair"},
+            r"transfer\.texts_from: found 'mrpc_pair', a task of pairs; allowed beside task",
+        ),
+    ],
+)
+def test_ways_are_held_against_the_task(way: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence) as caught:
+        ways_of(way)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.slow
 def test_a_crash_is_told_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweep.plan.preflight._question", lambda plan: {})
