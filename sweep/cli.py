@@ -171,11 +171,18 @@ def recheck(
         Path | None, typer.Option(metavar="DIR", help="Default: recheck/MODEL in the folder.")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Packs at once at most.")] = None,
+    as_json: Json = False,
     store: StorePlace = None,
 ) -> None:
     """A new model is out: carry a sweep's prompts to it and say what to do there."""
     check_workers(workers)
-    from sweep.commands.recheck import adopt_prompts, recheck_folder, recheck_plan
+    from sweep.commands.recheck import (
+        adopt_prompts,
+        format_verdicts,
+        recheck_folder,
+        recheck_plan,
+        verdicts,
+    )
     from sweep.ledger.store import store_folder
     from sweep.run.runner import Options
     from sweep.run.runner import run as run_plan
@@ -185,6 +192,8 @@ def recheck(
     adopt_prompts(folder, place, plan)
     with redirect_stdout(sys.stderr):
         code = run_plan(plan, place, Options(workers=workers, store=store_folder(store)))
+    if code == 0:
+        _print(verdicts(place), format_verdicts, as_json)
     raise typer.Exit(code)
 
 

@@ -136,3 +136,19 @@ def _within(budget: int) -> list[dict[str, Any]]:
         {"solver": "readout", "texts": min(512, budget), "rows": rows},
         {"solver": "distil", "steps": budget // step, "rows": rows},
     ]
+
+
+def verdicts(out: Path) -> list[dict[str, str]]:
+    """What to do on each new model, in words: its ``title`` and ``text``."""
+    from analysis.contrasts.examples import examples_of
+    from analysis.data.results import read
+    from analysis.frontier.section import costs_and_gains
+
+    sweep = read(out)
+    found = costs_and_gains(sweep.frame, examples=examples_of(sweep.folder, sweep.frame))
+    return [{"title": one.title, "text": one.text} for item in found for one in item.findings()]
+
+
+def format_verdicts(found: list[dict[str, str]]) -> str:
+    """The same for people."""
+    return "\n".join(f"{one['title']}: {one['text']}" for one in found)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from typing_extensions import override
 
@@ -15,8 +15,8 @@ from sweep.plan.planner import REFERENCES, Planner, missing_of
 from sweep.plan.soft import SoftPlanner
 from sweep.spec.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve
 from sweep.spec.spec import SweepSpec
-from trainables.core.cells import Cell, Pack
-from trainables.core.settings import axes, family_of, stored
+from trainables.core.cells import Cell, Pack, content_hash
+from trainables.core.settings import axes, family_of, of_one_run, stored
 from trainables.errors import InputError
 
 PLANNERS: dict[str, type[Planner]] = {"soft": SoftPlanner, "hard": HardPlanner}
@@ -257,7 +257,36 @@ def cost(pack: Pack) -> int:
     Exact where steps are given; under epochs an estimate, as nobody has read the task yet.
     """
     steps = sum(training_steps(cell.settings) for cell in pack.cells if cell.kind == "source")
+    steps += sum(run.steps for run in runs_of(pack))
     return steps + _EVALUATION * len(pack.cells)
+
+
+class TargetRun(NamedTuple):
+    """What one run of a way of transfer reads through its target: texts alone, and in training."""
+
+    target: str
+    method: str
+    forward: int
+    trained: int
+    steps: int
+
+
+def runs_of(pack: Pack) -> list[TargetRun]:
+    """The runs that a pack's transfers are taken from, each once, as far as it goes."""
+    longest: dict[str, TargetRun] = {}
+    for cell in pack.cells:
+        if cell.kind != "transfer" or "solver" not in cell.settings:
+            continue
+        settings = cell.settings
+        key = content_hash([cell.target, cell.inputs, cell.seed, of_one_run(settings)])
+        size = settings.get("batch_size") or 0
+        steps = int(settings.get("steps") or 0) if size else 0
+        forward = settings.get("budget") or (settings.get("tries") or 1) * (
+            settings.get("texts") or 0
+        )
+        run = TargetRun(cell.target, cell.method, int(forward), steps * size, steps)
+        longest[key] = max(longest.get(key, run), run)
+    return list(longest.values())
 
 
 def training_steps(settings: Mapping[str, Any]) -> int:

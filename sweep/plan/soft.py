@@ -9,8 +9,9 @@ Per combination of settings and task there are three kinds:
 * ``transfer`` to one target: what single sources and independently tuned pairs (λ = 0) bring
   there, and the target's reference rows. It ``needs`` the prompts of the first kind.
 
-Each prompt is carried over once by every way of the section ``transfer``. What a way finds without
-anything of a source is computed once a target, task and seed (row ``own``).
+Each prompt is carried over once by every way of the section ``transfer``; ways that work through
+the target have packs of their own, one for all that is taken from the same runs. What a way finds
+without anything of a source is computed once a target, task and seed (row ``own``).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,8 +22,8 @@ from typing import Any
 from sweep.plan.planner import Planner
 from sweep.spec.methods import MethodSpec
 from sweep.spec.resolve import ResolvedSpec, StartFile
-from trainables.core.cells import Cell, Pack
-from trainables.core.settings import ALIGNMENT, TransferSettings, stored
+from trainables.core.cells import Cell, Pack, content_hash
+from trainables.core.settings import ALIGNMENT, TransferSettings, of_one_run, stored
 from trainables.core.weight import INDEPENDENT, Weight
 
 OWN = "own"
@@ -31,6 +32,11 @@ _ROWS = ("single", "baseline", "ours")
 
 LAYOUT_SETTINGS = ("prompt_length", "position", "text_tokens", "template")
 """Settings of a method that say how an input is put together, on whatever model."""
+
+
+def _trains(cell: Cell) -> bool:
+    """Whether a transfer works through its target: that is worth a pack of its own."""
+    return cell.settings.get("start") is not None or cell.settings.get("teacher") is not None
 
 
 @dataclass
@@ -75,9 +81,15 @@ class SoftPlanner(Planner):
             if cells:
                 yield self.pack("tune", pair, cells)
         for target, cells in carried:
-            cells += tuple(self.reference_cells(target))
-            if cells:
-                yield self.pack("transfer", (), cells)
+            free = [cell for cell in cells if not _trains(cell)]
+            free += self.reference_cells(target)
+            if free:
+                yield self.pack("transfer", (), tuple(free))
+            runs: dict[str, list[Cell]] = {}
+            for cell in filter(_trains, cells):
+                runs.setdefault(content_hash(of_one_run(cell.settings)), []).append(cell)
+            for run in runs.values():
+                yield self.pack("transfer", (), tuple(run))
 
     def _carried_cells(self, target: str) -> Iterator[Cell]:
         seeds = self.resolved.spec.seeds

@@ -9,7 +9,7 @@ from typing import Any
 
 from sweep.ledger.folder import META_FILE, read_meta
 from sweep.ledger.ledger import Ledger
-from sweep.plan.plan import Plan, cost
+from sweep.plan.plan import Plan, TargetRun, cost, runs_of
 from sweep.plan.schedule import would_take
 from sweep.spec.resources import Share, gpus_here, settle
 from sweep.spec.spec import Resources
@@ -91,7 +91,15 @@ def pack_seconds(plan: Plan, device: Device) -> Callable[[Pack], float]:
             seconds += rate.trained_text[cell.method] * training_texts(cell.settings)
         return seconds
 
-    return lambda pack: device.pack_seconds + sum(map(of_cell, pack.cells))
+    def of_run(run: TargetRun) -> float:
+        rate = device.models[digests[run.target]]
+        read = rate.evaluated_text or 0.0
+        # A target that was never tuned: a text backwards takes two forwards.
+        return read * run.forward + rate.trained_text.get(run.method, 3 * read) * run.trained
+
+    return lambda pack: (
+        device.pack_seconds + sum(map(of_cell, pack.cells)) + sum(map(of_run, runs_of(pack)))
+    )
 
 
 def weights(plan: Plan, packs: Collection[Pack]) -> Callable[[Pack], float]:

@@ -12,7 +12,7 @@ from trainables.backbones import Layout
 from trainables.core.cells import Cell, content_hash
 from trainables.core.frontier import Cost
 from trainables.core.registries import SOLVERS
-from trainables.core.settings import TransferSettings, transfer_settings
+from trainables.core.settings import TransferSettings, of_one_run, transfer_settings
 from trainables.packs.lessons import Classroom, lesson
 from trainables.packs.run import Run, layout_of, layout_on
 from trainables.packs.stacks import Prompts
@@ -37,9 +37,7 @@ from trainables.words.vocabulary import Anchors
 def carried_with(run: Run, cell: Cell, known: Prompts) -> Hashable:
     """Sources, length of the prompt and settings, without where one run is cut."""
     del run
-    way = SOLVERS[cell.settings["solver"]]
-    settings = {name: value for name, value in cell.settings.items() if name != way.anytime}
-    return cell.sources, _length(cell, known), content_hash(settings)
+    return cell.sources, _length(cell, known), content_hash(of_one_run(cell.settings))
 
 
 def carry_group(run: Run, cells: Sequence[Cell], known: Prompts) -> None:

@@ -17,6 +17,7 @@ from trainables.core.settings.soft import (
 )
 from trainables.core.settings.transfer import (
     TransferSettings,
+    of_one_run,
     transfer_settings,
 )
 
@@ -49,6 +50,7 @@ __all__ = [
     "fitted_defaults",
     "fitting",
     "from_mapping",
+    "of_one_run",
     "stored",
     "transfer_settings",
 ]

@@ -187,3 +187,9 @@ def transfer_settings(stored: Mapping[str, Any]) -> TransferSettings:
     """Settings of a cell's transfer; keys of other settings beside them are passed over."""
     known = {item.name for item in fields(TransferSettings)}
     return TransferSettings(**{key: value for key, value in stored.items() if key in known})
+
+
+def of_one_run(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a cell without the one that says where along a run its result is taken."""
+    along = SOLVERS[stored["solver"]].anytime
+    return {name: value for name, value in stored.items() if name != along}
