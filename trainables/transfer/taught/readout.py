@@ -136,7 +136,7 @@ def fitted(
     left, lengths, right = torch.linalg.svd((features - middle) / spread, full_matrices=False)
     mean = wanted.mean(1, keepdim=True)
     parts = left.T @ (wanted - mean)
-    gammas = torch.tensor(GAMMAS).to(features)
+    gammas = features.new_tensor(GAMMAS)
     kept = lengths**2 / (lengths**2 + gammas[:, None] * count)  # [g, k]
     said = mean + left @ (kept[:, None, :, None] * parts)  # [g, R, U, C]
     # A text's own weight in what is said of it; a fit without that text errs by so much more.
