@@ -145,7 +145,7 @@ class SearchFeed(Feed):
             ]
             if changed:
                 self._say(
-                    f"warning: {min(changed)} is another one than in {name} of {where};"
+                    f"warning: {min(changed)} has changed since {name} of {where};"
                     " nothing is learnt from it"
                 )
             else:
