@@ -149,7 +149,6 @@ def _way_warnings(
             check_start(readers[alias], settings)
     for task in tasks:
         gold = [row.label for row in task.rows("train")]
-        solver.check(settings, gold, task.num_classes, task.name)
         source = task if way["texts"] is None else load_task(way["texts"])
         if (source.pair is None) != (task.pair is None):
             there, here = (
@@ -160,6 +159,7 @@ def _way_warnings(
                 f" allowed beside task {task.name!r}: one of {here}"
             )
         count = len(source.rows("train"))
+        solver.check(settings, gold, task.num_classes, task.name, count)
         if settings.texts is not None and settings.texts > count:
             yield (
                 f"transfer.texts: found {settings.texts}, but task {source.name!r} has only {count}"

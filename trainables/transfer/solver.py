@@ -36,7 +36,7 @@ class Way:
     """A way of having a task on the target."""
 
     def check(
-        self, settings: TransferSettings, gold: Sequence[int], classes: int, task: str
+        self, settings: TransferSettings, gold: Sequence[int], classes: int, task: str, count: int
     ) -> None:
         """Raise InputError where a task's training split does not allow what is asked for.
 
@@ -45,6 +45,7 @@ class Way:
             gold: the class of every example of the split.
             classes: C.
             task: its name, for the message.
+            count: texts that may be read without labels.
         """
 
 

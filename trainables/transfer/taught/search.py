@@ -45,10 +45,10 @@ class Search(Solver):
 
     @override
     def check(
-        self, settings: TransferSettings, gold: Sequence[int], classes: int, task: str
+        self, settings: TransferSettings, gold: Sequence[int], classes: int, task: str, count: int
     ) -> None:
         check_shots(settings.shots, gold, classes, task)
-        texts = min(settings.texts or len(gold), len(gold))
+        texts = min(settings.texts or count, count)
         read = texts - held_out(texts) if settings.shots is None else settings.shots * classes
         check_budget(settings.budget or 0, read, settings)
 

@@ -26,7 +26,7 @@ class Tune(Descent):
 
     @override
     def check(
-        self, settings: TransferSettings, gold: Sequence[int], classes: int, task: str
+        self, settings: TransferSettings, gold: Sequence[int], classes: int, task: str, count: int
     ) -> None:
         check_shots(settings.shots, gold, classes, task)
 
