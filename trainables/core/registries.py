@@ -75,9 +75,9 @@ SOLVERS: Registry[SolverKind] = Registry(
         "distil": SolverKind(
             f"{_TAUGHT_PLACE}.distil:Distil",
             {
-                "steps": 60,
-                "learning_rate": 0.3,
-                "batch_size": 32,
+                "steps": 120,
+                "learning_rate": 0.2,
+                "batch_size": 8,
                 "start": "vocabulary",
                 "start_text": None,
                 "temperature": 1.0,
@@ -89,9 +89,9 @@ SOLVERS: Registry[SolverKind] = Registry(
         "tune": SolverKind(
             f"{_TAUGHT_PLACE}.tune:Tune",
             {
-                "steps": 60,
-                "learning_rate": 0.3,
-                "batch_size": 32,
+                "steps": 120,
+                "learning_rate": 0.2,
+                "batch_size": 8,
                 "start": "carried",
                 "start_text": None,
                 "shots": None,

@@ -140,11 +140,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "lin_comb": {},
     "projector": {"steps": 500, "learning_rate": 1e-3},
     "distil": {
-        **{"steps": 60, "learning_rate": 0.3, "batch_size": 32, "start": "vocabulary"},
+        **{"steps": 120, "learning_rate": 0.2, "batch_size": 8, "start": "vocabulary"},
         **{"temperature": 1.0, "degenerate": "keep", **TAUGHT},
     },
     "tune": {
-        **{"steps": 60, "learning_rate": 0.3, "batch_size": 32, "start": "carried"},
+        **{"steps": 120, "learning_rate": 0.2, "batch_size": 8, "start": "carried"},
         **{"shots": None},
     },
     "search": {

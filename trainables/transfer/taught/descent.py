@@ -52,8 +52,16 @@ class Course:
     numbers: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
 
+LATENESS = 3
+"""η of the mean over steps: the larger, the more the last ones count."""
+
+
 class Descent(Solver):
     """Adam on the vectors themselves; candidates at steps 0, 1, 2, 4, 8, … and at all marks.
+
+    A candidate is not where the last step ended but the mean over all steps that weighs late ones
+    more (polynomial-decay averaging, Shamir & Zhang, ICML 2013, η = 3): it stands still like a run
+    whose rate decays, and unlike that it does not depend on where the run is to end.
 
     The rate is in units of the root mean square of the target's embedding entries: Adam moves every
     entry by about one rate a step.
@@ -105,6 +113,7 @@ class _Walk:
         self._course, self._all, self._rate, self._step = course, prompts, rate, 0
         self._active = [place for place in range(len(prompts)) if place not in course.still]
         self._moving = prompts[self._active].requires_grad_()
+        self._mean = self._moving.detach().clone()
         self._optimiser = ElementwiseAdamW([self._moving])
         self._passes = PassGradient(backbone, course.examples, course.loss)
         self._meter = Meter([course.costs[place] for place in self._active])
@@ -116,7 +125,7 @@ class _Walk:
     def prompts(self) -> torch.Tensor:
         """[R, m, d] where they are now, a copy."""
         found = self._all.clone()
-        found[self._active] = self._moving.detach()
+        found[self._active] = self._mean
         return found
 
     @property
@@ -137,6 +146,8 @@ class _Walk:
             for number in range(self._step, step):
                 self._moving.grad = self._gradient(number)
                 self._optimiser.step(self._rate)
+                share = (LATENESS + 1) / (number + 1 + LATENESS)
+                self._mean.lerp_(self._moving.detach(), share)
         self._step = step
 
     def _gradient(self, number: int) -> torch.Tensor:

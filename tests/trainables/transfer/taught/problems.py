@@ -1,5 +1,6 @@
 """Problems with a target to teach: tiny models, few texts, lessons made by hand."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -105,3 +106,17 @@ def literal_logits(
     embeds = torch.cat([embeds[:slot], prompt, embeds[slot + len(prompt) :]])
     logits: torch.Tensor = model(inputs_embeds=embeds[None]).logits
     return logits[0, int(data.answers[row]), label_ids]
+
+
+def late_mean(walked: list[torch.Tensor]) -> torch.Tensor:
+    """Polynomial-decay averaging with η = 3 written out: the weight of every step by itself."""
+    steps = len(walked)
+    weights = [
+        4
+        / (step + 3)
+        * math.prod((later - 1) / (later + 3) for later in range(step + 1, steps + 1))
+        for step in range(1, steps + 1)
+    ]
+    assert abs(sum(weights) - 1.0) < 1e-9
+    found = [weight * prompt for weight, prompt in zip(weights, walked, strict=True)]
+    return torch.stack(found).sum(0)

@@ -14,6 +14,7 @@ from tests.trainables.transfer.taught.problems import (
     HELD,
     LABELS,
     TEACHING,
+    late_mean,
     lesson_for,
     literal_logits,
     taught_problem,
@@ -126,7 +127,7 @@ def test_every_step_is_that_of_a_slow_loop(name: str) -> None:
     for r in range(3):
         prompt = begun(problem, settings)[r].clone().requires_grad_()
         adam = torch.optim.Adam([prompt], lr=0.1 * rms)
-        along = {0: prompt.detach().clone()}
+        along, walked = {0: prompt.detach().clone()}, []
         for step in range(1, 9):
             losses = []
             for place in order[step - 1, r].tolist():
@@ -138,7 +139,8 @@ def test_every_step_is_that_of_a_slow_loop(name: str) -> None:
             adam.zero_grad()
             torch.stack(losses).mean().backward()
             adam.step()
-            along[step] = prompt.detach().clone()
+            walked.append(prompt.detach().clone())
+            along[step] = late_mean(walked)
         for label, candidate in zip(found.labels, found.prompts, strict=True):
             torch.testing.assert_close(candidate[r], along[int(label or 0)], atol=1e-3, rtol=1e-3)
         assert float((along[8] - along[0]).abs().max()) > 0.1 * rms

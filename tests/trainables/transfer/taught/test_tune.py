@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from tests.trainables.transfer.taught.problems import (
     TEXTS,
+    late_mean,
     literal_logits,
     taught_problem,
 )
@@ -59,7 +60,7 @@ def test_every_step_is_that_of_a_slow_loop(name: str) -> None:
     for r in range(3):
         prompt = begun(problem, settings)[r].clone().requires_grad_()
         adam = torch.optim.Adam([prompt], lr=0.1 * rms)
-        along = {0: prompt.detach().clone()}
+        along, walked = {0: prompt.detach().clone()}, []
         for step in range(1, 6):
             losses = [
                 F.cross_entropy(
@@ -71,7 +72,8 @@ def test_every_step_is_that_of_a_slow_loop(name: str) -> None:
             adam.zero_grad()
             torch.stack(losses).mean().backward()
             adam.step()
-            along[step] = prompt.detach().clone()
+            walked.append(prompt.detach().clone())
+            along[step] = late_mean(walked)
         for label, candidate in zip(found.labels, found.prompts, strict=True):
             torch.testing.assert_close(candidate[r], along[int(label or 0)], atol=1e-3, rtol=1e-3)
 
