@@ -367,6 +367,11 @@ def _searching(spec: SweepSpec) -> SweepSpec:
             "direct: found true beside search; allowed: false, as each point would have to be tuned"
             " on every target too"
         )
+    if len(spec.transfer) > 1:
+        raise InputError(
+            f"transfer: found {len(spec.transfer)} ways beside search; allowed: one, as a point is"
+            " valued by what is carried over"
+        )
     if spec.search is not None:
         spec.search.check_names(spec.tasks, spec.targets)
     return spec.model_copy(update={"direct": False})
