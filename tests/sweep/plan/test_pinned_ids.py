@@ -22,6 +22,20 @@ SPECS: dict[str, dict[str, Any]] = {
         name: yaml.safe_load((files("sweep") / "presets" / f"{name}.yaml").read_text())
         for name in ("smoke", "quickstart", "paper_a", "paper_b")
     },
+    "ways": content(
+        pairs=[["A", "B"]],
+        seeds=2,
+        transfer=[
+            {"solver": "closed_form"},
+            {"solver": "readout", "features": ["states", "words"], "teacher": "permuted"},
+            {"solver": "distil", "steps": [15, 60], "start": ["vocabulary", "carried"]},
+            {"solver": "distil", "teacher": ["own", "direct", "gold"], "selection": "agreement"},
+            {"solver": "tune", "shots": [2, 4], "rows": ["single"]},
+            {"solver": "search", "subspace": ["random", "sources"]},
+            {"solver": "random_words", "selection": "agreement"},
+            {"solver": "proxy"},
+        ],
+    ),
     "every setting": content(
         sources=["A", "B", "C"],
         targets=["T", "A"],
@@ -62,6 +76,7 @@ SPECS: dict[str, dict[str, Any]] = {
         },
     ),
 }
+SPECS["quickstart"].pop("transfer")  # as it was before there were several ways
 PINNED: dict[str, tuple[int, str, tuple[str, ...]]] = {
     "smoke": (
         18,
@@ -87,6 +102,11 @@ PINNED: dict[str, tuple[int, str, tuple[str, ...]]] = {
         276,
         "89c9d94b9b554cfb",
         ("04542d1eae5977cc", "87adea144742285f", "55eb2cf1fd4e2744", "411233dc746dc1c4"),
+    ),
+    "ways": (
+        121,
+        "0b25553722084ba8",
+        ("c5281418759318c0", "8d7cb14343846b76", "ccf71ff3c23d987c", "5507cfa642b0a540"),
     ),
     "hard": (
         72,
