@@ -83,7 +83,7 @@ def advice(
     found = table(
         [line for line in field.lines
          if not line.price.source and (labelled or not line.price.panel)],
-        units[UNIT],
+        units,
     )  # fmt: skip
     if not found.lines:
         return None
@@ -97,10 +97,8 @@ def _advice(
     chosen = found.chosen(among)
     best = found.best(among)
     rows = rows_of(found, chosen, units)
-    both = rows.merge(level.on(units), on=UNIT, suffixes=("", "_other"))
-    both = both.assign(value=100 * (both["score"] - both["score_other"]))
-    over = difference(both, both["calibrated"], level.calibrated, examples)
-    known = rows.merge(field.with_gap(units), on=UNIT)
+    over = difference(rows, rows["calibrated"], level, examples)
+    known = rows.merge(field.with_gap(units).drop(columns=UNIT), on="unit")
     gap = float((known["direct"] - known["empty"]).sum())
     others = {found.lines[place].title for place in chosen} - {found.lines[best].title}
     return Advice(

@@ -95,5 +95,6 @@ def rows_of(found: Table, chosen: Sequence[int], units: pd.DataFrame) -> pd.Data
     for seed, place in zip(found.seeds, chosen, strict=True):
         line = found.lines[place]
         mine = line.on(units[units["seed"] == seed])
-        parts.append(mine.assign(calibrated=line.calibrated, title=line.title))
-    return pd.concat(parts)[[*UNIT, "cell", "score", "calibrated", "title"]].reset_index(drop=True)
+        parts.append(mine.assign(calibrated=line.calibrated))
+    kept = ["unit", *UNIT, "cell", "score", "calibrated"]
+    return pd.concat(parts)[kept].reset_index(drop=True)

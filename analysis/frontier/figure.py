@@ -4,7 +4,8 @@ Works under the style of :func:`analysis.present.drawing.drawing`.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -36,15 +37,15 @@ MOST = 16
 """Ways that a panel has room for."""
 _STRIP = 3.4  # width of the strip for zero, in powers of two
 _GAP = 0.5
-_FIRST, _FURTHER = 5.0, 2.9
-_HEIGHT = 3.7
-_TEXT = 7.2
-_WIDE, _TALL = 0.054, 0.125
+_FIRST, _FURTHER = 4.5, 1.85
+_HEIGHT = 3.9
+_TEXT = 7
+_WIDE, _TALL = 0.0535, 0.125
 """Inches of a letter and of a line of labels."""
 
 
 def cost_figure(
-    new: New, table: pd.DataFrame, frontiers: Mapping[int, Frontier], levels: tuple[float, float]
+    new: New, table: pd.DataFrame, frontiers: Sequence[Frontier], levels: tuple[float, float]
 ) -> "Figure | None":
     """Cost against gain, every line with its interval and the frontier as a step line.
 
@@ -76,9 +77,11 @@ def cost_figure(
         rows = shown[shown["label_panel"] == PANELS[place]]
         axes.set_ylim(low, high)
         axes.set_xlim(least - _STRIP - _GAP, most)
-        _ground(axes, least, most, has_gap)
-        _steps(axes, frontiers.get(place), least, most, has_gap)
+        _ground(axes, least, most, has_gap, 2 if number == 0 else 4)
+        _steps(axes, frontiers[place], least, most, has_gap)
         _points(axes, rows, least, has_gap, (widths[number], _HEIGHT - 1.12))
+        if number == 0:
+            axes.set_xlabel("work on the target, row equivalents")
         axes.set_title(PANELS[place], loc="left", size=8.5)
         if number:
             axes.tick_params(labelleft=False)
@@ -121,6 +124,7 @@ def _value(rows: pd.DataFrame, has_gap: bool) -> pd.DataFrame:
 
 def _reach(rows: pd.DataFrame, has_gap: bool) -> tuple[float, float]:
     y = _value(rows, has_gap)
+    y = y.mask(rows["kind"] == "reference", y.assign(low=y["y"], high=y["y"]))  # without bars
     ends = [*y["y"].dropna(), 0.0, *([100.0] if has_gap else [])]
     low, high = min(ends), max(ends)
     room = 0.09 * (high - low) or 1.0
@@ -139,25 +143,24 @@ def _works(rows: pd.DataFrame) -> tuple[float, float]:
     return math.floor(least) - 0.6, math.ceil(most) + 1.6
 
 
-def _ground(axes: "Axes", least: float, most: float, has_gap: bool) -> None:
+def _ground(axes: "Axes", least: float, most: float, has_gap: bool, every: int) -> None:
     start = least - _STRIP - _GAP
     axes.axvspan(start, least - _GAP, color="#F4F4F4", zorder=0, linewidth=0)
     axes.grid(axis="y", color=FAINT)
     axes.set_axisbelow(True)
     for level in (0, 100) if has_gap else (0,):
         axes.axhline(level, color=QUIET, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    ticks = [place for place in range(math.ceil(least), math.floor(most) + 1) if place % 2 == 0]
+    ticks = [place for place in range(math.ceil(least), math.floor(most) + 1) if place % every == 0]
     names = [_count(2.0**place) for place in ticks]
     axes.set_xticks([start + _STRIP / 2, *ticks], ["0", *names])
-    axes.set_xlabel("work on the target, row equivalents")
 
 
 def _count(value: float) -> str:
     return f"{value / 1024:.0f}k" if value >= 1024 else f"{value:.0f}"
 
 
-def _steps(axes: "Axes", found: Frontier | None, least: float, most: float, has_gap: bool) -> None:
-    if found is None or not found.steps:
+def _steps(axes: "Axes", found: Frontier, least: float, most: float, has_gap: bool) -> None:
+    if not found.steps:
         return
     xs, ys = [], []
     for work, share, gained, _ in found.steps:
@@ -176,19 +179,55 @@ def _points(
     places = {}
     for number, index in enumerate(zero.index):
         # Side by side in the strip, so that marks and bars of equal height stay apart.
-        places[index] = least - _GAP - _STRIP * (0.9 - 0.42 * (number % 3) / 2)
+        places[index] = least - _GAP - _STRIP * (0.85 - 0.28 * (number % 3))
     marks = []
+    places |= _beside(rows[rows["work"] > 0])
+    names = _runs(axes, rows, places)
     for index, row in rows.iterrows():
-        x = places.get(index, math.log2(row["work"]) if row["work"] > 0 else least)
+        x = places[index]
         colour = LOOKS.get(str(row["access"]), QUIET)
         kind = "source" if row["source"] else str(row["product"])
-        if row["low"] == row["low"]:
+        if row["low"] == row["low"] and row["kind"] != "reference":
             axes.vlines(x, row["low"], row["high"], color=colour, linewidth=0.8, alpha=0.6,
                         zorder=3)  # fmt: skip
         axes.scatter([x], [row["y"]], s=30, marker=MARKS.get(kind, MARKS["prompt"])[0],
                      color=colour, edgecolor="white", linewidth=0.5, zorder=4)  # fmt: skip
-        marks.append((x, float(row["y"]), _label(row), colour))
+        marks.append((x, float(row["y"]), names[index], colour))
     _labels(axes, marks, size)
+
+
+def _beside(rows: pd.DataFrame) -> dict[Any, float]:
+    """Places on the axis of marks that took some work; equal ones a little apart."""
+    places = {}
+    for _, alike in rows.groupby("work"):
+        middle = math.log2(alike["work"].iloc[0])
+        for number, index in enumerate(alike.sort_values("y", ascending=False).index):
+            places[index] = middle + 0.16 * (number - (len(alike) - 1) / 2)
+    return places
+
+
+def _runs(axes: "Axes", rows: pd.DataFrame, places: dict[Any, float]) -> dict[Any, str]:
+    """Names of the marks; of those that differ in one number the last has the name for all.
+
+    They are joined by a line.
+    """
+    names = {index: _label(row) for index, row in rows.iterrows()}
+    stems = {index: re.sub(r" \d+(?=$|,)", "", name) for index, name in names.items()}
+    for stem in set(stems.values()):
+        run = [index for index in rows.sort_values("work").index if stems[index] == stem]
+        works = [rows.loc[index, "work"] for index in run]
+        if len(run) < 2 or works[0] <= 0 or len(set(works)) < len(works):
+            continue
+        ends = [re.findall(r" (\d+)(?=$|,)", names[index]) for index in (run[0], run[-1])]
+        axes.plot([places[index] for index in run], [rows.loc[index, "y"] for index in run],
+                  color=LOOKS.get(str(rows.loc[run[0], "access"]), QUIET), linewidth=0.8,
+                  alpha=0.6, zorder=2)  # fmt: skip
+        names |= dict.fromkeys(run, "")
+        names[run[-1]] = stem
+        if all(ends):
+            head, _, tail = stem.partition(",")
+            names[run[-1]] = f"{head} {ends[0][-1]}–{ends[1][-1]}{',' if tail else ''}{tail}"
+    return names
 
 
 def _label(row: pd.Series) -> str:
@@ -207,6 +246,8 @@ def _labels(
     for (x, y), (_, _, text, colour) in sorted(
         zip(places, marks, strict=True), key=lambda item: -item[0][1]
     ):
+        if not text:
+            continue
         wide = _WIDE * len(text)
         box = _free(x, y, wide, taken, size)
         taken.append(box)
@@ -216,8 +257,15 @@ def _labels(
             axes.plot([left + x / across, left + edge / across],
                       [low + y / up, low + centre[1] / up], color=colour, linewidth=0.5,
                       alpha=0.7, zorder=2)  # fmt: skip
-        axes.text(left + box[0] / across, low + centre[1] / up, text, size=_TEXT, color=colour,
-                  va="center", zorder=5)  # fmt: skip
+        axes.text(left + box[0] / across, low + centre[1] / up, text, size=_TEXT, color=INK,
+                  va="center", zorder=5, path_effects=_halo())  # fmt: skip
+
+
+def _halo() -> list[Any]:
+    """White around letters, so that lines behind them do not strike them through."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=2.2, foreground="white", alpha=0.85)]
 
 
 Box = tuple[float, float, float, float]
@@ -270,15 +318,20 @@ def _legend(fig: "Figure", shown: pd.DataFrame, left: float) -> None:
 
     there = set(shown["access"])
     marks = {"source" if row["source"] else str(row["product"]) for row in shown.to_dict("records")}
-    handles = [
+    handles = [Line2D([], [], linestyle="none", label="The target gives away:")]
+    handles += [
         Line2D([], [], color=colour, marker="o", linestyle="none", markersize=5,
                label=ACCESS_NAMES[name])
         for name, colour in LOOKS.items() if name in there
     ]  # fmt: skip
-    handles += [
+    kept = [Line2D([], [], linestyle="none", label="What is kept:")]
+    kept += [
         Line2D([], [], color=QUIET, marker=marker, linestyle="none", markersize=5, label=words)
         for name, (marker, words) in MARKS.items() if name in marks
     ]  # fmt: skip
-    handles.append(Line2D([], [], color=INK, alpha=0.55, linewidth=1.1, label="frontier"))
-    fig.legend(handles=handles, loc="upper left", bbox_to_anchor=(left - 0.012, 1.0),
-               ncols=len(handles), fontsize=7, handletextpad=0.2, columnspacing=0.9)  # fmt: skip
+    kept.append(Line2D([], [], color=INK, alpha=0.55, linewidth=1.1, label="frontier"))
+    for top, row in ((1.0, handles), (0.953, kept)):
+        legend = fig.legend(handles=row, loc="upper left", bbox_to_anchor=(left - 0.02, top),
+                            ncols=len(row), fontsize=7, handletextpad=0.2, columnspacing=0.9,
+                            handlelength=1.2)  # fmt: skip
+        legend.get_texts()[0].set_color(QUIET)

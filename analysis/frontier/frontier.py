@@ -13,7 +13,7 @@ from itertools import pairwise
 import pandas as pd
 
 from analysis.frontier.choice import Table, table
-from analysis.frontier.lines import UNIT, Field
+from analysis.frontier.lines import Field
 from trainables.core.frontier import ACCESS
 
 LEAST, MOST = 64, 65_536
@@ -61,44 +61,55 @@ class Frontier:
         return found
 
 
-def frontier(
-    field: Field, units: pd.DataFrame, panel: int = 2, access: str = ACCESS[-1]
-) -> Frontier:
-    """The frontier of what runs without a source.
+@dataclass(frozen=True)
+class Ground:
+    """What frontiers of the same units share: the scores of all lines that run without a source.
 
-    Args:
-        field: all lines.
-        units: of ``field``, those to look at; with Direct those with a gap are taken.
-        panel: 0 without labels of the target, 1 with few, 2 with any number.
-        access: what the target gives away at most.
+    Attributes:
+        found: their scores, on units with a gap where there are any.
+        empty: mean score of Empty there.
+        gap: mean gap to Direct; NaN without one.
     """
+
+    found: Table
+    empty: float
+    gap: float
+
+    def frontier(self, panel: int = 2, access: str = ACCESS[-1]) -> Frontier:
+        """The frontier with some labels and what the target gives away at most."""
+        steps = tuple(
+            (work, (score - self.empty) / self.gap, 100 * (score - self.empty), title)
+            for work, score, title in _steps(self.found, self.among(panel, access))
+        )
+        return Frontier(panel, access, steps)
+
+    def among(self, panel: int, access: str) -> list[int]:
+        """Places of the lines within it."""
+        most = ACCESS.index(access)
+        prices = [line.price for line in self.found.lines]
+        return [place for place, price in enumerate(prices)
+                if price.panel <= panel and _rank(price.access) <= most]  # fmt: skip
+
+
+def ground(field: Field, units: pd.DataFrame) -> Ground:
+    """What the frontiers on some units of a field go over."""
     known = field.with_gap(units)
     has_gap = len(known) > 0
-    units = known[UNIT] if has_gap else units[UNIT]
-    level = field.levels.set_index(UNIT)["empty"].reindex(pd.MultiIndex.from_frame(units)).mean()
+    units = known if has_gap else units
     gap = float((known["direct"] - known["empty"]).mean()) if has_gap else math.nan
-    most = ACCESS.index(access)
-    found = table(
-        [line for line in field.lines if not line.price.source and line.price.known
-         and line.price.panel <= panel and _rank(line.price.access) <= most],
-        units,
-    )  # fmt: skip
-    steps = tuple(
-        (work, (score - level) / gap if has_gap else math.nan, 100 * (score - level), title)
-        for work, score, title in _steps(found)
-    )
-    return Frontier(panel, access, steps)
+    empty = float(field.levels["empty"].reindex(units["unit"]).mean())
+    lines = [line for line in field.lines if not line.price.source and line.price.known]
+    return Ground(table(lines, units), empty, gap)
 
 
-def _steps(found: Table) -> Iterator[tuple[float, float, str]]:
-    works = [line.price.work for line in found.lines]
+def _steps(found: Table, within: Sequence[int]) -> Iterator[tuple[float, float, str]]:
     last = None
-    for work in sorted(set(works)):
-        among = [place for place, own in enumerate(works) if own <= work]
+    works = {place: found.lines[place].price.work for place in within}
+    for work in sorted(set(works.values())):
+        among = [place for place, own in works.items() if own <= work]
         chosen = found.chosen(among)
         if chosen != last:
-            score = _score(found, chosen)
-            yield work, score, found.lines[found.best(among)].title
+            yield work, _score(found, chosen), found.lines[found.best(among)].title
         last = chosen
 
 
@@ -111,7 +122,7 @@ def _rank(access: str) -> int:
     return ACCESS.index(access) if access in ACCESS else len(ACCESS)
 
 
-def summaries(field: Field, units: pd.DataFrame) -> pd.DataFrame:
+def summaries(here: Ground) -> pd.DataFrame:
     """Area under the frontier and work for half of the gap, by labels and access.
 
     Returns:
@@ -119,14 +130,12 @@ def summaries(field: Field, units: pd.DataFrame) -> pd.DataFrame:
         choose from); one line for every level of access that some line of its panel needs.
     """
     rows = []
+    prices = [line.price for line in here.found.lines]
     for panel, labels in enumerate(PANELS):
-        here = [line for line in field.lines if line.price.panel <= panel and line.price.known
-                and not line.price.source]  # fmt: skip
-        if panel and not any(line.price.panel == panel for line in here):
+        if not any(price.panel == panel for price in prices):
             continue
-        needed = {line.price.access for line in here if line.price.access in ACCESS}
-        for access in sorted(needed, key=ACCESS.index):
-            found = frontier(field, units, panel, access)
-            count = sum(_rank(line.price.access) <= ACCESS.index(access) for line in here)
+        needed = {price.access for price in prices if price.panel <= panel}
+        for access in (name for name in ACCESS if name in needed):
+            found, count = here.frontier(panel, access), len(here.among(panel, access))
             rows.append((labels, access, found.area, found.half, count))
     return pd.DataFrame(rows, columns=["labels", "access", "area", "half", "lines"])

@@ -8,6 +8,7 @@ what knows of no source stands in every case alike, so that all lines are compar
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ CASE = ["sources", "task", "target"]
 UNIT = [*CASE, "seed"]
 EMPTY = "Empty"
 _PLACE = ["task", "target"]
-_TOLD = [*UNIT, "cell", "score", "validation"]
+_TOLD = ["unit", *UNIT, "cell", "score", "validation"]
 _REFERENCES = {"empty": EMPTY, "manual": "Manual", "constant": "Constant"}
 
 
@@ -81,7 +82,8 @@ class Line:
         kind: of :data:`KINDS`.
         row: the row of the results it is made of.
         calibrated: whether its scores are after batch calibration.
-        rows: its results with the columns of :data:`UNIT`, cell, score and validation (0 to 1).
+        rows: its results with unit (number of a source set, task, target and seed), the columns of
+            :data:`UNIT`, cell, score and validation (0 to 1).
         price: what it takes.
     """
 
@@ -99,7 +101,13 @@ class Line:
 
     def on(self, units: pd.DataFrame) -> pd.DataFrame:
         """Its results on some units, in their order; those it has not are left out."""
-        return units[UNIT].merge(self.rows, on=UNIT, validate="one_to_one")
+        place = self._places.get_indexer(pd.Index(units["unit"]))
+        return self.rows.take(place[place >= 0]).reset_index(drop=True)
+
+    @cached_property
+    def _places(self) -> "pd.Index[Any]":
+        found: pd.Index[Any] = pd.Index(self.rows["unit"])
+        return found
 
 
 @dataclass(frozen=True)
@@ -108,10 +116,12 @@ class Field:
 
     Attributes:
         lines: references first, then the source, the ways, what is tuned on the target.
-        units: cases and seeds that the ways carry over, with ``worth``: whether the source beats
-            the calibrated Empty target on validation; True where that is not known.
-        levels: per unit of any line Empty and Direct: empty, empty_cell, direct (mean over seeds),
-            direct_seed (of the seed, else the mean), direct_cell; 0 to 1, NaN without Direct.
+        units: number (unit), case and seed of all that the ways carry over, with ``worth``:
+            whether the source beats the calibrated Empty target on validation; True where that is
+            not known.
+        levels: per unit of any line (its index) Empty and Direct: empty, empty_cell, direct (mean
+            over seeds), direct_seed (of the seed, else the mean), direct_cell; 0 to 1, NaN without
+            Direct.
         row: the row of the results that most ways have.
     """
 
@@ -139,9 +149,8 @@ class Field:
         """The same on one target; its prices are those there."""
         lines = [_at(line, target) for line in self.lines]
         here = self.units["target"] == target
-        levels = self.levels[self.levels["target"] == target]
         return Field(
-            tuple(line for line in lines if len(line.rows)), self.units[here], levels, self.row
+            tuple(line for line in lines if len(line.rows)), self.units[here], self.levels, self.row
         )
 
     @property
@@ -156,10 +165,12 @@ class Field:
         return found[-1] if found else None
 
     def with_gap(self, units: pd.DataFrame) -> pd.DataFrame:
-        """Units with their levels where Direct is far enough above Empty; ``gap`` besides."""
-        both = units[UNIT].merge(self.levels, on=UNIT)
-        both = both.assign(gap=both["direct_seed"] - both["empty"])
-        return both[(both["direct"] - both["empty"]).round(9) >= LEAST_GAP]
+        """Units with their levels where Direct is far enough above Empty."""
+        place = self.levels.index.get_indexer(pd.Index(units["unit"]))
+        here = units[["unit", *UNIT]][place >= 0].reset_index(drop=True)
+        levels = self.levels.take(place[place >= 0]).reset_index(drop=True)
+        both = pd.concat([here, levels], axis=1)
+        return both[(both["direct"] - both["empty"]).round(9) >= LEAST_GAP].reset_index(drop=True)
 
 
 def field(part: pd.DataFrame, criterion: str = "pair", hard: pd.DataFrame | None = None) -> Field:
@@ -175,8 +186,12 @@ def field(part: pd.DataFrame, criterion: str = "pair", hard: pd.DataFrame | None
     main = max(CARRIED, key=lambda row: counts[row])  # of equals the first
     texts = list(_hard(hard)) if hard is not None else []
     of_main = [line for line in carried if line.row == main] or texts
-    units, every = _unique(of_main), _unique([*carried, *texts])
-    carried = [_renamed(line, main) for line in carried]
+    every = _unique([*carried, *texts])
+    carried, texts, of_main = (
+        [_numbered(line, every, main) for line in some] for some in (carried, texts, of_main)
+    )
+    here = {unit for line in of_main for unit in line.rows["unit"]}
+    units = every[every["unit"].isin(here)].reset_index(drop=True)
     lines = [*_references(part, every), *_sources(part, every)]
     lines += [*carried, *texts, *_own(part, every), *_direct(part, every)]
     return Field(tuple(lines), _worth(lines, units), _levels(part, every), main)
@@ -229,7 +244,7 @@ def _sources(part: pd.DataFrame, units: pd.DataFrame) -> Iterator[Line]:
     found = each.merge(own, on=["model", "task", "seed"])
     if found.empty:
         return
-    groups = found.groupby(UNIT, sort=False)
+    groups = found.groupby(["unit", *UNIT], sort=False)
     rows = (
         groups[_scored(found)]
         .mean()
@@ -263,7 +278,10 @@ def _lines(
             calibrated = score == CALIBRATED
             validation = known.get(f"validation_{score}", pd.Series(np.nan, index=known.index))
             told = known.assign(score=known[score], validation=validation)
-            kept = [*_TOLD, *(name for name in _PRICED if name in told)]
+            kept = [
+                *(name for name in _TOLD if name in told),
+                *(name for name in _PRICED if name in told),
+            ]
             yield Line(name, kind, row, calibrated, told[kept].reset_index(drop=True),
                        _price(told, calibrated))  # fmt: skip
 
@@ -301,20 +319,24 @@ def _at(line: Line, target: str) -> Line:
     return Line(line.name, line.kind, line.row, line.calibrated, rows, price)
 
 
-def _renamed(line: Line, main: str) -> Line:
-    name = line.name if line.row == main else titled(line.name, ROW_NAMES[line.row])
-    return Line(name, line.kind, line.row, line.calibrated, line.rows, line.price)
+def _numbered(line: Line, every: pd.DataFrame, main: str) -> Line:
+    """A line with the numbers of its units; of another row than most it says which."""
+    alike = line.row == main or line.row not in ROW_NAMES
+    name = line.name if alike else titled(line.name, ROW_NAMES[line.row])
+    rows = every.merge(line.rows, on=UNIT)
+    return Line(name, line.kind, line.row, line.calibrated, rows, line.price)
 
 
 def _unique(lines: Sequence[Line]) -> pd.DataFrame:
     every = [line.rows[UNIT] for line in lines] or [pd.DataFrame(columns=UNIT)]
-    return pd.concat(every).drop_duplicates().sort_values(UNIT, ignore_index=True)
+    units = pd.concat(every).drop_duplicates().sort_values(UNIT, ignore_index=True)
+    return units.assign(unit=np.arange(len(units)))
 
 
 def _spread(rows: pd.DataFrame, units: pd.DataFrame, on: list[str]) -> pd.DataFrame:
     """Results that know of no source, in every case."""
     own = rows.drop(columns=[name for name in UNIT if name not in on]).drop_duplicates(on)
-    return units[UNIT].merge(own, on=on)
+    return units[["unit", *UNIT]].merge(own, on=on)
 
 
 def _scored(rows: pd.DataFrame) -> list[str]:
@@ -323,14 +345,16 @@ def _scored(rows: pd.DataFrame) -> list[str]:
 
 
 def _levels(part: pd.DataFrame, units: pd.DataFrame) -> pd.DataFrame:
-    empty = _spread(part[part["row"] == "empty"], units, _PLACE)[[*UNIT, "cell", "score"]]
+    empty = _spread(part[part["row"] == "empty"], units, _PLACE)
+    empty = empty[["unit", *UNIT, "cell", "score"]]
     empty = empty.rename(columns={"cell": "empty_cell", "score": "empty"})
     tuned = part.loc[part["direct"], [*_PLACE, "seed", "cell", "score"]]
     tuned = tuned.dropna(subset=["score"]).drop_duplicates([*_PLACE, "seed"])
     mean = tuned.groupby(_PLACE)["score"].mean().rename("direct").reset_index()
     tuned = tuned.rename(columns={"cell": "direct_cell", "score": "direct_seed"})
     both = empty.merge(mean, on=_PLACE, how="left").merge(tuned, on=[*_PLACE, "seed"], how="left")
-    return both.assign(direct_seed=both["direct_seed"].fillna(both["direct"]))
+    both = both.assign(direct_seed=both["direct_seed"].fillna(both["direct"]))
+    return both.drop(columns=UNIT).set_index("unit")
 
 
 def _worth(lines: Sequence[Line], units: pd.DataFrame) -> pd.DataFrame:

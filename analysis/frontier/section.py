@@ -13,7 +13,7 @@ from analysis.data.combinations import HARD, MOST, SOFT, of_family, titled, tuni
 from analysis.frontier.advice import advice_text, poor_note
 from analysis.frontier.figure import MOST as MOST_WAYS
 from analysis.frontier.figure import cost_figure
-from analysis.frontier.frontier import LEAST, PANELS, frontier, summaries
+from analysis.frontier.frontier import LEAST, PANELS, Ground, ground, summaries
 from analysis.frontier.frontier import MOST as MOST_WORK
 from analysis.frontier.lines import Field, field
 from analysis.frontier.shares import LEAST_WORK, acceptance
@@ -119,6 +119,10 @@ class _Place:
     def numbers(self) -> pd.DataFrame:
         return line_table(self.here, self.here.worthy, self.examples)
 
+    @cached_property
+    def ground(self) -> Ground:
+        return ground(self.here, self.here.worthy)
+
     def parts(self) -> Iterator[Part]:
         figure = Figure(
             self.name("cost_and_gain"),
@@ -151,13 +155,9 @@ class _Place:
             )
 
     def _draw(self, new: New) -> "Drawn | None":
-        units = self.here.worthy
-        panels = set(self.numbers["label_panel"]) if len(self.numbers) else set()
-        found = {place: frontier(self.here, units, place)
-                 for place, name in enumerate(PANELS) if name in panels}  # fmt: skip
-        known = self.here.with_gap(units)
-        gap = 100 * float((known["direct"] - known["empty"]).mean())
-        return cost_figure(new, self.numbers, found, (100 * float(known["empty"].mean()), gap))
+        found = [self.ground.frontier(panel) for panel in range(len(PANELS))]
+        levels = (100 * self.ground.empty, 100 * self.ground.gap)
+        return cost_figure(new, self.numbers, found, levels)
 
     def _table(self, kind: str, title: str, numbers: pd.DataFrame) -> Part:
         grid = line_grid(numbers, self.level)
@@ -168,7 +168,7 @@ class _Place:
         )
 
     def _summary(self) -> Part:
-        numbers = summaries(self.here, self.here.worthy)
+        numbers = summaries(self.ground)
         title = f"Area under the frontier: {self.place}"
         return Part(
             folded="Area under the frontier, and the work for half of the gap",

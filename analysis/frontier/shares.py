@@ -60,13 +60,13 @@ def share(
         units: of ``field``, those to look at.
         examples: reads the kept predictions.
     """
-    rows = line.on(field.with_gap(units)[UNIT]).merge(field.with_gap(units), on=UNIT)
+    rows = _with_levels(field, line, units)
     if rows.empty:
         return _NOTHING
     gain, gap = rows["score"] - rows["empty"], rows["direct"] - rows["empty"]
     size = float(gap.mean())
     g = float(gain.mean()) / size
-    value = (gain - g * rows["gap"]) / size
+    value = (gain - g * (rows["direct_seed"] - rows["empty"])) / size
     rows = rows.assign(value=value - value.mean() + g)
     error = math.nan
     if examples:
@@ -76,34 +76,37 @@ def share(
 
 def gain(line: Line, other: Line, units: pd.DataFrame, examples: Examples | None = None) -> Crossed:
     """What a line has over another one on the same units, in points, with its interval."""
-    rows = line.on(units).merge(other.on(units), on=UNIT, suffixes=("", "_other"))
+    rows = line.on(other.on(units))
     if rows.empty:
         return _NOTHING
-    rows = rows.assign(value=100 * (rows["score"] - rows["score_other"]))
-    return difference(rows, line.calibrated, other.calibrated, examples)
+    return difference(rows, line.calibrated, other, examples)
 
 
 def difference(
     rows: pd.DataFrame,
     calibrated: "bool | pd.Series",
-    other: bool,
+    other: Line,
     examples: Examples | None = None,
 ) -> Crossed:
-    """Mean of a paired difference ``value`` in points with its interval.
+    """What results have over a line on the same units, in points, with its interval.
 
     Args:
-        rows: with the columns of a unit, value, cell and cell_other.
-        calibrated: whether the cells' scores are after calibration.
-        other: likewise of the other cells.
+        rows: with unit, the columns of a unit, score and cell; the line has all of these units.
+        calibrated: whether the scores are after calibration.
+        other: the line.
         examples: reads the kept predictions.
     """
+    beside = other.on(rows)
+    rows = rows.assign(
+        value=100 * (rows["score"] - beside["score"]), cell_other=beside["cell"].to_numpy()
+    )
     error = math.nan
     if examples:
         weight = 1 / len(rows)
         sides = [
             pd.DataFrame({"task": rows["task"], "cell": rows[name], "weight": sign * weight,
                           "calibrated": after})
-            for name, sign, after in (("cell", 1, calibrated), ("cell_other", -1, other))
+            for name, sign, after in (("cell", 1, calibrated), ("cell_other", -1, other.calibrated))
         ]  # fmt: skip
         error = examples.spread(pd.concat(sides))
     return crossed_interval(rows, "value", UNITS, replicates=0, examples=error)
@@ -129,10 +132,16 @@ def _terms(rows: pd.DataFrame, calibrated: bool, size: float, g: float) -> pd.Da
 
 def case_shares(field: Field, line: Line, units: pd.DataFrame) -> pd.DataFrame:
     """Share of every unit's gap: the columns of a unit and ``share``."""
-    known = field.with_gap(units)
-    rows = line.on(known[UNIT]).merge(known, on=UNIT)
+    rows = _with_levels(field, line, units)
     size = rows["direct"] - rows["empty"]
-    return rows[UNIT].assign(share=(rows["score"] - rows["empty"]) / size)
+    return rows[["unit", *UNIT]].assign(share=(rows["score"] - rows["empty"]) / size)
+
+
+def _with_levels(field: Field, line: Line, units: pd.DataFrame) -> pd.DataFrame:
+    """A line's results beside Empty and Direct, where there is a gap."""
+    rows = line.on(field.with_gap(units))
+    levels = field.with_gap(rows).drop(columns=["unit", *UNIT])
+    return pd.concat([rows, levels], axis=1)
 
 
 def median_share(
@@ -162,7 +171,7 @@ def median_share(
     rows = case_shares(field, line, units).reset_index(drop=True)
     beside = math.nan
     if other is not None:
-        beside = float(_case_means(case_shares(field, other, rows[UNIT])).median())
+        beside = float(_case_means(case_shares(field, other, rows)).median())
     if rows.empty:
         return Median(math.nan, math.nan, beside, 0)
     cases = _case_means(rows)
