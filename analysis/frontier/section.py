@@ -27,6 +27,8 @@ from trainables.core.frontier import LEAST_GAP
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn
 
+COSTS = "costs"
+"""Anchor of the section."""
 NOTE = (
     "Work: texts that the target read until the prompt was final, twice as much for those it was "
     "differentiated through; the final evaluation is not in it, nor is the tuning on the source. "
@@ -182,4 +184,4 @@ class _Place:
 def cost_section(every: Sequence[CostAndGain]) -> Section | None:
     """The section; None where no costs are known."""
     parts = [part for item in every for part in item.parts()]
-    return Section("costs", "Cost and gain", parts) if parts else None
+    return Section(COSTS, "Cost and gain", parts) if parts else None

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,8 @@ from analysis.data.columns import COLUMNS
 from analysis.data.combinations import HARD, SOFT, has, of_family, titled
 from analysis.data.results import Sweep, export, finished_between, read, unreadable_note
 from analysis.dependence.dependence import Dependence
+from analysis.frontier.section import COSTS
+from analysis.present.exhibits import Figure, Section
 from analysis.present.pages import rendered
 from analysis.present.words import ROW_NAMES, sources_name, weight_name
 from analysis.report.background import dependence_of
@@ -74,6 +77,7 @@ def render(
     examples = examples_of(sweep.folder, frame) if small else None
     results = Results(frame, select_lambda, sweep, examples, answers)
     shown = [section for section in sections(results) if section.shown]
+    lead, shown = _lead(shown)
     more = [results.leading[1], "" if small else LEFT_OUT]
     moments = finished_between(frame)
     return rendered(
@@ -86,6 +90,7 @@ def render(
         findings=findings(
             sweep, results.parts, results.hard, results.dependence, examples, results.costs
         ),
+        lead=lead,
         sections=shown,
         missing=[*filter(None, [" ".join(more).strip()]), *_missing(sweep, results.parts)],
         failures=_failures_by_reason(sweep),
@@ -101,6 +106,19 @@ def render(
         ),
         columns={name: COLUMNS.get(name, "further source") for name in frame.columns},
     )
+
+
+def _lead(shown: list[Section]) -> tuple[Figure | None, list[Section]]:
+    """The figure of cost and gain, which stands with the findings, and the sections without it."""
+    for place, section in enumerate(shown):
+        if section.anchor == COSTS:
+            first, *rest = section.parts
+            lead = next((item for item in first.exhibits if isinstance(item, Figure)), None)
+            kept = [item for item in first.exhibits if item is not lead]
+            moved = replace(first, exhibits=kept, note="Its figure stands above the findings.")
+            here = replace(section, parts=[moved, *rest])
+            return lead, [*shown[:place], here, *shown[place + 1 :]]
+    return None, shown
 
 
 def _facts(sweep: Sweep) -> list[tuple[str, str]]:
