@@ -55,7 +55,7 @@ class Frontier:
         """Least work from which on it has half of the gap; NaN where it has not."""
         found = math.nan
         for work, share, _, _ in reversed(self.steps):
-            if not share >= HALF:
+            if not share >= HALF - 1e-9:
                 break
             found = work
         return found

@@ -92,6 +92,7 @@ class Sweep:
     Attributes:
         empty: level of Empty on the first task; each further one has ``shift`` more.
         calibrated: what calibration adds to Empty.
+        manual: what Manual has over Empty.
         gap: what Direct has over Empty.
         source: what the source itself has over Empty.
         case: standard deviation of a case's true share, about the way's.
@@ -109,6 +110,7 @@ class Sweep:
     empty: float = 0.45
     shift: float = 0.03
     calibrated: float = 0.06
+    manual: float = 0.02
     gap: float = 0.3
     source: float = 0.25
     case: float = 0.0
@@ -144,7 +146,7 @@ def records(sweep: Sweep, rng: np.random.Generator) -> Iterator[tuple[Cell, dict
 
     for place, (task, target) in enumerate(itertools.product(sweep.tasks, sweep.targets)):
         empty = sweep.empty + sweep.shift * (place // len(sweep.targets))
-        flat = {"empty": empty, "manual": empty + 0.02, "constant": empty - 0.05}
+        flat = {"empty": empty, "manual": empty + sweep.manual, "constant": empty - 0.05}
         for row, level in flat.items():
             add = sweep.calibrated if row == "empty" else 0.0
             yield Cell("reference", row, "none", task, target), result(level, add, {})

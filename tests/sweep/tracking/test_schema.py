@@ -24,6 +24,7 @@ from sweep.tracking.schema import (
 from sweep.tracking.view import RESULT, Group, RunData, View
 from tests.sweep.drive import search_of
 from tests.sweep.samples import plan_of, relaxed
+from trainables.core.frontier import ACCESS, Cost
 from trainables.core.settings import default_of
 from trainables.core.weight import Weight
 
@@ -272,3 +273,19 @@ def test_prompts_come_with_their_origin(tmp_path: Path) -> None:
     record["result"]["text"] = "some words"
     assert files(run)["prompt/prompt.txt"] == b"some words"
     assert PromptFiles(tmp_path, Facts("n", "h", artifacts=False))(run) == {}
+
+
+def test_costs_are_metrics_where_a_record_tells_them() -> None:
+    cost = Cost(target_forward_rows=10, target_backward_rows=4, target_labels=3, access="states")
+    found = run_metrics({"result": {"score": 0.5, **cost.numbers()}}, (), 0.25, 0.75)
+    assert found == {
+        "test/score": 0.5,
+        "test/gain_over_empty": 0.25,
+        "test/gap_recovered": 0.5,
+        "transfer/gap_recovered": 0.5,
+        "cost/target_work": 18.0,
+        "cost/target_labels": 3.0,
+        "cost/unlabelled_texts": 0.0,
+        "cost/source_at_inference": 0.0,
+        "cost/access": float(ACCESS.index("states")),
+    }
