@@ -20,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 
-from trainables.core.registries import METHODS
+from trainables.core.registries import METHODS, SOLVERS
 from trainables.core.settings import ALIGNMENT, TransferSettings
 from trainables.core.settings.hard import WORDS
 
@@ -161,9 +161,9 @@ def parts(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     on one part. What two combinations share (references; independent tunings, where they differ
     in the alignment loss alone) is in both.
 
-    Of several ways of transfer of the same tuned prompts only those are parts that carry most kinds
-    of row: what is carried in fewer is compared under "Cost and gain" alone. So are rows ``own``,
-    in which nothing of a source comes in.
+    Of several ways of transfer of the same tuned prompts only those are parts that map them between
+    embedding tables (where any does) and carry most kinds of row. The others are compared under
+    "Cost and gain" alone, and so are rows ``own``, in which nothing of a source comes in.
     """
     settings = frame["settings"].fillna(_NOTHING)
     moved = frame["kind"] == "transfer"
@@ -182,26 +182,35 @@ def parts(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _fullest(whole: Sequence[str], carried: Iterable[tuple[str, str]]) -> list[str]:
-    """Of the ways of transfer of one tuning, those whose cells are of the most kinds of row."""
+    """Of the ways of transfer of one tuning those that map prompts, with the most kinds of row.
+
+    Ways that work through the target only where there is no other.
+    """
     kinds: dict[str, set[str]] = {}
     for text, row in dict.fromkeys(carried):
         if row != OWN:
             kinds.setdefault(text, set()).add(row)
     held = {
-        text: set().union(*(rows for other, rows in kinds.items() if agree(text, other)))
+        text: (_maps(text), len(set().union(*(rows for other, rows in kinds.items()
+                                              if agree(text, other)))))
         for text in whole
-    }
-    if len(set(map(len, held.values()))) < 2:
+    }  # fmt: skip
+    if len(set(held.values())) < 2:
         return list(whole)
     tuning = {text: json.dumps(without_transfer(text)) for text in whole}
     return [
         text
         for text in whole
         if not any(
-            len(held[text]) < len(held[other]) and agree(tuning[text], tuning[other])
-            for other in whole
+            held[text] < held[other] and agree(tuning[text], tuning[other]) for other in whole
         )
     ]
+
+
+def _maps(text: str) -> bool:
+    """Whether a combination's prompts are mapped between embedding tables."""
+    solver = json.loads(text).get(f"{_TRANSFER}solver")
+    return solver is None or not SOLVERS[solver].through
 
 
 def main_ways(frame: pd.DataFrame) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from sweep.plan.planner import Planner
 from sweep.spec.methods import MethodSpec
 from sweep.spec.resolve import ResolvedSpec, StartFile
 from trainables.core.cells import Cell, Pack, content_hash
+from trainables.core.registries import SOLVERS
 from trainables.core.settings import ALIGNMENT, TransferSettings, of_one_run, stored
 from trainables.core.weight import INDEPENDENT, Weight
 
@@ -34,9 +35,9 @@ LAYOUT_SETTINGS = ("prompt_length", "position", "text_tokens", "template")
 """Settings of a method that say how an input is put together, on whatever model."""
 
 
-def _trains(cell: Cell) -> bool:
+def _through(cell: Cell) -> bool:
     """Whether a transfer works through its target: that is worth a pack of its own."""
-    return cell.settings.get("start") is not None or cell.settings.get("teacher") is not None
+    return SOLVERS[cell.settings["solver"]].through
 
 
 @dataclass
@@ -81,12 +82,12 @@ class SoftPlanner(Planner):
             if cells:
                 yield self.pack("tune", pair, cells)
         for target, cells in carried:
-            free = [cell for cell in cells if not _trains(cell)]
+            free = [cell for cell in cells if not _through(cell)]
             free += self.reference_cells(target)
             if free:
                 yield self.pack("transfer", (), tuple(free))
             runs: dict[str, list[Cell]] = {}
-            for cell in filter(_trains, cells):
+            for cell in filter(_through, cells):
                 runs.setdefault(content_hash(of_one_run(cell.settings)), []).append(cell)
             for run in runs.values():
                 yield self.pack("transfer", (), tuple(run))

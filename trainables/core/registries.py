@@ -27,6 +27,9 @@ class SolverKind:
             a smaller value is found on the way to a larger one. None where there is no such thing.
         selections: of :data:`SELECTIONS`, those that make sense with it; empty: all.
         learns: whether a teacher that it is given is learnt from, or chooses at most.
+        through: whether it works through the target, instead of mapping between embedding tables:
+            it is planned in packs of its own, and compared under "Cost and gain" alone where
+            others are not.
     """
 
     solver: Any
@@ -34,6 +37,7 @@ class SolverKind:
     anytime: str | None = None
     selections: tuple[str, ...] = ()
     learns: bool = True
+    through: bool = False
 
     def load(self) -> Any:
         return loaded(self.solver)()
@@ -70,7 +74,9 @@ SOLVERS: Registry[SolverKind] = Registry(
         "v2v_nn": SolverKind(f"{_PLACE}.v2v_nn:V2vNn"),
         "lin_comb": SolverKind(f"{_PLACE}.lin_comb:LinComb"),
         "projector": SolverKind(
-            f"{_PLACE}.projector:Projector", {"steps": 500, "learning_rate": 1e-3}
+            f"{_PLACE}.projector:Projector",
+            {"steps": 500, "learning_rate": 1e-3},
+            through=True,
         ),
         "distil": SolverKind(
             f"{_TAUGHT_PLACE}.distil:Distil",
@@ -85,6 +91,7 @@ SOLVERS: Registry[SolverKind] = Registry(
                 **_TAUGHT,
             },
             anytime="steps",
+            through=True,
         ),
         "tune": SolverKind(
             f"{_TAUGHT_PLACE}.tune:Tune",
@@ -97,6 +104,7 @@ SOLVERS: Registry[SolverKind] = Registry(
                 "shots": None,
             },
             anytime="steps",
+            through=True,
         ),
         "search": SolverKind(
             f"{_TAUGHT_PLACE}.search:Search",
@@ -112,20 +120,25 @@ SOLVERS: Registry[SolverKind] = Registry(
                 "texts": 64,
             },
             anytime="budget",
+            through=True,
         ),
         "random_words": SolverKind(
             f"{_TAUGHT_PLACE}.random_words:RandomWords",
             {"tries": 40, **_TAUGHT, "texts": 64},
             selections=("agreement", "target_validation"),
             learns=False,
+            through=True,
         ),
         "readout": SolverKind(
             f"{_TAUGHT_PLACE}.readout:Readout",
             {"features": "states", **_TAUGHT},
             selections=("none",),
+            through=True,
         ),
-        "proxy": SolverKind(f"{_TAUGHT_PLACE}.proxy:Proxy", selections=("none",)),
-        "calibrated_sum": SolverKind(f"{_TAUGHT_PLACE}.proxy:CalibratedSum", selections=("none",)),
+        "proxy": SolverKind(f"{_TAUGHT_PLACE}.proxy:Proxy", selections=("none",), through=True),
+        "calibrated_sum": SolverKind(
+            f"{_TAUGHT_PLACE}.proxy:CalibratedSum", selections=("none",), through=True
+        ),
     },
 )
 

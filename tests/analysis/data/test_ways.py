@@ -1,5 +1,7 @@
 """Names of ways of transfer, and which of them have sections of their own."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -91,8 +93,9 @@ def test_a_way_with_fewer_rows_and_own_rows_are_no_part():
     assert source_models(frame) == ["ant", "bee", "cat"]
 
 
-def test_ways_with_the_same_rows_are_parts_of_their_own():
-    frame = made(CLOSED, READOUT, SELF)
+def test_maps_with_the_same_rows_are_parts_of_their_own_and_nothing_else_is():
+    ridge = replace(CLOSED, settings={"solver": "ridge", "norm": "match", "gammas": [0.0]})
+    frame = made(CLOSED, ridge, READOUT, SELF)
     found = dict(parts(frame))
     assert len(found) == 2
     for label, part in found.items():
@@ -100,6 +103,10 @@ def test_ways_with_the_same_rows_are_parts_of_their_own():
         assert len(set(moved["solver"])) == 1
         assert label.startswith(f"transfer.solver {moved['solver'].iloc[0]}")
         assert set(moved["row"]) == {"single"}
+
+
+def test_where_nothing_is_mapped_other_ways_are_parts():
+    assert len(list(parts(made(READOUT, DISTIL[0], SELF)))) == 2
 
 
 def test_own_rows_alone_are_a_part():
