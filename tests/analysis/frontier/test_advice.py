@@ -59,6 +59,7 @@ TRUTHS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", TRUTHS)
 def test_the_sentence_says_the_planted_truth(case):
     sweep, wanted, more, never = TRUTHS[case]

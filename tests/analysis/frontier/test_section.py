@@ -20,11 +20,11 @@ ALL = Way(CLOSED.settings, 0.05, cost(), rows=("single", "baseline"))
 
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
-    return table(
-        Sweep((ALL, *WAYS[1:]), case=0.1, targets=("elk", "fox")), np.random.default_rng(0)
-    )
+    sweep = Sweep((ALL, *WAYS[1:]), case=0.1, targets=("elk", "fox"), seeds=(0, 1, 2))
+    return table(sweep, np.random.default_rng(0))
 
 
+@pytest.mark.slow
 def test_a_line_for_every_way_with_its_price_and_gain(frame):
     lines = field(frame).at("elk")
     numbers = line_table(lines, lines.worthy)
@@ -43,6 +43,7 @@ def test_a_line_for_every_way_with_its_price_and_gain(frame):
     assert all(len(line.entries) == len(grid.columns) for line in grid.lines)
 
 
+@pytest.mark.slow
 def test_the_figure_shows_ways_after_calibration_and_empty_with_and_without(frame):
     lines = field(frame).at("elk")
     shown = shown_lines(line_table(lines, lines.worthy))
@@ -51,6 +52,7 @@ def test_the_figure_shows_ways_after_calibration_and_empty_with_and_without(fram
     assert shown.loc[shown["line"] == "readout", "calibrated"].all()
 
 
+@pytest.mark.slow
 def test_all_targets_and_each_have_a_figure_and_tables(frame):
     every = costs_and_gains(frame)
     section = cost_section(every)

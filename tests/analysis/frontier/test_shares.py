@@ -31,6 +31,7 @@ def line_of(lines: Field, title: str) -> Line:
     return next(line for line in lines.lines if line.title == title)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", [0, 1])
 def test_a_share_is_all_gain_over_all_gap(frame, missing):
     if missing:  # one seed of Direct on one task: its mean is over the others
@@ -49,6 +50,7 @@ def test_a_share_is_all_gain_over_all_gap(frame, missing):
     assert found.n == len(gains)
 
 
+@pytest.mark.slow
 def test_a_task_without_a_gap_has_no_share(frame):
     flat = frame.copy()
     flat.loc[flat["direct"] & (flat["task"] == "mini/b"), "score"] = 0.5
@@ -59,6 +61,7 @@ def test_a_task_without_a_gap_has_no_share(frame):
     assert math.isnan(share(lines, line_of(lines, "readout"), lines.units).mean)
 
 
+@pytest.mark.slow
 def test_lines_without_a_source_stand_in_every_case(frame):
     lines = field(frame)
     assert {len(line.rows) for line in lines.lines} == {4 * 3 * 2 * 5}
@@ -71,6 +74,7 @@ def test_lines_without_a_source_stand_in_every_case(frame):
     assert line_of(lines, "source").rows["score"].mean() == pytest.approx(own["score"].mean())
 
 
+@pytest.mark.slow
 def test_prices_are_those_of_the_records(frame):
     prices = {line.title: line.price for line in field(frame).lines}
     assert prices["readout"].work == 512 and prices["readout"].texts == 512
@@ -80,6 +84,7 @@ def test_prices_are_those_of_the_records(frame):
     assert prices["Empty"].work == 0 and prices["Direct"].work == 60_000
 
 
+@pytest.mark.slow
 def test_pairs_whose_source_is_no_better_are_set_apart(frame):
     poor = frame.copy()
     here = (poor["kind"] == "source") & (poor["target"] == "bee") & (poor["task"] == "mini/a")
@@ -95,6 +100,7 @@ def test_pairs_whose_source_is_no_better_are_set_apart(frame):
     assert not field(poor).units["worth"].any()
 
 
+@pytest.mark.slow
 def test_the_median_is_over_cases_and_its_bound_below(frame):
     lines = field(frame)
     line = line_of(lines, "readout")
