@@ -307,8 +307,8 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="peft or npy (OptiPrompt, PTfer) for soft prompts, text for hard ones. Default:"
-            " peft and text.",
+            help="peft or npy (OptiPrompt, PTfer) for soft prompts, text for hard ones, readout"
+            " for the best readout. Default: peft and text; of a cell, what fits it.",
         ),
     ] = None,
     to: Annotated[

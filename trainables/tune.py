@@ -140,9 +140,8 @@ def run_once(
         rungs: who is to stop, handed on if given.
 
     Returns:
-        ``{"results", "prompts", "failures", "cost", "stopped", "predictions", "remarks"}`` as
-        :class:`trainables.core.cells.PackOutcome`, or ``{"error": one sentence, "traceback":
-        text}``.
+        The fields of :class:`trainables.core.cells.PackOutcome` by name, or ``{"error": one
+        sentence, "traceback": text}``.
     """
     try:
         run = _import(executor)

@@ -101,7 +101,7 @@ _TABLE = (
     ("unlabelled_texts", "integer", "texts", "result",
      "distinct texts that were used without their labels"),
     ("source_rows", "integer", "rows", "result",
-     "texts that the sources read for it, beyond their own tuning"),
+     "texts that other models read for it: sources beyond their own tuning, or a judge"),
     ("source_at_inference", "true/false", "", "result",
      "whether the sources have to run wherever it is used"),
     ("access", "text", "", "result",

@@ -88,6 +88,13 @@ _TABLE = (
      "alignment loss at the kept checkpoint of the joint tuning, mean over cells"),
     ("source_score", "source score", False, True, "0 to 1",
      "validation metric of the tuned prompts on their own sources, mean over cells"),
+    ("teacher_agreement", "teacher agreement", False, False, "share",
+     "share of the texts held out on which the sources with their prompts and the target's "
+     "calibrated Empty give the same class, mean over the cells that are taught by them; needs a "
+     "way of transfer with teacher sources"),
+    ("teacher_misfit", "teacher misfit", False, False, "nats",
+     "mean cross-entropy of what such ways end in against the sources on texts held out, mean over "
+     "their cells"),
     ("prompt_norm", "prompt norm", False, False, "mean embedding lengths",
      "mean length of the tuned prompts' vectors over the mean length of their source's word "
      "embeddings"),
@@ -102,7 +109,8 @@ _TABLE = (
 FEATURES = {row[0]: Feature(*row) for row in _TABLE}
 """Every feature by name, those known before tuning first."""
 
-_LEDGER = ("similarity", "alignment", "source_score")
+_TAUGHT = ["teacher_agreement", "teacher_misfit"]
+_LEDGER = ("similarity", "alignment", "source_score", *_TAUGHT)
 
 
 def observations(sweep: Sweep | Path | str) -> pd.DataFrame:
@@ -183,6 +191,7 @@ def _named(sources: str, ids: Mapping[str, str]) -> str:
 
 def _carried(frame: pd.DataFrame) -> pd.DataFrame:
     """Transfer cells that count, with their gain and what the ledger says of their tuning."""
+    taught = frame[frame["teacher"] == "sources"]
     frame = main_ways(frame)
     rows = frame[(frame["kind"] == "transfer") & (frame["method"] != RANDOM_METHOD)].copy()
     empty = frame[frame["row"] == "empty"]
@@ -199,7 +208,15 @@ def _carried(frame: pd.DataFrame) -> pd.DataFrame:
     inputs = [json.loads(text) for text in rows["inputs"]]
     rows["source_score"] = list(_over_inputs(tuned["validation_score"], inputs))
     rows["alignment"] = list(_over_inputs(tuned["alignment"], inputs))
-    return rows
+    return rows.assign(**_of_teachers(taught, rows))
+
+
+def _of_teachers(taught: pd.DataFrame, rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    """What ways that the same prompts have taught say of them, per row; NaN where there is none."""
+    by = ["inputs", "target", "task"]
+    known = taught.groupby(by)[_TAUGHT].mean()
+    found = known.reindex(pd.MultiIndex.from_frame(rows[by]))
+    return {name: found[name].to_numpy(dtype="float64") for name in _TAUGHT}
 
 
 def _not_chosen(frame: pd.DataFrame) -> set[str]:

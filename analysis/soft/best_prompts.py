@@ -80,13 +80,13 @@ def best_prompts(frame: pd.DataFrame) -> list[BestPrompt]:
     return [_best(rows.iloc[0], len(rows), cells) for rows in ranked(frame)]
 
 
-def ranked(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+def ranked(frame: pd.DataFrame, product: str = PROMPT) -> Iterator[pd.DataFrame]:
     """Per target and task its transferred prompts, by validation score, the best first.
 
     Ties go to the higher achieved similarity; a target and task without any is left out. So is what
-    leaves no prompt, such as a readout.
+    leaves something else than ``product``.
     """
-    moved = frame[(frame["kind"] == "transfer") & (frame["product"].fillna(PROMPT) == PROMPT)]
+    moved = frame[(frame["kind"] == "transfer") & (frame["product"].fillna(PROMPT) == product)]
     moved = moved.dropna(subset=["validation_score"])
     order = ["validation_score", "similarity"]
     for target in targets(frame):

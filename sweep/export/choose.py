@@ -1,9 +1,9 @@
-"""Which prompts of a sweep are meant: one by its cell, or the best ones by validation."""
+"""Which prompts (or readouts) of a sweep are meant: one by its cell, or the best by validation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sweep.ledger.ledger import Ledger
 from trainables.core.frontier import PRODUCTS
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 FILTERS = ("row", "task", "target", "method")
 _SHOWN = 5
-_ENDS = {"readout": "a readout", "none": "scores that need the sources"}
+_ENDS = {"prompt": "a prompt", "readout": "a readout", "none": "scores that need the sources"}
+PROMPTS = PRODUCTS[:1]
 
 
 @dataclass(frozen=True)
@@ -65,19 +66,24 @@ def make_choice(cell: str | None, best: int | None, **filters: str | None) -> Pr
 
 
 def chosen_cells(
-    folder: Path, ledger: Ledger, choice: PromptChoice, families: tuple[str, ...]
+    folder: Path,
+    ledger: Ledger,
+    choice: PromptChoice,
+    families: tuple[str, ...],
+    products: tuple[str, ...] = PROMPTS,
 ) -> list[str]:
     """Ids of the prompts that are meant.
 
     Args:
         families: of which families of methods (``soft``, ``hard``).
+        products: what a cell may end in; the best ones are of the first.
 
     Raises:
         InputError: no such cell, or none that passes the filters.
     """
     if choice.cell is None:
-        return _best(folder, choice, families)
-    return [_find(ledger, choice.cell, families)]
+        return _best(folder, choice, families, products[0])
+    return [_find(ledger, choice.cell, families, products)]
 
 
 def one_cell(folder: Path, ledger: Ledger, choice: PromptChoice) -> str:
@@ -96,16 +102,22 @@ def one_cell(folder: Path, ledger: Ledger, choice: PromptChoice) -> str:
     return found[0]
 
 
-def _best(folder: Path, choice: PromptChoice, families: tuple[str, ...]) -> list[str]:
+def product_of(record: Mapping[str, Any]) -> str:
+    """What a cell ends in; records that do not say so are of prompts."""
+    return str(record["result"].get("product") or PRODUCTS[0])
+
+
+def _best(folder: Path, choice: PromptChoice, families: tuple[str, ...], product: str) -> list[str]:
     from analysis import load
     from analysis.data.combinations import OWN, of_family
     from analysis.soft.best_prompts import ranked
 
     frame = load(folder)
     moved = frame[(frame["kind"] == "transfer") & frame["family"].isin(families)]
+    moved = moved[moved["product"].fillna(PRODUCTS[0]) == product]
     if moved.empty:
         raise InputError(
-            f"{folder}: no transferred {' or '.join(families)} prompt has finished yet;"
+            f"{folder}: no transferred {' or '.join(families)} {product} has finished yet;"
             " allowed: a sweep with one, or --cell with the id of a tuned prompt"
         )
     _check_filters(moved, choice.filters)
@@ -116,13 +128,13 @@ def _best(folder: Path, choice: PromptChoice, families: tuple[str, ...]) -> list
     found = [
         str(name)
         for family in families
-        for rows in ranked(of_family(moved, family))
+        for rows in ranked(of_family(moved, family), product)
         for name in rows["cell"].head(choice.top)
     ]
     if not found:
         wanted = " ".join(f"--{name} {value}" for name, value in choice.filters.items())
         raise InputError(
-            f"{wanted or folder}: no finished transferred prompt with a validation score;"
+            f"{wanted or folder}: no finished transferred {product} with a validation score;"
             " allowed: rows, tasks, targets and methods that results.csv shows together"
         )
     return found
@@ -134,8 +146,8 @@ def _check_filters(moved: "pd.DataFrame", filters: Mapping[str, str]) -> None:
         check_known(value, known, f"--{column}")
 
 
-def _find(ledger: Ledger, start: str, families: tuple[str, ...]) -> str:
-    """The one finished cell with a prompt whose id starts with ``start``."""
+def _find(ledger: Ledger, start: str, families: tuple[str, ...], products: tuple[str, ...]) -> str:
+    """The one finished cell whose id starts with ``start``, of a family and product wanted."""
     found = sorted(name for name in ledger.done_ids() if start and name.startswith(start))
     if len(found) != 1:
         many = f"{len(found)} cells start with it ({_some(found)})"
@@ -150,11 +162,10 @@ def _find(ledger: Ledger, start: str, families: tuple[str, ...]) -> str:
             f"--cell: {found[0]} is the reference row {cell['row']!r}, which has no prompt;"
             " allowed: a tuned or transferred cell"
         )
-    kept = record["result"].get("product") or PRODUCTS[0]
-    if kept != PRODUCTS[0]:
+    if product_of(record) not in products:
         raise InputError(
-            f"--cell: {found[0]} leaves no prompt, as its way of transfer ends in {_ENDS[kept]};"
-            " allowed: a cell whose column `product` is prompt"
+            f"--cell: {found[0]} ends in {_ENDS[product_of(record)]}; allowed: a cell whose column"
+            f" `product` is {' or '.join(products)}"
         )
     family = family_of(cell["method"])
     if family not in families:

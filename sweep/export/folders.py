@@ -1,4 +1,4 @@
-"""Prompts of a sweep written out for other programs: one folder a backbone, and a manifest."""
+"""Prompts of a sweep, or readouts, for other programs: one folder a backbone, and a manifest."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.export.choose import PromptChoice, chosen_cells
-from sweep.export.prompt import about, sweep_of, tuned_prompt
+from sweep.export.choose import PromptChoice, chosen_cells, product_of
+from sweep.export.prompt import MAKERS, about, sweep_of
 from sweep.ledger.folder import read_meta_for_models
 from sweep.ledger.ledger import Ledger, Record
-from trainables.core.registries import FORMATS
+from trainables.core.frontier import PRODUCTS
+from trainables.core.registries import FORMATS, ExportFormat
 from trainables.core.settings import family_of
 from trainables.core.weight import Weight
 from trainables.errors import InputError, check_known
@@ -48,7 +49,8 @@ def export_prompts(
 
     Args:
         choice: None takes the best prompt of each target and task.
-        kind: a key of :data:`trainables.core.registries.FORMATS`; None: the first of the family.
+        kind: a key of :data:`trainables.core.registries.FORMATS`; None: the first of the family
+            and product, and of the best ones prompts alone.
         to: folder to write into; None takes :data:`FOLDER` in the sweep's folder.
         notes: gets a line for each prompt that could not come along.
 
@@ -60,12 +62,16 @@ def export_prompts(
             or has changed, or a folder that holds something else.
     """
     meta = read_meta_for_models(folder)
-    families = _families(kind)
+    formats = _formats(kind)
     to = folder / FOLDER if to is None else to
     earlier = _earlier(to, meta)
     notes = [] if notes is None else notes
     ledger = Ledger(folder, warn=notes.append)
-    cells = chosen_cells(folder, ledger, choice or PromptChoice(), families)
+    families, products = (
+        tuple(dict.fromkeys(getattr(item, name) for item in formats))
+        for name in ("family", "product")
+    )
+    cells = chosen_cells(folder, ledger, choice or PromptChoice(), families, products)
     found = [_Exporter(ledger, meta, kind, notes).export(cell) for cell in cells]
     _write(to, meta, earlier, found)
     return to, found
@@ -86,7 +92,7 @@ class _Exporter:
         kind = self._kind or default_format(record)
         name = f"{kind}-{safe_name(cell['task'])}-{safe_name(cell['target'])}-{cell_id}"
         prompts, files = [], {}
-        for role, item in self._members(record):
+        for role, item in self._members(record, kind):
             alias = item["cell"]["target"]
             inside = f"{name}/{role}-{safe_name(alias)}"
             for file, content in prompt_files(self._ledger, self._meta, item, kind).items():
@@ -103,10 +109,11 @@ class _Exporter:
         )
         return ExportedSet(name, entry, files)
 
-    def _members(self, record: Record) -> Iterator[tuple[str, Record]]:
+    def _members(self, record: Record, kind: str) -> Iterator[tuple[str, Record]]:
         """The record and, of a carried prompt, the source records it was carried from."""
         yield ("target" if record["cell"]["kind"] == "transfer" else "source"), record
-        for name in record["cell"]["inputs"]:
+        carried = FORMATS[kind].product == PRODUCTS[0]
+        for name in record["cell"]["inputs"] if carried else ():
             try:
                 yield "source", self._ledger.record(name)
             except KeyError:
@@ -131,29 +138,30 @@ def intact(ledger: Ledger, cell_id: str) -> Record:
 
 
 def default_format(record: Record) -> str:
-    """The format of a prompt where none is asked for: ``peft`` of vectors, ``text`` of texts."""
-    family = family_of(record["cell"]["method"])
-    return next(name for name, kind in FORMATS.items() if kind.family == family)
+    """The format where none is asked for: ``peft`` of vectors, ``text`` of texts, ``readout``."""
+    asked = family_of(record["cell"]["method"]), product_of(record)
+    return next(name for name, kind in FORMATS.items() if (kind.family, kind.product) == asked)
 
 
 def prompt_files(
     ledger: Ledger, meta: Mapping[str, Any], record: Record, kind: str
 ) -> Mapping[str, bytes]:
-    """Files of one prompt's folder (name to content).
+    """Files of the folder of one prompt or readout (name to content).
 
     Raises:
         InputError: a model or task that is gone or has changed, or a prompt that the format cannot
             express.
     """
-    files: Mapping[str, bytes] = FORMATS[kind].load()(tuned_prompt(ledger, meta, record))
+    made = MAKERS[FORMATS[kind].product](ledger, meta, record)
+    files: Mapping[str, bytes] = FORMATS[kind].load()(made)
     return files
 
 
-def _families(kind: str | None) -> tuple[str, ...]:
+def _formats(kind: str | None) -> list[ExportFormat]:
     if kind is None:
-        return tuple(dict.fromkeys(item.family for item in FORMATS.values()))
+        return list(FORMATS.values())
     check_known(kind, FORMATS, "--format")
-    return (FORMATS[kind].family,)
+    return [FORMATS[kind]]
 
 
 def _earlier(to: Path, meta: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -212,8 +220,11 @@ def format_export(to: Path, found: Sequence[ExportedSet]) -> str:
         entry = item.entry
         lines.append(title(entry))
         lines += [f"  {prompt['folder']}" for prompt in entry["prompts"]]
+    kinds = (FORMATS[item.entry["export_format"]].product for item in found)
+    product = " or ".join(dict.fromkeys(kinds))
     count = sum(len(item.entry["prompts"]) for item in found)
-    lines.append(f"{count} prompt{'' if count == 1 else 's'} written to {to}, listed in {MANIFEST}")
+    many = f"{count} {product}{'' if count == 1 else 's'}"
+    lines.append(f"{many} written to {to}, listed in {MANIFEST}")
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
-"""A finished cell as a prompt on its model, with all that its score rests on."""
+"""A finished cell as a prompt or a readout on its model, with all that its score rests on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +9,12 @@ from sweep.ledger.ledger import Ledger, Record
 from trainables.core.cells import ModelRef, TaskRef
 from trainables.core.precision import FLOAT32
 from trainables.core.settings import family_of
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from trainables.interchange import TunedPrompt
+    from trainables.backbones import Backbone
+    from trainables.interchange import KeptReadout, TunedPrompt
+    from trainables.tasks import Task
 
 
 def tuned_prompt(ledger: Ledger, meta: Mapping[str, Any], record: Record) -> "TunedPrompt":
@@ -23,19 +26,12 @@ def tuned_prompt(ledger: Ledger, meta: Mapping[str, Any], record: Record) -> "Tu
     Raises:
         InputError: a model or task that is gone or has changed, or a prompt that does not fit.
     """
-    from trainables.backbones import load_backbone
     from trainables.hard.text import encode
     from trainables.interchange import TunedPrompt
-    from trainables.models.names import model_now
     from trainables.packs.run import layout_on
-    from trainables.tasks import recall_task
 
     cell = record["cell"]
-    planned = ModelRef(**meta["spec"]["models"][cell["target"]])
-    model = model_now(planned, cell["digests"].get(planned.alias))
-    backbone = load_backbone(model, precision=cell.get("precision", FLOAT32))
-    ref = TaskRef(**meta["spec"]["task_files"][cell["task"]])
-    task = recall_task(meta.get(TASKS, {}).get(ref.name), ref)
+    model, backbone, task = _loaded(cell, meta)
     text = None
     if family_of(cell["method"]) == "hard":
         text = str(record["result"]["text"])
@@ -44,16 +40,68 @@ def tuned_prompt(ledger: Ledger, meta: Mapping[str, Any], record: Record) -> "Tu
     else:
         prompt = ledger.prompt(record["id"])
     layout = layout_on(backbone, task, cell["settings"], len(prompt))
-    role = "target" if cell["kind"] == "transfer" else "source"
     return TunedPrompt(
         prompt=prompt,
         backbone=backbone,
         model=model,
         layout=layout,
         task=task,
-        about={"role": role, **about(record, meta), "sweep": sweep_of(meta)},
+        about=_origin(record, meta),
         text=text,
     )
+
+
+def kept_readout(ledger: Ledger, meta: Mapping[str, Any], record: Record) -> "KeptReadout":
+    """The readout of a cell that ends in one; arguments and errors as :func:`tuned_prompt`.
+
+    Raises:
+        InputError: also where the cell is from before readouts were kept.
+    """
+    from trainables.interchange import KeptReadout
+    from trainables.packs.run import plain_layout
+
+    try:
+        weights = ledger.readout(record["id"])
+    except KeyError:
+        raise InputError(
+            f"cell {record['id']}: its readout was not kept, as it is from an earlier version;"
+            " allowed: the cell of a new folder, by sweep run SPEC --out FOLDER --store none"
+        ) from None
+    model, backbone, task = _loaded(record["cell"], meta)
+    settings = record["cell"]["settings"]
+    return KeptReadout(
+        weights=weights,
+        features=str(settings.get("features")),
+        backbone=backbone,
+        model=model,
+        layout=plain_layout(settings),
+        task=task,
+        about=_origin(record, meta),
+    )
+
+
+MAKERS: dict[str, Callable[[Ledger, Mapping[str, Any], Record], Any]] = {
+    "prompt": tuned_prompt,
+    "readout": kept_readout,
+}
+"""What an export format is given, by the product it takes."""
+
+
+def _loaded(cell: Mapping[str, Any], meta: Mapping[str, Any]) -> "tuple[ModelRef, Backbone, Task]":
+    from trainables.backbones import load_backbone
+    from trainables.models.names import model_now
+    from trainables.tasks import recall_task
+
+    planned = ModelRef(**meta["spec"]["models"][cell["target"]])
+    model = model_now(planned, cell["digests"].get(planned.alias))
+    backbone = load_backbone(model, precision=cell.get("precision", FLOAT32))
+    ref = TaskRef(**meta["spec"]["task_files"][cell["task"]])
+    return model, backbone, recall_task(meta.get(TASKS, {}).get(ref.name), ref)
+
+
+def _origin(record: Record, meta: Mapping[str, Any]) -> dict[str, Any]:
+    role = "target" if record["cell"]["kind"] == "transfer" else "source"
+    return {"role": role, **about(record, meta), "sweep": sweep_of(meta)}
 
 
 def about(record: Record, meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from sweep.ledger.prompt_file import without
 from trainables.core.predictions import SPLITS
+from trainables.packs.records import PROMPT, READOUT
 from trainables.scoring.calibration import CALIBRATIONS
 
 _KEYS = ("score", "validation_score")
@@ -89,5 +90,7 @@ def trimmed(
         splits = [name for name in there.predictions if name in wanted.predictions]
         kept = {**record["predictions"], "sha256": digest, "splits": splits}
         found["predictions"] = kept if splits else None
-        found["prompt"] = record["prompt"] and {**record["prompt"], "sha256": digest}
+        for name in (PROMPT, READOUT):
+            if record.get(name):
+                found[name] = {**record[name], "sha256": digest}
     return found, content

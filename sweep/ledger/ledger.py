@@ -1,8 +1,9 @@
 """The ledger: one file a finished cell, written once and only by the driver.
 
-``ledger/<2 hex>/<cell>.json`` is a record, ``prompts/<2 hex>/<cell>.safetensors`` the prompt and
-the predictions it names, ``ledger/failed/<cell>.json`` why a cell has no record. The presence of a
-record that passes its digest means *done*; everything else (MLflow, tables, report) is a view.
+``ledger/<2 hex>/<cell>.json`` is a record, ``prompts/<2 hex>/<cell>.safetensors`` the prompt or
+readout and the predictions it names, ``ledger/failed/<cell>.json`` why a cell has no record. The
+presence of a record that passes its digest means *done*; everything else (MLflow, tables, report)
+is a view.
 """
 
 import errno
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sweep.ledger.prompt_file import file_content, prompt_in
+from sweep.ledger.prompt_file import file_content, tensor_in
 from trainables.core.cells import Cell
 from trainables.core.predictions import splits_of
 from trainables.files.atomic import TEMPORARY, replace_file
@@ -22,6 +23,7 @@ from trainables.files.redact import redact
 from trainables.packs.records import (
     LARGEST_FILE,
     PROMPT,
+    READOUT,
     canonical,
     check_file,
     file_named,
@@ -100,11 +102,22 @@ class Ledger:
         Raises:
             KeyError: the cell has no intact record or no prompt.
         """
-        named = self.record(cell_id)["prompt"]
+        return self._kept(cell_id, PROMPT)
+
+    def readout(self, cell_id: str) -> Any:
+        """The readout of a finished cell, float32 array [C, h + 1].
+
+        Raises:
+            KeyError: the cell has no intact record or no readout.
+        """
+        return self._kept(cell_id, READOUT)
+
+    def _kept(self, cell_id: str, name: str) -> Any:
+        named = self.record(cell_id).get(name)
         if named is None:
             raise KeyError(cell_id)
         try:
-            return prompt_in(self._file_bytes(named["file"]))
+            return tensor_in(self._file_bytes(named["file"]), name)
         except ValueError as error:
             self._set_aside(self._record_path(cell_id), error)
             raise KeyError(cell_id) from None
@@ -117,6 +130,7 @@ class Ledger:
         cost: Mapping[str, float],
         prompt: Any = None,
         predictions: Mapping[str, Any] | None = None,
+        readout: Any = None,
     ) -> Record | None:
         """Make a cell finished: first its file, then its record; a failure of it is forgotten.
 
@@ -125,12 +139,13 @@ class Ledger:
             cost: seconds of the whole pack.
             prompt: float32 array [m, d], uint8 array [n] of a text in UTF-8, or None.
             predictions: arrays of :mod:`trainables.core.predictions`, or None.
+            readout: float32 array [C, h + 1], or None.
 
         Returns:
             The record; None where the cell was finished already, which then stays as it is.
 
         Raises:
-            ValueError: the result has no finite ``score``, or the prompt or the predictions are
+            ValueError: the result has no finite ``score``, or prompt, readout or predictions are
                 none.
             TypeError: the result is no mapping, or holds what JSON cannot.
             OSError: the record could not be written.
@@ -145,7 +160,7 @@ class Ledger:
             "cost": plain_result(cost, score=False),
             "finished": _now(),
             "versions": self._versions,
-            **self._write_prompt(cell, prompt, predictions or {}),
+            **self._write_file(cell, prompt, predictions or {}, readout),
         }
         content = seal(record)
         record_in(content, cell.id)  # what could not be read must not be written
@@ -212,12 +227,12 @@ class Ledger:
     def _failed_path(self, cell_id: str) -> Path:
         return self.folder / "ledger" / "failed" / f"{cell_id}.json"
 
-    def _write_prompt(
-        self, cell: Cell, prompt: Any, predictions: Mapping[str, Any]
+    def _write_file(
+        self, cell: Cell, prompt: Any, predictions: Mapping[str, Any], readout: Any
     ) -> dict[str, Any]:
         """Write the cell's file, if there is anything for it; what the record says of it."""
         splits = splits_of(predictions)
-        if prompt is None and not splits:
+        if prompt is None and readout is None and not splits:
             return {"prompt": None, "predictions": None}
         # Strings only: that is all that safetensors metadata holds.
         about = {
@@ -229,7 +244,7 @@ class Ledger:
             "model_digest": cell.digests.get(cell.target, ""),
             "sources": "+".join(cell.sources),
         }
-        content = file_content(about, prompt, predictions)
+        content = file_content(about, prompt, predictions, readout)
         path = self._prompt_path(cell.id)
         replace_file(path, content)
         named = {
@@ -239,18 +254,21 @@ class Ledger:
         return {
             "prompt": None if prompt is None else named,
             "predictions": {**named, "splits": list(splits)} if splits else None,
+            **({} if readout is None else {READOUT: named}),
         }
 
     def _read(self, path: str, cell_id: str, prompt: bool) -> Record | None:
         """The record at ``path`` if it and its file are intact, else None.
 
-        ``prompt``: check the prompt in the file too, not only the file's digest.
+        ``prompt``: check prompt and readout in the file too, not only the file's digest.
         """
         try:
             record = read_record(path, cell_id)
             named = file_named(record)
             if named is not None:
-                check_file(record, self._file_bytes(named["file"]), (PROMPT,) if prompt else ())
+                check_file(
+                    record, self._file_bytes(named["file"]), (PROMPT, READOUT) if prompt else ()
+                )
         except FileNotFoundError:
             return None
         except ValueError as error:

@@ -1,8 +1,9 @@
-"""The file beside a record: its prompt, if it has one, and the predictions that are kept of it.
+"""The file beside a record: its prompt or readout, if it has one, and the predictions kept of it.
 
 One safetensors file a cell, so that a cell costs one file besides its record. Tensors are
-``prompt`` (float32 [m, d], or uint8 [n], a text's UTF-8) and those of
-:mod:`trainables.core.predictions`. The same content has the same bytes, whichever run writes it.
+``prompt`` (float32 [m, d], or uint8 [n], a text's UTF-8), ``readout`` (float32 [C, h + 1]) and
+those of :mod:`trainables.core.predictions`. The same content has the same bytes, whichever run
+writes it.
 """
 
 import json
@@ -10,11 +11,14 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from trainables.core.predictions import GOLD, checked
-from trainables.packs.records import PROMPT, canonical
+from trainables.packs.records import PROMPT, READOUT, canonical
 
 
 def file_content(
-    about: Mapping[str, str], prompt: Any = None, predictions: Mapping[str, Any] | None = None
+    about: Mapping[str, str],
+    prompt: Any = None,
+    predictions: Mapping[str, Any] | None = None,
+    readout: Any = None,
 ) -> bytes:
     """The bytes of the file.
 
@@ -22,9 +26,10 @@ def file_content(
         about: put into the header; of a text, the text comes to it.
         prompt: float32 array [m, d], uint8 array [n] of a text in UTF-8, or None.
         predictions: arrays of :mod:`trainables.core.predictions`, or None.
+        readout: float32 array [C, h + 1], or None.
 
     Raises:
-        ValueError: the prompt or the predictions are none.
+        ValueError: one of them is none.
     """
     tensors = checked(predictions or {})
     named = dict(about)
@@ -32,6 +37,8 @@ def file_content(
         tensors[PROMPT] = _checked_prompt(prompt)
         if tensors[PROMPT].ndim == 1:
             named["text"] = tensors[PROMPT].tobytes().decode()
+    if readout is not None:
+        tensors[READOUT] = _matrix("readout", readout)
     return _written(tensors, named)
 
 
@@ -42,9 +49,9 @@ def without(content: bytes, splits: Collection[str]) -> bytes | None:
     return _written(tensors, _header(content)[0].get("__metadata__", {})) if tensors else None
 
 
-def prompt_in(content: bytes) -> Any:
-    """The prompt in a file; None where it holds none, ValueError where it is none of these."""
-    return _tensors(content).get(PROMPT)
+def tensor_in(content: bytes, name: str = PROMPT) -> Any:
+    """A tensor in a file; None where it holds none of the name, ValueError where it is no file."""
+    return _tensors(content).get(name)
 
 
 def _tensors(content: bytes) -> dict[str, Any]:
@@ -61,12 +68,20 @@ def _tensors(content: bytes) -> dict[str, Any]:
 def _checked_prompt(prompt: Any) -> Any:
     import numpy as np
 
-    is_text = getattr(prompt, "dtype", None) == np.uint8
-    array = np.ascontiguousarray(prompt, dtype=np.uint8 if is_text else np.float32)
-    if is_text and array.ndim != 1:
+    if getattr(prompt, "dtype", None) != np.uint8:
+        return _matrix("prompt", prompt)
+    array = np.ascontiguousarray(prompt)
+    if array.ndim != 1:
         raise ValueError(f"its prompt is no text (shape {array.shape})")
-    if not is_text and (array.ndim != 2 or not array.size or not np.isfinite(array).all()):
-        raise ValueError(f"its prompt is no matrix of finite numbers (shape {array.shape})")
+    return array
+
+
+def _matrix(name: str, values: Any) -> Any:
+    import numpy as np
+
+    array = np.ascontiguousarray(values, dtype=np.float32)
+    if array.ndim != 2 or not array.size or not np.isfinite(array).all():
+        raise ValueError(f"its {name} is no matrix of finite numbers (shape {array.shape})")
     return array
 
 

@@ -9,6 +9,9 @@ from sweep.plan.agenda import Closed
 from trainables.core.cells import Cell, Pack
 from trainables.files.plain import plain_result
 
+_MORE = ("predictions", "readouts")
+"""What an outcome may lack."""
+
 
 class Outcomes:
     """Turns packs into payloads for workers, and what comes back into records.
@@ -95,14 +98,13 @@ class Outcomes:
             reason = outcome["failures"].get(cell.id)
             return str(reason or f"pack {pack.id} gave no result for it")
         prompt = outcome["prompts"].get(cell.id)
-        predictions = outcome.get("predictions", {}).get(cell.id)
+        predictions, readout = (outcome.get(name, {}).get(cell.id) for name in _MORE)
         try:
             if prompt is None and cell.kind == "source":
                 plain_result(outcome["results"][cell.id])  # a result that is none says more
                 raise ValueError(f"pack {pack.id} gave no prompt for it")
-            record = self._ledger.write(
-                cell, outcome["results"][cell.id], pack.id, outcome["cost"], prompt, predictions
-            )
+            result, cost = outcome["results"][cell.id], outcome["cost"]
+            record = self._ledger.write(cell, result, pack.id, cost, prompt, predictions, readout)
         except OSError:
             raise
         except (ValueError, TypeError) as error:
@@ -121,8 +123,8 @@ def _checked(outcome: Any) -> Mapping[str, Any]:
         return {"error": f"its worker gave a {type(outcome).__name__}, not an outcome"}
     if "error" in outcome:
         return outcome
-    for name in ("results", "prompts", "failures", "cost", "predictions"):
-        found = outcome.get(name, {} if name == "predictions" else None)
+    for name in ("results", "prompts", "failures", "cost", *_MORE):
+        found = outcome.get(name, {} if name in _MORE else None)
         if not isinstance(found, Mapping):
             return {"error": f"the {name} its worker gave are a {type(found).__name__}"}
     return outcome

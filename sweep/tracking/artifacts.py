@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from sweep.tracking.facts import Facts
 from sweep.tracking.view import SWEEP, RunData
+from trainables.packs.records import PROMPT, READOUT
 
 FOLDER = "prompt"
 SPEC = "spec.yaml"
@@ -26,8 +27,8 @@ class PromptFiles:
         """Artifacts of a run: path to content. A prompt that is gone is left out.
 
         A soft prompt is ``prompt/prompt.safetensors``, the ledger's own file (tensor ``prompt`` [m,
-        d] and kept predictions), a hard one ``prompt/prompt.txt``; ``prompt/provenance.json`` is
-        beside it.
+        d] and kept predictions), a hard one ``prompt/prompt.txt``, a readout likewise
+        ``prompt/readout.safetensors``; ``prompt/provenance.json`` is beside it.
         """
         if run.kind == SWEEP:
             return {SPEC: self._facts.spec.encode()} if self._facts.spec else {}
@@ -35,13 +36,13 @@ class PromptFiles:
             return {}
         files = {f"{FOLDER}/provenance.json": self._provenance(run)}
         text = run.record["result"].get("text")
-        named = run.record["prompt"]
         if text is not None:
-            files[f"{FOLDER}/prompt.txt"] = str(text).encode()
-        elif named is not None:
-            path = self._folder / named["file"]
-            if path.is_file():
-                files[f"{FOLDER}/prompt.safetensors"] = path.read_bytes()
+            return files | {f"{FOLDER}/prompt.txt": str(text).encode()}
+        for name in (PROMPT, READOUT):
+            named = run.record.get(name)
+            path = self._folder / named["file"] if named else None
+            if path is not None and path.is_file():
+                files[f"{FOLDER}/{name}.safetensors"] = path.read_bytes()
         return files
 
     def _provenance(self, run: RunData) -> bytes:

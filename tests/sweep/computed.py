@@ -32,8 +32,8 @@ def _compute(plan: Plan, folder: Path) -> Path:
         outcome = run_pack(pack, {name: ledger.prompt(name) for name in pack.needs})
         for cell in pack.cells:
             result, prompt = outcome.results[cell.id], outcome.prompts.get(cell.id)
-            predictions = outcome.predictions.get(cell.id)
-            ledger.write(cell, result, pack.id, outcome.cost, prompt, predictions)
+            more = outcome.predictions.get(cell.id), outcome.readouts.get(cell.id)
+            ledger.write(cell, result, pack.id, outcome.cost, prompt, *more)
     return folder
 
 

@@ -256,6 +256,8 @@ class PackOutcome:
             stopped; it has neither result nor failure.
         predictions: per cell id the arrays of :mod:`trainables.core.predictions`, of the splits
             that the pack asks for.
+        readouts: per cell id of a ``transfer`` cell that ends in a map of what the target computes,
+            float32 array [C, h + 1], see :mod:`trainables.transfer.taught.readout`.
         remarks: sentences that people should read once a run; they fail nothing.
     """
 
@@ -265,6 +267,7 @@ class PackOutcome:
     cost: dict[str, float]
     stopped: dict[str, int] = field(default_factory=dict)
     predictions: dict[str, Any] = field(default_factory=dict)
+    readouts: dict[str, Any] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
 

@@ -24,7 +24,8 @@ class Cost:
         target_forward_tokens: tokens of the texts read, those of prompts included.
         target_labels: labels of distinct examples that were read for it.
         unlabelled_texts: distinct texts that were used without their labels.
-        source_rows: texts that the sources have read for it, beyond their own tuning.
+        source_rows: texts that other models have read for it: the sources beyond their own tuning,
+            or a model that judges a search.
         source_at_inference: whether the sources have to run wherever it is used.
         access: what the model must give away, of :data:`ACCESS`.
     """

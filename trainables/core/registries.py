@@ -270,13 +270,16 @@ class ExportFormat:
     """A folder for another program.
 
     Attributes:
-        files: from a :class:`trainables.interchange.tuned.TunedPrompt` to the content of each file
-            by its name, or the place of such a function.
-        family: of the methods whose prompts it takes.
+        files: from a :class:`trainables.interchange.tuned.TunedPrompt` (of a readout, a
+            :class:`trainables.interchange.tuned.KeptReadout`) to the content of each file by its
+            name, or the place of such a function.
+        family: of the methods whose results it takes.
+        product: what it takes of them, of :data:`trainables.core.frontier.PRODUCTS`.
     """
 
     files: Any
     family: str
+    product: str = "prompt"
 
     def load(self) -> Any:
         return loaded(self.files)
@@ -288,6 +291,7 @@ FORMATS: Registry[ExportFormat] = Registry(
         "peft": ExportFormat("trainables.interchange.peft:peft_files", "soft"),
         "npy": ExportFormat("trainables.interchange.ptfer:ptfer_files", "soft"),
         "text": ExportFormat("trainables.interchange.text:text_files", "hard"),
+        "readout": ExportFormat("trainables.interchange.readout:readout_files", "soft", "readout"),
     },
 )
-"""Export formats; the first of a family is its default."""
+"""Export formats; the first of a family and product is its default."""

@@ -199,6 +199,8 @@ class _Search:
                 "rows_read": prompt.evaluated,
                 "rows_saved": prompt.saved,
                 "curve": list(prompt.curve),
+                "product": "prompt",
+                **prompt.cost.numbers(),
             }
             row = together(numbers[len(kept) + place], read[place], more)
             measured.append((cell, row, allowed, text))

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from trainables.backbones import Backbone, Encoded
+from trainables.core.frontier import Cost
 from trainables.core.registry import loaded
 from trainables.core.settings import HardSettings
 
@@ -84,6 +85,8 @@ class HardFound:
         failed: step at which the loss was no longer finite, or None.
         evaluated: validation rows that were read to choose it.
         saved: validation rows that needed not be read (known before, or out of the race).
+        cost: what it took, the final evaluation left out. A race counts what it reads itself; a
+            search that reads more adds that.
         curve: per evaluation step, validation, loss and the like; plain numbers.
         stopped: step after which the search was stopped on demand, or None.
         unread: alias of the model whose logits on validation were not all finite, or None.
@@ -100,6 +103,7 @@ class HardFound:
     curve: list[dict[str, Any]] = field(default_factory=list)
     stopped: int | None = None
     unread: str | None = None
+    cost: Cost = field(default_factory=Cost)
 
 
 class HardSearch(Protocol):

@@ -24,6 +24,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from trainables.backbones import Backbone
+from trainables.core.frontier import Cost
 from trainables.core.seeds import seeded
 from trainables.core.settings.hard import HardSettings
 from trainables.hard.problem import HardFound, HardProblem, Rungs
@@ -91,6 +93,7 @@ class _Lane:
         self.order = race_order(data.gold, seed)
         self.data = data.take(self.order.to(data.ids.device))
         self.gold = self.data.gold.cpu()
+        self._tokens = [0, *self.data.lengths.cpu().cumsum(0).tolist()]
 
     def __len__(self) -> int:
         return len(self.gold)
@@ -99,6 +102,13 @@ class _Lane:
         """Logits [P, stop - start, C] on rows of the race."""
         rows = torch.arange(start, stop, device=self.data.ids.device)
         return self.scorer.logits(self.data.take(rows), prompts).cpu()
+
+    def cost(self, start: int, stop: int, home: Backbone) -> Cost:
+        """Of reading rows of the race once, where ``home`` is the model that the prompt is for."""
+        if self.scorer.reading.backbone is not home:
+            return Cost(source_rows=stop - start)
+        tokens = self._tokens[stop] - self._tokens[start]
+        return Cost(stop - start, 0, tokens, access="labels")
 
     def upper_score(self, metric: str, logits: torch.Tensor) -> float:
         """The metric if all rows not read were right; exact once all are read."""
@@ -143,13 +153,18 @@ class _Known:
 
 @dataclass
 class _Best:
-    """What a replica has found so far, and what that took."""
+    """What a replica has found so far, and what that took.
+
+    ``asked``: per prompt, how many rows the replica has wanted of it.
+    """
 
     rank: tuple[float, ...] = (-math.inf,)
     ids: Ids | None = None
     step: int = 0
     evaluated: int = 0
     saved: int = 0
+    cost: Cost = field(default_factory=Cost)
+    asked: dict[Ids, int] = field(default_factory=dict)
     curve: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -171,6 +186,7 @@ class Race:
         margin: float | None = None,
         stages: Sequence[int] = STAGES,
         seed: int = 0,
+        home: Backbone | None = None,
     ) -> None:
         """A race that has seen nothing yet.
 
@@ -184,7 +200,9 @@ class Race:
             stages: rows of the first nested parts, rising; the later ones grow by the last of
                 these. () reads everything at once.
             seed: of the order in which rows are read.
+            home: the model that the prompts are for; None: the first scorer's.
         """
+        self._home = home or scorers[0].reading.backbone
         self._lanes = [_Lane(scorer, seed) for scorer in scorers]
         self._metric = metric
         self._rank = TIES[ties]
@@ -244,6 +262,7 @@ class Race:
             saved=best.saved,
             curve=best.curve,
             unread=self._known[best.ids].unread,
+            cost=best.cost + Cost(target_labels=max(best.asked.values())),
         )
 
     def staying(
@@ -276,6 +295,7 @@ class Race:
         for replica, mine in racing.items():
             for ids in mine:
                 askers.setdefault(ids, replica)
+                self._charge(self._best[replica], ids, stage)
         changed = set()
         for number, lane in enumerate(self._lanes):
             stop = min(stage, len(lane))
@@ -291,6 +311,15 @@ class Race:
                     changed.add(ids)
         for ids in changed:
             self._judge(self._known[ids])
+
+    def _charge(self, best: _Best, ids: Ids, stage: int) -> None:
+        """Count what a replica asks for: another may have read it, but alone it would have to."""
+        before = best.asked.get(ids, 0)
+        for lane in self._lanes:
+            start, stop = min(before, len(lane)), min(stage, len(lane))
+            if stop > start:
+                best.cost += lane.cost(start, stop, self._home)
+        best.asked[ids] = max(before, min(stage, max(map(len, self._lanes))))
 
     def _judge(self, known: _Known) -> None:
         """Bring the bounds up to what has been read."""

@@ -12,6 +12,7 @@ import torch
 from trainables.backbones import Encoded, Reader
 from trainables.compute.memory import in_passes
 from trainables.compute.passes import length_batches, spare_tokens
+from trainables.core.frontier import Cost
 from trainables.hard.problem import TaskModel
 
 Ids = tuple[int, ...]
@@ -147,6 +148,17 @@ class Scorer:
             for places in by_length.values()
             for chosen in _chunks(places, size)
         ]
+
+
+def gradient_cost(source: TaskModel, rows: torch.Tensor) -> Cost:
+    """Of the gradient of the loss on training examples, each as often as it stands there."""
+    return Cost(
+        target_forward_rows=rows.numel(),
+        target_backward_rows=rows.numel(),
+        target_forward_tokens=int(source.train.lengths.cpu()[rows].sum()),
+        target_labels=len(rows.unique()),
+        access="gradients",
+    )
 
 
 def _chunks(items: list[int], size: int) -> list[list[int]]:

@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
-from trainables.interchange.tuned import TunedPrompt, licence_of
+from trainables.interchange.tuned import OnModel, licence_of
 
 
-def card_head(tuned: TunedPrompt, library: str | None = None) -> str:
+def card_head(tuned: OnModel, library: str | None = None) -> str:
     """YAML that the Hub reads: the base model where the Hub has it, the library, tags.
 
     Names no licence: that of the prompt is its owner's to choose.
@@ -22,7 +22,7 @@ def card_head(tuned: TunedPrompt, library: str | None = None) -> str:
     return f"---\n{yaml.safe_dump(head, allow_unicode=True)}---\n\n"
 
 
-def provenance(tuned: TunedPrompt) -> str:
+def provenance(tuned: OnModel) -> str:
     """A section in Markdown: sweep, cell, models with revisions, scores, licence of the model."""
     about = tuned.about
     metric = about.get("metric") or tuned.task.metric
@@ -56,7 +56,7 @@ def _cell(value: object) -> str:
     return " ".join(str(value).split()).replace("|", "\\|")
 
 
-def _licence(tuned: TunedPrompt) -> str:
+def _licence(tuned: OnModel) -> str:
     found = licence_of(tuned.model.location)
     if found:
         return f"Licence of the base model, as its card names it: {found}."

@@ -1,4 +1,4 @@
-"""A prompt with all that its scores rest on, and what a folder says about it."""
+"""A prompt or a readout with all that its scores rest on, and what a folder says about it."""
 
 import json
 from collections.abc import Mapping
@@ -20,36 +20,26 @@ MANIFEST = "promptsweep.json"
 README = "README.md"
 
 
-@dataclass(frozen=True, eq=False)
-class TunedPrompt:
-    """A tuned or carried prompt on the model it is meant for.
+class OnModel:
+    """What was found for a model, whatever it is.
 
     Attributes:
-        prompt: float32 [m, d].
         backbone: the model.
         model: where that model is to be had.
-        layout: how inputs were put together when the prompt was scored.
+        layout: how inputs were put together when it was scored.
         task: what it was scored on.
         about: further facts for the manifest: cell, sources, seed, λ, scores.
-        text: what a hard prompt says; its vectors are the embeddings of its tokens then.
     """
 
-    prompt: np.ndarray
     backbone: Backbone
     model: ModelRef
     layout: Layout
     task: Task
-    about: Mapping[str, Any] = field(default_factory=dict)
-    text: str | None = None
+    about: Mapping[str, Any]
 
-    def __post_init__(self) -> None:
-        """Raise InputError for a prompt that does not fit the model or the layout."""
-        expected = (self.layout.prompt_length, self.backbone.width)
-        if self.prompt.shape != expected:
-            raise InputError(
-                f"model {self.model.alias!r}: found a prompt of shape {list(self.prompt.shape)};"
-                f" allowed: {list(expected)} (prompt length, width of the model's embeddings)"
-            )
+    def what(self) -> dict[str, Any]:
+        """What the manifest says of its numbers."""
+        raise NotImplementedError
 
     @cached_property
     def label_ids(self) -> list[int]:
@@ -64,10 +54,10 @@ class TunedPrompt:
         return [*backbone.template_ids(self.layout), *mask, *backbone.end]
 
     def manifest(self, kind: str, **more: Any) -> bytes:
-        """JSON that says what the prompt is and how to read with it.
+        """JSON that says what it is and how to read with it.
 
         Args:
-            kind: the format of the vectors beside it.
+            kind: the format of the numbers beside it.
             **more: entries that only this format has.
         """
         backbone, task = self.backbone, self.task
@@ -91,7 +81,7 @@ class TunedPrompt:
                     )
                 ],
             },
-            "prompt": {"vectors": len(self.prompt), "width": backbone.width},
+            **self.what(),
             "layout": {
                 "position": self.layout.position,
                 "template": self.layout.template,
@@ -115,6 +105,57 @@ class TunedPrompt:
             "pair_separator": list(backbone.separator) or " ",
             "second_token_type": backbone.second_type,
         }
+
+
+@dataclass(frozen=True, eq=False)
+class TunedPrompt(OnModel):
+    """A tuned or carried prompt on the model it is meant for.
+
+    Attributes:
+        prompt: float32 [m, d].
+        text: what a hard prompt says; its vectors are the embeddings of its tokens then.
+    """
+
+    prompt: np.ndarray
+    backbone: Backbone
+    model: ModelRef
+    layout: Layout
+    task: Task
+    about: Mapping[str, Any] = field(default_factory=dict)
+    text: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise InputError for a prompt that does not fit the model or the layout."""
+        expected = (self.layout.prompt_length, self.backbone.width)
+        if self.prompt.shape != expected:
+            raise InputError(
+                f"model {self.model.alias!r}: found a prompt of shape {list(self.prompt.shape)};"
+                f" allowed: {list(expected)} (prompt length, width of the model's embeddings)"
+            )
+
+    def what(self) -> dict[str, Any]:
+        return {"prompt": {"vectors": len(self.prompt), "width": self.backbone.width}}
+
+
+@dataclass(frozen=True, eq=False)
+class KeptReadout(OnModel):
+    """A linear map of what a model computes of a text without a prompt.
+
+    Attributes:
+        weights: float32 [C, h + 1], the last column the bias.
+        features: what it reads, a name of :data:`trainables.core.registries.FEATURES`.
+    """
+
+    weights: np.ndarray
+    features: str
+    backbone: Backbone
+    model: ModelRef
+    layout: Layout
+    task: Task
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def what(self) -> dict[str, Any]:
+        return {"readout": dict(zip(("classes", "columns"), self.weights.shape, strict=True))}
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:

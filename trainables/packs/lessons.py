@@ -20,7 +20,7 @@ from trainables.core.frontier import Cost
 from trainables.core.registries import TEACHERS
 from trainables.core.seeds import seeded
 from trainables.core.settings import TransferSettings
-from trainables.packs.run import Run, layout_of
+from trainables.packs.run import Run, plain_layout
 from trainables.packs.stacks import Prompts
 from trainables.scoring.calibration import calibrate
 from trainables.transfer import Lesson
@@ -57,7 +57,7 @@ class Classroom:
     @property
     def plain(self) -> Layout:
         """How the target reads a text without prompt."""
-        return layout_of({"text_tokens": self.cells[0].settings.get("text_tokens")})
+        return plain_layout(self.cells[0].settings)
 
     def texts(self, alias: str, layout: Layout) -> Encoded:
         """All texts that may be drawn, as a model reads them, without labels."""

@@ -29,12 +29,16 @@ LARGEST_FILE = 1 << 30
 """Bytes of the file beside a record."""
 PROMPT = "prompt"
 """Name of a prompt's tensor in that file: float32 [m, d], or uint8 [n], a text's UTF-8."""
+READOUT = "readout"
+"""Name of a readout's: float32 [C, h + 1], see :mod:`trainables.transfer.taught.readout`."""
 
 OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 """How files are opened that may be something else: a pipe is not waited for."""
 
-TENSORS = (PROMPT, *SPLITS)
+TENSORS = (PROMPT, READOUT, *SPLITS)
 """What a file may hold, for :func:`check_file`."""
+IN_FILE = (PROMPT, READOUT, "predictions")
+"""Fields of a record that name its file."""
 
 _JSON = ".json"
 _SEAL = b',"digest":"'
@@ -146,6 +150,7 @@ _RECORD = _fields(
     },
     {
         "predictions": _or_null(_fields({**_FILE, "splits": _SPLITS}, {})),
+        READOUT: _or_null(_fields(_FILE, {})),
         "sweep": _ORIGIN,
         "reused_from": _ORIGIN,
     },
@@ -304,14 +309,18 @@ def file_named(record: Mapping[str, Any]) -> Mapping[str, str] | None:
     """``file`` and ``sha256`` of what lies beside a record; None where nothing does.
 
     Raises:
-        ValueError: its prompt and its predictions name two, or one that is not in its place.
+        ValueError: prompt, readout and predictions name two, or one that is not in its place.
     """
-    prompt, kept = record["prompt"], record.get("predictions")
-    found: Mapping[str, str] | None = prompt or kept
-    if found and found["file"] != file_place(record["id"]):
-        raise ValueError(f"its file {found['file']!r} is not in its place")
-    if prompt and kept and (prompt["file"], prompt["sha256"]) != (kept["file"], kept["sha256"]):
-        raise ValueError("its prompt and its predictions are in different files")
+    found: Mapping[str, str] | None = None
+    for name in IN_FILE:
+        named = record.get(name)
+        if not named:
+            continue
+        if named["file"] != file_place(record["id"]):
+            raise ValueError(f"its file {named['file']!r} is not in its place")
+        if found and found["sha256"] != named["sha256"]:
+            raise ValueError(f"its {name} and what else it has are in different files")
+        found = found or named
     return found
 
 
@@ -321,13 +330,14 @@ def check_file(record: Mapping[str, Any], content: bytes, tensors: Collection[st
     Args:
         record: as :func:`record_in` gives it.
         content: of the file that it names.
-        tensors: which of :data:`PROMPT` and the splits to look at, where the record has them;
-            the digest is checked in any case.
+        tensors: which of :data:`TENSORS` to look at, where the record has them; the digest is
+            checked in any case.
 
     Raises:
         ValueError: one sentence on what is wrong with it.
     """
-    if _sha(content) != (record["prompt"] or record["predictions"])["sha256"]:
+    named = file_named(record)
+    if named is None or _sha(content) != named["sha256"]:
         raise ValueError("its file is damaged")
     if not tensors:
         return
@@ -338,6 +348,8 @@ def check_file(record: Mapping[str, Any], content: bytes, tensors: Collection[st
     found = memoryview(content)[start:]
     if record["prompt"] is not None and PROMPT in tensors:
         _check_prompt(record, header, found)
+    if record.get(READOUT) is not None and READOUT in tensors:
+        _check_readout(record["result"], header, found)
     for split in (record.get("predictions") or {}).get("splits", ()):
         if split in tensors:
             _check_predictions(record["result"].get(_EXAMPLES[split]), split, header, found)
@@ -357,6 +369,15 @@ def _check_prompt(record: Mapping[str, Any], header: Any, tensors: memoryview) -
         raise ValueError(f"its prompt has the shape {shape}; allowed: [{length or 'm'}, d]")
     if not math.isfinite(_total(found)):
         raise ValueError("its prompt holds what is no finite number")
+
+
+def _check_readout(result: Mapping[str, Any], header: Any, tensors: memoryview) -> None:
+    _, shape, found = _tensor(READOUT, header, tensors, ("F32",), 2)
+    classes = len(result["histogram"]) if result.get("histogram") else shape[0]
+    if not len(found) or shape[0] != classes or shape[1] < 2:
+        raise ValueError(f"its readout has the shape {shape}; allowed: [{classes}, h + 1]")
+    if not math.isfinite(_total(found)):
+        raise ValueError("its readout holds what is no finite number")
 
 
 def _total(numbers: memoryview) -> float:

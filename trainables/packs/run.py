@@ -213,12 +213,13 @@ class Run:
             for found in read_prompts(self.backbone(alias), prompts)
         ]
 
-    def settle(self, cell: Cell, found: Found, prompt: Any = None) -> bool:
+    def settle(self, cell: Cell, found: Found, prompt: Any = None, readout: Any = None) -> bool:
         """Make this the result of a cell, with its predictions and prompt, or say why it has none.
 
         Args:
             found: what it was evaluated to, or the sentence that fails it; then nothing is kept.
             prompt: as it goes into the outcome, where the cell has one of its own.
+            readout: likewise.
 
         Returns:
             Whether the cell has a result.
@@ -231,6 +232,8 @@ class Run:
             self.outcome.predictions[cell.id] = found.predictions
         if prompt is not None:
             self.outcome.prompts[cell.id] = prompt
+        if readout is not None:
+            self.outcome.readouts[cell.id] = readout
         return True
 
 
@@ -265,6 +268,11 @@ def layout_on(
     # Hard prompts have it or not, on every model alike.
     templated = wanted in ("all", True) or (wanted == "causal" and not reader.family.masked)
     return layout_of(settings, template=task.manual if templated else "")
+
+
+def plain_layout(settings: Mapping[str, Any]) -> Layout:
+    """How a text is read without a prompt."""
+    return layout_of({"text_tokens": settings.get("text_tokens")})
 
 
 def layout_of(settings: Mapping[str, Any], **more: Any) -> Layout:

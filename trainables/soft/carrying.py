@@ -14,7 +14,7 @@ from trainables.core.frontier import Cost
 from trainables.core.registries import SOLVERS
 from trainables.core.settings import TransferSettings, of_one_run, transfer_settings
 from trainables.packs.lessons import Classroom, lesson
-from trainables.packs.run import Run, layout_of, layout_on
+from trainables.packs.run import Run, layout_on, plain_layout
 from trainables.packs.stacks import Prompts
 from trainables.scoring.evaluate import Found, Numbers, mean_loss, no_number, scores, together
 from trainables.transfer import (
@@ -182,7 +182,9 @@ class _Group:
                 "transfer_seconds": share,
             }
             found: Found = together(measured[replica], agreed[replica], said)
-            self.run.settle(cell, found)
+            kept = predicted.kept.get("readout")
+            readout = None if kept is None else kept[replica].cpu().numpy()
+            self.run.settle(cell, found, readout=readout)
 
     @cached_property
     def taught(self) -> Callable[[TransferSettings], Lesson]:
@@ -252,7 +254,7 @@ class _Group:
     def target_task(self) -> TargetTask:
         """The target with the task."""
         run, target = self.run, self.target
-        plain = layout_of({"text_tokens": self.cells[0].settings.get("text_tokens")})
+        plain = plain_layout(self.cells[0].settings)
         return TargetTask(
             backbone=run.backbone(target),
             label_ids=run.labels(target),
@@ -266,7 +268,7 @@ class _Group:
         """Label log-probabilities of a split by the sources, in the order of their keys."""
         models = self.run.pack.models
         order = sorted(range(len(self.sources)), key=lambda at: models[self.sources[at]].digest)
-        plain = layout_of({"text_tokens": self.cells[0].settings.get("text_tokens")})
+        plain = plain_layout(self.cells[0].settings)
         said = []
         for place in order:
             alias = self.sources[place]

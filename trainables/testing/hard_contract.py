@@ -13,6 +13,7 @@ import json
 from dataclasses import replace
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -21,10 +22,13 @@ from trainables.backbones import Layout, load_backbone
 from trainables.core.registries import METHODS
 from trainables.core.settings import from_mapping, stored
 from trainables.core.settings.hard import HardSettings
+from trainables.hard.methods import descent
+from trainables.hard.methods.fluency import fluency_loss
 from trainables.hard.problem import HardFound, HardProblem, HardReplica, TaskModel, search_of
 from trainables.models.names import resolve_model
 from trainables.scoring.evaluate import mean_loss, scores
 from trainables.tasks import load_task, metrics
+from trainables.testing.work import Reading, rows_read
 
 SOURCE = "pocket-gpt2"
 EVALUATOR = "pocket-bert"
@@ -78,12 +82,14 @@ class HardContract:
         evaluator: what replicas name as their evaluator; None for most methods.
         thorough: settings with which the best of 36 prompts is found, of two tokens, judged on the
             training rows; None for a method that does not look for it.
+        told: how often the source reads its validation rows only to tell how good a prompt is.
     """
 
     method: str
     settings: HardSettings
     evaluator: str | None = None
     thorough: HardSettings | None = None
+    told: int = 0
     _once: list[HardFound]
 
     def problem(self, settings: HardSettings) -> HardProblem:
@@ -156,6 +162,37 @@ class HardContract:
             assert (alone.ids, alone.step) == (stacked.ids, stacked.step)
             assert alone.validation == stacked.validation
             assert len(alone.curve) == len(stacked.curve)
+
+    def test_costs_are_what_was_read(self) -> None:
+        """Rows and tokens of a replica alone; what is read of the final prompt is not part of it.
+
+        Among others it costs what it costs alone, whoever reads a prompt first.
+        """
+        problem = self.problem(self.settings)
+        home = problem.source.backbone
+        spoken_tokens = len(home.begin) + self.settings.prompt_length - 1
+        for replica, stacked in zip(self.replicas(), self.once(), strict=True):
+            with rows_read() as read:
+
+                def spoken(*args: Any, read: Reading = read) -> torch.Tensor:
+                    rows = read[home.alias]
+                    rows.forward, rows.backward = rows.forward + 1, rows.backward + 1
+                    rows.tokens += spoken_tokens
+                    return fluency_loss(*args)
+
+                with patch.object(descent, "fluency_loss", spoken):
+                    (alone,) = self.found([replica])
+            cost, rows = alone.cost, read[home.alias]
+            assert cost == stacked.cost
+            unpaid = self.told * VALIDATION_ROWS
+            assert cost.target_forward_rows == rows.forward - unpaid
+            assert cost.target_backward_rows == rows.backward
+            lengths = int(problem.source.validation.lengths.sum())
+            assert cost.target_forward_tokens == rows.tokens - self.told * lengths
+            others = sum(rows.forward for alias, rows in read.items() if alias != home.alias)
+            assert cost.source_rows == others
+            assert cost.target_labels <= TRAIN_ROWS + VALIDATION_ROWS
+            assert (cost.access == "gradients") == (rows.backward > 0)
 
     def test_reproducible_whatever_the_global_generator(self) -> None:
         """The same search twice, with another state of torch's own generator."""

@@ -1,5 +1,6 @@
 """Work counted instead of timed: a count is the same on every machine, and does not shake."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,6 +53,63 @@ class Work:
     def padding(self) -> float:
         """Tokens read for each token needed."""
         return self.read / self.needed
+
+
+@dataclass
+class Rows:
+    """What one model has read.
+
+    Attributes:
+        forward: texts.
+        backward: of these, texts that were differentiated through.
+        tokens: of the texts, those of prompts included, padding left out.
+    """
+
+    forward: int = 0
+    backward: int = 0
+    tokens: int = 0
+
+
+class Reading(defaultdict[str, Rows]):
+    """What each model has read, by its alias.
+
+    Attributes:
+        on: whether it counts.
+    """
+
+    on = True
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nothing within counts."""
+        before, self.on = self.on, False
+        try:
+            yield
+        finally:
+            self.on = before
+
+
+@contextmanager
+def rows_read() -> Iterator[Reading]:
+    """Counts every row that passes a model within, whoever asks for it."""
+    read = Reading(Rows)
+
+    def watched(name: str) -> Any:
+        real = getattr(Backbone, name)
+
+        def reader(backbone: Backbone, batch: Encoded, *args: Any, **more: Any) -> torch.Tensor:
+            found: torch.Tensor = real(backbone, batch, *args, **more)
+            if read.on:
+                rows = read[backbone.alias]
+                rows.forward += len(batch)
+                rows.backward += len(batch) * found.requires_grad
+                rows.tokens += int(batch.lengths.sum())
+            return found
+
+        return patch.object(Backbone, name, reader)
+
+    with watched("row_logits"), watched("row_features"):
+        yield read
 
 
 @contextmanager

@@ -93,7 +93,8 @@ class Predicted:
     Attributes:
         scores: of the splits ``validation`` and ``test``, label scores [R, n, C].
         costs: per replica.
-        kept: what it takes to use it elsewhere, by name, [R, ...] each; empty: there is nothing.
+        kept: what it takes to use it elsewhere, by name: ``readout`` [R, C, h + 1] stays with the
+            cell and can be exported; empty: there is nothing.
         numbers: per replica what its result says besides; empty: nothing.
     """
 

@@ -27,6 +27,7 @@ class TestMixed(HardContract):
     method = "mixed"
     settings = MixedSettings(**SHORT)
     evaluator = EVALUATOR
+    told = 1
 
 
 @pytest.mark.slow
@@ -52,3 +53,4 @@ class TestFluentPrompt(HardContract):
 class TestRandom(HardContract):
     method = "random"
     settings = RandomSettings(prompt_length=3)
+    told = 1

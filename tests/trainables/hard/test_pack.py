@@ -88,6 +88,10 @@ def test_a_search_says_what_it_found(cell: Cell, found: PackOutcome) -> None:
     assert 0.0 <= result["dictionary_share"] <= 1.0
     assert result["log_perplexity"] > 0
     assert result["rows_read"] > 0
+    assert (result["product"], result["access"]) == ("prompt", "gradients")
+    assert result["target_backward_rows"] == SETTINGS.steps * SETTINGS.batch_size
+    assert result["target_forward_rows"] >= result["target_backward_rows"] + result["rows_read"]
+    assert result["n_validation"] < result["target_labels"] <= result["n_validation"] + 4 * 4
 
 
 def test_words_start_words_come_back_exactly(found: PackOutcome) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.trainables.hard.fakes import table_reading
 from tests.trainables.tiny import ARCHITECTURES, tiny
 from trainables.backbones import Layout
+from trainables.core.frontier import Cost
 from trainables.core.settings.hard import HardSettings
 from trainables.errors import InputError
 from trainables.hard.problem import HardProblem, TaskModel
@@ -125,6 +126,7 @@ def test_a_hopeless_prompt_leaves_after_the_first_part() -> None:
     assert judge.offer(5, torch.tensor([[2]])) == [True], "a tie goes to the lower loss"
     found = judge.found(0, 5)
     assert (found.evaluated, found.saved) == (100 + 10 + 0 + 0 + 100, 0 + 90 + 100 + 100 + 0)
+    assert found.cost == Cost(210, 0, 2 * 210, target_labels=100, access="labels")
     assert (found.ids, found.step, found.validation) == ((2,), 5, 1.0)
     assert [entry["rows"] for entry in found.curve] == [100, 10, 10, 100, 100]
     assert ["validation" in entry for entry in found.curve] == [True, False, False, True, True]
@@ -138,6 +140,8 @@ def test_replicas_share_what_is_known() -> None:
     judge.offer(3, torch.tensor([[5], [5]]))
     counts = [(judge.found(r, 3).evaluated, judge.found(r, 3).saved) for r in range(2)]
     assert counts == [(120, 60), (0, 180)]
+    paid = [judge.found(replica, 3).cost.target_forward_rows for replica in range(2)]
+    assert paid == [120, 120], "alone, each would have to read both"
 
 
 def test_a_dropped_prompt_goes_on_where_it_stopped() -> None:
@@ -205,6 +209,9 @@ def test_two_scorers_choose_by_the_mean() -> None:
     assert found.evaluated + found.saved == 12 * 100
     read = sum(item.backbone.rows_read for item in (first, second))  # type: ignore[attr-defined]
     assert found.evaluated == read < 12 * 100
+    rows = [item.backbone.rows_read for item in (first, second)]  # type: ignore[attr-defined]
+    assert (found.cost.target_forward_rows, found.cost.source_rows) == tuple(rows)
+    assert found.cost.target_labels == 50
 
 
 def test_only_some_replicas_offer() -> None:

@@ -16,11 +16,12 @@ from trainables.compute.memory import in_passes
 from trainables.compute.passes import pass_tokens
 from trainables.core.settings.descent import DescentSettings
 from trainables.errors import InputError
-from trainables.hard.methods.fluency import check_fluency, fluency_loss
+from trainables.hard.methods.fluency import check_fluency, fluency_cost, fluency_loss
 from trainables.hard.methods.projection import Projection
 from trainables.hard.methods.random_words import random_prompts
 from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Rungs, TaskModel
 from trainables.hard.racing import source_race
+from trainables.hard.scorer import gradient_cost
 from trainables.scoring.gradient import PassGradient
 from trainables.scoring.losses import rows_behind
 from trainables.soft.tuning import batch_order
@@ -111,6 +112,8 @@ def descend(
     found = [race.found(replica, settings.steps) for replica in range(len(replicas))]
     for replica, step in stopped.items():
         found[replica].stopped = step
+    for item, cost in zip(found, batches.costs, strict=True):
+        item.cost += cost
     return record.complete(found)
 
 
@@ -157,7 +160,11 @@ START: dict[str, Start] = {"class_words": _class_words, "random": _random}
 
 
 class _Batches:
-    """The loss of every step and its gradient at the words."""
+    """The loss of every step and its gradient at the words.
+
+    Attributes:
+        costs: what all steps take each replica.
+    """
 
     def __init__(
         self, source: TaskModel, replicas: Sequence[HardReplica], settings: DescentSettings
@@ -170,6 +177,11 @@ class _Batches:
         seeds = [replica.seed for replica in replicas]
         orders = {seed: batch_order(len(source.train), settings, seed) for seed in set(seeds)}
         self.order = torch.stack([orders[seed] for seed in seeds], dim=1)
+        each = {seed: gradient_cost(source, order) for seed, order in orders.items()}
+        if self.weight:
+            spoken = fluency_cost(source.backbone, settings.prompt_length).times(settings.steps)
+            each = {seed: cost + spoken for seed, cost in each.items()}
+        self.costs = [each[seed] for seed in seeds]
 
     def gradient(
         self, step: int, rows: torch.Tensor, ids: torch.Tensor

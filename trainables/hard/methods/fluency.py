@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from trainables.backbones import Backbone
+from trainables.core.frontier import Cost
 from trainables.errors import InputError
 
 
@@ -21,6 +22,11 @@ def check_fluency(backbone: Backbone, weight: float) -> None:
             f"fluency: found {weight} on model {backbone.alias!r}, a masked one, which predicts no"
             " next token; allowed: 0 on masked models"
         )
+
+
+def fluency_cost(backbone: Backbone, length: int) -> Cost:
+    """Of one prompt's loss with its gradient: it is read once, without a text."""
+    return Cost(1, 1, len(backbone.begin) + length - 1, access="gradients")
 
 
 def fluency_loss(backbone: Backbone, prompts: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:

@@ -68,6 +68,7 @@ def _search_one(
         len(replicas),
         ties=settings.ties,
         margin=settings.race_margin,
+        home=problem.source.backbone,
     )
     found = swap_search(problem.source, replicas, settings, evaluator, race, progress, rungs)
     on_source = source_race(problem, len(replicas), settings)

@@ -1,9 +1,11 @@
 """Random prompts: the row Random of paper B, and where searches start."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
+from trainables.core.frontier import Cost
 from trainables.core.seeds import seeded
 from trainables.core.settings.random_words import RandomSettings
 from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Rungs
@@ -37,4 +39,5 @@ def search(
     race.offer(0, random_prompts(replicas, settings.prompt_length))
     if progress:
         progress(1, 1)
-    return [race.found(replica, 0) for replica in range(len(replicas))]
+    # Nothing was chosen by what was read: it is told, and no part of the cost.
+    return [replace(race.found(place, 0), cost=Cost()) for place in range(len(replicas))]

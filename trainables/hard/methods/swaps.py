@@ -11,19 +11,20 @@ examples a half round, C classes.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 
 from trainables.compute.memory import in_passes
+from trainables.core.frontier import Cost
 from trainables.core.seeds import seeded
 from trainables.core.settings.autoprompt import AutoPromptSettings
 from trainables.errors import InputError
 from trainables.hard.methods.random_words import random_prompts
 from trainables.hard.problem import HardFound, HardReplica, Progress, Rungs, TaskModel
 from trainables.hard.racing import Race
-from trainables.hard.scorer import Scorer
+from trainables.hard.scorer import Scorer, gradient_cost
 from trainables.scoring.evaluate import finite
 from trainables.scoring.gradient import PassGradient
 from trainables.scoring.losses import rows_behind
@@ -94,14 +95,18 @@ def swap_search(
     positions = _positions(replicas, settings)
     stopped: dict[int, int] = {}
     members = torch.arange(len(replicas))
-    for step, (rows, fresh) in enumerate(_draws(len(source.train), replicas, settings), 1):
+    draws = _draws(len(source.train), replicas, settings)
+    tried = torch.zeros(draws.shape[0], len(replicas), dtype=torch.long)
+    for step, (rows, fresh) in enumerate(draws, 1):
         left = [replicas[member] for member in members.tolist()]
         gradient = prompt_gradient(source, ids[members], rows[members])
         for broken in (~torch.isfinite(gradient).flatten(1).all(1)).nonzero().flatten().tolist():
             failed.setdefault(int(members[broken]), step)
         at = positions[step - 1, members]
         proposals = propose(source, left, ids[members], gradient, at, settings)
-        scores = _try(trial, proposals, fresh[members], SCORES[settings.score])
+        scores, tried[step - 1, members] = _try(
+            trial, proposals, fresh[members], SCORES[settings.score]
+        )
         changed = []
         for replica, prompts, values in zip(members.tolist(), proposals, scores, strict=True):
             best = int(values.argmax())
@@ -119,7 +124,27 @@ def swap_search(
     found = [race.found(replica, settings.steps) for replica in range(len(replicas))]
     for replica, item in enumerate(found):
         item.failed, item.stopped = failed.get(replica), stopped.get(replica)
+        item.cost += _spent(source, trial, draws[:, :, replica], tried[:, replica])
     return found
+
+
+def _spent(source: TaskModel, trial: Scorer, rows: torch.Tensor, tried: torch.Tensor) -> Cost:
+    """What all rounds took one replica.
+
+    Args:
+        source: the model whose gradient was taken.
+        trial: the model that candidates were tried on.
+        rows: training examples [T, 2, B], for the gradient and to try on.
+        tried: how many prompts were tried in each round [T].
+    """
+    cost = gradient_cost(source, rows[:, 0])
+    count = int(tried.sum()) * rows.shape[2]
+    if trial.reading.backbone is source.backbone:
+        lengths = source.train.lengths.cpu()[rows[:, 1]].sum(1)
+        cost += Cost(count, 0, int((tried * lengths).sum()), access="labels")
+    else:
+        cost += Cost(source_rows=count)
+    return replace(cost, target_labels=len(rows.unique()))
 
 
 def prompt_gradient(source: TaskModel, ids: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -182,8 +207,8 @@ def _try(
     proposals: Sequence[torch.Tensor],
     rows: torch.Tensor,
     score: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-) -> list[torch.Tensor]:
-    """Per replica, the score of its prompts on its rows [R, B].
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Per replica, the score of its prompts on its rows [R, B], and how many were read [R].
 
     -inf where one does not fit, or gives logits that are not finite.
     """
@@ -194,7 +219,9 @@ def _try(
     scores = torch.full((len(listed),), -torch.inf)
     found = score(logits, trial.reading.train.gold.cpu()[rows[owners]])
     scores[fitting] = found.masked_fill(~finite(logits), -torch.inf)
-    return list(scores.split([len(mine) for mine in proposals]))
+    return list(scores.split([len(mine) for mine in proposals])), owners.bincount(
+        minlength=len(proposals)
+    )
 
 
 def _draws(

@@ -98,9 +98,13 @@ class Features:
     access: str
 
 
+def word_ids(backbone: Backbone) -> list[int]:
+    """Tokens whose scores the features ``words`` are."""
+    return frequent_words(backbone, "features", "states")[:WORDS]
+
+
 def _words(backbone: Backbone, data: Encoded) -> torch.Tensor:
-    ids = frequent_words(backbone, "features", "states")[:WORDS]
-    return backbone.split_logits(data, torch.tensor(ids, device=backbone.device))[0]
+    return backbone.split_logits(data, torch.tensor(word_ids(backbone), device=backbone.device))[0]
 
 
 states = Features(Backbone.split_features, "states")
