@@ -40,8 +40,11 @@ _GAP = 0.5
 _FIRST, _FURTHER = 4.5, 1.85
 _HEIGHT = 3.9
 _TEXT = 7
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _WIDE, _TALL = 0.0535, 0.125
 """Inches of a letter and of a line of labels."""
+_LONG = 26
+"""Letters of a name that stands beside its mark; longer ones are listed below."""
 
 
 def cost_figure(
@@ -65,13 +68,18 @@ def cost_figure(
     widths = [_FIRST if number == 0 else _FURTHER for number in range(len(panels))]
     side = (0.62, 0.72 if has_gap else 0.15)
     width = side[0] + sum(widths) + 0.12 * (len(panels) - 1) + side[1]
-    fig = new(width, _HEIGHT)
+    keys: dict[str, str] = {}
+    listed = [row for _, row in shown.iterrows() if len(_label(row)) > _LONG]
+    below = 0.14 * len(listed)
+    height = _HEIGHT + below
+    fig = new(width, height)
     low, high = _reach(shown, has_gap)
     least, most = _works(shown)
     left = side[0]
     axes: Any = None
     for number, place in enumerate(panels):
-        box = (left / width, 0.46 / _HEIGHT, widths[number] / width, (_HEIGHT - 1.12) / _HEIGHT)
+        inside = (widths[number], _HEIGHT - 1.12)
+        box = (left / width, (0.46 + below) / height, inside[0] / width, inside[1] / height)
         axes = fig.add_axes(box)
         left += widths[number] + 0.12
         rows = shown[shown["label_panel"] == PANELS[place]]
@@ -79,7 +87,7 @@ def cost_figure(
         axes.set_xlim(least - _STRIP - _GAP, most)
         _ground(axes, least, most, has_gap, 2 if number == 0 else 4)
         _steps(axes, frontiers[place], least, most, has_gap)
-        _points(axes, rows, least, has_gap, (widths[number], _HEIGHT - 1.12))
+        _points(axes, rows, least, has_gap, inside, keys)
         if number == 0:
             axes.set_xlabel("work on the target, row equivalents")
         axes.set_title(PANELS[place], loc="left", size=8.5)
@@ -90,7 +98,15 @@ def cost_figure(
             axes.set_ylabel(unit)
     if has_gap:
         _in_points(axes, empty, gap)
-    _legend(fig, shown, side[0] / width)
+    _legend(fig, shown, side[0] / width, _HEIGHT / height)
+    for line, (letter, name) in enumerate(keys.items(), 1):
+        fig.text(
+            side[0] / width,
+            (below - 0.14 * line) / height,
+            f"{letter}  {name}",
+            size=_TEXT,
+            color=INK,
+        )
     return fig
 
 
@@ -171,8 +187,14 @@ def _steps(axes: "Axes", found: Frontier, least: float, most: float, has_gap: bo
 
 
 def _points(
-    axes: "Axes", rows: pd.DataFrame, least: float, has_gap: bool, size: tuple[float, float]
+    axes: "Axes",
+    rows: pd.DataFrame,
+    least: float,
+    has_gap: bool,
+    size: tuple[float, float],
+    keys: dict[str, str],
 ) -> None:
+    """Marks and their names; ``keys`` takes those that are too long to stand beside them."""
     y = _value(rows, has_gap)
     rows = rows.assign(**y)[y["y"].notna()]
     zero = rows[~(rows["work"] > 0)].sort_values("y")
@@ -192,7 +214,11 @@ def _points(
                         zorder=3)  # fmt: skip
         axes.scatter([x], [row["y"]], s=30, marker=MARKS.get(kind, MARKS["prompt"])[0],
                      color=colour, edgecolor="white", linewidth=0.5, zorder=4)  # fmt: skip
-        marks.append((x, float(row["y"]), names[index], colour))
+        name = names[index]
+        if len(name) > _LONG:
+            keys[_LETTERS[len(keys) % len(_LETTERS)]] = name
+            name = _LETTERS[(len(keys) - 1) % len(_LETTERS)]
+        marks.append((x, float(row["y"]), name, colour))
     _labels(axes, marks, size)
 
 
@@ -212,7 +238,7 @@ def _runs(axes: "Axes", rows: pd.DataFrame, places: dict[Any, float]) -> dict[An
     They are joined by a line.
     """
     names = {index: _label(row) for index, row in rows.iterrows()}
-    stems = {index: re.sub(r" \d+(?=$|,)", "", name) for index, name in names.items()}
+    stems = {index: _stem(name) for index, name in names.items()}
     for stem in set(stems.values()):
         run = [index for index in rows.sort_values("work").index if stems[index] == stem]
         works = [rows.loc[index, "work"] for index in run]
@@ -228,6 +254,11 @@ def _runs(axes: "Axes", rows: pd.DataFrame, places: dict[Any, float]) -> dict[An
             head, _, tail = stem.partition(",")
             names[run[-1]] = f"{head} {ends[0][-1]}–{ends[1][-1]}{',' if tail else ''}{tail}"
     return names
+
+
+def _stem(name: str) -> str:
+    """A name without the number that its last words end in."""
+    return re.sub(r" \d+(?=$|,)", "", name)
 
 
 def _label(row: pd.Series) -> str:
@@ -313,7 +344,8 @@ def _in_points(axes: "Axes", empty: float, gap: float) -> None:
     right.spines["right"].set_visible(True)
 
 
-def _legend(fig: "Figure", shown: pd.DataFrame, left: float) -> None:
+def _legend(fig: "Figure", shown: pd.DataFrame, left: float, part: float) -> None:
+    """Two lines at the top; ``part``: of the height, without what is listed below."""
     from matplotlib.lines import Line2D
 
     there = set(shown["access"])
@@ -330,7 +362,7 @@ def _legend(fig: "Figure", shown: pd.DataFrame, left: float) -> None:
         for name, (marker, words) in MARKS.items() if name in marks
     ]  # fmt: skip
     kept.append(Line2D([], [], color=INK, alpha=0.55, linewidth=1.1, label="frontier"))
-    for top, row in ((1.0, handles), (0.953, kept)):
+    for top, row in ((1.0, handles), (1.0 - 0.047 * part, kept)):
         legend = fig.legend(handles=row, loc="upper left", bbox_to_anchor=(left - 0.02, top),
                             ncols=len(row), fontsize=7, handletextpad=0.2, columnspacing=0.9,
                             handlelength=1.2)  # fmt: skip
