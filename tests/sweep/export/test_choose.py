@@ -27,7 +27,7 @@ def test_readouts_are_no_prompts(folder: Path) -> None:
     own = chosen_cells(folder, ledger, PromptChoice(top=99, row="own"), ("soft",))
     assert set(frame.loc[own, "row"]) == {"own"}
     readout = str(frame.index[frame["way"] == "readout"][0])
-    with pytest.raises(InputError, match="leaves no prompt, as its way of transfer ends in a read"):
+    with pytest.raises(InputError, match="ends in a readout; allowed: a cell whose"):
         chosen_cells(folder, ledger, PromptChoice(cell=readout), ("soft",))
 
 
