@@ -8,7 +8,7 @@ from typing import Any
 
 from sweep.ledger.folder import SPEC_FILE, origin, read_meta
 from sweep.plan.plan import AnyPlan
-from sweep.tracking.schema import chart_names, varied_settings
+from sweep.tracking.schema import chart_names, varied_settings, varied_ways
 from trainables.core.cells import content_hash
 from trainables.core.settings import ALIGNMENT, family_of
 from trainables.core.settings.hard import WORDS
@@ -96,7 +96,7 @@ def facts_of(meta: Mapping[str, Any], text: str) -> Facts:
         sources=max([2, *(len(pair) for pair in spec["pairs"] if soft)]),
         models={alias: full_name(model) for alias, model in spec["models"].items()},
         names=chart_names(spec["models"]),
-        varied=varied_settings(spec["methods"]),
+        varied=varied_settings(spec["methods"]) | varied_ways(spec["transfer"]),
         datasets={
             name: Dataset(name, task["digest"], json.dumps({"task_file": task["file"]}))
             for name, task in spec["task_files"].items()

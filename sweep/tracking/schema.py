@@ -37,6 +37,8 @@ LABEL = 10
 """MLflow's compare page merges labels that share so many first characters."""
 _NO_VARIED = ("lambda", "weight", "schedule", "counterparts", "sources", "recipe", "label")
 _LONGEST_TAG = 5000
+_OF_TRANSFER = "transfer_"
+"""Before the names of settings of a transfer; the tuning has some of the same name."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,10 @@ def run_params(
     }
     for name, blank in (varied or {}).items():
         if name not in found and len(found) < MOST_PARAMS:
-            value = tuning.get(name, settings.get(name, default_of(method, name)))
+            if name.startswith(_OF_TRANSFER):
+                value = settings.get(name.removeprefix(_OF_TRANSFER))
+            else:
+                value = tuning.get(name, settings.get(name, default_of(method, name)))
             found[name] = blank if value is None else str(value)
     return found
 
@@ -139,6 +144,20 @@ def varied_settings(methods: Mapping[str, Any]) -> dict[str, str]:
         for name, found in sorted(values.items())
         if name not in _NO_VARIED
     }
+
+
+def varied_ways(transfer: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Settings in which a sweep's ways of transfer differ, as :func:`varied_settings` gives them.
+
+    ``transfer``: that section of a folder's spec.
+    """
+    ways = [transfer] if isinstance(transfer, Mapping) else transfer
+    found: dict[str, str] = {}
+    for name in sorted({name for way in ways for name in way} - {"solver", "selection", "rows"}):
+        values = {repr(way.get(name)): way.get(name) for way in ways}
+        if len(values) > 1:
+            found[f"{_OF_TRANSFER}{name}"] = "0" if _is_number([*values.values()]) else NONE
+    return found
 
 
 def _is_number(value: Any) -> bool:

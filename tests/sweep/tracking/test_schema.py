@@ -20,6 +20,7 @@ from sweep.tracking.schema import (
     run_params,
     run_tags,
     varied_settings,
+    varied_ways,
 )
 from sweep.tracking.view import RESULT, Group, RunData, View
 from tests.sweep.drive import search_of
@@ -108,6 +109,27 @@ def test_what_varies_in_a_search_is_what_is_no_single_value() -> None:
         "learning_rate": "0",
         "prompt_length": "none",
     }
+
+
+def test_settings_in_which_ways_differ_are_parameters_of_every_run() -> None:
+    ways = [
+        {"solver": "closed_form"},
+        {"solver": "distil", "steps": [15, 60], "start": ["carried", "vocabulary"]},
+    ]
+    runs = [run for run in _runs(plan_of(transfer=ways)) if run.params.get("row") == "single"]
+    told = {
+        tuple(run.params[name] for name in ("solver", "transfer_start", "transfer_steps"))
+        for run in runs
+    }
+    assert told == {
+        ("closed_form", "none", "0"),
+        *(
+            ("distil", start, steps)
+            for start in ("carried", "vocabulary")
+            for steps in ("15", "60")
+        ),
+    }
+    assert varied_ways({"solver": "ridge", "gammas": [0.0, 1.0]}) == {}
 
 
 def test_metrics_of_a_run() -> None:
