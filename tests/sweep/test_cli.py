@@ -64,7 +64,18 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     names = [line.split()[0] for line in text.partition("Commands:")[2].strip().splitlines()]
     assert names == [
-        *("presets", "plan", "label-words", "run", "store", "status", "report", "export", "push"),
+        *(
+            "presets",
+            "plan",
+            "label-words",
+            "run",
+            "recheck",
+            "store",
+            "status",
+            "report",
+            "export",
+            "push",
+        ),
         *("register", "schema", "recommend", "features", "ui", "sync", "compare"),
         "validate-cluster",
     ]
@@ -80,6 +91,7 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         "plan": {"--json", "--out", "--profile", "--workers", "--store", "--help"},
         "label-words": {"--model", "--task", "--words", "--json", "--help"},
         "run": {"--out", "--address", "--workers", "--store", "--store-size", "--help"},
+        "recheck": {"--target", "--budget", "--out", "--workers", "--json", "--store", "--help"},
         "store": {"--store", "--check", "--prune", "--older-than", "--json", "--help"},
         "status": {"--json", "--help"},
         "report": {

@@ -121,7 +121,7 @@ def test_it_is_said_once(
 ) -> None:
     lines: list[str] = []
     assert start(plan_of(), tmp_path, lines) == 0
-    (told,) = [line for line in lines if "environment" in line]
+    (told,) = [line for line in lines if "sets these variables" in line]
     assert all(name in told for name in left)
     assert not any(value in told for value in left.values())  # some are secrets
 
