@@ -13,6 +13,7 @@ from sweep.ledger.lock import DriverLock
 from sweep.plan.plan import Plan, make_plan
 from sweep.spec.spec import SweepSpec, parse_spec
 from trainables.core.frontier import BACKWARD
+from trainables.core.registries import SOLVERS
 from trainables.core.settings import TransferSettings
 from trainables.errors import InputError, show
 from trainables.files.names import safe_name
@@ -119,8 +120,8 @@ def _spec(folder: Path, targets: list[str], budget: int) -> SweepSpec:
 
 
 def _kept(ways: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The ways of the sweep that take nothing of the target: they cost nothing on another one."""
-    return [way for way in ways if "teacher" not in way and "start" not in way][:1]
+    """The first of the sweep's ways that maps prompts: it costs nothing on another model."""
+    return [way for way in ways if not SOLVERS[way["solver"]].through][:1]
 
 
 def _within(budget: int) -> list[dict[str, Any]]:
