@@ -14,7 +14,7 @@ from sweep.plan.plan import Plan, make_plan
 from sweep.spec.spec import SweepSpec, parse_spec
 from trainables.core.frontier import BACKWARD
 from trainables.core.registries import SOLVERS
-from trainables.core.settings import TransferSettings
+from trainables.core.settings import TransferSettings, family_of
 from trainables.errors import InputError, show
 from trainables.files.names import safe_name
 from trainables.files.strict_yaml import load_yaml
@@ -85,10 +85,11 @@ def _spec(folder: Path, targets: list[str], budget: int) -> SweepSpec:
         raise InputError(f"{folder}: holds a search; allowed: the folder of a grid")
     where = f"{folder / SPEC_FILE}"
     written = load_yaml(read_text(folder / SPEC_FILE, where), where)
-    if "soft" not in written["methods"]:
+    methods = {name: each for name, each in written["methods"].items() if family_of(name) == "soft"}
+    if not methods:
         raise InputError(
             f"{folder}: holds no soft prompts (methods {', '.join(written['methods'])});"
-            " allowed: the folder of a sweep with method soft"
+            " allowed: the folder of a sweep of soft prompts"
         )
     for name in targets:
         if name in known["models"]:
@@ -109,7 +110,7 @@ def _spec(folder: Path, targets: list[str], budget: int) -> SweepSpec:
         "tasks": [known["task_files"][name]["file"] for name in known["tasks"]],
         "seeds": known["seeds"],
         "plugins": [item["place"] for item in known.get("plugins", {}).values()],
-        "methods": {"soft": written["methods"]["soft"]},
+        "methods": methods,
         "transfer": [*_kept(ways), *_within(budget)],
         "direct": False,
         "calibration": ["batch"],
