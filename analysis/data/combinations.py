@@ -27,7 +27,8 @@ from trainables.core.settings.hard import WORDS
 SOFT, HARD = "soft", "hard"
 """Families of prompts."""
 METHOD, PRECISION = "method", "precision"
-_TRANSFER = "transfer."
+TRANSFER = "transfer."
+"""What stands before settings of the transfer among those of a cell."""
 OWN = "own"
 """Row of what a target gets on its own, without anything of a source."""
 _JOINT = ("joint", "ours")
@@ -132,7 +133,7 @@ def _values(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Values:
     values = {key: value for key, value in values.items() if key not in unread}
     if row["family"] == SOFT and row["kind"] == "transfer":
         given = {key: value for key, value in flat(row["settings"]).items() if key in moved}
-        values |= {f"{_TRANSFER}{key}": value for key, value in (later_defaults() | given).items()}
+        values |= {f"{TRANSFER}{key}": value for key, value in (later_defaults() | given).items()}
     return values
 
 
@@ -209,7 +210,7 @@ def _fullest(whole: Sequence[str], carried: Iterable[tuple[str, str]]) -> list[s
 
 def _maps(text: str) -> bool:
     """Whether a combination's prompts are mapped between embedding tables."""
-    solver = json.loads(text).get(f"{_TRANSFER}solver")
+    solver = json.loads(text).get(f"{TRANSFER}solver")
     return solver is None or not SOLVERS[solver].through
 
 
@@ -244,7 +245,7 @@ def tunings(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def without_transfer(settings: str) -> Values:
     """The column ``settings`` of a cell without those of the transfer."""
-    return {key: value for key, value in _read(settings).items() if not key.startswith(_TRANSFER)}
+    return {key: value for key, value in _read(settings).items() if not key.startswith(TRANSFER)}
 
 
 def leading_parts(frame: pd.DataFrame) -> tuple[list[tuple[str, pd.DataFrame]], str]:

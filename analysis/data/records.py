@@ -56,6 +56,7 @@ def row_of(cell_id: str, record: Mapping[str, Any]) -> dict[str, Any]:
         "weight_label": Weight(weight, schedule).label,
         "position": _setting_or_default(cell, settings, "position"),
         "init": _setting_or_default(cell, settings, "init") if tuned else None,
+        "steps": result.get("steps", settings.get("steps") if "solver" in settings else None),
         "score": float(result["score"]),
         "degenerate": bool(result.get("degenerate", False)),
         "prompt_file": (record.get("prompt") or {}).get("file"),

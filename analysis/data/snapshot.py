@@ -17,7 +17,7 @@ import pandas as pd
 
 FILE = "results.parquet"
 _KEY = b"promptsweep"
-_VERSION = 2
+_VERSION = 3
 """To be raised with every change of what a column means."""
 
 

@@ -153,6 +153,10 @@ class Field:
             tuple(line for line in lines if len(line.rows)), self.units[here], self.levels, self.row
         )
 
+    def there(self, line: Line, units: pd.DataFrame) -> pd.DataFrame:
+        """Where a line is looked at: on some units, or, of another row, on all its source sets."""
+        return line.rows if line.row in CARRIED and line.row != self.row else units
+
     @property
     def plain(self) -> Line | None:
         """Empty as it is."""
@@ -287,7 +291,8 @@ def _lines(
 
 
 _PRICED = ("target_work", "target_labels", "unlabelled_texts", "target_forward_tokens", "access",
-           "product", "source_at_inference", "shots", "n_validation")  # fmt: skip
+           "product", "source_at_inference", "shots", "n_validation", "solver", "start", "steps",
+           "settings")  # fmt: skip
 
 
 def _price(rows: pd.DataFrame, calibrated: bool) -> Price:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.contrasts.effects import hard_pairs
+from analysis.contrasts.effects import ROPE, hard_pairs
 from analysis.contrasts.examples import Examples
 from analysis.data.combinations import HARD, MOST, SOFT, of_family, titled, tunings
 from analysis.frontier.advice import advice_text, poor_note
@@ -18,6 +18,7 @@ from analysis.frontier.frontier import MOST as MOST_WORK
 from analysis.frontier.lines import Field, field
 from analysis.frontier.shares import LEAST_WORK, acceptance
 from analysis.frontier.tables import acceptance_grid, line_grid, line_table, summary_grid
+from analysis.frontier.warm import warm_grid, warm_table, warm_text
 from analysis.hard.rows import block_parts
 from analysis.present.drawing import New
 from analysis.present.exhibits import Figure, Part, Section, Table, file_name
@@ -36,6 +37,16 @@ NOTE = (
     f"least {100 * LEAST_GAP:g} points; a calibrated score counts from the same Empty and Direct. "
     "Intervals (95 %) are over new source models, tasks, targets, seeds and, where predictions are "
     "kept, test examples."
+)
+
+WARM_NOTE = (
+    "Start vocabulary is the control: sampled words, and with the same seed the same examples in "
+    "the same order. The sentence above: the mean difference over all numbers of steps; as well "
+    "as: the interval of that difference lies above minus half a point. At Direct: the share of "
+    "cases (source set, task, target; means over seeds; only those with a gap of at least "
+    f"{100 * LEAST_GAP:g} points) that with at most so many steps come within {ROPE:g} points of "
+    "Direct on test; behind it, over these cases, medians of the fewest steps that do, with their "
+    "labels and work. Luck on test makes some of them early, with every start alike."
 )
 
 
@@ -154,6 +165,18 @@ class _Place:
                 " bound by the crossed bootstrap. Bold: the bound is above the median of"
                 f" {self.level}.",
                 exhibits=[Table(self.name("cheap"), title, grid, cheap)],
+            )
+        yield from self._warm()
+
+    def _warm(self) -> Iterator[Part]:
+        numbers = warm_table(self.here, self.here.worthy, self.examples)
+        if len(numbers):
+            title = f"What a start saves of tuning on the target: {self.place}"
+            yield Part(
+                folded="What a start saves of tuning on the target",
+                texts=[warm_text(self.here, self.here.worthy, self.examples)],
+                note=WARM_NOTE,
+                exhibits=[Table(self.name("warm"), title, warm_grid(numbers), numbers)],
             )
 
     def _draw(self, new: New) -> "Drawn | None":

@@ -8,7 +8,9 @@ of both is in it. The drawing of test examples enters with the same weights.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -76,10 +78,28 @@ def share(
 
 def gain(line: Line, other: Line, units: pd.DataFrame, examples: Examples | None = None) -> Crossed:
     """What a line has over another one on the same units, in points, with its interval."""
-    rows = line.on(other.on(units))
-    if rows.empty:
+    return mean_gain([(line, other)], units, examples)
+
+
+def mean_gain(
+    pairs: Sequence[tuple[Line, Line]], units: pd.DataFrame, examples: Examples | None = None
+) -> Crossed:
+    """What lines have over others on the units that all have, mean over the pairs, in points."""
+    for line in chain.from_iterable(pairs):
+        units = line.on(units)
+    if units.empty:
         return _NOTHING
-    return difference(rows, line.calibrated, other, examples)
+    rows = units[["unit", *UNIT]].assign(value=0.0)
+    terms = []
+    for pair in pairs:
+        mine, theirs = (line.on(units) for line in pair)
+        rows["value"] += 100 * (mine["score"] - theirs["score"]) / len(pairs)
+        weight = 1 / len(units) / len(pairs)
+        for line, some, sign in zip(pair, (mine, theirs), (1, -1), strict=True):
+            terms.append(some[["task", "cell"]].assign(weight=sign * weight,
+                                                       calibrated=line.calibrated))  # fmt: skip
+    error = examples.spread(pd.concat(terms)) if examples else math.nan
+    return crossed_interval(rows, "value", UNITS, replicates=0, examples=error)
 
 
 def difference(

@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.contrasts.examples import Examples
 from analysis.frontier.frontier import HALF, PANELS
-from analysis.frontier.lines import CARRIED, CASE, Field
+from analysis.frontier.lines import CASE, Field
 from analysis.frontier.shares import BOUND, gain, share
 from analysis.present.grid import DASH, Entry, Grid, Row, percent, points, span
 from analysis.present.grid import Line as GridLine
@@ -51,8 +51,7 @@ def line_table(
     """
     rows = []
     for line in field.lines:
-        # Of another row with other source sets, all are shown.
-        there = line.rows if others and line.row in CARRIED and line.row != field.row else units
+        there = field.there(line, units) if others else units
         mine = line.on(there)
         if mine.empty:
             continue
@@ -68,13 +67,14 @@ def line_table(
             "product": line.price.product, "source": line.price.source,
             "cases": len(mine[CASE].drop_duplicates()), "n": len(mine),
             "validation": 100 * mine["validation"].mean(), "score": 100 * mine["score"].mean(),
-            **_ends("gain", plain), **_ends("over", over),
-            **_ends("share", None if direct else part),
+            **ends("gain", plain), **ends("over", over),
+            **ends("share", None if direct else part),
         })  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _ends(name: str, effect: Crossed | None) -> dict[str, float]:
+def ends(name: str, effect: Crossed | None) -> dict[str, float]:
+    """An effect and its interval as three columns; NaN for None."""
     nan = float("nan")
     ends = (nan, nan, nan) if effect is None else (effect.mean, effect.low, effect.high)
     return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
