@@ -20,6 +20,8 @@ _SOLVER = "solver"
 _NAMED = ("selection", "shots", "texts_from", "anchor_sample", "top_k")
 """Settings that always bear their name: their values alone say little."""
 
+_UNSAID = ("selection", "none")
+
 Values = Mapping[str, Any]
 
 
@@ -72,7 +74,7 @@ def _name(solver: str, mine: Values, every: Sequence[Values]) -> str:
         # Two numbers are never told apart by themselves, two words are where no value is shared.
         shared = len(group) > 1 if group is numbers else _share_values(group, every)
         for name in group:
-            if (value := mine.get(name)) is not None:
+            if (value := mine.get(name)) is not None and (name, value) != _UNSAID:
                 parts.append(f"{name} {_shown(value)}" if shared or name in _NAMED
                              else _shown(value))  # fmt: skip
     return " ".join(parts)

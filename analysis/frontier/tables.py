@@ -88,9 +88,10 @@ def line_grid(table: pd.DataFrame, level: str) -> Grid:
         level: what the gain is over.
     """
     columns = (
-        ("Needs", "of the target"), ("Keeps", ""), ("Labels", "read"), ("Texts", "without labels"),
-        ("Work", "row equivalents"), ("Score", "points"), ("Gap recovered", "of that to Direct"),
+        ("Score", "points"), ("Gap recovered", "of that to Direct"),
         ("Score", "calibrated"), ("Gap recovered", "calibrated"), ("Gain", f"over {level}"),
+        ("Work", "row equivalents"), ("Labels", "read"), ("Texts", "without labels"),
+        ("Needs", "of the target"), ("Keeps", ""),
     )  # fmt: skip
     lines = []
     for (kind, name), part in table.groupby(["kind", "line"], sort=False):
@@ -98,19 +99,23 @@ def line_grid(table: pd.DataFrame, level: str) -> Grid:
         first = by.get(False) or by[True]
         last = by.get(True) or first
         entries = (
-            *_price(first), *_gain(by.get(False)), *_gain(by.get(True)),
-            Entry(points(last["over"], signed=True), note=span(last["over_low"], last["over_high"]))
+            *_gain(by.get(False)), *_gain(by.get(True)),
+            Entry(
+                points(last["over"], signed=True),
+                note=span(last["over_low"], last["over_high"]),
+            ),
+            *_price(first),
         )  # fmt: skip
         lines.append(GridLine(str(kind), _BLOCKS[str(kind)], str(name), entries))
-    return Grid(("", "Way"), columns, tuple(lines), words=(0, 1))
+    return Grid(("", "Way"), columns, tuple(lines), words=(8, 9))
 
 
 def _price(row: Row) -> Iterator[Entry]:
     keeps = SOURCE if row["source"] else KEEPS.get(str(row["product"]), DASH)
+    for name in ("work", "labels", "texts"):
+        yield Entry(DASH if pd.isna(row[name]) else f"{row[name]:,.0f}")
     yield Entry(ACCESS_NAMES.get(str(row["access"]), DASH))
     yield Entry(keeps)
-    for name in ("labels", "texts", "work"):
-        yield Entry(DASH if pd.isna(row[name]) else f"{row[name]:,.0f}")
 
 
 def _gain(row: Mapping[Any, Any] | None) -> Iterator[Entry]:

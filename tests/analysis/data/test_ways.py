@@ -56,7 +56,7 @@ def names(*settings: dict[str, object]) -> list[str | None]:
         ),
         (  # a younger setting at its default is not stored
             [{"solver": "ridge"}, {"solver": "ridge", "selection": "target_validation"}],
-            ["ridge selection none", "ridge selection target_validation"],
+            ["ridge", "ridge selection target_validation"],
         ),
     ],
 )
