@@ -141,6 +141,12 @@ def _name(field: Field) -> str:
 
 def _told(item: Advice, start: str, level: str) -> str:
     text = f"{start}{item.verb}"
+    spread = item.over.high > item.over.low
+    if spread and item.over.direction <= 0 and item.line.title != level:
+        text = (
+            f"{start}nothing is clearly better than {level}, which costs nothing. By validation it"
+            f" is best to {item.verb}"
+        )
     if item.others:
         text += f"; some seeds choose {joined(list(item.others[:3]))}"
     text += f": {points(item.score)} on test"
@@ -155,8 +161,6 @@ def _over(gain: Crossed, level: str) -> str:
     text = f"{points(gain.mean, signed=True)} points over {level}"
     if gain.high > gain.low:
         text += f", {PERCENT} interval {span(gain.low, gain.high)}"
-        if gain.direction <= 0:
-            text += f" (no clear gain: {level} does as well and costs nothing)"
     return text
 
 
