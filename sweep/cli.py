@@ -13,8 +13,14 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from sweep.commands.options import (
+    HELP,
+    MACHINE,
+    READ,
+    SHARE,
+    WRITE,
     CellId,
     Folder,
+    Grouped,
     Json,
     Method,
     Row,
@@ -24,6 +30,7 @@ from sweep.commands.options import (
     Target,
     TaskName,
     check_workers,
+    help_style,
 )
 from sweep.process.streams import keep_streams, lost_output
 from trainables.errors import InputError
@@ -36,15 +43,36 @@ _YOUNG = 50_000
 
 app = typer.Typer(
     name="sweep",
-    help="Tune prompts on source models, carry them to target models, see what survived.",
-    add_completion=False,
+    cls=Grouped,
+    context_settings=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
 )
 
 
-@app.command()
+def _show_versions(wanted: bool) -> None:
+    if wanted:
+        from sweep.process.setup import versions_of
+
+        names = ("promptsweep", "torch", "ray", "transformers")
+        found = versions_of(names)
+        print(", ".join(f"{name} {found.get(name, 'not installed')}" for name in names))
+        raise typer.Exit
+
+
+@app.callback()
+def promptsweep(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_versions, is_eager=True, help="Show versions and exit."
+        ),
+    ] = False,
+) -> None:
+    """Tune prompts on source models, carry them to target models, see what survived."""
+
+
+@app.command(rich_help_panel=WRITE)
 def presets(
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="Print this preset's YAML instead.")
@@ -62,7 +90,7 @@ def presets(
         print(f"{name.ljust(width)}  {preset_description(name)}")
 
 
-@app.command()
+@app.command(rich_help_panel=WRITE)
 def plan(
     spec: Spec,
     as_json: Json = False,
@@ -93,7 +121,7 @@ def plan(
     _print(counts, format_plan, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=WRITE)
 def label_words(
     spec: Spec,
     model: Annotated[
@@ -120,7 +148,7 @@ def label_words(
     _print(found, format_words, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=WRITE)
 def run(
     spec: Spec,
     out: Annotated[
@@ -157,7 +185,7 @@ def run(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(rich_help_panel=WRITE)
 def recheck(
     folder: Folder,
     target: Annotated[
@@ -197,7 +225,7 @@ def recheck(
     raise typer.Exit(code)
 
 
-@app.command(name="store")
+@app.command(name="store", rich_help_panel=MACHINE)
 def store_command(
     store: StorePlace = None,
     check: Annotated[
@@ -226,7 +254,7 @@ def store_command(
     _print(found, format_care, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=READ)
 def status(folder: Folder, as_json: Json = False) -> None:
     """Show how far a sweep is and what failed."""
     from sweep.commands.status import folder_status, format_status
@@ -235,7 +263,7 @@ def status(folder: Folder, as_json: Json = False) -> None:
     _print(found, format_status, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=READ)
 def report(
     folders: Annotated[
         list[Path],
@@ -284,7 +312,7 @@ def report(
             _warn(unreadable_note(files, folder))
 
 
-@app.command()
+@app.command(rich_help_panel=READ)
 def export(
     folder: Folder,
     cell: CellId = None,
@@ -327,7 +355,7 @@ def export(
     print(format_export(written, found))
 
 
-@app.command()
+@app.command(rich_help_panel=SHARE)
 def push(
     folder: Folder,
     repo: Annotated[str, typer.Option(metavar="OWNER/NAME", help="The Hub repository.")],
@@ -351,7 +379,7 @@ def push(
     print(format_upload(push_prompt(folder, choice, Destination(repo, private, dry_run))))
 
 
-@app.command()
+@app.command(rich_help_panel=SHARE)
 def register(
     folder: Folder,
     cell: CellId = None,
@@ -378,7 +406,7 @@ def register(
     print(format_registered(register_prompt(folder, choice, name, tracking_uri)))
 
 
-@app.command()
+@app.command(rich_help_panel=WRITE)
 def schema() -> None:
     """Print the JSON Schema of specs, for editors."""
     from sweep.spec.spec import spec_schema
@@ -386,7 +414,7 @@ def schema() -> None:
     print(json.dumps(spec_schema(), indent=2, ensure_ascii=False))
 
 
-@app.command()
+@app.command(rich_help_panel=WRITE)
 def recommend(
     spec: Spec,
     finished: Annotated[
@@ -408,7 +436,7 @@ def recommend(
     print(json.dumps([item.to_json() for item in found]) if as_json else format_advice(found))
 
 
-@app.command()
+@app.command(rich_help_panel=READ)
 def features(
     folder: Folder,
     before: Annotated[
@@ -423,7 +451,7 @@ def features(
     print(format_features(folder, not before, as_json, _warn))
 
 
-@app.command()
+@app.command(rich_help_panel=READ)
 def ui(
     folder: Folder,
     port: Annotated[
@@ -437,7 +465,7 @@ def ui(
     raise typer.Exit(serve(folder, port))
 
 
-@app.command()
+@app.command(rich_help_panel=SHARE)
 def sync(
     folder: Folder,
     tracking_uri: Annotated[
@@ -451,7 +479,7 @@ def sync(
     print(write(folder, tracking_uri))
 
 
-@app.command()
+@app.command(rich_help_panel=READ)
 def compare(
     folder: Folder,
     method: Annotated[str | None, typer.Option(help="Only this method.")] = None,
@@ -474,7 +502,7 @@ def compare(
     print(json.dumps(vars(found)) if as_json else format_links(found))
 
 
-@app.command()
+@app.command(rich_help_panel=MACHINE)
 def validate_cluster(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A Ray cluster YAML, or a SLURM script.")
@@ -506,7 +534,7 @@ def _print(found: Any, text: Callable[[Any], str], as_json: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Entry point of the ``sweep`` command.
+    """Entry point of the commands ``sweep`` and ``promptsweep``.
 
     Exit codes: 0 done; 1 a sweep has failed cells, or a file could not be read or written; 2 a
     mistake in what was asked for; 130 stopped.
@@ -516,6 +544,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     gc.set_threshold(_YOUNG)
     # Before it ends, the interpreter would look for garbage among millions of objects.
     atexit.register(gc.freeze)
+    app.rich_markup_mode = help_style()
     try:
         app(args=arguments)
     except InputError as error:

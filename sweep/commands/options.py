@@ -1,11 +1,23 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands share, and how help groups the commands."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from trainables.errors import InputError
+
+WRITE, READ, SHARE, MACHINE = PANELS = (
+    "Write and run a sweep",
+    "Read and use results",
+    "Share",
+    "Machine",
+)
+"""What commands are for, as help shows them."""
+_WHOLE = 1000  # characters of a line of help: it is wrapped, not cut
+HELP = {"help_option_names": ["-h", "--help"]}
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or a preset's name.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A sweep's folder (its --out).")]
@@ -40,3 +52,32 @@ def check_workers(workers: int | None) -> None:
     """See that ``--workers`` is a number of packs; InputError if not."""
     if workers is not None and workers < 1:
         raise InputError(f"--workers: found {workers}; allowed: a whole number of at least 1")
+
+
+class Grouped(TyperGroup):
+    """Commands by what they are for; typer does it on terminals only."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names, panel by panel."""
+        return sorted(super().list_commands(ctx), key=lambda name: PANELS.index(self._panel(name)))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Headings with a line for each command."""
+        names = self.list_commands(ctx)
+        for panel in PANELS:
+            with formatter.section(panel):
+                formatter.write_dl(
+                    [
+                        (name, self.commands[name].get_short_help_str(_WHOLE))
+                        for name in names
+                        if self._panel(name) == panel
+                    ]
+                )
+
+    def _panel(self, name: str) -> str:
+        return str(getattr(self.commands[name], "rich_help_panel", None))
+
+
+def help_style() -> Literal["rich"] | None:
+    """Panels and colours for people; plain text where a file or a program reads it."""
+    return "rich" if sys.stdout.isatty() and sys.stderr.isatty() else None

@@ -1,10 +1,11 @@
 """What a sweep is started among: variables of other work, and modules in the working folder."""
 
+import importlib.metadata
 import os
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -146,3 +147,12 @@ def child_environment() -> dict[str, str]:
     known = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([*package_paths(), *([known] if known else [])])
     return {**os.environ, "PYTHONSAFEPATH": "1", **({"PYTHONPATH": path} if path else {})}
+
+
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of those packages that are installed; none is imported."""
+    found = {}
+    for name in packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found

@@ -1,7 +1,6 @@
 """Run a plan, or what is missing of it: to run and to resume are the same thing."""
 
 import errno
-import importlib.metadata
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from sweep.plan.agenda import Closed
 from sweep.plan.plan import AnyPlan, Plan
 from sweep.plan.preflight import abandoned_on_error, check_plan
 from sweep.process.interrupts import Interrupts, interruptible
-from sweep.process.setup import settled
+from sweep.process.setup import settled, versions_of
 from sweep.run.cluster import RayLostError, ray_session, share_of
 from sweep.run.feed import Feed, GridFeed
 from sweep.run.outcomes import Outcomes
@@ -140,13 +139,7 @@ def _kept(error: OSError, folder: Path) -> str:
 
 def package_versions() -> dict[str, str]:
     """Versions of the packages that can change a number, and of Python."""
-    found = {"python": sys.version.split()[0]}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return {"python": sys.version.split()[0], **versions_of(_PACKAGES)}
 
 
 def commit_of(folder: Path) -> dict[str, str]:

@@ -1,8 +1,13 @@
+import importlib.metadata
 import json
 import os
+import pty
+import re
 import resource
 import subprocess
 import sys
+import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +15,7 @@ import pytest
 import yaml
 
 from sweep import cli
+from sweep.commands.options import MACHINE, PANELS, READ, SHARE, WRITE
 from sweep.commands.plan import format_plan
 from sweep.commands.status import folder_status, format_status
 from sweep.commands.ui import free_port, is_free, server_command
@@ -21,6 +27,7 @@ from sweep.testing.tabulated import tabulated_result
 from tests.sweep.ledger.test_ledger import fill, record_file
 from tests.sweep.samples import content, plan_of
 
+ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "transformers", "ray", "mlflow", "pandas", "numpy", "pydantic", "matplotlib")
 
 
@@ -62,30 +69,19 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     """The command line is frozen: users' scripts rest on it."""
     assert sweep("--help") == 0
     text = capsys.readouterr().out
-    names = [line.split()[0] for line in text.partition("Commands:")[2].strip().splitlines()]
-    assert names == [
-        *(
-            "presets",
-            "plan",
-            "label-words",
-            "run",
-            "recheck",
-            "store",
-            "status",
-            "report",
-            "export",
-            "push",
-        ),
-        *("register", "schema", "recommend", "features", "ui", "sync", "compare"),
-        "validate-cluster",
-    ]
-    which = {"--cell", "--row", "--task", "--target", "--method"}
-    options = {
-        name: {
-            word for word in _help(name, capsys).replace(",", " ").split() if word.startswith("--")
-        }
-        for name in names
+    panels = {panel: _entries(text.partition(f"{panel}:\n")[2]) for panel in PANELS}
+    assert panels == {
+        WRITE: ["presets", "plan", "label-words", "run", "recheck", "schema", "recommend"],
+        READ: ["status", "report", "export", "features", "ui", "compare"],
+        SHARE: ["push", "register", "sync"],
+        MACHINE: ["store", "validate-cluster"],
     }
+    assert _options(text.partition("Options:")[2].partition(f"{WRITE}:")[0]) == {
+        *("--version", "--install-completion", "--show-completion", "--help")
+    }
+    names = [name for panel in panels.values() for name in panel]
+    which = {"--cell", "--row", "--task", "--target", "--method"}
+    options = {name: _options(_help(name, capsys)) for name in names}
     assert options == {
         "presets": {"--help"},
         "plan": {"--json", "--out", "--profile", "--workers", "--store", "--help"},
@@ -111,10 +107,61 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     }
 
 
+def _entries(text: str) -> list[str]:
+    """First words of an indented list, without the lines that go on."""
+    lines = text.partition("\n\n")[0].splitlines()
+    return [line.split()[0] for line in lines if not line.startswith("   ")]
+
+
+def _options(text: str) -> set[str]:
+    return {word for word in text.replace(",", " ").split() if word.startswith("--")}
+
+
 def _help(name: str, capsys: pytest.CaptureFixture[str]) -> str:
     assert sweep(name, "--help") == 0
     text = capsys.readouterr().out
+    assert sweep(name, "-h") == 0
+    assert capsys.readouterr().out == text
     return text.partition("Options:")[2]
+
+
+def test_versions_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep("--version") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    names = [part.split()[0] for part in line.split(", ")]
+    assert names == ["promptsweep", "torch", "ray", "transformers"]
+    assert importlib.metadata.version("torch") in line
+
+
+def test_both_names_of_the_command_are_the_same() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == dict.fromkeys(("sweep", "promptsweep"), "sweep.cli:main")
+
+
+def test_the_shell_is_told_how_commands_go_on() -> None:
+    code = "import sys; sys.argv = ['sweep']; from sweep.cli import main; main()"
+    asked = {"_SWEEP_COMPLETE": "complete_bash", "COMP_WORDS": "sweep pl", "COMP_CWORD": "1"}
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **asked})
+    assert found.stdout.split() == ["plan"]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_colours_are_for_terminals_whose_user_wants_them(refused: bool) -> None:
+    driver, terminal = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}
+    environment |= {"NO_COLOR": "1" if refused else ""}
+    command = [sys.executable, "-m", "sweep.cli", "-h"]
+    with subprocess.Popen(command, stdout=terminal, stderr=terminal, env=environment) as process:
+        os.close(terminal)
+        shown = b""
+        with suppress(OSError):  # as Linux tells the end
+            while part := os.read(driver, 4096):
+                shown += part
+    os.close(driver)
+    assert process.returncode == 0
+    assert WRITE.encode() in shown
+    assert bool(re.search(rb"\x1b\[[0-9;]*3\d[;m]", shown)) is not refused
 
 
 def test_presets_are_listed_with_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
