@@ -24,6 +24,7 @@ from sweep.commands.options import (
     Json,
     Method,
     Row,
+    Set,
     Spec,
     StorePlace,
     StoreSize,
@@ -93,6 +94,7 @@ def presets(
 @app.command(rich_help_panel=WRITE)
 def plan(
     spec: Spec,
+    overrides: Set = None,
     as_json: Json = False,
     out: Annotated[
         Path | None, typer.Option(help="Count the cells that this sweep's folder has already.")
@@ -117,7 +119,9 @@ def plan(
     from sweep.ledger.store import store_folder
     from sweep.spec.spec import load_spec
 
-    counts = plan_counts(load_spec(spec), out, store_folder(store), profile, workers)
+    counts = plan_counts(
+        load_spec(spec, overrides or ()), out, store_folder(store), profile, workers
+    )
     _print(counts, format_plan, as_json)
 
 
@@ -155,6 +159,7 @@ def run(
         Path,
         typer.Option(metavar="DIR", help="Folder for all results: a new one, or one to continue."),
     ],
+    overrides: Set = None,
     address: Annotated[
         str | None,
         typer.Option(
@@ -181,7 +186,7 @@ def run(
     options = Options(address=address, workers=workers, store=place, store_size=size)
     # Standard output is for results: what libraries print goes to standard error.
     with redirect_stdout(sys.stderr):
-        code = run_plan(any_plan(load_spec(spec)), out, options)
+        code = run_plan(any_plan(load_spec(spec, overrides or ())), out, options)
     raise typer.Exit(code)
 
 

@@ -20,6 +20,14 @@ _WHOLE = 1000  # characters of a line of help: it is wrapped, not cut
 HELP = {"help_option_names": ["-h", "--help"]}
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or a preset's name.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Set a value of the spec (repeatable), such as methods.soft.steps=60.",
+    ),
+]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A sweep's folder (its --out).")]
 StorePlace = Annotated[
     str | None,

@@ -4,7 +4,7 @@ Every mistake is one sentence: where it is, what was found and what is allowed. 
 is the ``description`` of the field it concerns, so a new field documents its own error.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources as package_files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from sweep.spec.methods import COUNTERPARTS, MethodSpec, parse_method, parse_transfer
+from sweep.spec.overrides import overridden
 from sweep.spec.pairs import Pairs, expand_pairs, parse_pairs
 from sweep.spec.space.parsing import (
     domains_schema,
@@ -408,11 +409,13 @@ def preset_text(name: str) -> str:
     return _preset(name).read_text(encoding="utf-8")
 
 
-def load_spec(name_or_path: str) -> SweepSpec:
+def load_spec(name_or_path: str, overrides: Sequence[str] = ()) -> SweepSpec:
     """Read and check a spec.
 
     Args:
         name_or_path: a YAML file, or the name of a preset. A file wins over a preset.
+        overrides: values set before it is checked, see :func:`sweep.spec.overrides.overridden`.
+            The spec's text has them, without the file's comments.
 
     Raises:
         InputError: there is no such file or preset, or it is no valid spec.
@@ -425,7 +428,12 @@ def load_spec(name_or_path: str) -> SweepSpec:
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{name_or_path}: cannot be read ({reason_of(error)})") from None
     text = read_text(path, name_or_path)
-    return parse_spec(load_yaml(text, name_or_path), name_or_path, base, text)
+    content = load_yaml(text, name_or_path)
+    if overrides and isinstance(content, Mapping):
+        content = overridden(content, overrides)
+        told = f"# set on the command line: {one_line(' '.join(overrides))}"
+        text = f"{told}\n{dump_yaml(content, readable=True)}"
+    return parse_spec(content, name_or_path, base, text)
 
 
 def _preset(name: str) -> Path:

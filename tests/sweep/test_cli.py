@@ -84,9 +84,9 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     options = {name: _options(_help(name, capsys)) for name in names}
     assert options == {
         "presets": {"--help"},
-        "plan": {"--json", "--out", "--profile", "--workers", "--store", "--help"},
+        "plan": {"--set", "--json", "--out", "--profile", "--workers", "--store", "--help"},
         "label-words": {"--model", "--task", "--words", "--json", "--help"},
-        "run": {"--out", "--address", "--workers", "--store", "--store-size", "--help"},
+        "run": {"--out", "--set", "--address", "--workers", "--store", "--store-size", "--help"},
         "recheck": {"--target", "--budget", "--out", "--workers", "--json", "--store", "--help"},
         "store": {"--store", "--check", "--prune", "--older-than", "--json", "--help"},
         "status": {"--json", "--help"},
@@ -195,6 +195,8 @@ def test_a_preset_is_printed_to_start_from(
         (["run", "smoke", "--out", "{folder}"], "no sweep's folder"),
         (["run", "smoke", "--out", "{folder}/bad.yaml"], "is a file"),
         (["run", "smoke", "--out", "{folder}/out", "--workers", "0"], "--workers: found 0"),
+        (["plan", "smoke", "--set", "seeds"], "--set: found 'seeds'; allowed: PATH=VALUE"),
+        (["run", "smoke", "--set", "sedes=2", "--out", "{folder}/out"], "did you mean seeds"),
         (["status", "{folder}"], "no sweep's folder"),
         (["report", "{folder}"], "no sweep's folder"),
         (["ui", "{folder}"], "no sweep's folder"),
@@ -244,6 +246,11 @@ def test_a_plan_as_json_and_as_text(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "18 cells" in text
     assert "3 independent (1 on a target: row Direct) and 1 joint tunings" in text
     assert not (tmp_path / "new").exists()
+
+
+def test_a_plan_with_values_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep("plan", "smoke", "--set", "direct=false", "--set", "seeds=[5]", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["direct"] == 0
 
 
 def test_the_status_of_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
