@@ -525,6 +525,19 @@ def validate_cluster(
     print(f"{file}: in order")
 
 
+@app.command(rich_help_panel=MACHINE)
+def doctor(as_json: Json = False) -> None:
+    """Say what this machine has for sweeps (versions, devices, places), and what would stop one."""
+    from sweep.commands.doctor import examine, format_findings
+
+    found = examine()
+    _print(found, format_findings, as_json)
+    for sentence in found["problems"]:
+        print(f"error: {sentence}", file=sys.stderr)
+    if found["problems"]:
+        raise typer.Exit(1)
+
+
 def _warn_of_no_cache() -> None:
     _warn(*filter(None, [no_cache()]))
 

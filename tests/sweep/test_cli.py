@@ -74,7 +74,7 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         WRITE: ["presets", "plan", "label-words", "run", "recheck", "schema", "recommend"],
         READ: ["status", "report", "export", "features", "ui", "compare"],
         SHARE: ["push", "register", "sync"],
-        MACHINE: ["store", "validate-cluster"],
+        MACHINE: ["store", "validate-cluster", "doctor"],
     }
     assert _options(text.partition("Options:")[2].partition(f"{WRITE}:")[0]) == {
         *("--version", "--install-completion", "--show-completion", "--help")
@@ -104,6 +104,7 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         "sync": {"--tracking-uri", "--help"},
         "compare": {"--method", "--task", "--target", "--server", "--json", "--help"},
         "validate-cluster": {"--help"},
+        "doctor": {"--json", "--help"},
     }
 
 

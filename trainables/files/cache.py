@@ -65,12 +65,12 @@ def _usual() -> Path | None:
         folder = Path(base) if base else Path("~/.cache").expanduser()
         # Whether it is there does not matter, but whether that can be seen.
         folder.joinpath("promptsweep").exists()
-        return folder if _above(folder).is_dir() else None
+        return folder if above(folder).is_dir() else None
     except (RuntimeError, OSError):
         return None
 
 
-def _above(folder: Path) -> Path:
+def above(folder: Path) -> Path:
     """The next folder above, or this one, that is there."""
     return next(place for place in (folder, *folder.parents) if place.exists())
 

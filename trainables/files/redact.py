@@ -67,8 +67,12 @@ def check_no_password(text: str, where: str) -> None:
         )
 
 
+def is_secret(name: str) -> bool:
+    """Whether an environment variable of this name holds a password or token."""
+    return bool(_SECRET_NAME.search(name)) and not _NO_SECRET_NAME.search(name)
+
+
 def _environment() -> Iterator[str]:
     for name, value in os.environ.items():
-        secret = _SECRET_NAME.search(name) and not _NO_SECRET_NAME.search(name)
-        if secret and len(value) >= _SHORTEST:
+        if is_secret(name) and len(value) >= _SHORTEST:
             yield value

@@ -12,7 +12,7 @@ from sweep.spec.spec import load_spec, parse_spec
 from tests.sweep.samples import content, plan_of
 from tests.sweep.test_cli import sweep
 from trainables.errors import InputError
-from trainables.files.redact import HIDDEN, holds_password, redact
+from trainables.files.redact import HIDDEN, holds_password, is_secret, redact
 
 PASSWORD = "pa55-w0rd"
 
@@ -63,6 +63,11 @@ def test_values_of_secret_variables_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false-or-true")
     assert redact(f"refused: {PASSWORD}, false-or-true") == f"refused: {HIDDEN}, false-or-true"
+
+
+def test_which_variables_hold_secrets() -> None:
+    assert all(map(is_secret, ("HF_TOKEN", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "X_API_KEY")))
+    assert not any(map(is_secret, ("HF_TOKEN_PATH", "TOKENIZERS_PARALLELISM", "RAY_AUTH_MODE")))
 
 
 def test_a_spec_with_a_password_is_refused_and_not_repeated(
