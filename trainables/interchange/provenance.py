@@ -40,7 +40,7 @@ def provenance(tuned: OnModel) -> str:
         f"{metric}, test": _score(about.get("score")),
     }
     table = "\n".join(f"| {name} | {_cell(value)} |" for name, value in rows.items())
-    return f"\n## Provenance\n\n| | |\n|---|---|\n{table}\n\n{_licence(tuned)}\n"
+    return f"\n## Provenance\n\n| | |\n|---|---|\n{table}\n\n{licence_note(tuned.model.location)}\n"
 
 
 def _model(model: Mapping[str, Any]) -> str:
@@ -56,8 +56,8 @@ def _cell(value: object) -> str:
     return " ".join(str(value).split()).replace("|", "\\|")
 
 
-def _licence(tuned: OnModel) -> str:
-    found = licence_of(tuned.model.location)
+def licence_note(location: str) -> str:
+    found = licence_of(location)
     if found:
         return f"Licence of the base model, as its card names it: {found}."
     return (

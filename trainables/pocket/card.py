@@ -35,7 +35,12 @@ def model_card(record: Mapping[str, Any]) -> str:
         f"{record['held_out_loss']:.3f} nats a token"
         f" (perplexity {record['held_out_perplexity']:.1f})"
     )
-    return f"""# {record["name"]}
+    return f"""---
+license: apache-2.0
+language: en
+---
+
+# {record["name"]}
 
 A small English {objective} language model ({record["family"]} architecture) that ships with
 promptsweep so that sweeps, tests and demonstrations run without a model hub. It is a real language
@@ -59,4 +64,6 @@ AdamW for the rest; windows of 32, then 64, then 128 tokens.{start} Texts longer
 outside its positions.{note}
 
 Made by `python -m trainables.pocket.train --corpus FILE {record["name"]}`.
+
+The weights are promptsweep's own work, under its licence (Apache-2.0); the corpus is no part of it.
 """

@@ -274,13 +274,13 @@ def test_hard_prompts_are_texts(tmp_path: Path, capsys: pytest.CaptureFixture[st
         assert (inside / "prompt.txt").read_bytes().decode() == result["text"]
         about = manifest(inside)
         assert about["text"]["token_ids"] == result["ids"]
-        assert about["base_model"]["license"] == "unknown"
+        assert about["base_model"]["license"] == "apache-2.0"
         assert score_by_readme(inside) == pytest.approx(result["score"], abs=1e-9)
         card = (inside / "README.md").read_text()
         assert about["sweep"]["spec_hash"] in card
         assert entry["cell"] in card
         assert about["source_models"][0]["digest"] in card
-        assert "Licence of the base model: unknown" in card
+        assert "Licence of the base model, as its card names it: apache-2.0." in card
     # Without a filter soft and hard ones come apart, each in its own format; filters narrow.
     assert sweep("export", str(folder), "--to", str(tmp_path / "both")) == 0
     found = [(item["model"], item["export_format"]) for item in manifest(tmp_path / "both")["sets"]]

@@ -84,7 +84,7 @@ def test_what_is_uploaded(method: str, folder: Path, plan: Plan) -> None:
         assert config["base_model_name_or_path"] == "pocket-gpt2-large"
     card = hub.files["README.md"].decode()
     assert cell.id in card
-    assert "unknown" in card
+    assert "Licence of the base model, as its card names it: apache-2.0." in card
     assert "https://huggingface.co/me/mine/commit/1" in format_upload(found)
 
 

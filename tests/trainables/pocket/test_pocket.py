@@ -8,8 +8,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
+from trainables.interchange.tuned import licence_of
 from trainables.pocket import POCKET_NAMES, pocket_path
 from trainables.pocket import train as script
+from trainables.pocket.card import model_card
 from trainables.pocket.recipes import RECIPES, PocketRecipe
 from trainables.pocket.wordvectors import ppmi_svd
 
@@ -88,6 +90,8 @@ def test_card_tells_what_was_measured(name: str) -> None:
     for key in ("held_out_top1", "held_out_loss"):
         assert f"{record[key]:.3f}" in card
     assert f"{record['tokens_seen']:,}" in card
+    assert card == model_card(record)
+    assert licence_of(str(pocket_path(name))) == "apache-2.0"
 
 
 TINY = PocketRecipe("roberta", "bytelevel", True, 400, 32, 1, 2, (6_000,), 0.4, (0.5,), 512)
