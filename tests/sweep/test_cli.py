@@ -66,6 +66,7 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     assert names == [
         *(
             "presets",
+            "init",
             "plan",
             "label-words",
             "run",
@@ -88,6 +89,7 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     }
     assert options == {
         "presets": {"--help"},
+        "init": {"--data", "--out", "--model", "--text", "--label", "--help"},
         "plan": {"--json", "--out", "--profile", "--workers", "--store", "--help"},
         "label-words": {"--model", "--task", "--words", "--json", "--help"},
         "run": {"--out", "--address", "--workers", "--store", "--store-size", "--help"},
