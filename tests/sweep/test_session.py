@@ -172,3 +172,35 @@ def test_from_a_csv_file_to_the_report(tmp_path: Path, here: None) -> None:
     assert {"closed_form", "readout", "distil"} <= set(frame.solver.dropna())
     page = result.report().read_text(encoding="utf-8")
     assert "mine" in page and "Cost and gain" in page
+
+
+LEFT = """
+import functools, threading
+import psutil
+import sweep, sweep.run.runner as runner
+from sweep.testing.tabulated import EXECUTOR
+
+runner.Options = functools.partial(
+    runner.Options, executor=EXECUTOR, preflight=lambda plan: [], report=lambda folder: None
+)
+results = []
+thread = threading.Thread(target=lambda: results.append(sweep.run("smoke", OUT, workers=1)))
+thread.start()
+thread.join()
+import ray
+
+children = [item.name() for item in psutil.Process().children(recursive=True)]
+print(results[0].ok, len(results[0].frame()), ray.is_initialized(), children)
+"""
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_a_thread_runs_a_sweep_and_leaves_no_ray(tmp_path: Path) -> None:
+    """A script's own thread, on a real Ray."""
+    code = f"OUT = {str(tmp_path / 'out')!r}\n{LEFT}"
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines()[-1] == "True 18 False []"
+    assert "18 of 18 cells are there" in found.stderr

@@ -118,14 +118,14 @@ def _label(
         return Choice(column, "as asked")
     others = [column for column in columns.values() if column.name != text]
     fitting = [column for column in others if _reads_as_label(column, rows)]
-    by_name = _called(fitting, LABEL_NAMES)
+    by_name = called(fitting, LABEL_NAMES)
     if len(by_name) == 1:
         return Choice(by_name[0], "by its name")
     if len(fitting) == 1:
         return Choice(fitting[0], f"the only one with 2 to {MOST_CLASSES} values")
     if fitting:
         raise _doubt("--label", by_name or fitting)
-    for column in _called(others, LABEL_NAMES):
+    for column in called(others, LABEL_NAMES):
         _check_label(column, rows)
     raise InputError(
         f"--label: found no column with 2 to {MOST_CLASSES} different values that come twice and"
@@ -157,7 +157,7 @@ def choose_text(
         for column in columns.values()
         if column.name != label and column.kinds == {str} and column.count == rows
     ]
-    by_name = _called(fitting, TEXT_NAMES)
+    by_name = called(fitting, TEXT_NAMES)
     if len(by_name) == 1:
         return Choice(by_name[0], "by its name")
     left = sorted(by_name or fitting, key=lambda column: -column.length)
@@ -173,7 +173,8 @@ def choose_text(
     raise _doubt("--text", left)
 
 
-def _called(columns: Sequence[Column], names: Sequence[str]) -> list[Column]:
+def called(columns: Sequence[Column], names: Sequence[str]) -> list[Column]:
+    """Those of the columns that have one of ``names``; capitals make no difference."""
     return [column for column in columns if column.name.strip().lower() in names]
 
 

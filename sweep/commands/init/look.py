@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.commands.init.columns import Choice, Column, choose_label, choose_text, profile
+from sweep.commands.init.columns import (
+    LABEL_NAMES,
+    TEXT_NAMES,
+    Choice,
+    Column,
+    called,
+    choose_label,
+    choose_text,
+    profile,
+)
 from sweep.commands.init.files import find_files, split_section
 from sweep.commands.init.words import number_order
 from trainables.errors import InputError, show
@@ -59,11 +68,11 @@ def look(data: Path, text: str | None = None, label: str | None = None) -> Look:
     first = next(iter(files))
     columns, rows = profile(source.rows(first))
     _check_table(files[first], columns, rows)
-    _check_header(files[first], columns.values())
+    if text is None or label is None:
+        _check_header(files[first], columns.values())
     chosen = choose_label(columns, rows, label, text)
     texts = choose_text(columns, rows, chosen.column.name, text)
-    for choice in (texts, chosen):
-        _check_name(choice.column.name)
+    _check_name(texts.column.name)
     used, notes, values = {first: files[first]}, [], set(chosen.column.values or ())
     for role in list(files)[1:]:
         others, count = profile(source.rows(role))
@@ -75,9 +84,6 @@ def look(data: Path, text: str | None = None, label: str | None = None) -> Look:
         used[role] = files[role]
         values |= set(others[chosen.column.name].values or ())
     classes = tuple(number_order(values))
-    fields = _fields(
-        used, texts, chosen, classes, tuple(f"w{place}" for place in range(len(classes)))
-    )
     return Look(
         data=data,
         files=used,
@@ -85,7 +91,7 @@ def look(data: Path, text: str | None = None, label: str | None = None) -> Look:
         text=texts,
         label=chosen,
         classes=classes,
-        examples=_examples(fields, classes),
+        examples=_examples(_fields(used, texts, chosen, classes), classes),
         notes=tuple(notes),
     )
 
@@ -95,16 +101,15 @@ def _fields(
     text: Choice,
     label: Choice,
     classes: Sequence[str],
-    words: Sequence[str],
 ) -> dict[str, Any]:
-    """What a task file must hold for these columns."""
+    """What a task file must hold for these columns; its label words stand for none."""
     return {
         "name": "draft",
         "data": {"files": {role: str(path.absolute()) for role, path in files.items()}},
         "text": f"{{{text.column.name}}}",
         "label": label.column.name,
         "classes": list(classes),
-        "label_words": list(words),
+        "label_words": [f"w{place}" for place in range(len(classes))],
         "splits": split_section(files),
     }
 
@@ -147,13 +152,16 @@ def _check_table(file: Path, columns: Mapping[str, Column], rows: int) -> None:
 
 def _check_header(file: Path, columns: Iterable[Column]) -> None:
     """See that a file without column names is not read as if its first row were names."""
-    if format_of(file) == ".jsonl":
+    columns = list(columns)
+    named = called(columns, LABEL_NAMES) or called(columns, TEXT_NAMES)
+    if format_of(file) == ".jsonl" or named:
         return
     for column in columns:
         if column.values is not None and column.values.get(column.name, 0) > 0:
             raise InputError(
                 f"--data: line 1 of {file} holds {show(column.name)}, which is a value of that"
-                " column too; allowed: a first line with the names of the columns"
+                " column too; allowed: a first line with the names of the columns, or --text and"
+                " --label where these are names"
             )
 
 

@@ -300,3 +300,12 @@ def test_bad_data_is_one_sentence_and_writes_nothing(
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_column_may_be_called_like_one_of_its_values(tmp_path: Path) -> None:
+    rows = [["phrase", "spam"], *[[f"{LONG} {n}", ("spam", "not spam")[n % 2]] for n in range(30)]]
+    data = write_csv(tmp_path / "data.csv", rows)
+    with pytest.raises(InputError, match="or --text and --label where these are names"):
+        start(data, tmp_path)
+    start(data, tmp_path, text="phrase", label="spam")
+    assert load_task(tmp_path / "task.yaml").classes == ("not spam", "spam")
