@@ -128,6 +128,7 @@ def flow(value: Any) -> str:
 
 
 def relative(path: Path, out: Path) -> str:
-    """``path`` as a file in the folder ``out`` names it, past links on the way."""
-    place = path.parent.resolve() / path.name
-    return Path(os.path.relpath(place, out.resolve())).as_posix()
+    """``path`` as a file in the folder ``out`` names it; whole where they share no folder."""
+    place, start = path.parent.resolve() / path.name, out.resolve()
+    apart = Path(os.path.commonpath([place, start])) == Path(place.anchor)
+    return (place if apart else Path(os.path.relpath(place, start))).as_posix()

@@ -164,7 +164,7 @@ def _levels(
     ]
     return [
         ([(name,) if name.split() == [name] and not numbers else () for name in names], NAME),
-        (synonyms, SYNONYM),
+        (synonyms, "a guess, as it is a number" if numbers else SYNONYM),
         # A part of two names tells neither of them.
         (
             [

@@ -20,7 +20,7 @@ from sweep.commands.init.columns import (
     profile,
 )
 from sweep.commands.init.start import start
-from sweep.commands.init.texts import flow
+from sweep.commands.init.texts import flow, relative
 from sweep.commands.init.words import SYNONYMS, number_order, propose, typical_words
 from sweep.spec.spec import load_spec
 from tests.sweep.samples import relaxed
@@ -164,6 +164,16 @@ def test_the_table_holds_words_for_each_class_that_a_small_model_knows() -> None
         if not any(all(word in table for table in known) for word in synonyms)
     ]
     assert not useless
+
+
+def test_files_are_named_from_the_folder_they_are_written_to(tmp_path: Path) -> None:
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "away")
+    data = tmp_path / "data.csv"
+    assert relative(data, tmp_path) == "data.csv"
+    assert relative(data, tmp_path / "new" / "out") == "../../data.csv"
+    assert relative(data, tmp_path / "link") == "../../data.csv"
+    assert relative(data, Path("/elsewhere")) == data.resolve().as_posix()
 
 
 def test_classes_are_in_a_fixed_order() -> None:
