@@ -92,6 +92,39 @@ def presets(
 
 
 @app.command(rich_help_panel=WRITE)
+def init(
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="PATH",
+            help="A CSV, TSV or JSONL file, or a folder with train, validation and test files.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where to write. Default: here.")
+    ] = Path(),
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A model (repeatable): the last one is the target, the others are sources."
+            " Default: the embedded ones.",
+        ),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The texts. Default: found.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The classes. Default: found.")
+    ] = None,
+) -> None:
+    """Look at your data, and write a task and a spec to start from."""
+    from sweep.commands.init.start import start
+
+    print(start(data, out, model or (), text, label))
+
+
+@app.command(rich_help_panel=WRITE)
 def plan(
     spec: Spec,
     overrides: Set = None,

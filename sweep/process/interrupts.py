@@ -19,15 +19,20 @@ has sent to the process and to its group."""
 class Interrupts:
     """Raises KeyboardInterrupt at the first signal; a second one ends the process at once.
 
-    :mod:`sweep.process.caretaker` cleans up then.
+    :mod:`sweep.process.caretaker` cleans up then. A process that is not only there for the sweep, a
+    notebook's, stays: a second signal there is one more KeyboardInterrupt.
 
     Attributes:
         seen: whether a signal came, even if a library swallowed the KeyboardInterrupt.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ends: bool = True) -> None:
+        """``ends``: whether a second signal ends the process."""
         self.seen = False
+        self._ends = ends
+        self._first = 0.0
         self._listening: int | None = None
+        self._listened = -1
         self.taken = [
             *_SIGNALS,
             *(item for item in _UNLESS_IGNORED if signal.getsignal(item) is not signal.SIG_IGN),
@@ -41,23 +46,27 @@ class Interrupts:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.seen:
+            if not self._ends and time.monotonic() - self._first > _ECHO:
+                raise KeyboardInterrupt
             return
         self.seen = True
-        self._expect_another()
+        self._first = time.monotonic()
+        if self._ends:
+            self._expect_another()
         raise KeyboardInterrupt
 
     def _expect_another(self) -> None:
         # A thread hears of signals even while the main one is deep in some library.
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        self._listened = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         self._listening = writer
         threading.Thread(target=_end_at_another, args=(reader,), daemon=True).start()
 
     def close(self) -> None:
         """Another signal is nothing special any more."""
         if self._listening is not None:
-            signal.set_wakeup_fd(-1)
+            signal.set_wakeup_fd(self._listened)
             os.close(self._listening)
             self._listening = None
 
@@ -72,9 +81,12 @@ def _end_at_another(reader: int) -> None:
 
 
 @contextmanager
-def interruptible() -> Iterator[Interrupts]:
-    """Signals are taken for the time of the ``with``."""
-    interrupts = Interrupts()
+def interruptible(ends: bool = True) -> Iterator[Interrupts]:
+    """Signals are taken for the time of the ``with``; see :class:`Interrupts`.
+
+    Only the main thread gets any: in another one nothing is taken.
+    """
+    interrupts = Interrupts(ends)
     if threading.current_thread() is not threading.main_thread():
         yield interrupts
         return

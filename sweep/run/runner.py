@@ -75,6 +75,7 @@ class Options:
         store: folder of finished cells of all sweeps; None for none.
         store_size: bytes it may hold; None for no bound.
         say: takes lines for people.
+        ends: whether a second signal ends the process, as there is nothing in it but the sweep.
     """
 
     address: str | None = None
@@ -85,6 +86,7 @@ class Options:
     store: Path | None = None
     store_size: int | None = None
     say: Callable[[str], None] = say_to_stderr
+    ends: bool = True
 
 
 def run(plan: AnyPlan, out: Path, options: Options | None = None) -> int:
@@ -103,7 +105,7 @@ def run(plan: AnyPlan, out: Path, options: Options | None = None) -> int:
         check_binding(folder, plan)
         folder.mkdir(parents=True, exist_ok=True)
         local = chosen.address is None
-        with interruptible() as interrupts, DriverLock(folder), settled(local) as unset:
+        with interruptible(chosen.ends) as interrupts, DriverLock(folder), settled(local) as unset:
             # Another driver may have been faster.
             check_binding(folder, plan)
             others = unset and f"a sweep sets these variables itself: {', '.join(unset)}"

@@ -71,7 +71,7 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     panels = {panel: _entries(text.partition(f"{panel}:\n")[2]) for panel in PANELS}
     assert panels == {
-        WRITE: ["presets", "plan", "label-words", "run", "recheck", "schema", "recommend"],
+        WRITE: ["presets", "init", "plan", "label-words", "run", "recheck", "schema", "recommend"],
         READ: ["status", "report", "export", "features", "ui", "compare"],
         SHARE: ["push", "register", "sync"],
         MACHINE: ["store", "validate-cluster", "doctor"],
@@ -84,6 +84,7 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     options = {name: _options(_help(name, capsys)) for name in names}
     assert options == {
         "presets": {"--help"},
+        "init": {"--data", "--out", "--model", "--text", "--label", "--help"},
         "plan": {"--set", "--json", "--out", "--profile", "--workers", "--store", "--help"},
         "label-words": {"--model", "--task", "--words", "--json", "--help"},
         "run": {"--out", "--set", "--address", "--workers", "--store", "--store-size", "--help"},

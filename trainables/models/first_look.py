@@ -117,18 +117,46 @@ def _odd_architecture(config: Mapping[str, Any]) -> bool:
 
 
 def _odd_words(folder: Path, words: Iterable[str]) -> bool:
+    words = list(words)
     try:
-        tokenizer = _tokenizer(folder)
-        unknown = getattr(tokenizer.model, "unk_token", None)
-
-        def tokens(text: str) -> list[str]:
-            return list(tokenizer.encode(text, add_special_tokens=False).tokens)
-
-        lead = " " if len(tokens(" the")) <= len(tokens("the")) else ""
-        found = [tokens(lead + word) for word in words]
+        return len(_single(folder, words)) < len(set(words))
     except Exception:  # the library has one exception for all that can be wrong
         return True
-    return any(len(pieces) != 1 or pieces == [unknown] for pieces in found)
+
+
+def single_tokens(ref: ModelRef, words: Iterable[str]) -> dict[str, str]:
+    """Those of ``words`` that are one token within a text of this model, and which token.
+
+    Args:
+        ref: a model in a folder with a tokenizer.json.
+        words: without white space.
+
+    Raises:
+        InputError: the tokenizer cannot be read.
+    """
+    try:
+        return _single(Path(ref.location), words)
+    except Exception as error:
+        raise InputError(
+            f"model {ref.alias!r}: its {TOKENIZER} cannot be read ({error});"
+            " allowed: a tokenizer that the library tokenizers reads"
+        ) from None
+
+
+def _single(folder: Path, words: Iterable[str]) -> dict[str, str]:
+    tokenizer = _tokenizer(folder)
+    unknown = getattr(tokenizer.model, "unk_token", None)
+
+    def tokens(text: str) -> list[str]:
+        return list(tokenizer.encode(text, add_special_tokens=False).tokens)
+
+    lead = " " if len(tokens(" the")) <= len(tokens("the")) else ""
+    found = {word: tokens(lead + word) for word in words}
+    return {
+        word: pieces[0]
+        for word, pieces in found.items()
+        if len(pieces) == 1 and pieces != [unknown]
+    }
 
 
 def tokenizer_fault(ref: ModelRef) -> BaseException | None:
