@@ -184,7 +184,8 @@ def answer_of(uri: str) -> str:
         with suppress(HTTPError):  # a refusal is an answer
             urlopen(_USER.sub("", uri), timeout=_PATIENCE).close()
     except (OSError, ValueError, HTTPException) as error:
-        return f"no answer ({redact(one_line(getattr(error, 'reason', error)))})"
+        reason = getattr(error, "reason", error)
+        return f"no answer ({redact(one_line(getattr(reason, 'strerror', None) or reason))})"
     return "answers"
 
 

@@ -99,7 +99,7 @@ methods:
 transfer:
   - {{solver: closed_form}}  # without a look through the target
   - {{solver: readout, texts: {texts}, rows: [single]}}  # reads unlabelled texts through it
-  - {{solver: distil, texts: {texts}, steps: 30, rows: [single]}}  # trains on what the source says
+  - {{solver: distil, texts: {texts}, rows: [single]}}  # trains on what the source says
 direct: true  # a prompt tuned on the target itself, to compare with
 calibration: [batch]
 resources: {{cpu: 1}}  # of each pack; {{cpu: 4, gpu: 0.5}} on a machine with a card
