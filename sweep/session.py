@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.commands.options import check_workers
+from sweep.shell.options import check_workers
 from sweep.spec.spec import SweepSpec, load_spec, parse_spec
 from trainables.errors import InputError
 from trainables.files.cache import expanded

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from sweep import cli
-from sweep.commands.options import MACHINE, PANELS, READ, SHARE, WRITE
+from sweep.shell.options import MACHINE, PANELS, READ, SHARE, WRITE
 from sweep.commands.plan import format_plan
 from sweep.commands.status import folder_status, format_status
 from sweep.commands.ui import free_port, is_free, server_command

@@ -1,0 +1,25 @@
+"""What commands print: results on standard output, warnings on standard error."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from trainables.files.cache import no_cache
+
+MISTAKE = 2
+"""Exit code of a mistake in what was asked for."""
+
+
+def tell(found: Any, text: Callable[[Any], str], as_json: bool) -> None:
+    """Print a result, for people or as JSON for scripts."""
+    print(json.dumps(found) if as_json else text(found))
+
+
+def warn(*lines: str) -> None:
+    for line in lines:
+        print(f"warning: {line}", file=sys.stderr)
+
+
+def warn_of_no_cache() -> None:
+    warn(*filter(None, [no_cache()]))

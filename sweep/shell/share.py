@@ -1,0 +1,83 @@
+"""Commands that share prompts and results."""
+
+from typing import Annotated
+
+import typer
+
+from sweep.shell.options import (
+    CellId,
+    Folder,
+    Method,
+    Row,
+    Target,
+    TaskName,
+)
+
+
+def push(
+    folder: Folder,
+    repo: Annotated[str, typer.Option(metavar="OWNER/NAME", help="The Hub repository.")],
+    cell: CellId = None,
+    row: Row = None,
+    task: TaskName = None,
+    target: Target = None,
+    method: Method = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make the repository private where it is new.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be uploaded; upload nothing.")
+    ] = False,
+) -> None:
+    """Upload one prompt to the Hugging Face Hub. The token comes from HF_TOKEN or hf auth login."""
+    from sweep.export.choose import make_choice
+    from sweep.export.push import Destination, format_upload, push_prompt
+
+    choice = make_choice(cell, None, row=row, task=task, target=target, method=method)
+    print(format_upload(push_prompt(folder, choice, Destination(repo, private, dry_run))))
+
+
+def register(
+    folder: Folder,
+    cell: CellId = None,
+    row: Row = None,
+    task: TaskName = None,
+    target: Target = None,
+    method: Method = None,
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Registered name. Default: sweep, task and target."),
+    ] = None,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI", help="MLflow server. Default: the spec's, or the sweep's own database."
+        ),
+    ] = None,
+) -> None:
+    """Register one prompt with its backbone as an MLflow model that classifies text."""
+    from sweep.export.choose import make_choice
+    from sweep.export.register import format_registered, register_prompt
+
+    choice = make_choice(cell, None, row=row, task=task, target=target, method=method)
+    print(format_registered(register_prompt(folder, choice, name, tracking_uri)))
+
+
+def sync(
+    folder: Folder,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="MLflow server or database. Default: the spec's."),
+    ] = None,
+) -> None:
+    """Write the results that MLflow lacks; all of them to a new server."""
+    from sweep.tracking.sink import sync as write
+
+    print(write(folder, tracking_uri))
+
+
+COMMANDS = (
+    push,
+    register,
+    sync,
+)

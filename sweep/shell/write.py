@@ -1,0 +1,244 @@
+"""Commands that write and run a sweep."""
+
+import json
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sweep.shell.options import (
+    Folder,
+    Json,
+    Set,
+    Spec,
+    StorePlace,
+    StoreSize,
+    check_workers,
+)
+from sweep.shell.output import tell, warn, warn_of_no_cache
+
+
+def presets(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Print this preset's YAML instead.")
+    ] = None,
+) -> None:
+    """List the specs that come with the package; with a name, print that one to start from."""
+    from sweep.spec.spec import preset_description, preset_names, preset_text
+
+    if name is not None:
+        print(preset_text(name), end="")
+        return
+    names = preset_names()
+    width = max(map(len, names))
+    for name in names:
+        print(f"{name.ljust(width)}  {preset_description(name)}")
+
+
+def init(
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="PATH",
+            help="A CSV, TSV or JSONL file, or a folder with train, validation and test files.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where to write. Default: here.")
+    ] = Path(),
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A model (repeatable): the last one is the target, the others are sources."
+            " Default: the embedded ones.",
+        ),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The texts. Default: found.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The classes. Default: found.")
+    ] = None,
+) -> None:
+    """Look at your data, and write a task and a spec to start from."""
+    from sweep.commands.init.start import start
+
+    print(start(data, out, model or (), text, label))
+
+
+def plan(
+    spec: Spec,
+    overrides: Set = None,
+    as_json: Json = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Count the cells that this sweep's folder has already.")
+    ] = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Estimate the time from this throughput profile, or from a sweep's folder."
+            " Default: what finished sweeps have measured on this machine.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Estimate the time for at most this many packs at once.")
+    ] = None,
+    store: StorePlace = None,
+) -> None:
+    """Show a spec's cells, how many are finished, and the estimated time. Runs nothing."""
+    check_workers(workers)
+    warn_of_no_cache()
+    from sweep.commands.plan import format_plan, plan_counts
+    from sweep.ledger.store import store_folder
+    from sweep.spec.spec import load_spec
+
+    counts = plan_counts(
+        load_spec(spec, overrides or ()), out, store_folder(store), profile, workers
+    )
+    tell(counts, format_plan, as_json)
+
+
+def label_words(
+    spec: Spec,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model (repeatable). Default: the spec's targets.")
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help="A task of the spec (repeatable). Default: all.")
+    ] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Option(metavar="A,B", help="Further label words, one a class (repeatable)."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score choices of label words with the Empty and Manual prompts, beside paper A's rows."""
+    warn_of_no_cache()
+    from sweep.commands.label_words import compare_words, format_words
+    from sweep.spec.spec import load_spec
+
+    further = [[word.strip() for word in item.split(",")] for item in words or ()]
+    found = compare_words(
+        load_spec(spec), model or (), task or (), further, lambda line: typer.echo(line, err=True)
+    )
+    tell(found, format_words, as_json)
+
+
+def run(
+    spec: Spec,
+    out: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Folder for all results: a new one, or one to continue."),
+    ],
+    overrides: Set = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="A Ray cluster (host:port, or auto). Default: start Ray on this machine."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Most packs at once. Default: as many as the resources allow."),
+    ] = None,
+    store: StorePlace = None,
+    store_size: StoreSize = None,
+) -> None:
+    """Run the unfinished cells of a sweep. The same command continues a stopped sweep."""
+    check_workers(workers)
+    from sweep.ledger.store import store_folder
+    from sweep.ledger.store_size import size_of
+    from sweep.run.runner import Options
+    from sweep.run.runner import run as run_plan
+    from sweep.search.plan import any_plan
+    from sweep.spec.spec import load_spec
+
+    place, size = store_folder(store), size_of(store_size)
+    options = Options(address=address, workers=workers, store=place, store_size=size)
+    # Standard output is for results: what libraries print goes to standard error.
+    with redirect_stdout(sys.stderr):
+        code = run_plan(any_plan(load_spec(spec, overrides or ())), out, options)
+    raise typer.Exit(code)
+
+
+def recheck(
+    folder: Folder,
+    target: Annotated[
+        list[str], typer.Option(metavar="MODEL", help="A new model, by name or path (repeatable).")
+    ],
+    budget: Annotated[
+        int,
+        typer.Option(metavar="ROWS", help="Texts that a way may read on it, backwards twice."),
+    ] = 3000,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Default: recheck/MODEL in the folder.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Packs at once at most.")] = None,
+    as_json: Json = False,
+    store: StorePlace = None,
+) -> None:
+    """A new model is out: carry a sweep's prompts to it and say what to do there."""
+    check_workers(workers)
+    from sweep.commands.recheck import (
+        adopt_prompts,
+        format_verdicts,
+        recheck_folder,
+        recheck_plan,
+        verdicts,
+    )
+    from sweep.ledger.store import store_folder
+    from sweep.run.runner import Options
+    from sweep.run.runner import run as run_plan
+
+    plan = recheck_plan(folder, target, budget)
+    place = out or recheck_folder(folder, target)
+    adopt_prompts(folder, place, plan)
+    with redirect_stdout(sys.stderr):
+        code = run_plan(plan, place, Options(workers=workers, store=store_folder(store)))
+    if code == 0:
+        tell(verdicts(place), format_verdicts, as_json)
+    raise typer.Exit(code)
+
+
+def schema() -> None:
+    """Print the JSON Schema of specs, for editors."""
+    from sweep.spec.spec import spec_schema
+
+    print(json.dumps(spec_schema(), indent=2, ensure_ascii=False))
+
+
+def recommend(
+    spec: Spec,
+    finished: Annotated[
+        list[Path] | None,
+        typer.Option("--from", metavar="DIR", help="A finished sweep to learn from (repeatable)."),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="One of the spec's targets. Default: all.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Rank source sets for the spec's targets before any tuning, and say how far to trust it."""
+    warn_of_no_cache()
+    from sweep.commands.recommend import format_advice
+    from sweep.commands.recommend import recommend as advise
+    from sweep.spec.spec import load_spec
+
+    found = advise(load_spec(spec), finished or (), target, warn)
+    print(json.dumps([item.to_json() for item in found]) if as_json else format_advice(found))
+
+
+COMMANDS = (
+    presets,
+    init,
+    plan,
+    label_words,
+    run,
+    recheck,
+    schema,
+    recommend,
+)
