@@ -15,7 +15,6 @@ import pytest
 import yaml
 
 from sweep import cli
-from sweep.shell.options import MACHINE, PANELS, READ, SHARE, WRITE
 from sweep.commands.plan import format_plan
 from sweep.commands.status import folder_status, format_status
 from sweep.commands.ui import free_port, is_free, server_command
@@ -23,6 +22,7 @@ from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger
 from sweep.ledger.lock import DriverLock
 from sweep.run.progress import NOTE, ProgressLine
+from sweep.shell.options import MACHINE, PANELS, READ, SHARE, WRITE
 from sweep.testing.tabulated import tabulated_result
 from tests.sweep.ledger.test_ledger import fill, record_file
 from tests.sweep.samples import content, plan_of
