@@ -146,7 +146,7 @@ def _check_no_ray() -> None:
     ray = sys.modules.get("ray")
     if ray is not None and ray.is_initialized():
         raise InputError(
-            "sweep.run: found a Ray that this process has started; allowed: none (ray.shutdown()"
+            "session.run: found a Ray that this process has started; allowed: none (ray.shutdown()"
             " ends it), as a sweep starts and ends its own"
         )
 

@@ -21,7 +21,7 @@ from typing import Any
 import pandas as pd
 
 from trainables.core.registries import METHODS, SOLVERS
-from trainables.core.settings import ALIGNMENT, TransferSettings
+from trainables.core.settings import ALIGNMENT, OWN, TransferSettings
 from trainables.core.settings.hard import WORDS
 
 SOFT, HARD = "soft", "hard"
@@ -29,8 +29,6 @@ SOFT, HARD = "soft", "hard"
 METHOD, PRECISION = "method", "precision"
 TRANSFER = "transfer."
 """What stands before settings of the transfer among those of a cell."""
-OWN = "own"
-"""Row of what a target gets on its own, without anything of a source."""
 _JOINT = ("joint", "ours")
 """Rows that depend on the alignment loss."""
 _NOTHING = "{}"

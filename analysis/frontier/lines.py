@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 
 from analysis.contrasts.selection import at_choices, choose
-from analysis.data.combinations import OWN, titled
+from analysis.data.combinations import titled
 from analysis.present.words import ROW_NAMES
 from trainables.core.frontier import ACCESS, LEAST_GAP, PRODUCTS
+from trainables.core.settings import CARRIED, OWN
 
 PLAIN, CALIBRATED = "score", "score_batch"
 """Columns of scores: as they are, and after batch calibration."""
 KINDS = ("reference", "source", "way", "own", "direct")
 """What lines there are: no prompt, the source itself, carried over, the target on its own with the
 same means, tuned on the target."""
-CARRIED = ("single", "baseline", "ours")
 CASE = ["sources", "task", "target"]
 UNIT = [*CASE, "seed"]
 EMPTY = "Empty"

@@ -16,7 +16,7 @@ from analysis.frontier.figure import cost_figure
 from analysis.frontier.frontier import LEAST, PANELS, Ground, ground, summaries
 from analysis.frontier.frontier import MOST as MOST_WORK
 from analysis.frontier.lines import Field, field
-from analysis.frontier.shares import LEAST_WORK, acceptance
+from analysis.frontier.shares import acceptance
 from analysis.frontier.tables import acceptance_grid, line_grid, line_table, summary_grid
 from analysis.frontier.warm import warm_grid, warm_table, warm_text
 from analysis.hard.rows import block_parts
@@ -24,7 +24,7 @@ from analysis.present.drawing import New
 from analysis.present.exhibits import Figure, Part, Section, Table, file_name
 from analysis.present.grid import MINUS
 from analysis.present.words import Finding
-from trainables.core.frontier import LEAST_GAP
+from trainables.core.frontier import CHEAP, LEAST_GAP
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn
@@ -162,7 +162,7 @@ class _Place:
             grid = acceptance_grid(cheap, self.level)
             yield Part(
                 folded="Median share of the gap of cheap ways without labels",
-                note=f"Ways with at most {LEAST_WORK:,} row equivalents, no label of the target and"
+                note=f"Ways with at most {CHEAP:,} row equivalents, no label of the target and"
                 " no source to run: median over cases (source set, task, target) and its lower"
                 " bound by the crossed bootstrap. Bold: the bound is above the median of"
                 f" {self.level}.",

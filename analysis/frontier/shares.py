@@ -26,9 +26,8 @@ from analysis.stats.bootstrap import (
     product_weights,
 )
 from analysis.stats.membership import membership
+from trainables.core.frontier import CHEAP
 
-LEAST_WORK = 3000
-"""Row equivalents up to which a way is cheap, in the criterion that was set before (8e)."""
 BOUND = 0.9
 """Confidence of a one-sided lower bound."""
 _NOTHING = Crossed(*(math.nan,) * 5, 0, {}, math.nan, "There is no result.")
@@ -251,7 +250,7 @@ def _weighted_medians(values: np.ndarray, cases: np.ndarray, weights: np.ndarray
     return np.where(whole > 0, medians, np.nan)
 
 
-def acceptance(field: Field, units: pd.DataFrame, most: float = LEAST_WORK) -> pd.DataFrame:
+def acceptance(field: Field, units: pd.DataFrame, most: float = CHEAP) -> pd.DataFrame:
     """Median shares of the cheap ways that need neither label of the target nor the source.
 
     Args:

@@ -9,10 +9,11 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from analysis.data.combinations import OWN, titled
+from analysis.data.combinations import titled
 from analysis.present.words import row_label, sources_name
 from analysis.soft.tables import targets, tasks
 from trainables.core.frontier import PRODUCTS
+from trainables.core.settings import OWN
 
 PROMPT = PRODUCTS[0]
 WORDS = 3

@@ -12,11 +12,11 @@ import pandas as pd
 from analysis.contrasts.effects import paired
 from analysis.contrasts.examples import Examples
 from analysis.contrasts.selection import Choices, at_choices, joint_at_choices
-from analysis.data.combinations import OWN
 from analysis.data.results import source_columns, weight_rank
 from analysis.present.grid import FLAG, Entry, Grid, Row, grid_of, percent, points, span
 from analysis.present.words import ALL_TASKS, ROW_NAMES, row_label, sources_name, weight_name
 from analysis.stats.intervals import t_interval
+from trainables.core.settings import OWN
 
 REFERENCES = ("empty", "manual", "constant")
 

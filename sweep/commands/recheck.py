@@ -12,7 +12,7 @@ from sweep.ledger.ledger import Ledger
 from sweep.ledger.lock import DriverLock
 from sweep.plan.plan import Plan, make_plan
 from sweep.spec.spec import SweepSpec, parse_spec
-from trainables.core.frontier import BACKWARD
+from trainables.core.frontier import BACKWARD, CHEAP
 from trainables.core.registries import SOLVERS
 from trainables.core.settings import TransferSettings, family_of
 from trainables.errors import InputError, show
@@ -22,12 +22,10 @@ from trainables.files.text_files import read_text
 
 FOLDER = "recheck"
 """In the sweep's folder, where the results on new models are."""
-BUDGET = 3000
-"""Row equivalents on the new model that a way may cost a prompt."""
 _LEFT = ("search", "domains", "direct", "resources", "mlflow")
 
 
-def recheck_plan(folder: Path, targets: list[str], budget: int = BUDGET) -> Plan:
+def recheck_plan(folder: Path, targets: list[str], budget: int = CHEAP) -> Plan:
     """The cells that carry a sweep's prompts to other models.
 
     Args:

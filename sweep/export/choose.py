@@ -109,8 +109,9 @@ def product_of(record: Mapping[str, Any]) -> str:
 
 def _best(folder: Path, choice: PromptChoice, families: tuple[str, ...], product: str) -> list[str]:
     from analysis import load
-    from analysis.data.combinations import OWN, of_family
+    from analysis.data.combinations import of_family
     from analysis.soft.best_prompts import ranked
+    from trainables.core.settings import OWN
 
     frame = load(folder)
     moved = frame[(frame["kind"] == "transfer") & frame["family"].isin(families)]

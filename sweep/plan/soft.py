@@ -24,12 +24,8 @@ from sweep.spec.methods import MethodSpec
 from sweep.spec.resolve import ResolvedSpec, StartFile
 from trainables.core.cells import Cell, Pack, content_hash
 from trainables.core.registries import SOLVERS
-from trainables.core.settings import ALIGNMENT, TransferSettings, of_one_run, stored
+from trainables.core.settings import ALIGNMENT, CARRIED, OWN, TransferSettings, of_one_run, stored
 from trainables.core.weight import INDEPENDENT, Weight
-
-OWN = "own"
-"""Row of what is found on a target without anything of a source."""
-_ROWS = ("single", "baseline", "ours")
 
 LAYOUT_SETTINGS = ("prompt_length", "position", "text_tokens", "template")
 """Settings of a method that say how an input is put together, on whatever model."""
@@ -145,7 +141,7 @@ class SoftPlanner(Planner):
     def _ways(self, row: str) -> Iterator[tuple[TransferSettings, dict[str, Any]]]:
         """The ways of transfer that have such a row, and the settings of its cells."""
         for way, settings in self._transfers:
-            if row in ((way.rows or _ROWS) if way.aided else (OWN,)):
+            if row in ((way.rows or CARRIED) if way.aided else (OWN,)):
                 yield way, settings
 
     def _alone(self, name: str, seed: int) -> Cell:

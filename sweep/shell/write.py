@@ -18,6 +18,7 @@ from sweep.shell.options import (
     check_workers,
 )
 from sweep.shell.output import tell, warn, warn_of_no_cache
+from trainables.core.frontier import CHEAP
 
 
 def presets(
@@ -173,7 +174,7 @@ def recheck(
     budget: Annotated[
         int,
         typer.Option(metavar="ROWS", help="Texts that a way may read on it, backwards twice."),
-    ] = 3000,
+    ] = CHEAP,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Default: recheck/MODEL in the folder.")
     ] = None,
@@ -191,6 +192,7 @@ def recheck(
         verdicts,
     )
     from sweep.ledger.store import store_folder
+    from sweep.ledger.store_size import size_of
     from sweep.run.runner import Options
     from sweep.run.runner import run as run_plan
 
@@ -198,7 +200,8 @@ def recheck(
     place = out or recheck_folder(folder, target)
     adopt_prompts(folder, place, plan)
     with redirect_stdout(sys.stderr):
-        code = run_plan(plan, place, Options(workers=workers, store=store_folder(store)))
+        options = Options(workers=workers, store=store_folder(store), store_size=size_of(None))
+        code = run_plan(plan, place, options)
     if code == 0:
         tell(verdicts(place), format_verdicts, as_json)
     raise typer.Exit(code)

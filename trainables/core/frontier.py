@@ -10,6 +10,8 @@ PRODUCTS = ("prompt", "readout", "none")
 """What a way of transfer leaves: a prompt, a map of what the target computes, or nothing."""
 BACKWARD = 2
 """A backward pass costs so many forward passes."""
+CHEAP = 3000
+"""Row equivalents on the target up to which a way is cheap, as was set before anything was run."""
 
 
 @dataclass(frozen=True)

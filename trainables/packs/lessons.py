@@ -31,6 +31,11 @@ Taught = tuple[torch.Tensor, list[Cost]]
 """Label probabilities [R, U, C], and what each replica's took."""
 
 
+def stacked_inputs(cells: Sequence[Cell], known: Prompts, place: int, device: str) -> torch.Tensor:
+    """The prompts of an input of each cell [R, m, d]."""
+    return torch.stack([known[cell.inputs[place]].to(device) for cell in cells])
+
+
 @dataclass(frozen=True)
 class Classroom:
     """What a teacher may look at.
@@ -76,8 +81,7 @@ class Classroom:
 
     def prompts(self, place: int) -> torch.Tensor:
         """The prompts of an input of each cell [R, m, d]."""
-        device = self.run.device
-        return torch.stack([self.known[cell.inputs[place]].to(device) for cell in self.cells])
+        return stacked_inputs(self.cells, self.known, place, self.run.device)
 
     def logits(self, alias: str, prompts: torch.Tensor | None) -> torch.Tensor:
         """What a model says to the texts of each replica [R, U, C]."""

@@ -13,7 +13,7 @@ from trainables.core.cells import Cell, content_hash
 from trainables.core.frontier import Cost
 from trainables.core.registries import SOLVERS
 from trainables.core.settings import TransferSettings, of_one_run, transfer_settings
-from trainables.packs.lessons import Classroom, lesson
+from trainables.packs.lessons import Classroom, lesson, stacked_inputs
 from trainables.packs.run import Run, layout_on, plain_layout
 from trainables.packs.stacks import Prompts
 from trainables.scoring.evaluate import Found, Numbers, mean_loss, no_number, scores, together
@@ -93,10 +93,13 @@ class _Group:
         """One cell of each run."""
         return list({(cell.inputs, cell.seed): cell for cell in self.cells}.values())
 
+    @cached_property
+    def _places(self) -> dict[tuple[tuple[str, ...], int | None], int]:
+        return {(cell.inputs, cell.seed): place for place, cell in enumerate(self.replicas)}
+
     def place(self, cell: Cell) -> int:
         """The run that a cell is taken from."""
-        keys = [(other.inputs, other.seed) for other in self.replicas]
-        return keys.index((cell.inputs, cell.seed))
+        return self._places[cell.inputs, cell.seed]
 
     @cached_property
     def layouts(self) -> dict[str, Layout]:
@@ -244,9 +247,7 @@ class _Group:
         """The prompts of one source [R, m, d]; zeros where nothing of a source comes in."""
         device = self.run.device
         if self.replicas[0].inputs:
-            return torch.stack(
-                [self.known[cell.inputs[place]].to(device) for cell in self.replicas]
-            )
+            return stacked_inputs(self.replicas, self.known, place, device)
         width = self.run.backbone(self.sources[place]).width
         return torch.zeros(len(self.replicas), _length(self.cells[0], self.known), width).to(device)
 

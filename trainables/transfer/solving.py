@@ -72,12 +72,17 @@ def solve(problem: Problem, settings: TransferSettings) -> Candidates:
     return _solve(problem, settings)[0]
 
 
+def _solver(settings: TransferSettings) -> Solver:
+    solver = solver_named(settings.solver)
+    assert isinstance(solver, Solver)
+    return solver
+
+
 def _solve(
     problem: Problem, settings: TransferSettings
 ) -> tuple[Candidates, Sequence[Mapping[str, Any]]]:
     ordered = problem.in_key_order()
-    solver = solver_named(settings.solver)
-    assert isinstance(solver, Solver)
+    solver = _solver(settings)
     found = solver.solve(ordered, settings)
     with torch.no_grad():
         prompts = found.prompts if solver.finished else ordered.finish(found.prompts)
@@ -105,8 +110,7 @@ def carry(
     parts: list[list[Carried]] = []
     for part in _parts(replace(problem, marks=tuple(marks)), settings):
         candidates, numbers = _solve(part, settings)
-        solver = solver_named(settings.solver)
-        assert isinstance(solver, Solver)
+        solver = _solver(settings)
         cut = [candidates.until(mark, solver.common) for mark in marks] or [candidates]
         parts.append([_chosen(each, part, settings, judges, numbers) for each in cut])
     return [_joined(list(same)) for same in zip(*parts, strict=True)]
@@ -176,8 +180,7 @@ def _parts(problem: Problem, settings: TransferSettings) -> Iterator[Problem]:
     replicas, tokens, width = problem.shape
     # Each candidate stands in float64, and again in the products of its similarity.
     offered = 4 * max(_CANDIDATES, (settings.steps or 0) // 50) * tokens * width
-    solver = solver_named(settings.solver)
-    assert isinstance(solver, Solver)
+    solver = _solver(settings)
     each = solver.footprint(problem, settings) + offered
     size = max(1, MOST_NUMBERS // each)
     for first in range(0, replicas, size):

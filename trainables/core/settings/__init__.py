@@ -16,6 +16,8 @@ from trainables.core.settings.soft import (
     SoftSettings,
 )
 from trainables.core.settings.transfer import (
+    CARRIED,
+    OWN,
     TransferSettings,
     of_one_run,
     transfer_settings,
@@ -40,6 +42,8 @@ def default_of(method: str, name: str) -> Any:
 
 __all__ = [
     "ALIGNMENT",
+    "CARRIED",
+    "OWN",
     "STEPS",
     "HardSettings",
     "SoftSettings",

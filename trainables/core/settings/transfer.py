@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Len
 
@@ -27,6 +27,12 @@ from trainables.core.settings.base import (
     check_anchor_seed,
     later,
 )
+
+CarriedRow = Literal["single", "baseline", "ours"]
+CARRIED: tuple[str, ...] = get_args(CarriedRow)
+"""Rows of what is carried over: from one source, from several tuned apart, or tuned together."""
+OWN = "own"
+"""Row of what is found on a target without anything of a source."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ class TransferSettings(Settings):
     dimensions: Annotated[int, Ge(2)] | None = None
     budget: Count | None = axis(None)
     tries: Count | None = None
-    rows: Annotated[tuple[Literal["single", "baseline", "ours"], ...], Len(1, 3)] | None = None
+    rows: Annotated[tuple[CarriedRow, ...], Len(1, 3)] | None = None
 
     def complete(self) -> None:
         """What the solver reads gets its defaults, what it does not read must be left out."""
