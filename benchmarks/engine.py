@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.plan.plan import Plan, make_plan
+from sweep.planning.plan import Plan, make_plan
 from sweep.spec.spec import load_spec, parse_spec
 from sweep.testing.tabulated import (
     EXECUTOR,
@@ -89,10 +89,10 @@ def running(folder: Path) -> dict[str, float]:
     """A sweep on a local Ray of two cores, with ledger, MLflow and report."""
     import mlflow  # noqa: F401
 
-    import sweep.run.progress
-    from sweep.run.runner import Options, run
+    import sweep.engine.progress
+    from sweep.engine.runner import Options, run
 
-    sweep.run.progress.PLAIN_EVERY = 0.5
+    sweep.engine.progress.PLAIN_EVERY = 0.5
     plan = plan_of(int(os.environ.get(CELLS, "5000")))
     watched = _Watched()
     reported = [0.0]
@@ -188,7 +188,7 @@ def resuming(folder: Path) -> dict[str, float]:
     import mlflow  # noqa: F401
     import ray
 
-    from sweep.run.runner import Options, run
+    from sweep.engine.runner import Options, run
     from sweep.testing.simulated import simulate_sweep
 
     plan = plan_of(1_000)

@@ -19,9 +19,9 @@ from typing import Any
 
 import psutil
 
+from sweep.engine.runner import Options, commit_of, package_versions, run
 from sweep.ledger.ledger import Ledger
-from sweep.plan.plan import AnyPlan, make_plan
-from sweep.run.runner import Options, commit_of, package_versions, run
+from sweep.planning.plan import AnyPlan, make_plan
 from sweep.search.plan import SearchPlan, make_search_plan
 from sweep.search.records import read_study
 from sweep.search.study import JOURNAL

@@ -19,9 +19,9 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from sweep.engine.runner import Options, run
 from sweep.ledger.ledger import Ledger, Record
-from sweep.plan.plan import Plan, make_plan
-from sweep.run.runner import Options, run
+from sweep.planning.plan import Plan, make_plan
 from sweep.spec.spec import parse_spec
 from sweep.testing.tabulated import (
     EXECUTOR,

@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from benchmarks.finding import Finding, Skipped
-from sweep.plan.plan import make_plan
+from sweep.planning.plan import make_plan
 from sweep.spec.spec import parse_spec
 from trainables.core.cells import Cell
 from trainables.models.names import resolve_model

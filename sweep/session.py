@@ -121,10 +121,10 @@ def run(
     check_workers(workers)
     _check_no_ray()
     checked = _spec(spec)
+    from sweep.engine.runner import INTERRUPTED, Options
+    from sweep.engine.runner import run as run_plan
     from sweep.ledger.store import store_folder
     from sweep.ledger.store_size import size_of
-    from sweep.run.runner import INTERRUPTED, Options
-    from sweep.run.runner import run as run_plan
     from sweep.search.plan import any_plan
 
     folder = expanded(out).resolve()
@@ -146,7 +146,7 @@ def _check_no_ray() -> None:
     ray = sys.modules.get("ray")
     if ray is not None and ray.is_initialized():
         raise InputError(
-            "session.run: found a Ray that this process has started; allowed: none (ray.shutdown()"
+            "sweep.run: found a Ray that this process has started; allowed: none (ray.shutdown()"
             " ends it), as a sweep starts and ends its own"
         )
 

@@ -125,7 +125,7 @@ def speed_of(
 def paper_a() -> tuple[Pack, ...]:
     """The packs of the shipped preset; models and tasks are known by name alone."""
     # Here and not above: all else does without what a plan needs.
-    from sweep.plan.plan import make_plan
+    from sweep.planning.plan import make_plan
     from sweep.spec.spec import load_spec
 
     plan = make_plan(

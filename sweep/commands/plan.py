@@ -6,8 +6,8 @@ from typing import Any
 
 from sweep.ledger.folder import check_binding
 from sweep.ledger.store import counted, held
-from sweep.plan.plan import Plan
-from sweep.plan.preflight import check_local
+from sweep.planning.plan import Plan
+from sweep.planning.preflight import check_local
 from sweep.search.plan import any_plan
 from sweep.spec.spec import SweepSpec
 from sweep.timing.estimate import basis, estimate, format_estimate

@@ -10,7 +10,7 @@ from typing import Any
 from sweep.ledger.folder import SPEC_FILE, bind, read_meta_for_models
 from sweep.ledger.ledger import Ledger
 from sweep.ledger.lock import DriverLock
-from sweep.plan.plan import Plan, make_plan
+from sweep.planning.plan import Plan, make_plan
 from sweep.spec.spec import SweepSpec, parse_spec
 from trainables.core.frontier import BACKWARD, CHEAP
 from trainables.core.registries import SOLVERS
@@ -60,7 +60,7 @@ def adopt_prompts(folder: Path, out: Path, plan: Plan) -> None:
         InputError: the folder is in use, or holds something else.
         OSError: it cannot be written.
     """
-    from sweep.run.runner import package_versions
+    from sweep.engine.runner import package_versions
 
     out.mkdir(parents=True, exist_ok=True)
     with DriverLock(out):

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sweep.engine.progress import read_note
 from sweep.ledger.folder import read_meta
 from sweep.ledger.ledger import Ledger, Record
 from sweep.ledger.lock import running_driver
-from sweep.run.progress import read_note
 from sweep.tracking.sink import runs_behind
 from trainables.core.texts import duration
 from trainables.core.weight import Weight
@@ -26,7 +26,7 @@ def folder_status(folder: Path) -> dict[str, Any]:
         ``driver`` (pid or None), ``cells`` = ``done`` + ``running`` + ``waiting`` + ``failed``,
         ``missing`` (all but ``done``), ``kinds`` (done and planned), ``cells_per_minute`` and
         ``eta_seconds`` (None unless running), ``packs`` (under way, see
-        :meth:`sweep.run.progress.ProgressLine.figures`), ``search`` (of a search, see
+        :meth:`sweep.engine.progress.ProgressLine.figures`), ``search`` (of a search, see
         :func:`sweep.commands.search_status.search_status`), ``best`` (best transfer on validation
         by target and task), ``damaged`` (messages), ``mlflow_behind`` (runs that MLflow lacks; None
         if none or while running, -1 if unknown after a kill) and ``failures``.

@@ -10,7 +10,7 @@ from typing import Any
 from sweep.ledger.extras import Extras
 from sweep.ledger.ledger import Ledger, Record
 from sweep.ledger.lock import LOCK_FILE
-from sweep.plan.plan import AnyPlan
+from sweep.planning.plan import AnyPlan
 from trainables.core.cells import CODE_VERSION
 from trainables.core.plugins import load_known
 from trainables.errors import InputError

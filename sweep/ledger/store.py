@@ -19,7 +19,7 @@ from sweep.ledger.extras import Extras, trimmed
 from sweep.ledger.folder import check_binding
 from sweep.ledger.ledger import Ledger, Record
 from sweep.ledger.store_size import DAMAGED, Bound
-from sweep.plan.plan import AnyPlan, Plan
+from sweep.planning.plan import AnyPlan, Plan
 from trainables.core.cells import Cell
 from trainables.core.contents import is_pinned
 from trainables.files.atomic import replace_file

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from typing_extensions import override
 
-from sweep.plan.agenda import Adopt, Agenda, Refuse
-from sweep.plan.plan import Plan
+from sweep.planning.agenda import Adopt, Agenda, Refuse
+from sweep.planning.plan import Plan
 from sweep.search.plan import SearchPlan
 from sweep.search.records import Suggestion
 from sweep.search.study import Study

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from sweep.plan.plan import AnyPlan, Plan, make_plan, plan_of
+from sweep.planning.plan import AnyPlan, Plan, make_plan, plan_of
 from sweep.spec.methods import MethodSpec
 from sweep.spec.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve, start_files
 from sweep.spec.space.parsing import parse_space
@@ -215,7 +215,7 @@ def any_plan(spec: SweepSpec) -> Plan | SearchPlan:
     """What a spec stands for, be it a grid or a search.
 
     Raises:
-        InputError: as :func:`sweep.plan.plan.make_plan` and :func:`make_search_plan`.
+        InputError: as :func:`sweep.planning.plan.make_plan` and :func:`make_search_plan`.
     """
     return make_plan(spec) if spec.search is None else make_search_plan(spec)
 

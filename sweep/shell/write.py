@@ -151,10 +151,10 @@ def run(
 ) -> None:
     """Run the unfinished cells of a sweep. The same command continues a stopped sweep."""
     check_workers(workers)
+    from sweep.engine.runner import Options
+    from sweep.engine.runner import run as run_plan
     from sweep.ledger.store import store_folder
     from sweep.ledger.store_size import size_of
-    from sweep.run.runner import Options
-    from sweep.run.runner import run as run_plan
     from sweep.search.plan import any_plan
     from sweep.spec.spec import load_spec
 
@@ -191,10 +191,10 @@ def recheck(
         recheck_plan,
         verdicts,
     )
+    from sweep.engine.runner import Options
+    from sweep.engine.runner import run as run_plan
     from sweep.ledger.store import store_folder
     from sweep.ledger.store_size import size_of
-    from sweep.run.runner import Options
-    from sweep.run.runner import run as run_plan
 
     plan = recheck_plan(folder, target, budget)
     place = out or recheck_folder(folder, target)

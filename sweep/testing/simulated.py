@@ -1,6 +1,6 @@
 """A sweep on imaginary workers and a clock that nobody waits for.
 
-:func:`simulate_sweep` stands in for :func:`sweep.run.runner.run` where Ray is too much: the real
+:func:`simulate_sweep` stands in for :func:`sweep.engine.runner.run` where Ray is too much: the real
 plan, agenda, outcomes and ledger, results from the tabulated method, times from a cost model. A
 week of GPU work passes in seconds; its schedule says what more workers would bring::
 
@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweep.engine.outcomes import Outcomes
 from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger, Record
 from sweep.ledger.lock import DriverLock
-from sweep.plan.agenda import Agenda, Closed
-from sweep.plan.plan import Plan, cost
-from sweep.plan.schedule import Schedule, Seconds, play
-from sweep.run.outcomes import Outcomes
+from sweep.planning.agenda import Agenda, Closed
+from sweep.planning.plan import Plan, cost
+from sweep.planning.schedule import Schedule, Seconds, play
 from sweep.testing.tabulated import tabulated_outcome
 from trainables.core.cells import Pack
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from sweep.ledger.folder import META_FILE, read_meta
 from sweep.ledger.ledger import Ledger
-from sweep.plan.plan import Plan, TargetRun, cost, runs_of
-from sweep.plan.schedule import would_take
+from sweep.planning.plan import Plan, TargetRun, cost, runs_of
+from sweep.planning.schedule import would_take
 from sweep.spec.resources import Share, gpus_here, settle
 from sweep.spec.spec import Resources
 from sweep.timing.throughput import (

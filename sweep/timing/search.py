@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweep.plan.plan import Plan
+from sweep.planning.plan import Plan
 from sweep.search.plan import SearchPlan
 from sweep.spec.space.domains import Range
 from sweep.spec.space.space import Point

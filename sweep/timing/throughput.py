@@ -25,7 +25,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, TypeAdapter, ValidationError
 
 from sweep.ledger.ledger import Record
-from sweep.plan.plan import training_steps
+from sweep.planning.plan import training_steps
 from trainables.errors import InputError
 from trainables.files.atomic import replace_file
 from trainables.files.cache import cache_folder

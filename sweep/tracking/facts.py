@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.ledger.folder import SPEC_FILE, origin, read_meta
-from sweep.plan.plan import AnyPlan
+from sweep.planning.plan import AnyPlan
 from sweep.tracking.schema import chart_names, varied_settings, varied_ways
 from trainables.core.cells import content_hash
 from trainables.core.settings import ALIGNMENT, family_of

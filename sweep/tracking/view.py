@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from sweep.ledger.ledger import Record
-from sweep.plan.plan import DIRECT_ROWS
+from sweep.planning.plan import DIRECT_ROWS
 from sweep.tracking.facts import Dataset, Facts, Place, direct_place, reference_place
 from sweep.tracking.schema import (
     COMMIT,

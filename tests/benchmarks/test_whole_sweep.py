@@ -11,7 +11,7 @@ from benchmarks import engine_cells, whole_sweep
 from benchmarks.finding import Finding
 from benchmarks.peers import naive_cell
 from benchmarks.whole_sweep import Kind, Load, estimate, kinds, measured
-from sweep.plan.plan import make_plan
+from sweep.planning.plan import make_plan
 from sweep.spec.spec import parse_spec
 from trainables.models.names import resolve_model
 from trainables.tasks import resolve_task

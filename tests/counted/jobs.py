@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from sweep.plan.plan import make_plan, running_order
+from sweep.planning.plan import make_plan, running_order
 from sweep.spec.spec import parse_spec
 from trainables.backbones import Backbone, Encoded, Layout, load_backbone
 from trainables.backbones.loading import resident

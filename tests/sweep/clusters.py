@@ -19,8 +19,8 @@ from typing import Any
 import psutil
 import pytest
 
+from sweep.engine.cluster import NO_IDLE, few_processes
 from sweep.process.setup import variables
-from sweep.run.cluster import NO_IDLE, few_processes
 
 LOOPBACK = "127.0.0.1"
 RAY = str(Path(sys.executable).with_name("ray"))

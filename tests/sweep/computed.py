@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger
-from sweep.plan.plan import Plan, make_plan, running_order
+from sweep.planning.plan import Plan, make_plan, running_order
 from sweep.spec.spec import parse_spec
 from tests.sweep.samples import content
 from trainables.packs.pack import run_pack

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sweep.plan.plan import AnyPlan, Plan
+from sweep.engine.runner import Options, run
+from sweep.planning.plan import AnyPlan, Plan
 from sweep.process.streams import keep_streams
-from sweep.run.runner import Options, run
 from sweep.search.plan import SearchPlan, make_search_plan
 from sweep.spec.spec import parse_spec
 from sweep.testing.tabulated import EXECUTOR, find_model, find_task

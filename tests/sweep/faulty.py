@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sweep.plan.plan import Plan
-from sweep.run.runner import Options, run
+from sweep.engine.runner import Options, run
+from sweep.planning.plan import Plan
 from sweep.testing.tabulated import EXECUTOR
 from tests.sweep.drive import no_check, no_report
 
@@ -27,7 +27,7 @@ class NoSink:
 
 @pytest.fixture
 def no_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweep.run.runner.make_sink", lambda plan, folder: NoSink())
+    monkeypatch.setattr("sweep.engine.runner.make_sink", lambda plan, folder: NoSink())
 
 
 def start(plan: Plan, folder: Path, lines: list[str], executor: str = EXECUTOR, **more: Any) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.ledger.ledger import Ledger
-from sweep.plan.plan import Plan
+from sweep.planning.plan import Plan
 from sweep.testing.tabulated import tabulated_prompt, tabulated_result
 from sweep.tracking.facts import default_tracking_uri
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from sweep.plan.agenda import Agenda
-from sweep.run.outcomes import Outcomes
-from sweep.run.progress import ProgressLine
-from sweep.run.trials import TrialOptions, TrialQueue
+from sweep.engine.outcomes import Outcomes
+from sweep.engine.progress import ProgressLine
+from sweep.engine.trials import TrialOptions, TrialQueue
+from sweep.planning.agenda import Agenda
 from sweep.spec.resources import settle
 from sweep.spec.spec import Resources
 from trainables.tune import run_once
@@ -29,7 +29,7 @@ class InlineBroker:
     """Stands where the broker's handle stands; hands out copies, as a wire does."""
 
     def __init__(self) -> None:
-        from sweep.run.broker import Broker
+        from sweep.engine.broker import Broker
 
         self._broker = Broker()
 
@@ -45,7 +45,7 @@ def run_packs(
     options: TrialOptions,
     stopping: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Stands in for :func:`sweep.run.trials.run_packs`: one pack after the other."""
+    """Stands in for :func:`sweep.engine.trials.run_packs`: one pack after the other."""
     broker = InlineBroker()
     queue = TrialQueue(agenda, outcomes, broker, {}, 1)
     number = 0
@@ -74,10 +74,10 @@ def inline(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     def session(address: str | None, resources: Resources) -> Iterator[Path]:
         yield scratch
 
-    monkeypatch.setattr("sweep.run.runner.ray_session", session)
+    monkeypatch.setattr("sweep.engine.runner.ray_session", session)
     monkeypatch.setattr(
-        "sweep.run.runner.share_of", lambda resources: settle(resources, [{"CPU": 1}])
+        "sweep.engine.runner.share_of", lambda resources: settle(resources, [{"CPU": 1}])
     )
-    monkeypatch.setattr("sweep.run.trials.run_packs", run_packs)
-    monkeypatch.setattr("sweep.run.trials.room_for", lambda resources, most: 1)
-    monkeypatch.setattr("sweep.run.trials.ray.get", lambda value, timeout=None: value)
+    monkeypatch.setattr("sweep.engine.trials.run_packs", run_packs)
+    monkeypatch.setattr("sweep.engine.trials.room_for", lambda resources, most: 1)
+    monkeypatch.setattr("sweep.engine.trials.ray.get", lambda value, timeout=None: value)

@@ -5,8 +5,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 
-from sweep.plan.plan import Plan, make_plan
-from sweep.plan.preflight import _question, answer
+from sweep.planning.plan import Plan, make_plan
+from sweep.planning.preflight import _question, answer
 from sweep.spec.spec import parse_spec
 from sweep.testing.tabulated import find_model, find_task
 
@@ -19,7 +19,7 @@ relaxed = settings(
 
 
 def checked(plan: Plan) -> list[str]:
-    """As :func:`sweep.plan.preflight.check_plan`, here: another process takes seconds to start."""
+    """As ``check_plan`` of the preflight, here: another process takes seconds to start."""
     return answer(json.loads(json.dumps(_question(plan))))
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from sweep.engine.runner import Options, run
 from sweep.ledger.folder import bind, lacking_note
 from sweep.ledger.ledger import Ledger
-from sweep.run.runner import Options, run
 from sweep.testing.tabulated import tabulated_predictions, tabulated_prompt, tabulated_result
 from tests.sweep.drive import no_check, no_report
 from tests.sweep.ledger.test_ledger import fill

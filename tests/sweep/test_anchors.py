@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from sweep.plan.plan import Plan, make_plan
-from sweep.plan.preflight import _question
+from sweep.planning.plan import Plan, make_plan
+from sweep.planning.preflight import _question
 from sweep.spec.spec import parse_spec
 from tests.sweep.samples import checked, content, plan_of
 from trainables.core.cells import Pack

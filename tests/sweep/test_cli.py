@@ -18,10 +18,10 @@ from sweep import cli
 from sweep.commands.plan import format_plan
 from sweep.commands.status import folder_status, format_status
 from sweep.commands.ui import free_port, is_free, server_command
+from sweep.engine.progress import NOTE, ProgressLine
 from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger
 from sweep.ledger.lock import DriverLock
-from sweep.run.progress import NOTE, ProgressLine
 from sweep.shell.options import MACHINE, PANELS, READ, SHARE, WRITE
 from sweep.testing.tabulated import tabulated_result
 from tests.sweep.ledger.test_ledger import fill, record_file

@@ -15,10 +15,10 @@ import pytest
 import yaml
 
 from sweep.commands.status import folder_status
+from sweep.engine.broker import start_broker
+from sweep.engine.runner import Options, run
+from sweep.engine.shipping import VARIABLE as SHIP
 from sweep.process.setup import settled, variables
-from sweep.run.broker import start_broker
-from sweep.run.runner import Options, run
-from sweep.run.shipping import VARIABLE as SHIP
 from sweep.testing.tabulated import FAULTS
 from tests.conftest import ROOT
 from tests.sweep.clusters import (

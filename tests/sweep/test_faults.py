@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from sweep.engine import trials
+from sweep.engine.cluster import RayLostError
+from sweep.engine.runner import RAY_DEATHS
 from sweep.ledger.ledger import Ledger
 from sweep.ledger.lock import LOCK_FILE, DriverLock
-from sweep.run import trials
-from sweep.run.cluster import RayLostError
-from sweep.run.runner import RAY_DEATHS
 from sweep.testing.tabulated import run_tabulated
 from tests.sweep.faulty import FOLDER, here, start
 from tests.sweep.faulty import no_mlflow as no_mlflow
@@ -283,7 +283,7 @@ def test_a_ray_that_goes_down_is_replaced(
         monkeypatch.setattr(outcomes, "_on_close", on_close)
         real(agenda, outcomes, *more)
 
-    monkeypatch.setattr("sweep.run.trials.run_packs", goes_down)
+    monkeypatch.setattr("sweep.engine.trials.run_packs", goes_down)
     lines: list[str] = []
     assert start(plan_of(), tmp_path, lines) == 0
     check_complete(tmp_path, plan_of())
@@ -296,7 +296,7 @@ def test_a_ray_that_goes_down_at_once_is_given_up(
     def goes_down(*arguments: Any) -> None:
         raise RayLostError(f"the process that hands out packs {trials.cause_of_death(MONITOR)}")
 
-    monkeypatch.setattr("sweep.run.trials.run_packs", goes_down)
+    monkeypatch.setattr("sweep.engine.trials.run_packs", goes_down)
     lines: list[str] = []
     assert start(plan_of(), tmp_path, lines) == 1
     assert len([line for line in lines if "goes on with a new Ray" in line]) == RAY_DEATHS

@@ -152,7 +152,8 @@ def test_a_caretaker_puts_away_however_a_process_ends(tmp_path: Path, how: str) 
 @pytest.mark.slow
 def test_a_check_under_way_ends_with_its_driver_or_its_use() -> None:
     code = (
-        "import subprocess, sys; from sweep.plan.preflight import abandoned_on_error, _UNDER_WAY\n"
+        "import subprocess, sys\n"
+        "from sweep.planning.preflight import abandoned_on_error, _UNDER_WAY\n"
         "child = 'from trainables.compute.process import end_with_parent as e; e();"
         " print(1, flush=True);"
         " import time; time.sleep(60)'\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.kills import BLOCK, FAULTS, PLANS, Kills, compare, fill_undisturbed
-from sweep.plan.plan import AnyPlan, Plan
+from sweep.planning.plan import AnyPlan, Plan
 from sweep.search.plan import SearchPlan
 from sweep.search.records import read_study
 from sweep.search.study import JOURNAL

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from sweep.cli import MISTAKE, main
-from sweep.plan.plan import make_plan
+from sweep.planning.plan import make_plan
 from sweep.search.plan import make_search_plan
 from sweep.spec.spec import SweepSpec, load_spec, parse_spec, preset_names, preset_text
 from sweep.testing.tabulated import find_model, find_task

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sweep.ledger.folder import bind
-from sweep.plan.plan import Plan
+from sweep.planning.plan import Plan
 from sweep.testing.tabulated import run_tabulated
 from sweep.tracking.facts import DATABASE
 from sweep.tracking.writer import RunWriter

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sweep.ledger.folder import bind
-from sweep.plan.plan import Plan
+from sweep.planning.plan import Plan
 from sweep.tracking.facts import DATABASE, default_tracking_uri
 from sweep.tracking.writer import bring_home
 from tests.sweep.faulty import start

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sweep.commands.plan import format_plan
-from sweep.plan.plan import make_plan
+from sweep.planning.plan import make_plan
 from sweep.spec.spec import load_spec, parse_spec
 from tests.sweep.inline import inline as inline
 from tests.sweep.samples import checked
@@ -53,7 +53,8 @@ def test_each_independent_tuning_serves_all_its_pairs() -> None:
 @pytest.mark.slow
 def test_planning_imports_no_library_that_could_ask_the_hub() -> None:
     code = (
-        "import sys; from sweep.plan.plan import make_plan; from sweep.spec.spec import load_spec\n"
+        "import sys\n"
+        "from sweep.planning.plan import make_plan; from sweep.spec.spec import load_spec\n"
         "make_plan(load_spec('paper_a'))\n"
         "print(sorted(set(sys.modules) & {'datasets', 'huggingface_hub', 'transformers', 'torch'}))"
     )

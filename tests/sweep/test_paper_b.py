@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.plan.plan import make_plan
+from sweep.planning.plan import make_plan
 from sweep.spec.spec import load_spec
 from tests.sweep.samples import checked
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from sweep.engine.runner import Options, run
 from sweep.ledger.ledger import Ledger
-from sweep.run.runner import Options, run
 from sweep.search.plan import make_search_plan
 from sweep.search.records import read_study
 from sweep.search.study import JOURNAL

@@ -1,4 +1,4 @@
-"""A sweep from Python: light to import, callable beside the rooms of that name, nothing left."""
+"""A sweep from Python: light to import, nothing left."""
 
 import json
 import os
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweep import session
-from sweep.plan.preflight import answer
+import sweep
+from sweep.planning.preflight import answer
 from sweep.process.interrupts import interruptible
 from sweep.session import Result, _plain
 from tests.sweep.commands.test_init import labelled, write_csv
@@ -30,7 +30,7 @@ def test_the_import_is_light() -> None:
     code = (
         "import sys, sweep\n"
         f"print(sorted(set(sys.modules) & set({(*HEAVY, 'typer', 'yaml', 'trainables')!r})))\n"
-        "from sweep import session\n"
+        "sweep.run, sweep.plan, sweep.Result\n"
         f"print(sorted(set(sys.modules) & set({HEAVY!r}) - {{'pydantic'}}))\n"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -38,13 +38,13 @@ def test_the_import_is_light() -> None:
 
 
 def test_a_plan_is_data_and_text() -> None:
-    found = session.plan("smoke", store="none")
+    found = sweep.plan("smoke", store="none")
     assert found["cells"] == 18 and "18 to run" in repr(found)
     assert json.loads(json.dumps(found))["name"] == "smoke"
-    with pytest.raises(session.InputError, match="did you mean smoke"):
-        session.plan("smok")
+    with pytest.raises(sweep.InputError, match="did you mean smoke"):
+        sweep.plan("smok")
     with pytest.raises(InputError, match="'souces'"):
-        session.plan({"souces": ["pocket-bert"]})
+        sweep.plan({"souces": ["pocket-bert"]})
 
 
 def test_specs_may_hold_what_python_writes() -> None:
@@ -63,24 +63,24 @@ def stand_in(code: int, given: list[Any]) -> Any:
 
 def test_a_run_passes_on_what_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
-    monkeypatch.setattr("sweep.run.runner.run", stand_in(1, given))
-    result = session.run("smoke", tmp_path / "out", workers=2, store=tmp_path / "store")
+    monkeypatch.setattr("sweep.engine.runner.run", stand_in(1, given))
+    result = sweep.run("smoke", tmp_path / "out", workers=2, store=tmp_path / "store")
     assert (result.ok, result.folder, result.failures) == (False, tmp_path / "out", {})
     ((name, out, options),) = given
     assert (name, out) == ("smoke", tmp_path / "out")
     assert (options.workers, options.store, options.ends) == (2, tmp_path / "store", False)
-    monkeypatch.setattr("sweep.run.runner.run", stand_in(130, given))
+    monkeypatch.setattr("sweep.engine.runner.run", stand_in(130, given))
     with pytest.raises(KeyboardInterrupt):
-        session.run("smoke", tmp_path / "out")
+        sweep.run("smoke", tmp_path / "out")
     with pytest.raises(InputError, match="--workers: found 0"):
-        session.run("smoke", tmp_path / "out", workers=0)
+        sweep.run("smoke", tmp_path / "out", workers=0)
 
 
 def test_a_ray_of_the_users_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ray = types.SimpleNamespace(is_initialized=lambda: True)
     monkeypatch.setitem(sys.modules, "ray", ray)
     with pytest.raises(InputError, match="found a Ray"):
-        session.run("smoke", tmp_path / "out")
+        sweep.run("smoke", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -121,7 +121,7 @@ def test_another_thread_takes_no_signals() -> None:
 def here(inline: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything in this process: another one takes seconds to import what is there already."""
     monkeypatch.setattr(
-        "sweep.plan.preflight._ask", lambda asked: answer(json.loads(json.dumps(asked)))
+        "sweep.planning.preflight._ask", lambda asked: answer(json.loads(json.dumps(asked)))
     )
 
 
@@ -143,7 +143,7 @@ def test_the_example_notebook_runs(
     result = names["result"]
     assert isinstance(result, Result) and result.ok and not result.failures
     assert result.report() == tmp_path / "results" / "first_sweep" / "report.html"
-    assert len(result.frame()) == session.plan(names["spec"], result.folder)["done"] == 18
+    assert len(result.frame()) == sweep.plan(names["spec"], result.folder)["done"] == 18
     assert "'souces'" in capsys.readouterr().out
     # A report that is gone is written anew.
     result.report().unlink()
@@ -159,8 +159,8 @@ def test_from_a_csv_file_to_the_report(tmp_path: Path, here: None) -> None:
     data = write_csv(tmp_path / "mine.csv", labelled(60, ("good", "bad")))
     start(data, tmp_path, ["pocket-bert", "pocket-gpt2"])
     spec = tmp_path / "spec.yaml"
-    planned = session.plan(spec)
-    result = session.run(spec, tmp_path / "out")
+    planned = sweep.plan(spec)
+    result = sweep.run(spec, tmp_path / "out")
     assert result.ok and not result.failures
     frame = result.frame()
     assert len(frame) == planned["cells"]
@@ -172,15 +172,15 @@ def test_from_a_csv_file_to_the_report(tmp_path: Path, here: None) -> None:
 LEFT = """
 import functools, threading
 import psutil
-import sweep.run.runner as runner
-from sweep import session
+import sweep.engine.runner as runner
+import sweep
 from sweep.testing.tabulated import EXECUTOR
 
 runner.Options = functools.partial(
     runner.Options, executor=EXECUTOR, preflight=lambda plan: [], report=lambda folder: None
 )
 results = []
-thread = threading.Thread(target=lambda: results.append(session.run("smoke", OUT, workers=1)))
+thread = threading.Thread(target=lambda: results.append(sweep.run("smoke", OUT, workers=1)))
 thread.start()
 thread.join()
 import ray

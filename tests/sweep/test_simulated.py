@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sweep.plan.plan import Plan, cost, make_plan
-from sweep.plan.schedule import Schedule, would_take
+from sweep.planning.plan import Plan, cost, make_plan
+from sweep.planning.schedule import Schedule, would_take
 from sweep.spec.spec import load_spec
 from sweep.testing.simulated import simulate_sweep
 from sweep.testing.tabulated import find_model, find_task

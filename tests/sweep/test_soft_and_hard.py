@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from analysis import load
+from sweep.engine.runner import Options, run
 from sweep.ledger.ledger import Ledger
-from sweep.run.runner import Options, run
 from sweep.testing.tabulated import EXECUTOR, tabulated_result
 from tests.sweep.drive import no_check
 from tests.sweep.folders import check_complete, mlflow_runs

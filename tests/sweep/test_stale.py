@@ -13,7 +13,7 @@ import yaml
 
 from sweep.ledger.ledger import Ledger
 from sweep.ledger.store import counted, held, make_reuse, shareable
-from sweep.plan.plan import Plan, make_plan
+from sweep.planning.plan import Plan, make_plan
 from sweep.spec.resolve import resolve
 from sweep.spec.spec import parse_spec
 from sweep.testing.tabulated import find_model, find_task

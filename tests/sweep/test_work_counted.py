@@ -15,7 +15,7 @@ import trainables.core.cells
 import trainables.files.atomic
 import trainables.packs.records
 from sweep.ledger.ledger import Ledger
-from sweep.plan.plan import Plan
+from sweep.planning.plan import Plan
 from sweep.testing.simulated import simulate_sweep
 from tests.pace import slowness
 from tests.sweep.samples import plan_of

@@ -9,7 +9,7 @@ from analysis.data.results import read
 from analysis.report.comparison import render_comparison
 from sweep.ledger.folder import GROWN, META_FILE, bind, check_binding, read_meta
 from sweep.ledger.ledger import Ledger
-from sweep.plan.plan import Plan
+from sweep.planning.plan import Plan
 from sweep.tracking.facts import facts_of_plan
 from sweep.tracking.view import RESULT, View
 from tests.sweep.ledger.test_ledger import fill

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 import analysis
 from analysis.data.predictions import read_predictions, recompute_scores
 from sweep.ledger.ledger import Ledger
-from sweep.plan.plan import Plan, make_plan
+from sweep.planning.plan import Plan, make_plan
 from sweep.spec.spec import load_spec, parse_spec
 from sweep.testing.tabulated import tabulated_arrays, tabulated_predictions, tabulated_result
 from tests.pace import slowness

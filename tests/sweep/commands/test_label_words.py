@@ -11,7 +11,7 @@ import yaml
 
 from sweep import cli
 from sweep.commands.label_words import compare_words, format_words, published
-from sweep.plan.plan import make_plan
+from sweep.planning.plan import make_plan
 from sweep.spec.spec import SweepSpec, load_spec, parse_spec
 from tests.sweep.samples import content
 from trainables.errors import InputError

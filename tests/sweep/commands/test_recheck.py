@@ -8,7 +8,7 @@ import pytest
 from sweep import cli
 from sweep.commands.recheck import adopt_prompts, recheck_folder, recheck_plan, verdicts
 from sweep.ledger.ledger import Ledger
-from sweep.plan.plan import Plan, make_plan
+from sweep.planning.plan import Plan, make_plan
 from sweep.spec.spec import parse_spec
 from tests.sweep.computed import compute
 from tests.sweep.samples import content

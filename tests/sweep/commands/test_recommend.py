@@ -16,7 +16,7 @@ from sweep.commands.features import write_features
 from sweep.commands.recommend import _advise
 from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger
-from sweep.plan.plan import Plan, make_plan
+from sweep.planning.plan import Plan, make_plan
 from sweep.spec.spec import load_spec
 from sweep.tracking.sink import sync
 from tests.analysis.planted_features import Planted, observed

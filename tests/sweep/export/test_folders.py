@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokeniz
 
 from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger
-from sweep.plan.plan import Plan, make_plan
+from sweep.planning.plan import Plan, make_plan
 from sweep.spec.spec import parse_spec
 from tests.sweep.computed import compute, soft_and_hard
 from tests.sweep.ledger.test_ledger import fill, prompt_file, record_file

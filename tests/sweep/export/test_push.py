@@ -15,7 +15,7 @@ from huggingface_hub import HfApi
 from sweep.commands.ui import free_port
 from sweep.export.choose import PromptChoice
 from sweep.export.push import Destination, format_upload, push_prompt
-from sweep.plan.plan import Plan
+from sweep.planning.plan import Plan
 from tests.sweep.computed import compute, soft_and_hard
 from tests.sweep.test_cli import sweep
 from trainables.core.cells import Cell

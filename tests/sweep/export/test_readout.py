@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from sweep.ledger.ledger import Ledger
 from sweep.ledger.store import make_reuse
-from sweep.plan.plan import Plan, make_plan
+from sweep.planning.plan import Plan, make_plan
 from sweep.spec.spec import parse_spec
 from tests.sweep.computed import compute
 from tests.sweep.export.test_folders import manifest, refuse

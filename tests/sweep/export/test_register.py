@@ -22,7 +22,7 @@ from sweep.export.choose import PromptChoice
 from sweep.export.register import PACKAGES, Registered, register_prompt, requirements
 from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger
-from sweep.plan.plan import Plan
+from sweep.planning.plan import Plan
 from sweep.tracking.facts import default_tracking_uri
 from tests.sweep.computed import compute, soft_and_hard
 from tests.sweep.samples import plan_of

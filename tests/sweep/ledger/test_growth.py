@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from sweep.commands.status import folder_status
+from sweep.engine.runner import make_sink
 from sweep.ledger import folder as folder_module
 from sweep.ledger.folder import bind, check_binding, first_hash, lacking_note, read_meta
 from sweep.ledger.ledger import Ledger
-from sweep.plan.plan import Plan
-from sweep.run.runner import make_sink
+from sweep.planning.plan import Plan
 from tests.sweep.folders import check_complete, check_mlflow, mlflow_runs
 from tests.sweep.ledger.test_ledger import fill
 from tests.sweep.samples import plan_of

@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from sweep.ledger.folder import bind, check_binding, read_meta
 from sweep.ledger.ledger import Ledger
-from sweep.plan.plan import Plan
+from sweep.planning.plan import Plan
 from sweep.testing.tabulated import (
     tabulated_arrays,
     tabulated_predictions,

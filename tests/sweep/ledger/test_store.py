@@ -12,10 +12,10 @@ from safetensors.numpy import load_file
 
 from sweep.commands.plan import format_plan
 from sweep.commands.status import folder_status
+from sweep.engine.runner import Options, run
 from sweep.ledger.ledger import Ledger
 from sweep.ledger.store import Reuse, Store, counted, held, make_reuse, shareable, store_folder
-from sweep.plan.plan import Plan
-from sweep.run.runner import Options, run
+from sweep.planning.plan import Plan
 from sweep.testing.tabulated import (
     EXECUTOR,
     tabulated_arrays,

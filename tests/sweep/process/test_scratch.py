@@ -114,7 +114,7 @@ def test_ray_starts_at_the_longest_path(place: Callable[[int], Path]) -> None:
     usual = place(LONGEST)
     code = """
 import os, psutil, ray
-from sweep.run.cluster import ray_session
+from sweep.engine.cluster import ray_session
 from sweep.spec.spec import Resources
 from sweep.process.setup import settled
 with settled(local=True), ray_session(None, Resources(cpu=1)) as folder:

@@ -12,8 +12,8 @@ import pytest
 
 from sweep.commands.ui import server_command, server_environment
 from sweep.ledger.store import store_folder
-from sweep.plan.plan import make_plan
-from sweep.plan.preflight import check_plan
+from sweep.planning.plan import make_plan
+from sweep.planning.preflight import check_plan
 from sweep.process.setup import (
     FOREIGN,
     FOREIGN_LOCAL,

@@ -29,7 +29,7 @@ for name in ("run.runner", "search.plan", "spec.spec", "ledger.store"):
 class Options:
     def __init__(self, **some): pass
     def say(self, line): print(line, file=sys.stderr, flush=True)
-sys.modules["sweep.run.runner"].Options = Options
+sys.modules["sweep.engine.runner"].Options = Options
 main(["run", "smoke", "--out", "x", "--store", "none"])
 """
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from sweep.engine.outcomes import Outcomes
 from sweep.ledger.ledger import Ledger
-from sweep.run.outcomes import Outcomes
 from sweep.search.agenda import Budget, SearchAgenda
 from sweep.search.plan import SearchPlan, make_search_plan
 from sweep.search.study import JOURNAL, Study

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sweep.ledger.folder import SPEC_FILE, bind
-from sweep.plan.plan import make_plan
+from sweep.planning.plan import make_plan
 from sweep.spec.overrides import overridden
 from sweep.spec.spec import load_spec
 from sweep.testing.tabulated import find_model, find_task

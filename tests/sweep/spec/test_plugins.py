@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sweep.plan.plan import make_plan
-from sweep.plan.preflight import answer
+from sweep.planning.plan import make_plan
+from sweep.planning.preflight import answer
 from sweep.spec.spec import parse_spec, spec_schema
 from sweep.testing.tabulated import find_model, find_task
 from tests.sweep.samples import content

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import sweep.spec.resources
-from sweep.plan.plan import make_plan
+from sweep.planning.plan import make_plan
 from sweep.spec.resources import settled
 from sweep.spec.spec import Resources, parse_spec
 from tests.sweep.samples import content, plan_of

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sweep.run.trials import TrialOptions
+from sweep.engine.trials import TrialOptions
 from sweep.spec.resources import settle
 from sweep.spec.spec import Resources, parse_spec
 from tests.sweep.faulty import no_mlflow as no_mlflow
@@ -94,8 +94,8 @@ def test_how_many_packs_are_handed_out_at_once(
         found.append(options.most)
         run_inline(agenda, outcomes, line, options, *more)
 
-    monkeypatch.setattr("sweep.run.trials.run_packs", run_packs)
-    monkeypatch.setattr("sweep.run.trials.room_for", lambda share, most: min(3, most or 3))
+    monkeypatch.setattr("sweep.engine.trials.run_packs", run_packs)
+    monkeypatch.setattr("sweep.engine.trials.room_for", lambda share, most: min(3, most or 3))
     options = {"address": address, "workers": workers}
     assert start(plan_of(), tmp_path, [], **options) == 0
     assert found == [most]

@@ -8,7 +8,7 @@ import pytest
 
 from sweep.cli import app
 from sweep.ledger.ledger import Ledger
-from sweep.plan.plan import Plan, cost
+from sweep.planning.plan import Plan, cost
 from sweep.spec.spec import Resources
 from sweep.testing.tabulated import tabulated_result
 from sweep.timing.estimate import (

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from sweep.plan.plan import Plan
+from sweep.planning.plan import Plan
 from sweep.search.plan import SearchPlan
 from sweep.spec.space.domains import Range
 from sweep.timing.estimate import Basis, format_estimate

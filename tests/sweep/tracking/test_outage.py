@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sweep.plan.plan import Plan
-from sweep.run.runner import Options, run
+from sweep.engine.runner import Options, run
+from sweep.planning.plan import Plan
 from sweep.testing.tabulated import EXECUTOR, SECONDS
 from tests.sweep.drive import no_check, no_report
 from tests.sweep.folders import check_complete, check_mlflow

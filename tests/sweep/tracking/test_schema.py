@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.plan.plan import Plan
+from sweep.planning.plan import Plan
 from sweep.testing.tabulated import tabulated_result
 from sweep.timing.search import drawn_points
 from sweep.tracking.artifacts import PromptFiles

@@ -13,7 +13,7 @@ import pytest
 
 from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger
-from sweep.plan.plan import Plan
+from sweep.planning.plan import Plan
 from sweep.tracking.sink import sync
 from tests.sweep.folders import check_mlflow
 from tests.sweep.ledger.test_ledger import fill

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from sweep.commands.status import folder_status, format_status
+from sweep.engine.runner import make_sink
 from sweep.ledger.folder import META_FILE, bind
 from sweep.ledger.ledger import Ledger, Record
-from sweep.plan.plan import Plan
-from sweep.run.runner import make_sink
+from sweep.planning.plan import Plan
 from sweep.testing.tabulated import tabulated_result
 from sweep.tracking.artifacts import PromptFiles
 from sweep.tracking.bulk import BulkInsert

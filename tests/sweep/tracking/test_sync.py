@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from sweep.engine.runner import commit_of
 from sweep.ledger.folder import META_FILE, bind
 from sweep.ledger.ledger import Ledger
 from sweep.ledger.lock import DriverLock
-from sweep.plan.plan import Plan
-from sweep.run.runner import commit_of
+from sweep.planning.plan import Plan
 from sweep.tracking.facts import facts_of_folder, facts_of_plan
 from sweep.tracking.sink import sync
 from tests.sweep.folders import check_mlflow, mlflow_levels, mlflow_runs

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from sweep.engine.runner import say_to_stderr
 from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger
-from sweep.run.runner import say_to_stderr
 from sweep.spec.spec import load_spec, parse_spec
 from tests.sweep.samples import content, plan_of
 from tests.sweep.test_cli import sweep

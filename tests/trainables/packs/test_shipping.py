@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from sweep.plan.plan import Plan, make_plan
+from sweep.planning.plan import Plan, make_plan
 from sweep.spec.spec import load_spec
 from trainables.core.cells import Pack
 from trainables.errors import InputError

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from sweep.plan.plan import make_plan
+from sweep.planning.plan import make_plan
 from sweep.spec.space.domains import MisfitError
 from sweep.spec.space.parsing import domains_schema, methods_schema, parse_space
 from sweep.spec.space.space import Known, Point

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from sweep.engine.cluster import check_resources, ray_resources
+from sweep.engine.runner import Options, run
 from sweep.ledger.ledger import Ledger
-from sweep.plan.plan import Plan
-from sweep.run.cluster import check_resources, ray_resources
-from sweep.run.runner import Options, run
+from sweep.planning.plan import Plan
 from sweep.spec.resources import Share
 from sweep.spec.spec import Resources
 from sweep.testing.tabulated import EXECUTOR
@@ -113,8 +113,8 @@ def test_a_mistake_found_by_the_preflight_leaves_the_folder_free(
     def complain(plan: Plan) -> list[str]:
         raise InputError("task x: the label word 'great' is two tokens of A")
 
-    monkeypatch.setattr("sweep.run.runner.ray_session", instead_of_ray)
-    monkeypatch.setattr("sweep.run.runner.share_of", lambda resources: Share(1, 0))
+    monkeypatch.setattr("sweep.engine.runner.ray_session", instead_of_ray)
+    monkeypatch.setattr("sweep.engine.runner.share_of", lambda resources: Share(1, 0))
     folder = tmp_path / "out"
     with pytest.raises(InputError, match="two tokens"):
         run(plan_of(), folder, options([], preflight=complain))

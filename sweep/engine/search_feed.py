@@ -8,11 +8,11 @@ from typing import Any
 
 from typing_extensions import override
 
+from sweep.engine.feed import Feed, Say
+from sweep.engine.progress import NOTE, ProgressLine
 from sweep.ledger.ledger import Ledger
 from sweep.ledger.store import Reuse
-from sweep.plan.agenda import Adopt, Refuse
-from sweep.run.feed import Feed, Say
-from sweep.run.progress import NOTE, ProgressLine
+from sweep.planning.agenda import Adopt, Refuse
 from sweep.search.agenda import Budget, SearchAgenda
 from sweep.search.plan import SearchPlan
 from sweep.search.records import Outcome, read_study, studies_in

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from sweep.plan.plan import running_order
-from sweep.plan.planner import missing_of
+from sweep.planning.plan import running_order
+from sweep.planning.planner import missing_of
 from trainables.core.cells import Cell, Pack
 
 Refuse = Callable[[Cell, str, str], None]

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from sweep.run import shipping as shipping_module
-from sweep.run.shipping import VARIABLE, Shipper, heavy_models, shipping
+from sweep.engine import shipping as shipping_module
+from sweep.engine.shipping import VARIABLE, Shipper, heavy_models, shipping
 from tests.sweep.samples import plan_of
 from tests.trainables.packs.test_shipping import plan_with_files
 from trainables.errors import InputError

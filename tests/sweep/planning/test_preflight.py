@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from sweep import cli
-from sweep.plan.plan import make_plan
-from sweep.plan.preflight import answer, check_local, check_plan
+from sweep.planning.plan import make_plan
+from sweep.planning.preflight import answer, check_local, check_plan
 from sweep.spec.spec import load_spec, parse_spec
 from sweep.testing.tabulated import find_task
 from tests.sweep.samples import checked, content
@@ -62,7 +62,7 @@ def test_ways_are_held_against_the_task(way: dict[str, Any], sentence: str) -> N
 
 @pytest.mark.slow
 def test_a_crash_is_told_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweep.plan.preflight._question", lambda plan: {})
+    monkeypatch.setattr("sweep.planning.preflight._question", lambda plan: {})
     with pytest.raises(RuntimeError, match=r"broke off[\s\S]*KeyError"):
         check_plan(make_plan(load_spec("smoke")))
 
@@ -92,7 +92,7 @@ def no_child(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(*_: Any, **__: Any) -> None:
         raise AssertionError("a process was started")
 
-    monkeypatch.setattr("sweep.plan.preflight.subprocess.run", start)
+    monkeypatch.setattr("sweep.planning.preflight.subprocess.run", start)
 
 
 @pytest.mark.usefixtures("no_child")
@@ -125,7 +125,7 @@ def test_plan_refuses_weights_that_are_cut_short(
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is asked of the other process is answered here, which has torch already."""
-    monkeypatch.setattr("sweep.plan.preflight._ask", lambda question: answer(dict(question)))
+    monkeypatch.setattr("sweep.planning.preflight._ask", lambda question: answer(dict(question)))
 
 
 @pytest.mark.usefixtures("in_process")

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from sweep.run.broker import Broker
-from sweep.run.cluster import threads_of, worker_environment
+from sweep.engine.broker import Broker
+from sweep.engine.cluster import threads_of, worker_environment
 from sweep.spec.resources import Share
 from sweep.testing.tabulated import EXECUTOR, FAULTS, tabulated_prompt, tabulated_result
 from tests.sweep.samples import plan_of
@@ -54,7 +54,7 @@ def test_a_crash_is_an_outcome_too(monkeypatch: Any, tmp_path: Any) -> None:
         ("crash", "ZeroDivisionError"),
         (
             "missing",
-            "AttributeError: module 'tests.sweep.run.test_broker' has no attribute 'missing'",
+            "AttributeError: module 'tests.sweep.engine.test_broker' has no attribute 'missing'",
         ),
     ):
         outcome = run_once(inputs, f"{__name__}:{name}", "cpu", 1)

@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sweep.engine.cluster import RayLostError, ray_session, share_of
+from sweep.engine.feed import Feed, GridFeed
+from sweep.engine.outcomes import Outcomes
+from sweep.engine.progress import ProgressLine
+from sweep.engine.shipping import heavy_models, shipping
 from sweep.ledger.folder import bind, check_binding, first_hash, lacking_note
 from sweep.ledger.ledger import Ledger, Record
 from sweep.ledger.lock import DriverLock
 from sweep.ledger.store import make_reuse
-from sweep.plan.agenda import Closed
-from sweep.plan.plan import AnyPlan, Plan
-from sweep.plan.preflight import abandoned_on_error, check_plan
+from sweep.planning.agenda import Closed
+from sweep.planning.plan import AnyPlan, Plan
+from sweep.planning.preflight import abandoned_on_error, check_plan
 from sweep.process.interrupts import Interrupts, interruptible
 from sweep.process.setup import settled, versions_of
-from sweep.run.cluster import RayLostError, ray_session, share_of
-from sweep.run.feed import Feed, GridFeed
-from sweep.run.outcomes import Outcomes
-from sweep.run.progress import ProgressLine
-from sweep.run.shipping import heavy_models, shipping
 from sweep.spec.resources import Share
 from sweep.timing.estimate import device_of
 from sweep.timing.throughput import learn
@@ -184,7 +184,7 @@ class _Run:
     def _feed(self) -> Feed:
         kind: Callable[..., Feed] = GridFeed
         if self.plan.searched:
-            from sweep.run.search_feed import SearchFeed  # Optuna takes its time to import
+            from sweep.engine.search_feed import SearchFeed  # Optuna takes its time to import
 
             kind = SearchFeed
         return kind(self.plan, self.folder, self.ledger, self.reuse, self._say)
@@ -273,7 +273,7 @@ class _Run:
     def _with_one_ray(self, checked: Future[list[str]]) -> None:
         spec, options = self.plan.resolved.spec, self.options
         with ray_session(options.address, spec.resources) as temporary:
-            from sweep.run.trials import TrialOptions, room_for, run_packs
+            from sweep.engine.trials import TrialOptions, room_for, run_packs
 
             self.interrupts.install()  # Ray takes SIGTERM for itself
             share = share_of(spec.resources)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sweep.plan.plan import Plan, make_plan
+from sweep.planning.plan import Plan, make_plan
 from sweep.spec.spec import parse_spec
 from sweep.testing.tabulated import find_model, find_task
 from trainables.core.cells import Cell, Pack

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from sweep.run.progress import ProgressLine
+from sweep.engine.progress import ProgressLine
 from tests.sweep.samples import plan_of
 from tests.sweep.test_cli import Terminal
 

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, NamedTuple
 
 from typing_extensions import override
 
-from sweep.plan.hard import HardPlanner
-from sweep.plan.planner import REFERENCES, Planner, missing_of
-from sweep.plan.soft import SoftPlanner
+from sweep.planning.hard import HardPlanner
+from sweep.planning.planner import REFERENCES, Planner, missing_of
+from sweep.planning.soft import SoftPlanner
 from sweep.spec.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve
 from sweep.spec.spec import SweepSpec
 from trainables.core.cells import Cell, Pack, content_hash
@@ -167,7 +167,7 @@ class Plan(AnyPlan):
         """The packs with only what is missing.
 
         What comes along with a tuning that is done again (see
-        :func:`sweep.plan.planner.missing_of`) is not written again.
+        :func:`sweep.planning.planner.missing_of`) is not written again.
 
         Args:
             done: ids of finished cells.

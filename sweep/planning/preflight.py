@@ -1,7 +1,7 @@
 """What can go wrong with models and tasks, found before anything is trained.
 
-``python -m sweep.plan.preflight`` checks what its standard input names. A process of its own keeps
-torch and transformers out of the driver, which lives as long as the sweep.
+``python -m sweep.planning.preflight`` checks what its standard input names. A process of its own
+keeps torch and transformers out of the driver, which lives as long as the sweep.
 """
 
 import json
@@ -13,7 +13,7 @@ from dataclasses import asdict
 from itertools import product
 from typing import Any, NoReturn
 
-from sweep.plan.plan import Plan
+from sweep.planning.plan import Plan
 from sweep.process.setup import child_command, child_environment
 from sweep.spec.resolve import ResolvedSpec
 from trainables.compute.process import end_with_parent, lasting
@@ -72,7 +72,7 @@ def check_local(resolved: ResolvedSpec) -> None:
 
 def _ask(question: dict[str, Any]) -> list[str]:
     process = subprocess.Popen(
-        child_command("sweep.plan.preflight"),
+        child_command("sweep.planning.preflight"),
         env=child_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

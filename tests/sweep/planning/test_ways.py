@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sweep.plan.plan import runs_of
+from sweep.planning.plan import runs_of
 from tests.sweep.samples import plan_of
 from trainables.core.cells import Cell
 from trainables.errors import InputError

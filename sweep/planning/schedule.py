@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from sweep.plan.agenda import Agenda, Closed
+from sweep.planning.agenda import Agenda, Closed
 from trainables.core.cells import Pack
 
 Seconds = Callable[[Pack], float]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.plan.planner import Planner
+from sweep.planning.planner import Planner
 from sweep.spec.methods import MethodSpec
 from sweep.spec.resolve import ResolvedSpec
 from trainables.core.cells import Cell, Pack, content_hash

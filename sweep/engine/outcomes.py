@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sweep.ledger.ledger import Ledger, Record
-from sweep.plan.agenda import Closed
+from sweep.planning.agenda import Closed
 from trainables.core.cells import Cell, Pack
 from trainables.files.plain import plain_result
 

@@ -2,7 +2,7 @@
 
 Ledgers and the store find results by them. Where results do change, `CODE_VERSION` or a family's
 `code_version` rises, and the ids are written down anew:
-`python -m tests.sweep.plan.test_pinned_ids` prints them.
+`python -m tests.sweep.planning.test_pinned_ids` prints them.
 """
 
 from importlib.resources import files
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sweep.plan.plan import Plan, make_plan
+from sweep.planning.plan import Plan, make_plan
 from sweep.spec.spec import parse_spec
 from sweep.testing.tabulated import find_model, find_task
 from tests.sweep.samples import content

@@ -7,11 +7,11 @@ from typing import Any
 
 from typing_extensions import override
 
+from sweep.engine.progress import NOTE, ProgressLine
 from sweep.ledger.ledger import Ledger
 from sweep.ledger.store import Reuse
-from sweep.plan.agenda import Adopt, Agenda, Refuse
-from sweep.plan.plan import Plan
-from sweep.run.progress import NOTE, ProgressLine
+from sweep.planning.agenda import Adopt, Agenda, Refuse
+from sweep.planning.plan import Plan
 from sweep.timing.estimate import weights
 
 Say = Callable[[str], None]

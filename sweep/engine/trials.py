@@ -16,12 +16,12 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from sweep.plan.agenda import Agenda
-from sweep.run.broker import NAMESPACE, start_broker
-from sweep.run.cluster import RayLostError, ray_resources, threads_of
-from sweep.run.outcomes import Outcomes
-from sweep.run.progress import ProgressLine
-from sweep.run.shipping import start_shipper
+from sweep.engine.broker import NAMESPACE, start_broker
+from sweep.engine.cluster import RayLostError, ray_resources, threads_of
+from sweep.engine.outcomes import Outcomes
+from sweep.engine.progress import ProgressLine
+from sweep.engine.shipping import start_shipper
+from sweep.planning.agenda import Agenda
 from sweep.spec.resources import Share
 from trainables.core.cells import Pack
 from trainables.tune import PackTrainable
@@ -43,7 +43,7 @@ class TrialOptions:
         executor: import string of what computes a pack.
         most: packs at once at most; None leaves it to the resources.
         folder: for Tune's own files, of no use afterwards.
-        ship: how files get to nodes that lack them, see :func:`sweep.run.shipping.shipping`.
+        ship: how files get to nodes that lack them, see :func:`sweep.engine.shipping.shipping`.
     """
 
     share: Share
@@ -159,7 +159,7 @@ class TrialQueue(Searcher):
 
         Args:
             outcomes: makes payloads of packs and records of what they give back.
-            broker: handle of the :class:`sweep.run.broker.Broker` actor.
+            broker: handle of the :class:`sweep.engine.broker.Broker` actor.
             config: what every trial's config holds beside the pack's id.
             most: packs that may run at once; None leaves it to the resources.
         """

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sweep.plan.plan import AnyPlan
-from sweep.run.broker import start_beside_driver
+from sweep.engine.broker import start_beside_driver
+from sweep.planning.plan import AnyPlan
 from trainables.errors import InputError
 from trainables.packs.shipping import KINDS, Item, is_whole
 

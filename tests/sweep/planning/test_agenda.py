@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweep.engine.outcomes import Outcomes
 from sweep.ledger.ledger import Ledger
-from sweep.plan.agenda import Agenda
-from sweep.plan.plan import Plan
-from sweep.run.outcomes import Outcomes
+from sweep.planning.agenda import Agenda
+from sweep.planning.plan import Plan
 from sweep.testing.tabulated import run_tabulated
 from tests.sweep.samples import paper_shaped, plan_of, relaxed
 from trainables.core.cells import Cell, Pack

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from sweep.plan.planner import Planner
+from sweep.planning.planner import Planner
 from sweep.spec.methods import MethodSpec
 from sweep.spec.resolve import ResolvedSpec, StartFile
 from trainables.core.cells import Cell, Pack, content_hash
