@@ -1,6 +1,7 @@
 """All claims, in the order of the table. Each is measured in a process of its own."""
 
 from benchmarks import (
+    distil,
     engine_cells,
     evaluation,
     levers,
@@ -15,6 +16,7 @@ from benchmarks.finding import Measure
 MEASURES: dict[str, Measure] = {
     **tuning.MEASURES,
     **transfers.MEASURES,
+    **distil.MEASURES,
     **pez.MEASURES,
     **neighbours.MEASURES,
     **whole_sweep.MEASURES,

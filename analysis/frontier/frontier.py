@@ -12,8 +12,11 @@ from itertools import pairwise
 
 import pandas as pd
 
-from analysis.frontier.choice import Table, table
+from analysis.contrasts.examples import Examples
+from analysis.frontier.choice import Table, rows_of, table
 from analysis.frontier.lines import Field
+from analysis.frontier.shares import mixed_share
+from analysis.stats.bootstrap import Crossed
 from trainables.core.frontier import ACCESS
 
 LEAST, MOST = 64, 65_536
@@ -45,10 +48,8 @@ class Frontier:
     @property
     def area(self) -> float:
         """Mean share of the gap over budgets from :data:`LEAST` to :data:`MOST`, log-spaced."""
-        inner = [work for work, *_ in self.steps if LEAST < work < MOST]
-        edges = [float(LEAST), *inner, float(MOST)]
-        parts = [math.log(high / low) * self.at(low) for low, high in pairwise(edges)]
-        return sum(parts) / math.log(MOST / LEAST)
+        works = [work for work, *_ in self.steps]
+        return sum(part * self.at(low) for low, part in _spans(works))
 
     @property
     def half(self) -> float:
@@ -66,11 +67,15 @@ class Ground:
     """What frontiers of the same units share: the scores of all lines that run without a source.
 
     Attributes:
-        found: their scores, on units with a gap where there are any.
+        field: all lines.
+        units: those with a gap, where there are any.
+        found: scores of the lines on them.
         empty: mean score of Empty there.
         gap: mean gap to Direct; NaN without one.
     """
 
+    field: Field
+    units: pd.DataFrame
     found: Table
     empty: float
     gap: float
@@ -78,10 +83,31 @@ class Ground:
     def frontier(self, panel: int = 2, access: str = ACCESS[-1]) -> Frontier:
         """The frontier with some labels and what the target gives away at most."""
         steps = tuple(
-            (work, (score - self.empty) / self.gap, 100 * (score - self.empty), title)
-            for work, score, title in _steps(self.found, self.among(panel, access))
+            (
+                work,
+                (_score(self.found, chosen) - self.empty) / self.gap,
+                100 * (_score(self.found, chosen) - self.empty),
+                title,
+            )
+            for work, chosen, title in _steps(self.found, self.among(panel, access))
         )
         return Frontier(panel, access, steps)
+
+    def area(self, panel: int, access: str, examples: Examples | None = None) -> Crossed:
+        """The area under a frontier with its interval, its choices taken as they are.
+
+        As :func:`analysis.frontier.shares.share`, of the mean over budgets of what is chosen.
+        """
+        steps = [
+            (work, chosen) for work, chosen, _ in _steps(self.found, self.among(panel, access))
+        ]
+        parts = []
+        for low, part in _spans([work for work, _ in steps]):
+            within = [chosen for work, chosen in steps if work <= low]
+            if not within:
+                return mixed_share(self.field, [], self.units)
+            parts.append((rows_of(self.found, within[-1], self.units), part))
+        return mixed_share(self.field, parts, self.units, examples)
 
     def among(self, panel: int, access: str) -> list[int]:
         """Places of the lines within it."""
@@ -99,17 +125,25 @@ def ground(field: Field, units: pd.DataFrame) -> Ground:
     gap = float((known["direct"] - known["empty"]).mean()) if has_gap else math.nan
     empty = float(field.levels["empty"].reindex(units["unit"]).mean())
     lines = [line for line in field.lines if not line.price.source and line.price.known]
-    return Ground(table(lines, units), empty, gap)
+    return Ground(field, units, table(lines, units), empty, gap)
 
 
-def _steps(found: Table, within: Sequence[int]) -> Iterator[tuple[float, float, str]]:
+def _spans(works: Sequence[float]) -> list[tuple[float, float]]:
+    """Where each stretch of the log scale begins between steps, and its part of the whole."""
+    edges = [float(LEAST), *(work for work in works if LEAST < work < MOST), float(MOST)]
+    whole = math.log(MOST / LEAST)
+    return [(low, math.log(high / low) / whole) for low, high in pairwise(edges)]
+
+
+def _steps(found: Table, within: Sequence[int]) -> Iterator[tuple[float, list[int], str]]:
+    """Work from which on each seed has such a line, and what all seeds together choose."""
     last = None
     works = {place: found.lines[place].price.work for place in within}
     for work in sorted(set(works.values())):
         among = [place for place, own in works.items() if own <= work]
         chosen = found.chosen(among)
         if chosen != last:
-            yield work, _score(found, chosen), found.lines[found.best(among)].title
+            yield work, chosen, found.lines[found.best(among)].title
         last = chosen
 
 
@@ -122,12 +156,13 @@ def _rank(access: str) -> int:
     return ACCESS.index(access) if access in ACCESS else len(ACCESS)
 
 
-def summaries(here: Ground) -> pd.DataFrame:
+def summaries(here: Ground, examples: Examples | None = None) -> pd.DataFrame:
     """Area under the frontier and work for half of the gap, by labels and access.
 
     Returns:
-        Columns labels (of :data:`PANELS`), access, area, half and lines (how many there are to
-        choose from); one line for every level of access that some line of its panel needs.
+        Columns labels (of :data:`PANELS`), access, area with area_low and area_high, half and lines
+        (how many there are to choose from); one line for every level of access that some line of
+        its panel needs.
     """
     rows = []
     prices = [line.price for line in here.found.lines]
@@ -137,5 +172,7 @@ def summaries(here: Ground) -> pd.DataFrame:
         needed = {price.access for price in prices if price.panel <= panel}
         for access in (name for name in ACCESS if name in needed):
             found, count = here.frontier(panel, access), len(here.among(panel, access))
-            rows.append((labels, access, found.area, found.half, count))
-    return pd.DataFrame(rows, columns=["labels", "access", "area", "half", "lines"])
+            around = here.area(panel, access, examples)
+            rows.append((labels, access, found.area, around.low, around.high, found.half, count))
+    names = ["labels", "access", "area", "area_low", "area_high", "half", "lines"]
+    return pd.DataFrame(rows, columns=names)

@@ -195,7 +195,7 @@ class _Place:
         )
 
     def _summary(self) -> Part:
-        numbers = summaries(self.ground)
+        numbers = summaries(self.ground, self.examples)
         title = f"Area under the frontier: {self.place}"
         return Part(
             folded="Area under the frontier, and the work for half of the gap",

@@ -62,6 +62,36 @@ def share(
         examples: reads the kept predictions.
     """
     rows = _with_levels(field, line, units)
+    return _ratio(rows, [(rows.assign(calibrated=line.calibrated), 1.0)], examples)
+
+
+def mixed_share(
+    field: Field,
+    parts: Sequence[tuple[pd.DataFrame, float]],
+    units: pd.DataFrame,
+    examples: Examples | None = None,
+) -> Crossed:
+    """As :func:`share`, of a weighted mean of what several choices score on every unit.
+
+    Args:
+        field: all lines.
+        parts: results of all units (unit, columns of a unit, cell, score, calibrated) with their
+            weight; weights sum to 1.
+        units: of ``field``, those to look at.
+        examples: reads the kept predictions.
+    """
+    rows = field.with_gap(units)
+    score = sum(weight * part.set_index("unit")["score"] for part, weight in parts)
+    if rows.empty or not isinstance(score, pd.Series):
+        return _NOTHING
+    kept = [(part[part["unit"].isin(rows["unit"])], weight) for part, weight in parts]
+    return _ratio(rows.assign(score=score.reindex(rows["unit"]).to_numpy()), kept, examples)
+
+
+def _ratio(
+    rows: pd.DataFrame, parts: Sequence[tuple[pd.DataFrame, float]], examples: Examples | None
+) -> Crossed:
+    """Share of rows with score, levels and the columns of a unit; parts make up the score."""
     if rows.empty:
         return _NOTHING
     gain, gap = rows["score"] - rows["empty"], rows["direct"] - rows["empty"]
@@ -71,7 +101,7 @@ def share(
     rows = rows.assign(value=value - value.mean() + g)
     error = math.nan
     if examples:
-        error = examples.spread(_terms(rows, line.calibrated, size, g)) / 100
+        error = examples.spread(_terms(rows, parts, size, g)) / 100
     return crossed_interval(rows, "value", UNITS, replicates=0, examples=error)
 
 
@@ -131,22 +161,20 @@ def difference(
     return crossed_interval(rows, "value", UNITS, replicates=0, examples=error)
 
 
-def _terms(rows: pd.DataFrame, calibrated: bool, size: float, g: float) -> pd.DataFrame:
+def _terms(
+    rows: pd.DataFrame, parts: Sequence[tuple[pd.DataFrame, float]], size: float, g: float
+) -> pd.DataFrame:
     """Weights of the scores that a share is made of: score, Empty and Direct."""
     weight = 1 / len(rows) / size
-    parts = [
-        ("cell", calibrated, weight),
-        ("empty_cell", False, -(1 - g) * weight),
-        ("direct_cell", False, -g * weight),
-    ]
-    tables = [
-        pd.DataFrame({"task": rows["task"], "cell": rows[name], "calibrated": after,
-                      "weight": each})
-        for name, after, each in parts
-    ]  # fmt: skip
-    terms = pd.concat(tables)
+    names = ["task", "cell", "calibrated"]
+    tables = [part[names].assign(weight=weight * own) for part, own in parts]
     # A seed without Direct has the mean of the others in its place.
-    return terms[terms["cell"].notna() | (terms["weight"] == weight)]
+    tables += [
+        pd.DataFrame({"task": rows["task"], "cell": rows[name], "calibrated": False,
+                      "weight": each}).dropna(subset=["cell"])
+        for name, each in (("empty_cell", -(1 - g) * weight), ("direct_cell", -g * weight))
+    ]  # fmt: skip
+    return pd.concat(tables)
 
 
 def case_shares(field: Field, line: Line, units: pd.DataFrame) -> pd.DataFrame:

@@ -142,7 +142,7 @@ def summary_grid(table: pd.DataFrame) -> Grid:
                ("Ways", "to choose from"))  # fmt: skip
     lines = [
         GridLine(row["labels"], row["labels"], f"up to {ACCESS_NAMES[row['access']]}", (
-            Entry(percent(100 * row["area"])),
+            share_entry(row["area"], row["area_low"], row["area_high"]),
             Entry("not reached" if pd.isna(row["half"]) else f"{row['half']:,.0f}"),
             Entry(str(row["lines"])),
         ))

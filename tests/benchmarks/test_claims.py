@@ -9,7 +9,7 @@ import torch
 
 import benchmarks.neighbours as neighbours
 import trainables.backbones.base as base
-from benchmarks import evaluation, levers, pez, transfers, tuning
+from benchmarks import distil, evaluation, levers, pez, transfers, tuning
 from benchmarks.claims import MEASURES
 from benchmarks.finding import Finding, Skipped
 from benchmarks.machine import Rates
@@ -33,6 +33,7 @@ TWO = tuning.Load(
     1,
 )
 CARRIED = transfers.Load(prompts=3, alone=1, together=2, steps=20, rounds=1)
+DISTILLED = distil.Load("pocket-bert", 3, 1, 2, batch=4, texts=8, rounds=1)
 SEARCHED = pez.Load("pocket-bert", words=200, prompts=2, alone=1, steps=3, rounds=1)
 
 
@@ -141,6 +142,14 @@ def test_evaluation_counts_padding(monkeypatch: pytest.MonkeyPatch) -> None:
     (padded,) = findings(evaluation.measure("pocket-bert", ("mini/reviews",), 5))
     assert padded.ours > one.ours
     assert padded.met is False
+
+
+def test_distilling_ends_as_a_plain_loop_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    stacked, passes = findings(distil.measure(DISTILLED))
+    assert stacked.ratio > 0 and passes.ours > 1
+    monkeypatch.setattr(distil, "LATENESS", 0)
+    with pytest.raises(AssertionError, match="apart"):
+        distil.measure(DISTILLED)
 
 
 def test_evaluation_of_other_rows_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

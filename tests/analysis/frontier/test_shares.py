@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 
 from analysis.contrasts.examples import Examples
 from analysis.data.predictions import Kept
+from analysis.frontier.frontier import ground
 from analysis.frontier.lines import UNIT, Field, Line, Price, field
 from analysis.frontier.shares import (
     _weighted_medians,
@@ -256,3 +258,19 @@ def test_a_weighted_sum_of_scores_has_the_error_of_its_parts(frame):
     alone = terms[:1].assign(weight=1.0, calibrated=True)
     assert examples.spread(alone) == pytest.approx(100 * np.sqrt(np.var(after, ddof=1) / 50))
     assert math.isnan(examples.spread(terms.assign(cell=[*"abc", None])))
+
+
+@pytest.mark.slow
+def test_the_area_is_a_share_of_what_is_chosen_at_each_budget(frame):
+    lines = field(frame)
+    here = ground(lines, lines.worthy)
+    found = here.area(2, "gradients")
+    assert found.mean == pytest.approx(here.frontier(2, "gradients").area)
+    assert found.low < found.mean < found.high
+    # Where one line is chosen at every budget, the area is its share.
+    alone = replace(lines, lines=tuple(one for one in lines.lines if one.title == "Empty"))
+    still = ground(alone, lines.worthy).area(0, "none")
+    same = share(lines, line_of(lines, "Empty"), here.units)
+    assert (still.mean, still.low, still.high) == (same.mean, same.low, same.high)
+    none = replace(lines, lines=tuple(one for one in lines.lines if one.title == "readout"))
+    assert math.isnan(ground(none, lines.worthy).area(2, "gradients").mean)
