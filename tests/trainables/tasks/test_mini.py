@@ -7,13 +7,21 @@ import sys
 from collections import Counter
 
 import pytest
+from tokenizers import Tokenizer
 
+from trainables.pocket import POCKET_NAMES, pocket_path
 from trainables.tasks import SPLITS, TASK_NAMES, load_task
 from trainables.testing.task_contract import TaskContract
+
+MINI = [name for name in TASK_NAMES if name.startswith("mini/")]
 
 
 class TestReviews(TaskContract):
     task = "mini/reviews"
+
+
+class TestQuestions(TaskContract):
+    task = "mini/questions"
 
 
 class TestTopics(TaskContract):
@@ -37,10 +45,10 @@ def five_grams(text: str) -> set[tuple[str, ...]]:
 
 
 def test_the_packaged_tasks() -> None:
-    assert {"mini/reviews", "mini/topics", "mini/paraphrase"} <= set(TASK_NAMES)
+    assert MINI == ["mini/paraphrase", "mini/questions", "mini/reviews", "mini/topics"]
 
 
-@pytest.mark.parametrize("name", ["mini/reviews", "mini/topics", "mini/paraphrase"])
+@pytest.mark.parametrize("name", MINI)
 def test_size_and_balance(name: str) -> None:
     task = load_task(name)
     part = 2 if name == "mini/paraphrase" else 1
@@ -50,7 +58,7 @@ def test_size_and_balance(name: str) -> None:
         assert max(counts.values()) - min(counts.values()) <= 1, f"{split}: {counts}"
 
 
-@pytest.mark.parametrize("name", ["mini/reviews", "mini/topics", "mini/paraphrase"])
+@pytest.mark.parametrize("name", MINI)
 def test_no_near_duplicates_across_splits(name: str) -> None:
     task = load_task(name)
     texts = {split: [example.text for example in task.rows(split)] for split in SPLITS}
@@ -66,12 +74,24 @@ def test_no_near_duplicates_across_splits(name: str) -> None:
         assert not shared, f"{left} / {right}: {sorted(shared)}"
 
 
-@pytest.mark.parametrize("name", ["mini/reviews", "mini/topics", "mini/paraphrase"])
+@pytest.mark.parametrize("name", MINI)
 def test_no_text_twice_within_a_split(name: str) -> None:
     task = load_task(name)
     for split in SPLITS:
         counts = Counter(example.text.lower() for example in task.rows(split))
         assert max(counts.values()) == 1, counts.most_common(1)
+
+
+@pytest.mark.parametrize("name", ["mini/questions", "mini/reviews"])
+def test_embedded_models_know_every_label_word(name: str) -> None:
+    """Also those of the alternatives, as single tokens behind a space."""
+    task = load_task(name)
+    choices = [task.label_words, *task.label_words_alternatives]
+    for model in POCKET_NAMES:
+        known = Tokenizer.from_file(str(pocket_path(model) / "tokenizer.json"))
+        for word in itertools.chain(*choices):
+            tokens = known.encode(f" {word}", add_special_tokens=False).tokens
+            assert len(tokens) == 1, f"{model}: {word!r} is {tokens}"
 
 
 def test_label_words_of_the_papers() -> None:
