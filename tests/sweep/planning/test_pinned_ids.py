@@ -76,7 +76,12 @@ SPECS: dict[str, dict[str, Any]] = {
         },
     ),
 }
-SPECS["quickstart"].pop("transfer")  # as it was before there were several ways
+# As it was first: of 0.1, with one way.
+SPECS["quickstart"].pop("transfer")
+SPECS["quickstart"]["tasks"] = ["mini/topics", "mini/reviews", "mini/paraphrase"]
+SPECS["quickstart"]["methods"]["soft"].update(
+    {"lambda": [0, 0.1, 0.3, 0.5, 0.7, 0.9, "annealing"], "steps": 24, "learning_rate": 0.05}
+)
 PINNED: dict[str, tuple[int, str, tuple[str, ...]]] = {
     "smoke": (
         18,

@@ -210,7 +210,7 @@ def test_the_quickstart_is_what_the_readme_promises() -> None:
     assert len(spec.tasks) == 3
     assert spec.seeds == (0, 1, 2)
     assert [weight.value for weight in spec.methods["soft"].weights] == [
-        *(0.0, 0.1, 0.3, 0.5, 0.7, 0.9),
+        *(0.0, 0.3, 0.6, 0.9),
         None,
     ]
 
