@@ -10,7 +10,7 @@ HEAD = ("claim", "peer", "ours", "peer's", "ratio", "target", "met", "floor", "r
 SHORT = ("claim", "peer", "ratio")
 """Columns of the README's table."""
 SHORT_CLAIMS = ("tuning_MiniLM-L6", "whole_sweep", "engine")
-"""The README's claims, each against its first peer: PEFT on the model of a usual size, a sweep by hand,
+"""The README's claims, each against its first peer: PEFT on a model of usual size, a sweep by hand,
 and Ray Tune with Optuna and MLflow."""
 
 
