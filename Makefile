@@ -8,7 +8,7 @@ PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 # Else every process of a test compiles the whole project anew.
 test quick: export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: install demo test quick lint types bench clean
+.PHONY: install demo test quick lint types bench docs clean
 
 install: $(VENV)/.installed
 
@@ -38,5 +38,13 @@ types: install
 bench: install
 	$(BIN)/python -m benchmarks
 
+# The site, in site/. Nothing is asked from outside but the first time pip's packages.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site *.egg-info

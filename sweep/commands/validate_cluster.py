@@ -1,8 +1,8 @@
 """``sweep validate-cluster``: what a cluster file must say before it may cost money.
 
-Ray's own checks come first (:mod:`sweep.commands.cluster_file`), then our rules. A rule is a
-function from :class:`~sweep.commands.cluster_file.ClusterFile` to sentences, entered in
-:data:`RULES`.
+The checks of the file's own kind come first (:mod:`sweep.commands.clusters`), then our rules. A
+rule is a function from :class:`~sweep.commands.clusters.described.ClusterFile` to sentences,
+entered in :data:`RULES`.
 """
 
 import ipaddress
@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from sweep.commands.cluster_file import ClusterFile, NotAClusterFileError, read_cluster_file
+from sweep.commands.clusters.described import ClusterFile, NotAClusterFileError
+from sweep.commands.clusters.reading import read_cluster_file
 from trainables.files.cache import expanded
 
 CONSTRAINTS = "constraints.txt"
@@ -22,8 +23,14 @@ _RAY = (
     r"rayproject/ray(?:-\w+)?:(\d+\.\d+\.\d+)",
     r"\bray(?:\[[^\]]*\])?\s*[=~<>!]=\s*([\w.]+)",
     r"\bray-(\d[\w.]*)-cp\d",
+    r"\brayVersion:\s*['\"]?([\w.]+)",
 )
-_PYTHON = (r"rayproject/ray\S*-py(3\d+)", r"\bray-\d[\w.]*-cp(3\d+)", r"\bpython(3\.\d+)")
+_PYTHON = (
+    r"rayproject/ray\S*-py(3\d+)",
+    r"\bray-\d[\w.]*-cp(3\d+)",
+    r"\bpython:?(3\.\d+)",
+    r"--python[= ](3\.\d+)",
+)
 _LISTS = re.compile(r"(?:-c|--constraint|-r|--requirement)[= ]\s*(~/\S+\.txt)")
 _EDIT = re.compile(r"#\s*(EDIT \d+/\d+):?\s*(.*)")
 _PLACEHOLDER = re.compile(r"YOUR_\w+")
@@ -43,12 +50,12 @@ class Verdict:
 
 
 def validate_cluster(path: Path) -> Verdict:
-    """Check a cluster YAML or a SLURM script, without a network.
+    """Check a cluster YAML of any kind or a SLURM script, without a network.
 
     Local paths in it count from the current folder, as they do for ``ray up``.
 
     Raises:
-        InputError: the file cannot be read, or is neither of the two.
+        InputError: the file cannot be read, or is none of them.
     """
     try:
         file = read_cluster_file(path)
@@ -96,20 +103,20 @@ def token_authentication(file: ClusterFile) -> Iterator[str]:
             "the token itself stands in the file, with RAY_AUTH_TOKEN=; allowed: a mount of"
             f" ~/{_TOKEN}, or RAY_AUTH_TOKEN_PATH"
         )
-    mounted = any(_plain(remote).endswith(_TOKEN) for remote in file.mounts or ())
-    if not mounted and "RAY_AUTH_TOKEN_PATH=" not in file.commands:
-        yield f"nodes get no token: allowed: a mount of ~/{_TOKEN}, or RAY_AUTH_TOKEN_PATH"
+    if file.no_token:
+        yield f"nodes get no token: allowed: {file.no_token}"
 
 
 def some_workers(file: ClusterFile) -> Iterator[str]:
     """The head takes no trials, so nothing would ever run."""
+    least = f"at least {1 + file.heads}"
     if file.most_workers is None:
-        yield "it does not say how many nodes: allowed: #SBATCH --nodes= with at least 2"
+        yield f"it does not say how many nodes: allowed: {file.workers_named} with {least}"
     elif file.most_workers < 1:
-        found = f"max_workers: found {file.most_workers}; allowed: at least 1"
-        if file.mounts is None:
-            found = f"--nodes: found {file.most_workers + 1}; allowed: at least 2"
-        yield f"{found}, since the head takes no trials"
+        found = file.most_workers + file.heads
+        yield (
+            f"{file.workers_named}: found {found}; allowed: {least}, since the head takes no trials"
+        )
 
 
 def workers_can_start(file: ClusterFile) -> Iterator[str]:
@@ -152,7 +159,7 @@ def same_versions(file: ClusterFile) -> Iterator[str]:
         yield f"there is no {CONSTRAINTS} to compare with: allowed: one beside the file or mounted"
         return
     text = constraints.read_text(encoding="utf-8")
-    if CONSTRAINTS not in _said(file):
+    if CONSTRAINTS not in file.installs:
         yield f"nodes do not install with {CONSTRAINTS}; allowed: pip install -c"
     for name, pin, patterns in (
         ("Ray", r"^ray==(\S+)", _RAY),
@@ -162,7 +169,9 @@ def same_versions(file: ClusterFile) -> Iterator[str]:
         if pinned is None:
             yield f"{constraints} pins no {name}; allowed: a line {name.lower()}==VERSION"
             continue
-        found = {_dotted(item) for pattern in patterns for item in re.findall(pattern, _said(file))}
+        found = {
+            _dotted(item) for pattern in patterns for item in re.findall(pattern, file.installs)
+        }
         if not found:
             yield f"nodes do not pin {name}; allowed: {pinned[1]}, as in {constraints.name}"
         for version in sorted(found - {pinned[1]}):
@@ -171,12 +180,24 @@ def same_versions(file: ClusterFile) -> Iterator[str]:
 
 def script_leaves_nothing(file: ClusterFile) -> Iterator[str]:
     """Several jobs may share a node, and a job may end at any line."""
-    if file.mounts is not None:
+    if not file.beside_others:
         return
     if not re.search(r"^\s*trap\s+(?!-\s).*\bEXIT\b", file.commands, re.MULTILINE):
         yield "it cleans nothing up when it ends; allowed: trap … EXIT"
     if re.search(r"\bray stop\b", file.commands):
         yield "ray stop ends the Ray of other jobs on the node too; allowed: kill by process id"
+
+
+def runs_on_the_cluster(file: ClusterFile) -> Iterator[str]:
+    """Without an address a sweep starts a Ray of its own, on the head alone."""
+    for line in file.commands.splitlines():
+        if re.search(r"\bsweep run\b", line) and "--address" not in line:
+            yield f"{line.strip()}: runs on the head alone; allowed: --address auto"
+
+
+def own_rules(file: ClusterFile) -> Iterator[str]:
+    """What only this kind of file can get wrong."""
+    yield from file.own
 
 
 def no_stray_placeholders(file: ClusterFile) -> Iterator[str]:
@@ -200,6 +221,8 @@ RULES: tuple[Callable[[ClusterFile], Iterator[str]], ...] = (
     mounts_are_there,
     same_versions,
     script_leaves_nothing,
+    runs_on_the_cluster,
+    own_rules,
     no_stray_placeholders,
 )
 
@@ -220,11 +243,6 @@ def _marked(file: ClusterFile) -> Iterator[tuple[str, range, str]]:
     for (number, found), end in zip(marks, ends, strict=True):
         what = re.split(r"[:.,(]", found[2])[0].strip()
         yield f"{found[1]} ({what})", range(number, end), "\n".join(lines[number:end])
-
-
-def _said(file: ClusterFile) -> str:
-    """Where versions stand; a script's in a comment too: its environment is made before the job."""
-    return file.text if file.mounts is None else file.commands
 
 
 def _dotted(version: str) -> str:

@@ -44,7 +44,10 @@ def store(
 
 def validate_cluster(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A Ray cluster YAML, or a SLURM script.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A cluster YAML (Ray, KubeRay, SkyPilot), or a SLURM script."
+        ),
     ],
 ) -> None:
     """Check a cluster file offline, before it costs money."""
