@@ -8,7 +8,8 @@ runs.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sweep.session import InputError, Result, plan, run
+    from sweep.session import Result, plan, run
+    from trainables.errors import InputError
 
 __all__ = ["InputError", "Result", "plan", "run"]
 
