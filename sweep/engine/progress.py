@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from sweep.planning.plan import cost
+from sweep.planning.work import cost
 from trainables.core.cells import Pack
 from trainables.core.texts import duration
 from trainables.files.atomic import replace_file

@@ -6,29 +6,26 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
 from sweep.planning.hard import HardPlanner
 from sweep.planning.planner import REFERENCES, Planner, missing_of
 from sweep.planning.soft import SoftPlanner
+from sweep.planning.work import cost
 from sweep.spec.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve
 from sweep.spec.spec import SweepSpec
-from trainables.core.cells import Cell, Pack, content_hash
-from trainables.core.settings import axes, family_of, of_one_run, stored
+from trainables.core.cells import Cell, Pack
+from trainables.core.settings import axes, family_of, stored
 from trainables.errors import InputError
 
 PLANNERS: dict[str, type[Planner]] = {"soft": SoftPlanner, "hard": HardPlanner}
 """Per family of methods what turns them into packs."""
 
 MOST_CELLS = 1_000_000
-_TRAINING_ROWS = 8000
-"""Training examples of a task whose size is not known: between MRPC's 3,700 and SST-2's 67,000."""
 _GOOD_PART = 1 / 8
 """Of all work: with packs smaller than that, two or four workers end at about the same time."""
-_EVALUATION = 10
-"""Steps that evaluating one cell is worth: some 300 texts forwards against 8 forwards and back."""
 
 
 DIRECT_ROWS = ("independent", "all")
@@ -249,54 +246,6 @@ def running_order(packs: Iterable[Pack]) -> list[Pack]:
         return (stage, -cost(pack), pack.sources)
 
     return sorted(packs, key=rank)
-
-
-def cost(pack: Pack) -> int:
-    """Work in a pack, in training steps of one replica on one backbone.
-
-    Exact where steps are given; under epochs an estimate, as nobody has read the task yet.
-    """
-    steps = sum(training_steps(cell.settings) for cell in pack.cells if cell.kind == "source")
-    steps += sum(run.steps for run in runs_of(pack))
-    return steps + _EVALUATION * len(pack.cells)
-
-
-class TargetRun(NamedTuple):
-    """What one run of a way of transfer reads through its target: texts alone, and in training."""
-
-    target: str
-    method: str
-    forward: int
-    trained: int
-    steps: int
-
-
-def runs_of(pack: Pack) -> list[TargetRun]:
-    """The runs that a pack's transfers are taken from, each once, as far as it goes."""
-    longest: dict[str, TargetRun] = {}
-    for cell in pack.cells:
-        if cell.kind != "transfer" or "solver" not in cell.settings:
-            continue
-        settings = cell.settings
-        key = content_hash([cell.target, cell.inputs, cell.seed, of_one_run(settings)])
-        size = settings.get("batch_size") or 0
-        steps = int(settings.get("steps") or 0) if size else 0
-        forward = settings.get("budget") or (settings.get("tries") or 1) * (
-            settings.get("texts") or 0
-        )
-        run = TargetRun(cell.target, cell.method, int(forward), steps * size, steps)
-        longest[key] = max(longest.get(key, run), run)
-    return list(longest.values())
-
-
-def training_steps(settings: Mapping[str, Any]) -> int:
-    """Training steps of a tuning with these settings; under epochs an estimate."""
-    if settings.get("steps"):
-        return int(settings["steps"])
-    if not settings.get("epochs"):
-        return 1
-    steps = int(settings["epochs"]) * -(-_TRAINING_ROWS // int(settings["batch_size"]))
-    return min(steps, int(settings.get("max_steps", steps)))
 
 
 def _differing(variants: Sequence[Any]) -> list[dict[str, Any]]:

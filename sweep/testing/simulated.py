@@ -20,8 +20,9 @@ from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger, Record
 from sweep.ledger.lock import DriverLock
 from sweep.planning.agenda import Agenda, Closed
-from sweep.planning.plan import Plan, cost
+from sweep.planning.plan import Plan
 from sweep.planning.schedule import Schedule, Seconds, play
+from sweep.planning.work import cost
 from sweep.testing.tabulated import tabulated_outcome
 from trainables.core.cells import Pack
 

@@ -2,15 +2,16 @@
 
 import math
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sweep.ledger.folder import META_FILE, read_meta
 from sweep.ledger.ledger import Ledger
-from sweep.planning.plan import Plan, TargetRun, cost, runs_of
+from sweep.planning.plan import Plan
 from sweep.planning.schedule import would_take
+from sweep.planning.work import TEXTS, TargetRun, cost, runs_of, training_texts
 from sweep.spec.resources import Share, gpus_here, settle
 from sweep.spec.spec import Resources
 from sweep.timing.throughput import (
@@ -19,15 +20,12 @@ from sweep.timing.throughput import (
     default_file,
     load_profile,
     measured,
-    training_texts,
 )
 from trainables.core.cells import Cell, Pack
 from trainables.core.precision import FLOAT32
 from trainables.core.texts import duration
 from trainables.errors import InputError
 
-TEXTS = 300
-"""Texts a prompt is scored on, of a task that was never seen."""
 _SHOWN = 3
 
 
@@ -79,12 +77,11 @@ def share_here(resources: Resources) -> Share:
     return settle(resources, [{"CPU": os.cpu_count() or 1, "GPU": gpus_here()}])
 
 
-def pack_seconds(plan: Plan, device: Device) -> Callable[[Pack], float]:
-    """What each of a plan's packs takes on a device that knows all :func:`unknown` asks for."""
-    digests = {name: model.digest for name, model in plan.resolved.models.items()}
+def pack_seconds(device: Device) -> Callable[[Pack], float]:
+    """What packs take on a device that knows all that :func:`unknown` asks for."""
 
     def of_cell(cell: Cell) -> float:
-        rate = device.models[digests[cell.target]]
+        rate = device.models[cell.digests[cell.target]]
         task = device.tasks.get(cell.digests[cell.task])
         seconds = (rate.evaluated_text or 0.0) * (task.texts if task else TEXTS)
         if cell.kind == "source":
@@ -92,13 +89,15 @@ def pack_seconds(plan: Plan, device: Device) -> Callable[[Pack], float]:
         return seconds
 
     def of_run(run: TargetRun) -> float:
-        rate = device.models[digests[run.target]]
+        rate = device.models[run.digest]
+        if run.solver in rate.carried:
+            return rate.carried[run.solver] * run.units
         read = rate.evaluated_text or 0.0
         # A target that was never tuned: a text backwards takes two forwards.
         return read * run.forward + rate.trained_text.get(run.method, 3 * read) * run.trained
 
     return lambda pack: (
-        device.pack_seconds + sum(map(of_cell, pack.cells)) + sum(map(of_run, runs_of(pack)))
+        device.pack_seconds + sum(map(of_cell, pack.cells)) + sum(map(of_run, runs_of(pack.cells)))
     )
 
 
@@ -110,18 +109,17 @@ def weights(plan: Plan, packs: Collection[Pack]) -> Callable[[Pack], float]:
         found = None
     devices = found.profile.devices if found else {}
     device = devices.get(_device_of(plan))
-    if device is None or unknown(plan, packs, device):
+    if device is None or unknown(packs, device):
         return cost
-    return pack_seconds(plan, device)
+    return pack_seconds(device)
 
 
-def unknown(plan: Plan, packs: Collection[Pack], device: Device) -> list[str]:
+def unknown(packs: Iterable[Pack], device: Device) -> list[str]:
     """What no rate is known of: models, or models trained with a method."""
-    digests = {name: model.digest for name, model in plan.resolved.models.items()}
     lacking: dict[tuple[str, str], str] = {}
     for pack in packs:
         for cell in pack.cells:
-            rate = device.models.get(digests[cell.target])
+            rate = device.models.get(cell.digests[cell.target])
             if rate is None or rate.evaluated_text is None:
                 lacking[cell.target, ""] = cell.target
             elif cell.kind == "source" and cell.method not in rate.trained_text:
@@ -170,10 +168,10 @@ def estimate(
     if packs and known is None:
         return result
     rates = known.profile.devices.get(device, Device.unknown()) if known else Device.unknown()
-    result["unknown"] = unknown(plan, packs, rates)
+    result["unknown"] = unknown(packs, rates)
     if result["unknown"]:
         return result
-    schedule = would_take(packs, done, result["packs_at_once"], pack_seconds(plan, rates))
+    schedule = would_take(packs, done, result["packs_at_once"], pack_seconds(rates))
     hours = schedule.busy * share_here(resources).gpu / 3600
     return result | {
         "seconds": schedule.makespan,

@@ -5,14 +5,15 @@ A profile is a small JSON file::
     {"format": 1, "measured": "2026-11-20", "devices": {"cpu": {
        "packs": 70, "pack_seconds": 1.2,
        "models": {"31706b6e8980a4b6": {"name": "pocket-gpt2", "trained_text": {"soft": 0.002},
-                                       "evaluated_text": 0.0007}},
+                                       "evaluated_text": 0.0007, "carried": {"distil": 0.0004}}},
        "tasks": {"660423c57f5981e1": {"name": "mini/topics", "texts": 280}}}}}
 
 ``trained_text`` is seconds for each text that a method trains a model on (a step of batch size 16
 is 16 of them; where there are no steps, for each prompt), ``evaluated_text`` for each text that a
-finished prompt is scored on, ``pack_seconds`` what a pack takes beside, ``texts`` how many texts of
-a task a prompt is scored on. Models and tasks go by their digests. The seconds were measured beside
-as many other packs as there were then.
+finished prompt is scored on, ``carried`` for each unit of a way of transfer to it
+(:attr:`sweep.planning.work.TargetRun.units`), ``pack_seconds`` what a pack takes beside, ``texts``
+how many texts of a task a prompt is scored on. Models and tasks go by their digests. The seconds
+were measured beside as many other packs as there were then.
 """
 
 import json
@@ -20,17 +21,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from sweep.ledger.ledger import Record
-from sweep.planning.plan import training_steps
+from sweep.planning.work import runs_of, training_texts
+from trainables.core.cells import Cell
+from trainables.core.frontier import PRODUCTS
 from trainables.errors import InputError
 from trainables.files.atomic import replace_file
 from trainables.files.cache import cache_folder
 
 FILE = "throughput.json"
+PROMPT = PRODUCTS[0]
 _ROUNDS = 200
 
 
@@ -44,6 +48,7 @@ class ModelRate:
     name: str
     trained_text: dict[str, Seconds] = field(default_factory=dict)
     evaluated_text: Seconds | None = None
+    carried: dict[str, Seconds] = field(default_factory=dict)
 
 
 @dataclass
@@ -87,23 +92,13 @@ class Profile:
                     rate.name,
                     {**known.trained_text, **rate.trained_text},
                     known.evaluated_text if rate.evaluated_text is None else rate.evaluated_text,
+                    {**known.carried, **rate.carried},
                 )
             latest = new if new.packs else old
             merged.devices[name] = Device(
                 latest.packs, latest.pack_seconds, models, {**old.tasks, **new.tasks}
             )
         return merged
-
-
-def training_texts(settings: Mapping[str, Any], steps: int | None = None) -> int:
-    """Texts that one prompt's tuning reads on each of its models.
-
-    Args:
-        settings: of a ``source`` cell.
-        steps: those that were done; None takes those that are planned.
-    """
-    planned = training_steps(settings) if steps is None else steps
-    return max(planned, 1) * int(settings.get("batch_size") or 1)
 
 
 def measured(records: Iterable[Record], device: str) -> Profile:
@@ -127,16 +122,19 @@ def measured(records: Iterable[Record], device: str) -> Profile:
     whole = [items for items in packs.values() if "seconds" in items[0]["cost"]]
     if not whole:
         return Profile()
-    trained = [(dict(_trained(items)), _train_seconds(items)) for items in whole]
-    evaluated = [(_evaluated(items), _other_seconds(items)) for items in whole]
+    trained = [(dict(_trained(items)), _spent(items, "train")) for items in whole]
+    evaluated = [(_evaluated(items), _scoring(items)) for items in whole]
+    carried = [(_carried(items), _rest(items) - _scoring(items)) for items in whole]
     aliases = {digest: name for name, digest in names.items()}
     for (digest, method), rate in explain(trained).items():
         _model(found, digest, aliases).trained_text[method] = rate
     rates = explain(evaluated)
     for (digest, _), rate in rates.items():
         _model(found, digest, aliases).evaluated_text = rate
+    for (digest, solver), rate in explain(carried).items():
+        _model(found, digest, aliases).carried[solver] = rate
     found.packs = len(whole)
-    found.pack_seconds = sum(map(_load_seconds, whole)) / len(whole)
+    found.pack_seconds = sum(_spent(items, "load") for items in whole) / len(whole)
     return Profile(when, {device: found})
 
 
@@ -180,7 +178,9 @@ def _evaluated(items: list[Record]) -> dict[_Key, float]:
     amounts: dict[_Key, float] = defaultdict(float)
     for record in items:
         cell = record["cell"]
-        amounts[cell["digests"][cell["target"]], ""] += _texts(record)
+        # What leaves no prompt has its scores already.
+        if cell["kind"] != "transfer" or (record["result"].get("product") or PROMPT) == PROMPT:
+            amounts[cell["digests"][cell["target"]], ""] += _texts(record)
     return amounts
 
 
@@ -189,16 +189,33 @@ def _texts(record: Record) -> int:
     return max(int(result.get("n_test") or 0) + int(result.get("n_validation") or 0), 1)
 
 
-def _train_seconds(items: list[Record]) -> float:
-    return float(items[0]["cost"].get("train_seconds", 0.0))
+def _carried(items: list[Record]) -> dict[_Key, float]:
+    amounts: dict[_Key, float] = defaultdict(float)
+    for run in runs_of(Cell.from_json(record["cell"]) for record in items):
+        amounts[run.digest, run.solver] += run.units
+    return amounts
 
 
-def _load_seconds(items: list[Record]) -> float:
-    return float(items[0]["cost"].get("load_seconds", 0.0))
+def _spent(items: list[Record], what: str) -> float:
+    return float(items[0]["cost"].get(f"{what}_seconds", 0.0))
 
 
-def _other_seconds(items: list[Record]) -> float:
-    return float(items[0]["cost"]["seconds"]) - _train_seconds(items) - _load_seconds(items)
+def _rest(items: list[Record]) -> float:
+    return float(items[0]["cost"]["seconds"]) - _spent(items, "train") - _spent(items, "load")
+
+
+def _scoring(items: list[Record]) -> float:
+    """Seconds a pack took to score its prompts.
+
+    Where it carried any over, those that it has put down as such: what is asked of a target besides
+    (how far it agrees with a teacher) comes with the way.
+    """
+    scoring = _rest(items) - _spent(items, "transfer")
+    if _carried(items):
+        return float(items[0]["cost"].get("evaluate_seconds", scoring))
+    # To carry over a text is nothing but to score it; where no cell says so, it has been lost.
+    moved = any(record["cell"]["kind"] == "transfer" for record in items)
+    return _rest(items) if moved else scoring
 
 
 def _note_task(device: Device, record: Record) -> None:

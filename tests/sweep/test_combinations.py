@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from sweep.commands.plan import format_plan
-from sweep.planning.plan import Plan, cost, make_plan
+from sweep.planning.plan import Plan, make_plan
+from sweep.planning.work import cost
 from sweep.spec.methods import parse_method
 from sweep.spec.resolve import ResolvedSpec
 from sweep.spec.spec import parse_spec

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sweep.planning.plan import Plan, cost, make_plan
+from sweep.planning.plan import Plan, make_plan
 from sweep.planning.schedule import Schedule, would_take
+from sweep.planning.work import cost
 from sweep.spec.spec import load_spec
 from sweep.testing.simulated import simulate_sweep
 from sweep.testing.tabulated import find_model, find_task

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.planning.plan import Plan, cost, make_plan, running_order
+from sweep.planning.plan import Plan, make_plan, running_order
 from sweep.planning.schedule import would_take
+from sweep.planning.work import cost
 from sweep.spec.spec import load_spec, parse_spec
 from sweep.testing.tabulated import find_model, find_task
 from tests.pace import slowness

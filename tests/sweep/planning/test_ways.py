@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sweep.planning.plan import runs_of
+from sweep.planning.work import runs_of
 from tests.sweep.samples import plan_of
 from trainables.core.cells import Cell
 from trainables.errors import InputError
@@ -76,7 +76,7 @@ def test_what_comes_from_the_same_runs_is_one_pack_and_its_price_is_the_longest(
     plan = plan_of(sources=["A", "B"], pairs=[], targets=["T"], seeds=2, transfer=[CLOSED, way])
     (pack,) = [pack for pack in plan.packs if any("start" in c.settings for c in pack.cells)]
     assert len(pack.cells) == 2 * 2 * 3
-    runs = runs_of(pack)
+    runs = runs_of(pack.cells)
     assert len(runs) == 2 * 2
     assert {run.trained for run in runs} == {60 * 8}
     assert {cell.kind for cell in pack.cells} == {"transfer"}

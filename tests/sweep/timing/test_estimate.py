@@ -1,6 +1,8 @@
 """Estimates of time: rates from costs that are known, and what is said where none are."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,8 @@ import pytest
 
 from sweep.cli import app
 from sweep.ledger.ledger import Ledger
-from sweep.planning.plan import Plan, cost
+from sweep.planning.plan import Plan
+from sweep.planning.work import cost, runs_of
 from sweep.spec.spec import Resources
 from sweep.testing.tabulated import tabulated_result
 from sweep.timing.estimate import (
@@ -23,6 +26,7 @@ from sweep.timing.estimate import (
 )
 from sweep.timing.throughput import Profile, explain, learn, load_profile, measured, save_profile
 from tests.sweep.samples import plan_of
+from trainables.core.cells import Pack
 from trainables.errors import InputError
 from trainables.files.cache import VARIABLE
 
@@ -38,18 +42,20 @@ def _plan(**changes: Any) -> Plan:
     return plan_of(**{**base, "direct": True, **changes})
 
 
-def _true_cost(pack: Any) -> dict[str, float]:
+def _true_cost(pack: Pack) -> dict[str, float]:
     train = sum(TRAINED[cell.target] * 20 * 4 for cell in pack.cells if cell.kind == "source")
     other = sum(EVALUATED[cell.target] * TEXTS for cell in pack.cells)
     return {"seconds": LOAD + train + other, "train_seconds": train, "load_seconds": LOAD}
 
 
-def _filled(folder: Path, plan: Plan) -> Ledger:
+def _filled(
+    folder: Path, plan: Plan, costs: Callable[[Pack], dict[str, float]] = _true_cost
+) -> Ledger:
     ledger = Ledger(folder)
     for pack in plan.packs:
         for cell in pack.cells:
             result = {**tabulated_result(cell), **({"steps": 20} if cell.kind == "source" else {})}
-            ledger.write(cell, result, pack.id, _true_cost(pack))
+            ledger.write(cell, result, pack.id, costs(pack))
     return ledger
 
 
@@ -69,9 +75,63 @@ def test_the_rates_that_made_the_costs_are_found(tmp_path: Path) -> None:
         assert rate.evaluated_text == pytest.approx(EVALUATED[name], rel=0.02)
     assert device.pack_seconds == pytest.approx(LOAD)
     assert [task.texts for task in device.tasks.values()] == [TEXTS]
-    seconds = pack_seconds(plan, device)
+    seconds = pack_seconds(device)
     for pack in plan.packs:
         assert seconds(pack) == pytest.approx(_true_cost(pack)["seconds"], rel=0.02)
+
+
+WAYS = [
+    {"solver": "closed_form"},
+    {"solver": "distil", "texts": 16, "steps": [5, 20], "batch_size": 4, "rows": ["single"]},
+    {"solver": "readout", "texts": 64, "rows": ["single"]},
+]
+CARRIED = {"closed_form": 0.01, "distil": 0.05, "readout": 0.02}
+
+
+def test_what_ways_of_transfer_take_is_found_apart(tmp_path: Path) -> None:
+    """Not as if each prompt that they leave took its share of them to be scored."""
+    plan = _plan(transfer=WAYS, direct=False)
+
+    def costs(pack: Pack) -> dict[str, float]:
+        runs = runs_of(pack.cells)
+        moved = sum(CARRIED[run.solver] * run.units for run in runs)
+        true = _true_cost(pack)
+        more = {"transfer_seconds": 0.9 * moved, "evaluate_seconds": true["seconds"] - LOAD}
+        more["evaluate_seconds"] -= true["train_seconds"]
+        return {**true, "seconds": true["seconds"] + moved, **(more if runs else {})}
+
+    device = measured(_filled(tmp_path, plan, costs).records(), "cpu").devices["cpu"]
+    rate = next(rate for rate in device.models.values() if rate.name == "T")
+    assert rate.evaluated_text == pytest.approx(EVALUATED["T"], rel=0.02)
+    assert rate.carried == pytest.approx(CARRIED, rel=0.02)
+    seconds = pack_seconds(device)
+    for pack in plan.packs:
+        assert seconds(pack) == pytest.approx(costs(pack)["seconds"], rel=0.02)
+    # A way that was never measured takes as long as reading its texts does.
+    del rate.carried["distil"]
+    pack = next(pack for pack in plan.packs if any(run.steps for run in runs_of(pack.cells)))
+    runs = runs_of(pack.cells)
+    moved = sum(16 + 3 * 20 * 4 for run in runs) * EVALUATED["T"]
+    told = LOAD + len(pack.cells) * TEXTS * EVALUATED["T"] + moved
+    assert seconds(pack) == pytest.approx(told, rel=0.02)
+
+
+def test_what_a_lost_cell_took_is_nobody_elses(tmp_path: Path) -> None:
+    plan = _plan(transfer=WAYS, direct=False)
+    ledger = Ledger(tmp_path)
+    for pack in plan.packs:
+        for cell in pack.cells:
+            if cell.kind == "transfer":
+                continue
+            more = {"transfer_seconds": 500.0} if pack.kind == "transfer" else {}
+            true = _true_cost(replace(pack, cells=tuple(
+                cell for cell in pack.cells if cell.kind != "transfer"
+            )))  # fmt: skip
+            true["seconds"] += sum(more.values())
+            ledger.write(cell, {**tabulated_result(cell), "steps": 20}, pack.id, {**true, **more})
+    device = measured(ledger.records(), "cpu").devices["cpu"]
+    rate = next(rate for rate in device.models.values() if rate.name == "T")
+    assert rate.evaluated_text == pytest.approx(EVALUATED["T"], rel=0.02)
 
 
 def test_rates_explain_what_packs_took() -> None:

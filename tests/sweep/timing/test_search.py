@@ -78,7 +78,7 @@ def test_the_time_grows_with_the_budget_and_shrinks_with_what_is_there() -> None
 
 
 def _seconds(cell) -> float:
-    from sweep.timing.throughput import training_texts
+    from sweep.planning.work import training_texts
 
     trained = training_texts(cell.settings) if cell.kind == "source" else 0
     return 300 + trained
