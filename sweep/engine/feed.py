@@ -68,6 +68,7 @@ class GridFeed(Feed):
         self._total = len(plan.cells)
         self._stored = len(found := reuse.find(plan.cells))
         self._packs = plan.remaining(ledger.done_ids() | found)
+        self._room = 1
 
     @override
     def nothing_left(self) -> str | None:
@@ -91,7 +92,7 @@ class GridFeed(Feed):
 
     @override
     def start(self, refuse: Refuse, room: int, adopt: Adopt) -> Agenda:
-        done = self._ledger.done_ids()
+        done, self._room = self._ledger.done_ids(), room
         # What the store had a moment ago and has no more is run after all.
         self._packs = self._plan.remaining(done)
         return Agenda(self._packs, done, refuse, self._plan.resolved.spec.retries)
@@ -99,7 +100,9 @@ class GridFeed(Feed):
     @override
     def line(self) -> ProgressLine:
         weight, note = weights(self._plan, self._packs), self._folder / NOTE
-        return ProgressLine(self._total, self.done, self._packs, weight=weight, note=note)
+        return ProgressLine(
+            self._total, self.done, self._packs, weight=weight, note=note, workers=self._room
+        )
 
     def _reused(self) -> str:
         return f", {self._stored} in the store" if self._stored else ""

@@ -21,6 +21,7 @@ COLUMNS = 80
 """Of a terminal that does not say how wide it is."""
 NOTE = ".progress.json"
 _SHOWN_PACKS = 3
+_STARTING = "start"  # phase of a pack whose worker has not begun yet
 _TRAINING = 0.9
 _LOGGED = 1 / 30  # of the time so far passes until the next line of a log file,
 _RAREST = 300.0  # but not more than so many seconds
@@ -45,8 +46,9 @@ class ProgressLine:
         note: Path | None = None,
         headline: Callable[[], str] | None = None,
         share: Callable[[], float] | None = None,
+        workers: int = 1,
     ) -> None:
-        """Start the clock.
+        """Begin; time is counted from when the first pack is at work, not from Ray's start.
 
         Args:
             stream: where to write (default: standard error).
@@ -55,6 +57,7 @@ class ProgressLine:
             note: a file that says the same to other processes, for as long as the sweep runs.
             headline: said before the cells done, in place of the plan's number of them.
             share: how much of the work is done, from 0 to 1, where packs to come do not tell.
+            workers: packs at once that there is room for; more are believed when they are seen.
         """
         self._stream = sys.stderr if stream is None else stream
         self._live = _changes_in_place(self._stream)
@@ -64,18 +67,38 @@ class ProgressLine:
         self._weigh, self._note = weight, note
         self._headline, self._share = headline, share
         self._share_before = share() if share else 0.0
-        self._work, self._worked = sum(map(weight, packs)), 0.0
-        self._began = self._shown = clock()
-        self._logged: float | None = None
+        self._left: dict[str, float] = {pack.id: weight(pack) for pack in packs}
+        self._work, self._worked = sum(self._left.values()), 0.0
+        self._workers = workers
+        self._began = self._shown = self._logged = self._looked = clock()
+        self._first: float | None = None
+        self._busy, self._at_work = 0.0, 0
         self._width = 0
 
     def close_pack(self, pack: Pack, done: int) -> None:
         """A pack is over and ``done`` cells have a record that had none before."""
+        if self._first is None:  # it was over before anybody looked
+            self._first, self._at_work = self._began, 1
+        self._look(self._at_work)
         self._done += done
-        self._worked += self._weigh(pack)
+        self._worked += self._weight(pack)
+        self._left.pop(pack.id, None)
 
     def due(self) -> bool:
-        return self._clock() - self._shown >= (LIVE_EVERY if self._live else PLAIN_EVERY)
+        """Whether it is time to look: a log file gets its lines more rarely than that."""
+        return self._clock() - self._shown >= LIVE_EVERY
+
+    def _weight(self, pack: Pack) -> float:
+        known = self._left.get(pack.id)
+        return self._weigh(pack) if known is None else known
+
+    def _look(self, at_work: int) -> float:
+        """Count the packs' seconds up to now, of which so many are at work from now on; now."""
+        now = self._clock()
+        if self._first is not None:
+            self._busy += (now - self._looked) * self._at_work
+        self._looked, self._at_work = now, at_work
+        return now
 
     def show(self, running: Iterable[Pack], phases: Phases, failed: int = 0) -> None:
         """Write the line now; into a log file only where that is due.
@@ -91,7 +114,7 @@ class ProgressLine:
             # In the last column the cursor would go on to the next line.
             self._width = max(_columns(self._stream) - 1, 1)
             self._put("\r" + _fitted(_text(found), self._width))
-        elif self._logged is None or self._shown >= self._logged + self._pause():
+        elif self._shown >= self._logged + self._pause():
             self._logged = self._shown
             self._put(_text(found) + "\n")
 
@@ -117,12 +140,18 @@ class ProgressLine:
             self._stream.write(text)
             self._stream.flush()
 
-    def left(self, elapsed: float, worked: float) -> float | None:
-        """Seconds left; None while they cannot be told.
+    def _seconds_left(
+        self, elapsed: float, worked: float, running: Mapping[str, float]
+    ) -> float | None:
+        """None while it cannot be told.
+
+        What is left of the packs by their weights, times what such a weight has taken so far, on
+        all workers; or the longest of the packs, where that takes longer.
 
         Args:
-            elapsed: seconds so far.
+            elapsed: seconds since the first pack.
             worked: weight of what was done in them.
+            running: by pack under way, the weight that is done of it.
         """
         if self._share is not None:  # it goes on as fast as so far
             share = self._share()
@@ -130,7 +159,11 @@ class ProgressLine:
             return None if used < _TELLING else elapsed * (1 - share) / used
         if worked <= _TELLING * self._work:
             return None
-        return max(self._work - worked, 0) * elapsed / worked
+        left = max(self._work - worked, 0.0)
+        each = (weight - running.get(name, 0.0) for name, weight in self._left.items())
+        # A pack that lost cells on the way goes by another name.
+        longest = min(max(each, default=0.0), left)
+        return max(left / self._workers, longest) * self._busy / worked
 
     def text(self, running: Iterable[Pack], phases: Phases, failed: int = 0) -> str:
         """The line that :meth:`show` writes."""
@@ -147,8 +180,14 @@ class ProgressLine:
         # A pack that Tune has queued has no phase yet.
         packs = [pack for pack in running if pack.id in phases]
         share = {pack.id: _share(pack, *phases[pack.id]) for pack in packs}
-        elapsed = max(self._clock() - self._began, 1e-9)
-        worked = self._worked + sum(self._weigh(pack) * share[pack.id] for pack in packs)
+        part = {pack.id: self._weight(pack) * share[pack.id] for pack in packs}
+        begun = any(phases[pack.id][0] != _STARTING for pack in packs)
+        if self._first is None and begun:  # some time since the last look
+            self._first, self._at_work = self._looked, len(packs)
+        now = self._look(len(packs))
+        self._workers = max(self._workers, len(packs))
+        worked = self._worked + sum(part.values())
+        elapsed = max(now - (self._began if self._first is None else self._first), 1e-9)
         cells = self._done + sum(len(pack.cells) * share[pack.id] for pack in packs)
         headline = (
             {}
@@ -161,7 +200,7 @@ class ProgressLine:
             "done": self._before + self._done,
             "failed": failed,
             "cells_per_minute": cells * 60 / elapsed if worked > 0 else None,
-            "eta_seconds": self.left(elapsed, worked),
+            "eta_seconds": self._seconds_left(elapsed, worked, part),
             "packs": [
                 {
                     "pack": pack.id,

@@ -9,16 +9,18 @@ import select
 import struct
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
-from sweep.engine.progress import ProgressLine
+from sweep.engine.progress import LIVE_EVERY, ProgressLine
+from sweep.planning.schedule import would_take
 from tests.sweep.samples import plan_of
 from tests.sweep.test_cli import Terminal
+from trainables.core.cells import Pack
 
 PACKS = plan_of().packs
 
@@ -52,6 +54,96 @@ def test_the_progress_line(tty: bool) -> None:
     else:
         assert "\r" not in written
         assert written.count("\n") == 2
+
+
+class Watched:
+    """A sweep on imaginary workers whose progress line is looked at twice a second.
+
+    Attributes:
+        looks: seconds since the beginning, what the line tells to be left, and what is left.
+    """
+
+    def __init__(
+        self,
+        packs: Sequence[Pack],
+        told: Callable[[Pack], float],
+        true: Callable[[Pack], float],
+        workers: int,
+        start: float = 0.0,
+    ) -> None:
+        schedule = would_take(packs, (), workers, true)
+        now = [0.0]
+        line = ProgressLine(
+            100, 0, packs, io.StringIO(), lambda: now[0], weight=told, workers=workers
+        )
+        by_id = {pack.id: pack for pack in packs}
+        over = list(schedule.turns)
+        self.looks: list[tuple[float, float | None, float]] = []
+        while over:
+            now[0] += LIVE_EVERY
+            at = now[0] - start
+            while over and over[0].ended <= at:
+                pack = by_id[over.pop(0).pack]
+                line.close_pack(pack, len(pack.cells))
+            phases = {
+                turn.pack: self._phase(by_id[turn.pack], (at - turn.began) / true(by_id[turn.pack]))
+                for turn in over
+                if turn.began <= max(at, 0.0)
+            }
+            found = line.figures([by_id[name] for name in phases], phases)
+            self.looks.append((at, found["eta_seconds"], schedule.makespan - at))
+
+    @staticmethod
+    def _phase(pack: Pack, share: float) -> tuple[str, int, int]:
+        done = round(1000 * max(share, 0.0))
+        if not done:
+            return "start", 0, 1
+        if pack.kind != "tune":
+            return "transfer", done, 1000
+        return ("train", done, 900) if done < 900 else ("transfer", done - 900, 100)
+
+    def worst(self, since: float) -> float:
+        """The largest factor between told and true, from a share of the sweep's time on."""
+        whole = self.looks[-1][0]
+        factors = [
+            max(told / true, true / told)
+            for at, told, true in self.looks
+            if told and since * whole < at < 0.95 * whole
+        ]
+        assert factors
+        return max(factors)
+
+
+def _dear_last(pack: Pack) -> float:
+    """A few long packs at the end: those of a pair take 30 times what one model takes."""
+    return 2.0 + (60.0 if len(pack.sources) > 1 else 0.0)
+
+
+SWEEP = plan_of(sources=["A", "B", "C", "D"], tasks=["x/one", "x/two"], seeds=2).packs
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("slower", [0.2, 1.0, 5.0])
+def test_the_time_left_is_true_from_the_first_packs_on(workers: int, slower: float) -> None:
+    """Whatever the machine's speed, as long as packs weigh what they take."""
+    watched = Watched(SWEEP, _dear_last, lambda pack: slower * _dear_last(pack), workers)
+    assert watched.worst(0.1) < 1.25
+
+
+@pytest.mark.parametrize("start", [5.0, 60.0])
+def test_the_time_left_does_not_count_rays_start(start: float) -> None:
+    watched = Watched(SWEEP, _dear_last, _dear_last, 2, start)
+    assert all(told is None for at, told, _ in watched.looks if at <= 0)
+    assert watched.worst(0.1) < 1.25
+
+
+def test_weights_that_are_wrong_are_made_good_by_what_was_seen() -> None:
+    """Packs of a pair take three times what is believed: told too little, and less so later."""
+    watched = Watched(
+        SWEEP, _dear_last, lambda pack: _dear_last(pack) * (3 if len(pack.sources) > 1 else 1), 2
+    )
+    assert watched.worst(0.1) < 3.1
+    assert watched.worst(0.5) < 1.25
 
 
 class Pty:
