@@ -8,6 +8,7 @@ from sweep.ledger.folder import check_binding
 from sweep.ledger.store import counted, held
 from sweep.planning.plan import Plan
 from sweep.planning.preflight import check_local
+from sweep.planning.work import work_of
 from sweep.search.plan import any_plan
 from sweep.spec.spec import SweepSpec
 from sweep.timing.estimate import basis, estimate, format_estimate
@@ -23,7 +24,7 @@ def plan_counts(
     profile: Path | None = None,
     workers: int | None = None,
 ) -> dict[str, Any]:
-    """Cells of a spec, finished ones, and under ``estimate`` the time. Runs nothing.
+    """Cells of a spec, finished ones, ``work`` left and under ``estimate`` its time. Runs nothing.
 
     Args:
         out: a sweep's folder whose cells need not run; None for none.
@@ -40,7 +41,8 @@ def plan_counts(
     if isinstance(plan, Plan):
         done, stored = held(plan, out, store)
         time = estimate(plan, done | stored, rates, workers)
-        return {**counted(plan, done, stored), "estimate": time}
+        work = work_of(plan.remaining(done | stored))
+        return {**counted(plan, done, stored), "work": work._asdict(), "estimate": time}
     if out is not None:
         check_binding(out, plan)
     time = search_estimate(plan, lambda some: set().union(*held(some, out, store)), rates, workers)
@@ -49,6 +51,8 @@ def plan_counts(
 
 def format_plan(counts: Mapping[str, Any]) -> str:
     lines = _search_lines(counts) if counts.get("search") else _grid_lines(counts)
+    if "work" in counts:
+        lines.append(f"  {_work(counts['work'])}")
     if "estimate" in counts:
         lines.append(f"  {format_estimate(counts['estimate'])}")
     return "\n".join(lines)
@@ -66,6 +70,24 @@ def _grid_lines(counts: Mapping[str, Any]) -> list[str]:
         *_combinations(counts["combinations"]),
         f"  {counts['done']} done, {_stored(counts)}{counts['to_run']} to run",
     ]
+
+
+def _work(work: Mapping[str, int]) -> str:
+    """What is left to do, no finer than it is counted."""
+    texts, tokens = (f"{_rounded(work[name]):,}" for name in ("texts", "tokens"))
+    backward = (
+        f" ({_rounded(work['backward']):,} of them also backward)" if work["backward"] else ""
+    )
+    return (
+        f"work: {work['steps']:,} optimisation steps, about {texts} texts through models{backward},"
+        f" {tokens} tokens"
+    )
+
+
+def _rounded(count: int) -> int:
+    """Three digits of a number that is larger."""
+    zeros = 10 ** max(len(str(count)) - 3, 0)
+    return round(count / zeros) * zeros
 
 
 def _stored(counts: Mapping[str, Any]) -> str:

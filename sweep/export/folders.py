@@ -8,6 +8,7 @@ from typing import Any
 
 from sweep.export.choose import PromptChoice, chosen_cells, product_of
 from sweep.export.prompt import MAKERS, about, sweep_of
+from sweep.export.standings import Facts, Standings, line_of
 from sweep.ledger.folder import read_meta_for_models
 from sweep.ledger.ledger import Ledger, Record
 from trainables.core.frontier import PRODUCTS
@@ -72,19 +73,26 @@ def export_prompts(
         for name in ("family", "product")
     )
     cells = chosen_cells(folder, ledger, choice or PromptChoice(), families, products)
-    found = [_Exporter(ledger, meta, kind, notes).export(cell) for cell in cells]
+    exporter = _Exporter(ledger, meta, kind, notes, Standings(folder))
+    found = [exporter.export(cell) for cell in cells]
     _write(to, meta, earlier, found)
     return to, found
 
 
 class _Exporter:
     def __init__(
-        self, ledger: Ledger, meta: Mapping[str, Any], kind: str | None, notes: list[str]
+        self,
+        ledger: Ledger,
+        meta: Mapping[str, Any],
+        kind: str | None,
+        notes: list[str],
+        standings: Standings,
     ) -> None:
         self._ledger = ledger
         self._meta = meta
         self._kind = kind
         self._notes = notes
+        self._standings = standings
 
     def export(self, cell_id: str) -> ExportedSet:
         record = intact(self._ledger, cell_id)
@@ -95,13 +103,14 @@ class _Exporter:
         for role, item in self._members(record, kind):
             alias = item["cell"]["target"]
             inside = f"{name}/{role}-{safe_name(alias)}"
-            for file, content in prompt_files(self._ledger, self._meta, item, kind).items():
+            stands = self._standings.of(item["id"])
+            for file, content in prompt_files(self._ledger, self._meta, item, kind, stands).items():
                 files[f"{inside}/{file}"] = content
             prompts.append({"role": role, "model": alias, "cell": item["id"], "folder": inside})
         entry = {
             "folder": name,
             "export_format": kind,
-            **about(record, self._meta),
+            **about(record, self._meta, self._standings.of(cell_id)),
             "prompts": prompts,
         }
         files[f"{name}/{MANIFEST}"] = _json(
@@ -144,15 +153,22 @@ def default_format(record: Record) -> str:
 
 
 def prompt_files(
-    ledger: Ledger, meta: Mapping[str, Any], record: Record, kind: str
+    ledger: Ledger,
+    meta: Mapping[str, Any],
+    record: Record,
+    kind: str,
+    stands: Facts | None = None,
 ) -> Mapping[str, bytes]:
     """Files of the folder of one prompt or readout (name to content).
+
+    Args:
+        stands: how it stands beside what needs no tuning.
 
     Raises:
         InputError: a model or task that is gone or has changed, or a prompt that the format cannot
             express.
     """
-    made = MAKERS[FORMATS[kind].product](ledger, meta, record)
+    made = MAKERS[FORMATS[kind].product](ledger, meta, record, stands)
     files: Mapping[str, bytes] = FORMATS[kind].load()(made)
     return files
 
@@ -219,6 +235,7 @@ def format_export(to: Path, found: Sequence[ExportedSet]) -> str:
     for item in found:
         entry = item.entry
         lines.append(title(entry))
+        lines += line_of(entry.get("standing"))
         lines += [f"  {prompt['folder']}" for prompt in entry["prompts"]]
     kinds = (FORMATS[item.entry["export_format"]].product for item in found)
     product = " or ".join(dict.fromkeys(kinds))
@@ -228,6 +245,11 @@ def format_export(to: Path, found: Sequence[ExportedSet]) -> str:
     return "\n".join(lines)
 
 
+def place_of(entry: Mapping[str, Any]) -> str:
+    """Which prompt, in a few words."""
+    return f"{entry['task_name']} on {entry['model']}"
+
+
 def title(entry: Mapping[str, Any]) -> str:
     """A prompt in one line for people: task, model, origin, validation score."""
     origin = "+".join(entry["sources"])
@@ -235,9 +257,8 @@ def title(entry: Mapping[str, Any]) -> str:
     how = weight.label or entry["method"]
     how = how if weight.value is None else f"λ={how}"
     score = entry["validation_score"]
-    return (
-        f"{entry['task_name']} on {entry['model']}: {entry['row']} from {origin}, {how},"
-        f" seed {entry['seed']}" + ("" if score is None else f", {100 * score:.1f} on validation")
+    return f"{place_of(entry)}: {entry['row']} from {origin}, {how}, seed {entry['seed']}" + (
+        "" if score is None else f", {100 * score:.1f} on validation"
     )
 
 

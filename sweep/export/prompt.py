@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from sweep.export.standings import Facts
 from sweep.ledger.folder import TASKS
 from sweep.ledger.ledger import Ledger, Record
 from trainables.core.cells import ModelRef, TaskRef
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
     from trainables.tasks import Task
 
 
-def tuned_prompt(ledger: Ledger, meta: Mapping[str, Any], record: Record) -> "TunedPrompt":
+def tuned_prompt(
+    ledger: Ledger, meta: Mapping[str, Any], record: Record, stands: Facts | None = None
+) -> "TunedPrompt":
     """The prompt of a tuned or transferred cell, ready to be used or written.
 
     Args:
         meta: content of the sweep's ``sweep.json``.
+        stands: how it stands beside what needs no tuning, for its card.
 
     Raises:
         InputError: a model or task that is gone or has changed, or a prompt that does not fit.
@@ -46,12 +50,14 @@ def tuned_prompt(ledger: Ledger, meta: Mapping[str, Any], record: Record) -> "Tu
         model=model,
         layout=layout,
         task=task,
-        about=_origin(record, meta),
+        about=_origin(record, meta, stands),
         text=text,
     )
 
 
-def kept_readout(ledger: Ledger, meta: Mapping[str, Any], record: Record) -> "KeptReadout":
+def kept_readout(
+    ledger: Ledger, meta: Mapping[str, Any], record: Record, stands: Facts | None = None
+) -> "KeptReadout":
     """The readout of a cell that ends in one; arguments and errors as :func:`tuned_prompt`.
 
     Raises:
@@ -76,11 +82,11 @@ def kept_readout(ledger: Ledger, meta: Mapping[str, Any], record: Record) -> "Ke
         model=model,
         layout=plain_layout(settings),
         task=task,
-        about=_origin(record, meta),
+        about=_origin(record, meta, stands),
     )
 
 
-MAKERS: dict[str, Callable[[Ledger, Mapping[str, Any], Record], Any]] = {
+MAKERS: dict[str, Callable[[Ledger, Mapping[str, Any], Record, Facts | None], Any]] = {
     "prompt": tuned_prompt,
     "readout": kept_readout,
 }
@@ -99,13 +105,13 @@ def _loaded(cell: Mapping[str, Any], meta: Mapping[str, Any]) -> "tuple[ModelRef
     return model, backbone, recall_task(meta.get(TASKS, {}).get(ref.name), ref)
 
 
-def _origin(record: Record, meta: Mapping[str, Any]) -> dict[str, Any]:
+def _origin(record: Record, meta: Mapping[str, Any], stands: Facts | None) -> dict[str, Any]:
     role = "target" if record["cell"]["kind"] == "transfer" else "source"
-    return {"role": role, **about(record, meta), "sweep": sweep_of(meta)}
+    return {"role": role, **about(record, meta, stands), "sweep": sweep_of(meta)}
 
 
-def about(record: Record, meta: Mapping[str, Any]) -> dict[str, Any]:
-    """What a manifest says about a cell: where it comes from and what it scored."""
+def about(record: Record, meta: Mapping[str, Any], stands: Facts | None = None) -> dict[str, Any]:
+    """What a manifest says about a cell: where it comes from, what it scored, and beside what."""
     cell, result = record["cell"], record["result"]
     models = meta["spec"]["models"]
     return {
@@ -123,6 +129,7 @@ def about(record: Record, meta: Mapping[str, Any]) -> dict[str, Any]:
         "metric": result.get("metric"),
         "validation_score": result.get("validation_score"),
         "score": result["score"],
+        **({"standing": dict(stands)} if stands else {}),
         "finished": record.get("finished"),
         "versions": record.get("versions", {}),
     }

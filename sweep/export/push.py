@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep.export.choose import PromptChoice, one_cell
-from sweep.export.folders import default_format, intact, prompt_files, title
+from sweep.export.folders import default_format, intact, place_of, prompt_files, title
 from sweep.export.prompt import about
+from sweep.export.standings import Facts, Standings, line_of
 from sweep.ledger.folder import read_meta_for_models
 from sweep.ledger.ledger import Ledger
 from trainables.errors import InputError, show
@@ -47,12 +48,16 @@ class Upload:
         destination: where to.
         files: bytes by name.
         url: of the commit; None after a dry run.
+        place: the prompt in a few words.
+        stands: how it stands beside what needs no tuning.
     """
 
     line: str
     destination: Destination
     files: Mapping[str, bytes]
     url: str | None
+    place: str = ""
+    stands: Facts | None = None
 
 
 def push_prompt(
@@ -80,10 +85,12 @@ def push_prompt(
     meta = read_meta_for_models(folder)
     ledger = Ledger(folder)
     record = intact(ledger, one_cell(folder, ledger, choice))
-    written = prompt_files(ledger, meta, record, default_format(record))
+    stands = Standings(folder).of(record["id"])
+    written = prompt_files(ledger, meta, record, default_format(record), stands)
     files = {name: _without_places(content, meta) for name, content in written.items()}
     url = None if destination.dry_run else _upload(files, record["id"], destination, api)
-    return Upload(title(about(record, meta)), destination, files, url)
+    entry = about(record, meta, stands)
+    return Upload(title(entry), destination, files, url, place_of(entry), stands)
 
 
 def _without_places(content: bytes, meta: Mapping[str, Any]) -> bytes:
@@ -156,7 +163,7 @@ def _failures() -> tuple[type[Exception], ...]:
 def format_upload(found: Upload) -> str:
     to = found.destination
     where = f"https://huggingface.co/{to.repo}{' (private if new)' if to.private else ''}"
-    lines = [found.line]
+    lines = [found.line, *line_of(found.stands)]
     lines += [f"  {name}  {len(content):,} bytes" for name, content in found.files.items()]
     if found.url is None:
         lines.append(f"dry run: nothing was uploaded to {where}")

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.export.choose import PromptChoice, one_cell
-from sweep.export.folders import intact, title
+from sweep.export.folders import intact, place_of, title
 from sweep.export.prompt import tuned_prompt
+from sweep.export.standings import Facts, Standings, line_of
 from sweep.ledger.folder import read_meta_for_models
 from sweep.ledger.ledger import Ledger
 from sweep.process.setup import settled, variables
@@ -54,6 +55,8 @@ class Registered:
         tracking_uri: where it is registered; holds no password.
         line: the prompt in one line.
         new: whether it was registered now; a cell is registered once under a name.
+        place: the prompt in a few words.
+        stands: how it stands beside what needs no tuning.
     """
 
     name: str
@@ -62,6 +65,8 @@ class Registered:
     tracking_uri: str
     line: str
     new: bool
+    place: str = ""
+    stands: Facts | None = None
 
 
 def register_prompt(
@@ -86,7 +91,8 @@ def register_prompt(
     cell = record["cell"]
     parts = (meta["name"], cell["task"], cell["target"])
     chosen = "-".join(map(safe_name, parts)) if name is None else _checked(name)
-    tuned = tuned_prompt(ledger, meta, record)
+    stands = Standings(folder).of(record["id"])
+    tuned = tuned_prompt(ledger, meta, record, stands)
     from mlflow.exceptions import MlflowException
 
     from trainables.interchange.classifier import Classifier
@@ -106,6 +112,7 @@ def register_prompt(
         "row": cell["row"],
         "validation_score": str(record["result"].get("validation_score")),
         "score": str(record["result"]["score"]),
+        **({"standing": stands["text"]} if stands else {}),
     }
     try:
         version, new = destination.log(Classifier.of(tuned), facts)
@@ -116,8 +123,9 @@ def register_prompt(
             " MLflow server that answers and has a model registry, with MLFLOW_TRACKING_USERNAME"
             " and MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN set where it asks for them"
         ) from None
-    line = title(tuned.about)
-    return Registered(chosen, version, f"models:/{chosen}/{version}", uri, line, new)
+    line, place = title(tuned.about), place_of(tuned.about)
+    model = f"models:/{chosen}/{version}"
+    return Registered(chosen, version, model, uri, line, new, place, stands)
 
 
 @dataclass(frozen=True)
@@ -185,6 +193,7 @@ class _Destination:
             source=made.model_uri,
             run_id=made.run_id,
             tags=dict(facts),
+            description=facts.get("standing"),
             model_id=made.model_id,
         )
         return str(found.version)
@@ -283,9 +292,10 @@ def _checked(name: str) -> str:
 
 
 def format_registered(found: Registered) -> str:
+    stands = "".join(f"{line}\n" for line in line_of(found.stands))
     verb = "registered" if found.new else "is registered already"
     return (
-        f"{found.line}\n{verb} as {found.name}, version {found.version}\n"
+        f"{found.line}\n{stands}{verb} as {found.name}, version {found.version}\n"
         f"MLFLOW_TRACKING_URI={found.tracking_uri} mlflow models serve -m {found.uri}"
         " --env-manager local --host 127.0.0.1"
     )

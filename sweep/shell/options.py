@@ -53,6 +53,10 @@ Row = Annotated[str | None, typer.Option(metavar="ROW", help="Only this row, suc
 TaskName = Annotated[str | None, typer.Option(metavar="TASK", help="Only this task.")]
 Target = Annotated[str | None, typer.Option(metavar="MODEL", help="Only this target.")]
 Method = Annotated[str | None, typer.Option(metavar="METHOD", help="Only this method.")]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Do not warn where the prompt does not beat rows without tuning."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 

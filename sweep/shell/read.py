@@ -9,6 +9,7 @@ import typer
 from sweep.shell.options import (
     CellId,
     Folder,
+    Force,
     Json,
     Method,
     Row,
@@ -105,16 +106,20 @@ def export(
         Path | None,
         typer.Option(metavar="FOLDER", help="Folder to write to. Default: DIR/exports."),
     ] = None,
+    force: Force = False,
 ) -> None:
     """Write prompts for other programs: a folder for each backbone, and a manifest."""
     from sweep.export.choose import make_choice
-    from sweep.export.folders import export_prompts, format_export
+    from sweep.export.folders import export_prompts, format_export, place_of
+    from sweep.export.standings import warnings_of
 
     choice = make_choice(cell, best, row=row, task=task, target=target, method=method)
     notes: list[str] = []
     written, found = export_prompts(folder, choice, kind, to, notes)
     warn(*notes)
     print(format_export(written, found))
+    stand = [(place_of(item.entry), item.entry.get("standing")) for item in found]
+    warn(*([] if force else warnings_of(stand)))
 
 
 def features(

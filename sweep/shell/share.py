@@ -7,11 +7,13 @@ import typer
 from sweep.shell.options import (
     CellId,
     Folder,
+    Force,
     Method,
     Row,
     Target,
     TaskName,
 )
+from sweep.shell.output import warn
 
 
 def push(
@@ -28,13 +30,17 @@ def push(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be uploaded; upload nothing.")
     ] = False,
+    force: Force = False,
 ) -> None:
     """Upload one prompt to the Hugging Face Hub. The token comes from HF_TOKEN or hf auth login."""
     from sweep.export.choose import make_choice
     from sweep.export.push import Destination, format_upload, push_prompt
+    from sweep.export.standings import warnings_of
 
     choice = make_choice(cell, None, row=row, task=task, target=target, method=method)
-    print(format_upload(push_prompt(folder, choice, Destination(repo, private, dry_run))))
+    found = push_prompt(folder, choice, Destination(repo, private, dry_run))
+    print(format_upload(found))
+    warn(*([] if force else warnings_of([(found.place, found.stands)])))
 
 
 def register(
@@ -54,13 +60,17 @@ def register(
             metavar="URI", help="MLflow server. Default: the spec's, or the sweep's own database."
         ),
     ] = None,
+    force: Force = False,
 ) -> None:
     """Register one prompt with its backbone as an MLflow model that classifies text."""
     from sweep.export.choose import make_choice
     from sweep.export.register import format_registered, register_prompt
+    from sweep.export.standings import warnings_of
 
     choice = make_choice(cell, None, row=row, task=task, target=target, method=method)
-    print(format_registered(register_prompt(folder, choice, name, tracking_uri)))
+    found = register_prompt(folder, choice, name, tracking_uri)
+    print(format_registered(found))
+    warn(*([] if force else warnings_of([(found.place, found.stands)])))
 
 
 def sync(

@@ -14,6 +14,7 @@ from sweep.planning.schedule import would_take
 from sweep.planning.work import TEXTS, TargetRun, cost, runs_of, training_texts
 from sweep.spec.resources import Share, gpus_here, settle
 from sweep.spec.spec import Resources
+from sweep.timing.reference import DEVICE, Reference, with_reference
 from sweep.timing.throughput import (
     Device,
     Profile,
@@ -31,18 +32,28 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Basis:
-    """Rates and where they are from, as a part of a sentence."""
+    """Rates and where they are from, as a part of a sentence.
+
+    Attributes:
+        own: whether they are this machine's; what those lack, reference rates stand in for.
+    """
 
     profile: Profile
     source: str
+    own: bool = False
+
+    @classmethod
+    def nothing(cls) -> "Basis":
+        """Of a machine on which no sweep has finished yet."""
+        return cls(Profile(), "", own=True)
 
 
-def basis(path: Path | None = None) -> Basis | None:
+def basis(path: Path | None = None) -> Basis:
     """The rates to tell from.
 
     Args:
         path: a profile, or the folder of a sweep with finished cells; None takes what this
-            machine's own sweeps have left, None where there is nothing yet.
+            machine's own sweeps have left.
 
     Raises:
         InputError: ``path`` is neither.
@@ -50,9 +61,9 @@ def basis(path: Path | None = None) -> Basis | None:
     if path is None:
         own = default_file()
         if not own.exists():
-            return None
+            return Basis.nothing()
         found = load_profile(own)
-        return Basis(found, f"sweeps on this machine until {found.measured}")
+        return Basis(found, f"sweeps on this machine until {found.measured}", own=True)
     if (path / META_FILE).exists() or path.is_dir():
         spec = read_meta(path)["spec"]
         device = device_of(Resources(**spec["resources"]), spec.get("precision", FLOAT32))
@@ -106,12 +117,19 @@ def weights(plan: Plan, packs: Collection[Pack]) -> Callable[[Pack], float]:
     try:
         found = basis()
     except InputError:  # a damaged profile is no reason not to run
-        found = None
-    devices = found.profile.devices if found else {}
-    device = devices.get(_device_of(plan))
-    if device is None or unknown(packs, device):
-        return cost
-    return pack_seconds(device)
+        found = Basis.nothing()
+    rates, _ = _rates(found, _device_of(plan), packs)
+    return cost if unknown(packs, rates) else pack_seconds(rates)
+
+
+def _rates(known: Basis, device: str, packs: Collection[Pack]) -> tuple[Device, Reference | None]:
+    """Rates of a device, and what was taken of the reference for these packs, if anything."""
+    rates = known.profile.devices.get(device, Device.unknown())
+    if known.own and device == DEVICE and unknown(packs, rates):
+        reference = with_reference(rates, packs)
+        if reference.models:
+            return reference.device, reference
+    return rates, None
 
 
 def unknown(packs: Iterable[Pack], device: Device) -> list[str]:
@@ -139,19 +157,21 @@ def at_once(resources: Resources, workers: int | None = None) -> int:
 
 
 def estimate(
-    plan: Plan, done: Collection[str], known: Basis | None, workers: int | None = None
+    plan: Plan, done: Collection[str], known: Basis, workers: int | None = None
 ) -> dict[str, Any]:
     """Time that what is missing of a plan would take.
 
     Args:
         done: ids of cells that need not run.
-        known: the rates; None where there are none.
+        known: the rates.
         workers: packs at once at most; None leaves it to the resources.
 
     Returns:
         ``seconds`` from begin to end, ``pack_seconds`` of all packs together and ``gpu_hours``
-        (all None where it cannot be told), ``packs_at_once``, ``basis`` (what it is told from) and
-        ``unknown`` (models, or models and methods, that were never measured).
+        (all None where it cannot be told), ``packs_at_once``, ``basis`` (what it is told from;
+        None where no sweep has finished here), ``reference`` (of what stands in for what was never
+        measured here, see :meth:`sweep.timing.reference.Reference.facts`; None: nothing) and
+        ``unknown`` (models, or models and methods, that no rate is known of).
     """
     resources = plan.resolved.spec.resources
     device = _device_of(plan)
@@ -161,13 +181,13 @@ def estimate(
         "pack_seconds": None,
         "gpu_hours": None,
         "packs_at_once": at_once(resources, workers),
-        "basis": known and known.source,
+        "basis": known.source or None,
+        "reference": None,
         "device": device,
         "unknown": [],
     }
-    if packs and known is None:
-        return result
-    rates = known.profile.devices.get(device, Device.unknown()) if known else Device.unknown()
+    rates, reference = _rates(known, device, packs)
+    result["reference"] = reference and reference.facts()
     result["unknown"] = unknown(packs, rates)
     if result["unknown"]:
         return result
@@ -184,13 +204,14 @@ def format_estimate(result: dict[str, Any]) -> str:
     if result["seconds"] is None:
         if result.get("points", 0) is None:
             return "time: as long as the budget allows"
-        if result["basis"] is None:
-            return (
-                "time: cannot be told, as no sweep has finished on this machine yet;"
-                " --profile takes the rates of another one"
-            )
         more = len(result["unknown"]) - _SHOWN
         names = ", ".join(result["unknown"][:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        if result["basis"] is None:
+            return (
+                "time: cannot be told, as no sweep has finished on this machine yet and there are"
+                f" no reference rates on {result['device']} of {names}; --profile takes the rates"
+                " of another one"
+            )
         lacks = f"{result['basis']} has no rates on {result['device']} of {names}"
         return f"time: cannot be told, as {lacks}"
     if not result["seconds"]:
@@ -200,7 +221,20 @@ def format_estimate(result: dict[str, Any]) -> str:
     at_once = f"{packs} pack{'s' if packs > 1 else ''} at once"
     if result.get("points"):
         at_once += f" for {result['points']} points"
-    return f"time: about {_rounded(result['seconds'])} on {at_once}{gpu} (from {result['basis']})"
+    return f"time: about {_rounded(result['seconds'])} on {at_once}{gpu} (from {_source(result)})"
+
+
+def _source(result: dict[str, Any]) -> str:
+    reference = result["reference"]
+    if reference is None:
+        return str(result["basis"])
+    speed = f"{reference['gflops']:.0f} GFLOP/s; a core here does {reference['gflops_here']:.0f}"
+    rates = f"reference rates, measured on {reference['machine']} at {speed}"
+    if result["basis"] is None:
+        return f"{rates}; no sweep has finished on this machine yet"
+    more = len(reference["models"]) - _SHOWN
+    names = ", ".join(reference["models"][:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return f"{result['basis']}; {names} from {rates}"
 
 
 def _rounded(seconds: float) -> str:

@@ -63,14 +63,14 @@ def drawn_points(plan: SearchPlan, count: int, seed: int = 0) -> list[Point]:
 def search_estimate(
     plan: SearchPlan,
     held: Callable[[Plan], Collection[str]],
-    known: Basis | None,
+    known: Basis,
     workers: int | None = None,
 ) -> dict[str, Any]:
     """Time that the whole budget of trials would take, none of them given up early.
 
     Args:
         held: ids of a plan's cells that need not run.
-        known: rates; None where there are none.
+        known: rates.
         workers: packs at once at most; None leaves it to the resources.
 
     Returns:

@@ -23,7 +23,7 @@ def card_head(tuned: OnModel, library: str | None = None) -> str:
 
 
 def provenance(tuned: OnModel) -> str:
-    """A section in Markdown: sweep, cell, models with revisions, scores, licence of the model."""
+    """Sections in Markdown: beside what needs no tuning, where that is known; where it is from."""
     about = tuned.about
     metric = about.get("metric") or tuned.task.metric
     sweep = about.get("sweep", {})
@@ -40,7 +40,21 @@ def provenance(tuned: OnModel) -> str:
         f"{metric}, test": _score(about.get("score")),
     }
     table = "\n".join(f"| {name} | {_cell(value)} |" for name, value in rows.items())
-    return f"\n## Provenance\n\n| | |\n|---|---|\n{table}\n\n{licence_note(tuned.model.location)}\n"
+    stands = _stands(about.get("standing"))
+    licence = licence_note(tuned.model.location)
+    return f"{stands}\n## Provenance\n\n| | |\n|---|---|\n{table}\n\n{licence}\n"
+
+
+def _stands(standing: Mapping[str, Any] | None) -> str:
+    """Levels on test in points; in brackets this prompt minus the row, and its interval."""
+    if not standing:
+        return ""
+    note = f"\n\n**Note:** {standing['warning']}." if standing["warning"] else ""
+    return (
+        "\n## Beside what needs no tuning\n\nScores on test in points, in brackets what this one"
+        " has over the row, with its 95 % interval over test examples:\n\n"
+        f"{standing['text']}.{note}\n"
+    )
 
 
 def _model(model: Mapping[str, Any]) -> str:

@@ -157,7 +157,7 @@ def test_an_estimate_adds_up(tmp_path: Path) -> None:
     assert "on 1 pack at once (from a test)" in format_estimate(told)
     half = set(list(plan.by_id)[::2])
     assert estimate(plan, half, found, workers=1)["seconds"] < told["seconds"]
-    nothing = estimate(plan, plan.by_id.keys(), None)
+    nothing = estimate(plan, plan.by_id.keys(), Basis.nothing())
     assert nothing["seconds"] == 0
     assert "nothing is left" in format_estimate(nothing)
 
@@ -178,7 +178,7 @@ def test_what_was_never_measured_is_named(tmp_path: Path) -> None:
     profile = measured(_filled(tmp_path, _plan()).records(), "cpu")
     told = estimate(_plan(targets=["T", "New"]), (), Basis(profile, "a test"))
     assert (told["seconds"], told["unknown"]) == (None, ["New"])
-    nothing = estimate(_plan(), (), None)
+    nothing = estimate(_plan(), (), Basis.nothing())
     assert nothing["seconds"] is None
     assert "no sweep has finished on this machine yet" in format_estimate(nothing)
 
@@ -197,11 +197,10 @@ def test_packs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_machine_learns_and_forgets_nothing(tmp_path: Path, cache: Path) -> None:
     plan = _plan()
-    assert basis() is None
+    assert basis() == Basis.nothing()
     assert weights(plan, plan.packs) is cost
     learn(_filled(tmp_path / "one", plan).records(), "cpu")
     own = basis()
-    assert own is not None
     assert own.source.startswith("sweeps on this machine until 2")
     assert weights(plan, plan.packs) is not cost
     learn(_filled(tmp_path / "two", _plan(targets=["A"], sources=["B"])).records(), "cuda")
@@ -253,10 +252,18 @@ def test_no_profile_is_one_sentence(tmp_path: Path) -> None:
 
 def test_sweep_plan_tells(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     app(["plan", "smoke"], standalone_mode=False)
-    assert "time: cannot be told" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "time: about" in text
+    assert "reference rates, measured on one core of" in text
+    assert "no sweep has finished on this machine yet" in text
+    assert "  work: 16 optimisation steps, about 5,560 texts through models (160 of" in text
     app(["plan", "smoke", "--json"], standalone_mode=False)
-    told = json.loads(capsys.readouterr().out)["estimate"]
+    found = json.loads(capsys.readouterr().out)
+    told = found["estimate"]
     assert {"seconds", "gpu_hours", "basis"} <= told.keys()
+    assert (told["basis"], told["unknown"]) == (None, [])
+    assert set(told["reference"]["models"]) == {"pocket-bert", "pocket-gpt2", "pocket-gpt2-large"}
+    assert found["work"].keys() == {"steps", "texts", "backward", "tokens"}
     with pytest.raises(InputError, match="--workers"):
         app(["plan", "smoke", "--workers", "0"], standalone_mode=False)
 

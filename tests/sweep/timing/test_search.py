@@ -94,6 +94,6 @@ def test_a_budget_of_cells_or_hours() -> None:
     told = search_estimate(open_end, nothing, basis_for(open_end))
     assert (told["points"], told["seconds"]) == (None, None)
     assert format_estimate(told) == "time: as long as the budget allows"
-    unknown = search_estimate(plan, nothing, None)
+    unknown = search_estimate(plan, nothing, Basis.nothing())
     assert "no sweep has finished on this machine" in format_estimate(unknown)
     assert replace(plan, _by_id={}, points={}).cells == ()

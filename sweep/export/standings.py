@@ -1,0 +1,55 @@
+"""How prompts of a sweep stand beside what needs no tuning, as its report counts it."""
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.contrasts.examples import Examples
+
+SILENCE = "--force leaves this warning out"
+Facts = Mapping[str, Any]
+
+
+class Standings:
+    """Of a sweep's folder, which is read when the first one is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @cached_property
+    def _read(self) -> "tuple[pd.DataFrame, Examples]":
+        from analysis import load
+        from analysis.contrasts.examples import examples_of
+
+        frame = load(self._folder)
+        return frame, examples_of(self._folder, frame)
+
+    def of(self, cell: str) -> Facts | None:
+        """What :meth:`analysis.frontier.standing.Standing.facts` says of a cell; None if nothing."""
+        from analysis.frontier.standing import standing
+
+        frame, examples = self._read
+        found = standing(frame, cell, examples)
+        return found and found.facts()
+
+
+def line_of(facts: Facts | None) -> list[str]:
+    """A line for people below a prompt's own; none where nothing is known."""
+    return [f"  {facts['text']}"] if facts else []
+
+
+def warnings_of(prompts: Iterable[tuple[str, Facts | None]]) -> list[str]:
+    """A sentence on each prompt that is not shown to be worth using.
+
+    Args:
+        prompts: where each one is, in words, and how it stands.
+    """
+    return [
+        f"{place}: {facts['warning']}; {SILENCE}"
+        for place, facts in prompts
+        if facts and facts["warning"]
+    ]
