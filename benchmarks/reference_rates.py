@@ -17,7 +17,7 @@ import torch
 from sweep.engine.outcomes import Outcomes
 from sweep.ledger.ledger import Ledger
 from sweep.planning.agenda import Agenda, Closed
-from sweep.planning.plan import make_plan
+from sweep.planning.plan import Plan, make_plan
 from sweep.planning.schedule import play
 from sweep.spec.spec import parse_spec
 from sweep.timing.reference import FILE, core_gflops, layer_weights
@@ -57,14 +57,13 @@ def specs(wide: Path) -> list[dict[str, Any]]:
     return [
         COMMON | target | {"sources": pockets, "pairs": [pockets[:2]], "methods": {"soft": SOFT}},
         COMMON | target | one | {"methods": {"soft": SOFT}, "transfer": WAYS},
-        COMMON | target | one | {"methods": hard, "direct": False},
+        COMMON | target | {"sources": pockets[::3], "pairs": [], "methods": hard, "direct": False},
         COMMON | one | {"sources": [str(wide)], "targets": [SMALL], "methods": {"soft": SOFT}},
     ]
 
 
-def run_here(content: dict[str, Any], folder: Path) -> Device:
-    """What the packs of a spec take in this process."""
-    plan = make_plan(parse_spec(content))
+def run_here(plan: Plan, folder: Path) -> Device:
+    """What the packs of a plan take in this process."""
     ledger = Ledger(folder)
     outcomes = Outcomes(ledger, lambda record: None)
 
@@ -96,8 +95,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="reference-") as scratch:
         wide = make_wide(Path(scratch) / "wide")
         found = Device.unknown()
-        for number, content in enumerate(specs(wide)):
-            new = run_here(content, Path(scratch) / str(number))
+        plans = [make_plan(parse_spec(content)) for content in specs(wide)]
+        for number, plan in enumerate(plans):
+            new = run_here(plan, Path(scratch) / str(number))
             for digest, rate in new.models.items():
                 known = found.models.setdefault(digest, ModelRate(rate.name))
                 known.trained_text |= rate.trained_text

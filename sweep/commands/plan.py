@@ -127,13 +127,14 @@ def _search_lines(counts: Mapping[str, Any]) -> list[str]:
         f"  {goals}; sampler {counts['sampler']}, pruner {counts['pruner']}",
         *(f"  subject to {name}" for name in counts["constraints"]),
         *(
-            f"    {name.ljust(width)}  {_domain_text(domain)}"
+            f"    {name.ljust(width)}  {domain_text(domain)}"
             for name, domain in counts["parameters"].items()
         ),
     ]
 
 
-def _domain_text(domain: Mapping[str, Any]) -> str:
+def domain_text(domain: Mapping[str, Any]) -> str:
+    """What a parameter of a search may be, for people."""
     if "choices" in domain:
         names = [
             "+".join(item) if isinstance(item, list) else str(item) for item in domain["choices"]

@@ -270,9 +270,39 @@ def _width(part: "pd.DataFrame") -> int:
     return max(len("sources"), int(part["sources"].str.len().max()))
 
 
-def format_features(
-    folder: Path, after: bool, as_json: bool, say: Callable[[str], None] = lambda line: None
-) -> str:
+@dataclass(frozen=True)
+class Learnt:
+    """What a folder's features predict.
+
+    Attributes:
+        folder: of the sweep.
+        gains: in its features.parquet.
+        forecasts: by family and size of source sets; empty where there are too few.
+    """
+
+    folder: Path
+    gains: int
+    forecasts: "Sequence[Forecast]"
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """JSON-able; what is not known is null."""
+        return [
+            {
+                "about": item.about,
+                "verdict": " ".join(check.sentence() for check in item.checks),
+                "checks": [_plain(asdict(check)) for check in item.checks],
+                "exploratory": [
+                    _plain({str(key): value for key, value in row.items()})
+                    for row in item.described.to_dict("records")
+                ],
+            }
+            for item in self.forecasts
+        ]
+
+
+def folder_forecasts(
+    folder: Path, after: bool, say: Callable[[str], None] = lambda line: None
+) -> Learnt:
     """Work out a folder's features, and what they predict by family and size of source sets.
 
     Args:
@@ -282,44 +312,52 @@ def format_features(
     Raises:
         InputError: as :func:`sweep.commands.features.write_features`.
     """
-    import json
-
-    from analysis.forecast.section import FEWEST, forecasts
+    from analysis.forecast.section import forecasts
     from trainables.features.before import Looking
 
     _, table = write_features(folder, Looking(facts_folder(), say=say), after)
-    found = forecasts(table)
-    if as_json:
-        return json.dumps(
-            [
-                {
-                    "about": item.about,
-                    "verdict": " ".join(check.sentence() for check in item.checks),
-                    "checks": [_plain(asdict(check)) for check in item.checks],
-                    "exploratory": [
-                        _plain({str(key): value for key, value in row.items()})
-                        for row in item.described.to_dict("records")
-                    ],
-                }
-                for item in found
-            ]
-        )
-    if not found:
-        return (
-            f"{folder}: features.parquet has {len(table)} gains; too few to order, or all of one"
-            f" source set (needed: {FEWEST} of at least two)"
-        )
+    return Learnt(folder, len(table), forecasts(table))
+
+
+def format_forecasts(learnt: Learnt) -> str:
+    if not learnt.forecasts:
+        return too_few(learnt)
     return "\n\n".join(
         "\n".join([item.about, *(one.sentence() for one in item.checks), *_described(item)])
-        for item in found
+        for item in learnt.forecasts
     )
 
 
-def _described(item: "Forecast") -> list[str]:
-    lines = ["  exploratory, nothing tested               ρ within  blocks  regret (points)"]
+def too_few(learnt: Learnt) -> str:
+    """That nothing can be ordered."""
+    from analysis.forecast.section import FEWEST
+
+    return (
+        f"{learnt.folder}: features.parquet has {learnt.gains} gains; too few to order, or all of"
+        f" one source set (needed: {FEWEST} of at least two)"
+    )
+
+
+EXPLORATORY = "exploratory, nothing tested"
+
+
+def described(item: "Forecast") -> list[tuple[str, str, str, str]]:
+    """Each feature's title, ρ within blocks, number of blocks and regret in points."""
+    rows = []
     for row in item.described.to_dict("records"):
-        numbers = (row["rho"], "+.2f", 8), (row["blocks"], "d", 6), (100 * row["regret"], ".1f", 6)
-        shown = ("–" if math.isnan(value) else format(value, form) for value, form, _ in numbers)
-        cells = (text.rjust(width) for text, (_, _, width) in zip(shown, numbers, strict=True))
-        lines.append(f"  {row['title']:<40}  {'  '.join(cells)}")
-    return lines
+        numbers = (row["rho"], "+.2f"), (row["blocks"], "d"), (100 * row["regret"], ".1f")
+        rho, blocks, regret = (
+            "–" if math.isnan(value) else format(value, form) for value, form in numbers
+        )
+        rows.append((str(row["title"]), rho, blocks, regret))
+    return rows
+
+
+def _described(item: "Forecast") -> list[str]:
+    return [
+        f"  {EXPLORATORY}               ρ within  blocks  regret (points)",
+        *(
+            f"  {title:<40}  {rho.rjust(8)}  {blocks.rjust(6)}  {regret.rjust(6)}"
+            for title, rho, blocks, regret in described(item)
+        ),
+    ]

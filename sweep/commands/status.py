@@ -14,8 +14,8 @@ from trainables.core.texts import duration
 from trainables.core.weight import Weight
 from trainables.packs.records import damage_note
 
-_SHOWN_FAILURES = 10
-_SHOWN_BEST = 12
+SHOWN_FAILURES = 10
+SHOWN_BEST = 12
 
 
 def folder_status(folder: Path) -> dict[str, Any]:
@@ -120,23 +120,31 @@ def _failure(failure: Record) -> dict[str, Any]:
 
 
 def format_status(status: Mapping[str, Any]) -> str:
-    state = status["state"] + (f" (process {status['driver']})" if status["driver"] else "")
     lines = [
-        f"sweep {status['name']} (spec {status['spec_hash']}): {state}",
-        f"  {status['done']} of {status['cells']} cells done, {status['running']} running,"
-        f" {status['waiting']} waiting, {status['failed']} failed",
+        *head_lines(status),
         *[
             f"    {kind}: {count['done']} of {count['planned']}"
             for kind, count in status["kinds"].items()
         ],
     ]
-    views = (_search_lines, _live_lines, _best_lines, _mlflow_lines, _damage_lines, _failure_lines)
-    for section in views:
+    lines += [*points_lines(status), *rate_lines(status), *_pack_lines(status)]
+    for section in (_best_lines, mlflow_lines, damage_lines, _failure_lines):
         lines += section(status)
     return "\n".join(lines)
 
 
-def _search_lines(status: Mapping[str, Any]) -> list[str]:
+def head_lines(status: Mapping[str, Any]) -> list[str]:
+    """Which sweep, its state, and how many cells are where."""
+    state = status["state"] + (f" (process {status['driver']})" if status["driver"] else "")
+    return [
+        f"sweep {status['name']} (spec {status['spec_hash']}): {state}",
+        f"  {status['done']} of {status['cells']} cells done, {status['running']} running,"
+        f" {status['waiting']} waiting, {status['failed']} failed",
+    ]
+
+
+def points_lines(status: Mapping[str, Any]) -> list[str]:
+    """Points of a search."""
     if "search" not in status:
         return []
     from sweep.commands.search_status import search_lines
@@ -144,17 +152,20 @@ def _search_lines(status: Mapping[str, Any]) -> list[str]:
     return search_lines(status["search"])
 
 
-def _live_lines(status: Mapping[str, Any]) -> list[str]:
-    lines = []
-    if status["cells_per_minute"]:
-        eta = status["eta_seconds"]
-        left = "" if eta is None else f", about {duration(eta)} left"
-        lines.append(f"  {status['cells_per_minute']:.0f} cells/min{left}")
-    for pack in status["packs"]:
-        lines.append(
-            f"  now: {pack['label']}, {pack['cells']} cells, {pack['phase']} {pack['share']:.0%}"
-        )
-    return lines
+def rate_lines(status: Mapping[str, Any]) -> list[str]:
+    """Cells a minute and the time left, of a running sweep."""
+    if not status["cells_per_minute"]:
+        return []
+    eta = status["eta_seconds"]
+    left = "" if eta is None else f", about {duration(eta)} left"
+    return [f"  {status['cells_per_minute']:.0f} cells/min{left}"]
+
+
+def _pack_lines(status: Mapping[str, Any]) -> list[str]:
+    return [
+        f"  now: {pack['label']}, {pack['cells']} cells, {pack['phase']} {pack['share']:.0%}"
+        for pack in status["packs"]
+    ]
 
 
 def _best_lines(status: Mapping[str, Any]) -> list[str]:
@@ -162,7 +173,7 @@ def _best_lines(status: Mapping[str, Any]) -> list[str]:
     if not rows:
         return []
     lines = ["  best on validation so far:"]
-    for row in rows[:_SHOWN_BEST]:
+    for row in rows[:SHOWN_BEST]:
         label = Weight.in_cell(row).label
         weight = f", λ {label}" if label else ""
         lines.append(
@@ -170,12 +181,13 @@ def _best_lines(status: Mapping[str, Any]) -> list[str]:
             f" ({row['row']}{weight}, seed {row['seed']}): {row['validation_score']:.3f},"
             f" test {row['score']:.3f}"
         )
-    if len(rows) > _SHOWN_BEST:
-        lines.append(f"    and {len(rows) - _SHOWN_BEST} further targets and tasks")
+    if len(rows) > SHOWN_BEST:
+        lines.append(f"    and {len(rows) - SHOWN_BEST} further targets and tasks")
     return lines
 
 
-def _mlflow_lines(status: Mapping[str, Any]) -> list[str]:
+def mlflow_lines(status: Mapping[str, Any]) -> list[str]:
+    """What MLflow lacks."""
     behind = status["mlflow_behind"]
     if behind is None:
         return []
@@ -183,7 +195,8 @@ def _mlflow_lines(status: Mapping[str, Any]) -> list[str]:
     return [f"  MLflow {lacks}; sweep sync {status['folder']} writes them"]
 
 
-def _damage_lines(status: Mapping[str, Any]) -> list[str]:
+def damage_lines(status: Mapping[str, Any]) -> list[str]:
+    """Damaged files, and what to do about them."""
     lines = [f"  warning: {line}" for line in status["damaged"]]
     if lines:
         lines.append(f"  {damage_note(len(lines), status['folder'])}")
@@ -193,12 +206,12 @@ def _damage_lines(status: Mapping[str, Any]) -> list[str]:
 def _failure_lines(status: Mapping[str, Any]) -> list[str]:
     failures = status["failures"]
     lines = []
-    for failure in failures[:_SHOWN_FAILURES]:
+    for failure in failures[:SHOWN_FAILURES]:
         sources = "+".join(failure["sources"]) or failure["row"]
         lines.append(
             f"  failed: {sources} on {failure['target']}, {failure['task']}"
             f" ({failure['cell']}): {failure['reason']}"
         )
-    if len(failures) > _SHOWN_FAILURES:
-        lines.append(f"  and {len(failures) - _SHOWN_FAILURES} further failed cells")
+    if len(failures) > SHOWN_FAILURES:
+        lines.append(f"  and {len(failures) - SHOWN_FAILURES} further failed cells")
     return lines

@@ -29,7 +29,7 @@ class Standings:
         return frame, examples_of(self._folder, frame)
 
     def of(self, cell: str) -> Facts | None:
-        """What :meth:`analysis.frontier.standing.Standing.facts` says of a cell; None if nothing."""
+        """Facts of :class:`analysis.frontier.standing.Standing` of a cell; None without any."""
         from analysis.frontier.standing import standing
 
         frame, examples = self._read

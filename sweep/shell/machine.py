@@ -11,6 +11,7 @@ from sweep.shell.options import (
     StorePlace,
 )
 from sweep.shell.output import MISTAKE, tell, warn
+from sweep.shell.views import doctor_view
 from trainables.errors import InputError
 
 
@@ -67,7 +68,7 @@ def doctor(as_json: Json = False) -> None:
     from sweep.commands.doctor import examine, format_findings
 
     found = examine()
-    tell(found, format_findings, as_json)
+    tell(found, format_findings, as_json, doctor_view)
     for sentence in found["problems"]:
         print(f"error: {sentence}", file=sys.stderr)
     if found["problems"]:

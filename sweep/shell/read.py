@@ -17,6 +17,7 @@ from sweep.shell.options import (
     TaskName,
 )
 from sweep.shell.output import tell, warn, warn_of_no_cache
+from sweep.shell.views import forecasts_view, status_view
 from trainables.errors import InputError
 
 
@@ -25,7 +26,7 @@ def status(folder: Folder, as_json: Json = False) -> None:
     from sweep.commands.status import folder_status, format_status
 
     found = folder_status(folder)
-    tell(found, format_status, as_json)
+    tell(found, format_status, as_json, status_view)
 
 
 def report(
@@ -131,9 +132,13 @@ def features(
 ) -> None:
     """Write features.parquet, and say which features predict what source sets transfer."""
     warn_of_no_cache()
-    from sweep.commands.recommend import format_features
+    from sweep.commands.recommend import folder_forecasts, format_forecasts
 
-    print(format_features(folder, not before, as_json, warn))
+    found = folder_forecasts(folder, not before, warn)
+    if as_json:
+        print(json.dumps(found.to_json()))
+    else:
+        tell(found, format_forecasts, False, forecasts_view)
 
 
 def ui(

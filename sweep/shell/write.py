@@ -18,6 +18,7 @@ from sweep.shell.options import (
     check_workers,
 )
 from sweep.shell.output import tell, warn, warn_of_no_cache
+from sweep.shell.views import advice_view, plan_view, presets_view, words_view
 from trainables.core.frontier import CHEAP
 
 
@@ -34,8 +35,12 @@ def presets(
         return
     names = preset_names()
     width = max(map(len, names))
-    for name in names:
-        print(f"{name.ljust(width)}  {preset_description(name)}")
+    tell(
+        {name: preset_description(name) for name in names},
+        lambda found: "\n".join(f"{name.ljust(width)}  {told}" for name, told in found.items()),
+        False,
+        presets_view,
+    )
 
 
 def init(
@@ -100,7 +105,7 @@ def plan(
     counts = plan_counts(
         load_spec(spec, overrides or ()), out, store_folder(store), profile, workers
     )
-    tell(counts, format_plan, as_json)
+    tell(counts, format_plan, as_json, plan_view)
 
 
 def label_words(
@@ -126,7 +131,7 @@ def label_words(
     found = compare_words(
         load_spec(spec), model or (), task or (), further, lambda line: typer.echo(line, err=True)
     )
-    tell(found, format_words, as_json)
+    tell(found, format_words, as_json, words_view)
 
 
 def run(
@@ -232,7 +237,10 @@ def recommend(
     from sweep.spec.spec import load_spec
 
     found = advise(load_spec(spec), finished or (), target, warn)
-    print(json.dumps([item.to_json() for item in found]) if as_json else format_advice(found))
+    if as_json:
+        print(json.dumps([item.to_json() for item in found]))
+    else:
+        tell(found, format_advice, False, advice_view)
 
 
 COMMANDS = (
