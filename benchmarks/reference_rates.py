@@ -53,7 +53,7 @@ def specs(wide: Path) -> list[dict[str, Any]]:
     pockets = ["pocket-gpt2", "pocket-roberta", "pocket-llama", SMALL]
     target = {"targets": ["pocket-gpt2-large"], "direct": True}
     one = {"sources": [SMALL], "pairs": []}
-    hard = {"autoprompt": HARD, "fluentprompt": HARD, "pez": HARD}
+    hard = {"autoprompt": HARD, "pez": HARD}
     return [
         COMMON | target | {"sources": pockets, "pairs": [pockets[:2]], "methods": {"soft": SOFT}},
         COMMON | target | one | {"methods": {"soft": SOFT}, "transfer": WAYS},

@@ -86,7 +86,7 @@ def _work(work: Mapping[str, int]) -> str:
 
 def _rounded(count: int) -> int:
     """Three digits of a number that is larger."""
-    zeros = 10 ** max(len(str(count)) - 3, 0)
+    zeros = int(10 ** max(len(str(count)) - 3, 0))
     return round(count / zeros) * zeros
 
 

@@ -34,7 +34,7 @@ class Standings:
 
         frame, examples = self._read
         found = standing(frame, cell, examples)
-        return found and found.facts()
+        return found.facts() if found else None
 
 
 def line_of(facts: Facts | None) -> list[str]:

@@ -153,7 +153,7 @@ def forecasts_view(learnt: "Learnt") -> Iterator[Part]:
         yield item.about
         yield from (check.sentence() for check in item.checks)
         columns = (EXPLORATORY, ">ρ within", ">blocks", ">regret (points)")
-        yield Sheet(columns, list(described(item)))
+        yield Sheet(columns, described(item))
 
 
 def doctor_view(found: Mapping[str, Any]) -> Iterator[Part]:

@@ -129,7 +129,7 @@ def _by_size(content: dict[str, Any], model: ModelRef) -> ModelRate | None:
     share = (weights - small["weights"]) / (large["weights"] - small["weights"])
 
     def between(low: float, high: float) -> float:
-        return max(low + share * (high - low), low / 2)
+        return float(max(low + share * (high - low), low / 2))
 
     trained = between(small["trained_text"][_SOFT], large["trained_text"][_SOFT])
     read = between(small["evaluated_text"], large["evaluated_text"])
