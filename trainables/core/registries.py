@@ -159,6 +159,8 @@ TEACHERS: Registry[Part] = Registry(
     {
         "sources": Part("trainables.packs.lessons:sources", of_sources=True),
         "permuted": Part("trainables.packs.lessons:permuted", of_sources=True),
+        "ensemble": Part("trainables.packs.lessons:ensemble", of_sources=True),
+        "readout": Part("trainables.packs.lessons:readout", of_sources=True),
         "own": Part("trainables.packs.lessons:own"),
         "direct": Part("trainables.packs.lessons:direct"),
         "gold": Part("trainables.packs.lessons:gold"),

@@ -8,7 +8,7 @@ Shapes: R replicas, U texts of each, C classes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -25,7 +25,8 @@ from trainables.packs.stacks import Prompts
 from trainables.scoring.calibration import calibrate
 from trainables.transfer import Lesson
 from trainables.transfer.problem import held_out
-from trainables.transfer.reading import Meter, own_logits
+from trainables.transfer.reading import Meter, alike, own_logits
+from trainables.transfer.taught.readout import centred, fitted, states
 
 Taught = tuple[torch.Tensor, list[Cost]]
 """Label probabilities [R, U, C], and what each replica's took."""
@@ -123,13 +124,49 @@ def probabilities(logits: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.stack([calibrate("batch", each) for each in logits]).mean(0).softmax(-1)
 
 
-def sources(room: Classroom) -> Taught:
-    """The sources with their prompts."""
+def _said(room: Classroom) -> tuple[list[torch.Tensor], Cost]:
+    """Logits of every source with its prompt [R, U, C], and what they take each replica."""
     names = room.cells[0].sources
     said = [room.logits(name, room.prompts(place)) for place, name in enumerate(names)]
     count = room.rows.shape[1]
     cost = Cost(unlabelled_texts=count, source_rows=count * len(names))
-    return probabilities([each.to(room.run.device) for each in said]), [cost] * len(room.cells)
+    return [each.to(room.run.device) for each in said], cost
+
+
+def sources(room: Classroom) -> Taught:
+    """The sources with their prompts."""
+    said, cost = _said(room)
+    return probabilities(said), [cost] * len(room.cells)
+
+
+def ensemble(room: Classroom) -> Taught:
+    """The sources with their prompts and the target without one: where they err apart, all gain."""
+    said, cost = _said(room)
+    alone = room.logits(room.target, None).to(room.run.device)
+    costs = room.on_target(room.plain)
+    return probabilities([*said, alone]), [
+        replace(own, source_rows=cost.source_rows) for own in costs
+    ]
+
+
+def readout(room: Classroom) -> Taught:
+    """What a readout of the target that learnt from the sources says of texts it had not seen.
+
+    It is smoother than the sources, since the target's states say which texts are alike
+    (self-training). A ridge shrinks what it says; it is stretched to the size of the sources'.
+    """
+    soft, costs = sources(room)
+    texts = room.texts(room.target, room.plain)
+    used, rows = room.rows.unique(return_inverse=True)
+    known = states.read(room.run.backbone(room.target), texts.take(used.to(texts.ids.device)))
+    wanted, left_out = centred(soft), centred(soft)
+    for same, own in alike(rows):
+        left_out[same] = fitted(known.double()[own.to(known.device)], wanted[same])[2].to(wanted)
+    sizes = [each.pow(2).mean((1, 2), keepdim=True).sqrt() for each in (wanted, left_out)]
+    stretch = (sizes[0] / sizes[1]).nan_to_num(1.0, 1.0)
+    meter = Meter(costs)
+    meter.add(texts, room.rows, backward=False, access=states.access)
+    return (left_out * stretch).softmax(-1).to(soft), meter.costs
 
 
 def permuted(room: Classroom) -> Taught:

@@ -39,6 +39,8 @@ MORE: list[dict[str, Any]] = [
     {"solver": "readout", "teacher": "own"},
     {"solver": "readout", "teacher": "gold"},
     {"solver": "distil", "teacher": "permuted", "start": "carried", "selection": "agreement"},
+    {"solver": "distil", "teacher": "ensemble"},
+    {"solver": "distil", "teacher": "readout"},
     {"solver": "tune", "shots": 2, "start": "vocabulary"},
     {"solver": "search", "shots": 2, "algorithm": "sep_cma", "subspace": "words"},
     {"solver": "search", "shots": 2, "selection": "agreement"},

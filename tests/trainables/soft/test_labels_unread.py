@@ -17,6 +17,9 @@ UNSEEN = {
     "distil by agreement": TransferSettings(
         solver="distil", steps=5, batch_size=4, texts=8, start="carried", selection="agreement"
     ),
+    "distil from a readout": TransferSettings(
+        solver="distil", steps=5, batch_size=4, texts=8, teacher="readout"
+    ),
     "search": TransferSettings(solver="search", dimensions=2, budget=150, texts=8),
     "random words": TransferSettings(
         solver="random_words", tries=4, texts=8, selection="agreement"

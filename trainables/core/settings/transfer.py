@@ -80,8 +80,10 @@ class TransferSettings(Settings):
         start_text: the text of ``start: text``.
         teacher: whose label probabilities are learnt, of
             :data:`trainables.core.registries.TEACHERS`: the ``sources``' with their prompts,
-            calibrated and averaged; the same ``permuted`` among texts, the target's ``own`` without
-            prompt, those of a prompt tuned on it (``direct``), or ``gold`` labels, as controls.
+            calibrated and averaged; an ``ensemble`` of these and the target itself; a ``readout``
+            of the target that learnt from the sources. As controls what the sources say
+            ``permuted`` among texts, the target's ``own`` without prompt, that of a prompt tuned on
+            it (``direct``), or ``gold`` labels.
         texts: texts of the training split that are used without labels, drawn by the seed; all
             where there are not more. A quarter of them is held out for what needs it.
         texts_from: another task whose texts they are; None: the task's own.
