@@ -23,7 +23,6 @@ from analysis.hard.rows import block_parts
 from analysis.present.drawing import New
 from analysis.present.exhibits import Figure, Part, Section, Table, file_name
 from analysis.present.grid import MINUS
-from analysis.present.words import Finding
 from trainables.core.frontier import CHEAP, LEAST_GAP
 
 if TYPE_CHECKING:
@@ -72,16 +71,10 @@ class CostAndGain:
         each = [(target, self.whole.at(target)) for target in self.whole.targets]
         return each if len(each) == 1 else [("", self.whole), *each]
 
-    def findings(self) -> Iterator[Finding]:
-        """What to do on every target."""
-        for target, here in self.places:
-            if target and (text := advice_text(here, self.examples)):
-                yield Finding(titled(f"What to do on {target}", self.label), text)
-
     def parts(self) -> Iterator[Part]:
         """Figures and tables of every target."""
         for target, here in self.places:
-            yield from _Place(self.label, target, here, self.examples).parts()
+            yield from _Place(self.whole, self.label, target, here, self.examples).parts()
 
 
 def costs_and_gains(
@@ -122,8 +115,10 @@ def _hard_lines(frame: pd.DataFrame) -> pd.DataFrame | None:
 class _Place:
     """Figures and tables of one target, or of all together."""
 
-    def __init__(self, label: str, target: str, here: Field, examples: Examples | None) -> None:
-        self.label, self.target, self.here, self.examples = label, target, here, examples
+    def __init__(self, whole: Field, label: str, target: str, here: Field,
+                 examples: Examples | None) -> None:  # fmt: skip
+        self.whole, self.label, self.target = whole, label, target
+        self.here, self.examples = here, examples
         self.place = titled(target or "All targets", label)
         self.level = here.empty.title if here.empty else "Empty"
 
@@ -142,15 +137,16 @@ class _Place:
         figure = Figure(
             self.name("cost_and_gain"),
             f"Work on the target against the share of the gap recovered: {self.place}.",
-            f"{self.place}. Every way of having the tasks there: what it takes and what it gains "
-            "on test. Ways are shown after batch calibration where they have it. The line is what "
-            "validation chooses for at most so much work, each seed's on the other seeds; what "
-            f"needs the source is not on it. Of more than {MOST_WAYS} ways those with the best "
-            "validation score.",
+            f"{self.place}, mean over source sets. {poor_note(self.here)} What each way takes and "
+            "gains on test, calibrated where it can be; bars are 95 % intervals over new models, "
+            "tasks and seeds. The line: what validation chooses for at most so much work. Of more "
+            f"than {MOST_WAYS} ways those best on validation.",
             self._draw,
         )
-        texts = [poor_note(self.here)]
-        yield Part(self.place, texts=texts, exhibits=[figure])
+        several = len(self.whole.targets) > 1 or self.label
+        yield Part(self.place if several else "", exhibits=[figure])
+        if text := advice_text(self.here, self.examples):
+            yield Part(folded="What validation chooses, mean over source sets", texts=[text])
         yield self._table("costs", "Cost and gain", self.numbers)
         if len(self.here.poor):
             poor = line_table(self.here, self.here.poor, self.examples, others=False)
