@@ -270,8 +270,7 @@ def explanations(item: Verdict) -> list[str]:
         only = item.here.direction and not item.answer.direction
         texts.append(
             f"On these models and tasks as they are, over new {over} alone: "
-            f"{_with_span(item.here)}"
-            + ("; for others this is not shown." if only else ".")
+            f"{_with_span(item.here)}" + ("; for others this is not shown." if only else ".")
         )
     if item.tasks is not None:
         texts.append(replicated_sentence(item.tasks))

@@ -48,6 +48,9 @@ def dependence_sections(items: Sequence[Dependence]) -> Iterator[Section]:
         yield Section(anchor, f"What transfer depends on: {made.kind}", parts)
 
 
+_MORE = "More on this difference, and what this sweep could have shown"
+
+
 class _Made:
     def __init__(self, item: Dependence) -> None:
         self.item = item
@@ -71,11 +74,11 @@ class _Made:
             f"± {ROPE:g} points. Superiority: share of pairs above 0, ties half. p: the t-test "
             "that goes with the interval; Holm over the lines."
         )
-        texts = [
-            verdict_text(item.verdict),
+        about = [
             *explanations(item.verdict),
+            bootstrap_sentence(item.verdict.answer),
+            tables.power_sentence(item.detectable),
         ]
-        about = [bootstrap_sentence(item.verdict.answer), tables.power_sentence(item.detectable)]
         shown = [
             self.table(
                 f"effects_{column}",
@@ -88,15 +91,16 @@ class _Made:
         # A table whose every interval has 0 in it says nothing that the sentences do not.
         says = any(((numbers["low"] > 0) | (numbers["high"] < 0)).any()
                    for numbers in item.effects.values())  # fmt: skip
-        yield Part(title, texts)
+        yield Part(title, [verdict_text(item.verdict)])
         groups = ", ".join(tables.GROUPS[column].lower() for column in item.effects)
         if shown:
-            yield Part(note=note, exhibits=shown, folded="" if says else f"By {groups}: no clear effect")
+            folded = "" if says else f"By {groups}: no clear effect"
+            yield Part(note=note, exhibits=shown, folded=folded)
         tasks, power = item.detectable.by_task, []
         if len(tasks) > 1:
             grid = tables.power_grid(tasks)
             power = [self.table("power", "What a case of a task could show", grid, tasks)]
-        yield Part(texts=about, exhibits=power, folded="What this sweep could have shown")
+        yield Part(texts=about, exhibits=power, folded=_MORE)
 
     def variance(self, spread: Spread) -> Part:
         title = f"Where the spread of {spread.what} lies"

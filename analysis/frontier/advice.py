@@ -154,7 +154,8 @@ def _told(item: Advice, start: str, level: str) -> str:
     if item.line.title != level or item.others:
         text += f", {_over(item.over, level)}"
     if item.share == item.share and (item.line.kind not in ("reference", "direct")):
-        text += f", {share(item.share)} of the gap to Direct" if item.share >= 0 else ", below Empty"
+        part = f"{share(item.share)} of the gap to Direct" if item.share >= 0 else "below Empty"
+        text += f", {part}"
     return f"{text}. {_cost(item.line)}"
 
 

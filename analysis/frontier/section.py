@@ -10,12 +10,12 @@ import pandas as pd
 from analysis.contrasts.effects import ROPE, hard_pairs
 from analysis.contrasts.examples import Examples
 from analysis.data.combinations import HARD, MOST, SOFT, of_family, titled, tunings
-from analysis.frontier.advice import advice_text, poor_note
+from analysis.frontier.advice import advice_text
 from analysis.frontier.figure import MOST as MOST_WAYS
 from analysis.frontier.figure import cost_figure
 from analysis.frontier.frontier import LEAST, PANELS, Ground, ground, summaries
 from analysis.frontier.frontier import MOST as MOST_WORK
-from analysis.frontier.lines import Field, field
+from analysis.frontier.lines import CASE, Field, field
 from analysis.frontier.shares import acceptance
 from analysis.frontier.tables import acceptance_grid, line_grid, line_table, summary_grid
 from analysis.frontier.warm import warm_grid, warm_table, warm_text
@@ -23,6 +23,7 @@ from analysis.hard.rows import block_parts
 from analysis.present.drawing import New
 from analysis.present.exhibits import Figure, Part, Section, Table, file_name
 from analysis.present.grid import MINUS
+from analysis.present.words import counted
 from trainables.core.frontier import CHEAP, LEAST_GAP
 
 if TYPE_CHECKING:
@@ -136,11 +137,11 @@ class _Place:
     def parts(self) -> Iterator[Part]:
         figure = Figure(
             self.name("cost_and_gain"),
-            f"Work on the target against the share of the gap recovered: {self.place}.",
-            f"{self.place}, mean over source sets. {poor_note(self.here)} What each way takes and "
-            "gains on test, calibrated where it can be; bars are 95 % intervals over new models, "
-            "tasks and seeds. The line: what validation chooses for at most so much work. Of more "
-            f"than {MOST_WAYS} ways those best on validation.",
+            f"Work on the target against what is gained: {self.place}.",
+            f"{self.place}: what every way takes, and gains on test, mean over {self._over()}, "
+            "calibrated where it can be. Bars: 95 % intervals over new models, tasks and seeds. "
+            "Line: what validation chooses for at most so much work. Of more than "
+            f"{MOST_WAYS} ways those best on validation.",
             self._draw,
         )
         several = len(self.whole.targets) > 1 or self.label
@@ -177,10 +178,23 @@ class _Place:
                 exhibits=[Table(self.name("warm"), title, warm_grid(numbers), numbers)],
             )
 
+    @cached_property
+    def _shares(self) -> bool:
+        """Whether the figure is in shares of the gap: where most of all pairs have one."""
+        return 2 * len(self.here.with_gap(self.here.units)) >= len(self.here.units)
+
+    def _over(self) -> str:
+        """What the figure's means are over: all there is, as in the verdict beside it."""
+        text = counted(len(self.here.units.drop_duplicates(CASE)), "case")
+        return f"{text} (source set, task, target)" + (" with a gap" if self._shares else "")
+
     def _draw(self, new: New) -> "Drawn | None":
-        found = [self.ground.frontier(panel) for panel in range(len(PANELS))]
-        levels = (100 * self.ground.empty, 100 * self.ground.gap)
-        return cost_figure(new, self.numbers, found, levels)
+        units = self.here.units
+        same = len(self.here.worthy) == len(units)
+        numbers = self.numbers if same else line_table(self.here, units, self.examples)
+        every = ground(self.here, units, self._shares)
+        found = [every.frontier(panel) for panel in range(len(PANELS))]
+        return cost_figure(new, numbers, found, (100 * every.empty, 100 * every.gap))
 
     def _table(self, kind: str, title: str, numbers: pd.DataFrame) -> Part:
         grid = line_grid(numbers, self.level)

@@ -124,7 +124,7 @@ def difference(
     error = math.nan
     if examples:
         weight = 1 / len(rows)
-        theirs = beside["calibrated"] if "calibrated" in beside else other.calibrated
+        theirs = beside.get("calibrated", other.calibrated)
         sides = [
             pd.DataFrame({"task": rows["task"], "cell": rows[name], "weight": sign * weight,
                           "calibrated": after})

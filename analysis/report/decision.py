@@ -32,7 +32,12 @@ _MOST = 200
 """Candidates near the best one that are looked at."""
 _KEY = ["family", "method", "combination", "way", "row", "sources", "counterparts",
         "weight_label", "vocabulary", "s", "k"]  # fmt: skip
-_HARD = {"all": "", "agreement": ", words that agree", "pruned": ", pruned", "common": ", common words"}
+_HARD = {
+    "all": "",
+    "agreement": ", words that agree",
+    "pruned": ", words drawn",
+    "common": ", words in common",
+}
 _OVER = ["seed"]
 
 
@@ -75,11 +80,12 @@ class Decision:
     def grid(self) -> Grid:
         """Score of every row, and what the best prompt has over it."""
         lines = [
-            GridLine("", level.name, level.what, (Entry(points(level.score)), _lead(level)))
+            GridLine("", "", f"{level.what}: {level.name}",
+                     (Entry(points(level.score)), _lead(level)))
             for level in self.levels
-        ]
-        columns = (("Score", "points on test"), ("Best prompt", "minus this row"))
-        return Grid(("Which", "Row"), columns, tuple(lines))
+        ]  # fmt: skip
+        columns = (("Score", ""), ("Best prompt minus this", ""))
+        return Grid(("", "Row"), columns, tuple(lines))
 
 
 def _lead(level: Level) -> Entry:
@@ -161,21 +167,25 @@ class _Target:
         levels: tuple[Level, ...],
     ) -> Decision:
         lead = self.over(best, bar)
-        mixed = " (some seeds choose another)" if best.others else ""
-        says = f"{best.name}{mixed} has {points(best.score)} on test, {_by(lead)} {bar.title}"
+        mixed = "; some seeds choose another" if best.others else ""
+        prompt = f"The best carried-over prompt ({best.name}{mixed})"
         if not lead.high > lead.low and lead.mean > 0:
-            text = f"{says}. One seed and no kept predictions give no interval."
+            text = (f"{prompt}: {_by(lead)} against {bar.title}. One seed and no kept predictions "
+                    "give no interval.")  # fmt: skip
             return Decision(self.target, None, "Not shown", (text,), levels)
         if lead.direction > 0:
             head = f"Use it: {best.name}"
-            texts = [f"{says}, the strongest row without tuning."]
+            texts = [f"{prompt} is better than {bar.title}, the strongest row without tuning: "
+                     f"{_by(lead)}."]  # fmt: skip
             ways = list(self._ways(best, "the prompt", direct, readout))
         else:
-            does = "is worse than" if lead.direction < 0 else "is not shown to be better than"
-            texts = [f"The best carried-over prompt {does} {bar.title}: {says}."]
-            ways = list(self._ways(bar, "it", direct, readout))
+            does = "is worse" if lead.direction < 0 else "is not shown to be better"
+            texts = [f"{prompt} {does} than that: {_by(lead)}."]
+            ways = list(self._ways(bar, bar.title, direct, readout))
             better = [_INSTEAD[kind] for kind, clear, _ in ways if clear]
             head = "Do this instead: " + " or ".join(better or [_DO.get(bar.title, bar.title)])
+            if better:
+                texts = [f"{prompt} {does} than {bar.title}, which needs no tuning: {_by(lead)}."]
         texts += [text for _, _, text in ways]
         texts += self._picked(bar, untuned)
         return Decision(self.target, lead.direction > 0, head, tuple(texts), levels)
@@ -187,10 +197,9 @@ class _Target:
         for choice in filter(None, others):
             more, kind = self.over(choice, than), choice.line.kind
             clear = more.direction > 0
-            words = {1: "is clearly better", -1: "is clearly worse"}.get(
-                more.direction, "is not shown to be better"
-            )
-            yield kind, clear, f"{_WAYS[kind]} ({choice.name}) {words}: {_by(more)} {called}."
+            told = {1: "is better", -1: "is worse"}
+            words = told.get(more.direction, "is not shown to be better")
+            yield kind, clear, f"{_WAYS[kind]} {words} than {called}: {_by(more)}."
 
     def _picked(self, bar: Line, untuned: Sequence[Line]) -> Iterator[str]:
         """That validation would have another row, where it would."""
@@ -336,4 +345,4 @@ _DO = {
 
 def _by(more: Crossed) -> str:
     ends = span(more.low, more.high)
-    return f"{points(more.mean, signed=True)} points{f' {ends}' if ends else ''} against"
+    return f"{points(more.mean, signed=True)} points {ends}".strip()

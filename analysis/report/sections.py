@@ -162,7 +162,12 @@ def _overview(frame: pd.DataFrame, folder: Path | None) -> Section:
         "distances compare within a panel only.",
         lambda new: prompt_map(new, frame, tuned_prompts(folder, frame) if folder else {}),
     )
-    parts = [Part(exhibits=figures), Part(exhibits=[prompts], folded="Map of the tuned prompts")]
+    # Of one target the sections below say the same, and more.
+    one = len(set(frame.loc[frame["kind"] == "transfer", "target"])) < 2
+    parts = [
+        Part(exhibits=figures, folded="Gains by source, and slopes" if one else ""),
+        Part(exhibits=[prompts], folded="Map of the tuned prompts"),
+    ]
     return Section("overview", "Sources and targets at a glance", parts, link="At a glance")
 
 

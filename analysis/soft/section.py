@@ -12,7 +12,7 @@ from analysis.contrasts.selection import CRITERIA, Choice, Choices, at_choices, 
 from analysis.data.combinations import titled
 from analysis.present.exhibits import Figure, Part, Section, Table, file_name
 from analysis.present.grid import plain_grid, points
-from analysis.present.words import PER_TASK, joined, sources_name, weight_name
+from analysis.present.words import PER_TASK, joined, short_weight, sources_name, weight_name
 from analysis.soft import figures, tables
 from analysis.soft.calibrated import calibration_finding, calibration_table
 from analysis.soft.ceiling import gap_finding, gap_note, gap_table
@@ -139,7 +139,7 @@ class _Target:
                     "sources": item.sources,
                     "chosen": chosen_weight(item),
                     "mean": item.mean,
-                    "compared": ", ".join(item.compared),
+                    "compared": ", ".join(map(short_weight, item.compared)),
                 }
                 for item in chosen
             )
@@ -198,7 +198,8 @@ def case_sentence(frame: pd.DataFrame, target: str, choices: Choices) -> str:
 def chosen_weight(choice: Choice) -> str:
     each = [f"{task} {weight_name(label)}" for task, label in choice.by_task.items()]
     others = [label for label in choice.left_out.values() if label != choice.weight_label]
-    more = f" (other seeds alone: also {', '.join(sorted(set(others)))})" if others else ""
+    also = ", ".join(map(short_weight, sorted(set(others))))
+    more = f" (other seeds alone: also {also})" if others else ""
     return ", ".join(each) or f"{weight_name(choice.weight_label)}{more}"
 
 
@@ -265,7 +266,7 @@ def source_section(every: list[SoftPart]) -> Section:
         parts.append(Part(folded=titled("Scores", label), exhibits=both[:1]))
         parts.append(Part(folded=titled("Every source set on its own", label), exhibits=both[1:]))
     text = (
-        "What the tuned prompts reach where they were tuned, before any transfer. Joint is the mean "
-        "over the source sets a model is part of, each at its chosen weight."
+        "What the tuned prompts reach where they were tuned. Joint is the mean over the source "
+        "sets a model is part of, each at its chosen weight."
     )
     return Section("sources", "On the source models", [Part(texts=[text]), *parts] if parts else [])
