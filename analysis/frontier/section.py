@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -143,6 +143,7 @@ class _Place:
             "Line: what validation chooses for at most so much work. Of more than "
             f"{MOST_WAYS} ways those best on validation.",
             self._draw,
+            partial(self._draw, stacked=True),
         )
         several = len(self.whole.targets) > 1 or self.label
         yield Part(self.place if several else "", exhibits=[figure])
@@ -188,13 +189,18 @@ class _Place:
         text = counted(len(self.here.units.drop_duplicates(CASE)), "case")
         return f"{text} (source set, task, target)" + (" with a gap" if self._shares else "")
 
-    def _draw(self, new: New) -> "Drawn | None":
+    @cached_property
+    def _drawn(self) -> tuple[pd.DataFrame, Ground]:
+        """What the figure shows: every case, with something to carry over or without."""
         units = self.here.units
         same = len(self.here.worthy) == len(units)
         numbers = self.numbers if same else line_table(self.here, units, self.examples)
-        every = ground(self.here, units, self._shares)
+        return numbers, ground(self.here, units, self._shares)
+
+    def _draw(self, new: New, stacked: bool = False) -> "Drawn | None":
+        numbers, every = self._drawn
         found = [every.frontier(panel) for panel in range(len(PANELS))]
-        return cost_figure(new, numbers, found, (100 * every.empty, 100 * every.gap))
+        return cost_figure(new, numbers, found, (100 * every.empty, 100 * every.gap), stacked)
 
     def _table(self, kind: str, title: str, numbers: pd.DataFrame) -> Part:
         grid = line_grid(numbers, self.level)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.contrasts.examples import Examples
-from analysis.data.combinations import HARD, TRANSFER, titled
+from analysis.data.combinations import HARD, TRANSFER, main_ways, titled
 from analysis.frontier.choice import TIE, rows_of, table
 from analysis.frontier.lines import CALIBRATED, PLAIN, Line, Price, price_of
 from analysis.frontier.shares import difference
@@ -108,8 +108,9 @@ def decisions(frame: pd.DataFrame, examples: Examples | None = None) -> list[Dec
 
 
 def still_tasks(frame: pd.DataFrame) -> list[str]:
-    """Tasks on which no carried-over prompt is further than a tie from Empty, on no target."""
-    moved = frame[(frame["kind"] == "transfer") & frame["gain_over_empty"].notna()]
+    """Tasks on which no prompt of the tables is further than a tie from Empty, on no target."""
+    moved = main_ways(frame)
+    moved = moved[(moved["kind"] == "transfer") & moved["gain_over_empty"].notna()]
     named = moved[_KEY].astype("object").where(moved[_KEY].notna(), "")
     keys = [moved["task"], moved["target"], *(named[name] for name in _KEY)]
     gains = moved["gain_over_empty"].groupby(keys).mean().abs().groupby(level="task").max()

@@ -11,11 +11,13 @@ from analysis.data.combinations import HARD, SOFT, has, of_family, parts, titled
 from analysis.data.results import Sweep, finished_between, weight_rank
 from analysis.dependence.dependence import Dependence
 from analysis.hard.section import HardReport
-from analysis.present.words import Finding
+from analysis.present.words import Finding, short_weight
 from analysis.present.words import counted as _count
 from analysis.present.words import listed as _listed
 from analysis.soft.tables import source_models, targets, tasks
 from trainables.core.texts import duration
+
+_MOST_WEIGHTS = 12
 
 
 def findings(
@@ -101,7 +103,10 @@ def _design(frame: pd.DataFrame) -> str:
     combinations = sum(1 for _ in parts(frame))
     if combinations > 1:
         text += f", {combinations} combinations of settings (each reported by itself)"
-    return text + (f" and λ from {{{', '.join(weights)}}}." if len(weights) > 1 else ".")
+    if len(weights) > _MOST_WEIGHTS:
+        return f"{text} and {len(weights)} weights λ."
+    shown = ", ".join(map(short_weight, weights))
+    return text + (f" and λ from {{{shown}}}." if len(weights) > 1 else ".")
 
 
 def _time(sweep: Sweep) -> str:

@@ -119,6 +119,7 @@ class _Target:
             "worse; all panels share one scale. † more than half of the seeds predict one class."
             + figures.leading_note(self.frame, self.target, figures.MOST_SETS),
             partial(figures.gain_heatmap, choices=self.choices),
+            across=True,
         )
 
     def weights(self, criterion: str) -> Iterator[Part]:
@@ -131,6 +132,7 @@ class _Target:
             "the tables call Ours, chosen on validation (dashed); test (solid) chooses nothing."
             + figures.leading_note(self.frame, self.target, figures.MOST_PANELS),
             partial(figures.weight_curves, choices=self.choices),
+            across=True,
         )
         chosen = [item for key, item in sorted(self.choices.items()) if key[0] == self.target]
         if chosen:
@@ -170,10 +172,11 @@ class _Target:
 
     def _figure(
         self, title: str, kind: str, alt: str, caption: str, draw: Callable[..., Any],
-        folded: str = "",
+        folded: str = "", across: bool = False,
     ) -> Part:  # fmt: skip
         drawn = partial(draw, frame=self.frame, target=self.target)
-        figure = Figure(self.name(kind), alt, caption, drawn)
+        narrow = partial(drawn, across=1) if across else None
+        figure = Figure(self.name(kind), alt, caption, drawn, narrow)
         return Part(title, exhibits=[figure], folded=folded)
 
 
