@@ -45,7 +45,8 @@ def dependence_sections(items: Sequence[Dependence]) -> Iterator[Section]:
             *made.best(),
             *made.importance(),
         ]
-        yield Section(anchor, f"What transfer depends on: {made.kind}", parts)
+        title = f"What transfer depends on: {made.kind}"
+        yield Section(anchor, title, parts, link=f"What {made.kind} depend on")
 
 
 _MORE = "More on this difference, and what this sweep could have shown"

@@ -28,7 +28,7 @@ def test_a_prompt_that_beats_every_untuned_row_is_to_be_used():
         "best carried-over prompt", "strongest untuned row", "no prompt", "on its own source",
         "tuned on the target",
     ]  # fmt: skip
-    best, bar, empty, source, direct = found.levels
+    best, bar, empty, _, direct = found.levels
     assert bar.name == "Manual" and empty.name == "Empty"
     assert bar.lead.mean == pytest.approx(best.score - bar.score)
     assert bar.lead.low > 0 and empty.lead.low > bar.lead.mean
@@ -45,7 +45,7 @@ def test_a_prompt_that_beats_every_untuned_row_is_to_be_used():
     ],
 )
 def test_else_the_strongest_untuned_row_is_named(change, head):
-    found = decided(Sweep((BAD,), gap=0.01, **change))
+    found = decided(Sweep((BAD,), gap=-0.05, **change))
     assert found.use is False
     assert found.head == f"Do this instead: {head}"
     text = " ".join(found.texts)
@@ -73,11 +73,13 @@ def test_the_calibrated_template_is_among_the_untuned_rows():
 
 def test_the_bar_is_the_highest_on_test_and_what_validation_takes_is_named():
     frame = made(Sweep((GOOD,), calibrated=0.02, manual=0.03), np.random.default_rng(0))
-    frame.loc[frame["row"] == "manual", "validation_score"] = 0.1
+    hidden = ["validation_score", "validation_score_batch"]
+    frame.loc[frame["row"] == "manual", hidden] = 0.1
     (found,) = decisions(frame)
     assert found.levels[1].name == "Manual"
-    assert "Manual is the highest of 5 such rows on test; validation would take Empty" in (
-        found.texts[-1]
+    assert (
+        "Manual is the highest of 5 such rows on test; validation would take Empty"
+        in (found.texts[-1])
     )
 
 
