@@ -284,15 +284,16 @@ def _lines(
             told = known.assign(score=known[score], validation=validation)
             kept = [
                 *(name for name in _TOLD if name in told),
-                *(name for name in _PRICED if name in told),
+                *(name for name in PRICED if name in told),
             ]
             yield Line(name, kind, row, calibrated, told[kept].reset_index(drop=True),
                        price_of(told, calibrated))  # fmt: skip
 
 
-_PRICED = ("target_work", "target_labels", "unlabelled_texts", "target_forward_tokens", "access",
+PRICED = ("target_work", "target_labels", "unlabelled_texts", "target_forward_tokens", "access",
            "product", "source_at_inference", "shots", "n_validation", "solver", "start", "steps",
            "settings")  # fmt: skip
+"""Columns that say what a line takes."""
 
 
 def price_of(rows: pd.DataFrame, calibrated: bool) -> Price:

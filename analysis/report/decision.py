@@ -16,7 +16,7 @@ import pandas as pd
 from analysis.contrasts.examples import Examples
 from analysis.data.combinations import HARD, TRANSFER, main_ways, titled
 from analysis.frontier.choice import TIE, rows_of, table
-from analysis.frontier.lines import CALIBRATED, PLAIN, Line, Price, price_of
+from analysis.frontier.lines import CALIBRATED, PLAIN, PRICED, Line, Price, price_of
 from analysis.frontier.shares import difference
 from analysis.hard.rows import METHOD_NAMES, RANDOM, line_of
 from analysis.present.grid import DASH, Entry, Grid, points, span
@@ -232,7 +232,7 @@ class _Target:
 
     def _lines(self, rows: pd.DataFrame, key: list[str], kind: str) -> list[Line]:
         """Of all candidates with every task and seed those that validation may choose."""
-        lines = []
+        lines: list[Line] = []
         keys = [name for name in key if name in rows]
         named = rows[keys].astype("object").where(rows[keys].notna(), "")
         rows = rows.assign(candidate=pd.factorize(pd.MultiIndex.from_frame(named))[0])
@@ -270,7 +270,8 @@ class _Target:
             return
         validation = "validation_score" if score == PLAIN else f"validation_{score}"
         told = rows.assign(score=rows[score], validation=rows.get(validation, np.nan))
-        told = told[told["score"].notna()].drop(columns=["target", "sources"])
+        kept = [name for name in (*on, "cell", "score", "validation", *PRICED) if name in told]
+        told = told.loc[told["score"].notna(), kept]
         both = self.units.merge(told, on=on)
         if len(both) == len(self.units):
             calibrated = score == CALIBRATED

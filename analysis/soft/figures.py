@@ -85,6 +85,7 @@ def _draw_heatmap(
     widest = max(len(rows) for _, rows in blocks)
     panel_w = cell_w * len(names)
     width = left + widest * panel_w + (widest - 1) * gap + (0.45 if slant else 0.15)
+    width = max(width, left + min(panel_w, 2.6) + 1.75)  # room for what the scale measures
     height = sum(head + cell_h * len(rows) for rows, _ in blocks) + foot + 0.15
     fig = new(width, height)
     image = None
