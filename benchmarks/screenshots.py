@@ -152,11 +152,11 @@ def main() -> int:
     options = parser.parse_args()
     if not options.chromium:
         sys.exit("--chromium: found no chromium, chrome or google-chrome; allowed: its path")
-    options.out.mkdir(parents=True, exist_ok=True)
     inside = [folder for folder in (options.out.resolve(), *options.out.resolve().parents)
               if (folder / ".git").exists()]  # fmt: skip
     if inside:
         sys.exit(f"--out: found a folder of the repository {inside[0]}; allowed: one elsewhere")
+    options.out.mkdir(parents=True, exist_ok=True)
     broad = False
     with browser(options.chromium) as found:
         for page in options.pages:
@@ -169,7 +169,7 @@ def main() -> int:
                 screens, wide = found.value(_TALL) / HEIGHT, found.value(_WIDE)
                 words = found.value(_WORDS)
                 print(f"{page}: {width} px, {screens:.1f} screens, {words:,} words to see"
-                      + (f", too wide: {', '.join(wide)}" if wide else ""))  # fmt: skip
+                      + (f", too wide: {', '.join(wide)}" if wide else ""), flush=True)  # fmt: skip
                 broad = broad or bool(wide)
     return int(broad)
 

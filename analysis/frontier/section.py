@@ -23,7 +23,7 @@ from analysis.hard.rows import block_parts
 from analysis.present.drawing import New
 from analysis.present.exhibits import Figure, Part, Section, Table, file_name
 from analysis.present.grid import MINUS
-from analysis.present.words import counted
+from analysis.present.words import Finding, counted
 from trainables.core.frontier import CHEAP, LEAST_GAP
 
 if TYPE_CHECKING:
@@ -71,6 +71,12 @@ class CostAndGain:
         """Name and lines of all targets together, where several, and of each."""
         each = [(target, self.whole.at(target)) for target in self.whole.targets]
         return each if len(each) == 1 else [("", self.whole), *each]
+
+    def findings(self) -> Iterator[Finding]:
+        """What to do on every target by what it takes, where a sweep is about that alone."""
+        for target, here in self.places:
+            if target and (text := advice_text(here, self.examples)):
+                yield Finding(titled(f"What to do on {target}", self.label), text)
 
     def parts(self) -> Iterator[Part]:
         """Figures and tables of every target."""
