@@ -112,6 +112,11 @@ class Verdict:
     tasks: Replicated | None
     leans: tuple[Lean, ...]
 
+    @property
+    def spread(self) -> bool:
+        """Whether the answer has an interval."""
+        return self.answer.high > self.answer.low
+
 
 def verdict(
     family: str, ways: Pairs, examples: Examples | None = None, draws: int = REPLICATES
@@ -182,14 +187,38 @@ def leans(pairs: pd.DataFrame) -> tuple[Lean, ...]:
 
 def verdict_text(item: Verdict) -> str:
     """The answer in one sentence, how Ours was chosen, and what weakens it."""
+    weak = item.answer.note
+    return " ".join(filter(None, [_answer(item), tries_text(item) if item.spread else "", weak]))
+
+
+def brief(item: Verdict) -> str:
+    """The answer in one sentence, on which tasks, and what alone carries it."""
+    shown = item.tasks if item.tasks and (item.tasks.better or item.tasks.worse) else None
+    return " ".join(
+        filter(None, [_answer(item), replicated_sentence(shown) if shown else "", _leaning(item)])
+    )
+
+
+def _answer(item: Verdict) -> str:
     name, answer = item.question.name, item.answer
     cases = counted(len(item.pairs.drop_duplicates(CASE)), "case")
     seeds = counted(item.pairs["seed"].nunique(), "seed")
     text = f"{name} is {points(answer.mean, signed=True)} points over {cases} and {seeds}"
-    if not answer.high > answer.low:
-        return f"{text}; no interval can be given, as nothing varies. {answer.note}".strip()
+    if not item.spread:
+        return f"{text}; no interval can be given, as nothing varies."
     text += f", {PERCENT} interval {span(answer.low, answer.high)} over new {_over(item)}"
-    return " ".join(filter(None, [f"{text}: {_shows(item)}", tries_text(item), answer.note]))
+    return f"{text}: {_shows(item)}"
+
+
+def _leaning(item: Verdict) -> str:
+    """What alone carries the difference; empty where nothing does."""
+    if not item.leans:
+        return ""
+    names = joined(
+        [f"{lean.kind} {lean.name} ({points(lean.without, signed=True)} without it)"
+         for lean in item.leans[:3]]
+    )  # fmt: skip
+    return f"Read with care: less than half of the difference is left without {names}."
 
 
 def _over(item: Verdict) -> str:
@@ -238,24 +267,20 @@ def explanations(item: Verdict) -> list[str]:
     if item.here.high > item.here.low and item.here.units != item.answer.units:
         over = "seeds and test examples" if item.examples > 0 else "seeds"
         over = over if item.here.units else "test examples"
+        only = item.here.direction and not item.answer.direction
         texts.append(
             f"On these models and tasks as they are, over new {over} alone: "
-            f"{_with_span(item.here)}."
+            f"{_with_span(item.here)}" + ("; for others this is not shown." if only else ".")
         )
     if item.tasks is not None:
         texts.append(replicated_sentence(item.tasks))
-    if item.leans:
-        names = joined(
-            [f"{lean.kind} {lean.name} ({points(lean.without, signed=True)} without it)"
-             for lean in item.leans[:3]]
-        )  # fmt: skip
-        texts.append(f"Read with care: less than half of the difference is left without {names}.")
+    texts.append(_leaning(item))
     if math.isnan(item.examples):
         texts.append(
             "The drawing of test examples is not in these intervals, as not all cells keep their "
             "predictions."
         )
-    return texts
+    return [text for text in texts if text]
 
 
 def _with_span(effect: Crossed) -> str:

@@ -26,7 +26,9 @@ def variance_bars(new: New, table: pd.DataFrame) -> "Figure":
         new: maker of a figure (width, height in inches).
         table: ``table`` of :func:`analysis.stats.variance.variance_shares`.
     """
-    names = [term_name(term) for term in table["term"]]
+    # The number stands with the name: behind the interval it would be away from its bar.
+    names = [f"{term_name(term)}  {100 * part:.0f} %"
+             for term, part in zip(table["term"], table["share"], strict=True)]  # fmt: skip
     height = 0.75 + 0.23 * len(table)
     fig = new(7.2, height)
     axes = fig.subplots()
@@ -35,13 +37,9 @@ def variance_bars(new: New, table: pd.DataFrame) -> "Figure":
     place = np.arange(len(table))
     axes.barh(place, share, height=0.62, color=COLOURS[0], alpha=0.55)
     axes.hlines(place, low, high, color=INK, linewidth=1.2)
-    for y, value, end in zip(
-        place.tolist(), share, np.fmax(share, np.nan_to_num(high)), strict=True
-    ):
-        axes.text(end + 1, y, f"{value:.0f} %", va="center", size=8)
     axes.set_yticks(place, names)
     axes.invert_yaxis()
-    axes.set_xlim(0, max(float(np.nanmax([*share, *high])) * 1.12, 5))
+    axes.set_xlim(0, max(float(np.nanmax([*share, *high])) * 1.04, 5))
     axes.set_xlabel("share of the variance, %")
     axes.tick_params(axis="y", length=0)
     left = (0.25 + 0.068 * max(len(name) for name in names)) / 7.2

@@ -14,7 +14,7 @@ from analysis.dependence import figures, tables
 from analysis.dependence.dependence import Dependence, Spread
 from analysis.present.exhibits import Figure, Part, Section, Table, file_name
 from analysis.present.grid import Grid, points, span
-from analysis.present.words import ROW_NAMES, term_name
+from analysis.present.words import term_name
 from analysis.stats.bootstrap import Crossed
 from analysis.stats.importance import LABEL
 from analysis.stats.intervals import PERCENT
@@ -45,7 +45,11 @@ def dependence_sections(items: Sequence[Dependence]) -> Iterator[Section]:
             *made.best(),
             *made.importance(),
         ]
-        yield Section(anchor, f"What transfer depends on: {made.kind}", parts)
+        title = f"What transfer depends on: {made.kind}"
+        yield Section(anchor, title, parts, link=f"What {made.kind} depend on")
+
+
+_MORE = "More on this difference, and what this sweep could have shown"
 
 
 class _Made:
@@ -71,8 +75,7 @@ class _Made:
             f"± {ROPE:g} points. Superiority: share of pairs above 0, ties half. p: the t-test "
             "that goes with the interval; Holm over the lines."
         )
-        texts = [
-            verdict_text(item.verdict),
+        about = [
             *explanations(item.verdict),
             bootstrap_sentence(item.verdict.answer),
             tables.power_sentence(item.detectable),
@@ -86,16 +89,24 @@ class _Made:
             )
             for column, numbers in item.effects.items()
         ]
-        tasks = item.detectable.by_task
+        # A table whose every interval has 0 in it says nothing that the sentences do not.
+        says = any(((numbers["low"] > 0) | (numbers["high"] < 0)).any()
+                   for numbers in item.effects.values())  # fmt: skip
+        yield Part(title, [verdict_text(item.verdict)])
+        groups = ", ".join(tables.GROUPS[column].lower() for column in item.effects)
+        if shown:
+            folded = "" if says else f"By {groups}: no clear effect"
+            yield Part(note=note, exhibits=shown, folded=folded)
+        tasks, power = item.detectable.by_task, []
         if len(tasks) > 1:
             grid = tables.power_grid(tasks)
-            shown.append(self.table("power", "What a case of a task could show", grid, tasks))
-        yield Part(title, texts, note, exhibits=shown)
+            power = [self.table("power", "What a case of a task could show", grid, tasks)]
+        yield Part(texts=about, exhibits=power, folded=_MORE)
 
     def variance(self, spread: Spread) -> Part:
         title = f"Where the spread of {spread.what} lies"
         if spread.shares.table.empty:
-            return Part(title, [spread.shares.note])
+            return Part(folded=title, texts=[spread.shares.note])
         figure = Figure(
             f"{self.start}_shares_{spread.key}",
             f"Variance shares of {spread.what}.",
@@ -108,7 +119,8 @@ class _Made:
         table = self.table(
             f"shares_{spread.key}", title, tables.shares_grid(numbers), numbers, False
         )
-        return Part(title, [shares_sentence(spread.shares, spread.check)], exhibits=[figure, table])
+        text = shares_sentence(spread.shares, spread.check)
+        return Part(folded=title, texts=[text], exhibits=[figure, table])
 
     def interaction(self) -> Iterator[Part]:
         pairs, name = self.item.pairs, QUESTIONS[self.item.family].name
@@ -132,7 +144,7 @@ class _Made:
             )
         ]  # fmt: skip
         if plots:
-            yield Part("Source set and task together", exhibits=plots)
+            yield Part(folded="Source set and task together", exhibits=plots)
 
     def ranks(self) -> Part:
         ranking, title = self.item.ranking, "Ranks over tasks"
@@ -141,13 +153,8 @@ class _Made:
             numbers = ranking.ranks.rename("rank").rename_axis("row").reset_index()
             name = f"Mean ranks over {ranking.blocks} tasks"
             files.append(self.table("ranks", name, tables.ranks_grid(numbers), numbers, False))
-        if ranking.note:
-            described = ", ".join(
-                f"{ROW_NAMES.get(str(row), str(row))} {rank:.1f}"
-                for row, rank in ranking.ranks.items()
-            )
-            texts = [f"Mean ranks: {described}." if described else "", ranking.note]
-            return Part(title, texts, exhibits=files)
+        if ranking.note:  # too little for a test: the file of ranks is all there is
+            return Part(exhibits=files)
         figure = Figure(
             f"{self.start}_ranks",
             "Critical-difference diagram.",
@@ -156,7 +163,7 @@ class _Made:
             "differences do not enter.",
             partial(figures.critical_difference_diagram, ranking=ranking),
         )
-        return Part(title, [_friedman(ranking)], exhibits=[figure, *files])
+        return Part(folded=title, texts=[_friedman(ranking)], exhibits=[figure, *files])
 
     def stability(self) -> Iterator[Part]:
         numbers, title = self.item.stability, "How much rests on one model or task"
@@ -166,7 +173,7 @@ class _Made:
                 "Every number computed anew without each model (as source, as target) and task; λ "
                 "chosen anew. Points; the model or task in brackets is the one left out."
             )
-            yield Part(title, note=note, exhibits=[table])
+            yield Part(folded=title, note=note, exhibits=[table])
 
     def best(self) -> Iterator[Part]:
         table = self.item.best
@@ -186,14 +193,14 @@ class _Made:
         )
         title = "Expected score of the best of n candidates"
         numbers = self.table("best_of_n", title, tables.best_grid(table), table, False)
-        yield Part("What a larger search brings", [text], exhibits=[figure, numbers])
+        yield Part(folded="What a larger search brings", texts=[text], exhibits=[figure, numbers])
 
     def importance(self) -> Iterator[Part]:
         numbers, title = self.item.importance, "Importance of settings (PED-ANOVA)"
         if len(numbers) > 1:
             table = self.table("importance", title, tables.noise_grid(numbers), numbers)
-            yield Part(title, note=LABEL)
-            yield Part(texts=[tables.noise_sentence(numbers)], exhibits=[table])
+            texts = [tables.noise_sentence(numbers)]
+            yield Part(folded=title, texts=texts, note=LABEL, exhibits=[table])
 
 
 def bootstrap_sentence(effect: Crossed) -> str:

@@ -62,6 +62,7 @@ _REFERENCES = {
     "Empty": "use it without a prompt (Empty)",
     "Empty + calibration": "recalibrate and use no prompt (Empty + calibration)",
     "Manual": "use the written template (Manual)",
+    "Manual + calibration": "recalibrate the written template (Manual + calibration)",
     "Constant": "use no model (Constant)",
 }
 
@@ -144,8 +145,8 @@ def _told(item: Advice, start: str, level: str) -> str:
     spread = item.over.high > item.over.low
     if spread and item.over.direction <= 0 and item.line.title != level:
         text = (
-            f"{start}nothing is clearly better than {level}, which costs nothing. By validation it"
-            f" is best to {item.verb}"
+            f"{start}nothing is clearly better than {level}, which costs nothing. Validation's"
+            f" choice, to {item.verb}"
         )
     if item.others:
         text += f"; some seeds choose {joined(list(item.others[:3]))}"
@@ -153,7 +154,8 @@ def _told(item: Advice, start: str, level: str) -> str:
     if item.line.title != level or item.others:
         text += f", {_over(item.over, level)}"
     if item.share == item.share and (item.line.kind not in ("reference", "direct")):
-        text += f", {share(item.share)} of the gap to Direct"
+        part = f"{share(item.share)} of the gap to Direct" if item.share >= 0 else "below Empty"
+        text += f", {part}"
     return f"{text}. {_cost(item.line)}"
 
 

@@ -37,7 +37,8 @@ MOST = 16
 """Ways that a panel has room for."""
 _STRIP = 3.4  # width of the strip for zero, in powers of two
 _GAP = 0.5
-_FIRST, _FURTHER = 4.5, 1.85
+_FIRST, _FURTHER, _NARROW = 4.5, 1.85, 4.2
+_BETWEEN = 0.6
 _HEIGHT = 3.9
 _TEXT = 7
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -48,7 +49,11 @@ _LONG = 26
 
 
 def cost_figure(
-    new: New, table: pd.DataFrame, frontiers: Sequence[Frontier], levels: tuple[float, float]
+    new: New,
+    table: pd.DataFrame,
+    frontiers: Sequence[Frontier],
+    levels: tuple[float, float],
+    stacked: bool = False,
 ) -> "Figure | None":
     """Cost against gain, every line with its interval and the frontier as a step line.
 
@@ -58,6 +63,7 @@ def cost_figure(
         frontiers: by panel.
         levels: mean Empty score and mean gap to Direct in points; without Direct the gap is NaN
             and the gain is shown in points.
+        stacked: whether panels stand one above the other, for a narrow screen.
     """
     shown = shown_lines(table)
     if shown.empty:
@@ -65,39 +71,41 @@ def cost_figure(
     empty, gap = levels
     has_gap = gap == gap
     panels = [place for place, name in enumerate(PANELS) if (shown["label_panel"] == name).any()]
-    widths = [_FIRST if number == 0 else _FURTHER for number in range(len(panels))]
+    further = len(panels) - 1
+    widths = [_FIRST, *[_FURTHER] * further] if not stacked else [_NARROW] * len(panels)
     side = (0.62, 0.72 if has_gap else 0.15)
-    width = side[0] + sum(widths) + 0.12 * (len(panels) - 1) + side[1]
+    width = side[0] + (_NARROW if stacked else sum(widths) + 0.12 * further) + side[1]
     keys: dict[str, str] = {}
     listed = [row for _, row in shown.iterrows() if len(_label(row)) > _LONG]
     below = 0.14 * len(listed)
-    height = _HEIGHT + below
+    inner = _HEIGHT - 1.12
+    height = _HEIGHT + below + (further * (inner + _BETWEEN) if stacked else 0.0)
     fig = new(width, height)
     low, high = _reach(shown, has_gap)
     least, most = _works(shown)
     left = side[0]
-    axes: Any = None
     for number, place in enumerate(panels):
-        inside = (widths[number], _HEIGHT - 1.12)
-        box = (left / width, (0.46 + below) / height, inside[0] / width, inside[1] / height)
+        inside = (widths[number], inner)
+        bottom = 0.46 + below + ((further - number) * (inner + _BETWEEN) if stacked else 0.0)
+        box = (left / width, bottom / height, inside[0] / width, inside[1] / height)
         axes = fig.add_axes(box)
-        left += widths[number] + 0.12
+        left += 0.0 if stacked else widths[number] + 0.12
         rows = shown[shown["label_panel"] == PANELS[place]]
         axes.set_ylim(low, high)
         axes.set_xlim(least - _STRIP - _GAP, most)
-        _ground(axes, least, most, has_gap, 2 if number == 0 else 4)
+        _ground(axes, least, most, has_gap, 2 if number == 0 or stacked else 4)
         _steps(axes, frontiers[place], least, most, has_gap)
         _points(axes, rows, least, has_gap, inside, keys)
-        if number == 0:
+        if number == (further if stacked else 0):
             axes.set_xlabel("work on the target, row equivalents")
         axes.set_title(PANELS[place], loc="left", size=8.5)
-        if number:
+        if number and not stacked:
             axes.tick_params(labelleft=False)
         else:
             unit = "share of the gap to Direct, %" if has_gap else "points over Empty"
             axes.set_ylabel(unit)
-    if has_gap:
-        _in_points(axes, empty, gap)
+        if has_gap and (stacked or number == further):
+            _in_points(axes, empty, gap)
     _legend(fig, shown, side[0] / width, _HEIGHT / height)
     for line, (letter, name) in enumerate(keys.items(), 1):
         fig.text(
@@ -263,7 +271,7 @@ def _stem(name: str) -> str:
 
 def _label(row: pd.Series) -> str:
     name = str(row["line"])
-    return f"{name} + calibration" if name == "Empty" and row["calibrated"] else name
+    return f"{name} + calibration" if row["kind"] == "reference" and row["calibrated"] else name
 
 
 def _labels(

@@ -117,15 +117,19 @@ class Ground:
                 if price.panel <= panel and _rank(price.access) <= most]  # fmt: skip
 
 
-def ground(field: Field, units: pd.DataFrame) -> Ground:
-    """What the frontiers on some units of a field go over."""
+def ground(field: Field, units: pd.DataFrame, gap: bool = True) -> Ground:
+    """What the frontiers on some units of a field go over.
+
+    Args:
+        gap: whether only the units with a gap count, where there are any.
+    """
     known = field.with_gap(units)
-    has_gap = len(known) > 0
+    has_gap = gap and len(known) > 0
     units = known if has_gap else units
-    gap = float((known["direct"] - known["empty"]).mean()) if has_gap else math.nan
+    size = float((known["direct"] - known["empty"]).mean()) if has_gap else math.nan
     empty = float(field.levels["empty"].reindex(units["unit"]).mean())
     lines = [line for line in field.lines if not line.price.source and line.price.known]
-    return Ground(field, units, table(lines, units), empty, gap)
+    return Ground(field, units, table(lines, units), empty, size)
 
 
 def _spans(works: Sequence[float]) -> list[tuple[float, float]]:

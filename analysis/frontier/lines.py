@@ -233,7 +233,7 @@ def _references(part: pd.DataFrame, units: pd.DataFrame) -> Iterator[Line]:
         rows = rows.assign(target_work=0.0, target_labels=0, unlabelled_texts=0,
                            target_forward_tokens=0, access=ACCESS[0],
                            source_at_inference=False, product=PRODUCTS[-1])  # fmt: skip
-        scores = (PLAIN, CALIBRATED) if row == "empty" else (PLAIN,)
+        scores = (PLAIN,) if row == "constant" else (PLAIN, CALIBRATED)
         yield from _lines(name, "reference", row, rows, scores)
 
 
@@ -284,18 +284,19 @@ def _lines(
             told = known.assign(score=known[score], validation=validation)
             kept = [
                 *(name for name in _TOLD if name in told),
-                *(name for name in _PRICED if name in told),
+                *(name for name in PRICED if name in told),
             ]
             yield Line(name, kind, row, calibrated, told[kept].reset_index(drop=True),
-                       _price(told, calibrated))  # fmt: skip
+                       price_of(told, calibrated))  # fmt: skip
 
 
-_PRICED = ("target_work", "target_labels", "unlabelled_texts", "target_forward_tokens", "access",
+PRICED = ("target_work", "target_labels", "unlabelled_texts", "target_forward_tokens", "access",
            "product", "source_at_inference", "shots", "n_validation", "solver", "start", "steps",
            "settings")  # fmt: skip
+"""Columns that say what a line takes."""
 
 
-def _price(rows: pd.DataFrame, calibrated: bool) -> Price:
+def price_of(rows: pd.DataFrame, calibrated: bool) -> Price:
     def median(name: str) -> float:
         values = rows[name].astype("float64") if name in rows else pd.Series(dtype="float64")
         return float(values.median())
@@ -320,7 +321,7 @@ def _price(rows: pd.DataFrame, calibrated: bool) -> Price:
 
 def _at(line: Line, target: str) -> Line:
     rows = line.rows[line.rows["target"] == target]
-    price = _price(rows, line.calibrated) if len(rows) else line.price
+    price = price_of(rows, line.calibrated) if len(rows) else line.price
     return Line(line.name, line.kind, line.row, line.calibrated, rows, price)
 
 

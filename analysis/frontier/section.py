@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -10,12 +10,12 @@ import pandas as pd
 from analysis.contrasts.effects import ROPE, hard_pairs
 from analysis.contrasts.examples import Examples
 from analysis.data.combinations import HARD, MOST, SOFT, of_family, titled, tunings
-from analysis.frontier.advice import advice_text, poor_note
+from analysis.frontier.advice import advice_text
 from analysis.frontier.figure import MOST as MOST_WAYS
 from analysis.frontier.figure import cost_figure
 from analysis.frontier.frontier import LEAST, PANELS, Ground, ground, summaries
 from analysis.frontier.frontier import MOST as MOST_WORK
-from analysis.frontier.lines import Field, field
+from analysis.frontier.lines import CASE, Field, field
 from analysis.frontier.shares import acceptance
 from analysis.frontier.tables import acceptance_grid, line_grid, line_table, summary_grid
 from analysis.frontier.warm import warm_grid, warm_table, warm_text
@@ -23,7 +23,7 @@ from analysis.hard.rows import block_parts
 from analysis.present.drawing import New
 from analysis.present.exhibits import Figure, Part, Section, Table, file_name
 from analysis.present.grid import MINUS
-from analysis.present.words import Finding
+from analysis.present.words import Finding, counted
 from trainables.core.frontier import CHEAP, LEAST_GAP
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class CostAndGain:
         return each if len(each) == 1 else [("", self.whole), *each]
 
     def findings(self) -> Iterator[Finding]:
-        """What to do on every target."""
+        """What to do on every target by what it takes, where a sweep is about that alone."""
         for target, here in self.places:
             if target and (text := advice_text(here, self.examples)):
                 yield Finding(titled(f"What to do on {target}", self.label), text)
@@ -81,7 +81,7 @@ class CostAndGain:
     def parts(self) -> Iterator[Part]:
         """Figures and tables of every target."""
         for target, here in self.places:
-            yield from _Place(self.label, target, here, self.examples).parts()
+            yield from _Place(self.whole, self.label, target, here, self.examples).parts()
 
 
 def costs_and_gains(
@@ -122,8 +122,10 @@ def _hard_lines(frame: pd.DataFrame) -> pd.DataFrame | None:
 class _Place:
     """Figures and tables of one target, or of all together."""
 
-    def __init__(self, label: str, target: str, here: Field, examples: Examples | None) -> None:
-        self.label, self.target, self.here, self.examples = label, target, here, examples
+    def __init__(self, whole: Field, label: str, target: str, here: Field,
+                 examples: Examples | None) -> None:  # fmt: skip
+        self.whole, self.label, self.target = whole, label, target
+        self.here, self.examples = here, examples
         self.place = titled(target or "All targets", label)
         self.level = here.empty.title if here.empty else "Empty"
 
@@ -141,16 +143,18 @@ class _Place:
     def parts(self) -> Iterator[Part]:
         figure = Figure(
             self.name("cost_and_gain"),
-            f"Work on the target against the share of the gap recovered: {self.place}.",
-            f"{self.place}. Every way of having the tasks there: what it takes and what it gains "
-            "on test. Ways are shown after batch calibration where they have it. The line is what "
-            "validation chooses for at most so much work, each seed's on the other seeds; what "
-            f"needs the source is not on it. Of more than {MOST_WAYS} ways those with the best "
-            "validation score.",
+            f"Work on the target against what is gained: {self.place}.",
+            f"{self.place}: what every way takes, and gains on test, mean over {self._over()}, "
+            "calibrated where it can be. Bars: 95 % intervals over new models, tasks and seeds. "
+            "Line: what validation chooses for at most so much work. Of more than "
+            f"{MOST_WAYS} ways those best on validation.",
             self._draw,
+            partial(self._draw, stacked=True),
         )
-        texts = [poor_note(self.here)]
-        yield Part(self.place, texts=texts, exhibits=[figure])
+        several = len(self.whole.targets) > 1 or self.label
+        yield Part(self.place if several else "", exhibits=[figure])
+        if text := advice_text(self.here, self.examples):
+            yield Part(folded="What validation chooses, mean over source sets", texts=[text])
         yield self._table("costs", "Cost and gain", self.numbers)
         if len(self.here.poor):
             poor = line_table(self.here, self.here.poor, self.examples, others=False)
@@ -181,10 +185,28 @@ class _Place:
                 exhibits=[Table(self.name("warm"), title, warm_grid(numbers), numbers)],
             )
 
-    def _draw(self, new: New) -> "Drawn | None":
-        found = [self.ground.frontier(panel) for panel in range(len(PANELS))]
-        levels = (100 * self.ground.empty, 100 * self.ground.gap)
-        return cost_figure(new, self.numbers, found, levels)
+    @cached_property
+    def _shares(self) -> bool:
+        """Whether the figure is in shares of the gap: where most of all pairs have one."""
+        return 2 * len(self.here.with_gap(self.here.units)) >= len(self.here.units)
+
+    def _over(self) -> str:
+        """What the figure's means are over: all there is, as in the verdict beside it."""
+        text = counted(len(self.here.units.drop_duplicates(CASE)), "case")
+        return f"{text} (source set, task, target)" + (" with a gap" if self._shares else "")
+
+    @cached_property
+    def _drawn(self) -> tuple[pd.DataFrame, Ground]:
+        """What the figure shows: every case, with something to carry over or without."""
+        units = self.here.units
+        same = len(self.here.worthy) == len(units)
+        numbers = self.numbers if same else line_table(self.here, units, self.examples)
+        return numbers, ground(self.here, units, self._shares)
+
+    def _draw(self, new: New, stacked: bool = False) -> "Drawn | None":
+        numbers, every = self._drawn
+        found = [every.frontier(panel) for panel in range(len(PANELS))]
+        return cost_figure(new, numbers, found, (100 * every.empty, 100 * every.gap), stacked)
 
     def _table(self, kind: str, title: str, numbers: pd.DataFrame) -> Part:
         grid = line_grid(numbers, self.level)

@@ -136,14 +136,16 @@ def difference(
     calibrated: "bool | pd.Series",
     other: Line,
     examples: Examples | None = None,
+    over: Sequence[str] = UNITS,
 ) -> Crossed:
     """What results have over a line on the same units, in points, with its interval.
 
     Args:
         rows: with unit, the columns of a unit, score and cell; the line has all of these units.
         calibrated: whether the scores are after calibration.
-        other: the line.
+        other: the line; where its rows have ``calibrated`` that counts for each of them.
         examples: reads the kept predictions.
+        over: what the interval is over; all else stays as it is.
     """
     beside = other.on(rows)
     rows = rows.assign(
@@ -152,13 +154,14 @@ def difference(
     error = math.nan
     if examples:
         weight = 1 / len(rows)
+        theirs = beside.get("calibrated", other.calibrated)
         sides = [
             pd.DataFrame({"task": rows["task"], "cell": rows[name], "weight": sign * weight,
                           "calibrated": after})
-            for name, sign, after in (("cell", 1, calibrated), ("cell_other", -1, other.calibrated))
+            for name, sign, after in (("cell", 1, calibrated), ("cell_other", -1, theirs))
         ]  # fmt: skip
         error = examples.spread(pd.concat(sides))
-    return crossed_interval(rows, "value", UNITS, replicates=0, examples=error)
+    return crossed_interval(rows, "value", over, replicates=0, examples=error)
 
 
 def _terms(

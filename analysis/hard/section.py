@@ -1,7 +1,7 @@
 """What the report says of hard prompts: findings, a section for each block, and readability."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pandas as pd
@@ -76,12 +76,14 @@ def _section(number: int, block: Block, frame: pd.DataFrame) -> Section:
     text = "Tuned on one source model, decoded once and read as plain text by every model."
     about = Part(
         texts=[f"{block.about} {text}".strip()],
-        terms=_ROWS if number == 1 else {},
         note="Points on test, mean ± standard deviation over n seeds. Bold: Ours above the whole"
         " vocabulary in the mean over their common seeds, nothing else. † more than half of the"
         " seeds predict a single class. Point at a number for its seeds.",
     )
-    parts = [about, *_tables(block, frame), *_effect(block), *_prompts(block)]
+    tables = [part if not number else replace(part, title="", folded=part.title)
+              for number, part in enumerate(_tables(block, frame))]  # fmt: skip
+    terms = [Part(terms=_ROWS, folded="What the rows are")] if number == 1 else []
+    parts = [about, *terms, *tables, *_effect(block), *_prompts(block)]
     return Section(f"hard-{number}", f"Hard prompts: {block.title}", parts)
 
 
@@ -101,7 +103,7 @@ def _effect(block: Block) -> Iterator[Part]:
     if not effect.empty:
         name, title = file_name("hard", block.title, "s-K"), f"{block.title}: effect of s and K"
         yield Part(
-            "Effect of s and K",
+            folded="Effect of s and K",
             note="Mean over tasks, sources, counterparts and models of Ours minus the whole"
             " vocabulary on the same seed, in points, with its 95 % t-interval over seeds, not"
             " corrected for the number of cases. Bold: the interval excludes 0.",
@@ -118,9 +120,8 @@ def _prompts(block: Block) -> Iterator[Part]:
             " its source, nats per token. Carried over: mean over the targets. {unknown}: bytes"
             " that are no text. ‡ the text does not encode to exactly the tuned ids on the source.",
         )
-    for number, (place, table) in enumerate(tables):
-        # The first one is open.
-        yield Part(place if not number else "", exhibits=[table], folded=place if number else "")
+    for place, table in tables:
+        yield Part(exhibits=[table], folded=place)
 
 
 def _readability(moved: pd.DataFrame, table: pd.DataFrame, sentences: Sequence[str]) -> Section:
@@ -133,13 +134,13 @@ def _readability(moved: pd.DataFrame, table: pd.DataFrame, sentences: Sequence[s
     )
     title = "Rank correlations of readability and transfer"
     ranks = Part(
-        "Rank correlations",
+        folded="Rank correlations",
         note="Spearman's ρ and its 95 % interval from 1,000 draws of whole prompts with"
         " replacement; not corrected for the number of cases, and prompts of one seed share their"
         " data order. Bold: the interval excludes 0. Empty is the same input without the prompt.",
         exhibits=[Table("readability", title, correlation_grid(table), table)],
     )
-    parts = [Part(texts=sentences), Part(exhibits=[scatter]), ranks]
+    parts = [Part(texts=sentences), ranks, Part(exhibits=[scatter], folded="Every prompt")]
     return Section("readability", "Readability and transfer", parts, link="Readability")
 
 

@@ -30,6 +30,8 @@ INK, QUIET, FAINT = "#222222", "#8A8A8A", "#EEEEEE"
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
+    # No ground of their own: a page may be dark.
+    "axes.facecolor": "none",
     "axes.edgecolor": QUIET,
     "axes.labelcolor": INK,
     "axes.linewidth": 0.7,
@@ -47,7 +49,6 @@ _STYLE: dict[Any, Any] = {
     "text.parse_math": False,
     "svg.fonttype": "path",
     "svg.hashsalt": "promptsweep",
-    "savefig.facecolor": "white",
 }
 
 
@@ -74,12 +75,12 @@ def drawing() -> Iterator[New]:
         yield new
 
 
-def encoded(fig: "Figure", fmt: str) -> bytes:
-    """The file of a figure, ``svg`` or ``png``."""
+def encoded(fig: "Figure", fmt: str, ground: str = "white") -> bytes:
+    """The file of a figure, ``svg`` or ``png``, on a ground (``none``: on what it lies on)."""
     buffer = io.BytesIO()
     # Without a date, equal data give equal bytes.
     metadata = {"Date": None} if fmt == "svg" else None
-    fig.savefig(buffer, format=fmt, metadata=metadata)
+    fig.savefig(buffer, format=fmt, metadata=metadata, facecolor=ground)
     return buffer.getvalue()
 
 

@@ -48,29 +48,39 @@ class Figure:
         alt: what it shows, for those who cannot see it.
         caption: what stands below it.
         draw: makes it with a maker of figures; None where there is nothing to draw.
+        narrow: likewise, for a narrow screen; None where the same one does.
     """
 
     name: str
     alt: str
     caption: str
     draw: Callable[[New], "Drawn | None"]
+    narrow: Callable[[New], "Drawn | None"] | None = None
 
-    def image(self, fmt: str = "svg") -> bytes | None:
-        """Its file, ``svg`` or ``png``; None where there is nothing to draw."""
+    def image(self, fmt: str = "svg", ground: str = "white") -> bytes | None:
+        """Its file, ``svg`` or ``png``, on a ground; None where there is nothing to draw."""
         with drawing() as new:
             drawn = self.draw(new)
-            return None if drawn is None else encoded(drawn, fmt)
+            return None if drawn is None else encoded(drawn, fmt, ground)
 
     @cached_property
     def uri(self) -> str:
         """The figure as a data URI; empty where there is nothing to draw."""
-        image = self.image()
-        if image is None:
-            return ""
-        # A fifth of what matplotlib writes is comments and line breaks.
-        small = re.sub(rb"\s+", b" ", re.sub(rb"<!--.*?-->", b"", image, flags=re.DOTALL))
-        small = small.replace(b"> <", b"><")
-        return f"data:image/svg+xml;base64,{base64.b64encode(small).decode()}"
+        return _uri(self.image(ground="none"))
+
+    @cached_property
+    def narrow_uri(self) -> str:
+        """The same for a narrow screen; empty where the wide one does."""
+        return _uri(replace(self, draw=self.narrow).image(ground="none")) if self.narrow else ""
+
+
+def _uri(image: bytes | None) -> str:
+    if image is None:
+        return ""
+    # A fifth of what matplotlib writes is comments and line breaks.
+    small = re.sub(rb"\s+", b" ", re.sub(rb"<!--.*?-->", b"", image, flags=re.DOTALL))
+    small = small.replace(b"> <", b"><")
+    return f"data:image/svg+xml;base64,{base64.b64encode(small).decode()}"
 
 
 Exhibit = Table | Figure

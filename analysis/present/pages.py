@@ -1,5 +1,7 @@
 """Templates of the pages that the analysis writes."""
 
+import base64
+import hashlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,3 +29,15 @@ def _environment() -> Environment:
 
 def rendered(template: str, **content: Any) -> str:
     return _environment().get_template(template).render(**content)
+
+
+@cache
+def script() -> tuple[str, str]:
+    """The script of the report, and the policy by which nothing but it runs and nothing loads."""
+    text = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    policy = (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
+        f"form-action 'none'; script-src 'sha256-{digest}'"
+    )
+    return text, policy

@@ -62,7 +62,15 @@ def weight_name(weight_label: str) -> str:
     """``λ=0.3``, ``annealing``, ``λ per task`` or ``λ per seed``."""
     if weight_label in (PER_TASK, PER_SEED):
         return f"λ {weight_label}"
-    return weight_label if weight_label == "annealing" else f"λ={weight_label}"
+    return weight_label if weight_label == "annealing" else f"λ={short_weight(weight_label)}"
+
+
+def short_weight(weight_label: str) -> str:
+    """A weight in at most three digits; a search draws more than anybody reads."""
+    try:
+        return f"{float(weight_label):.3g}"
+    except ValueError:
+        return weight_label
 
 
 def sources_name(sources: str) -> str:

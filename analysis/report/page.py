@@ -12,18 +12,20 @@ from analysis.contrasts.selection import CRITERIA, Choices
 from analysis.contrasts.verdict import MANY
 from analysis.data.columns import COLUMNS
 from analysis.data.combinations import HARD, SOFT, has, of_family, titled
-from analysis.data.results import Sweep, export, finished_between, read, unreadable_note
+from analysis.data.results import Sweep, export, read, unreadable_note
 from analysis.dependence.dependence import Dependence
 from analysis.frontier.section import COSTS
 from analysis.present.exhibits import Figure, Section
-from analysis.present.pages import rendered
+from analysis.present.pages import rendered, script
 from analysis.present.words import ROW_NAMES, sources_name, weight_name
 from analysis.report.background import dependence_of
-from analysis.report.findings import findings, moment, progress
+from analysis.report.decision import decisions, still_tasks
+from analysis.report.findings import findings
 from analysis.report.sections import Results, sections
 from analysis.soft.calibrated import missing_note
 from analysis.soft.section import SoftPart, chosen_weight
 from analysis.soft.tables import REFERENCES, source_models, targets, tasks
+from analysis.stats.intervals import PERCENT
 from trainables.core.frontier import LEAST_GAP
 from trainables.files.atomic import replace_file
 from trainables.scoring.calibration import CALIBRATIONS
@@ -79,17 +81,18 @@ def render(
     shown = [section for section in sections(results) if section.shown]
     lead, shown = _lead(shown)
     more = [results.leading[1], "" if small else LEFT_OUT]
-    moments = finished_between(frame)
+    code, policy = script()
     return rendered(
         "report.html.j2",
         title=str(sweep.meta.get("name") or sweep.folder.resolve().name),
         description=str(sweep.meta.get("description") or ""),
-        state=progress(sweep),
-        finished=moment(moments[1]) if moments else "",
+        script=code,
+        policy=policy,
         facts=_facts(sweep),
-        findings=findings(
-            sweep, results.parts, results.hard, results.dependence, examples, results.costs
-        ),
+        decisions=decisions(frame, examples or examples_of(sweep.folder, frame)),
+        percent=PERCENT,
+        still=still_tasks(frame),
+        findings=findings(sweep, results.hard, results.dependence),
         lead=lead,
         sections=shown,
         missing=[*filter(None, [" ".join(more).strip()]), *_missing(sweep, results.parts)],
@@ -109,14 +112,13 @@ def render(
 
 
 def _lead(shown: list[Section]) -> tuple[Figure | None, list[Section]]:
-    """The figure of cost and gain, which stands with the findings, and the sections without it."""
+    """The figure of cost and gain, which stands beside the verdict, and the sections without it."""
     for place, section in enumerate(shown):
         if section.anchor == COSTS:
             first, *rest = section.parts
             lead = next((item for item in first.exhibits if isinstance(item, Figure)), None)
             kept = [item for item in first.exhibits if item is not lead]
-            moved = replace(first, exhibits=kept, note="Its figure stands above the findings.")
-            here = replace(section, parts=[moved, *rest])
+            here = replace(section, parts=[replace(first, exhibits=kept), *rest])
             return lead, [*shown[:place], here, *shown[place + 1 :]]
     return None, shown
 

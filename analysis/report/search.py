@@ -146,7 +146,7 @@ def _draw_course(new: New, course: pd.DataFrame, name: str) -> "Drawn":
 def _importance(search: Mapping[str, Any], name: str) -> Part:
     shares = search["importance"].get(name, {})
     if not shares:
-        return Part(texts=["Too few points, or all alike: nothing can be said of what decided."])
+        return Part()
     noise = search.get("importance_of_noise", {}).get(name, {})
     numbers = importance_frame(shares, noise)
     title = "How much each parameter decided (PED-ANOVA)"

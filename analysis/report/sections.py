@@ -144,8 +144,8 @@ def _overview(frame: pd.DataFrame, folder: Path | None) -> Section:
                 "slopes",
                 slope_chart,
                 "Scores on the source and after the transfer, a line per source.",
-                "Mean over tasks and seeds of prompts tuned on one model: on that model, and "
-                "carried over to the target named above. Metrics are those of the tasks.",
+                "Mean over tasks of prompts tuned on one model: on that model, and carried over to "
+                "the target named above. Bars: one standard deviation over seeds.",
             ),
             (
                 "sizes",
@@ -158,11 +158,16 @@ def _overview(frame: pd.DataFrame, folder: Path | None) -> Section:
     prompts = Figure(
         "prompt_map",
         "Map of the tuned prompts of every model.",
-        "Principal components of the tuned prompts, one panel a model, as every model has a "
-        "space of its own: distances compare within a panel only.",
+        "Principal components of the tuned prompts: every model has a space of its own, so that "
+        "distances compare within a panel only.",
         lambda new: prompt_map(new, frame, tuned_prompts(folder, frame) if folder else {}),
     )
-    parts = [Part(exhibits=[figure]) for figure in (*figures, prompts)]
+    # Of one target the sections below say the same, and more.
+    one = len(set(frame.loc[frame["kind"] == "transfer", "target"])) < 2
+    parts = [
+        Part(exhibits=figures, folded="Gains by source, and slopes" if one else ""),
+        Part(exhibits=[prompts], folded="Map of the tuned prompts"),
+    ]
     return Section("overview", "Sources and targets at a glance", parts, link="At a glance")
 
 

@@ -14,6 +14,7 @@ from analysis.present.words import row_label, sources_name
 from analysis.soft.tables import targets, tasks
 from trainables.core.frontier import PRODUCTS
 from trainables.core.settings import OWN
+from trainables.words.dictionary import is_dictionary_word
 
 PROMPT = PRODUCTS[0]
 WORDS = 3
@@ -121,7 +122,7 @@ def _nearest_words(row: pd.Series, role: str, cell: str) -> NearestWords:
     tokens, words = _near(row, "nearest"), _near(row, "nearest_words")
     # Records of older sweeps name tokens only.
     shown = [
-        _distinct(words[place] if place < len(words) and words[place] else near)[:WORDS]
+        _distinct(_whole(words[place]) if place < len(words) and words[place] else near)[:WORDS]
         for place, near in enumerate(tokens)
     ]
     return NearestWords(
@@ -151,6 +152,14 @@ def _near(row: pd.Series, column: str) -> list[Near]:
         known = numbers if isinstance(numbers, list) and len(numbers) == len(texts) else []
         vectors.append(list(zip(map(str, texts), known or [None] * len(texts), strict=True)))
     return vectors
+
+
+def _whole(near: Near) -> Near:
+    """Those that a dictionary has: a token that starts a word may be a piece of one ("cartrid").
+
+    All where it has none, as in another language.
+    """
+    return [entry for entry in near if is_dictionary_word(entry[0])] or near
 
 
 def _json(value: Any) -> list[Any]:

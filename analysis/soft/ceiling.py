@@ -86,7 +86,7 @@ def gap_finding(frame: pd.DataFrame, target: str, choices: Choices) -> str:
         )
     rows = _with_gaps(target_rows(frame, target, choices))
     parts = [
-        f"{ROW_NAMES[row]} {percent(100 * part['gain_over_empty'].sum() / part['gap'].sum())}"
+        f"{ROW_NAMES[row]} {recovered(part['gain_over_empty'].sum() / part['gap'].sum())}"
         for row in ("single", "baseline", "ours")
         if not (part := rows[rows["row"] == row]).empty
     ]
@@ -96,6 +96,11 @@ def gap_finding(frame: pd.DataFrame, target: str, choices: Choices) -> str:
     every = clear == len(tasks(frame))
     where = "" if every else f" (over {clear} of {len(tasks(frame))} tasks, where there is one)"
     return f"{text} Of the gap between them{where}, the transfer recovers: {', '.join(parts)}."
+
+
+def recovered(share: float) -> str:
+    """A share of the gap in words: below 0 a percentage says nothing more."""
+    return "nothing (worse than Empty)" if round(100 * share) < 0 else percent(100 * share)
 
 
 _KEPT = [*LINE, "seed", "task", "metric", "score", "degenerate", "histogram"]

@@ -37,12 +37,14 @@ _MOST_MARKS = 1000
 _MARKERS = {"single": "^", "baseline": "s", "ours": "o"}
 
 
-def gain_heatmap(new: New, frame: pd.DataFrame, target: str, choices: Choices) -> "Figure | None":
+def gain_heatmap(
+    new: New, frame: pd.DataFrame, target: str, choices: Choices, across: int = 2
+) -> "Figure | None":
     """Gain over Empty in points, source sets by tasks, averaged over seeds.
 
-    Single sources above; below them Baseline and Ours (at the chosen weights) side by side. All
-    panels share one colour scale centred at 0; a dagger marks cells where more than half of the
-    seeds predict one class.
+    Single sources above; below them Baseline and Ours (at the chosen weights) side by side, or one
+    below the other where ``across`` is 1. All panels share one colour scale centred at 0; a dagger
+    marks cells where more than half of the seeds predict one class.
     """
     here = frame[frame["target"] == target].dropna(subset=["gain_over_empty"])
     joint = leading(here[here["row"].isin(("baseline", "ours"))], MOST_SETS)
@@ -60,8 +62,9 @@ def gain_heatmap(new: New, frame: pd.DataFrame, target: str, choices: Choices) -
     sets = pd.concat([panels["baseline"], panels["ours"]])["sources"]
     blocks = [
         (_ordered_sets(panels["single"]["sources"]), ("single",)),
-        (_ordered_sets(sets), ("baseline", "ours")),
-    ]
+        *((_ordered_sets(sets), kinds)
+          for kinds in ([("baseline", "ours")] if across > 1 else [("baseline",), ("ours",)])),
+    ]  # fmt: skip
     return _draw_heatmap(new, [block for block in blocks if block[0]], panels, names, limit)
 
 
@@ -82,6 +85,7 @@ def _draw_heatmap(
     widest = max(len(rows) for _, rows in blocks)
     panel_w = cell_w * len(names)
     width = left + widest * panel_w + (widest - 1) * gap + (0.45 if slant else 0.15)
+    width = max(width, left + min(panel_w, 2.6) + 1.75)  # room for what the scale measures
     height = sum(head + cell_h * len(rows) for rows, _ in blocks) + foot + 0.15
     fig = new(width, height)
     image = None
@@ -133,12 +137,14 @@ def _panel_title(kind: str) -> str:
     return {"single": f"{name} source", "ours": f"{name} (chosen weight)"}.get(kind, name)
 
 
-def weight_curves(new: New, frame: pd.DataFrame, target: str, choices: Choices) -> "Figure | None":
+def weight_curves(
+    new: New, frame: pd.DataFrame, target: str, choices: Choices, across: int = 3
+) -> "Figure | None":
     """Mean transferred score against λ, one panel per source set; validation and test.
 
     λ = 0 is Baseline, annealing stands apart on the right, bars are ± one sample deviation over
     seeds of the mean over tasks, a ring marks the chosen weight, a dotted line Empty on test.
-    Weights without every task and seed are left out.
+    Weights without every task and seed are left out. At most ``across`` panels stand in a row.
     """
     here = frame[(frame["target"] == target) & frame["row"].isin(("baseline", "ours"))]
     by_set = dict(list(here.groupby("sources")))
@@ -151,10 +157,10 @@ def weight_curves(new: New, frame: pd.DataFrame, target: str, choices: Choices) 
         return None
     numbers = [rank for curve in panels.values() for rank in curve["rank"] if np.isfinite(rank)]
     apart = max([*numbers, 0.0]) + 0.2
-    across = min(3, len(panels))
+    across = min(across, len(panels))
     down = -(-len(panels) // across)
     empty = frame[(frame["target"] == target) & (frame["row"] == "empty")]
-    fig = new(3.1 * across + 0.5, 2.15 * down + 0.75)
+    fig = new(3.1 * across + 0.5, 2.15 * down + (0.75 if across > 1 else 1.0))
     grid = fig.subplots(down, across, sharex=True, sharey=True, squeeze=False)
     for axes, (sources, curve) in zip(grid.flat, panels.items(), strict=False):
         choice = choices.get((target, sources))
@@ -234,7 +240,7 @@ def _curve_frame(
     from matplotlib.lines import Line2D
 
     marks = [*numbers, apart]
-    names = [*(f"{number:g}" for number in numbers), "ann."]
+    names = _apart(marks, [*(f"{number:.2g}" for number in numbers), "ann."])
     for axes in panels:
         axes.set_xticks(marks, names)
         axes.set_xlim(min(marks) - 0.08, apart + 0.1)
@@ -254,16 +260,30 @@ def _curve_frame(
                linestyle="none", label="chosen on validation"),
         Line2D([], [], color=QUIET, linestyle=":", label="Empty (test)"),
     ]  # fmt: skip
-    height = 2.15 * down + 0.75
+    head = 0.6 if across > 1 else 0.85
+    height = 2.15 * down + 0.15 + head
     fig.subplots_adjust(
         left=0.55 / (3.1 * across + 0.5),
         right=0.985,
         bottom=0.45 / height,
-        top=1 - 0.6 / height,
+        top=1 - head / height,
         hspace=0.45,
         wspace=0.1,
     )
     fig.legend(handles=handles, loc="upper left", ncols=4 if across > 1 else 2, fontsize=7.5)
+
+
+def _apart(marks: Sequence[float], names: Sequence[str]) -> list[str]:
+    """Names of ticks, empty where one would stand on the name before it or on the last one."""
+    letter = (marks[-1] - marks[0] + 0.18) / 2.7 * 0.075  # a panel has 2.7 inches
+    end = marks[-1] - letter * (len(names[-1]) + 1) / 2
+    kept, free = [], -np.inf
+    for mark, name in zip(marks[:-1], names[:-1], strict=True):
+        half = letter * len(name) / 2
+        fits = mark - half >= free and mark + half <= end
+        kept.append(name if fits else "")
+        free = mark + half + letter / 2 if fits else free
+    return [*kept, names[-1]]
 
 
 def similarity_scatter(new: New, frame: pd.DataFrame, target: str) -> "Figure | None":

@@ -12,10 +12,10 @@ from analysis.contrasts.selection import CRITERIA, Choice, Choices, at_choices, 
 from analysis.data.combinations import titled
 from analysis.present.exhibits import Figure, Part, Section, Table, file_name
 from analysis.present.grid import plain_grid, points
-from analysis.present.words import PER_TASK, sources_name, weight_name
+from analysis.present.words import PER_TASK, joined, short_weight, sources_name, weight_name
 from analysis.soft import figures, tables
-from analysis.soft.calibrated import calibration_table
-from analysis.soft.ceiling import gap_note, gap_table
+from analysis.soft.calibrated import calibration_finding, calibration_table
+from analysis.soft.ceiling import gap_finding, gap_note, gap_table
 
 SoftPart = tuple[str, pd.DataFrame, Choices]
 """Label, rows and chosen weights of one combination of settings."""
@@ -34,11 +34,11 @@ def target_section(
     made = _Target(part, target)
     parts = [
         made.scores(),
-        *made.shares(),
-        *made.calibrated(),
-        *made.differences(examples),
         made.heatmap(),
         *made.weights(criterion),
+        *made.differences(examples),
+        *made.shares(),
+        *made.calibrated(),
         made.similarity(),
     ]
     return Section(f"target-{number}", f"Transfer to {made.place}", parts)
@@ -58,6 +58,7 @@ class _Target:
         grid = tables.score_grid(numbers, self.tasks, self.units)
         return Part(
             "Scores on test",
+            texts=[case_sentence(self.frame, self.target, self.choices)],
             note="Points, mean ± standard deviation over n seeds. Bold: the better of Baseline and"
             " Ours. † more than half of the seeds predict a single class. Point at a number for its"
             " seeds.",
@@ -72,7 +73,8 @@ class _Target:
         title = f"Share of the gap to Direct recovered on {self.place}"
         if known or small:
             yield Part(
-                "Share of the gap to Direct that is recovered",
+                folded="Share of the gap to Direct that is recovered",
+                texts=[gap_finding(self.frame, self.target, self.choices)],
                 note="(score − Empty) / (Direct − Empty) in percent, mean ± standard deviation over"
                 f" n seeds; pooled: all gain over all gap. {small}",
                 exhibits=[Table(self.name("gap"), title, grid, numbers)] if known else [],
@@ -86,7 +88,8 @@ class _Target:
         title = f"Transfer to {self.place} after calibration"
         if columns:
             yield Part(
-                "After calibration",
+                folded="Scores after calibration",
+                texts=[calibration_finding(self.frame, self.target, self.choices)],
                 note="The same prompts, with the model's preference for some label words taken off"
                 " its scores without any labels, the same way for every row. Weights are those"
                 " chosen without calibration.",
@@ -101,7 +104,7 @@ class _Target:
         grid = tables.difference_grid(numbers, self.tasks, self.units)
         title = f"Ours minus Baseline on {self.place}"
         yield Part(
-            "Ours minus Baseline on the same seed",
+            folded="Ours minus Baseline on the same seed",
             note="Mean paired difference in points and its 95 % t-interval over seeds, not"
             " corrected for the number of cases. Bold: the interval excludes 0.",
             exhibits=[Table(self.name("differences"), title, grid, numbers)],
@@ -116,6 +119,7 @@ class _Target:
             "worse; all panels share one scale. † more than half of the seeds predict one class."
             + figures.leading_note(self.frame, self.target, figures.MOST_SETS),
             partial(figures.gain_heatmap, choices=self.choices),
+            across=True,
         )
 
     def weights(self, criterion: str) -> Iterator[Part]:
@@ -128,8 +132,8 @@ class _Target:
             "the tables call Ours, chosen on validation (dashed); test (solid) chooses nothing."
             + figures.leading_note(self.frame, self.target, figures.MOST_PANELS),
             partial(figures.weight_curves, choices=self.choices),
+            across=True,
         )
-        yield Part(texts=[oracle_note(self.frame, self.target, self.choices)])
         chosen = [item for key, item in sorted(self.choices.items()) if key[0] == self.target]
         if chosen:
             numbers = pd.DataFrame(
@@ -137,7 +141,7 @@ class _Target:
                     "sources": item.sources,
                     "chosen": chosen_weight(item),
                     "mean": item.mean,
-                    "compared": ", ".join(item.compared),
+                    "compared": ", ".join(map(short_weight, item.compared)),
                 }
                 for item in chosen
             )
@@ -150,6 +154,7 @@ class _Target:
             title = f"Weights chosen for {self.place}"
             yield Part(
                 folded="The chosen weights and what they were compared with",
+                texts=[oracle_note(self.frame, self.target, self.choices)],
                 note=f"Chosen per source set by the {CRITERIA[criterion]}.",
                 exhibits=[Table(self.name("choices"), title, grid, numbers)],
             )
@@ -157,24 +162,47 @@ class _Target:
     def similarity(self) -> Part:
         note = similarity_note(figures.similarity_points(self.frame, self.target))
         return self._figure(
-            "Similarity and gain",
+            "",
             "similarity",
             f"Achieved similarity against gain over Empty on {self.target}.",
             f"Each point: one source set, weight and task, averaged over seeds. {note}".strip(),
             figures.similarity_scatter,
+            "Similarity and gain",
         )
 
     def _figure(
-        self, title: str, kind: str, alt: str, caption: str, draw: Callable[..., Any]
-    ) -> Part:
+        self, title: str, kind: str, alt: str, caption: str, draw: Callable[..., Any],
+        folded: str = "", across: bool = False,
+    ) -> Part:  # fmt: skip
         drawn = partial(draw, frame=self.frame, target=self.target)
-        return Part(title, exhibits=[Figure(self.name(kind), alt, caption, drawn)])
+        narrow = partial(drawn, across=1) if across else None
+        figure = Figure(self.name(kind), alt, caption, drawn, narrow)
+        return Part(title, exhibits=[figure], folded=folded)
+
+
+def case_sentence(frame: pd.DataFrame, target: str, choices: Choices) -> str:
+    """In how many cases the transferred prompts of Ours, or else of Single, beat the references."""
+    here = frame[frame["target"] == target]
+    rows, name = at_choices(here, choices), "Ours"
+    if rows.empty:
+        rows, name = here[here["row"] == "single"], "Single"
+    means = rows.groupby(["sources", "task"], as_index=False)["score"].mean()
+    told = []
+    for row, words in (("empty", "Empty"), ("constant", "the constant predictor")):
+        level = here[here["row"] == row].groupby("task")["score"].mean()
+        known = means[means["task"].isin(level.index)]
+        if not known.empty:
+            above = int((known["score"] > known["task"].map(level)).sum())
+            told.append(f"{words} in {above} of {len(known)}")
+    kind = "source set × task" if name == "Ours" else "source × task"
+    return f"{name} beats {joined(told)} {kind} cases." if told else ""
 
 
 def chosen_weight(choice: Choice) -> str:
     each = [f"{task} {weight_name(label)}" for task, label in choice.by_task.items()]
     others = [label for label in choice.left_out.values() if label != choice.weight_label]
-    more = f" (other seeds alone: also {', '.join(sorted(set(others)))})" if others else ""
+    also = ", ".join(map(short_weight, sorted(set(others))))
+    more = f" (other seeds alone: also {also})" if others else ""
     return ", ".join(each) or f"{weight_name(choice.weight_label)}{more}"
 
 
@@ -238,10 +266,10 @@ def source_section(every: list[SoftPart]) -> Section:
             )
             if len(numbers)
         ]
-        parts.append(Part(label, exhibits=both[:1]))
-        parts.append(Part(folded="Every source set on its own", exhibits=both[1:]))
+        parts.append(Part(folded=titled("Scores", label), exhibits=both[:1]))
+        parts.append(Part(folded=titled("Every source set on its own", label), exhibits=both[1:]))
     text = (
-        "What the tuned prompts reach on the models they were tuned on, before any transfer. Joint "
-        "is the mean over the source sets a model is part of, each at its chosen weight."
+        "What the tuned prompts reach where they were tuned. Joint is the mean over the source "
+        "sets a model is part of, each at its chosen weight."
     )
     return Section("sources", "On the source models", [Part(texts=[text]), *parts] if parts else [])

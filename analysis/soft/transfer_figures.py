@@ -95,19 +95,23 @@ def slopes(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean score on the source and on each target of prompts tuned on one model.
 
     Returns:
-        Columns row, sources, target, source_score and score, in points, means over the tasks that
-        both have and over seeds.
+        Columns row, sources, target, source_score, score, source_sd and sd, in points: means over
+        the tasks that both have and over seeds, and the standard deviation over seeds (NaN with
+        one).
     """
     moved = frame[(frame["kind"] == "transfer") & frame["row"].isin(_SLOPE_ROWS)]
     own = frame[(frame["kind"] == "source") & (frame["target"] == frame["sources"])]
     own = own.assign(row=own["row"].replace("independent", "single"))
-    key = ["row", "sources", "task"]
+    key = ["row", "sources", "task", "seed"]
     level = own.groupby(key, observed=True)["score"].mean().rename("source_score")
     means = moved.groupby([*key, "target"], observed=True)["score"].mean().reset_index()
     both = means.merge(level.reset_index(), on=key)
     both[["source_score", "score"]] *= 100
-    groups = both.groupby(["row", "sources", "target"], as_index=False, observed=True)
-    return groups[["source_score", "score"]].mean()
+    line, scores = ["row", "sources", "target"], ["source_score", "score"]
+    # Tasks weigh equally, whatever number of seeds each has.
+    found = both.groupby([*line, "task"], observed=True)[scores].mean().groupby(line).mean()
+    spread = both.groupby([*line, "seed"], observed=True)[scores].mean().groupby(line).std()
+    return found.join(spread.set_axis(["source_sd", "sd"], axis=1)).reset_index()
 
 
 def slope_chart(new: New, frame: pd.DataFrame) -> "Figure | None":
@@ -125,10 +129,14 @@ def slope_chart(new: New, frame: pd.DataFrame) -> "Figure | None":
     grid = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     lines = dict(zip(rows, ("solid", (0, (4, 2)), (0, (1, 1))), strict=False))
     for axes, (target, part) in zip(grid, panels, strict=True):
-        for line in part.to_dict("records"):
+        for number, line in enumerate(part.to_dict("records")):
             name, ends = line["sources"], [line["source_score"], line["score"]]
-            axes.plot([0, 1], ends, color=colours[name], marker=markers[name], markersize=4.5,
-                      linewidth=1.2, linestyle=lines[line["row"]])  # fmt: skip
+            # Side by side, so that bars stay apart.
+            aside = 0.1 * (number - (len(part) - 1) / 2) / max(len(part), 4)
+            bars = np.nan_to_num([line["source_sd"], line["sd"]])
+            axes.errorbar([aside, 1 + aside], ends, yerr=bars, color=colours[name],
+                          marker=markers[name], markersize=4.5, linewidth=1.2, elinewidth=0.8,
+                          linestyle=lines[line["row"]])  # fmt: skip
         axes.set_title(str(target), loc="left")
         axes.set_xticks([0, 1], ["on the source", "carried over"])
         axes.set_xlim(-0.25, 1.25)

@@ -22,11 +22,12 @@ from trainables.errors import InputError
 from trainables.files.cache import cache_folder
 from trainables.hard.allowed import Allowed, allowed_tokens
 from trainables.hard.problem import HardFound, HardProblem, HardReplica, Rungs, TaskModel, search_of
-from trainables.hard.readability import dictionary_share, is_scored, log_perplexity
+from trainables.hard.readability import is_scored, log_perplexity
 from trainables.hard.text import decode, encode, from_bytes, to_bytes
 from trainables.packs.run import Progress, Run, layout_on
 from trainables.packs.stacks import Prompts, Tell, in_stacks, stopping
 from trainables.scoring.evaluate import Found, Numbers, no_number, together
+from trainables.words.dictionary import dictionary_share
 
 Ids = tuple[int, ...]
 

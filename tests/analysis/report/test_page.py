@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -5,18 +7,19 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from markupsafe import escape
 
 from analysis import load, write_report
-from analysis.contrasts.selection import choose
 from analysis.dependence.dependence import dependence
-from analysis.report.findings import best_transfer, verdict_findings
+from analysis.present.pages import script
+from analysis.report.findings import verdict_findings
 from analysis.soft.best_prompts import best_prompts
 from tests.analysis.builder import Design, build, cells_of, fail, write_record
 from trainables.core.texts import duration
 from trainables.errors import InputError
 
 TWO = ("ant", "bee")
-VOID = {"meta", "link", "img", "br"}
+VOID = {"meta", "link", "img", "br", "source", "input"}
 
 
 class Page(HTMLParser):
@@ -45,13 +48,15 @@ class Page(HTMLParser):
                 self.resources.append(value)
             elif name == "href":
                 self.links.append(value)
+            if name == "srcset":
+                self.resources.append(value)
             assert not name.startswith("on")
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in ("style", "script"):
             self.shown.append(data)
 
     @property
@@ -87,8 +92,13 @@ def test_the_report_holds_every_piece(full_report, full_folder):
 def test_it_loads_nothing_and_its_anchors_lead_somewhere(full_report):
     page = Page(full_report)
     assert all(item.startswith("data:") for item in page.resources)
-    assert "script" not in page.tags
-    assert "http" not in full_report
+    # One script of our own: the policy names it by its digest, so that no other one runs.
+    code, policy = script()
+    assert page.tags.count("script") == 1 and f"<script>{code}</script>" in full_report
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
+    assert str(escape(policy)) in full_report
+    assert "http:" not in full_report and "https:" not in full_report
     assert "@import" not in full_report
     assert "url(" not in full_report
     inside = [link[1:] for link in page.links if link.startswith("#")]
@@ -106,16 +116,11 @@ def test_no_machine_path_is_in_it(full_report, full_folder):
 
 @pytest.mark.slow
 def test_the_sentences_state_the_planted_effect(full_frame):
-    choices = choose(full_frame)
     (found,) = verdict_findings(dependence(full_frame))
     mean = float(re.search(r"Ours − Baseline is \+(\d\.\d) points", found.text)[1])
     assert mean == pytest.approx(5.0, abs=0.5)
     assert ": joint tuning helped." in found.text
-    assert "Ours had 6 weights λ to choose from and Baseline (λ = 0) none" in found.text
-    assert "improves on at least 3 of 3 tasks" in found.text
-    best = best_transfer(full_frame, "elk", choices)
-    assert "the best of 16, the way to elk is Ours λ=0.3 from" in best
-    assert "Ours beats Empty in 18 of 18 and the constant predictor in 18 of 18" in best
+    assert "it improves on at least 3 of 3 tasks" in found.text
 
 
 @pytest.mark.slow
@@ -130,24 +135,6 @@ def test_the_sentences_say_when_there_is_no_effect(full_frame):
     frame.loc[ours, "score"] = 0.5 + frame.loc[ours, "seed"].map(shift).astype(float) / 100
     (found,) = verdict_findings(dependence(frame))
     assert ": joint tuning hurt." in found.text
-
-
-@pytest.mark.slow
-def test_a_transfer_below_empty_is_called_that(full_frame):
-    frame = full_frame.copy()
-    moved = frame["kind"] == "transfer"
-    frame.loc[moved, "score"] -= 0.5
-    frame.loc[moved, "gain_over_empty"] -= 0.5
-    text = best_transfer(frame, "elk", choose(frame))
-    assert "points below Empty" in text
-    assert "No other tuned prompt was above Empty on test either." in text
-    assert "Ours beats Empty in 0 of 18" in text
-    # Another row that is above Empty is named: it is not true that nothing was of use.
-    single = frame["row"] == "single"
-    frame.loc[single, "score"] += 0.6
-    frame.loc[single, "gain_over_empty"] += 0.6
-    text = best_transfer(frame, "elk", choose(frame))
-    assert "Of 16 rows 4 are above Empty on test, Single from" in text
 
 
 def test_the_best_prompt_is_chosen_on_validation_and_names_its_inputs(full_frame):
@@ -187,12 +174,13 @@ def test_words_are_read_on_the_target_and_on_every_source(tmp_path):
     assert [reading.role for reading in prompt.readings] == ["target", "source", "source"]
     for reading in prompt.readings:
         name = reading.model
-        assert reading.words == ((f"{name}word", "other", "third"), ("The",))
-        assert reading.cosines == ((0.551, 0.5, 0.449), (0.61,))
+        # A piece of a word, which no dictionary has, is no word.
+        assert reading.words == (("other", "third", "fourth"), ("The",))
+        assert reading.cosines == ((0.5, 0.449, 0.4), (0.61,))
         assert reading.tokens == (f"##{name} 0.91, b 0.80, c 0.70", "The 0.61, the 0.60")
-        assert f"{name}word 0.55" in page.text
+        assert f"{name}word" not in page.text
         assert f'title="##{name} 0.91, b 0.80, c 0.70"' in text
-    assert "fourth" not in page.text
+    assert "fourth 0.40" in page.text
 
 
 @pytest.mark.slow
@@ -226,7 +214,7 @@ def test_hostile_names_are_shown_as_text(tmp_path):
     meta |= {"name": evil, "description": evil, "spec_hash": evil}
     (tmp_path / "sweep.json").write_text(json.dumps(meta))
     page = report_of(tmp_path)
-    assert not {"script", "i", "u"} & set(page.tags)
+    assert page.tags.count("script") == 1 and not {"i", "u"} & set(page.tags)
     assert evil in page.text
 
 
@@ -270,7 +258,7 @@ def test_source_cells_alone(tmp_path):
 def test_one_task_and_one_seed(tmp_path):
     build(tmp_path, Design(TWO, tasks=("mini/a",), seeds=(0,)))
     page = report_of(tmp_path)
-    assert "from a single seed" in page.text
+    assert "One seed and no kept predictions give no interval" in page.text
     assert "± –" in page.text
     assert "One seed gives no spread" in page.text
     assert "over tasks" not in page.text.split("Transfer to elk")[2].split("Choice of λ")[0]
@@ -280,7 +268,7 @@ def test_one_task_and_one_seed(tmp_path):
 def test_missing_references(tmp_path):
     build(tmp_path, Design(TWO), keep=lambda cell: cell.kind != "reference")
     page = report_of(tmp_path)
-    assert "Empty is not finished for every task, so the gain is not known yet" in page.text
+    assert "Not known yet On elk no row without tuning has every task." in page.text
     assert "The reference row Empty is missing for mini/a on elk" in page.text
 
 
@@ -306,7 +294,7 @@ def test_several_targets_each_have_their_section(tmp_path):
     page = report_of(tmp_path)
     assert page.tags.count("img") == 2 + 6 + 2
     assert {"target-1", "target-2"} <= set(page.ids)
-    assert "Best transfer to fox" in page.text
+    assert "elk: Use it: " in page.text and "fox: Use it: " in page.text
 
 
 @pytest.mark.slow

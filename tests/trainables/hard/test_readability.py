@@ -11,8 +11,9 @@ import trainables.hard.readability as readability
 from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
 from trainables.backbones import Backbone, load_backbone
 from trainables.errors import InputError
-from trainables.hard.readability import dictionary_share, is_dictionary_word, log_perplexity
+from trainables.hard.readability import log_perplexity
 from trainables.models.names import resolve_model
+from trainables.words.dictionary import dictionary_share, is_dictionary_word
 
 
 def prompts(model: Backbone, count: int, length: int, seed: int = 0) -> torch.Tensor:
