@@ -102,7 +102,7 @@ def test_a_method_is_as_much_dearer_as_on_a_model_that_had_it(tmp_path: Path) ->
     hard = {"pez": {"steps": 4, "batch_size": 2}}
     packs = _with(plan_of(sources=["B", "A"], pairs=[], methods=hard), B=sized)
     found = with_reference(Device.unknown(), packs, dict(CONTENT)).device.models[sized.digest]
-    assert found.trained_text["pez"] == pytest.approx(3 * found.trained_text["soft"])
+    assert found.trained_text["pez"] == pytest.approx(3 * 2 * 0.012)
 
 
 @pytest.mark.parametrize(
