@@ -2,10 +2,12 @@
 
 ``python -m benchmarks.reference_rates`` runs small packs in this process, on one core, and writes
 ``sweep/timing/reference.json``. Seconds are those of the processor, so that a machine that is busy
-with other things measures right too.
+with other things measures right too. A folder as argument keeps what is finished: the same command
+goes on there.
 """
 
 import json
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -67,21 +69,26 @@ def run_here(plan: Plan, folder: Path) -> Device:
     ledger = Ledger(folder)
     outcomes = Outcomes(ledger, lambda record: None)
 
+    done = ledger.done_ids()
+
     def close(pack: Pack) -> Closed:
         found = run_once(outcomes.payload(pack), "trainables.packs.pack:run_pack", "cpu", 1)
         if "error" in found:
             raise RuntimeError(found["error"])
         return outcomes.close(pack, found)
 
-    play(Agenda(plan.packs, set(), outcomes.refuse), 1, lambda pack: 1.0, close)
+    play(Agenda(plan.remaining(done), done, outcomes.refuse), 1, lambda pack: 1.0, close)
     return measured(ledger.records(), "cpu").devices["cpu"]
 
 
 def make_wide(folder: Path) -> Path:
-    """A larger BERT with random weights and the small one's tokenizer."""
+    """A larger BERT with random weights, the same every time, and the small one's tokenizer."""
+    if folder.exists():
+        return folder
     from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
     small = Path(resolve_model(SMALL).location)
+    torch.manual_seed(0)
     config = BertConfig.from_pretrained(small, **WIDE, intermediate_size=4 * WIDE["hidden_size"])
     BertForMaskedLM(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(small).save_pretrained(folder)
@@ -93,18 +100,18 @@ def main() -> None:
     torch.set_num_threads(1)
     time.perf_counter = time.process_time
     with tempfile.TemporaryDirectory(prefix="reference-") as scratch:
-        wide = make_wide(Path(scratch) / "wide")
+        place = Path(*sys.argv[1:2] or [scratch])
+        wide = make_wide(place / "wide")
         found = Device.unknown()
         plans = [make_plan(parse_spec(content)) for content in specs(wide)]
         for number, plan in enumerate(plans):
-            new = run_here(plan, Path(scratch) / str(number))
+            new = run_here(plan, place / str(number))
             for digest, rate in new.models.items():
                 known = found.models.setdefault(digest, ModelRate(rate.name))
                 known.trained_text |= rate.trained_text
                 known.carried |= rate.carried
                 known.evaluated_text = known.evaluated_text or rate.evaluated_text
-            if not number:
-                found.pack_seconds = new.pack_seconds
+            found.pack_seconds = max(found.pack_seconds, new.pack_seconds)
         names = {rate.name: rate for rate in found.models.values()}
         content = {
             "format": 1,
@@ -122,7 +129,7 @@ def main() -> None:
                     "carried": {name: _short(each) for name, each in rate.carried.items()},
                 }
                 for digest, rate in found.models.items()
-                if rate.name != str(wide)
+                if rate.name != wide.name
             },
             "by_size": [
                 {
@@ -132,7 +139,7 @@ def main() -> None:
                 }
                 for config, rate in (
                     (Path(resolve_model(SMALL).location), names[SMALL]),
-                    (wide, names[str(wide)]),
+                    (wide, names[wide.name]),
                 )
             ],
         }

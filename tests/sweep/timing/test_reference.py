@@ -100,9 +100,9 @@ def test_what_the_machine_has_measured_itself_stands() -> None:
 def test_a_method_is_as_much_dearer_as_on_a_model_that_had_it(tmp_path: Path) -> None:
     sized = _sized(tmp_path / "B", {"n_embd": 10, "n_layer": 5})
     hard = {"pez": {"steps": 4, "batch_size": 2}}
-    packs = _with(plan_of(sources=["B"], targets=["A"], pairs=[], methods=hard), B=sized)
+    packs = _with(plan_of(sources=["B", "A"], pairs=[], methods=hard), B=sized)
     found = with_reference(Device.unknown(), packs, dict(CONTENT)).device.models[sized.digest]
-    assert found.trained_text["pez"] == pytest.approx(3 * found.trained_text["soft"])
+    assert found.trained_text["pez"] == pytest.approx(3 * 2 * 0.012)
 
 
 @pytest.mark.parametrize(
