@@ -12,6 +12,7 @@ from tests.analysis.planted_ways import table as made
 
 GOOD = Way(CLOSED.settings, 0.8, cost())
 BAD = Way(CLOSED.settings, -0.2, cost())
+WORST = Way(CLOSED.settings, 2.0, cost())  # of a gap below 0
 FAR = replace(READOUT, share=0.9)
 
 
@@ -45,7 +46,7 @@ def test_a_prompt_that_beats_every_untuned_row_is_to_be_used():
     ],
 )
 def test_else_the_strongest_untuned_row_is_named(change, head):
-    found = decided(Sweep((BAD,), gap=-0.05, **change))
+    found = decided(Sweep((WORST,), gap=-0.05, **change))
     assert found.use is False
     assert found.head == f"Do this instead: {head}"
     text = " ".join(found.texts)
