@@ -33,8 +33,9 @@ from sweep.testing.tabulated import (
 )
 from sweep.tracking.artifacts import PromptFiles
 from sweep.tracking.facts import facts_of_plan, target_of
-from sweep.tracking.sink import MlflowSink
+from sweep.tracking.sink import Sink
 from sweep.tracking.view import View
+from sweep.tracking.writer import MlflowTracker
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -101,9 +102,9 @@ def writing(tasks: int, bulk: bool, artifacts: bool) -> dict[str, Any]:
         facts = facts_of_plan(plan)
 
         def write(given: list[Record]) -> tuple[float, float]:
-            sink = MlflowSink(
-                target_of(folder, None), View(facts), PromptFiles(folder, facts), bulk
-            )
+            files = PromptFiles(folder, facts)
+            tracker = MlflowTracker(target_of(folder, None), facts, files, bulk)
+            sink = Sink("MLflow", tracker, View(facts))
             began = (time.perf_counter(), time.process_time())
             sink.start(given)
             told = sink.close()

@@ -1,7 +1,7 @@
 """Runs of an MLflow server as the rows of a sweep's table.
 
-MLflow holds the carried prompts alone, and of them what charts need: columns that have no
-parameter or metric stay empty, and there are no rows of kind ``source`` or ``reference``.
+MLflow holds of every cell what charts need: columns that have no parameter or metric stay empty.
+Sweeps of earlier versions have written the carried prompts alone.
 """
 
 import json
@@ -22,6 +22,7 @@ PREFIX = "mlflow:"
 _PAGE = 5000
 _NONE = "none"
 _ALIASES = "aliases"
+_KIND, _TRANSFER, _REFERENCE = "cell_kind", "transfer", "reference"
 _METRICS = {
     "test/score": "score",
     "validation/score": "validation_score",
@@ -41,8 +42,10 @@ _TEXTS = (
 )
 """Parameters that are columns of the same name; ``none`` is empty."""
 _COUNTS = ("seed", "prompt_length", "s", "k")
-_MEANT_NONE = ("selection",)
+_MEANT_NONE = ("method", "schedule", "selection")
 """Columns in which ``none`` is a value."""
+_CARRIED = ("solver", "selection", "gap_recovered")
+"""Columns of carried prompts alone."""
 
 
 def read_mlflow(place: str) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -107,23 +110,24 @@ def row_of(run: Any) -> dict[str, Any]:
     texts = {
         name: params[name]
         for name in _TEXTS
-        if name in params and (params[name] != _NONE or name in _MEANT_NONE or name == "schedule")
+        if name in params and (params[name] != _NONE or name in _MEANT_NONE)
     }
     counts = {name: int(params[name]) for name in _COUNTS if _is_count(params, name)}
     if family_of(params["method"]) != "hard":
         counts = {name: value for name, value in counts.items() if name not in ("s", "k")}
-    # λ of hard prompts means nothing; MLflow needs a number in every run.
-    soft = family_of(params["method"]) == "soft"
+    kind = tags.get(_KIND, _TRANSFER)
+    # λ of hard prompts and of no prompt means nothing; MLflow needs a number in every run.
+    soft = family_of(params["method"]) == "soft" and kind != _REFERENCE
     annealed = params["schedule"] == ANNEALING
     weight = None if annealed or not soft else float(params["lambda"])
-    return {
+    found = {
         **texts,
         **counts,
         **{column: metrics[name] for name, column in _METRICS.items() if name in metrics},
         **{f"source_{number}": name for number, name in enumerate(sources, 1)},
         "cell": tags["cell"],
-        "kind": "transfer",
-        "family": family_of(params["method"]),
+        "kind": kind,
+        "family": None if kind == _REFERENCE else family_of(params["method"]),
         "sources": "+".join(sources),
         "lambda": weight,
         "weight_label": Weight(weight, params["schedule"]).label,
@@ -133,6 +137,8 @@ def row_of(run: Any) -> dict[str, Any]:
             timespec="milliseconds"
         ),
     }
+    skipped = () if kind == _TRANSFER else _CARRIED
+    return {name: value for name, value in found.items() if name not in skipped}
 
 
 def _is_count(params: Mapping[str, str], name: str) -> bool:

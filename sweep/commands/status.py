@@ -9,6 +9,7 @@ from sweep.engine.progress import read_note
 from sweep.ledger.folder import read_meta
 from sweep.ledger.ledger import Ledger, Record
 from sweep.ledger.lock import running_driver
+from sweep.spec.trackers import MLFLOW, TRACKERS
 from sweep.tracking.sink import runs_behind
 from trainables.core.texts import duration
 from trainables.core.weight import Weight
@@ -28,8 +29,9 @@ def folder_status(folder: Path) -> dict[str, Any]:
         ``eta_seconds`` (None unless running), ``packs`` (under way, see
         :meth:`sweep.engine.progress.ProgressLine.figures`), ``search`` (of a search, see
         :func:`sweep.commands.search_status.search_status`), ``best`` (best transfer on validation
-        by target and task), ``damaged`` (messages), ``mlflow_behind`` (runs that MLflow lacks; None
-        if none or while running, -1 if unknown after a kill) and ``failures``.
+        by target and task), ``damaged`` (messages), ``behind`` (by tracker, how many
+        runs it lacks; none where it has all or while running, -1 if unknown after a kill),
+        ``mlflow_behind`` (the same of MLflow alone, or None) and ``failures``.
 
     Raises:
         InputError: the folder is no sweep's folder.
@@ -51,6 +53,7 @@ def folder_status(folder: Path) -> dict[str, Any]:
 
         search = search_status(folder, meta["search"])
     driver = running_driver(folder)
+    behind = runs_behind(folder) if driver is None else {}
     live = read_note(folder, driver) or {}
     failures = [_failure(item) for item in ledger.failures() if item["id"] not in ids]
     packs = live.get("packs", [])
@@ -82,7 +85,8 @@ def folder_status(folder: Path) -> dict[str, Any]:
         "packs": packs,
         "best": [_best_row(best[place]) for place in sorted(best)],
         "damaged": damaged,
-        "mlflow_behind": None if driver is not None else runs_behind(folder),
+        "behind": behind,
+        "mlflow_behind": behind.get(MLFLOW),
         "failures": failures,
     }
 
@@ -128,7 +132,7 @@ def format_status(status: Mapping[str, Any]) -> str:
         ],
     ]
     lines += [*points_lines(status), *rate_lines(status), *_pack_lines(status)]
-    for section in (_best_lines, mlflow_lines, damage_lines, _failure_lines):
+    for section in (_best_lines, tracker_lines, damage_lines, _failure_lines):
         lines += section(status)
     return "\n".join(lines)
 
@@ -186,13 +190,15 @@ def _best_lines(status: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def mlflow_lines(status: Mapping[str, Any]) -> list[str]:
-    """What MLflow lacks."""
-    behind = status["mlflow_behind"]
-    if behind is None:
-        return []
-    lacks = "may lack runs" if behind < 0 else f"is {behind} run{'' if behind == 1 else 's'} behind"
-    return [f"  MLflow {lacks}; sweep sync {status['folder']} writes them"]
+def tracker_lines(status: Mapping[str, Any]) -> list[str]:
+    """What trackers lack."""
+    lines = []
+    for name, count in status["behind"].items():
+        runs = f"{count} run{'' if count == 1 else 's'}"
+        lacks = "may lack runs" if count < 0 else f"is {runs} behind"
+        title = TRACKERS[name].title if name in TRACKERS else name
+        lines.append(f"  {title} {lacks}; sweep sync {status['folder']} writes them")
+    return lines
 
 
 def damage_lines(status: Mapping[str, Any]) -> list[str]:

@@ -11,8 +11,8 @@ from sweep.ledger.folder import read_meta
 from sweep.process.caretaker import caretaker
 from sweep.process.interrupts import interruptible
 from sweep.process.setup import child_command, child_environment
+from sweep.tracking.compare import compare
 from sweep.tracking.facts import ARTIFACTS, DATABASE, HOST, USUAL_PORT, default_tracking_uri
-from sweep.tracking.writer import bring_home
 from trainables.errors import InputError
 from trainables.files.redact import redact
 
@@ -38,13 +38,15 @@ def serve(folder: Path, port: int | None = None) -> int:
             f"{folder}: its runs are at {redact(uri)}, as its spec asks; open that instead"
         )
     if not (folder / DATABASE).is_file():
-        raise InputError(f"{folder}: no {DATABASE} in it yet; sweep run writes it")
+        raise InputError(
+            f"{folder}: no {DATABASE} in it yet; sweep run or sweep sync --tracker mlflow writes it"
+        )
     chosen = free_port() if port is None else port
     if not is_free(chosen):
         raise InputError(f"--port: {chosen} is taken; allowed: a free port, or none to choose one")
-    bring_home(default_tracking_uri(folder))
     command = server_command(folder, chosen)
-    print(f"MLflow of sweep {meta['name']}: http://{HOST}:{chosen}  (stop with Ctrl-C)", flush=True)
+    page = page_of(folder, f"http://{HOST}:{chosen}")
+    print(f"MLflow of sweep {meta['name']}: {page}  (stop with Ctrl-C)", flush=True)
     with interruptible():
         # A group of its own, since the server starts processes which must end with it.
         server = subprocess.Popen(command, env=server_environment(), start_new_session=True)
@@ -55,6 +57,14 @@ def serve(folder: Path, port: int | None = None) -> int:
                 return 0
             finally:
                 _end_group(server)
+
+
+def page_of(folder: Path, server: str) -> str:
+    """The charts of the sweep's results; the server's first page where there are none yet."""
+    try:
+        return compare(folder, {}, server).charts
+    except InputError:
+        return server
 
 
 def server_environment() -> dict[str, str]:

@@ -26,13 +26,12 @@ from sweep.planning.preflight import abandoned_on_error, check_plan
 from sweep.process.interrupts import Interrupts, interruptible
 from sweep.process.setup import settled, versions_of
 from sweep.spec.resources import Share
+from sweep.spec.trackers import check_trackers
 from sweep.timing.estimate import device_of
 from sweep.timing.throughput import learn
-from sweep.tracking.artifacts import PromptFiles
-from sweep.tracking.facts import facts_of_plan, target_of
+from sweep.tracking.facts import Place, facts_of_plan
 from sweep.tracking.schema import COMMIT
-from sweep.tracking.sink import NOTE, MlflowSink
-from sweep.tracking.view import View, grouping_of
+from sweep.tracking.sink import Sinks, make_sinks
 from trainables.core.cells import Cell, Pack
 from trainables.core.texts import duration
 from trainables.errors import InputError
@@ -154,12 +153,11 @@ def commit_of(folder: Path) -> dict[str, str]:
     return {COMMIT: found.stdout.strip()}
 
 
-def make_sink(plan: AnyPlan, folder: Path) -> MlflowSink:
-    """The plan's MLflow view: the spec's tracking URI, or a database in the folder."""
+def make_sink(plan: AnyPlan, folder: Path) -> Sinks:
+    """What writes the plan's runs to the trackers of its spec."""
+    spec = plan.resolved.spec
     facts = facts_of_plan(plan, first_hash(folder, plan))
-    target = target_of(folder, plan.resolved.spec.mlflow.tracking_uri)
-    view, files = View(facts, grouping_of(facts)), PromptFiles(folder, facts)
-    return MlflowSink(target, view, files, note=folder / NOTE)
+    return make_sinks(spec.tracking, Place(folder, facts, spec.mlflow.tracking_uri))
 
 
 class _Run:
@@ -170,6 +168,7 @@ class _Run:
     def __init__(
         self, plan: AnyPlan, folder: Path, options: Options, interrupts: Interrupts
     ) -> None:
+        check_trackers(plan.resolved.spec.tracking)
         self.plan, self.folder, self.options = plan, folder, options
         self.interrupts = interrupts
         self.versions = package_versions() | commit_of(Path.cwd())
@@ -194,15 +193,18 @@ class _Run:
             return self._run()
         except KeyboardInterrupt:
             self._say("stopped; what is finished is kept, the same command continues")
-            self.sink.close(_MLFLOW_STATUS[INTERRUPTED])
+            self._close_sink(INTERRUPTED)
             return INTERRUPTED
         except OSError as error:
             self._say(f"stopped: {_kept(error, self.folder)}")
-            self.sink.close(_MLFLOW_STATUS[FAILED])
+            self._close_sink(FAILED)
             return FAILED
         except BaseException:
-            self.sink.close(_MLFLOW_STATUS[FAILED])
+            self._close_sink(FAILED)
             raise
+
+    def _close_sink(self, code: int) -> str | None:
+        return self.sink.close(_MLFLOW_STATUS[code], len(self.failures))
 
     def _run(self) -> int:
         nothing_left = self.feed.nothing_left()
@@ -212,7 +214,7 @@ class _Run:
         code = self._run_packs(nothing_left is None)
         if lacking:
             self._say(f"warning: {lacking}")
-        late = self.sink.close(_MLFLOW_STATUS[code])
+        late = self._close_sink(code)
         if late:
             self._say(f"warning: {late}")
         if code == INTERRUPTED:
@@ -360,7 +362,8 @@ class _Run:
                 return FAILED
         self.options.say(f"report:  {report}")
         self.options.say(f"prompts: {self.folder / 'prompts'}")
-        self.options.say(f"MLflow:  sweep ui {self.folder}")
+        for line in self.sink.shown:
+            self.options.say(line)
         return DONE
 
     def _shows_all(self, report: Path) -> bool:

@@ -79,11 +79,17 @@ def sync(
         str | None,
         typer.Option(metavar="URI", help="MLflow server or database. Default: the spec's."),
     ] = None,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="mlflow, tensorboard or wandb. Default: those of the spec."
+        ),
+    ] = None,
 ) -> None:
-    """Write the results that MLflow lacks; all of them to a new server."""
+    """Write the results that MLflow, or another tracker, lacks; all of them to a new one."""
     from sweep.tracking.sink import sync as write
 
-    print(write(folder, tracking_uri))
+    print(write(folder, tracking_uri, tracker or ()))
 
 
 COMMANDS = (

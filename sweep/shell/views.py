@@ -62,7 +62,7 @@ def status_view(status: Mapping[str, Any]) -> Iterator[Part]:
     ]
     columns = ("target", "task", "sources", "row", ">λ", ">seed", ">validation", ">test")
     yield Sheet(columns, best, "best on validation so far")
-    yield from said.mlflow_lines(status)
+    yield from said.tracker_lines(status)
     yield from said.damage_lines(status)
     shown = status["failures"][: said.SHOWN_FAILURES]
     failures = [

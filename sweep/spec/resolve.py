@@ -11,6 +11,7 @@ from sweep.spec.methods import COUNTERPARTS, LAMBDA, MethodSpec
 from sweep.spec.pairs import Group, expand_pairs, groups_by_source, names_of
 from sweep.spec.resources import settled
 from sweep.spec.spec import SweepSpec
+from sweep.spec.trackers import KEY
 from trainables.core.cells import CODE_VERSION, ModelRef, TaskRef, code_version, content_hash
 from trainables.core.contents import start_digest
 from trainables.core.plugins import known
@@ -92,8 +93,8 @@ class ResolvedSpec:
     def hash(self) -> str:
         """Content hash of all that can change a result, models, tasks and code version included.
 
-        Left out are resources, calibrations, kept predictions, the MLflow address and the
-        description.
+        Left out are resources, calibrations, kept predictions, trackers with their addresses, and
+        the description.
         """
         settings = self.settings_json()
         digests = {
@@ -165,6 +166,7 @@ class ResolvedSpec:
             **self._search_json(),
             "resources": self.spec.resources.model_dump(),
             "mlflow": self.spec.mlflow.model_dump(),
+            KEY: list(self.spec.tracking),
         }
 
 

@@ -31,6 +31,7 @@ from sweep.spec.space.parsing import (
     without_domains,
 )
 from sweep.spec.space.section import SearchSection
+from sweep.spec.trackers import MLFLOW, TRACKERS
 from trainables.core.plugins import Plugin, plugins_of_environment, read_plugin
 from trainables.core.precision import FLOAT32, PRECISIONS
 from trainables.core.predictions import SPLITS
@@ -251,6 +252,11 @@ class SweepSpec(_Section):
     )
     mlflow: MlflowEntry = Field(
         default=MlflowEntry(), description="a mapping with the keys tracking_uri and artifacts"
+    )
+    tracking: Annotated[tuple[Annotated[str, TRACKERS], ...], *_UNIQUE] = Field(
+        default=(MLFLOW,),
+        description="a list of the programs that show runs, such as mlflow, tensorboard and wandb,"
+        " none twice, or [] for none",
     )
     domains: Annotated[Any, SchemaOf(domains_schema)] = Field(
         default=None, description="a mapping of names to domains that methods refer to"

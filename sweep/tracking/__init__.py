@@ -1,1 +1,1 @@
-"""MLflow as a view of the ledger: what runs there are, who writes them, how they are looked at."""
+"""MLflow and other trackers as views of the ledger: what runs there are, who writes them."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from sweep.ledger.folder import origin, read_meta
 from sweep.tracking.facts import DATABASE, HOST, USUAL_PORT, target_of
-from sweep.tracking.schema import GAIN, SCORE, chart_names
+from sweep.tracking.schema import GAIN, NONE, SCORE, VALIDATION, chart_names
 from sweep.tracking.writer import connect
 from trainables.errors import InputError
 
@@ -19,10 +19,15 @@ AXES = (
     *("vocabulary", "s", "k", "state", "prompt_length", "position", "init", "solver", "seed"),
 )
 """Parameters that may be axes, in their order; further settings of a sweep come before the last."""
+SCORES = (VALIDATION, SCORE, GAIN)
+"""Metrics that are columns of the list, in their order; the first ranks it."""
+_AXIS_SCORES = (GAIN, VALIDATION, SCORE)
 _NO_AXES = ("schedule", "selection", "counterparts")
 MOST_AXES = 9
 MOST_RUNS = 100
 """A chart shows the runs that its list has loaded, and that is so many."""
+MOST_COMPARED = 5
+"""The page that compares runs has their names in its address."""
 _SHARED = "mlflow.sharedViewState."
 
 
@@ -31,11 +36,12 @@ class Links:
     """Addresses for the browser.
 
     Attributes:
-        table: the runs as a list.
+        table: the runs as a list, the best on validation first.
         charts: parallel coordinates of the list.
-        comparison: the page that compares runs.
+        comparison: the page that compares the best runs.
         runs: how many runs there are to compare.
         axes: parameters and metrics of the charts.
+        best: name and :data:`SCORES` (where there are any) of the best on validation.
     """
 
     table: str
@@ -43,12 +49,14 @@ class Links:
     comparison: str
     runs: int
     axes: tuple[str, ...]
+    best: tuple[tuple[str, tuple[float | None, ...]], ...] = ()
 
 
 def compare(folder: Path, choices: Mapping[str, str | None], server: str | None = None) -> Links:
-    """Links to the results of a sweep.
+    """Links to the results of a sweep, ranked by validation.
 
-    The charts are saved on the server as a tag of the experiment, as MLflow's share button does.
+    List and charts are saved on the server as tags of the experiment, as MLflow's share button
+    does: their links are short.
 
     Args:
         choices: parameters to filter by, or None; models by alias or by their name in charts.
@@ -60,7 +68,9 @@ def compare(folder: Path, choices: Mapping[str, str | None], server: str | None 
     meta = read_meta(folder)
     uri = meta["spec"]["mlflow"]["tracking_uri"]
     if uri is None and not (folder / DATABASE).is_file():
-        raise InputError(f"{folder}: no {DATABASE} in it yet; sweep run or sweep sync writes it")
+        raise InputError(
+            f"{folder}: no {DATABASE} in it yet; sweep run or sweep sync --tracker mlflow writes it"
+        )
     client = connect(target_of(folder, uri).uri)
     experiment = client.get_experiment_by_name(meta["name"])
     wanted = {name: text for name, text in choices.items() if text is not None}
@@ -72,11 +82,27 @@ def compare(folder: Path, choices: Mapping[str, str | None], server: str | None 
         asked = ", ".join(f"{name} {text}" for name, text in wanted.items()) or "this sweep"
         raise InputError(f"{folder}: no results of {asked} in MLflow; sweep sync brings them there")
     axes = axes_of([run.data.params for run in runs])
-    state = view_state(condition, axes)
-    key = hashlib.sha256(state.encode()).hexdigest()[:16]
-    client.set_experiment_tag(experiment.experiment_id, _SHARED + key, state)
-    ids = [run.info.run_id for run in runs]
-    return links(server or _server(uri), experiment.experiment_id, condition, key, ids, axes)
+    keys = []
+    for charts in (False, True):
+        state = view_state(condition, axes, charts)
+        keys.append(hashlib.sha256(state.encode()).hexdigest()[:16])
+        client.set_experiment_tag(experiment.experiment_id, _SHARED + keys[-1], state)
+    page = f"{(server or _server(uri)).rstrip('/')}/#"
+    shared = f"{page}/experiments/{experiment.experiment_id}/runs?viewStateShareKey="
+    best = runs[:MOST_COMPARED]
+    lists = [[run.info.run_id for run in best], [experiment.experiment_id]]
+    of_runs, of_one = (quote(json.dumps(item, separators=(",", ":"))) for item in lists)
+    return Links(
+        table=f"{shared}{keys[0]}",
+        charts=f"{shared}{keys[1]}&compareRunsMode=CHART",
+        comparison=f"{page}/compare-runs?runs={of_runs}&experiments={of_one}",
+        runs=len(runs),
+        axes=(*axes, *_AXIS_SCORES),
+        best=tuple(
+            (run.info.run_name, tuple(run.data.metrics.get(name) for name in SCORES))
+            for run in best
+        ),
+    )
 
 
 def filter_of(spec_hash: str, wanted: Mapping[str, str]) -> str:
@@ -90,15 +116,20 @@ def filter_of(spec_hash: str, wanted: Mapping[str, str]) -> str:
 
 
 def axes_of(params: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
-    """Parameters that differ between the runs, the most telling ones first."""
+    """Parameters that differ between tuned prompts, the most telling ones first."""
+    params = [found for found in params if found.get("method") != NONE] or params
     further = {name for found in params for name in found} - {*AXES, *_NO_AXES}
     names = [*AXES[:-1], *sorted(further), AXES[-1]]
     differing = [name for name in names if len({found.get(name) for found in params}) > 1]
     return tuple((differing or ["target", "task"])[:MOST_AXES])
 
 
-def view_state(condition: str, axes: Iterable[str]) -> str:
-    """JSON of the experiment page's state: its filter and one chart of parallel coordinates."""
+def view_state(condition: str, axes: Sequence[str], charts: bool) -> str:
+    """JSON of the experiment page's state: its filter, columns, and a chart of the axes.
+
+    Args:
+        charts: whether the charts have the page to themselves.
+    """
     section = "parallel-coordinates"
     chart = {
         "uuid": "promptsweep",
@@ -109,20 +140,20 @@ def view_state(condition: str, axes: Iterable[str]) -> str:
         "isGenerated": False,
         "displayName": "Transfer results",
         "selectedParams": list(axes),
-        "selectedMetrics": [GAIN, SCORE],
+        "selectedMetrics": list(_AXIS_SCORES),
         "showAllRuns": True,
     }
     state = {
         "searchFilter": condition,
-        "orderByKey": f"metrics.`{SCORE}`",
+        "orderByKey": _column(VALIDATION),
         "orderByAsc": False,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
-        "selectedColumns": [*(f"params.`{name}`" for name in axes), f"metrics.`{SCORE}`"],
+        "selectedColumns": [*map(_column, SCORES), *(f"params.`{name}`" for name in axes)],
         "runsHiddenMode": "SHOWALL",
-        "runListHidden": True,
+        "runListHidden": charts,
         "compareRunCharts": [chart],
         "isAccordionReordered": True,  # or else sections are sorted by name
         "compareRunSections": [
@@ -141,40 +172,35 @@ def view_state(condition: str, axes: Iterable[str]) -> str:
     return json.dumps(state, separators=(",", ":"))
 
 
-def links(
-    server: str,
-    experiment: str,
-    condition: str,
-    key: str,
-    runs: Sequence[str],
-    axes: Iterable[str],
-) -> Links:
-    page = f"{server.rstrip('/')}/#/experiments/{experiment}/runs"
-    order = f"orderByKey={quote(f'metrics.`{SCORE}`', safe='')}&orderByAsc=false"
-    listed = [quote(json.dumps(item, separators=(",", ":"))) for item in (list(runs), [experiment])]
-    return Links(
-        table=f"{page}?searchFilter={quote(condition, safe='')}&{order}",
-        charts=f"{page}?viewStateShareKey={key}&compareRunsMode=CHART",
-        comparison=f"{server.rstrip('/')}/#/compare-runs?runs={listed[0]}&experiments={listed[1]}",
-        runs=len(runs),
-        axes=(*axes, GAIN, SCORE),
-    )
+def _column(metric: str) -> str:
+    return f"metrics.`{metric}`"
 
 
 def format_links(found: Links) -> str:
+    width = max(len(name) for name, _ in found.best)
+    heads = [f"{name:>{max(10, len(name))}}" for name in SCORES]
+    lines = [f"{'best on validation':<{width}}  {'  '.join(heads)}"]
+    for name, scores in found.best:
+        shown = ["-" if value is None else f"{value:.3f}" for value in scores]
+        lines.append(
+            f"{name:<{width}}  "
+            + "  ".join(f"{text:>{len(head)}}" for text, head in zip(shown, heads, strict=True))
+        )
     return "\n".join(
         [
+            *lines,
+            "",
             f"list:       {found.table}",
             f"charts:     {found.charts}",
             f"            parallel coordinates of {', '.join(found.axes)}",
             f"comparison: {found.comparison}",
-            f"            the best {found.runs} results side by side",
+            f"            of the best {len(found.best)}; list and charts have {found.runs}",
         ]
     )
 
 
 def _best(client: Any, experiment: str, condition: str) -> list[Any]:
-    order = [f"metrics.`{SCORE}` DESC"]
+    order = [f"{_column(VALIDATION)} DESC"]
     return list(client.search_runs([experiment], condition, max_results=MOST_RUNS, order_by=order))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sweep.ledger.folder import SPEC_FILE, origin, read_meta
 from sweep.planning.plan import AnyPlan
-from sweep.tracking.schema import chart_names, varied_settings, varied_ways
+from sweep.tracking.schema import chart_names, telling_ways, varied_settings, varied_ways
 from trainables.core.cells import content_hash
 from trainables.core.settings import ALIGNMENT, family_of
 from trainables.core.settings.hard import WORDS
@@ -19,11 +19,11 @@ HOST, USUAL_PORT = "127.0.0.1", 5000
 DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
 """Where they go, in the sweep's folder, unless the spec names a place."""
 
-Place = tuple[str, str, str, str]
+Level = tuple[str, str, str, str]
 """Method (or reference row), target, task, and what else a level must share with a result."""
 
 
-def direct_place(cell: Mapping[str, Any], settings: Mapping[str, Any]) -> Place:
+def direct_place(cell: Mapping[str, Any], settings: Mapping[str, Any]) -> Level:
     """Where row Direct of a result is found: tuned with the same settings.
 
     Args:
@@ -35,7 +35,7 @@ def direct_place(cell: Mapping[str, Any], settings: Mapping[str, Any]) -> Place:
     return (cell["method"], cell["target"], cell["task"], content_hash(shared))
 
 
-def reference_place(row: str, cell: Mapping[str, Any]) -> Place:
+def reference_place(row: str, cell: Mapping[str, Any]) -> Level:
     """Where a reference row of a result is found: with texts cut alike."""
     return (row, cell["target"], cell["task"], str(cell["settings"].get("text_tokens")))
 
@@ -61,9 +61,12 @@ class Facts:
         models: per alias the model's full name with its revision.
         names: per alias its name in charts.
         varied: see :func:`sweep.tracking.schema.varied_settings`.
+        named: those of them that tell runs of one method and solver apart: part of their names.
         datasets: per task its data set.
         seeds: how many tunings make up row Direct of a place.
         direct: per method the targets that are tuned on themselves: those that have a row Direct.
+        targets: the models that prompts are carried to.
+        planned: how many cells there are to be; None where that is not known before, in a search.
         artifacts: whether prompts are written too.
         spec: text of the spec.
         description: the spec's description.
@@ -76,12 +79,30 @@ class Facts:
     models: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     varied: Mapping[str, str] = field(default_factory=dict)
+    named: Mapping[str, str] = field(default_factory=dict)
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
     seeds: int = 1
     direct: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    targets: frozenset[str] = frozenset()
+    planned: int | None = None
     artifacts: bool = True
     spec: str = ""
     description: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a tracker is made from.
+
+    Attributes:
+        folder: of the sweep.
+        facts: about the sweep.
+        uri: MLflow's tracking URI; None for the database in the folder.
+    """
+
+    folder: Path
+    facts: Facts
+    uri: str | None = None
 
 
 def facts_of(meta: Mapping[str, Any], text: str) -> Facts:
@@ -89,6 +110,7 @@ def facts_of(meta: Mapping[str, Any], text: str) -> Facts:
     spec = meta["spec"]
     # A hard prompt is carried from one source, whatever models its words are common to.
     soft = any(family_of(method) == "soft" for method in spec["methods"])
+    varied = varied_settings(spec["methods"])
     return Facts(
         name=spec["name"],
         spec_hash=origin(meta),
@@ -96,13 +118,16 @@ def facts_of(meta: Mapping[str, Any], text: str) -> Facts:
         sources=max([2, *(len(pair) for pair in spec["pairs"] if soft)]),
         models={alias: full_name(model) for alias, model in spec["models"].items()},
         names=chart_names(spec["models"]),
-        varied=varied_settings(spec["methods"]) | varied_ways(spec["transfer"]),
+        varied=varied | varied_ways(spec["transfer"]),
+        named=varied | telling_ways(spec["transfer"]),
         datasets={
             name: Dataset(name, task["digest"], json.dumps({"task_file": task["file"]}))
             for name, task in spec["task_files"].items()
         },
         seeds=len(spec["seeds"]),
         direct={method: frozenset(names) for method, names in meta.get("direct", {}).items()},
+        targets=frozenset(spec["targets"]),
+        planned=meta.get("planned_cells"),
         artifacts=bool(spec["mlflow"].get("artifacts", True)),
         spec=text,
         description=spec.get("description") or "",

@@ -1,10 +1,11 @@
-"""What MLflow is told: parameters, metrics and tags of the run of one transfer result.
+"""What a tracker is told of one cell: the parameters, metrics and tags of its run.
 
 Whatever one compares is a parameter, never a tag, and has a value in every run: charts have no
 axis for tags and drop runs that lack a value. ``lambda`` is a number in every run: -1 stands for
 annealing (``schedule`` says so in words), since an axis that mixes numbers and words loses the
-words. Names before the slash of a metric are the sections of MLflow's charts. A run has some
-40 keys: searches return all of them.
+words. For the same reason the ``seed`` of what has none (Empty, Manual, Constant) is -1. Names
+before the slash of a metric are the sections of MLflow's charts. A run has some 40 keys: searches
+return all of them.
 """
 
 import json
@@ -19,9 +20,13 @@ from trainables.core.weight import Weight
 
 NONE = "none"
 """Value of a parameter that means nothing in a run, such as the solver of a hard prompt."""
+NO_SEED = "-1"
+DIRECT = "direct"
+"""Value of the parameter ``row`` of a prompt that was tuned on its target."""
 NO_SELECTION = str(TransferSettings().selection)
 """Cells name a selection only where there is one."""
 SCORE = "test/score"
+VALIDATION = "validation/score"
 GAIN = "test/gain_over_empty"
 GAP = "test/gap_recovered"
 TRANSFER_GAP = "transfer/gap_recovered"
@@ -30,7 +35,10 @@ SOURCE_SCORE = "test/source_score"
 COMMIT = "git_commit"
 """Key of a record's versions: the commit of the folder that the driver was started in."""
 ALIASES = "aliases"
-"""Tag with the models' aliases by parameter, as JSON, where their names in charts are others."""
+"""Tag with what records say instead of some parameters, as JSON: aliases of models, mostly."""
+CELL_KIND = "cell_kind"
+"""Tag with the kind of cell, source or reference; carried prompts have none."""
+TRANSFER = "transfer"
 MOST_PARAMS = 40
 """Parameters of a run."""
 LABEL = 10
@@ -39,6 +47,7 @@ _NO_VARIED = ("lambda", "weight", "schedule", "counterparts", "sources", "recipe
 _LONGEST_TAG = 5000
 _OF_TRANSFER = "transfer_"
 """Before the names of settings of a transfer; the tuning has some of the same name."""
+_USUAL_SOLVER = str(TransferSettings().solver)
 
 
 @dataclass(frozen=True)
@@ -80,31 +89,34 @@ def run_params(
     sources: int,
     names: Mapping[str, str],
     varied: Mapping[str, str] | None = None,
+    direct: bool = False,
 ) -> dict[str, str]:
-    """Parameters of a transfer's run: the same keys for every run, each with a value.
+    """Parameters of a cell's run: the same keys for every run, each with a value.
 
     Args:
-        tuned: the prompts it was carried from, as far as they are known.
+        tuned: the prompts it was carried from, as far as they are known; of a tuning itself.
         sources: how many parameters source_1 … source_n there are.
         names: per alias of a model its name in charts.
         varied: further settings of which the sweep has several values, each with what stands for
             it in runs of a method without it.
+        direct: whether it belongs to row Direct.
     """
     cell = record["cell"]
     tuning = tuned[0].settings if tuned else {}
     settings, method = cell["settings"], cell["method"]
+    place = NONE if method == NONE else "prefix"
     padded = [*(names.get(name, name) for name in cell["sources"]), *[NONE] * sources][:sources]
     found = {
         "method": method,
-        "row": cell["row"],
+        "row": DIRECT if direct else cell["row"],
         "task": cell["task"],
         "target": names.get(cell["target"], cell["target"]),
         **{f"source_{number}": name for number, name in enumerate(padded, 1)},
-        "seed": str(cell["seed"]),
+        "seed": NO_SEED if cell["seed"] is None else str(cell["seed"]),
         "lambda": f"{Weight.in_cell(cell).number:g}",
         "schedule": cell["schedule"],
         "prompt_length": str(tuning.get("prompt_length", settings.get("prompt_length", 0))),
-        "position": str(tuning.get("position", default_of(method, "position") or "prefix")),
+        "position": str(tuning.get("position", default_of(method, "position") or place)),
         "init": str(tuning.get("init", default_of(method, "init") or NONE)),
         "solver": str(settings.get("solver", NONE)),
         "selection": str(settings.get("selection", NO_SELECTION)),
@@ -117,7 +129,8 @@ def run_params(
     for name, blank in (varied or {}).items():
         if name not in found and len(found) < MOST_PARAMS:
             if name.startswith(_OF_TRANSFER):
-                value = settings.get(name.removeprefix(_OF_TRANSFER))
+                own = settings if cell["kind"] == TRANSFER else {}
+                value = own.get(name.removeprefix(_OF_TRANSFER))
             else:
                 value = tuning.get(name, settings.get(name, default_of(method, name)))
             found[name] = blank if value is None else str(value)
@@ -151,13 +164,25 @@ def varied_ways(transfer: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> di
 
     ``transfer``: that section of a folder's spec.
     """
-    ways = [transfer] if isinstance(transfer, Mapping) else transfer
+    ways = _ways(transfer)
     found: dict[str, str] = {}
     for name in sorted({name for way in ways for name in way} - {"solver", "selection", "rows"}):
         values = {repr(way.get(name)): way.get(name) for way in ways}
         if len(values) > 1:
             found[f"{_OF_TRANSFER}{name}"] = "0" if _is_number([*values.values()]) else NONE
     return found
+
+
+def telling_ways(transfer: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """As :func:`varied_ways`: those that differ between ways of one solver."""
+    by_solver: dict[Any, list[Mapping[str, Any]]] = {}
+    for way in _ways(transfer):
+        by_solver.setdefault(way.get("solver"), []).append(way)
+    return {name: blank for ways in by_solver.values() for name, blank in varied_ways(ways).items()}
+
+
+def _ways(transfer: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [transfer] if isinstance(transfer, Mapping) else list(transfer)
 
 
 def _is_number(value: Any) -> bool:
@@ -175,7 +200,7 @@ def run_metrics(
     empty: float | None = None,
     direct: float | None = None,
 ) -> dict[str, float]:
-    """Metrics of a transfer's run; those that are not known are left out.
+    """Metrics of a cell's run; those that are not known are left out.
 
     Args:
         tuned: the prompts it was carried from.
@@ -188,14 +213,14 @@ def run_metrics(
         gap = gap_recovered(result["score"], empty, direct)
     found = {
         SCORE: result.get("score"),
-        "validation/score": result.get("validation_score"),
+        VALIDATION: result.get("validation_score"),
         "transfer/similarity": result.get("similarity"),
         GAIN: None if empty is None else result["score"] - empty,
         GAP: gap,
         TRANSFER_GAP: gap if "target_forward_rows" in result else None,
         SOURCE_SCORE: _mean([item.score for item in tuned]),
         "validation/source_score": _mean([item.validation_score for item in tuned]),
-        "cost/train_seconds": _train_seconds(tuned),
+        "cost/train_seconds": _train_seconds(tuned) if tuned else result.get("train_seconds"),
         "cost/transfer_seconds": result.get("transfer_seconds"),
         **_costs(result),
         "transfer/teacher_agreement": result.get("teacher_agreement"),
@@ -231,13 +256,17 @@ def _train_seconds(tuned: Sequence[Tuned]) -> float | None:
 
 
 def run_tags(
-    record: Record, models: Mapping[str, str], names: Mapping[str, str] | None = None
+    record: Record,
+    models: Mapping[str, str],
+    names: Mapping[str, str] | None = None,
+    direct: bool = False,
 ) -> dict[str, str]:
-    """Tags of a transfer's run: what says where it comes from and cannot be an axis.
+    """Tags of a cell's run: what says where it comes from and cannot be an axis.
 
     Args:
         models: per alias the model's full name with its revision.
         names: per alias its name in charts: where that is another one, a tag has the aliases.
+        direct: whether it belongs to row Direct, which records know by the name of its tuning.
     """
     cell, result = record["cell"], record["result"]
     places = {f"source_{number}": name for number, name in enumerate(cell["sources"], 1)}
@@ -249,7 +278,10 @@ def run_tags(
         for place, own in places.items()
     }
     aliases = {place: own for place, own in places.items() if own != shown[place]}
+    if direct:
+        aliases["row"] = cell["row"]
     found = {
+        CELL_KIND: "" if cell["kind"] == TRANSFER else cell["kind"],
         "pack": record["pack"],
         "target_model": models.get(cell["target"], cell["target"]),
         **sources,
@@ -262,16 +294,55 @@ def run_tags(
     return {name: text[:_LONGEST_TAG] for name, text in found.items() if text}
 
 
-def run_name(cell: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """What a transfer's run is called in lists."""
-    label = Weight.in_cell(cell).label or "0"
-    if family_of(cell["method"]) == "hard":
-        label = f"{cell['method']} {cell['row']}"
-    elif cell["method"] != "soft":  # a variant
-        label = f"{cell['method']} {label}"
-    sources = "+".join(names.get(name, name) for name in cell["sources"])
-    target = names.get(cell["target"], cell["target"])
-    return f"{sources} to {target} {cell['task']} {label} s{cell['seed']}"
+def run_name(
+    cell: Mapping[str, Any], params: Mapping[str, str], named: Mapping[str, str] | None = None
+) -> str:
+    """What a cell's run is called in lists, whose columns are narrow: what differs comes first.
+
+    Args:
+        params: :func:`run_params` of the cell.
+        named: further parameters, each with what stands for it where it means nothing: where it
+            does, it is part of the name.
+    """
+    direct, kind, method = params["row"] == DIRECT, cell["kind"], cell["method"]
+    place = f"{params['target']}, {params['task']}"
+    if kind == "reference":
+        return f"{cell['row'].capitalize()}, {place}"
+    hard = family_of(method) == "hard"
+    words = ["Direct"] if direct else ["source"] if kind == "source" else []
+    words += [method] if method != "soft" else []
+    words += [params["row"]] if hard and not direct else []
+    words += [params["solver"]] if params["solver"] not in (NONE, _USUAL_SOLVER) else []
+    words += [
+        f"{name.removeprefix(_OF_TRANSFER)}={params[name]}"
+        for name, blank in (named or {}).items()
+        if params.get(name, blank) != blank
+    ]
+    if hard:
+        words += [f"{name}={params[name]}" for name in ("s", "k") if params[name] != "0"]
+    elif not direct:
+        words.append(f"λ={Weight.in_cell(cell).label or 0}")
+    words.append(f"seed={params['seed']}")
+    sources = "+".join(
+        params[name] for name in sorted(params, key=_place) if _place(name) and params[name] != NONE
+    )
+    way = "" if direct else f"{sources} {'to' if kind == TRANSFER else 'on'} "
+    return f"{' '.join(words)}, {way}{place}"
+
+
+def way_name(cell: Mapping[str, Any], direct: bool = False) -> str:
+    """What rows of one kind share, in the sweep's summary: method, row and solver."""
+    solver = cell["settings"].get("solver", _USUAL_SOLVER)
+    method = cell["method"]
+    words = [method] if method not in ("soft", "none") else []
+    words.append(DIRECT if direct else cell["row"])
+    return " ".join(words + ([solver] if solver != _USUAL_SOLVER else []))
+
+
+def _place(name: str) -> int:
+    """Number of a parameter source_1, source_2, …; 0 for any other."""
+    number = name.removeprefix("source_")
+    return int(number) if number != name and number.isdecimal() else 0
 
 
 def tuning_label(cell: Mapping[str, Any]) -> str:

@@ -1,8 +1,10 @@
 """From records to runs: which can be written by now, and with what.
 
-Pure bookkeeping. A transfer's run waits for the score without a prompt on its target and task,
-which its gain needs; it does not wait for row Direct, whose tunings may take long: the share of the
-gap recovered is added to its run once they are all there.
+Pure bookkeeping. Every cell has a run: what is scored on a target (carried prompts, rows without a
+tuned prompt, row Direct) is a result; a prompt on its own source, and what it has to beat there, is
+a run of its own kind. A run waits for the score without a prompt on its model and task, which its
+gain needs; it does not wait for row Direct, whose tunings may take long: the share of the gap
+recovered is added to the run of a result once they are all there.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +14,7 @@ from typing import Any
 
 from sweep.ledger.ledger import Record
 from sweep.planning.plan import DIRECT_ROWS
-from sweep.tracking.facts import Dataset, Facts, Place, direct_place, reference_place
+from sweep.tracking.facts import Dataset, Facts, Level, direct_place, reference_place
 from sweep.tracking.schema import (
     COMMIT,
     Tuned,
@@ -21,12 +23,14 @@ from sweep.tracking.schema import (
     run_params,
     run_tags,
     tuning_label,
+    way_name,
 )
+from sweep.tracking.summary import Summary
 from trainables.core.cells import content_hash
 from trainables.core.settings import family_of
 from trainables.core.weight import Weight
 
-SWEEP, PACK, POINT, RESULT = "sweep", "pack", "point", "result"
+SWEEP, PACK, POINT, RESULT, SOURCE = "sweep", "pack", "point", "result", "source"
 
 FORMAT = "promptsweep_format"
 """Tag of a sweep's run: by what names its runs have their metrics; 0.1 had no such tag."""
@@ -41,7 +45,7 @@ class RunData:
 
     Attributes:
         key: what no other run of the sweep has: a cell's id, a group's, or the sweep's.
-        kind: :data:`SWEEP`, a group's kind, or :data:`RESULT`.
+        kind: :data:`SWEEP`, a group's kind, :data:`RESULT` or :data:`SOURCE`.
         name: shown in lists.
         parent: key of the run above; None for the sweep's.
         began: start, in ms since 1970.
@@ -51,7 +55,7 @@ class RunData:
         tags: further tags.
         points: metrics with steps: training curves.
         dataset: the task's.
-        record: the record whose prompt belongs to it.
+        record: the cell's record, where it is a cell's run.
     """
 
     key: str
@@ -83,20 +87,27 @@ class Group:
     name: str
 
 
-Grouping = Callable[[Record, tuple[Tuned, ...]], Group]
-"""From a transfer's record and the prompts it was carried from to its group."""
+Grouping = Callable[[Record, tuple[Tuned, ...]], Group | None]
+"""From a record and the prompts that it was carried from (a tuning itself) to its group.
+
+None where its run stands below the sweep's own."""
 
 
-def by_pack(record: Record, tuned: tuple[Tuned, ...]) -> Group:
+def by_pack(record: Record, tuned: tuple[Tuned, ...]) -> Group | None:
+    """The pack that has computed it; rows without a tuned prompt come from any."""
     cell, pack = record["cell"], record["pack"]
+    if cell["kind"] == "reference":
+        return None
     here = bool(tuned) and tuned[0].pack == pack
     what = f"tune {'+'.join(cell['sources'])}" if here else f"carry to {cell['target']}"
     return Group(pack, PACK, f"{what}, {cell['task']}, {cell['method']}")
 
 
-def by_point(record: Record, tuned: tuple[Tuned, ...]) -> Group:
+def by_point(record: Record, tuned: tuple[Tuned, ...]) -> Group | None:
     """The point of a search: what was chosen, over all its tasks, targets and seeds."""
     cell = record["cell"]
+    if cell["kind"] != "transfer":  # what is tuned alone may belong to several points
+        return None
     settings = dict(tuned[0].settings if tuned else cell["settings"])
     judges = cell.get("counterparts", []) if family_of(cell["method"]) == "hard" else []
     names = [*cell["sources"], *judges]
@@ -131,6 +142,7 @@ class View:
 
     Attributes:
         facts: about the sweep.
+        summary: what the sweep's own run says.
     """
 
     def __init__(self, facts: Facts, grouping: Grouping = by_pack) -> None:
@@ -141,28 +153,29 @@ class View:
         """
         self.facts = facts
         self._grouping = grouping
-        self._empty: dict[Place, float] = {}
-        self._direct: dict[Place, dict[str, float]] = {}
+        self._empty: dict[Level, float] = {}
+        self._direct: dict[Level, dict[str, float]] = {}
         self._tuned: dict[str, Tuned] = {}
         self._groups: dict[str, _Members] = {}
         self._curves: dict[str, _Curves] = {}
         self._open: dict[str, Record] = {}
         self._written: dict[str, int] = {}
+        self.summary = Summary()
 
     @property
     def behind(self) -> int:
-        """Transfers whose run has not been written at all."""
+        """Cells whose run has not been written at all."""
         return len(self._open.keys() - self._written.keys())
 
     def learn(self, record: Record) -> None:
         cell = record["cell"]
+        self._open[record["id"]] = record
+        self.summary.count(record)
         if cell["kind"] == "reference":
             self._empty[reference_place(cell["row"], cell)] = record["result"]["score"]
-        elif cell["kind"] == "transfer":
-            self._open[record["id"]] = record
-        else:
+        elif cell["kind"] == "source":
             self._tuned[record["id"]] = Tuned.of(record)
-            if cell["row"] in DIRECT_ROWS and self._has_direct(cell):
+            if self._is_direct(cell):
                 place = direct_place(cell, cell["settings"])
                 self._direct.setdefault(place, {})[record["id"]] = record["result"]["score"]
             self._add_curve(record)
@@ -179,6 +192,10 @@ class View:
             if len(metrics) > self._written.get(record["id"], 0)
             and (final or self._without_prompt(record) is not None)
         ]
+        for record, metrics in ready:
+            if self._on_target(record["cell"]):
+                way = way_name(record["cell"], self._is_direct(record["cell"]))
+                self.summary.score(record, way, metrics)
         groups = {record["id"]: self._join(record) for record, _ in ready}
         for members in self._groups.values():
             if members.group is not None and members.changed:
@@ -187,7 +204,7 @@ class View:
             yield self._result_run(record, metrics, groups[record["id"]])
 
     def settle(self, run: RunData) -> None:
-        if run.kind == RESULT:
+        if run.record is not None:
             self._written[run.key] = len(run.metrics)
             record = self._open[run.key]
             if self._complete(record):
@@ -209,10 +226,29 @@ class View:
     def _inputs(self, record: Record) -> tuple[Tuned, ...]:
         return tuple(self._tuned[name] for name in record["cell"]["inputs"] if name in self._tuned)
 
+    def _behind_it(self, record: Record) -> tuple[Tuned, ...]:
+        """The prompts it was carried from; of a tuning, itself."""
+        if record["cell"]["kind"] == "source":
+            return (self._tuned[record["id"]],)
+        return self._inputs(record)
+
     def _complete(self, record: Record) -> bool:
         """Whether nothing can be added to its run any more."""
-        direct = not self._has_direct(record["cell"]) or self._level(record) is not None
+        direct = not self._has_gap(record["cell"]) or self._level(record) is not None
         return direct and self._without_prompt(record) is not None
+
+    def _on_target(self, cell: Mapping[str, Any]) -> bool:
+        """Whether it says something about a target: a prompt on its own source does not."""
+        if cell["kind"] == "reference":
+            return cell["target"] in self.facts.targets
+        return cell["kind"] == "transfer" or self._is_direct(cell)
+
+    def _is_direct(self, cell: Mapping[str, Any]) -> bool:
+        tuned_alone = cell["kind"] == "source" and cell["row"] in DIRECT_ROWS
+        return tuned_alone and self._has_direct(cell)
+
+    def _has_gap(self, cell: Mapping[str, Any]) -> bool:
+        return self._on_target(cell) and self._has_direct(cell)
 
     def _without_prompt(self, record: Record) -> float | None:
         """What its gain is over: row Empty; Manual for hard prompts that have the template."""
@@ -223,6 +259,8 @@ class View:
 
     def _level(self, record: Record) -> float | None:
         """Row Direct of its place, once every planned tuning is there: it would still move."""
+        if not self._has_gap(record["cell"]):
+            return None
         scores = self._direct.get(self._place(record), {})
         if len(scores) < self.facts.seeds:
             return None
@@ -231,7 +269,7 @@ class View:
     def _has_direct(self, cell: Mapping[str, Any]) -> bool:
         return cell["target"] in self.facts.direct.get(cell["method"], ())
 
-    def _place(self, record: Record) -> Place:
+    def _place(self, record: Record) -> Level:
         tuned = self._inputs(record)
         own: Mapping[str, Any] = record["cell"]["settings"]
         place = direct_place(record["cell"], tuned[0].settings if tuned else own)
@@ -239,8 +277,10 @@ class View:
         there = [] if tuned else [other for other in self._direct if other[:-1] == place[:-1]]
         return there[0] if len(there) == 1 else place
 
-    def _join(self, record: Record) -> Group:
-        group = self._grouping(record, self._inputs(record))
+    def _join(self, record: Record) -> Group | None:
+        group = self._grouping(record, self._behind_it(record))
+        if group is None:
+            return None
         members = self._groups.setdefault(group.key, _Members())
         members.packs.add(record["pack"])
         ended = milliseconds(record["finished"])
@@ -282,20 +322,25 @@ class View:
             dataset=self.facts.datasets.get(members.task),
         )
 
-    def _result_run(self, record: Record, metrics: Mapping[str, float], group: Group) -> RunData:
-        facts, cell, tuned = self.facts, record["cell"], self._inputs(record)
+    def _result_run(
+        self, record: Record, metrics: Mapping[str, float], group: Group | None
+    ) -> RunData:
+        facts, cell, direct = self.facts, record["cell"], self._is_direct(record["cell"])
+        tuned = self._behind_it(record)
+        params = run_params(record, tuned, facts.sources, facts.names, facts.varied, direct)
         ended = milliseconds(record["finished"])
-        seconds = float(record["result"].get("transfer_seconds") or 0.0)
+        result = record["result"]
+        seconds = float(result.get("transfer_seconds") or result.get("train_seconds") or 0.0)
         return RunData(
             key=record["id"],
-            kind=RESULT,
-            name=run_name(cell, facts.names),
-            parent=group.key,
+            kind=RESULT if self._on_target(cell) else SOURCE,
+            name=run_name(cell, params, facts.named),
+            parent=SWEEP if group is None else group.key,
             began=ended - int(1000 * seconds),
             ended=ended,
-            params=run_params(record, tuned, facts.sources, facts.names, facts.varied),
+            params=params,
             metrics=metrics,
-            tags=run_tags(record, facts.models, facts.names),
+            tags=run_tags(record, facts.models, facts.names, direct),
             record=record,
         )
 

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from sweep.ledger.folder import META_FILE
-from sweep.tracking.artifacts import as_folder
+from sweep.tracking.artifacts import PromptFiles, as_folder
 from sweep.tracking.bulk import BulkInsert, bulk_insert
-from sweep.tracking.facts import ARTIFACTS, DATABASE, Facts, SinkTarget
-from sweep.tracking.view import FORMAT, RESULT, SWEEP, RunData
+from sweep.tracking.facts import ARTIFACTS, DATABASE, Facts, Place, SinkTarget, target_of
+from sweep.tracking.view import FORMAT, RESULT, SOURCE, SWEEP, RunData
 from trainables.errors import InputError
 from trainables.files.atomic import TEMPORARY
 from trainables.files.redact import redact
 
-KEY_TAGS = {RESULT: "cell", SWEEP: "sweep"}
+KEY_TAGS = {RESULT: "cell", SOURCE: "cell", SWEEP: "sweep"}
 """Per kind of run the tag that holds its key; that of a group is called ``group``."""
 Files = Callable[[RunData], Mapping[str, bytes]]
 """From a run to its artifacts: path to content."""
@@ -79,6 +79,50 @@ def _same(found: float | None, value: float) -> bool:
     return found is not None and abs(found - value) <= _CLOSE * max(1.0, abs(value))
 
 
+@dataclass(frozen=True)
+class MlflowTracker:
+    """MLflow as a :class:`sweep.tracking.sink.Tracker`.
+
+    Attributes:
+        target: where its runs go.
+        facts: about the sweep.
+        files: artifacts of a run.
+        bulk: see :class:`RunWriter`.
+        shown: how people look at the runs.
+    """
+
+    target: SinkTarget
+    facts: Facts
+    files: Files
+    bulk: bool = True
+    shown: str = ""
+
+    @property
+    def where(self) -> str:
+        return self.target.uri
+
+    def prepare(self) -> None:
+        """Import it here: Ray imports MLflow too, and not in two threads at once.
+
+        Two threads that import its parts at once may leave it half made for good.
+        """
+        import mlflow.tracking  # noqa: F401
+
+    def open(self, parent: RunData) -> "RunWriter":
+        return RunWriter(self.target, self.facts, self.files, parent, self.bulk)
+
+    def close(self) -> None:
+        """Nothing is held: each call ends by itself, within the time limits of :func:`connect`."""
+
+
+def mlflow_tracker(place: Place) -> MlflowTracker:
+    """The spec's tracking URI, or a database in the folder."""
+    files = PromptFiles(place.folder, place.facts)
+    target = target_of(place.folder, place.uri)
+    shown = place.uri or f"sweep ui {place.folder}"
+    return MlflowTracker(target, place.facts, files, shown=shown)
+
+
 class RunWriter:
     """Writes the runs of one sweep, known by their keys.
 
@@ -93,7 +137,7 @@ class RunWriter:
 
         Args:
             parent: the run of the sweep itself.
-            bulk: write new results into a database many at a time (:mod:`sweep.tracking.bulk`).
+            bulk: write new cells into a database many at a time (:mod:`sweep.tracking.bulk`).
         """
         self._client = connect(target.uri)
         self._facts = facts
@@ -120,8 +164,8 @@ class RunWriter:
             runs: groups before their results.
             done: told of each run that is.
         """
-        new = [run for run in runs if run.kind == RESULT and run.key not in self._known]
-        rest = [run for run in runs if run.kind != RESULT or run.key in self._known]
+        new = [run for run in runs if run.record is not None and run.key not in self._known]
+        rest = [run for run in runs if run.record is None or run.key in self._known]
         if self._bulk is None:
             rest, new = list(runs), []
         for run in rest:
@@ -137,8 +181,20 @@ class RunWriter:
                 self._remember(run, run_id)
                 done(run)
 
-    def end(self, status: str) -> None:
-        """End the parent run and whatever else is still open."""
+    def end(self, status: str, summary: Mapping[str, float]) -> None:
+        """End the parent run, with its metrics, and whatever else is still open."""
+        from mlflow.entities import Metric
+
+        parent = self._known[SWEEP]
+        changed = {
+            name: value
+            for name, value in summary.items()
+            if not _same(parent.metrics.get(name), value)
+        }
+        if changed:
+            now = _now()
+            metrics = [Metric(name, value, now, 0) for name, value in changed.items()]
+            self._client.log_batch(parent.id, metrics=metrics)
         for key, known in self._known.items():
             if not known.finished:
                 self._client.set_terminated(known.id, status if key == SWEEP else "KILLED")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -18,11 +18,13 @@ FOLDER = "PROMPTSWEEP_TEST_FOLDER"
 class NoSink:
     """An MLflow view nobody looks at: making a database takes seconds."""
 
+    shown: ClassVar[list[str]] = []
+
     def start(self, records: object) -> None: ...
 
     def add(self, record: object) -> None: ...
 
-    def close(self, status: str = "") -> None: ...
+    def close(self, status: str = "", failed: int = 0) -> None: ...
 
 
 @pytest.fixture

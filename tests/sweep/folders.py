@@ -45,31 +45,36 @@ def trials_in(journal: Path) -> list[Any]:
 
 
 def mlflow_levels(where: str | Path, name: str = "small") -> dict[str, list[Any]]:
-    """Runs of the experiment ``name`` by their kind, on a server or in a sweep's folder."""
+    """Runs of the experiment ``name`` by their kind, on a server or in a sweep's folder.
+
+    ``result`` has carried prompts alone, ``beside`` the other cells.
+    """
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(default_tracking_uri(where) if isinstance(where, Path) else where)
     experiment = client.get_experiment_by_name(name)
     assert experiment is not None
-    found: dict[str, list[Any]] = {kind: [] for kind in ("sweep", "pack", "point", "result")}
+    kinds = ("sweep", "pack", "point", "result", "beside")
+    found: dict[str, list[Any]] = {kind: [] for kind in kinds}
     token = None
     while True:
         page = client.search_runs([experiment.experiment_id], max_results=1000, page_token=token)
         for run in page:
-            found[run.data.tags["kind"]].append(run)
+            carried = "cell_kind" not in run.data.tags
+            found[run.data.tags["kind"] if carried else "beside"].append(run)
         token = page.token
         if not token:
             return found
 
 
 def mlflow_runs(folder: Path, name: str = "small") -> tuple[list[Any], list[Any]]:
-    """(parent runs, runs of results) of the sweep ``name``."""
+    """(parent runs, runs of carried prompts) of the sweep ``name``."""
     found = mlflow_levels(folder, name)
     return found["sweep"], found["result"]
 
 
 def check_mlflow(folder: Path, plan: Plan, uri: str | None = None) -> None:
-    """One finished run a transfer cell, with its numbers, three levels deep."""
+    """One finished run a cell, with its numbers, three levels deep."""
     levels = mlflow_levels(uri or folder, plan.resolved.spec.name)
     parents, packs, children = levels["sweep"], levels["pack"], levels["result"]
     assert [run.info.status for run in parents] == ["FINISHED"]
@@ -79,6 +84,23 @@ def check_mlflow(folder: Path, plan: Plan, uri: str | None = None) -> None:
     pack_ids = {run.data.tags["group"]: run.info.run_id for run in packs}
     transfers = {cell.id: cell for cell in plan.cells if cell.kind == "transfer"}
     assert sorted(run.data.tags["cell"] for run in children) == sorted(transfers)
+    for run in levels["beside"]:
+        cell = plan.by_id[run.data.tags["cell"]]
+        assert run.info.status == "FINISHED"
+        assert run.data.metrics["test/score"] == tabulated_result(cell)["score"]
+        on_target = cell in plan.direct or (
+            cell.kind == "reference" and cell.target in plan.resolved.targets
+        )
+        assert run.data.tags["kind"] == ("result" if on_target else "source")
+        assert (run.data.params["row"] == "direct") == (cell in plan.direct)
+        parent = pack_ids[run.data.tags["pack"]] if cell.sources else parents[0].info.run_id
+        assert run.data.tags["mlflow.parentRunId"] == parent
+    every = [*children, *levels["beside"]]
+    assert sorted(run.data.tags["cell"] for run in every) == sorted(plan.by_id)
+    summary = parents[0].data.metrics
+    assert summary["cells/done"] == summary["cells/planned"] == len(plan.cells)
+    assert summary["cells/failed"] == 0
+    assert summary["best_gain_over_empty/empty"] == 0
     empty = {
         (cell.target, cell.task): tabulated_result(cell)["score"]
         for cell in plan.cells
@@ -88,7 +110,7 @@ def check_mlflow(folder: Path, plan: Plan, uri: str | None = None) -> None:
     for cell in plan.direct:
         scores = ceilings.setdefault((cell.target, cell.task), [])
         scores.append(tabulated_result(cell)["score"])
-    keys = {frozenset(run.data.params) for run in children}
+    keys = {frozenset(run.data.params) for run in every}
     assert len(keys) == 1
     for run in children:
         cell = transfers[run.data.tags["cell"]]

@@ -102,7 +102,7 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         "recommend": {"--from", "--target", "--json", "--help"},
         "features": {"--before", "--json", "--help"},
         "ui": {"--port", "--help"},
-        "sync": {"--tracking-uri", "--help"},
+        "sync": {"--tracking-uri", "--tracker", "--help"},
         "compare": {"--method", "--task", "--target", "--server", "--json", "--help"},
         "validate-cluster": {"--help"},
         "doctor": {"--json", "--help"},

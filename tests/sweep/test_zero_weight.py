@@ -39,6 +39,7 @@ def test_a_round_trip(tmp_path: Path) -> None:
     assert "none" not in text
     runs = [run for run in _runs(plan, View(facts_of_plan(plan))) if run.kind == RESULT]
     assert {(run.params["row"], run.params["lambda"]) for run in runs} == {
+        *((row, "0") for row in ("empty", "manual", "constant")),
         *((row, "0") for row in ("single", "baseline")),
         *(("ours", weight) for weight in ("0.5", "-1")),
     }

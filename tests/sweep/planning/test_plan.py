@@ -236,6 +236,7 @@ def test_the_spec_hash_stays_where_results_stay() -> None:
         {"description": "other words"},
         {"resources": {"cpu": 4, "gpu": 1, "accelerator": "A100", "replicas": 3}},
         {"mlflow": {"tracking_uri": "http://127.0.0.1:1"}},
+        {"tracking": ["tensorboard", "wandb"]},
         {"pairs": [["A", "B"]]},
         {"seeds": [0]},
         {"transfer": {"norm": "match"}},

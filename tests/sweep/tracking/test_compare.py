@@ -1,14 +1,17 @@
 """Links into MLflow's pages, and what a browser shows there."""
 
 import asyncio
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from sweep.commands.ui import page_of
 from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger
 from sweep.tracking.compare import AXES, axes_of, compare, filter_of, format_links
-from sweep.tracking.facts import default_tracking_uri
+from sweep.tracking.facts import DATABASE, default_tracking_uri
 from sweep.tracking.sink import sync
 from tests.sweep.ledger.test_ledger import fill
 from tests.sweep.samples import plan_of
@@ -35,15 +38,19 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_links_filter_and_choose_axes(sweep: Path) -> None:
     everything = compare(sweep, {})
-    assert everything.runs == 30
+    assert everything.runs == 30 + 2 * 3  # Empty, Manual and Constant of each task
     assert everything.axes[:2] == ("method", "row")
-    assert everything.table.startswith("http://127.0.0.1:5000/#/experiments/1/runs?searchFilter=")
+    assert everything.table.startswith("http://127.0.0.1:5000/#/experiments/1/runs?viewState")
+    assert max(len(everything.table), len(everything.charts)) < 120
     some = compare(sweep, {"method": "soft", "task": "x/two"}, "https://mlflow.example/")
     assert 0 < some.runs < everything.runs
     assert some.axes == (
         *("row", "source_1", "source_2", "lambda"),
-        *("test/gain_over_empty", "test/score"),
+        *("test/gain_over_empty", "validation/score", "test/score"),
     )
+    ranks = [scores[0] for _, scores in everything.best]
+    assert len(ranks) == 5 and ranks == sorted(ranks, reverse=True)
+    assert " seed=0, " in format_links(some) and " to T, x/two" in format_links(some)
     assert some.comparison.startswith("https://mlflow.example/#/compare-runs?runs=%5B%22")
     assert some.comparison.endswith("&experiments=%5B%221%22%5D")
     assert some.charts in format_links(some)
@@ -52,8 +59,13 @@ def test_links_filter_and_choose_axes(sweep: Path) -> None:
     client = MlflowClient(tracking_uri=default_tracking_uri(sweep))
     tags = client.get_experiment("1").tags
     for found in (everything, some):
-        key = found.charts.partition("viewStateShareKey=")[2].partition("&")[0]
-        assert f"mlflow.sharedViewState.{key}" in tags
+        for link, whole in ((found.table, False), (found.charts, True)):
+            key = link.partition("viewStateShareKey=")[2].partition("&")[0]
+            state = json.loads(tags[f"mlflow.sharedViewState.{key}"])
+            assert state["runListHidden"] is whole
+            assert (
+                state["orderByKey"] == state["selectedColumns"][0] == "metrics.`validation/score`"
+            )
 
 
 @pytest.mark.slow
@@ -66,6 +78,19 @@ def test_models_go_by_their_alias_or_their_name_in_charts(tmp_path: Path) -> Non
     assert everything.runs > 0
     for name in ("pocket-gpt2-large", "gpt2-large"):
         assert compare(tmp_path, {"target": name}).runs == everything.runs
+
+
+@pytest.mark.slow
+def test_the_page_that_ui_names_is_the_charts(
+    sweep: Path, tmp_path: Path, empty_database: Path
+) -> None:
+    assert (
+        page_of(sweep, "http://127.0.0.1:5123")
+        == compare(sweep, {}, "http://127.0.0.1:5123").charts
+    )
+    bind(tmp_path, plan_of(), {})
+    shutil.copy(empty_database, tmp_path / DATABASE)
+    assert page_of(tmp_path, "http://127.0.0.1:5123") == "http://127.0.0.1:5123"
 
 
 @pytest.mark.slow
@@ -120,7 +145,8 @@ def test_a_browser_shows_the_axes(sweep: Path, tmp_path: Path) -> None:
         await page.picture(tmp_path / "charts.png")
 
         await page.open(found.comparison)
-        await page.wait(f"document.body.textContent.includes('Comparing {found.runs} Runs')")
+        count = len(found.best)
+        await page.wait(f"document.body.textContent.includes('Comparing {count} Runs')")
         for axis in ("lambda", "test/score"):
             await page.wait(f"{labels}.includes('{axis}')")
         await page.picture(tmp_path / "comparison.png")

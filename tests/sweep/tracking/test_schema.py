@@ -22,7 +22,7 @@ from sweep.tracking.schema import (
     varied_settings,
     varied_ways,
 )
-from sweep.tracking.view import RESULT, Group, RunData, View
+from sweep.tracking.view import RESULT, SWEEP, Group, RunData, View
 from tests.sweep.drive import search_of
 from tests.sweep.samples import plan_of, relaxed
 from trainables.core.frontier import ACCESS, Cost
@@ -93,7 +93,8 @@ def test_settings_that_vary_are_parameters_too() -> None:
     assert {tuple(run.params) for run in runs} == {(*wanted, "learning_rate")}
     rates: dict[str, set[str]] = {"soft": set(), "pez": set()}
     for run in runs:
-        rates[run.params["method"]].add(run.params["learning_rate"])
+        rates.setdefault(run.params["method"], set()).add(run.params["learning_rate"])
+    assert rates["none"] == {"0"}
     assert rates["pez"] == {str(default_of("pez", "learning_rate"))}
     assert len(rates["soft"]) > 1
     assert all(0.1 <= float(rate) <= 1 for rate in rates["soft"])
@@ -250,13 +251,16 @@ def test_curves_are_means_over_seeds_and_models_of_a_pack() -> None:
 def test_the_level_between_may_be_a_point_of_a_search() -> None:
     plan = plan_of(seeds=2)
 
-    def by_seed(record: Any, tuned: Any) -> Group:
+    def by_seed(record: Any, tuned: Any) -> Group | None:
+        if record["cell"]["kind"] == "reference":
+            return None
         return Group(f"point {record['cell']['seed']}", "point", "a point")
 
     runs = _runs(plan, View(facts_of_plan(plan), by_seed))
     points = [run for run in runs if run.kind == "point"]
     assert sorted(run.key for run in points) == ["point 0", "point 1"]
-    assert all(run.parent == f"point {run.params['seed']}" for run in runs if run.kind == RESULT)
+    parents = {"-1": SWEEP, "0": "point 0", "1": "point 1"}
+    assert all(run.parent == parents[run.params["seed"]] for run in runs if run.record)
 
 
 def test_a_result_waits_for_the_row_without_prompt_and_is_written_once() -> None:
@@ -266,9 +270,9 @@ def test_a_result_waits_for_the_row_without_prompt_and_is_written_once() -> None
         if cell.kind != "reference":
             view.learn(record_of(cell))
     assert list(view.due()) == []
-    count = sum(cell.kind == "transfer" for cell in plan.cells)
+    count = sum(cell.kind != "reference" for cell in plan.cells)
     assert view.behind == count
-    assert sum(run.kind == RESULT for run in view.due(final=True)) == count
+    assert sum(run.record is not None for run in view.due(final=True)) == count
     for cell in plan.cells:
         if cell.kind == "reference":
             view.learn(record_of(cell))

@@ -14,13 +14,14 @@ from sweep.engine.runner import make_sink
 from sweep.ledger.folder import META_FILE, bind
 from sweep.ledger.ledger import Ledger, Record
 from sweep.planning.plan import Plan
+from sweep.spec.trackers import MLFLOW
 from sweep.testing.tabulated import tabulated_result
 from sweep.tracking.artifacts import PromptFiles
 from sweep.tracking.bulk import BulkInsert
 from sweep.tracking.facts import DATABASE, default_tracking_uri, facts_of_plan, target_of
-from sweep.tracking.sink import NOTE, MlflowSink, runs_behind, sync
+from sweep.tracking.sink import Sink, note_of, runs_behind, sync
 from sweep.tracking.view import FORMAT, View
-from sweep.tracking.writer import RunWriter
+from sweep.tracking.writer import MlflowTracker, RunWriter
 from tests.sweep.folders import check_mlflow, mlflow_levels, mlflow_runs
 from tests.sweep.ledger.test_ledger import fill
 from tests.sweep.samples import plan_of
@@ -38,8 +39,9 @@ def _sync(
     bulk: bool = True,
 ) -> Any:
     facts = facts_of_plan(plan)
-    files, note = PromptFiles(folder, facts), folder / NOTE
-    sink = MlflowSink(target_of(folder, None), View(facts), files, bulk, note)
+    files, note = PromptFiles(folder, facts), note_of(folder, MLFLOW)
+    tracker = MlflowTracker(target_of(folder, None), facts, files, bulk)
+    sink = Sink("MLflow", tracker, View(facts), note)
     sink.start(records)
     return sink.close(status)
 
@@ -224,10 +226,9 @@ def test_errors_are_told_at_the_end_and_never_raised(
     with monkeypatch.context() as patched:
         patched.setattr(RunWriter, "write", break_off)
         told = _sync(plan, folder, records)
-    transfers = sum(cell.kind == "transfer" for cell in plan.cells)
     assert "no server" in told
     assert "long story" not in told
-    assert f"{transfers} runs behind" in told
+    assert f"{len(plan.cells)} runs behind" in told
     # A dead server costs its timeout once, and a few times more at the end.
     assert len(writes) <= 4
     assert _sync(plan, folder, records) is None
@@ -382,7 +383,7 @@ def test_the_spec_may_name_another_place(tmp_path: Path) -> None:
     elsewhere = f"sqlite:///{tmp_path / 'elsewhere.db'}"
     plan = plan_of(mlflow={"tracking_uri": elsewhere})
     fill(Ledger(tmp_path), plan.cells)
-    sink: MlflowSink = make_sink(plan, tmp_path)
+    sink = make_sink(plan, tmp_path)
     sink.start(Ledger(tmp_path).records())
     assert sink.close() is None
     assert (tmp_path / "elsewhere.db").is_file()
@@ -405,7 +406,7 @@ def test_a_server_that_is_back_in_a_moment_gets_all(
     monkeypatch.setattr("sweep.tracking.sink.LAST_PAUSES", (0.01, 0.01, 0.01))
     monkeypatch.setattr(RunWriter, "write", write)
     assert _sync(plan, folder, records) is None
-    assert runs_behind(folder) is None
+    assert runs_behind(folder) == {}
     check_mlflow(folder, plan)
 
 
@@ -416,7 +417,7 @@ def test_the_folder_says_how_many_runs_are_behind(
     plan, folder, records = filled
     bind(folder / "new", plan, {})
     shutil.copy(folder / "new" / META_FILE, folder)
-    transfers = sum(cell.kind == "transfer" for cell in plan.cells)
+    count = len(plan.cells)
 
     def away(*arguments: Any) -> None:
         raise ConnectionError("away")
@@ -426,11 +427,11 @@ def test_the_folder_says_how_many_runs_are_behind(
         patched.setattr(RunWriter, "write", away)
         sink = make_sink(plan, folder)
         sink.start(records)
-        assert runs_behind(folder) == -1
+        assert runs_behind(folder) == {MLFLOW: -1}
         assert sink.close() is not None
-    assert runs_behind(folder) == transfers
+    assert runs_behind(folder) == {MLFLOW: count}
     told = format_status(folder_status(folder))
-    assert f"MLflow is {transfers} runs behind; sweep sync {folder} writes them" in told
+    assert f"MLflow is {count} runs behind; sweep sync {folder} writes them" in told
     sync(folder)
-    assert runs_behind(folder) is None
+    assert runs_behind(folder) == {}
     assert "MLflow" not in format_status(folder_status(folder))
