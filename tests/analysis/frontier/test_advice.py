@@ -30,7 +30,7 @@ TRUTHS = {
         Sweep(POOR, gap=0.04, calibrated=-0.05, manual=-0.02, source=0.1),
         "Without labels of it: use it without a prompt (Empty)",
         [],
-        ["nothing is clearly better"],
+        ["nothing is shown to be better"],
     ),
     "recalibrating is best": (
         Sweep(POOR, gap=0.06, calibrated=0.08),
@@ -78,7 +78,7 @@ def test_the_gain_is_over_calibrated_empty_and_not_clear_where_it_is_not():
     found = advice(lines, lines.units, labelled=False)
     assert found is not None and found.crossfitted
     assert found.over.direction <= 0
-    assert found.line.name == "Empty" or "nothing is clearly better than" in advice_text(lines)
+    assert found.line.name == "Empty" or "nothing is shown to be better than" in advice_text(lines)
 
 
 def test_one_seed_is_said_to_choose_for_itself():
