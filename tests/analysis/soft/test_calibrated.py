@@ -68,7 +68,7 @@ def test_nothing_computed_nothing_shown(full_frame, full_report):
     choices = choose(full_frame)
     assert calibration_table(full_frame, "elk", choices).empty
     assert calibration_finding(full_frame, "elk", choices) == missing_note(full_frame) == ""
-    assert "After calibration" not in full_report
+    assert "Scores after calibration" not in full_report
 
 
 def test_the_sentence_says_when_calibration_does_what_a_prompt_does(frame):
@@ -124,8 +124,8 @@ def test_flags_belong_to_the_uncalibrated_predictions(tmp_path):
 def test_the_report_shows_it_beside_the_scores(tmp_path):
     build(tmp_path, DESIGN, alter=with_batch)
     text = write_report(tmp_path).read_text(encoding="utf-8")
-    assert text.index("Scores on test") < text.index("After calibration") < text.index("minus Base")
-    assert "<dt>Calibration</dt>" in text
+    assert text.index("Scores on test") < text.index("Scores after calibration")
+    assert "With batch calibration, which needs no labels, Empty goes from" in text
     assert "content-free<small>" not in text
 
 

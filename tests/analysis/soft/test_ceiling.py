@@ -11,7 +11,7 @@ from analysis import load
 from analysis.contrasts.selection import choose
 from analysis.present.grid import MINUS, percent
 from analysis.present.words import ALL_TASKS
-from analysis.soft.ceiling import gap_finding, gap_note, gap_table, gaps
+from analysis.soft.ceiling import gap_finding, gap_note, gap_table, gaps, recovered
 from analysis.soft.tables import (
     metrics,
     share_grid,
@@ -200,11 +200,16 @@ def test_the_report_shows_it(tmp_path: Path):
     build(tmp_path, Design(("ant", "bee"), tasks=("mini/a",), weights=(0.0, 0.3), direct=True))
     text = write_report(tmp_path).read_text(encoding="utf-8")
     assert "Share of the gap to Direct that is recovered" in text
-    assert "<dt>Ceiling</dt>" in text
-    assert '<th scope="row">Direct</th>' in text
-    assert "After calibration" not in text
+    assert "Of the gap between them, the transfer recovers: Single " in text
+    assert ">Direct</th>" in text
+    assert "Scores after calibration" not in text
     results = pd.read_csv(tmp_path / "results.csv")
     assert results["gap_recovered"].notna().sum() == (results["kind"] == "transfer").sum()
+
+
+def test_a_share_below_0_is_said_in_words():
+    assert recovered(-1.05) == "nothing (worse than Empty)"
+    assert recovered(0.304) == "30 %" and recovered(-0.001) == "0 %"
 
 
 def test_percentages():
