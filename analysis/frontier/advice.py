@@ -145,8 +145,8 @@ def _told(item: Advice, start: str, level: str) -> str:
     spread = item.over.high > item.over.low
     if spread and item.over.direction <= 0 and item.line.title != level:
         text = (
-            f"{start}for new models and tasks nothing is shown to be better than {level}, which costs"
-            f" nothing. Validation's choice, to {item.verb}"
+            f"{start}for new models and tasks nothing is shown to be better than {level}, which"
+            f" costs nothing. Validation's choice, to {item.verb}"
         )
     if item.others:
         text += f"; some seeds choose {joined(list(item.others[:3]))}"
