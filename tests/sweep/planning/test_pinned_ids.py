@@ -78,6 +78,7 @@ SPECS: dict[str, dict[str, Any]] = {
 }
 # As it was first: of 0.1, with one way.
 SPECS["quickstart"].pop("transfer")
+SPECS["quickstart"]["sources"] = ["pocket-bert", "pocket-gpt2", "pocket-roberta", "pocket-llama"]
 SPECS["quickstart"]["tasks"] = ["mini/topics", "mini/reviews", "mini/paraphrase"]
 SPECS["quickstart"]["methods"]["soft"].update(
     {"lambda": [0, 0.1, 0.3, 0.5, 0.7, 0.9, "annealing"], "steps": 24, "learning_rate": 0.05}

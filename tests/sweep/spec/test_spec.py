@@ -205,12 +205,12 @@ def test_presets_are_valid(name: str) -> None:
 
 def test_the_quickstart_is_what_the_readme_promises() -> None:
     spec = load_spec("quickstart")
-    assert len(spec.sources) == 4
+    assert len(spec.sources) == 3
     assert spec.pairs == "all"
     assert len(spec.tasks) == 3
     assert spec.seeds == (0, 1, 2)
     assert [weight.value for weight in spec.methods["soft"].weights] == [
-        *(0.0, 0.3, 0.6, 0.9),
+        *(0.0, 0.5, 0.9),
         None,
     ]
 
