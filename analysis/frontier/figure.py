@@ -37,7 +37,7 @@ MOST = 16
 """Ways that a panel has room for."""
 _STRIP = 3.4  # width of the strip for zero, in powers of two
 _GAP = 0.5
-_FIRST, _FURTHER, _NARROW = 4.5, 1.85, 4.2
+_FIRST, _FURTHER, _NARROW = 4.5, 1.85, 4.45
 _BETWEEN = 0.6
 _HEIGHT = 3.9
 _TEXT = 7
