@@ -37,7 +37,7 @@ MOST = 16
 """Ways that a panel has room for."""
 _STRIP = 3.4  # width of the strip for zero, in powers of two
 _GAP = 0.5
-_FIRST, _FURTHER, _NARROW = 4.5, 1.85, 4.2
+_FIRST, _FURTHER, _NARROW = 4.5, 1.85, 4.45
 _BETWEEN = 0.6
 _HEIGHT = 3.9
 _TEXT = 7
@@ -77,7 +77,7 @@ def cost_figure(
     width = side[0] + (_NARROW if stacked else sum(widths) + 0.12 * further) + side[1]
     keys: dict[str, str] = {}
     listed = [row for _, row in shown.iterrows() if len(_label(row)) > _LONG]
-    below = 0.14 * len(listed)
+    below = 0.14 * len(listed) + (0.08 if listed else 0.0)
     inner = _HEIGHT - 1.12
     height = _HEIGHT + below + (further * (inner + _BETWEEN) if stacked else 0.0)
     fig = new(width, height)

@@ -192,7 +192,8 @@ class _Place:
 
     def _over(self) -> str:
         """What the figure's means are over: all there is, as in the verdict beside it."""
-        text = counted(len(self.here.units.drop_duplicates(CASE)), "case")
+        units = self.here.with_gap(self.here.units) if self._shares else self.here.units
+        text = counted(len(units.drop_duplicates(CASE)), "case")
         return f"{text} (source set, task, target)" + (" with a gap" if self._shares else "")
 
     @cached_property

@@ -131,7 +131,7 @@ def test_the_findings_state_the_planted_effect(alone: Path) -> None:
     (found,) = verdict_findings(dependence(frame), hard=True)
     assert found.title == "Neighbour agreement"
     assert found.text.startswith("agreement − all words is +")
-    assert "pairs of s and K to choose from and the whole vocabulary none" in found.text
+    assert "neighbour agreement helped. At 95 % confidence it improves on" in found.text
 
 
 @pytest.mark.slow
@@ -284,7 +284,7 @@ def test_hostile_prompts_and_names_are_text(tmp_path: Path) -> None:
     build(tmp_path, design, alter=alter)
     text = write_report(tmp_path).read_text(encoding="utf-8")
     page = Page(text)
-    assert not {"script", "i", "u", "s"} & set(page.tags)
+    assert page.tags.count("script") == 1 and not {"i", "u", "s"} & set(page.tags)
     assert f"{evil}{{unknown}}\\u202e\\n" in page.text
     assert "\u202e" not in unescape(text)
 
