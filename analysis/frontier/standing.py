@@ -1,12 +1,12 @@
 """How one prompt stands beside what its model does without it: no prompt, a template, Direct.
 
 The numbers are the table's own; the interval of a difference is over new test examples, where both
-cells keep their predictions. Of the rows that need no tuning the highest on test is the bar, which
-is in its favour.
+cells keep their predictions. Of the rows that need no tuning the one that validation takes is the
+bar.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,11 +32,13 @@ class Level:
         name: of the row.
         score: on test, points; of Direct the mean over seeds.
         lead: what the prompt has over it, points.
+        validation: its score on validation, points; NaN where that is not known.
     """
 
     name: str
     score: float
     lead: Interval
+    validation: float = math.nan
 
     @property
     def text(self) -> str:
@@ -128,9 +130,15 @@ def standing(frame: pd.DataFrame, cell: str, examples: Examples | None = None) -
         score=100 * float(mine["score"]),
         metric=str(mine["metric"]),
         empty=next((level for level in untuned if level.name == EMPTY), None),
-        bar=max(untuned, key=lambda level: level.score, default=None),
+        bar=_strongest(untuned),
         direct=None if bool(mine["direct"]) else _direct(mine, here, examples),
     )
+
+
+def _strongest(levels: Sequence[Level]) -> Level | None:
+    """By validation, by test where that is not known of all."""
+    known = not any(math.isnan(level.validation) for level in levels)
+    return max(levels, key=lambda one: one.validation if known else one.score, default=None)
 
 
 def _untuned(mine: pd.Series, here: pd.DataFrame, examples: Examples | None) -> Iterator[Level]:
@@ -167,7 +175,9 @@ def _level(
         ]
         error = examples.spread(pd.DataFrame([own, *theirs]))
     lead = t_interval([100 * float(mine["score"]) - score], examples=error)
-    yield Level(name, score, lead)
+    hidden = "validation_score" if column == PLAIN else f"validation_{column}"
+    told = 100 * float(rows[hidden].astype("float64").mean()) if hidden in rows else math.nan
+    yield Level(name, score, lead, told)
 
 
 def _known(value: float) -> float | None:

@@ -1,9 +1,9 @@
 """Whether to use a carried prompt on a target, or what to do instead: the verdict of a sweep.
 
 Everything stands on one ground: all tasks of the target, each result beside that of the same task
-and seed. Prompts are chosen by validation, each seed's on the other seeds. The rows that need no
-tuning are the bar, and the highest of them on test is taken, which is in its favour. Intervals are
-over new seeds and test examples of these tasks.
+and seed. Prompts are chosen by validation, each seed's on the other seeds, and so is the bar that
+they have to beat, among the rows that need no tuning. Intervals are over new seeds and test
+examples of these tasks.
 """
 
 import json
@@ -138,7 +138,9 @@ class _Target:
         if not untuned:
             return self._unknown("no row without tuning has every task")
         best = _Choice(prompts, self)
-        bar = max(untuned, key=lambda line: float(line.rows["score"].mean()))
+        known = all(line.rows["validation"].notna().all() for line in untuned)
+        by = "validation" if known else "score"
+        bar = max(untuned, key=lambda line: float(line.rows[by].mean()))
         levels = [
             Level("best carried-over prompt", best.name, best.score),
             self._level("strongest untuned row", bar, best),
@@ -188,7 +190,7 @@ class _Target:
             if better:
                 texts = [f"{prompt} {does} than {bar.title}, which needs no tuning: {_by(lead)}."]
         texts += [text for _, _, text in ways]
-        texts += self._picked(bar, untuned)
+        texts += self._higher(bar, untuned)
         return Decision(self.target, lead.direction > 0, head, tuple(texts), levels)
 
     def _ways(
@@ -202,15 +204,14 @@ class _Target:
             words = told.get(more.direction, "is not shown to be better")
             yield kind, clear, f"{_WAYS[kind]} {words} than {called}: {_by(more)}."
 
-    def _picked(self, bar: Line, untuned: Sequence[Line]) -> Iterator[str]:
-        """That validation would have another row, where it would."""
-        found = table(untuned, self.units)
-        if found.lines:
-            chosen = found.lines[found.best(range(len(found.lines)))]
-            if chosen.title != bar.title:
-                score = points(100 * float(chosen.rows["score"].mean()))
-                yield (f"{bar.title} is the highest of {len(untuned)} such rows on test; "
-                       f"validation would take {chosen.title} ({score}).")  # fmt: skip
+    def _higher(self, bar: Line, untuned: Sequence[Line]) -> Iterator[str]:
+        """That another row is higher on test, where one is."""
+        scores = [float(line.rows["score"].mean()) for line in untuned]
+        most = max(scores)
+        if most > float(bar.rows["score"].mean()) + TIE:
+            title = untuned[scores.index(most)].title
+            yield (f"Validation takes {bar.title} of {len(untuned)} rows without tuning; on test "
+                   f"{title} is higher ({points(100 * most)}).")  # fmt: skip
 
     def over(self, choice: "_Choice", other: "Line | _Choice") -> Crossed:
         """What a choice has over a row, or over another choice, on the same tasks and seeds."""

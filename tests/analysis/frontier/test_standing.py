@@ -120,6 +120,16 @@ def test_empty_may_be_the_strongest() -> None:
     )
 
 
+def test_validation_takes_the_strongest() -> None:
+    rows = table(0.65)
+    rows["validation_score"], rows["validation_score_batch"] = 0.5, 0.4
+    rows.loc[rows["cell"] == "manual", "validation_score"] = 0.6
+    item = standing(rows, "mine")
+    assert item is not None
+    assert item.bar is not None
+    assert (item.bar.name, item.bar.score) == ("Manual", pytest.approx(55.0))
+
+
 def test_what_is_not_there_is_not_said() -> None:
     rows = table(0.65)
     item = standing(rows[rows["cell"] == "mine"], "mine")
