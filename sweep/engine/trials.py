@@ -3,11 +3,13 @@
 Imported only when there is something to run.
 """
 
+import importlib
 import os
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +110,8 @@ def run_packs(
         ),
     )
     try:
-        tuner.fit()
+        with unloaded_trackers():
+            tuner.fit()
     except KeyboardInterrupt:
         # A Ray that is going down too has nothing to give.
         with suppress(ray.exceptions.RayError):
@@ -127,6 +130,28 @@ def run_packs(
         raise RayLostError(f"the process that hands out packs {cause}") from queue.error
     if queue.error is not None:
         raise queue.error
+
+
+@contextmanager
+def unloaded_trackers() -> Iterator[None]:
+    """Keep Tune from loading Weights & Biases, only to count its users.
+
+    The package takes seconds, and makes folders that stay where a driver is killed. Afterwards Ray
+    finds it again.
+    """
+    name = "ray.air.integrations.wandb"
+    if "wandb" in sys.modules or name in sys.modules:
+        yield
+        return
+    sys.modules["wandb"] = None  # type: ignore[assignment]
+    try:
+        importlib.import_module(name)
+    finally:
+        del sys.modules["wandb"]
+    try:
+        yield
+    finally:
+        sys.modules.pop(name, None)
 
 
 def cause_of_death(text: str) -> str:

@@ -78,7 +78,7 @@ def test_the_report_has_a_block_for_each(tmp_path: Path) -> None:
     for place, name in enumerate(names, 1):
         assert f'<section id="target-{place}">' in text
         assert f"<h2>Transfer to elk ({name})</h2>" in text
-        assert f"<h3>{name}</h3>" in text
+        assert f"<summary>Scores ({name})</summary>" in text
         assert f"Joint tuning ({name})" in text
     assert "2 combinations of settings (each reported by itself)" in text
     tables = text.split("Ours λ=")
