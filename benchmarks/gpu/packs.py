@@ -18,11 +18,11 @@ from trainables.compute import memory
 from trainables.core.cells import Cell, Pack, PackOutcome
 from trainables.core.settings import SoftSettings, stored
 from trainables.core.settings.pez import PezSettings
-from trainables.hard import readability
 from trainables.models.names import resolve_model
 from trainables.packs.pack import run_pack
 from trainables.soft.stack_size import replicas_that_fit
 from trainables.tasks import resolve_task
+from trainables.words import dictionary
 
 PAIR, TARGET, TASK = ("pocket-bert", "pocket-gpt2"), "pocket-llama", "mini/topics"
 CLOSE = 0.02
@@ -140,7 +140,7 @@ MAKERS: dict[str, Maker] = {"soft": _soft, "pez": _pez}
 
 def computed(pack: Pack, device: str, **room: Any) -> PackOutcome:
     # Which words are English is not asked here, and the list of them is one more package.
-    with patch.object(readability, "_dictionary", frozenset):
+    with patch.object(dictionary, "_dictionary", frozenset):
         found = run_pack(pack, {}, device=device, room=room or None)
     if found.failures:
         raise RuntimeError(f"a cell failed: {next(iter(found.failures.values()))}")
