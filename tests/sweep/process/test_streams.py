@@ -24,7 +24,7 @@ def stand_in(plan, out, options):
     return 3
 
 # They take seconds to import.
-for name in ("run.runner", "search.plan", "spec.spec", "ledger.store"):
+for name in ("engine.runner", "search.plan", "spec.spec", "ledger.store"):
     sys.modules[f"sweep.{name}"] = MagicMock(Options=MagicMock, run=stand_in)
 class Options:
     def __init__(self, **some): pass
