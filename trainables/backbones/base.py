@@ -65,14 +65,13 @@ class Backbone(Reader):
         self.device = device
         family.model.eval()
         family.model.requires_grad_(False)
-        self._table: torch.Tensor = family.model.get_input_embeddings().weight.detach()
+        self._table: torch.Tensor = family.word_vectors()
         self.precision = precision
         self.dtype: torch.dtype = getattr(torch, type_of(precision))
         # Weights alone (buffers hold such as the angles of rotary positions), and each by a new
         # tensor where it is of another type: the table stays as it is. So does a head that the
-        # library itself multiplies with: see :meth:`head_logits` on rounding.
-        head = [*family.model.get_output_embeddings().parameters()] if literal else []
-        exact = {id(weight) for weight in head}
+        # library itself multiplies with: see :meth:`Family.head_logits` on rounding.
+        exact = {id(weight) for weight in family.exact(literal)}
         for weight in family.model.parameters():
             if id(weight) not in exact:
                 weight.data = weight.data.to(self.dtype)
@@ -196,12 +195,7 @@ class Backbone(Reader):
         self, states: torch.Tensor, label_ids: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Logits [..., C] of label words, or [..., V] of all words, from last states [..., h]."""
-        # Logits lie close together: in eight bits, rounding would tell classes apart.
-        features = self._features(states)
-        output = self.family.head_output()
-        chosen = slice(self.rows) if label_ids is None else label_ids
-        logits = features @ output.weight[chosen].float().T
-        return logits if output.bias is None else logits + output.bias[chosen].float()
+        return self.family.head_logits(states, slice(self.rows) if label_ids is None else label_ids)
 
     def _features(self, states: torch.Tensor) -> torch.Tensor:
         """What the head's vocabulary matrix is given [..., e], of last states [..., h]."""
