@@ -141,7 +141,7 @@ class General(Family):
         answers: torch.Tensor,
         types: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """As the families', with the library's own positions and masks, all tokens in all layers."""
+        """As the families', with the library's own positions and masks."""
         typed = {} if types is None else {"token_type_ids": types}
         states = self._body(embeds, attention_mask=attention_mask, **typed)
         return states[torch.arange(len(answers), device=states.device), answers]

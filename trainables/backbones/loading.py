@@ -1,7 +1,7 @@
 """Load a model and its tokenizer once a process, frozen before any autograd."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
