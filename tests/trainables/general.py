@@ -17,21 +17,21 @@ from trainables.core.cells import ModelRef
 from trainables.models.names import resolve_model
 from trainables.pocket.zoo import pocket_path
 
-_SIZES = {
+SIZES = {
     "hidden_size": 16,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "intermediate_size": 32,
     "max_position_embeddings": 64,
 }
-_GROUPED = {**_SIZES, "num_key_value_heads": 1, "head_dim": 8, "pad_token_id": 0}
+_GROUPED = {**SIZES, "num_key_value_heads": 1, "head_dim": 8, "pad_token_id": 0}
 _GPTJ = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64, "rotary_dim": 4}
 _DISTIL = {"dim": 16, "hidden_dim": 32, "n_layers": 2, "n_heads": 2, "max_position_embeddings": 64}
 _WINDOWS = {"sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"]}
-_FACTORED = {**_SIZES, "embedding_size": 12}
-_FALCON = {**_SIZES, "new_decoder_architecture": True, "num_kv_heads": 1, "ffn_hidden_size": 32}
+_FACTORED = {**SIZES, "embedding_size": 12}
+_FALCON = {**SIZES, "new_decoder_architecture": True, "num_kv_heads": 1, "ffn_hidden_size": 32}
 _DEBERTA = {
-    **_SIZES,
+    **SIZES,
     "relative_attention": True,
     "pos_att_type": ["p2c", "c2p"],
     "position_biased_input": False,
@@ -40,21 +40,21 @@ _DEBERTA = {
     "norm_rel_ebd": "layer_norm",
     "type_vocab_size": 0,
 }
-_AFTER_PADDING = {**_SIZES, "max_position_embeddings": 66, "pad_token_id": 1}
+_AFTER_PADDING = {**SIZES, "max_position_embeddings": 66, "pad_token_id": 1}
 
 CAUSAL: dict[str, tuple[str, dict[str, Any]]] = {
-    "qwen2": ("pocket-gpt2", {**_SIZES, "num_key_value_heads": 1, "tie_word_embeddings": True}),
+    "qwen2": ("pocket-gpt2", {**SIZES, "num_key_value_heads": 1, "tie_word_embeddings": True}),
     "qwen3": ("pocket-gpt2", _GROUPED),
     "mistral": ("pocket-llama", {**_GROUPED, "sliding_window": 4}),
     "gemma2": ("pocket-llama", {**_GROUPED, **_WINDOWS, "final_logit_softcapping": 2.0}),
     "gemma3_text": ("pocket-llama", {**_GROUPED, **_WINDOWS}),
-    "phi3": ("pocket-llama", {**_SIZES, "num_key_value_heads": 1, "pad_token_id": 0}),
-    "gpt_neox": ("pocket-gpt2", {**_SIZES, "rotary_pct": 0.5}),
+    "phi3": ("pocket-llama", {**SIZES, "num_key_value_heads": 1, "pad_token_id": 0}),
+    "gpt_neox": ("pocket-gpt2", {**SIZES, "rotary_pct": 0.5}),
     "gptj": ("pocket-gpt2", _GPTJ),
     "falcon": ("pocket-gpt2", _FALCON),
-    "olmo2": ("pocket-gpt2", {**_SIZES, "pad_token_id": 0}),
+    "olmo2": ("pocket-gpt2", {**SIZES, "pad_token_id": 0}),
     "smollm3": ("pocket-gpt2", {**_GROUPED, "no_rope_layers": [1, 0]}),
-    "granite": ("pocket-gpt2", {**_SIZES, "embedding_multiplier": 3.0, "logits_scaling": 4.0}),
+    "granite": ("pocket-gpt2", {**SIZES, "embedding_multiplier": 3.0, "logits_scaling": 4.0}),
 }
 MASKED: dict[str, tuple[str, dict[str, Any]]] = {
     "distilbert": ("pocket-bert", _DISTIL),
@@ -62,7 +62,7 @@ MASKED: dict[str, tuple[str, dict[str, Any]]] = {
     "albert": ("pocket-bert", _FACTORED),
     "deberta-v2": ("pocket-bert", _DEBERTA),
     "xlm-roberta": ("pocket-roberta", _AFTER_PADDING),
-    "modernbert": ("pocket-bert", {**_SIZES, "local_attention": 4, "pad_token_id": 0}),
+    "modernbert": ("pocket-bert", {**SIZES, "local_attention": 4, "pad_token_id": 0}),
     "camembert": ("pocket-roberta", _AFTER_PADDING),
 }
 EVERY = {**CAUSAL, **MASKED}
@@ -74,7 +74,9 @@ def made(name: str, **changes: Any) -> Any:
     tokenizer, sizes = EVERY[name]
     rows = len(AutoTokenizer.from_pretrained(pocket_path(tokenizer))) + SPARE_ROWS
     config = AutoConfig.for_model(name, **{**sizes, "vocab_size": rows, **changes})
-    auto = transformers.AutoModelForMaskedLM if name in MASKED else transformers.AutoModelForCausalLM
+    auto = (
+        transformers.AutoModelForMaskedLM if name in MASKED else transformers.AutoModelForCausalLM
+    )
     torch.manual_seed(0)
     model = auto.from_config(config)
     with torch.no_grad():

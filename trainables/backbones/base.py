@@ -6,6 +6,7 @@ Shapes: R prompts (replicas), m prompt tokens, d embedding width, N rows, L toke
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from trainables.compute.memory import in_passes
 from trainables.compute.passes import bucket, pass_end, read_tokens, spare_tokens
 from trainables.core.precision import FLOAT32, TF32, type_of
 from trainables.core.texts import Text
+from trainables.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class Remembered:
 
     past: torch.Tensor
 
+
+_ROWS = (7, 11)
+"""Rows that dropout is tried out on: a table whose length both divide is not to be feared."""
 
 Prompts = torch.Tensor | Remembered
 """Prompt vectors [R, m, d], or what a model remembers of them."""
@@ -106,13 +111,41 @@ class Backbone(Reader):
             keys: what the masks of rows are made from [u], see
                 :func:`trainables.compute.masks.row_keys`; good for one forward pass of these rows.
             owner: index of each row's key [n]; None where each row has its own.
+
+        Raises:
+            InputError: the model drops out of something that is no row's.
         """
+        if not self._rowwise:
+            raise InputError(
+                f"dropout: found true on model {self.alias!r}, which also drops out of what all"
+                " rows share; allowed: false on this model"
+            )
         self.family.model.train()
         try:
             with RowMasks(keys, owner):
                 yield
         finally:
             self.family.model.eval()
+
+    @cached_property
+    def _rowwise(self) -> bool:
+        """Whether each dropout is one of rows; tried out where the layers are not known.
+
+        DeBERTa, for one, also drops out of a table of distances.
+        """
+        try:
+            for count in () if self.family.known else _ROWS:
+                nothing = torch.zeros(count, dtype=torch.long, device=self.device)
+                ids = nothing[:, None].repeat(1, 2)
+                rows = Encoded(ids, nothing + 2, nothing, nothing + 1, nothing)
+                self.family.model.train()
+                with RowMasks(nothing), torch.no_grad():
+                    self.row_logits(rows, nothing[:1])
+        except ValueError:
+            return False
+        finally:
+            self.family.model.eval()
+        return True
 
     @contextmanager
     def rounding(self) -> Iterator[None]:

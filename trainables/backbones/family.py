@@ -30,8 +30,8 @@ class Family(ABC):
         first_matrix: where in a layer stands the matrix whose output enters the activation; None:
             the neurons are not known.
         layers_return_tuples: the body expects a tuple of each of its layers.
-        recordable: whether nothing on the way asks a GPU for a number, so that its passes can be
-            recorded.
+        known: whether its layers are known here: that none asks a GPU for a number, so that passes
+            can be recorded, and that all drop out of rows alone.
         focus: where answers are read in the forward pass under way, None outside of one.
     """
 
@@ -40,7 +40,7 @@ class Family(ABC):
     heads: ClassVar[tuple[str, ...]] = MASKED_HEADS
     first_matrix: ClassVar[str | None] = None
     layers_return_tuples: ClassVar[bool] = False
-    recordable: ClassVar[bool] = True
+    known: ClassVar[bool] = True
 
     def __init__(self, config: Any, model: Any = None) -> None:
         """Conventions of ``config``; with ``model`` (body and head), its computations too."""

@@ -37,6 +37,9 @@ from trainables.backbones.family import Chosen, Family, steady_positions
 from trainables.errors import InputError
 from trainables.models.first_look import CAUSAL_HEADS, MASKED_HEADS
 
+_MORE = "ForConditionalGeneration"
+"""How the names of classes end that read something besides one text."""
+
 UNBOUNDED = 1 << 20
 """Tokens a row may have where neither config nor position table names a number (ALiBi, recurrent
 models): more than any text has, so that nothing is cut."""
@@ -54,7 +57,7 @@ class General(Family):
         outline: the model, or one of its shapes without numbers where there is none.
     """
 
-    recordable = False
+    known = False
     classes: ClassVar[Mapping[str, Any]]
     made: ClassVar[Mapping[Any, Any]]
 
@@ -75,8 +78,8 @@ class General(Family):
             model_type: of its config.
             architectures: what its config says was saved; empty: nothing.
         """
-        made = cls.classes.get(model_type)
-        return made is not None and (
+        made = cls.classes.get(model_type, _MORE)
+        return not made.endswith(_MORE) and (
             not architectures or any(name.endswith((made, *cls.heads)) for name in architectures)
         )
 
