@@ -124,7 +124,8 @@ class General(Family):
             return super().word_vectors()
         with torch.no_grad():
             every = torch.arange(len(looked_up.weight), device=looked_up.weight.device)
-            return looked_up(every).detach()
+            vectors: torch.Tensor = looked_up(every)
+        return vectors
 
     def exact(self, literal: bool) -> list[nn.Parameter]:
         """The whole head, and the table that it may share."""

@@ -144,10 +144,10 @@ def _check_type(ref: ModelRef, model_type: Any) -> None:
         return
     other = named and model_type in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
     raise InputError(
-        f"model {ref.alias!r}: {'sequence-to-sequence ' if other else ''}architecture"
-        f" {model_type!r} is not supported; allowed: masked and causal language models of text that"
-        f" transformers {transformers.__version__} has itself (AutoModelForMaskedLM,"
-        " AutoModelForCausalLM)"
+        f"model {ref.alias!r}: architecture {model_type!r} is not supported; allowed: masked and"
+        f" causal language models of text that transformers {transformers.__version__} has itself"
+        " (AutoModelForMaskedLM, AutoModelForCausalLM)"
+        f"{', but no sequence-to-sequence models' if other else ''}"
     )
 
 

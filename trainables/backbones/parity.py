@@ -94,7 +94,7 @@ def literal_reading(ref: ModelRef, device: str, load: Callable[[], Backbone]) ->
 def _code() -> str:
     """Digest of this package's code: after a change of it, every model is asked anew."""
     digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from tokenizers.processors import BertProcessing
 from tokenizers.processors import Sequence as NoTemplate
 from transformers import AutoConfig
 
@@ -131,6 +132,27 @@ def agrees(backbone: Backbone, model: Any) -> None:
         )
 
 
+def typed(tokenizer: Any) -> None:
+    """Pairs as published BERTs frame them."""
+    tokenizer.backend_tokenizer.post_processor = BertProcessing(
+        *((token, tokenizer.convert_tokens_to_ids(token)) for token in ("[SEP]", "[CLS]"))
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "second"), [("electra", 1), ("albert", 1), ("distilbert", 0)])
+def test_the_second_text_of_a_pair_has_its_own_type(name: str, second: int, tmp_path: Path) -> None:
+    backbone = load_backbone(saved(pristine(name), tmp_path / "model", "pocket-bert", typed))
+    words = backbone.labels(WORDS, "t")
+    data = backbone.read([("the film", "was good"), ("no", "she said no")], [0, 1], Layout())
+    assert backbone.second_type == second and len(backbone.separator) == 1
+    types = {} if data.types is None else {"token_type_ids": data.types}
+    assert bool(types) == bool(second)
+    with torch.no_grad():
+        logits = pristine(name)(data.ids, attention_mask=data.mask, **types).logits
+        near(backbone.row_logits(data, words), logits[torch.arange(2), data.answers][:, words])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("name", ["qwen2", "gemma2", "electra"])
@@ -141,6 +163,7 @@ def test_tied_and_untied_heads(name: str, tied: bool, tmp_path: Path) -> None:
     agrees(load_backbone(saved(model, tmp_path / "model", EVERY[name][0])), model)
 
 
+@pytest.mark.slow
 def test_prompts_live_where_inputs_embeds_lives(loaded: Callable[[str], Backbone]) -> None:
     """Gemma's looking up scales by √d, Granite's body by a factor; ALBERT's words are narrow."""
     for name, factor in (("gemma2", 4.0), ("granite", 1.0), ("albert", 1.0)):
@@ -152,6 +175,7 @@ def test_prompts_live_where_inputs_embeds_lives(loaded: Callable[[str], Backbone
     assert (outline.width, outline.max_tokens) == (12, 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "most"), [("xlm-roberta", 64), ("gptj", 64), ("modernbert", 64), ("deberta-v2", 64)]
 )
@@ -165,6 +189,7 @@ def test_rows_are_cut_to_the_positions_there_are(
     assert backbone.split_logits(data, backbone.labels(WORDS, "t"), prompt).isfinite().all()
 
 
+@pytest.mark.slow
 def test_positions_without_number_and_angles_that_would_change() -> None:
     bloom = AutoConfig.for_model("bloom", vocab_size=100, hidden_size=16, n_layer=1, n_head=2)
     assert GeneralCausal(bloom).max_tokens == UNBOUNDED

@@ -37,7 +37,7 @@ def refused(ref: ModelRef) -> str:
         ({"model_type": "gemma3"}, "architecture 'gemma3' is not supported"),
         (
             {"model_type": "mt5"},
-            "sequence-to-sequence architecture 'mt5' is not supported; allowed: masked and causal",
+            "AutoModelForCausalLM), but no sequence-to-sequence models",
         ),
         (
             {"model_type": "bart", "architectures": ["BartForConditionalGeneration"]},
@@ -120,6 +120,7 @@ def test_a_model_whose_rows_feel_their_padding_is_refused(tmp_path: Path) -> Non
     assert "cannot be read with prompt vectors (a row gives other logits alone than padded" in told
 
 
+@pytest.mark.slow
 def test_a_masked_model_needs_a_mask_token(tmp_path: Path) -> None:
     def change(tokenizer: Any) -> None:
         tokenizer.mask_token = None
