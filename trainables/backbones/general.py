@@ -37,7 +37,7 @@ from trainables.backbones.family import Chosen, Family, steady_positions
 from trainables.errors import InputError
 from trainables.models.first_look import CAUSAL_HEADS, MASKED_HEADS
 
-_MORE = "ForConditionalGeneration"
+MORE = "ForConditionalGeneration"
 """How the names of classes end that read something besides one text."""
 
 UNBOUNDED = 1 << 20
@@ -78,8 +78,8 @@ class General(Family):
             model_type: of its config.
             architectures: what its config says was saved; empty: nothing.
         """
-        made = cls.classes.get(model_type, _MORE)
-        return not made.endswith(_MORE) and (
+        made = cls.classes.get(model_type, MORE)
+        return not made.endswith(MORE) and (
             not architectures or any(name.endswith((made, *cls.heads)) for name in architectures)
         )
 

@@ -22,7 +22,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_L
 
 from trainables.backbones.base import Backbone
 from trainables.backbones.family import Family
-from trainables.backbones.general import KINDS, General
+from trainables.backbones.general import KINDS, MORE, General
 from trainables.backbones.parity import literal_reading
 from trainables.backbones.reader import Reader
 from trainables.compute.memory import Resident, out_of_memory
@@ -181,9 +181,10 @@ def _kind(ref: ModelRef, config: Any) -> type[Family]:
     able = [family] if family else [kind for kind in KINDS if kind.of(config.model_type, ())]
     words = " or ".join("masked" if kind.masked else "causal" for kind in able)
     endings = ", …".join(ending for kind in able for ending in kind.heads)
+    more = any(name.endswith(MORE) for name in names)
     raise InputError(
-        f"{told}, which has no vocabulary head; allowed: a {words} language model (a class named"
-        f" …{endings})"
+        f"{told}, which {'reads more than one text' if more else 'has no vocabulary head'};"
+        f" allowed: a {words} language model (a class named …{endings})"
     )
 
 

@@ -264,8 +264,8 @@ BACKBONES: Registry[Any] = Registry(
         }.items()
     },
 )
-"""The :class:`trainables.backbones.family.Family` of a ``model_type`` of Hugging Face configs. Those
-of other types are :mod:`trainables.backbones.general`."""
+"""The :class:`trainables.backbones.family.Family` of a ``model_type`` of Hugging Face configs. For
+models of other types there is :mod:`trainables.backbones.general`."""
 
 
 @dataclass(frozen=True)

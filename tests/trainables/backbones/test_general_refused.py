@@ -52,6 +52,10 @@ def refused(ref: ModelRef) -> str:
             "says Qwen2Model, which has no vocabulary head; allowed: a causal language model",
         ),
         (
+            {"model_type": "llama4", "architectures": ["Llama4ForConditionalGeneration"]},
+            "Llama4ForConditionalGeneration, which reads more than one text; allowed: a causal",
+        ),
+        (
             {"model_type": "electra", "architectures": None},
             "says no architectures, and 'electra' may be masked or causal; allowed: architectures"
             " with one of ElectraForMaskedLM or ElectraForCausalLM",
@@ -94,16 +98,18 @@ def checked(ref: ModelRef) -> None:
 
 @pytest.mark.slow
 def test_a_head_that_is_not_in_the_weights_is_named(tmp_path: Path) -> None:
-    """The library would begin it anew and warn."""
+    """The library would begin it anew and warn; so with ELECTRA's discriminator."""
+    discriminator = transformers.ElectraForPreTraining(pristine("electra").config)
+    refs = {"generator_": saved(discriminator, tmp_path / "electra", "pocket-bert")}
     for name, body, head in (
         ("albert", "albert", "predictions."),
         ("qwen3", "model", "lm_head.weight"),
     ):
-        ref = folder_of(name, tmp_path / name)
-        file = Path(ref.location) / "model.safetensors"
+        file = Path(folder_of(name, tmp_path / name).location) / "model.safetensors"
         kept = {key: value for key, value in load_file(file).items() if key.startswith(f"{body}.")}
         save_file(kept, file, metadata={"format": "pt"})
-        ref = resolve_model(ref.location)
+        refs[head] = resolve_model(str(file.parent))
+    for head, ref in refs.items():
         for look in (checked, load_backbone):
             with pytest.raises(
                 InputError, match=r"of its weights are not in .*allowed: a compl"
