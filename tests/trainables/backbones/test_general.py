@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from tokenizers import Tokenizer
+from tokenizers.decoders import Metaspace as MetaspaceDecoder
+from tokenizers.models import Unigram
+from tokenizers.pre_tokenizers import Metaspace
 from tokenizers.processors import BertProcessing
 from tokenizers.processors import Sequence as NoTemplate
 from transformers import AutoConfig
@@ -358,4 +362,32 @@ def test_a_decoder_of_a_known_architecture_is_read_generally(tmp_path: Path) -> 
             weight.mul_(8.0)
     backbone = load_backbone(saved(model, tmp_path / "model", "pocket-llama"))
     assert isinstance(backbone.family, GeneralCausal) and not backbone.literal
+    agrees(backbone, model)
+
+
+def unigram() -> Any:
+    """SentencePiece's other kind of tokenizer, as XLM-RoBERTa, ALBERT, DeBERTa v3 have it."""
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    words = sorted({f"▁{word}" for text in (*TEXTS, *PROMPTS, *WORDS) for word in text.split()})
+    scores = [(token, 0.0) for token in special] + [(word, -3.0) for word in words]
+    tokenizer = Tokenizer(Unigram([*scores, *((char, -9.0) for char in "▁abcdefgh")], unk_id=3))
+    tokenizer.pre_tokenizer, tokenizer.decoder = Metaspace(), MetaspaceDecoder()
+    tokenizer.post_processor = BertProcessing(("</s>", 2), ("<s>", 0))
+    names = ("bos_token", "pad_token", "eos_token", "unk_token", "mask_token")
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, **dict(zip(names, special, strict=True))
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["xlm-roberta", "deberta-v2"])
+def test_words_of_a_unigram_tokenizer(name: str, tmp_path: Path) -> None:
+    tokenizer = unigram()
+    model = made(name, vocab_size=len(tokenizer) + SPARE_ROWS)
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    backbone = load_backbone(resolve_model(str(tmp_path / "model")))
+    assert (backbone.begin, backbone.end) == ([0], [2])
+    assert set(WORDS) <= set(backbone.words)
+    assert not set(backbone.words.values()) & set(range(5))
     agrees(backbone, model)
