@@ -330,6 +330,21 @@ def test_dropout_is_that_of_each_row_alone(loaded: Callable[[str], Backbone]) ->
 
 
 @pytest.mark.slow
+def test_a_head_whose_last_module_is_not_its_last_step(tmp_path: Path) -> None:
+    """DeBERTa's newer head names a dense layer, and multiplies with the word table itself."""
+    model = made("deberta-v2", legacy=False)
+    assert model.get_output_embeddings().out_features == 16
+    ref = saved(model, tmp_path / "model", "pocket-bert")
+    backbone = load_backbone(ref)
+    assert not backbone.literal
+    agrees(backbone, model)
+    words, prompt = backbone.labels(WORDS, "t"), backbone.embeddings[10:13][None]
+    data, rounded = backbone.read(TEXTS, [0] * 4, Layout(3)), load_backbone(ref, "cpu", "bfloat16")
+    wanted, found = (it.split_logits(data, words, prompt) for it in (backbone, rounded))
+    near(found, wanted, 0.2)
+
+
+@pytest.mark.slow
 def test_a_head_that_is_asked_past_the_body_is_read_whole(tmp_path: Path) -> None:
     """BART's decoder alone: its class calls an inner part of what it names its body."""
     config = transformers.BartConfig(
