@@ -6,6 +6,7 @@ Shapes: R prompts (replicas), m prompt tokens, d embedding width, N rows, L toke
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from trainables.compute.memory import in_passes
 from trainables.compute.passes import bucket, pass_end, read_tokens, spare_tokens
 from trainables.core.precision import FLOAT32, TF32, type_of
 from trainables.core.texts import Text
+from trainables.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class Remembered:
 
     past: torch.Tensor
 
+
+_ROWS = (7, 11)
+"""Rows that dropout is tried out on: a table whose length both divide is not to be feared."""
 
 Prompts = torch.Tensor | Remembered
 """Prompt vectors [R, m, d], or what a model remembers of them."""
@@ -65,14 +70,13 @@ class Backbone(Reader):
         self.device = device
         family.model.eval()
         family.model.requires_grad_(False)
-        self._table: torch.Tensor = family.model.get_input_embeddings().weight.detach()
+        self._table: torch.Tensor = family.word_vectors()
         self.precision = precision
         self.dtype: torch.dtype = getattr(torch, type_of(precision))
         # Weights alone (buffers hold such as the angles of rotary positions), and each by a new
         # tensor where it is of another type: the table stays as it is. So does a head that the
-        # library itself multiplies with: see :meth:`head_logits` on rounding.
-        head = [*family.model.get_output_embeddings().parameters()] if literal else []
-        exact = {id(weight) for weight in head}
+        # library itself multiplies with: see :meth:`Family.head_logits` on rounding.
+        exact = {id(weight) for weight in family.exact(literal)}
         for weight in family.model.parameters():
             if id(weight) not in exact:
                 weight.data = weight.data.to(self.dtype)
@@ -107,13 +111,41 @@ class Backbone(Reader):
             keys: what the masks of rows are made from [u], see
                 :func:`trainables.compute.masks.row_keys`; good for one forward pass of these rows.
             owner: index of each row's key [n]; None where each row has its own.
+
+        Raises:
+            InputError: the model drops out of something that is no row's.
         """
+        if not self._rowwise:
+            raise InputError(
+                f"dropout: found true on model {self.alias!r}, which also drops out of what all"
+                " rows share; allowed: false on this model"
+            )
         self.family.model.train()
         try:
             with RowMasks(keys, owner):
                 yield
         finally:
             self.family.model.eval()
+
+    @cached_property
+    def _rowwise(self) -> bool:
+        """Whether each dropout is one of rows; tried out where the layers are not known.
+
+        DeBERTa, for one, also drops out of a table of distances.
+        """
+        try:
+            for count in () if self.family.known else _ROWS:
+                nothing = torch.zeros(count, dtype=torch.long, device=self.device)
+                ids = nothing[:, None].repeat(1, 2)
+                rows = Encoded(ids, nothing + 2, nothing, nothing + 1, nothing)
+                self.family.model.train()
+                with RowMasks(nothing), torch.no_grad():
+                    self.row_logits(rows, nothing[:1])
+        except ValueError:
+            return False
+        finally:
+            self.family.model.eval()
+        return True
 
     @contextmanager
     def rounding(self) -> Iterator[None]:
@@ -196,12 +228,7 @@ class Backbone(Reader):
         self, states: torch.Tensor, label_ids: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Logits [..., C] of label words, or [..., V] of all words, from last states [..., h]."""
-        # Logits lie close together: in eight bits, rounding would tell classes apart.
-        features = self._features(states)
-        output = self.family.head_output()
-        chosen = slice(self.rows) if label_ids is None else label_ids
-        logits = features @ output.weight[chosen].float().T
-        return logits if output.bias is None else logits + output.bias[chosen].float()
+        return self.family.head_logits(states, slice(self.rows) if label_ids is None else label_ids)
 
     def _features(self, states: torch.Tensor) -> torch.Tensor:
         """What the head's vocabulary matrix is given [..., e], of last states [..., h]."""

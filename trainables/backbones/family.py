@@ -12,12 +12,16 @@ from trainables.backbones.answer import AnswerLayer, Focus
 from trainables.compute.passes import additive
 from trainables.models.first_look import CAUSAL_HEADS, MASKED_HEADS
 
+Chosen = torch.Tensor | slice
+"""Rows of the vocabulary: ids [C], or a slice."""
+
 
 class Family(ABC):
     """Contract of a model family.
 
     A new family is one new file with one subclass and one entry in
-    :data:`trainables.core.registries.BACKBONES`.
+    :data:`trainables.core.registries.BACKBONES`. None is needed for a model to work
+    (:mod:`trainables.backbones.general`): a family knows its layers, and is faster for it.
 
     Attributes:
         model_type: the ``model_type`` of the Hugging Face config.
@@ -26,14 +30,17 @@ class Family(ABC):
         first_matrix: where in a layer stands the matrix whose output enters the activation; None:
             the neurons are not known.
         layers_return_tuples: the body expects a tuple of each of its layers.
+        known: whether its layers are known here: that none asks a GPU for a number, so that passes
+            can be recorded, and that all drop out of rows alone.
         focus: where answers are read in the forward pass under way, None outside of one.
     """
 
-    model_type: ClassVar[str]
+    model_type: str
     masked: ClassVar[bool]
     heads: ClassVar[tuple[str, ...]] = MASKED_HEADS
     first_matrix: ClassVar[str | None] = None
     layers_return_tuples: ClassVar[bool] = False
+    known: ClassVar[bool] = True
 
     def __init__(self, config: Any, model: Any = None) -> None:
         """Conventions of ``config``; with ``model`` (body and head), its computations too."""
@@ -54,9 +61,36 @@ class Family(ABC):
         return int(self.config.max_position_embeddings) - self.first_position
 
     @property
+    def fault(self) -> str:
+        """Why the model cannot be read with prompt vectors, in words; empty: it can."""
+        return ""
+
+    @property
     def width(self) -> int:
         """Width d of the word embeddings, in which prompts live."""
         return int(self.config.hidden_size)
+
+    def word_vectors(self) -> torch.Tensor:
+        """What stands for each word in ``inputs_embeds`` [V, d], no gradient."""
+        table: torch.Tensor = self.model.get_input_embeddings().weight.detach()
+        return table
+
+    def exact(self, literal: bool) -> list[nn.Parameter]:
+        """Weights that stay float32 whatever the model computes in.
+
+        Args:
+            literal: whether the library itself multiplies with the head.
+        """
+        output = self.model.get_output_embeddings() if literal else None
+        return [] if output is None else [*output.parameters()]
+
+    def states(self, embeds: torch.Tensor) -> torch.Tensor:
+        """Last hidden states [N, L, h] of rows without padding [N, L, d]."""
+        positions = torch.arange(embeds.shape[1], device=embeds.device) + self.first_position
+        found: torch.Tensor = self.model.base_model(
+            inputs_embeds=embeds, position_ids=positions[None, :], **self.body_arguments()
+        ).last_hidden_state
+        return found
 
     def answer_states(
         self,
@@ -161,6 +195,16 @@ class Family(ABC):
         """Further arguments of the body's forward."""
         return {}
 
+    def head_logits(self, states: torch.Tensor, chosen: Chosen) -> torch.Tensor:
+        """Logits [..., C] of chosen words from last states [..., h], in float32.
+
+        Logits lie close together: in eight bits, rounding would tell classes apart.
+        """
+        features = self.head_features(states).float()
+        output = self.head_output()
+        logits = features @ output.weight[chosen].float().T
+        return logits if output.bias is None else logits + output.bias[chosen].float()
+
     @abstractmethod
     def head_features(self, states: torch.Tensor) -> torch.Tensor:
         """What the head does before its vocabulary matrix: [N, h] to [N, e]."""
@@ -168,6 +212,21 @@ class Family(ABC):
     @abstractmethod
     def head_output(self) -> nn.Linear:
         """The head's vocabulary matrix [V, e], with its bias if it has one."""
+
+
+def steady_positions(config: Any, most: int) -> int:
+    """How many of ``most`` positions have the same angles in every batch.
+
+    With ``longrope`` angles change for a whole batch that holds one longer row: none may. A config
+    may have one such setting for each kind of layer.
+    """
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]
+    long = [kind for kind in kinds if kind.get("rope_type") == "longrope"]
+    return min([most, *(int(kind.get(_BEFORE, getattr(config, _BEFORE, most))) for kind in long)])
+
+
+_BEFORE = "original_max_position_embeddings"
 
 
 def _added(mask: torch.Tensor | None, embeds: torch.Tensor) -> torch.Tensor | None:

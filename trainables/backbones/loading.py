@@ -1,7 +1,7 @@
 """Load a model and its tokenizer once a process, frozen before any autograd."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
@@ -18,9 +18,11 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoTokenizer,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
 
 from trainables.backbones.base import Backbone
 from trainables.backbones.family import Family
+from trainables.backbones.general import KINDS, MORE, General
 from trainables.backbones.parity import literal_reading
 from trainables.backbones.reader import Reader
 from trainables.compute.memory import Resident, out_of_memory
@@ -98,7 +100,7 @@ def load_reader(ref: ModelRef) -> Reader:
         check_no_folder(ref.location, f"model {ref.alias!r}")
     if is_local(ref):
         # Before the library reads the rest, of which it may say anything.
-        _known_family(ref, read_config(ref).get("model_type"))
+        _check_type(ref, read_config(ref).get("model_type"))
     with in_a_sentence(ref, CONFIG):
         config = AutoConfig.from_pretrained(ref.location, **_where(ref))
         family = _family(ref, config)
@@ -114,13 +116,18 @@ def load_reader(ref: ModelRef) -> Reader:
 
 
 def _family(ref: ModelRef, config: Any) -> Family:
-    family = _known_family(ref, config.model_type)
-    _check_head(ref, family, getattr(config, "architectures", None))
+    _check_type(ref, config.model_type)
+    kind = _kind(ref, config)
     check_plain(
         getattr(config, "quantization_config", None), f"model {ref.alias!r}: its config.json"
     )
-    _check_positions(ref, config)
-    found = family(config)
+    _check_positions(ref, config, kind)
+    found = kind(config)
+    if found.fault:
+        raise InputError(
+            f"model {ref.alias!r}: it cannot be read with prompt vectors ({found.fault}); allowed:"
+            " models whose forward pass in transformers takes inputs_embeds"
+        )
     sizes = {"positions": found.max_tokens, "width": found.width, "rows": int(config.vocab_size)}
     for name, size in sizes.items():
         if size < 1:
@@ -130,33 +137,62 @@ def _family(ref: ModelRef, config: Any) -> Family:
     return found
 
 
-def _known_family(ref: ModelRef, model_type: Any) -> type[Family]:
-    if not isinstance(model_type, str) or model_type not in BACKBONES:
+def _check_type(ref: ModelRef, model_type: Any) -> None:
+    """Refuse what the library has no masked or causal language model for."""
+    named = isinstance(model_type, str)
+    if named and (model_type in BACKBONES or any(kind.of(model_type, ()) for kind in KINDS)):
+        return
+    other = named and model_type in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+    raise InputError(
+        f"model {ref.alias!r}: architecture {model_type!r} is not supported; allowed: masked and"
+        f" causal language models of text that transformers {transformers.__version__} has itself"
+        " (AutoModelForMaskedLM, AutoModelForCausalLM)"
+        f"{', but no sequence-to-sequence models' if other else ''}"
+    )
+
+
+def _kind(ref: ModelRef, config: Any) -> type[Family]:
+    """The family of an architecture, or the general one of the head that was saved.
+
+    Raises:
+        InputError: an encoder or a classifier, to which the library would give a random vocabulary
+            head; a model with a decoder of its own; one that may be masked as well as causal.
+    """
+    names = [str(name) for name in getattr(config, "architectures", None) or ()]
+    told = f"model {ref.alias!r}: its config.json says {', '.join(names) or 'no architectures'}"
+    family: type[Family] | None = None
+    if config.model_type in BACKBONES:
+        family = BACKBONES[config.model_type]
+        if not names or any(name.endswith(family.heads) for name in names):
+            return family
+    if getattr(config, "is_encoder_decoder", False):
         raise InputError(
-            f"model {ref.alias!r}: architecture {model_type!r} is not supported;"
-            " allowed: masked and causal language models of the architectures"
-            f" {', '.join(sorted(BACKBONES))}"
+            f"{told}, a sequence-to-sequence model; allowed: masked and causal language models"
         )
-    found: type[Family] = BACKBONES[model_type]
-    return found
-
-
-def _check_head(ref: ModelRef, family: type[Family], architectures: Sequence[str] | None) -> None:
-    """Refuse encoders and classifiers: the library would give them a random vocabulary head."""
-    names = [str(name) for name in architectures or ()]
-    if names and not any(name.endswith(family.heads) for name in names):
-        kind = "masked" if family.masked else "causal"
+    kinds = [kind for kind in KINDS if kind.of(config.model_type, names)]
+    if len(kinds) == 1:
+        return kinds[0]
+    if kinds:
+        heads = " or ".join(kind.classes[config.model_type] for kind in kinds)
         raise InputError(
-            f"model {ref.alias!r}: its config.json says {', '.join(names)}, which has no"
-            f" vocabulary head; allowed: a {kind} language model (a class named"
-            f" …{', …'.join(family.heads)})"
+            f"{told}, and {config.model_type!r} may be masked or causal; allowed: architectures"
+            f" with one of {heads}"
         )
+    able = [family] if family else [kind for kind in KINDS if kind.of(config.model_type, ())]
+    words = " or ".join("masked" if kind.masked else "causal" for kind in able)
+    endings = ", …".join(ending for kind in able for ending in kind.heads)
+    more = any(name.endswith(MORE) for name in names)
+    raise InputError(
+        f"{told}, which {'reads more than one text' if more else 'has no vocabulary head'};"
+        f" allowed: a {words} language model (a class named …{endings})"
+    )
 
 
-def _check_positions(ref: ModelRef, config: Any) -> None:
+def _check_positions(ref: ModelRef, config: Any, family: type[Family]) -> None:
     """Refuse positions that the library once had and now passes over without a word."""
-    kind = getattr(config, "position_embedding_type", None) or ABSOLUTE
-    if kind != ABSOLUTE:
+    kind = str(getattr(config, "position_embedding_type", None) or ABSOLUTE)
+    passed_over = kind.startswith("relative") if issubclass(family, General) else kind != ABSOLUTE
+    if passed_over:
         raise InputError(
             f"model {ref.alias!r}: its config.json says position_embedding_type {kind!r}, which"
             f" transformers {transformers.__version__} does not compute; allowed: {ABSOLUTE}"

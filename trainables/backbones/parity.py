@@ -41,6 +41,8 @@ anything."""
 
 WORDS = (2, 5, 9)
 """Words of each row, besides prompt, answer and special tokens."""
+CHOSEN = 50
+"""About so many words of the vocabulary are also asked for by themselves."""
 PROMPT = 2
 """Prompt vectors m in each row."""
 
@@ -92,7 +94,7 @@ def literal_reading(ref: ModelRef, device: str, load: Callable[[], Backbone]) ->
 def _code() -> str:
     """Digest of this package's code: after a change of it, every model is asked anew."""
     digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -107,7 +109,8 @@ def compare(backbone: Backbone) -> Facts:
     Returns:
         ``reading``: :data:`FAST` where the short cuts agree with the library, else
         :data:`LIBRARY`, or :data:`NEITHER` where the library's own forward pass fails on prompt
-        vectors, or reads a row's embeddings otherwise than its ids; ``why``, in words.
+        vectors, reads a row's embeddings otherwise than its ids, or a row alone otherwise than
+        padded beside others; ``why``, in words.
     """
     literal = copy(backbone)
     literal.literal = True
@@ -125,8 +128,20 @@ def compare(backbone: Backbone) -> Facts:
             "reading": NEITHER,
             "why": f"embeddings and ids of the same words give logits {_far(apart(bare, plain))}",
         }
+    alone = [
+        literal.row_logits(batch.take(row[None]), None)
+        for row in torch.arange(len(batch), device=backbone.device)
+    ]
+    if apart(torch.cat(alone), plain) > TOLERANCE:
+        return {
+            "reading": NEITHER,
+            "why": "a row gives other logits alone than padded beside longer ones,"
+            f" {_far(apart(torch.cat(alone), plain))}",
+        }
+    some = torch.arange(0, backbone.rows, max(1, backbone.rows // CHOSEN), device=backbone.device)
     try:
         ways = [(backbone.row_logits(batch, None), plain)]
+        ways.append((backbone.row_logits(batch, some), plain[:, some]))
         # Behind a remembered beginning, where there is such a thing, and as whole rows.
         ways += [
             (backbone.row_logits(data, None, prompts, owner), prompted)

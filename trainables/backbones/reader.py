@@ -127,7 +127,7 @@ class Reader:
     Attributes:
         alias: the model's name in tables.
         family: what the architecture asks for.
-        rows: usable rows of the embedding table: never more than the tokenizer has tokens.
+        rows: usable rows of the embedding table: none behind the tokenizer's last token.
         begin: special token ids before the prompt; end: after the answer.
         separator: special token ids between the two texts of a pair; where there are none, as on
             every causal model, a pair is read as one text with a space between.
@@ -144,7 +144,8 @@ class Reader:
         self.alias = alias
         self.family = family
         self.tokenizer = tokenizer
-        self.rows = min(len(tokenizer), int(family.config.vocab_size))
+        last = max(tokenizer.get_vocab().values(), default=-1)
+        self.rows = min(last + 1, int(family.config.vocab_size))
         self.begin, self.end = self._special_frame()
         self.separator, self.second_type = self._pair_frame()
         # Byte-level tokenizers need a space before a text (else its first word is glued to what
@@ -174,6 +175,11 @@ class Reader:
             f" table has {table} rows; allowed: ids 0 to {table - 1}, so resize the table"
             " (resize_token_embeddings) or take the token out"
         )
+
+    @cached_property
+    def tokenless(self) -> list[int]:
+        """Usable rows that no token has: gaps in the tokenizer's ids."""
+        return sorted(set(range(self.rows)) - set(self.tokenizer.get_vocab().values()))
 
     @cached_property
     def words(self) -> dict[str, int]:

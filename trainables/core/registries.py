@@ -253,7 +253,7 @@ OPTIMISERS: Registry[Any] = Registry(
 BACKBONES: Registry[Any] = Registry(
     "backbone",
     {
-        name: f"trainables.backbones.{name}:{family}"
+        name: f"trainables.backbones.families.{name}:{family}"
         for name, family in {
             "bert": "Bert",
             "gpt2": "GPT2",
@@ -264,7 +264,8 @@ BACKBONES: Registry[Any] = Registry(
         }.items()
     },
 )
-"""The :class:`trainables.backbones.family.Family` of a ``model_type`` of Hugging Face configs."""
+"""The :class:`trainables.backbones.family.Family` of a ``model_type`` of Hugging Face configs. For
+models of other types there is :mod:`trainables.backbones.general`."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ Prompts can be compared only on one model: a carried prompt and one tuned on the
 read by the target. Shapes: R prompts, m tokens, d width, F neurons of all layers together.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,12 +31,11 @@ def activated_neurons(model: Backbone, prompts: torch.Tensor) -> torch.Tensor:
         prompts: [R, m, d] of this model.
 
     Returns:
-        bool [R, F], layer after layer.
-
-    Raises:
-        ValueError: the architecture does not say where they are.
+        bool [R, F], layer after layer; F = 0 where the architecture's layers are not known.
     """
     count = len(prompts)
+    if not _matrices(model):
+        return torch.zeros(count, 0, dtype=torch.bool)
     layout = Layout(prompt_length=prompts.shape[1], seam="glued")
     # Not as rows that share a beginning: each prompt is a row read as a whole.
     data = replace(model.read([""] * count, [0] * count, layout), begin=None)
@@ -49,8 +49,11 @@ def activated_neurons(model: Backbone, prompts: torch.Tensor) -> torch.Tensor:
 def neuron_overlap(left: torch.Tensor, right: torch.Tensor) -> float:
     """Overlap of two sets of activated neurons, bool [F] each: the cosine of their 0/1 vectors.
 
-    |A ∩ B| / √(|A|·|B|): 1 for equal sets, 0 for disjoint ones or where one is empty.
+    |A ∩ B| / √(|A|·|B|): 1 for equal sets, 0 for disjoint ones or where one is empty; NaN where no
+    neurons are known.
     """
+    if not len(left):
+        return math.nan
     both = float((left & right).sum())
     scale = (float(left.sum()) * float(right.sum())) ** 0.5
     return both / scale if scale else 0.0
@@ -83,7 +86,7 @@ def _listening(model: Backbone) -> Iterator[list[torch.Tensor]]:
 def _matrices(model: Backbone) -> list[nn.Module]:
     layers, place = model.family.layers(), model.family.first_matrix
     if layers is None or place is None:
-        raise ValueError(f"the neurons of {model.family.model_type} are not known")
+        return []
     plain = [layer.layer if isinstance(layer, AnswerLayer) else layer for layer in layers]
     return [attrgetter(place)(layer) for layer in plain]
 

@@ -40,7 +40,7 @@ def fingerprint(model: Backbone) -> str:
         digest = hashlib.sha256(json.dumps(sorted(model.words.items())).encode())
         table = model.embeddings.detach().cpu().contiguous()
         digest.update(f"{table.dtype} {list(table.shape)}".encode())
-        digest.update(memoryview(table.view(torch.uint8).numpy()).cast("B"))
+        digest.update(table.view(torch.uint8).numpy().data.cast("B"))
         _fingerprints[model] = digest.hexdigest()
     return _fingerprints[model]
 

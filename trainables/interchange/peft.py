@@ -63,8 +63,9 @@ def _config(tuned: TunedPrompt, rows: int) -> dict[str, Any]:
         "auto_mapping": None,
         "base_model_name_or_path": tuned.model.location,
         "inference_mode": True,
-        "num_attention_heads": config.num_attention_heads,
-        "num_layers": config.num_hidden_layers,
+        # PEFT wants both and uses neither here; some architectures have none.
+        "num_attention_heads": getattr(config, "num_attention_heads", 1),
+        "num_layers": getattr(config, "num_hidden_layers", 1),
         "num_transformer_submodules": 1,
         "num_virtual_tokens": rows,
         "peft_type": "PROMPT_TUNING",

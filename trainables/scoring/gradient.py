@@ -79,15 +79,16 @@ class PassGradient:
             loss: of rows.
             dropout: whether the loss drops out: then each row is read by itself.
             graphs: record passes once a shape and replay them, where the device can
-                (:data:`trainables.compute.replay.RECORDERS`) and the model is not read literally,
-                where the library may look at numbers on the way.
+                (:data:`trainables.compute.replay.RECORDERS`) and the library does not look at
+                numbers on the way, as it may in a model that is read literally.
         """
         self._backbone, self._train, self._loss = backbone, train, loss
         self._lengths = train.lengths.cpu()
         self._remembers = backbone.begin_alike(train) and not dropout
         self._read, self._back, self._run = self._remember, self._way_back, self._run_now
         recorder = RECORDERS.get(torch.device(backbone.device).type)
-        self.recorded = graphs and recorder is not None and not backbone.literal
+        steady = backbone.family.known and not backbone.literal
+        self.recorded = graphs and recorder is not None and steady
         if self.recorded and recorder:
             self._record(recorder())
 

@@ -79,7 +79,7 @@ def finite_reading(reading: Mapping[str, Any]) -> bool:
 def _tokens(backbone: Backbone, similarity: torch.Tensor) -> tuple[Texts, Cosines]:
     """The nearest of all tokens but the special ones; changes ``similarity`` [m, V]."""
     special = [number for number in backbone.tokenizer.all_special_ids if number < backbone.rows]
-    similarity[:, special] = -torch.inf
+    similarity[:, [*special, *backbone.tokenless]] = -torch.inf
     best = similarity.topk(TOKENS, dim=-1)
     decode = backbone.tokenizer.decode
     texts = [[decode([number]).strip() for number in row] for row in best.indices.tolist()]

@@ -1,9 +1,15 @@
 """Activated neurons against a literal reading of the model's own layers."""
 
+import math
+from copy import deepcopy
+
 import pytest
 import torch
 
+from tests.trainables.general import pristine as pristine_general
 from tests.trainables.tiny import pristine, tiny
+from trainables.backbones import Backbone
+from trainables.backbones.general import GeneralCausal
 from trainables.core.registries import BACKBONES
 from trainables.features.neurons import (
     activated_neurons,
@@ -52,6 +58,14 @@ def test_every_architecture_is_covered():
         model = tiny(name)
         found = activated_neurons(model, prompts_for(model))
         assert found.dtype == torch.bool and found.shape[0] == 3 and 0 < found.sum() < found.numel()
+
+
+def test_nothing_is_said_of_layers_that_are_not_known():
+    model = pristine_general("qwen3")
+    backbone = Backbone("m", GeneralCausal(model.config, deepcopy(model)), tiny("gpt2").tokenizer)
+    found = activated_neurons(backbone, prompts_for(backbone))
+    assert found.shape == (3, 0)
+    assert math.isnan(neuron_overlap(*found[:2]))
 
 
 def test_overlap_is_the_cosine_of_indicator_vectors():

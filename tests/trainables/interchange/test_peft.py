@@ -11,6 +11,7 @@ import torch
 from peft import PeftModel, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file
 
+from tests.trainables import general
 from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
 from trainables.backbones import Backbone, Layout, load_backbone
 from trainables.core.cells import ModelRef
@@ -72,6 +73,21 @@ def test_label_scores_are_the_same(name: str, template: str, tmp_path: Path) -> 
     model, about = loaded(tuned, tmp_path, pristine(name))
     expected = our_scores(tuned, TEXTS)
     assert expected.std(0).min() > 0.01, "a constant would pass any comparison"
+    for row, text in enumerate(TEXTS):
+        found = peft_scores(text, model, tuned, about)
+        torch.testing.assert_close(found, expected[row], atol=1e-4, rtol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gemma2", "gptj", "albert", "deberta-v2", "modernbert"])
+def test_label_scores_are_the_same_on_architectures_without_a_family(
+    name: str, tmp_path: Path
+) -> None:
+    """Scaled and narrow embeddings: PEFT puts vectors where they were tuned."""
+    backbone = load_backbone(general.folder_of(name, tmp_path / "model"))
+    tuned = tuned_on(backbone, text_tokens=40)
+    model, about = loaded(tuned, tmp_path / "peft", general.pristine(name))
+    expected = our_scores(tuned, TEXTS)
     for row, text in enumerate(TEXTS):
         found = peft_scores(text, model, tuned, about)
         torch.testing.assert_close(found, expected[row], atol=1e-4, rtol=0)

@@ -40,16 +40,11 @@ def fluency_loss(backbone: Backbone, prompts: torch.Tensor, ids: torch.Tensor) -
         prompts: [R, m, d], m > 1; gradient flows into them as inputs.
         ids: the words they stand for [R, m], to be predicted.
     """
-    family, start = backbone.family, len(backbone.begin)
+    start = len(backbone.begin)
     table = backbone.embeddings
     begin = table[torch.tensor(backbone.begin, dtype=torch.long, device=backbone.device)]
     embeds = torch.cat([begin.expand(len(prompts), -1, -1), prompts[:, :-1]], dim=1)
-    positions = torch.arange(embeds.shape[1], device=embeds.device) + family.first_position
-    states = family.model.base_model(
-        inputs_embeds=embeds.to(backbone.dtype),
-        position_ids=positions[None, :],
-        **family.body_arguments(),
-    ).last_hidden_state[:, start:]
+    states = backbone.family.states(embeds.to(backbone.dtype))[:, start:]
     logits = backbone.head_logits(states)
     each = F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
     return each.mean(1)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from trainables.backbones.bert import BertLayers
+from trainables.backbones.families.bert import BertLayers
 
 
 class Roberta(BertLayers):

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from trainables.backbones.answer import Focus
-from trainables.backbones.roberta import Roberta
+from trainables.backbones.families.roberta import Roberta
 
 
 class MPNet(Roberta):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from trainables.backbones.answer import Focus
-from trainables.backbones.family import CausalFamily
+from trainables.backbones.family import CausalFamily, steady_positions
 
 
 class Llama(CausalFamily):
@@ -15,12 +15,7 @@ class Llama(CausalFamily):
 
     @property
     def max_tokens(self) -> int:
-        """With ``longrope`` angles change for a whole batch that holds one longer row: none may."""
-        rope = getattr(self.config, "rope_parameters", None) or {}
-        most = super().max_tokens
-        if rope.get("rope_type") != "longrope":
-            return most
-        return min(most, int(rope.get("original_max_position_embeddings", most)))
+        return steady_positions(self.config, super().max_tokens)
 
     def layers(self) -> nn.ModuleList:
         layers: nn.ModuleList = self.model.model.layers
