@@ -311,6 +311,11 @@ def matched(
     return means
 
 
+def tuning_label(combination: str) -> str:
+    """What a combination's label says of the tuning, without the way that prompts are carried."""
+    return ", ".join(part for part in combination.split(", ") if not part.startswith(TRANSFER))
+
+
 def titled(name: str, label: str) -> str:
     return f"{name} ({label})" if label else name
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.contrasts.examples import Examples
-from analysis.data.combinations import HARD, TRANSFER, main_ways, titled
+from analysis.data.combinations import HARD, main_ways, titled, tuning_label
 from analysis.frontier.choice import TIE, rows_of, table
 from analysis.frontier.lines import CALIBRATED, PLAIN, PRICED, Line, Price, price_of
 from analysis.frontier.shares import difference
@@ -283,7 +283,7 @@ class _Target:
     def _called(self, row: pd.Series) -> str:
         """How a candidate is called."""
         label = str(row["combination"] or "") if pd.notna(row["combination"]) else ""
-        label = ", ".join(part for part in label.split(", ") if not part.startswith(TRANSFER))
+        label = tuning_label(label)
         if row["family"] == HARD:
             line = line_of(row["method"], str(row["vocabulary"] or "all"))
             words = _HARD.get(line, f", {line}")

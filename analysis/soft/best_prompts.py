@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from analysis.data.combinations import titled
+from analysis.data.combinations import titled, tuning_label
 from analysis.present.words import row_label, sources_name
 from analysis.soft.tables import targets, tasks
 from trainables.core.frontier import PRODUCTS
@@ -106,7 +106,7 @@ def _best(row: pd.Series, candidates: int, cells: pd.DataFrame) -> BestPrompt:
         target=row["target"],
         task=row["task"],
         metric=_text(row["metric"]),
-        label=titled(row_label(row["row"], row["weight_label"]), _text(row["combination"])),
+        label=_label(row),
         sources=sources_name(row["sources"]),
         seed=_text(row["seed"]),
         validation=float(row["validation_score"]),
@@ -116,6 +116,14 @@ def _best(row: pd.Series, candidates: int, cells: pd.DataFrame) -> BestPrompt:
         candidates=candidates,
         readings=tuple(readings),
     )
+
+
+def _label(row: pd.Series) -> str:
+    """Row and weight, the way where there are several, and other settings that differ."""
+    every = _text(row["combination"])
+    tuning = tuning_label(every)
+    named = row_label(row["row"], row["weight_label"])
+    return titled(named if tuning == every else f"{named}, {row['way']}", tuning)
 
 
 def _nearest_words(row: pd.Series, role: str, cell: str) -> NearestWords:
