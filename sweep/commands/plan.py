@@ -13,6 +13,7 @@ from sweep.search.plan import any_plan
 from sweep.spec.spec import SweepSpec
 from sweep.timing.estimate import basis, estimate, format_estimate
 from sweep.timing.search import search_estimate
+from trainables.core.texts import some
 
 _CHOICES = 6
 
@@ -139,8 +140,7 @@ def domain_text(domain: Mapping[str, Any]) -> str:
         names = [
             "+".join(item) if isinstance(item, list) else str(item) for item in domain["choices"]
         ]
-        more = len(names) - _CHOICES
-        return ", ".join(names[:_CHOICES]) + (f" and {more} more" if more > 0 else "")
+        return some(names, _CHOICES)
     how = ["whole numbers"] if domain["int"] and domain["step"] == 1 else []
     if domain["step"] is not None and not how:
         how.append(f"in steps of {domain['step']:g}")

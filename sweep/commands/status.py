@@ -16,7 +16,7 @@ from trainables.core.weight import Weight
 from trainables.packs.records import damage_note
 
 SHOWN_FAILURES = 10
-SHOWN_BEST = 12
+_SHOWN_BEST = 12
 
 
 def folder_status(folder: Path) -> dict[str, Any]:
@@ -177,7 +177,7 @@ def _best_lines(status: Mapping[str, Any]) -> list[str]:
     if not rows:
         return []
     lines = ["  best on validation so far:"]
-    for row in rows[:SHOWN_BEST]:
+    for row in rows[:_SHOWN_BEST]:
         label = Weight.in_cell(row).label
         weight = f", λ {label}" if label else ""
         lines.append(
@@ -185,8 +185,8 @@ def _best_lines(status: Mapping[str, Any]) -> list[str]:
             f" ({row['row']}{weight}, seed {row['seed']}): {row['validation_score']:.3f},"
             f" test {row['score']:.3f}"
         )
-    if len(rows) > SHOWN_BEST:
-        lines.append(f"    and {len(rows) - SHOWN_BEST} further targets and tasks")
+    if len(rows) > _SHOWN_BEST:
+        lines.append(f"    and {len(rows) - _SHOWN_BEST} further targets and tasks")
     return lines
 
 

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from sweep.planning.work import cost
 from trainables.core.cells import Pack
-from trainables.core.texts import duration
+from trainables.core.texts import duration, some
 from trainables.files.atomic import replace_file
 
 Phases = Mapping[str, tuple[str, int, int]]
@@ -240,10 +240,8 @@ def _text(found: Mapping[str, Any]) -> str:
         parts.append(f"{duration(found['eta_seconds'])} left")
     packs = found["packs"]
     if packs:
-        shown = (f"{pack['label']} {pack['share']:.0%}" for pack in packs[:_SHOWN_PACKS])
-        parts.append(", ".join(shown))
-    if len(packs) > _SHOWN_PACKS:
-        parts[-1] += f" and {len(packs) - _SHOWN_PACKS} more"
+        each = [f"{pack['label']} {pack['share']:.0%}" for pack in packs]
+        parts.append(some(each, _SHOWN_PACKS))
     return "".join(sign if sign.isprintable() else "?" for sign in " | ".join(parts))
 
 

@@ -24,7 +24,7 @@ from sweep.timing.throughput import (
 )
 from trainables.core.cells import Cell, Pack
 from trainables.core.precision import FLOAT32
-from trainables.core.texts import duration
+from trainables.core.texts import duration, some
 from trainables.errors import InputError
 
 _SHOWN = 3
@@ -204,8 +204,7 @@ def format_estimate(result: dict[str, Any]) -> str:
     if result["seconds"] is None:
         if result.get("points", 0) is None:
             return "time: as long as the budget allows"
-        more = len(result["unknown"]) - _SHOWN
-        names = ", ".join(result["unknown"][:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        names = some(result["unknown"], _SHOWN)
         if result["basis"] is None:
             return (
                 "time: cannot be told, as no sweep has finished on this machine yet and there are"
@@ -232,9 +231,7 @@ def _source(result: dict[str, Any]) -> str:
     rates = f"reference rates, measured on {reference['machine']} at {speed}"
     if result["basis"] is None:
         return f"{rates}; no sweep has finished on this machine yet"
-    more = len(reference["models"]) - _SHOWN
-    names = ", ".join(reference["models"][:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-    return f"{result['basis']}; {names} from {rates}"
+    return f"{result['basis']}; {some(reference['models'], _SHOWN)} from {rates}"
 
 
 def _rounded(seconds: float) -> str:

@@ -1,4 +1,6 @@
-"""What a model is given to read, one text or a pair of texts; what people read: times."""
+"""What a model is given to read, one text or a pair of texts; what people read: times, lists."""
+
+from collections.abc import Sequence
 
 Text = str | tuple[str, str]
 
@@ -6,6 +8,12 @@ Text = str | tuple[str, str]
 def joined(text: Text) -> str:
     """One text; of a pair, both with a space between them."""
     return text if isinstance(text, str) else " ".join(filter(None, text))
+
+
+def some(names: Sequence[str], most: int) -> str:
+    """The first names with commas, and how many more there are: ``a, b and 3 more``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 def duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from trainables.core.texts import some
 from trainables.errors import InputError
 from trainables.files.text_files import load_json, read_text
 
@@ -45,15 +46,15 @@ def tensor_shapes(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[in
     gone = [file for file in files if not (folder / file).is_file()]
     if gone:
         raise InputError(
-            f"{folder / name}: names files that are not there ({_some(gone)}); allowed: a folder"
-            f" with all {len(files)} files of weights"
+            f"{folder / name}: names files that are not there ({some(gone, _MANY)}); allowed: a"
+            f" folder with all {len(files)} files of weights"
         )
     shapes = {file: _shapes(folder / file) for file in files}
     lost = [tensor for tensor, file in wanted.items() if tensor not in shapes[file]]
     if lost:
         raise InputError(
-            f"{folder / name}: names tensors that are not in their files ({_some(lost)}); allowed:"
-            " an index and weights that were written together"
+            f"{folder / name}: names tensors that are not in their files ({some(lost, _MANY)});"
+            " allowed: an index and weights that were written together"
         )
     return {tensor: shape for found in shapes.values() for tensor, shape in found.items()}
 
@@ -119,8 +120,3 @@ def _whole_size(file: Path) -> int:
     entries = json.loads(content)
     ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
     return 8 + header + max(map(int, ends), default=0)
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
-    return f"{', '.join(names[:_MANY])}{more}"
