@@ -25,8 +25,8 @@ from trainables.packs.stacks import Prompts
 from trainables.scoring.calibration import calibrate
 from trainables.transfer import Lesson
 from trainables.transfer.problem import held_out
-from trainables.transfer.reading import Meter, alike, own_logits
-from trainables.transfer.taught.readout import centred, fitted, states
+from trainables.transfer.reading import Meter, own_logits
+from trainables.transfer.taught.readout import centred, learnt, states
 
 Taught = tuple[torch.Tensor, list[Cost]]
 """Label probabilities [R, U, C], and what each replica's took."""
@@ -157,11 +157,9 @@ def readout(room: Classroom) -> Taught:
     """
     soft, costs = sources(room)
     texts = room.texts(room.target, room.plain)
-    used, rows = room.rows.unique(return_inverse=True)
-    known = states.read(room.run.backbone(room.target), texts.take(used.to(texts.ids.device)))
-    wanted, left_out = centred(soft), centred(soft)
-    for same, own in alike(rows):
-        left_out[same] = fitted(known.double()[own.to(known.device)], wanted[same])[2].to(wanted)
+    backbone = room.run.backbone(room.target)
+    left_out = learnt(states, backbone, texts, room.rows, soft)[2]
+    wanted = centred(soft.to(left_out.device))
     sizes = [each.pow(2).mean((1, 2), keepdim=True).sqrt() for each in (wanted, left_out)]
     stretch = (sizes[0] / sizes[1]).nan_to_num(1.0, 1.0)
     meter = Meter(costs)

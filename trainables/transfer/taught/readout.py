@@ -53,19 +53,11 @@ class Readout(Predictor):
         if task.plain is None:
             raise ValueError("the splits without a prompt were not handed in")
         features: Features = FEATURES[str(settings.features)]
-        read = features.read
-        used, rows = lesson.rows.unique(return_inverse=True)
-        # Each text and each split is read once, however many replicas learn from it.
-        known = read(task.backbone, lesson.plain.take(used.to(lesson.plain.ids.device))).double()
-        wanted = centred(lesson.soft.to(known.device))
-        maps = torch.empty(*wanted.shape[::2], known.shape[1] + 1).to(wanted)
-        chosen, left_out = torch.empty(len(rows)).to(wanted), torch.empty_like(wanted)
-        for same, own in alike(rows):
-            maps[same], chosen[same], left_out[same] = fitted(
-                known[own.to(known.device)], wanted[same]
-            )
+        maps, chosen, left_out = learnt(
+            features, task.backbone, lesson.plain, lesson.rows, lesson.soft
+        )
         scores = {
-            split: applied(maps, read(task.backbone, task.plain(split))).float()
+            split: applied(maps, features.read(task.backbone, task.plain(split))).float()
             for split in ("validation", "test")
         }
         meter = Meter(lesson.costs)
@@ -115,6 +107,28 @@ def centred(soft: torch.Tensor) -> torch.Tensor:
     """Log-probabilities of label probabilities [..., C] minus their mean over classes, float64."""
     logs = soft.double().clamp_min(_LEAST).log()
     return logs - logs.mean(-1, keepdim=True)
+
+
+def learnt(
+    features: Features, backbone: Backbone, texts: Encoded, rows: torch.Tensor, soft: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """As :func:`fitted`, of each replica's teacher on its own texts.
+
+    Args:
+        features: what is read of texts, each once, however many replicas learn from it.
+        backbone: the target.
+        texts: plain ones, of all replicas.
+        rows: each replica's [R, U].
+        soft: its teacher's label probabilities of them [R, U, C].
+    """
+    used, places = rows.unique(return_inverse=True)
+    known = features.read(backbone, texts.take(used.to(texts.ids.device))).double()
+    wanted = centred(soft.to(known.device))
+    maps = torch.empty(*wanted.shape[::2], known.shape[1] + 1).to(wanted)
+    chosen, left_out = torch.empty(len(rows)).to(wanted), torch.empty_like(wanted)
+    for same, own in alike(places):
+        maps[same], chosen[same], left_out[same] = fitted(known[own.to(known.device)], wanted[same])
+    return maps, chosen, left_out
 
 
 def fitted(
