@@ -19,6 +19,7 @@ class Standings:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._known: dict[str, Facts | None] = {}
 
     @cached_property
     def _read(self) -> "tuple[pd.DataFrame, Examples]":
@@ -32,9 +33,10 @@ class Standings:
         """Facts of :class:`analysis.frontier.standing.Standing` of a cell; None without any."""
         from analysis.frontier.standing import standing
 
-        frame, examples = self._read
-        found = standing(frame, cell, examples)
-        return found.facts() if found else None
+        if cell not in self._known:
+            found = standing(self._read[0], cell, self._read[1])
+            self._known[cell] = found.facts() if found else None
+        return self._known[cell]
 
 
 def line_of(facts: Facts | None) -> list[str]:
