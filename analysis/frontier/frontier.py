@@ -82,16 +82,11 @@ class Ground:
 
     def frontier(self, panel: int = 2, access: str = ACCESS[-1]) -> Frontier:
         """The frontier with some labels and what the target gives away at most."""
-        steps = tuple(
-            (
-                work,
-                (_score(self.found, chosen) - self.empty) / self.gap,
-                100 * (_score(self.found, chosen) - self.empty),
-                title,
-            )
-            for work, chosen, title in _steps(self.found, self.among(panel, access))
-        )
-        return Frontier(panel, access, steps)
+        steps = []
+        for work, chosen, title in _steps(self.found, self.among(panel, access)):
+            gain = _score(self.found, chosen) - self.empty
+            steps.append((work, gain / self.gap, 100 * gain, title))
+        return Frontier(panel, access, tuple(steps))
 
     def area(self, panel: int, access: str, examples: Examples | None = None) -> Crossed:
         """The area under a frontier with its interval, its choices taken as they are.

@@ -5,6 +5,7 @@ source itself, a prompt tuned on the target (Direct). A *case* is a source set, 
 what knows of no source stands in every case alike, so that all lines are compared on equal ground.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,8 @@ from trainables.core.settings import CARRIED, OWN
 
 PLAIN, CALIBRATED = "score", "score_batch"
 """Columns of scores: as they are, and after batch calibration."""
+UNTUNED = {"empty": (PLAIN, CALIBRATED), "manual": (PLAIN, CALIBRATED), "constant": (PLAIN,)}
+"""Rows that need no tuning, and their scores: what is constant has nothing to calibrate."""
 KINDS = ("reference", "source", "way", "own", "direct")
 """What lines there are: no prompt, the source itself, carried over, the target on its own with the
 same means, tuned on the target."""
@@ -233,8 +236,7 @@ def _references(part: pd.DataFrame, units: pd.DataFrame) -> Iterator[Line]:
         rows = rows.assign(target_work=0.0, target_labels=0, unlabelled_texts=0,
                            target_forward_tokens=0, access=ACCESS[0],
                            source_at_inference=False, product=PRODUCTS[-1])  # fmt: skip
-        scores = (PLAIN,) if row == "constant" else (PLAIN, CALIBRATED)
-        yield from _lines(name, "reference", row, rows, scores)
+        yield from _lines(name, "reference", row, rows, UNTUNED[row])
 
 
 def _sources(part: pd.DataFrame, units: pd.DataFrame) -> Iterator[Line]:
@@ -280,7 +282,7 @@ def _lines(
         known = rows[rows[score].notna()].drop_duplicates(UNIT)
         if len(known):
             calibrated = score == CALIBRATED
-            validation = known.get(f"validation_{score}", pd.Series(np.nan, index=known.index))
+            validation = known.get(hidden(score), pd.Series(np.nan, index=known.index))
             told = known.assign(score=known[score], validation=validation)
             kept = [
                 *(name for name in _TOLD if name in told),
@@ -288,6 +290,22 @@ def _lines(
             ]
             yield Line(name, kind, row, calibrated, told[kept].reset_index(drop=True),
                        price_of(told, calibrated))  # fmt: skip
+
+
+def hidden(score: str) -> str:
+    """Column of the same score on validation."""
+    return f"validation_{score}"
+
+
+def strongest(rows: Sequence[Any], validation: Sequence[float], test: Sequence[float]) -> Any:
+    """What validation takes of some rows; what is highest on test where it does not know all.
+
+    None of none.
+    """
+    if not rows:
+        return None
+    by = test if any(map(math.isnan, validation)) else validation
+    return rows[by.index(max(by))]
 
 
 PRICED = ("target_work", "target_labels", "unlabelled_texts", "target_forward_tokens", "access",

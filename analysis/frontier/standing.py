@@ -6,7 +6,7 @@ bar.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,11 @@ import pandas as pd
 
 from analysis.contrasts.examples import Examples
 from analysis.data.combinations import agreeing
-from analysis.frontier.lines import CALIBRATED, PLAIN
+from analysis.frontier.lines import CALIBRATED, PLAIN, UNTUNED, hidden, strongest
 from analysis.present.grid import points, span
 from analysis.present.words import ROW_NAMES
 from analysis.stats.intervals import Interval, t_interval
 
-UNTUNED = ("empty", "manual", "constant")
-"""Rows that need no tuning; all but the last one with calibration too, which needs no labels."""
 EMPTY, DIRECT = "Empty", "Direct"
 
 
@@ -130,22 +128,18 @@ def standing(frame: pd.DataFrame, cell: str, examples: Examples | None = None) -
         score=100 * float(mine["score"]),
         metric=str(mine["metric"]),
         empty=next((level for level in untuned if level.name == EMPTY), None),
-        bar=_strongest(untuned),
+        bar=strongest(
+            untuned, [level.validation for level in untuned], [level.score for level in untuned]
+        ),
         direct=None if bool(mine["direct"]) else _direct(mine, here, examples),
     )
 
 
-def _strongest(levels: Sequence[Level]) -> Level | None:
-    """By validation, by test where that is not known of all."""
-    known = not any(math.isnan(level.validation) for level in levels)
-    return max(levels, key=lambda one: one.validation if known else one.score, default=None)
-
-
 def _untuned(mine: pd.Series, here: pd.DataFrame, examples: Examples | None) -> Iterator[Level]:
     settings = mine["settings"] if isinstance(mine["settings"], str) else "{}"
-    for row in UNTUNED:
+    for row, columns in UNTUNED.items():
         rows = agreeing(here[(here["row"] == row) & (here["kind"] == "reference")], settings)
-        for column in (PLAIN, CALIBRATED) if row != "constant" else (PLAIN,):
+        for column in columns:
             known = rows[rows[column].notna()][:1] if column in rows else rows[:0]
             name = ROW_NAMES[row] + ("" if column == PLAIN else " + calibration")
             yield from _level(name, mine, known, column, examples)
@@ -175,8 +169,8 @@ def _level(
         ]
         error = examples.spread(pd.DataFrame([own, *theirs]))
     lead = t_interval([100 * float(mine["score"]) - score], examples=error)
-    hidden = "validation_score" if column == PLAIN else f"validation_{column}"
-    told = 100 * float(rows[hidden].astype("float64").mean()) if hidden in rows else math.nan
+    name_of = hidden(column)
+    told = 100 * float(rows[name_of].astype("float64").mean()) if name_of in rows else math.nan
     yield Level(name, score, lead, told)
 
 

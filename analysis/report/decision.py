@@ -16,7 +16,17 @@ import pandas as pd
 from analysis.contrasts.examples import Examples
 from analysis.data.combinations import HARD, main_ways, titled, tuning_label
 from analysis.frontier.choice import TIE, rows_of, table
-from analysis.frontier.lines import CALIBRATED, PLAIN, PRICED, Line, Price, price_of
+from analysis.frontier.lines import (
+    CALIBRATED,
+    PLAIN,
+    PRICED,
+    UNTUNED,
+    Line,
+    Price,
+    hidden,
+    price_of,
+    strongest,
+)
 from analysis.frontier.shares import difference
 from analysis.hard.rows import METHOD_NAMES, RANDOM, line_of
 from analysis.present.grid import DASH, Entry, Grid, points, span
@@ -27,7 +37,6 @@ from trainables.core.frontier import PRODUCTS
 from trainables.core.settings import OWN
 
 PROMPT, READOUT = PRODUCTS[0], PRODUCTS[1]
-UNTUNED = ("empty", "manual", "constant")
 _MOST = 200
 """Candidates near the best one that are looked at."""
 _KEY = ["family", "method", "combination", "way", "row", "sources", "counterparts",
@@ -138,9 +147,9 @@ class _Target:
         if not untuned:
             return self._unknown("no row without tuning has every task")
         best = _Choice(prompts, self)
-        known = all(line.rows["validation"].notna().all() for line in untuned)
-        by = "validation" if known else "score"
-        bar = max(untuned, key=lambda line: float(line.rows[by].mean()))
+        told = ([float(line.rows[name].mean(skipna=False)) for line in untuned]
+                for name in ("validation", "score"))  # fmt: skip
+        bar: Line = strongest(untuned, *told)
         levels = [
             Level("best carried-over prompt", best.name, best.score),
             self._level("strongest untuned row", bar, best),
@@ -224,9 +233,8 @@ class _Target:
 
     def _untuned(self) -> Iterator[Line]:
         """Empty first, each as it is and calibrated."""
-        for row in UNTUNED:
+        for row, scores in UNTUNED.items():
             rows = self.here[(self.here["row"] == row) & (self.here["kind"] == "reference")]
-            scores = (PLAIN,) if row == "constant" else (PLAIN, CALIBRATED)
             rows = rows.drop_duplicates("task").drop(columns="seed")
             for score in scores:
                 yield from self._line(rows, ROW_NAMES[row], row, score, ["task"])
@@ -239,7 +247,7 @@ class _Target:
         rows = rows.assign(candidate=pd.factorize(pd.MultiIndex.from_frame(named))[0])
         rows = rows.drop_duplicates(["candidate", "task", "seed"])
         for score in (PLAIN, CALIBRATED):
-            validation = f"validation_{score}" if score != PLAIN else "validation_score"
+            validation = hidden(score)
             if score not in rows or validation not in rows:
                 continue
             known = rows[rows[score].notna() & rows[validation].notna()]
@@ -269,8 +277,7 @@ class _Target:
     ) -> Iterator[Line]:
         if score not in rows:
             return
-        validation = "validation_score" if score == PLAIN else f"validation_{score}"
-        told = rows.assign(score=rows[score], validation=rows.get(validation, np.nan))
+        told = rows.assign(score=rows[score], validation=rows.get(hidden(score), np.nan))
         kept = [name for name in (*on, "cell", "score", "validation", *PRICED) if name in told]
         told = told.loc[told["score"].notna(), kept]
         both = self.units.merge(told, on=on)
@@ -282,8 +289,7 @@ class _Target:
 
     def _called(self, row: pd.Series) -> str:
         """How a candidate is called."""
-        label = str(row["combination"] or "") if pd.notna(row["combination"]) else ""
-        label = tuning_label(label)
+        label = tuning_label(str(row["combination"] or "") if pd.notna(row["combination"]) else "")
         if row["family"] == HARD:
             line = line_of(row["method"], str(row["vocabulary"] or "all"))
             words = _HARD.get(line, f", {line}")
