@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trainables.backbones.layout import Layout
 from trainables.backbones.loading import check_weights, in_a_sentence, load_reader
-from trainables.backbones.reader import Layout, Reader
+from trainables.backbones.reader import Reader
 from trainables.core.cells import ModelRef, TaskRef
 from trainables.core.plugins import Plugin
 from trainables.core.registries import METHODS

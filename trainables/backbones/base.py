@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from trainables.backbones.family import CausalFamily, Family
-from trainables.backbones.reader import Encoded, Layout, Reader
+from trainables.backbones.layout import Encoded, Layout
+from trainables.backbones.reader import Reader
 from trainables.compute.masks import RowMasks
 from trainables.compute.memory import in_passes
 from trainables.compute.passes import bucket, pass_end, read_tokens, spare_tokens

@@ -23,7 +23,7 @@ import torch
 import transformers
 
 from trainables.backbones.base import Backbone
-from trainables.backbones.reader import Encoded
+from trainables.backbones.layout import Encoded
 from trainables.compute.memory import out_of_memory
 from trainables.core.cells import ModelRef
 from trainables.core.contents import is_pinned

@@ -1,7 +1,6 @@
 """The tokenizer's side of a backbone: texts, label words and layouts turned into token ids."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -10,115 +9,10 @@ import numpy as np
 import torch
 
 from trainables.backbones.family import Family
+from trainables.backbones.layout import ARRANGEMENTS, Encoded, Layout, cut
 from trainables.core.texts import Text, joined
 from trainables.errors import InputError
 from trainables.words.vocabulary import word_table
-
-ARRANGEMENTS: dict[str, tuple[str, str, str]] = {
-    "prefix": ("prompt", "text", "answer"),
-    "infix": ("text", "prompt", "answer"),
-    "suffix": ("text", "answer", "prompt"),
-}
-"""Per position, what follows what between the special tokens; the template is part of the text.
-
-A causal model has no answer token, it predicts after the last one: there, ``suffix`` is ``infix``.
-"""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How an input is put together.
-
-    Attributes:
-        prompt_length: prompt vectors m (0: none, the Empty and Manual rows).
-        position: ``prefix``: begin, prompt, text, template, answer; ``infix``: begin, text,
-            template, prompt, answer; ``suffix``: begin, text, template, answer, prompt, for causal
-            models the same as ``infix``, as nothing may stand behind their answer.
-        template: words after the text (the Manual row), may be empty.
-        text_tokens: texts are cut to this many tokens (None: to what positions allow).
-        seam: ``space`` before the text, or ``glued`` to what stands before it, as it is.
-        bos: whether what the tokenizer puts before a text stands there.
-    """
-
-    prompt_length: int = 0
-    position: str = "prefix"
-    template: str = ""
-    text_tokens: int | None = None
-    seam: str = "space"
-    bos: bool = True
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A split's texts under one layout, right-padded to the longest.
-
-    Attributes:
-        ids: token ids [n, L]; prompt slots and padding hold a filler.
-        lengths: true length of each row [n].
-        slots: index of each row's first prompt slot [n].
-        answers: index of the position where each row's answer is read [n].
-        gold: label of each row [n].
-        begin: tokens before the prompt where all rows begin alike and go on behind the prompt
-            (None: they do not).
-        types: token types [n, L], where a row has others than 0 (None: none has).
-    """
-
-    ids: torch.Tensor
-    lengths: torch.Tensor
-    slots: torch.Tensor
-    answers: torch.Tensor
-    gold: torch.Tensor
-    begin: int | None = None
-    types: torch.Tensor | None = None
-
-    def __len__(self) -> int:
-        return int(self.ids.shape[0])
-
-    @property
-    def mask(self) -> torch.Tensor:
-        """Attention mask [n, L]: 1 at tokens, 0 at padding."""
-        index = torch.arange(self.ids.shape[1], device=self.ids.device)
-        return (index[None, :] < self.lengths[:, None]).long()
-
-    def take(self, index: torch.Tensor, longest: int | None = None) -> "Encoded":
-        """Rows ``index`` [N], cut to the longest of them.
-
-        ``longest``: to at least how many tokens, where it is known: a GPU need not be asked then.
-        """
-        lengths = self.lengths[index]
-        longest = int(lengths.max()) if longest is None else longest
-        return Encoded(
-            ids=self.ids[index, :longest],
-            lengths=lengths,
-            slots=self.slots[index],
-            answers=self.answers[index],
-            gold=self.gold[index],
-            begin=self.begin,
-            types=None if self.types is None else self.types[index, :longest],
-        )
-
-    def repeat(self, times: int) -> "Encoded":
-        """All rows ``times`` over: row i of copy r stands at r · n + i."""
-        return Encoded(
-            ids=self.ids.repeat(times, 1),
-            lengths=self.lengths.repeat(times),
-            slots=self.slots.repeat(times),
-            answers=self.answers.repeat(times),
-            gold=self.gold.repeat(times),
-            begin=self.begin,
-            types=None if self.types is None else self.types.repeat(times, 1),
-        )
-
-    def to(self, device: str) -> "Encoded":
-        return replace(
-            self,
-            ids=self.ids.to(device),
-            lengths=self.lengths.to(device),
-            slots=self.slots.to(device),
-            answers=self.answers.to(device),
-            gold=self.gold.to(device),
-            types=None if self.types is None else self.types.to(device),
-        )
 
 
 class Reader:
@@ -360,18 +254,3 @@ class Reader:
         for place, (start, end) in enumerate(zip(seconds, lengths, strict=True)):
             types[place, start:end] = self.second_type
         return types
-
-
-def cut(pieces: Sequence[list[int]], room: int) -> list[list[int]]:
-    """One or two pieces cut to ``room`` tokens together: the longer one until both are as long.
-
-    As tokenizers do with ``longest_first``: an odd token goes to the one that was longer, between
-    equals to the second.
-    """
-    if len(pieces) == 1:
-        return [pieces[0][:room]]
-    first, second = map(len, pieces)
-    if first + second > room:
-        short = min(first, second, room // 2)
-        first, second = (room - short, short) if first > second else (short, room - short)
-    return [pieces[0][:first], pieces[1][:second]]

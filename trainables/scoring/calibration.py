@@ -17,7 +17,8 @@ from trainables.core.registry import Registry
 if TYPE_CHECKING:
     import torch
 
-    from trainables.backbones.reader import Layout, Reader
+    from trainables.backbones.layout import Layout
+    from trainables.backbones.reader import Reader
     from trainables.core.texts import Text
 
 ROUNDING = 1e-4

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
 from trainables.backbones import Backbone, Layout, Reader
-from trainables.backbones.reader import cut
+from trainables.backbones.layout import cut
 from trainables.core.registries import BACKBONES
 from trainables.scoring.calibration import content_free_texts
 

@@ -6,7 +6,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from trainables.backbones.reader import ARRANGEMENTS
+from trainables.backbones.layout import ARRANGEMENTS
 from trainables.core import registries
 from trainables.core.registries import SELECTIONS, SOLVERS
 from trainables.core.registry import Registry
