@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sweep.ledger.folder import check_binding
 from sweep.ledger.store import counted, held
@@ -50,27 +50,50 @@ def plan_counts(
     return {**plan.counts(), "estimate": time}
 
 
+class Told(NamedTuple):
+    """What is said of a plan.
+
+    Attributes:
+        before: lines.
+        rows: rows with how many cells they have, or parameters of a search with what they may be.
+        after: lines.
+    """
+
+    before: list[str]
+    rows: dict[str, int | str]
+    after: list[str]
+
+
+def told(counts: Mapping[str, Any]) -> Told:
+    """Counts as :func:`plan_counts` gives them, in words."""
+    before, rows, after = _of_search(counts) if counts.get("search") else _of_grid(counts)
+    work = [f"  {_work(counts['work'])}"] if "work" in counts else []
+    time = [f"  {format_estimate(counts['estimate'])}"] if "estimate" in counts else []
+    return Told(before, rows, [*after, *work, *time])
+
+
 def format_plan(counts: Mapping[str, Any]) -> str:
-    lines = _search_lines(counts) if counts.get("search") else _grid_lines(counts)
-    if "work" in counts:
-        lines.append(f"  {_work(counts['work'])}")
-    if "estimate" in counts:
-        lines.append(f"  {format_estimate(counts['estimate'])}")
-    return "\n".join(lines)
+    before, rows, after = told(counts)
+    width = max(map(len, rows), default=0)
+    return "\n".join(
+        [*before, *(f"    {name.ljust(width)}  {said}" for name, said in rows.items()), *after]
+    )
 
 
-def _grid_lines(counts: Mapping[str, Any]) -> list[str]:
-    rows = counts["rows"]
+def _of_grid(counts: Mapping[str, Any]) -> Told:
     kinds = ", ".join(f"{count} {kind}" for kind, count in counts["kinds"].items())
-    width = max(map(len, rows))
-    return [
-        f"sweep {counts['name']} (spec {counts['spec_hash']})",
-        f"  {counts['cells']} cells: {kinds}",
-        *[f"    {name.ljust(width)}  {count}" for name, count in rows.items()],
-        f"  {_tunings(counts)} in {counts['packs']} packs",
-        *_combinations(counts["combinations"]),
-        f"  {counts['done']} done, {_stored(counts)}{counts['to_run']} to run",
-    ]
+    return Told(
+        [
+            f"sweep {counts['name']} (spec {counts['spec_hash']})",
+            f"  {counts['cells']} cells: {kinds}",
+        ],
+        dict(counts["rows"]),
+        [
+            f"  {_tunings(counts)} in {counts['packs']} packs",
+            *_combinations(counts["combinations"]),
+            f"  {counts['done']} done, {_stored(counts)}{counts['to_run']} to run",
+        ],
+    )
 
 
 def _work(work: Mapping[str, int]) -> str:
@@ -115,26 +138,25 @@ def _combinations(combinations: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"  {len(texts)} combinations of settings:", *(f"    {text}" for text in texts)]
 
 
-def _search_lines(counts: Mapping[str, Any]) -> list[str]:
+def _of_search(counts: Mapping[str, Any]) -> Told:
     size = "a continuum of" if counts["points"] is None else f"{counts['points']:,}"
     low, high = counts["cells_per_point"]
     cells = f"{low}" if low == high else f"{low} to {high}"
     bounds = ", ".join(f"{value:g} {key}" for key, value in counts["budget"].items())
     goals = ", ".join(f"{way} {name}" for name, way in counts["objectives"])
-    width = max(map(len, counts["parameters"]), default=0)
-    return [
-        f"search {counts['name']} (spec {counts['spec_hash']}, study {counts['study']})",
-        f"  {size} points of {cells} cells each, up to {bounds}",
-        f"  {goals}; sampler {counts['sampler']}, pruner {counts['pruner']}",
-        *(f"  subject to {name}" for name in counts["constraints"]),
-        *(
-            f"    {name.ljust(width)}  {domain_text(domain)}"
-            for name, domain in counts["parameters"].items()
-        ),
-    ]
+    return Told(
+        [
+            f"search {counts['name']} (spec {counts['spec_hash']}, study {counts['study']})",
+            f"  {size} points of {cells} cells each, up to {bounds}",
+            f"  {goals}; sampler {counts['sampler']}, pruner {counts['pruner']}",
+            *(f"  subject to {name}" for name in counts["constraints"]),
+        ],
+        {name: _domain(domain) for name, domain in counts["parameters"].items()},
+        [],
+    )
 
 
-def domain_text(domain: Mapping[str, Any]) -> str:
+def _domain(domain: Mapping[str, Any]) -> str:
     """What a parameter of a search may be, for people."""
     if "choices" in domain:
         names = [

@@ -1,6 +1,6 @@
 """What each command shows on a terminal, from the data that it prints as text in a pipe."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweep.shell.tables import Part, Sheet
@@ -13,20 +13,16 @@ _NONE = "–"
 
 def plan_view(counts: Mapping[str, Any]) -> Iterator[Part]:
     """Rows with their cells, or parameters with their domains; the lines around them."""
-    from sweep.commands.plan import domain_text, format_plan
+    from sweep.commands.plan import told
 
-    lines = format_plan(counts).splitlines()
-    searched = counts.get("search")
-    rows: Iterable[tuple[str, str]] = (
-        ((name, domain_text(domain)) for name, domain in counts["parameters"].items())
-        if searched
-        else ((name, f"{count:,}") for name, count in counts["rows"].items())
+    before, rows, after = told(counts)
+    columns = ("parameter", "values") if counts.get("search") else ("row", ">cells")
+    yield from before
+    yield Sheet(
+        columns,
+        [(name, f"{said:,}" if isinstance(said, int) else said) for name, said in rows.items()],
     )
-    sheet = Sheet(("parameter", "values") if searched else ("row", ">cells"), list(rows))
-    before = 3 + len(counts["constraints"]) if searched else 2
-    yield from lines[:before]
-    yield sheet
-    yield from lines[before + len(sheet.rows) :]
+    yield from after
 
 
 def status_view(status: Mapping[str, Any]) -> Iterator[Part]:
