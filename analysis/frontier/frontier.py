@@ -46,12 +46,6 @@ class Frontier:
         return known[-1] if known else math.nan
 
     @property
-    def area(self) -> float:
-        """Mean share of the gap over budgets from :data:`LEAST` to :data:`MOST`, log-spaced."""
-        works = [work for work, *_ in self.steps]
-        return sum(part * self.at(low) for low, part in _spans(works))
-
-    @property
     def half(self) -> float:
         """Least work from which on it has half of the gap; NaN where it has not."""
         found = math.nan
@@ -91,7 +85,8 @@ class Ground:
     def area(self, panel: int, access: str, examples: Examples | None = None) -> Crossed:
         """The area under a frontier with its interval, its choices taken as they are.
 
-        As :func:`analysis.frontier.shares.share`, of the mean over budgets of what is chosen.
+        It is the mean share of the gap over budgets from :data:`LEAST` to :data:`MOST`, log-spaced:
+        as :func:`analysis.frontier.shares.share`, of the mean over budgets of what is chosen.
         """
         steps = [
             (work, chosen) for work, chosen, _ in _steps(self.found, self.among(panel, access))
@@ -171,7 +166,7 @@ def summaries(here: Ground, examples: Examples | None = None) -> pd.DataFrame:
         needed = {price.access for price in prices if price.panel <= panel}
         for access in (name for name in ACCESS if name in needed):
             found, count = here.frontier(panel, access), len(here.among(panel, access))
-            around = here.area(panel, access, examples)
-            rows.append((labels, access, found.area, around.low, around.high, found.half, count))
+            area = here.area(panel, access, examples)
+            rows.append((labels, access, area.mean, area.low, area.high, found.half, count))
     names = ["labels", "access", "area", "area_low", "area_high", "half", "lines"]
     return pd.DataFrame(rows, columns=names)

@@ -169,7 +169,8 @@ def test_the_frontier_goes_through_what_validation_chooses():
     assert math.isnan(Frontier(0, "none", ()).half) and math.isnan(Frontier(0, "none", ()).at(9))
     # Of ten doublings from 64 to 65,536 the levels hold two, two, two and four.
     wanted = (2 * 0.0 + 2 * 0.5 + 2 * 0.4 + 4 * 0.8) / 10
-    assert found.area == pytest.approx(wanted) and (LEAST, MOST) == (64, 65_536)
+    assert here.area(2, "gradients").mean == pytest.approx(wanted)
+    assert (LEAST, MOST) == (64, 65_536)
     table_of = summaries(here).set_index("access")
     assert list(table_of.index) == ["none", "states", "gradients"]
     assert table_of.loc["states", "area"] == pytest.approx(0.8 * 0.5)
