@@ -25,8 +25,8 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 import transformers
+from torch import nn
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
@@ -83,7 +83,8 @@ class General(Family):
         """
         made = cls.classes.get(model_type, MORE)
         return not made.endswith(MORE) and (
-            not architectures or any(name.endswith((made, *cls.head.endings)) for name in architectures)
+            not architectures
+            or any(name.endswith((made, *cls.head.endings)) for name in architectures)
         )
 
     @property

@@ -16,7 +16,6 @@ from trainables.errors import InputError
 from trainables.models.heads import SEQUENCE
 from trainables.words.vocabulary import word_table
 
-
 FIRST_SENTINEL = "<extra_id_0>"
 """What T5 and its like have been taught to fill in first."""
 
