@@ -119,7 +119,7 @@ def _llama(rows: int) -> Any:
 
 
 _T5 = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
-_T5 |= {"initializer_factor": 0.2}  # else numbers are too large for eight bits
+_T5 |= {"initializer_factor": 0.3}  # else numbers are too large for eight bits
 
 
 def _t5(rows: int, kind: str = "T5", **more: Any) -> Any:
@@ -134,7 +134,7 @@ def _t5(rows: int, kind: str = "T5", **more: Any) -> Any:
 def _t5_gated(rows: int) -> Any:
     """As T5 1.1: gated layers, and a head of its own."""
     model = _t5(rows, feed_forward_proj="gated-gelu", tie_word_embeddings=False)
-    model.lm_head.weight = torch.nn.Parameter(torch.randn(rows, 16))
+    model.lm_head.weight = torch.nn.Parameter(0.3 * torch.randn(rows, 16))
     return model
 
 

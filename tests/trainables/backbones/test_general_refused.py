@@ -32,7 +32,7 @@ def refused(ref: ModelRef) -> str:
     [
         (
             {"model_type": "vit", "architectures": ["ViTForImageClassification"]},
-            "architecture 'vit' is not supported; allowed: a masked, causal or sequence-to-sequence",
+            "architecture 'vit' is not supported; allowed: a masked, causal or sequence-to-",
         ),
         ({"model_type": "gemma3"}, "architecture 'gemma3' is not supported"),
         ({"model_type": "qwen2_audio"}, "architecture 'qwen2_audio' is not supported"),

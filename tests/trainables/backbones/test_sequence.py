@@ -1,4 +1,4 @@
-"""Models with a decoder of their own, against the library's whole forward pass on each row alone."""
+"""Models with a decoder of their own, against the library's forward pass on each row alone."""
 
 import json
 from collections.abc import Iterator
@@ -96,8 +96,8 @@ def agrees(backbone: Backbone, model: Any, position: str, ask: str, part: float 
             backbone.split_logits(data, labels, prompts),
         ):
             torch.testing.assert_close(found, wanted, atol=atol, rtol=0)
-    assert (wanted[0] - wanted[1]).abs().max() > 1e-2, "prompts must show"
-    assert wanted.std(1).min() > 1e-3, "so must texts"
+    assert (wanted[0] - wanted[1]).abs().max() > 100 * atol, "prompts must show"
+    assert wanted.std(1).max() > 100 * atol, "so must texts"
 
 
 @pytest.mark.slow
@@ -116,9 +116,9 @@ def test_the_gradient_of_a_prompt_is_plain_autograds(name: str, ask: str) -> Non
     start = torch.randn(1, 2, backbone.width)
     ours, theirs = (start.clone().requires_grad_() for _ in range(2))
     data, labels = backbone.read(TEXTS, [0] * 4, layout), backbone.labels(WORDS, "t")
-    backbone.label_logits(ours, data, labels).softmax(-1)[..., 0].sum().backward()
+    backbone.label_logits(ours, data, labels).log_softmax(-1)[..., 0].sum().backward()
     rows = [literal(backbone, pristine(name), text, theirs[0], layout) for text in TEXTS]
-    torch.stack(rows).softmax(-1)[..., 0].sum().backward()
+    torch.stack(rows).log_softmax(-1)[..., 0].sum().backward()
     assert ours.grad is not None and theirs.grad is not None
     most = float(theirs.grad.abs().max())
     torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-3 * most, rtol=0)

@@ -30,10 +30,8 @@ WORDS = frozenset({"vocabulary", "exclude_labels"} | _OPTIONAL)
 """Settings that say which words a prompt may use; searches that differ in nothing else share a
 stack."""
 
-CARRIED = frozenset(
-    ("prompt_length", "vocabulary", "s", "k", "state")
-    + ("template", "seam", "bos", "text_tokens", "answer")
-)
+_LAYOUT = frozenset({"prompt_length", "template", "seam", "bos", "text_tokens", "answer"})
+CARRIED = _LAYOUT | {"vocabulary", "s", "k", "state"}
 """Settings that a transferred prompt's cell repeats: its layout, and what tables tell it by."""
 
 
