@@ -53,16 +53,29 @@ class EncoderDecoder(Family):
         answers: torch.Tensor,
         **beside: torch.Tensor,
     ) -> torch.Tensor:
-        """Last states of the decoder; positions are the library's own, and so are most masks."""
+        """Last states of the decoder at one position of each row."""
+        states = self.decoder_states(embeds, attention_mask, beside["decoder_input_ids"])
+        return states[torch.arange(len(answers), device=states.device), answers]
+
+    def decoder_states(
+        self, embeds: torch.Tensor, attention_mask: torch.Tensor | None, ids: torch.Tensor
+    ) -> torch.Tensor:
+        """Last states of the decoder [N, D, h]; positions are the library's own.
+
+        Args:
+            embeds: input embeddings of the encoder [N, L, d].
+            attention_mask: [N, L], or None where nothing is padded.
+            ids: what the decoder is given [N, D].
+        """
         mask = added(attention_mask, embeds) if self.known else attention_mask
         read = self.encoder(inputs_embeds=embeds, attention_mask=mask).last_hidden_state
         states: torch.Tensor = self.decoder(
-            inputs_embeds=self.decoder_embeds(beside["decoder_input_ids"], embeds.dtype),
+            inputs_embeds=self.decoder_embeds(ids, embeds.dtype),
             encoder_hidden_states=read,
             encoder_attention_mask=mask,
             use_cache=False,
         ).last_hidden_state
-        return states[torch.arange(len(answers), device=states.device), answers]
+        return states
 
     def library_reading(
         self,

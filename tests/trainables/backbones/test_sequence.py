@@ -9,17 +9,21 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from tokenizers import Tokenizer
+from tokenizers.decoders import Metaspace as MetaspaceDecoder
+from tokenizers.models import Unigram
+from tokenizers.pre_tokenizers import Metaspace
 
 from tests.trainables import general
 from tests.trainables.tiny import EVERY, SENTINELS, pristine, tiny, tokenizer_named
-from trainables.backbones import Backbone, Layout, load_backbone, parity
+from trainables.backbones import Backbone, Layout, Reader, load_backbone, parity
 from trainables.backbones.family import UNBOUNDED
 from trainables.backbones.loading import check_weights, load_reader, resident
 from trainables.compute.masks import row_keys
 from trainables.errors import InputError
 from trainables.hard.readability import is_scored, log_perplexity
 from trainables.models.names import resolve_model
-from trainables.words.vocabulary import common_vocabulary
+from trainables.words.vocabulary import common_vocabulary, usable_tokens
 
 VERSIONS = [name for name in EVERY if "t5" in name]
 TEXTS = ["the film was good", "a very long and quite boring story , she said", "no", ""]
@@ -153,6 +157,20 @@ def test_conventions_of_a_tokenizer_that_only_ends_texts() -> None:
     shared = common_vocabulary([backbone, tiny("bert"), tiny("gpt2")])
     assert {"good", "bad", "film"} <= set(shared.words)
     assert not any("extra_id" in word for word in backbone.words)
+
+
+def test_sentinels_among_the_words_of_a_vocabulary_are_no_words() -> None:
+    """So mT5 has them."""
+    pieces = ["<pad>", "</s>", "<unk>", "▁good", "▁film", "▁bad", "▁<extra_id_0>", "▁<extra_id_1>"]
+    bare = Tokenizer(Unigram([(piece, -float(place > 2)) for place, piece in enumerate(pieces)], 2))
+    bare.pre_tokenizer, bare.decoder = Metaspace(), MetaspaceDecoder()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=bare, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
+    reader = Reader("mt5", tiny("mt5").family, tokenizer)
+    assert reader.blank == 6
+    assert reader.words == {"good": 3, "film": 4, "bad": 5}
+    assert usable_tokens(reader, word_start=False) == (3, 4, 5)
 
 
 @pytest.fixture(scope="module")

