@@ -77,7 +77,7 @@ _LONG = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2, 
 _LONG |= {"initializer_factor": 0.2}
 SEQUENCE: dict[str, tuple[str, dict[str, Any]]] = {
     "bart": ("pocket-roberta", {**_BART, **_START, "scale_embedding": True}),
-    "pegasus": (SENTINELS, {**_BART, **_START, "scale_embedding": True}),
+    "pegasus": (SENTINELS, {**_BART, **_START, "scale_embedding": True, "init_std": 0.1}),
     "longt5": (SENTINELS, {**_LONG, **_START, "feed_forward_proj": "gated-gelu"}),
 }
 """The same of those with an encoder and a decoder."""

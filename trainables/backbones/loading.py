@@ -188,8 +188,12 @@ def _kind(ref: ModelRef, config: Any) -> type[Family]:
             f"{told}, and {config.model_type!r} may be masked or causal; allowed: architectures"
             f" with one of {either}"
         )
-    fit = [kind for kind in able if kind.of(config.model_type, ())]
-    heads = [kind.head for kind in ([family] if family else fit or able)]
+    fit: list[type[Family]] = [kind for kind in able if kind.of(config.model_type, ())]
+    if family:
+        fit = [family]
+    if not fit:
+        raise InputError(f"{told}, no model of text; allowed: a {SUPPORTED} of text")
+    heads = [kind.head for kind in fit]
     words = " or ".join(head.name for head in heads)
     endings = ", …".join(dict.fromkeys(ending for head in heads for ending in head.endings))
     more = any(name.endswith(MORE) for name in names)

@@ -37,7 +37,11 @@ def refused(ref: ModelRef) -> str:
         ({"model_type": "gemma3"}, "architecture 'gemma3' is not supported"),
         ({"model_type": "qwen2_audio"}, "architecture 'qwen2_audio' is not supported"),
         ({"model_type": "t5gemma2"}, "architecture 't5gemma2' is not supported"),
-        ({"model_type": "whisper"}, "AutoModelForCausalLM, AutoModelForSeq2SeqLM)"),
+        (
+            {"model_type": "whisper", "architectures": ["WhisperForConditionalGeneration"]},
+            "says WhisperForConditionalGeneration, no model of text; allowed: a masked, causal or",
+        ),
+        ({"model_type": "siglip"}, "AutoModelForCausalLM, AutoModelForSeq2SeqLM)"),
         (
             {"model_type": "mt5", "architectures": ["MT5EncoderModel"]},
             "says MT5EncoderModel, which has no vocabulary head; allowed: a sequence-to-sequence",
