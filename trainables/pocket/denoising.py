@@ -19,7 +19,8 @@ Rows = tuple[torch.Tensor, torch.Tensor]
 def parts(total: int, count: int, generator: torch.Generator) -> list[int]:
     """``total`` cut into ``count`` parts of at least 1, all ways alike."""
     cuts = torch.randperm(total - 1, generator=generator)[: count - 1].sort().values + 1
-    return np.diff([0, *cuts.tolist(), total]).tolist()
+    found: list[int] = np.diff([0, *cuts.tolist(), total]).tolist()
+    return found
 
 
 def spans_taken_out(
