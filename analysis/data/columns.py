@@ -176,7 +176,7 @@ _TABLE = (
      "hard prompts on their source: score with the tuned ids instead of the text"),
     ("log_perplexity", "number", "nats", "result",
      "hard prompts: mean negative log-likelihood per token of the prompt alone, in nats, on "
-     "the model it was evaluated on (masked models: pseudo-log-likelihood)"),
+     "the model it was evaluated on (models that fill in: pseudo-log-likelihood)"),
     ("dictionary_share", "number", "share", "result",
      "hard prompts: share of its words that are English dictionary words"),
     ("gain_over_no_prompt", "number", "-1 to 1", "",

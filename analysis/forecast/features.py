@@ -67,7 +67,7 @@ _TABLE = (
     ("same_family", "same family", True, False, "share",
      "share of the sources with the target's architecture"),
     ("same_kind", "same kind", True, False, "share",
-     "share of the sources that are masked or causal as the target is"),
+     "share of the sources that are masked, causal or sequence-to-sequence as the target is"),
     ("empty_score", "Empty score", True, True, "0 to 1",
      "metric of the target without a prompt on the first validation texts"),
     ("empty_entropy", "Empty entropy", True, False, "0 to 1",

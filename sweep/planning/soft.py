@@ -27,7 +27,7 @@ from trainables.core.registries import SOLVERS
 from trainables.core.settings import ALIGNMENT, CARRIED, OWN, TransferSettings, of_one_run, stored
 from trainables.core.weight import INDEPENDENT, Weight
 
-LAYOUT_SETTINGS = ("prompt_length", "position", "text_tokens", "template")
+LAYOUT_SETTINGS = ("prompt_length", "position", "text_tokens", "template", "answer")
 """Settings of a method that say how an input is put together, on whatever model."""
 
 

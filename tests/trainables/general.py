@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig
 
-from tests.trainables.tiny import SPARE_ROWS
+from tests.trainables.tiny import SENTINELS, SPARE_ROWS, tokenizer_named
 from trainables.core.cells import ModelRef
 from trainables.models.names import resolve_model
-from trainables.pocket.zoo import pocket_path
 
 SIZES = {
     "hidden_size": 16,
@@ -67,14 +66,31 @@ MASKED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 EVERY = {**CAUSAL, **MASKED}
 """Per architecture the tokenizer of an embedded model, and its config."""
+_HALVES = {
+    f"{half}_{name}": size
+    for half in ("encoder", "decoder")
+    for name, size in (("layers", 2), ("attention_heads", 2), ("ffn_dim", 32))
+}
+_BART = {**_HALVES, "d_model": 16, "max_position_embeddings": 64}
+_START = {"pad_token_id": 1, "decoder_start_token_id": 2}
+_LONG = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2, "local_radius": 8}
+_LONG |= {"initializer_factor": 0.2}
+SEQUENCE: dict[str, tuple[str, dict[str, Any]]] = {
+    "bart": ("pocket-roberta", {**_BART, **_START, "scale_embedding": True}),
+    "pegasus": (SENTINELS, {**_BART, **_START, "scale_embedding": True, "init_std": 0.1}),
+    "longt5": (SENTINELS, {**_LONG, **_START, "feed_forward_proj": "gated-gelu"}),
+}
+"""The same of those with an encoder and a decoder."""
+_KNOWN = {**EVERY, **SEQUENCE}
 
 
 def made(name: str, **changes: Any) -> Any:
     """A random model of the library, with more rows in its table than the tokenizer has tokens."""
-    tokenizer, sizes = EVERY[name]
-    rows = len(AutoTokenizer.from_pretrained(pocket_path(tokenizer))) + SPARE_ROWS
+    tokenizer, sizes = _KNOWN[name]
+    rows = len(tokenizer_named(tokenizer)) + SPARE_ROWS
     config = AutoConfig.for_model(name, **{**sizes, "vocab_size": rows, **changes})
-    auto = (
+    auto = transformers.AutoModelForSeq2SeqLM if name in SEQUENCE else None
+    auto = auto or (
         transformers.AutoModelForMaskedLM if name in MASKED else transformers.AutoModelForCausalLM
     )
     torch.manual_seed(0)
@@ -99,7 +115,7 @@ def saved(
 ) -> ModelRef:
     """A model folder; ``change`` is made to its tokenizer."""
     model.save_pretrained(folder)
-    kept = AutoTokenizer.from_pretrained(pocket_path(tokenizer))
+    kept = tokenizer_named(tokenizer)
     if change is not None:
         change(kept)
     kept.save_pretrained(folder)
@@ -107,5 +123,5 @@ def saved(
 
 
 def folder_of(name: str, folder: Path, **changes: Any) -> ModelRef:
-    """A model folder of an architecture of :data:`EVERY`."""
-    return saved(made(name, **changes) if changes else pristine(name), folder, EVERY[name][0])
+    """A model folder of an architecture of :data:`EVERY` or :data:`SEQUENCE`."""
+    return saved(made(name, **changes) if changes else pristine(name), folder, _KNOWN[name][0])

@@ -2,11 +2,12 @@
 
 import copy
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
 import transformers
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
 from trainables.backbones import Backbone
@@ -25,8 +26,24 @@ _SIZES = {
 }
 
 
-def _tokenizer(name: str) -> Any:
-    return AutoTokenizer.from_pretrained(pocket_path(name))
+SENTINELS = "sentinels"
+"""Stands for a tokenizer as T5's: words with ▁, no token before a text, </s> behind it, sentinels
+and no mask."""
+
+
+def tokenizer_named(name: str) -> Any:
+    """The tokenizer of an embedded model, or :data:`SENTINELS`."""
+    if name != SENTINELS:
+        return AutoTokenizer.from_pretrained(pocket_path(name))
+    tokenizer = tokenizer_named("pocket-llama")
+    tokenizer.bos_token = None
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    tokenizer.add_tokens([f"<extra_id_{place}>" for place in range(4)], special_tokens=True)
+    end = tokenizer.convert_tokens_to_ids("</s>")
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", end)]
+    )
+    return tokenizer
 
 
 def _bert(rows: int) -> Any:
@@ -101,6 +118,26 @@ def _llama(rows: int) -> Any:
     return transformers.LlamaForCausalLM(config)
 
 
+_T5 = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+_T5 |= {"initializer_factor": 0.3}  # else numbers are too large for eight bits
+
+
+def _t5(rows: int, kind: str = "T5", **more: Any) -> Any:
+    tokenizer = tokenizer_named(SENTINELS)
+    ids = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=rows, decoder_start_token_id=tokenizer.pad_token_id, **ids, **{**_T5, **more}
+    )
+    return getattr(transformers, f"{kind}ForConditionalGeneration")(config)
+
+
+def _t5_gated(rows: int) -> Any:
+    """As T5 1.1: gated layers, and a head of its own."""
+    model = _t5(rows, feed_forward_proj="gated-gelu", tie_word_embeddings=False)
+    model.lm_head.weight = torch.nn.Parameter(0.3 * torch.randn(rows, 16))
+    return model
+
+
 ARCHITECTURES: dict[str, tuple[str, Callable[[int], Any]]] = {
     "bert": ("pocket-bert", _bert),
     "roberta": ("pocket-roberta", _roberta),
@@ -109,7 +146,16 @@ ARCHITECTURES: dict[str, tuple[str, Callable[[int], Any]]] = {
     "opt": ("pocket-roberta", _opt),
     "opt-projected": ("pocket-roberta", _opt_projected),
     "llama": ("pocket-llama", _llama),
+    "t5": (SENTINELS, _t5),
 }
+"""Of every architecture one."""
+EVERY = {
+    **ARCHITECTURES,
+    "t5-gated": (SENTINELS, _t5_gated),
+    "mt5": (SENTINELS, partial(_t5, kind="MT5", feed_forward_proj="gated-gelu")),
+    "umt5": (SENTINELS, partial(_t5, kind="UMT5", feed_forward_proj="gated-gelu")),
+}
+"""Further versions too."""
 
 
 @cache
@@ -118,16 +164,17 @@ def pristine(name: str, seed: int = 0) -> Any:
 
     It has more embedding rows than the tokenizer has tokens.
     """
-    tokenizer_name, build = ARCHITECTURES[name]
+    tokenizer_name, build = EVERY[name]
     torch.manual_seed(seed)
-    model = build(len(_tokenizer(tokenizer_name)) + SPARE_ROWS)
+    model = build(len(tokenizer_named(tokenizer_name)) + SPARE_ROWS)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.mul_(8.0)
             else:
                 parameter.add_(0.3 * torch.randn_like(parameter))
-    model.tie_weights()
+    if name != "t5-gated":
+        model.tie_weights()
     return model.eval()
 
 
@@ -135,6 +182,17 @@ def pristine(name: str, seed: int = 0) -> Any:
 def tiny(name: str, seed: int = 0) -> Backbone:
     """A backbone around a copy of :func:`pristine`."""
     model = copy.deepcopy(pristine(name, seed))
-    model.tie_weights()
+    if name != "t5-gated":
+        model.tie_weights()
     family = BACKBONES[model.config.model_type]
-    return Backbone(name, family(model.config, model), _tokenizer(ARCHITECTURES[name][0]))
+    return Backbone(name, family(model.config, model), tokenizer_named(EVERY[name][0]))
+
+
+def beside(backbone: Backbone, rows: int = 1, answer: str = "bare") -> dict[str, Any]:
+    """What the library's forward takes besides, written out: T5's decoder starts with padding."""
+    if "t5" not in backbone.alias:
+        return {}
+    tokenizer = backbone.tokenizer
+    sentinel = tokenizer.convert_tokens_to_ids("<extra_id_0>")
+    ids = [tokenizer.pad_token_id, *([sentinel] if answer == "sentinel" else [])]
+    return {"decoder_input_ids": torch.tensor([ids]).repeat(rows, 1)}

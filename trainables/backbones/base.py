@@ -138,7 +138,7 @@ class Backbone(Reader):
             for count in () if self.family.known else _ROWS:
                 nothing = torch.zeros(count, dtype=torch.long, device=self.device)
                 ids = nothing[:, None].repeat(1, 2)
-                rows = Encoded(ids, nothing + 2, nothing, nothing + 1, nothing)
+                rows = self.opened(Encoded(ids, nothing + 2, nothing, nothing + 1, nothing))
                 self.family.model.train()
                 with RowMasks(nothing), torch.no_grad():
                     self.row_logits(rows, nothing[:1])
@@ -251,18 +251,18 @@ class Backbone(Reader):
         # Under a causal mask, padding on the right is never seen. To ask a GPU whether there is
         # any would mean to wait for it.
         asked = torch.device(self.device).type == "cpu"
-        if self.family.masked and not (asked and int(batch.lengths.min()) == length):
+        if not self.family.causal and not (asked and int(batch.lengths.min()) == length):
             mask = batch.mask
         positions = (index + self.family.first_position)[None, :]
         read = self._embeds(batch, prompts)
-        return self.family.answer_states(read, mask, positions, batch.answers, batch.types)
+        return self.family.answer_states(read, mask, positions, batch.answers, **batch.beside)
 
     def _library_reading(
         self, batch: Encoded, prompts: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Features [N, e] and logits [N, V'] at the answers, as the library works them out."""
         read = self._embeds(batch, prompts)
-        return self.family.library_reading(read, batch.mask, batch.answers, batch.types)
+        return self.family.library_reading(read, batch.mask, batch.answers, **batch.beside)
 
     def _embeds(self, batch: Encoded, prompts: torch.Tensor | None) -> torch.Tensor:
         """Input embeddings [N, L, d] of rows, with a prompt [N, m, d] of its own in each."""

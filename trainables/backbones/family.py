@@ -1,6 +1,7 @@
 """What differs between architectures: one small subclass a family, found by ``model_type``."""
 
 from abc import ABC, abstractmethod
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import torch
@@ -10,10 +11,14 @@ from transformers.cache_utils import DynamicLayer
 
 from trainables.backbones.answer import AnswerLayer, Focus
 from trainables.compute.passes import additive
-from trainables.models.first_look import CAUSAL_HEADS, MASKED_HEADS
+from trainables.models.heads import CAUSAL, MASKED, Head
 
 Chosen = torch.Tensor | slice
 """Rows of the vocabulary: ids [C], or a slice."""
+
+UNBOUNDED = 1 << 20
+"""Tokens a row may have where nothing says how many there may be (ALiBi, relative positions,
+recurrent models): more than any text has, so that nothing is cut."""
 
 
 class Family(ABC):
@@ -25,8 +30,7 @@ class Family(ABC):
 
     Attributes:
         model_type: the ``model_type`` of the Hugging Face config.
-        masked: the answer is read at a mask (else: predicted after the last token).
-        heads: how the names of the family's classes with a vocabulary head end.
+        head: which kind of language model it is; by default one that is read at a mask.
         first_matrix: where in a layer stands the matrix whose output enters the activation; None:
             the neurons are not known.
         layers_return_tuples: the body expects a tuple of each of its layers.
@@ -36,8 +40,7 @@ class Family(ABC):
     """
 
     model_type: str
-    masked: ClassVar[bool]
-    heads: ClassVar[tuple[str, ...]] = MASKED_HEADS
+    head: ClassVar[Head] = MASKED
     first_matrix: ClassVar[str | None] = None
     layers_return_tuples: ClassVar[bool] = False
     known: ClassVar[bool] = True
@@ -50,6 +53,21 @@ class Family(ABC):
         layers = None if model is None else self.layers()
         if layers is not None:
             layers[-1] = AnswerLayer(layers[-1], self)
+
+    @property
+    def masked(self) -> bool:
+        """Whether the answer is read at a mask."""
+        return self.head is MASKED
+
+    @property
+    def causal(self) -> bool:
+        """Whether the answer is predicted after the last token, and nothing may follow it."""
+        return self.head is CAUSAL
+
+    @property
+    def opening(self) -> list[int]:
+        """Ids that a decoder of its own begins with; empty: there is none."""
+        return []
 
     @property
     def first_position(self) -> int:
@@ -98,7 +116,7 @@ class Family(ABC):
         attention_mask: torch.Tensor | None,
         positions: torch.Tensor,
         answers: torch.Tensor,
-        types: torch.Tensor | None = None,
+        **beside: torch.Tensor,
     ) -> torch.Tensor:
         """Last hidden states [N, h] at one position of each row.
 
@@ -107,17 +125,16 @@ class Family(ABC):
             attention_mask: [N, L], or None where nothing is padded.
             positions: position ids [1, L].
             answers: index of the wanted position [N].
-            types: token types [N, L] (None: the body's default, all 0).
+            **beside: what else the rows have, :attr:`Encoded.beside`.
         """
-        typed = {} if types is None else {"token_type_ids": types}
         if not self.model.training:  # dropout is the library's, layer by layer
             self.focus = Focus(answers, self._visible(embeds.shape[1], attention_mask, answers))
         try:
             states: torch.Tensor = self.model.base_model(
                 inputs_embeds=embeds,
-                attention_mask=_added(attention_mask, embeds),
+                attention_mask=added(attention_mask, embeds),
                 position_ids=positions,
-                **typed,
+                **beside,
                 **self.body_arguments(),
             ).last_hidden_state
         finally:
@@ -129,7 +146,7 @@ class Family(ABC):
         embeds: torch.Tensor,
         attention_mask: torch.Tensor,
         answers: torch.Tensor,
-        types: torch.Tensor | None = None,
+        **beside: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits [N, V'] of every row of the head at one position of each row, in float32.
 
@@ -141,12 +158,11 @@ class Family(ABC):
             embeds: input embeddings [N, L, d].
             attention_mask: [N, L].
             answers: index of the wanted position [N].
-            types: token types [N, L] (None: the body's default).
+            **beside: what else the rows have, :attr:`Encoded.beside`.
 
         Returns:
             What that matrix is given [N, e], and the logits.
         """
-        typed = {} if types is None else {"token_type_ids": types}
         every = torch.arange(len(answers), device=answers.device)
         given: list[torch.Tensor] = []
 
@@ -159,7 +175,7 @@ class Family(ABC):
             logits: torch.Tensor = self.model(
                 inputs_embeds=embeds,
                 attention_mask=attention_mask,
-                **typed,
+                **beside,
                 **self.body_arguments(),
             ).logits
         finally:
@@ -175,6 +191,17 @@ class Family(ABC):
     def layers(self) -> nn.ModuleList | None:
         """The body's layers, if :meth:`answer_layer` is there for the last of them, else None."""
         return None
+
+    def matrices(self) -> list[nn.Module]:
+        """Of each layer read at the answer, the matrix whose output enters the activation.
+
+        None at all where the neurons are not known.
+        """
+        layers, place = self.layers(), self.first_matrix
+        if layers is None or place is None:
+            return []
+        plain = [layer.layer if isinstance(layer, AnswerLayer) else layer for layer in layers]
+        return [attrgetter(place)(layer) for layer in plain]
 
     def answer_layer(
         self, layer: Any, states: torch.Tensor, focus: Focus, *args: Any, **kwargs: Any
@@ -229,7 +256,7 @@ def steady_positions(config: Any, most: int) -> int:
 _BEFORE = "original_max_position_embeddings"
 
 
-def _added(mask: torch.Tensor | None, embeds: torch.Tensor) -> torch.Tensor | None:
+def added(mask: torch.Tensor | None, embeds: torch.Tensor) -> torch.Tensor | None:
     """A mask [N, L] as what attention adds to its scores [N, 1, 1, L].
 
     The library makes the same of it, but first asks whether it hides anything: on a GPU that waits
@@ -244,8 +271,7 @@ def _added(mask: torch.Tensor | None, embeds: torch.Tensor) -> torch.Tensor | No
 class CausalFamily(Family):
     """Families that predict the next token and whose head is one matrix."""
 
-    masked = False
-    heads = CAUSAL_HEADS
+    head = CAUSAL
 
     def _visible(
         self, length: int, attention_mask: torch.Tensor | None, answers: torch.Tensor

@@ -1,4 +1,4 @@
-"""Any masked or causal language model that transformers loads, through the library's own forward.
+"""Any language model that transformers loads as one, through the library's own forward.
 
 An architecture needs no file here. What differs between models is asked of the library's class for
 the config, built without memory: which table words are looked up in, how many positions there are,
@@ -25,24 +25,27 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+import transformers
 from torch import nn
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+)
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
 
-from trainables.backbones.family import Chosen, Family, steady_positions
+from trainables.backbones.family import UNBOUNDED, Chosen, Family, steady_positions
+from trainables.backbones.sequence import EncoderDecoder
 from trainables.errors import InputError
-from trainables.models.first_look import CAUSAL_HEADS, MASKED_HEADS
+from trainables.models.heads import CAUSAL
 
 MORE = "ForConditionalGeneration"
 """How the names of classes end that read something besides one text."""
-
-UNBOUNDED = 1 << 20
-"""Tokens a row may have where neither config nor position table names a number (ALiBi, recurrent
-models): more than any text has, so that nothing is cut."""
 
 _LENGTHS = ("max_position_embeddings", "max_seq_len", "max_sequence_length")
 """How configs call the positions there are."""
@@ -80,7 +83,8 @@ class General(Family):
         """
         made = cls.classes.get(model_type, MORE)
         return not made.endswith(MORE) and (
-            not architectures or any(name.endswith((made, *cls.heads)) for name in architectures)
+            not architectures
+            or any(name.endswith((made, *cls.head.endings)) for name in architectures)
         )
 
     @property
@@ -143,11 +147,10 @@ class General(Family):
         attention_mask: torch.Tensor | None,
         positions: torch.Tensor,
         answers: torch.Tensor,
-        types: torch.Tensor | None = None,
+        **beside: torch.Tensor,
     ) -> torch.Tensor:
         """As the families', with the library's own positions and masks."""
-        typed = {} if types is None else {"token_type_ids": types}
-        states = self._body(embeds, attention_mask=attention_mask, **typed)
+        states = self._body(embeds, attention_mask=attention_mask, **beside)
         return states[torch.arange(len(answers), device=states.device), answers]
 
     def states(self, embeds: torch.Tensor) -> torch.Tensor:
@@ -166,10 +169,12 @@ class General(Family):
         """Logits of the library's head, with all that it does before and after its matrix.
 
         Where its last matrix is a plain one, only the chosen rows of that are multiplied with: what
-        follows (a scale, a soft cap) then works on these alone.
+        follows (a scale, a soft cap) then works on these alone. BART's bias does not: it is as long
+        as the vocabulary.
         """
         output = self.model.get_output_embeddings()
-        if not isinstance(output, nn.Linear) or output.out_features < self.config.vocab_size:
+        plain = isinstance(output, nn.Linear) and not hasattr(self.model, "final_logits_bias")
+        if not plain or output.out_features < self.config.vocab_size:
             return self._behind_body(states)[..., chosen].float()
         weight = output.weight[chosen]
         bias = None if output.bias is None else output.bias[chosen]
@@ -213,17 +218,16 @@ class General(Family):
         embeds: torch.Tensor,
         attention_mask: torch.Tensor,
         answers: torch.Tensor,
-        types: torch.Tensor | None = None,
+        **beside: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """As the families'; where the head's last step is no matrix, every word at every position.
 
         The features of such a head are not known: [N, 0].
         """
         if isinstance(self.model.get_output_embeddings(), nn.Linear):
-            return super().library_reading(embeds, attention_mask, answers, types)
-        typed = {} if types is None else {"token_type_ids": types}
+            return super().library_reading(embeds, attention_mask, answers, **beside)
         logits: torch.Tensor = self.model(
-            inputs_embeds=embeds, attention_mask=attention_mask, **typed, **self.body_arguments()
+            inputs_embeds=embeds, attention_mask=attention_mask, **beside, **self.body_arguments()
         ).logits
         every = torch.arange(len(answers), device=answers.device)
         return embeds.new_zeros(len(answers), 0), logits[every, answers].float()
@@ -234,20 +238,61 @@ class General(Family):
 
 
 class GeneralMasked(General):
-    masked = True
-    heads = (*MASKED_HEADS, "WithLMHeadModel")
     classes = MODEL_FOR_MASKED_LM_MAPPING_NAMES
     made = MODEL_FOR_MASKED_LM_MAPPING
 
 
 class GeneralCausal(General):
-    masked = False
-    heads = CAUSAL_HEADS
+    head = CAUSAL
     classes = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     made = MODEL_FOR_CAUSAL_LM_MAPPING
 
 
-KINDS = (GeneralMasked, GeneralCausal)
+class GeneralSequence(EncoderDecoder, General):
+    classes = MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+    made = MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
+
+    @classmethod
+    def of(cls, model_type: str, architectures: Sequence[str]) -> bool:
+        """As the others; the library's table has models of sound too, which have no such decoder.
+
+        A head that the library itself makes from nothing but the body (BART's) may be missing: what
+        was saved is the body then.
+        """
+        name = cls.classes.get(model_type)
+        if name is None:
+            return False
+        made = getattr(transformers, name)
+        arguments = inspect.signature(made.forward).parameters
+        if "decoder_input_ids" not in arguments or "pixel_values" in arguments:
+            return False
+        whole = getattr(made, "_keys_to_ignore_on_load_missing", None)
+        body = (f"{name.removesuffix(MORE)}Model",) if whole else ()
+        endings = (name, *body, *cls.head.endings)
+        return not architectures or any(each.endswith(endings) for each in architectures)
+
+    def word_vectors(self) -> torch.Tensor:
+        """Where an encoder scales what it looks up itself (Pegasus), scaled ones."""
+        vectors = super().word_vectors()
+        if type(self.model.get_input_embeddings()) is not nn.Embedding:
+            return vectors
+        scale = float(getattr(self.encoder, "embed_scale", None) or 1.0)
+        return vectors if scale == 1.0 else scale * vectors
+
+    def _behind_body(self, states: torch.Tensor) -> torch.Tensor:
+        rows = states.float().reshape(-1, 1, states.shape[-1])
+        found = _States(last_hidden_state=rows)
+        with (
+            _instead(self.encoder, lambda *_, **__: found),
+            _instead(self.decoder, lambda *_, **__: found),
+        ):
+            logits: torch.Tensor = self.model(
+                inputs_embeds=rows, decoder_inputs_embeds=rows, **self.body_arguments()
+            ).logits
+        return logits.view(*states.shape[:-1], -1)
+
+
+KINDS = (GeneralMasked, GeneralCausal, GeneralSequence)
 
 
 class _States(BaseModelOutputWithPastAndCrossAttentions):

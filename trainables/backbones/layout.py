@@ -5,6 +5,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+BARE, SENTINEL = "bare", "sentinel"
+"""How a sequence-to-sequence model is asked, see :attr:`Layout.answer`."""
+
 ARRANGEMENTS: dict[str, tuple[str, str, str]] = {
     "prefix": ("prompt", "text", "answer"),
     "infix": ("text", "prompt", "answer"),
@@ -12,7 +15,8 @@ ARRANGEMENTS: dict[str, tuple[str, str, str]] = {
 }
 """Per position, what follows what between the special tokens; the template is part of the text.
 
-A causal model has no answer token, it predicts after the last one: there, ``suffix`` is ``infix``.
+A causal model has no answer token, it predicts after the last one, nor has a sequence-to-sequence
+model that is asked ``bare``: there, ``suffix`` is ``infix``.
 """
 
 
@@ -29,6 +33,10 @@ class Layout:
         text_tokens: texts are cut to this many tokens (None: to what positions allow).
         seam: ``space`` before the text, or ``glued`` to what stands before it, as it is.
         bos: whether what the tokenizer puts before a text stands there.
+        answer: how a sequence-to-sequence model is asked for the label word; no other model reads
+            it. ``bare``: as the first word of its decoder. ``sentinel``: as what stands for the
+            first sentinel, which ends the encoder's text (in the place of a masked model's mask)
+            and begins the decoder's.
     """
 
     prompt_length: int = 0
@@ -37,21 +45,26 @@ class Layout:
     text_tokens: int | None = None
     seam: str = "space"
     bos: bool = True
+    answer: str = BARE
 
 
 @dataclass(frozen=True)
 class Encoded:
     """A split's texts under one layout, right-padded to the longest.
 
+    Of a model with a decoder of its own, ``ids`` are what its encoder reads.
+
     Attributes:
         ids: token ids [n, L]; prompt slots and padding hold a filler.
         lengths: true length of each row [n].
         slots: index of each row's first prompt slot [n].
-        answers: index of the position where each row's answer is read [n].
+        answers: index of the position where each row's answer is read [n], in ``decoder`` where
+            there is one.
         gold: label of each row [n].
         begin: tokens before the prompt where all rows begin alike and go on behind the prompt
             (None: they do not).
         types: token types [n, L], where a row has others than 0 (None: none has).
+        decoder: ids that the decoder is given [n, D] (None: the model has none).
     """
 
     ids: torch.Tensor
@@ -61,6 +74,7 @@ class Encoded:
     gold: torch.Tensor
     begin: int | None = None
     types: torch.Tensor | None = None
+    decoder: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])
@@ -70,6 +84,12 @@ class Encoded:
         """Attention mask [n, L]: 1 at tokens, 0 at padding."""
         index = torch.arange(self.ids.shape[1], device=self.ids.device)
         return (index[None, :] < self.lengths[:, None]).long()
+
+    @property
+    def beside(self) -> dict[str, torch.Tensor]:
+        """What a forward pass takes beside embeddings and mask, by the library's names."""
+        found = {"token_type_ids": self.types, "decoder_input_ids": self.decoder}
+        return {name: value for name, value in found.items() if value is not None}
 
     def take(self, index: torch.Tensor, longest: int | None = None) -> "Encoded":
         """Rows ``index`` [N], cut to the longest of them.
@@ -86,6 +106,7 @@ class Encoded:
             gold=self.gold[index],
             begin=self.begin,
             types=None if self.types is None else self.types[index, :longest],
+            decoder=None if self.decoder is None else self.decoder[index],
         )
 
     def repeat(self, times: int) -> "Encoded":
@@ -98,6 +119,7 @@ class Encoded:
             gold=self.gold.repeat(times),
             begin=self.begin,
             types=None if self.types is None else self.types.repeat(times, 1),
+            decoder=None if self.decoder is None else self.decoder.repeat(times, 1),
         )
 
     def to(self, device: str) -> "Encoded":
@@ -109,6 +131,7 @@ class Encoded:
             answers=self.answers.to(device),
             gold=self.gold.to(device),
             types=None if self.types is None else self.types.to(device),
+            decoder=None if self.decoder is None else self.decoder.to(device),
         )
 
 

@@ -10,21 +10,14 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    MODEL_FOR_MASKED_LM_MAPPING,
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoTokenizer,
-)
-from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 from trainables.backbones.base import Backbone
 from trainables.backbones.family import Family
 from trainables.backbones.general import KINDS, MORE, General
 from trainables.backbones.parity import literal_reading
 from trainables.backbones.reader import Reader
+from trainables.backbones.sequence import FORCED
 from trainables.compute.memory import Resident, out_of_memory
 from trainables.core.cells import ModelRef
 from trainables.core.contents import check_no_folder, is_hub_name, no_access
@@ -44,6 +37,7 @@ from trainables.models.first_look import (
     read_shapes,
     tokenizer_fault,
 )
+from trainables.models.heads import HEADS, SEQUENCE, SUPPORTED
 from trainables.models.names import folder_digest
 
 _OURS = {
@@ -103,6 +97,8 @@ def load_reader(ref: ModelRef) -> Reader:
         _check_type(ref, read_config(ref).get("model_type"))
     with in_a_sentence(ref, CONFIG):
         config = AutoConfig.from_pretrained(ref.location, **_where(ref))
+        if getattr(config, "is_encoder_decoder", False):
+            setattr(config, FORCED, _forced(ref))
         family = _family(ref, config)
     with in_a_sentence(ref, TOKENIZER):
         tokenizer = AutoTokenizer.from_pretrained(ref.location, **_where(ref))
@@ -129,6 +125,8 @@ def _family(ref: ModelRef, config: Any) -> Family:
             " models whose forward pass in transformers takes inputs_embeds"
         )
     sizes = {"positions": found.max_tokens, "width": found.width, "rows": int(config.vocab_size)}
+    if found.head is SEQUENCE:
+        sizes["decoder_start_token_id"] = len(found.opening)
     for name, size in sizes.items():
         if size < 1:
             raise InputError(
@@ -138,17 +136,31 @@ def _family(ref: ModelRef, config: Any) -> Family:
 
 
 def _check_type(ref: ModelRef, model_type: Any) -> None:
-    """Refuse what the library has no masked or causal language model for."""
+    """Refuse what the library has no language model of text for."""
     named = isinstance(model_type, str)
     if named and (model_type in BACKBONES or any(kind.of(model_type, ()) for kind in KINDS)):
         return
-    other = named and model_type in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
     raise InputError(
-        f"model {ref.alias!r}: architecture {model_type!r} is not supported; allowed: masked and"
-        f" causal language models of text that transformers {transformers.__version__} has itself"
-        " (AutoModelForMaskedLM, AutoModelForCausalLM)"
-        f"{', but no sequence-to-sequence models' if other else ''}"
+        f"model {ref.alias!r}: architecture {model_type!r} is not supported; allowed: a {SUPPORTED}"
+        f" of text that transformers {transformers.__version__} has itself"
+        f" ({', '.join(head.auto for head in HEADS)})"
     )
+
+
+def _forced(ref: ModelRef) -> int | None:
+    """The token that the library's ``generate`` makes a decoder say first, as BART's; often none.
+
+    It stands in a file of its own or, in older folders, in the config.
+    """
+    pinned = {"revision": ref.revision} if ref.revision else {}
+    for file in ("generation_config.json", CONFIG):
+        try:
+            found = GenerationConfig.from_pretrained(ref.location, file, **pinned)
+        except OSError:
+            continue
+        number: int | None = found.forced_bos_token_id
+        return number
+    return None
 
 
 def _kind(ref: ModelRef, config: Any) -> type[Family]:
@@ -156,31 +168,34 @@ def _kind(ref: ModelRef, config: Any) -> type[Family]:
 
     Raises:
         InputError: an encoder or a classifier, to which the library would give a random vocabulary
-            head; a model with a decoder of its own; one that may be masked as well as causal.
+            head; one that may be masked as well as causal.
     """
     names = [str(name) for name in getattr(config, "architectures", None) or ()]
     told = f"model {ref.alias!r}: its config.json says {', '.join(names) or 'no architectures'}"
     family: type[Family] | None = None
     if config.model_type in BACKBONES:
         family = BACKBONES[config.model_type]
-        if not names or any(name.endswith(family.heads) for name in names):
+        if not names or any(name.endswith(family.head.endings) for name in names):
             return family
-    if getattr(config, "is_encoder_decoder", False):
-        raise InputError(
-            f"{told}, a sequence-to-sequence model; allowed: masked and causal language models"
-        )
-    kinds = [kind for kind in KINDS if kind.of(config.model_type, names)]
+    paired = bool(getattr(config, "is_encoder_decoder", False))
+    able = [kind for kind in KINDS if (kind.head is SEQUENCE) == paired]
+    kinds = [kind for kind in able if kind.of(config.model_type, names)]
     if len(kinds) == 1:
         return kinds[0]
     if kinds:
-        heads = " or ".join(kind.classes[config.model_type] for kind in kinds)
+        either = " or ".join(kind.classes[config.model_type] for kind in kinds)
         raise InputError(
             f"{told}, and {config.model_type!r} may be masked or causal; allowed: architectures"
-            f" with one of {heads}"
+            f" with one of {either}"
         )
-    able = [family] if family else [kind for kind in KINDS if kind.of(config.model_type, ())]
-    words = " or ".join("masked" if kind.masked else "causal" for kind in able)
-    endings = ", …".join(ending for kind in able for ending in kind.heads)
+    fit: list[type[Family]] = [kind for kind in able if kind.of(config.model_type, ())]
+    if family:
+        fit = [family]
+    if not fit:
+        raise InputError(f"{told}, no model of text; allowed: a {SUPPORTED} of text")
+    heads = [kind.head for kind in fit]
+    words = " or ".join(head.name for head in heads)
+    endings = ", …".join(dict.fromkeys(ending for head in heads for ending in head.endings))
     more = any(name.endswith(MORE) for name in names)
     raise InputError(
         f"{told}, which {'reads more than one text' if more else 'has no vocabulary head'};"
@@ -225,7 +240,7 @@ def _library_model(
 ) -> Any:
     """The library's model in float32, of its files or of ``weights`` in their place."""
     transformers.utils.logging.disable_progress_bar()
-    masked, config = reader.family.masked, deepcopy(reader.family.config)
+    head, config = reader.family.head, deepcopy(reader.family.config)
     for name, value in _OURS.items():
         if hasattr(config, name):
             setattr(config, name, value)
@@ -234,12 +249,11 @@ def _library_model(
     asked["ignore_mismatched_sizes"] = True
     with in_a_sentence(ref):
         if weights is None:
-            auto = AutoModelForMaskedLM if masked else AutoModelForCausalLM
-            model, found = auto.from_pretrained(
+            model, found = getattr(transformers, head.auto).from_pretrained(
                 ref.location, use_safetensors=True, **asked, **_where(ref)
             )
         else:
-            known = MODEL_FOR_MASKED_LM_MAPPING if masked else MODEL_FOR_CAUSAL_LM_MAPPING
+            known = getattr(transformers, head.mapping)
             _check_size(ref, lambda: known[type(config)](deepcopy(config)), weights)
             model, found = known[type(config)].from_pretrained(
                 None, state_dict=dict(weights), **asked
@@ -256,7 +270,7 @@ def _library_model(
         # What is not in the file would be random numbers, and no error would say so.
         raise InputError(
             f"model {ref.alias!r}: {len(missing)} of its weights are not in {ref.location!r}"
-            f" ({', '.join(missing[:3])}); allowed: a complete masked or causal language model"
+            f" ({', '.join(missing[:3])}); allowed: a complete {SUPPORTED}"
         )
     return model
 
@@ -343,7 +357,7 @@ def _cannot_load(ref: ModelRef, file: str | None, error: BaseException) -> str:
             return f"model {ref.alias!r}: {place} is {access}"
     return (
         f"model {ref.alias!r}: {place} cannot be loaded ({reason(error)}); allowed: a Hugging Face"
-        " masked or causal language model with safetensors weights, or a folder that holds one"
+        f" {SUPPORTED} with safetensors weights, or a folder that holds one"
     )
 
 

@@ -23,7 +23,7 @@ import torch
 import transformers
 
 from trainables.backbones.base import Backbone
-from trainables.backbones.layout import Encoded
+from trainables.backbones.layout import Encoded, Layout
 from trainables.compute.memory import out_of_memory
 from trainables.core.cells import ModelRef
 from trainables.core.contents import is_pinned
@@ -160,9 +160,8 @@ def compare(backbone: Backbone) -> Facts:
 def _by_ids(backbone: Backbone, batch: Encoded) -> torch.Tensor:
     """Logits [N, V] at the answers, from the ids of the rows and with nothing of ours between."""
     family = backbone.family
-    types = {} if batch.types is None else {"token_type_ids": batch.types}
     logits = family.model(
-        input_ids=batch.ids, attention_mask=batch.mask, **types, **family.body_arguments()
+        input_ids=batch.ids, attention_mask=batch.mask, **batch.beside, **family.body_arguments()
     ).logits
     every = torch.arange(len(batch), device=logits.device)
     found: torch.Tensor = logits[every, batch.answers][:, : backbone.rows]
@@ -190,7 +189,7 @@ def _rows(backbone: Backbone) -> tuple[Encoded, torch.Tensor, torch.Tensor]:
     words = torch.arange(backbone.rows)
     words = words[~torch.isin(words, torch.tensor(backbone.tokenizer.all_special_ids))]
     begin, end = backbone.begin, backbone.end
-    answer = [backbone.tokenizer.mask_token_id] if backbone.family.masked else []
+    answer = backbone.answer_ids(Layout())
     rows, answers = [], []
     for count in WORDS:
         # Words stand in the places of the prompt as well: there is a reading without any prompt.
@@ -210,7 +209,7 @@ def _rows(backbone: Backbone) -> tuple[Encoded, torch.Tensor, torch.Tensor]:
         types = backbone.second_type * second.long()
     shape = (2, PROMPT, backbone.width)
     prompts = torch.randn(shape, generator=generator) * backbone.scale / backbone.width**0.5
-    batch = Encoded(
+    rows_read = Encoded(
         ids=ids,
         lengths=lengths,
         slots=torch.full_like(lengths, len(begin)),
@@ -218,7 +217,8 @@ def _rows(backbone: Backbone) -> tuple[Encoded, torch.Tensor, torch.Tensor]:
         gold=torch.zeros_like(lengths),
         begin=len(begin),
         types=types,
-    ).to(backbone.device)
+    )
+    batch = backbone.opened(rows_read).to(backbone.device)
     owner = torch.arange(len(rows), device=backbone.device) % 2
     return batch, prompts.to(backbone.device), owner
 

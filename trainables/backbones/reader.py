@@ -1,6 +1,7 @@
 """The tokenizer's side of a backbone: texts, label words and layouts turned into token ids."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -9,10 +10,14 @@ import numpy as np
 import torch
 
 from trainables.backbones.family import Family
-from trainables.backbones.layout import ARRANGEMENTS, Encoded, Layout, cut
+from trainables.backbones.layout import ARRANGEMENTS, BARE, SENTINEL, Encoded, Layout, cut
 from trainables.core.texts import Text, joined
 from trainables.errors import InputError
+from trainables.models.heads import SEQUENCE
 from trainables.words.vocabulary import word_table
+
+FIRST_SENTINEL = "<extra_id_0>"
+"""What T5 and its like have been taught to fill in first."""
 
 
 class Reader:
@@ -24,9 +29,11 @@ class Reader:
         rows: usable rows of the embedding table: none behind the tokenizer's last token.
         begin: special token ids before the prompt; end: after the answer.
         separator: special token ids between the two texts of a pair; where there are none, as on
-            every causal model, a pair is read as one text with a space between.
+            every model that is not masked, a pair is read as one text with a space between.
         second_type: token type of all that follows a separator.
         lead: what a text is prefixed with so that its first word is a word-start token.
+        blank: token that stands for what the model is to fill in: a mask, or the first sentinel of
+            a sequence-to-sequence model; None where it knows no such thing.
     """
 
     def __init__(self, alias: str, family: Family, tokenizer: Any) -> None:
@@ -45,8 +52,8 @@ class Reader:
         # Byte-level tokenizers need a space before a text (else its first word is glued to what
         # stands before); some SentencePiece ones add it by themselves.
         self.lead = " " if len(self.tokens(" the")) <= len(self.tokens("the")) else ""
-        self._mask_id = tokenizer.mask_token_id
-        if family.masked and self._mask_id is None:
+        self.blank = self._blank()
+        if family.masked and self.blank is None:
             raise InputError(f"model {alias!r}: its tokenizer has no mask token")
 
     def check_ids(self) -> None:
@@ -87,7 +94,7 @@ class Reader:
         for start in range(len(framed) - len(bare) + 1):
             if framed[start : start + len(bare)] == bare:
                 # A causal model predicts after the last word: nothing may follow it.
-                end = framed[start + len(bare) :] if self.family.masked else []
+                end = [] if self.family.causal else framed[start + len(bare) :]
                 return framed[:start], end
         return [], []
 
@@ -95,7 +102,8 @@ class Reader:
         """What the tokenizer itself puts between two texts, and its token type for the second.
 
         Separators of causal tokenizers are left out: they are the begin token once more (OPT,
-        LLaMA) or nothing (GPT-2), and no such model has learned to read one.
+        LLaMA) or nothing (GPT-2), and no such model has learned to read one. T5 has not either: its
+        tasks on pairs were one text.
         """
         if not self.family.masked:
             return [], 0
@@ -152,7 +160,7 @@ class Reader:
             InputError: prompt and template leave no room for a text.
         """
         fixed = len(self.frame(layout)) + layout.prompt_length + len(self.template_ids(layout))
-        fixed += len(self.end) + (1 if self.family.masked else 0)
+        fixed += len(self.end) + len(self.answer_ids(layout))
         fixed += len(self.separator) if pair else 0
         room = self.family.max_tokens - fixed
         if room < 1:
@@ -174,6 +182,50 @@ class Reader:
     def frame(self, layout: Layout) -> list[int]:
         return self.begin if layout.bos else []
 
+    def _blank(self) -> int | None:
+        if self.family.head is not SEQUENCE:
+            return self.tokenizer.mask_token_id if self.family.masked else None
+        ids = self.tokens(FIRST_SENTINEL)
+        return ids[0] if len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id else None
+
+    def answer_ids(self, layout: Layout) -> list[int]:
+        """What stands in a row where its answer belongs; empty where nothing does.
+
+        Raises:
+            InputError: a sentinel is asked for, and the tokenizer has none.
+        """
+        asked = self.family.head is SEQUENCE and layout.answer == SENTINEL
+        if not (asked or self.family.masked):
+            return []
+        if self.blank is None:
+            raise InputError(
+                f"answer: found {SENTINEL!r} on model {self.alias!r}, whose tokenizer has no token"
+                f" {FIRST_SENTINEL}; allowed: {BARE!r} on this model"
+            )
+        return [self.blank]
+
+    def opened(self, data: Encoded, answer: str = BARE) -> Encoded:
+        """Rows with what the decoder is given, at whose end the answer is read.
+
+        Rows of a model without a decoder of its own stay as they are.
+
+        Args:
+            data: rows of the encoder.
+            answer: see :attr:`Layout.answer`.
+        """
+        ids = self.decoder_ids(answer)
+        if not ids:
+            return data
+        given = torch.tensor(ids, device=data.ids.device).repeat(len(data), 1)
+        return replace(
+            data, decoder=given, answers=torch.full_like(data.answers, len(ids) - 1), begin=None
+        )
+
+    def decoder_ids(self, answer: str = BARE) -> list[int]:
+        """Ids that the decoder is given before its answer; empty where there is no decoder."""
+        opening = self.family.opening
+        return [*opening, *self.answer_ids(Layout(answer=answer))] if opening else []
+
     def encode(
         self, texts: Sequence[Text], gold: Sequence[int], layout: Layout, task: str = ""
     ) -> Encoded:
@@ -192,7 +244,7 @@ class Reader:
         """
         room = self.room(layout, task, pair=any(isinstance(text, tuple) for text in texts))
         template = self.template_ids(layout)
-        answer = [self._mask_id] if self.family.masked else []
+        answer = self.answer_ids(layout)
         filler = [0] * layout.prompt_length
         rows: list[list[int]] = []
         seconds: list[int] = []
@@ -212,7 +264,7 @@ class Reader:
             for part in ARRANGEMENTS[layout.position]:
                 starts[part] = len(row)
                 row += parts[part]
-            if not row:
+            if not (row or self.end):
                 raise InputError(f"task {task!r}: an empty text cannot be scored without a prompt")
             slots.append(starts["prompt"])
             answers.append(starts["answer"] if answer else len(row) - 1)
@@ -224,7 +276,7 @@ class Reader:
             padded[place, : len(row)] = row
         behind = len(begin) + layout.prompt_length
         alike = layout.position == "prefix" and min(answers) >= behind
-        return Encoded(
+        data = Encoded(
             ids=torch.from_numpy(padded),
             lengths=torch.tensor(lengths),
             slots=torch.tensor(slots),
@@ -233,6 +285,7 @@ class Reader:
             begin=len(begin) if alike else None,
             types=self._types(padded.shape, seconds, lengths),
         )
+        return self.opened(data, layout.answer)
 
     def _pieces(self, texts: Sequence[Text], lead: str) -> list[list[list[int]]]:
         """Token ids of every text, in two pieces where it is a pair and is read as one."""

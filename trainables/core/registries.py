@@ -253,14 +253,17 @@ OPTIMISERS: Registry[Any] = Registry(
 BACKBONES: Registry[Any] = Registry(
     "backbone",
     {
-        name: f"trainables.backbones.families.{name}:{family}"
+        name: f"trainables.backbones.families.{family}"
         for name, family in {
-            "bert": "Bert",
-            "gpt2": "GPT2",
-            "llama": "Llama",
-            "mpnet": "MPNet",
-            "opt": "OPT",
-            "roberta": "Roberta",
+            "bert": "bert:Bert",
+            "gpt2": "gpt2:GPT2",
+            "llama": "llama:Llama",
+            "mpnet": "mpnet:MPNet",
+            "mt5": "t5:MT5",
+            "opt": "opt:OPT",
+            "roberta": "roberta:Roberta",
+            "t5": "t5:T5",
+            "umt5": "t5:UMT5",
         }.items()
     },
 )

@@ -62,7 +62,7 @@ def before_tuning(
         "source_size": fmean(math.log10(one["parameters"]) for one in each),
         "target_size": math.log10(own["parameters"]),
         "same_family": fmean(float(one["family"] == own["family"]) for one in each),
-        "same_kind": fmean(float(one["masked"] == own["masked"]) for one in each),
+        "same_kind": fmean(float(one["kind"] == own["kind"]) for one in each),
     }
 
 
@@ -113,15 +113,15 @@ def features_before(
 
 
 def model_facts(model: ModelRef, looking: Looking) -> Facts:
-    """``parameters``, ``family`` (its ``model_type``) and ``masked`` of a model."""
+    """``parameters``, ``family`` (its ``model_type``) and ``kind`` of a model."""
 
     def compute() -> Facts:
         backbone = load_backbone(model, looking.device)
         family = backbone.family
         size = models.parameters(backbone)
-        return {"parameters": size, "family": family.model_type, "masked": family.masked}
+        return {"parameters": size, "family": family.model_type, "kind": family.head.name}
 
-    return _kept(looking, [model.digest], {"model": model.digest}, compute)
+    return _kept(looking, [model.digest], {"model": model.digest, "told": "kind"}, compute)
 
 
 def pair_facts(left: ModelRef, right: ModelRef, looking: Looking) -> Facts:

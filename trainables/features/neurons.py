@@ -1,7 +1,8 @@
 """Activated neurons of a prompt, and their overlap between prompts (Su et al. 2022).
 
 The model reads the prompt alone, without any text: begin tokens, prompt, answer (mask) and end
-tokens; a causal model begin tokens and prompt. A neuron is a unit of a feed-forward layer; it is
+tokens; a causal model begin tokens and prompt; of a sequence-to-sequence model the decoder is
+looked at. A neuron is a unit of a feed-forward layer; it is
 *activated* if what enters its activation function at the answer position is above 0. With ReLU that
 is Su et al.'s definition; GELU and SiLU have the sign of what enters them.
 
@@ -13,14 +14,12 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import nn
 
 from trainables.backbones import Backbone, Layout
-from trainables.backbones.answer import AnswerLayer
 
 
 @torch.no_grad()
@@ -34,7 +33,7 @@ def activated_neurons(model: Backbone, prompts: torch.Tensor) -> torch.Tensor:
         bool [R, F], layer after layer; F = 0 where the architecture's layers are not known.
     """
     count = len(prompts)
-    if not _matrices(model):
+    if not model.family.matrices():
         return torch.zeros(count, 0, dtype=torch.bool)
     layout = Layout(prompt_length=prompts.shape[1], seam="glued")
     # Not as rows that share a beginning: each prompt is a row read as a whole.
@@ -75,20 +74,12 @@ def _listening(model: Backbone) -> Iterator[list[torch.Tensor]]:
     def hear(module: nn.Module, args: Any, output: torch.Tensor) -> None:
         heard.append(output.detach())
 
-    handles = [matrix.register_forward_hook(hear) for matrix in _matrices(model)]
+    handles = [matrix.register_forward_hook(hear) for matrix in model.family.matrices()]
     try:
         yield heard
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _matrices(model: Backbone) -> list[nn.Module]:
-    layers, place = model.family.layers(), model.family.first_matrix
-    if layers is None or place is None:
-        return []
-    plain = [layer.layer if isinstance(layer, AnswerLayer) else layer for layer in layers]
-    return [attrgetter(place)(layer) for layer in plain]
 
 
 def prompt_norm(prompt: torch.Tensor, model: Backbone) -> float:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from trainables.backbones import Backbone, Encoded
+from trainables.backbones.layout import SENTINEL
 from trainables.errors import InputError
 
 LOGITS_AT_ONCE = 2**25
@@ -32,22 +33,24 @@ def log_perplexity(backbone: Backbone, ids: torch.Tensor) -> torch.Tensor:
 
     A masked model gives the pseudo-log-likelihood of Salazar et al. 2020: every token is masked in
     turn and predicted from all others, between the special tokens of the tokenizer. It is no
-    probability of the text: compare values of one model only.
+    probability of the text: compare values of one model only. A sequence-to-sequence model gives
+    the same with its first sentinel in place of the mask, asked for what that stands for; without a
+    sentinel it gives nothing.
 
     Args:
         ids: [R, m], at least one token, tokens of this model.
 
     Returns:
-        [R], float32. NaN for prompts of one token where the first is not scored.
+        [R], float32. NaN where nothing is scored (:func:`is_scored`).
 
     Raises:
         InputError: the prompt with its special tokens is longer than the model's positions.
     """
     replicas, length = ids.shape
     ids = ids.to(backbone.device)
-    read = _masked_row if backbone.family.masked else _causal_row
+    read = _causal_row if backbone.family.causal else _masked_row
     scored = []
-    for place in range(length if replicas else 0):
+    for place in range(length if replicas and is_scored(backbone, length) else 0):
         row, answer = read(backbone, ids, place)
         if not row.shape[1]:
             continue
@@ -63,8 +66,13 @@ def log_perplexity(backbone: Backbone, ids: torch.Tensor) -> torch.Tensor:
 
 
 def is_scored(backbone: Backbone, length: int) -> bool:
-    """Whether prompts of so many tokens have a log-perplexity: one alone needs something before."""
-    return length > 1 or bool(backbone.family.masked or backbone.begin or _first_token(backbone))
+    """Whether prompts of so many tokens have a log-perplexity.
+
+    One alone needs something before it; models that fill in need something that stands for it.
+    """
+    if not backbone.family.causal:
+        return backbone.blank is not None
+    return length > 1 or bool(backbone.begin or _first_token(backbone))
 
 
 def _causal_row(backbone: Backbone, ids: torch.Tensor, place: int) -> tuple[torch.Tensor, int]:
@@ -77,7 +85,7 @@ def _causal_row(backbone: Backbone, ids: torch.Tensor, place: int) -> tuple[torc
 def _masked_row(backbone: Backbone, ids: torch.Tensor, place: int) -> tuple[torch.Tensor, int]:
     """The framed prompt [R, L] with token ``place`` masked, and where that is."""
     hidden = ids.clone()
-    hidden[:, place] = backbone.tokenizer.mask_token_id
+    hidden[:, place] = backbone.blank
     begin, end = _repeated(backbone.begin, ids), _repeated(backbone.end, ids)
     return torch.cat([begin, hidden, end], dim=1), len(backbone.begin) + place
 
@@ -98,7 +106,9 @@ def _surprise(
     """Negative log-probability [N] of ``wanted`` [N] at one position of rows [N, L]."""
     at_once = min(LOGITS_AT_ONCE // backbone.rows, TOKENS_AT_ONCE // rows.shape[1])
     found = [
-        F.cross_entropy(backbone.row_logits(_batch(part, answer), None), gold, reduction="none")
+        F.cross_entropy(
+            backbone.row_logits(_batch(backbone, part, answer), None), gold, reduction="none"
+        )
         for part, gold in zip(
             rows.split(max(1, at_once)), wanted.split(max(1, at_once)), strict=True
         )
@@ -106,9 +116,10 @@ def _surprise(
     return torch.cat(found)
 
 
-def _batch(rows: torch.Tensor, answer: int) -> Encoded:
+def _batch(backbone: Backbone, rows: torch.Tensor, answer: int) -> Encoded:
     """Rows [N, L] without padding and without prompt slots, read at one position."""
     every = torch.full((len(rows),), answer, device=rows.device)
     lengths = torch.full_like(every, rows.shape[1])
     nothing = torch.zeros_like(every)
-    return Encoded(ids=rows, lengths=lengths, slots=nothing, answers=every, gold=nothing)
+    data = Encoded(ids=rows, lengths=lengths, slots=nothing, answers=every, gold=nothing)
+    return backbone.opened(data, SENTINEL)

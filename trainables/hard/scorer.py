@@ -46,7 +46,10 @@ def with_slots(data: Encoded, old: int, new: int) -> Encoded:
         data,
         ids=ids,
         lengths=data.lengths + grown,
-        answers=data.answers + grown * (data.answers >= data.slots),
+        # A decoder of its own begins as before.
+        answers=data.answers
+        if data.decoder is not None
+        else data.answers + grown * (data.answers >= data.slots),
     )
 
 

@@ -5,6 +5,9 @@ has no position for them to choose. Here a prompt stands *after* that token. The
 token's own embedding is the first of the virtual tokens and the text is tokenised without special
 tokens. Neither embedding tables nor position ids differ then, and scores are equal.
 
+PEFT would also put a prompt before the decoder of a sequence-to-sequence model. Ours stands in the
+encoder alone: one submodule of the model is told to have it.
+
 PEFT has no task type for masked language models. Its ``FEATURE_EXTRACTION`` hands on whatever the
 model it wraps returns, for a masked model its logits, and so serves.
 """
@@ -72,7 +75,7 @@ def _config(tuned: TunedPrompt, rows: int) -> dict[str, Any]:
         "prompt_tuning_init": "RANDOM",
         "prompt_tuning_init_text": None,
         "revision": tuned.model.revision,
-        "task_type": "FEATURE_EXTRACTION" if backbone.family.masked else "CAUSAL_LM",
+        "task_type": backbone.family.head.task_type,
         # Not always the hidden size, which PEFT would take: OPT-350M projects its embeddings.
         "token_dim": backbone.width,
         "tokenizer_kwargs": None,
@@ -86,7 +89,7 @@ def _usage(tuned: TunedPrompt, rows: int) -> dict[str, Any]:
         "of_which_begin": rows - len(tuned.prompt),
         "add_special_tokens": False,
         "ids_after_text": tuned.ids_after_text,
-        "answer_index": -1 - len(tuned.backbone.end),
+        **tuned.where_to_read,
         "padding": "right",
         "position_ids": "left out: PEFT drops them",
         "dtype": "float32",
@@ -108,17 +111,24 @@ def _readme(tuned: TunedPrompt, rows: int) -> str:
             if begin
             else "This model's texts begin with no special token, so the prompt comes first."
         ),
-        answer=(
-            "After the text come the mask, at which the answer is read, and the end token;"
-            f" `{MANIFEST}` has their ids."
-            if masked
-            else "The answer is what the model predicts after the last token."
-        ),
-        auto="AutoModelForMaskedLM" if masked else "AutoModelForCausalLM",
+        answer=_ANSWERS[tuned.backbone.family.head.name],
+        **tuned.call_of_model,
         masked=_MASKED if masked else "",
         manifest=MANIFEST,
     )
 
+
+_ANSWERS = {
+    "masked": (
+        "After the text come the mask, at which the answer is read, and the end token;"
+        f" `{MANIFEST}` has their ids."
+    ),
+    "causal": "The answer is what the model predicts after the last token.",
+    "sequence-to-sequence": (
+        "The prompt stands in the encoder alone. After the text comes what the encoder reads at its"
+        f" end,\nand the answer is what the decoder says next; `{MANIFEST}` has the ids of both."
+    ),
+}
 
 _MASKED = """
 PEFT has no task type for masked models. The folder says `FEATURE_EXTRACTION`, under which PEFT
@@ -160,7 +170,7 @@ def scores(text):
     \"\"\"One number for each class: the logit of its label word.\"\"\"
     ids = tokenizer(layout["text_prefix"] + text, add_special_tokens=False)["input_ids"]
     ids = ids[: layout["most_text_tokens"]] + usage["ids_after_text"]
-    logits = model(input_ids=torch.tensor([ids], dtype=torch.long)).logits
+    logits = model(input_ids=torch.tensor([ids], dtype=torch.long){decoder}).logits
     return logits[0, usage["answer_index"], labels]
 ```
 {masked}"""

@@ -38,7 +38,7 @@ def readout_files(kept: KeptReadout) -> dict[str, bytes]:
         "tokens": backbone.tokenizer.convert_ids_to_tokens(words),
         "add_special_tokens": False,
         "ids_after_text": kept.ids_after_text,
-        "answer_index": -1 - len(backbone.end),
+        **kept.where_to_read,
     }
     before, features = CODE[kept.features]
     readme = _README.format(
@@ -46,7 +46,7 @@ def readout_files(kept: KeptReadout) -> dict[str, bytes]:
         task=kept.task.name,
         file=FILE,
         manifest=MANIFEST,
-        auto="AutoModelForMaskedLM" if backbone.family.masked else "AutoModelForCausalLM",
+        **kept.call_of_model,
         before=before,
         features=features,
         pair="" if kept.task.pair is None else _PAIR,
@@ -93,7 +93,7 @@ def scores(text):
     \"\"\"One number for each class, in the order of the manifest.\"\"\"
     ids = tokenizer(layout["text_prefix"] + text, add_special_tokens=False)["input_ids"]
     ids = layout["begin_ids"] + ids[: layout["most_text_tokens"]] + usage["ids_after_text"]
-    logits = model(input_ids=torch.tensor([ids], dtype=torch.long)).logits
+    logits = model(input_ids=torch.tensor([ids], dtype=torch.long){decoder}).logits
     features = {features}
     return readout[:, :-1] @ features + readout[:, -1]
 ```

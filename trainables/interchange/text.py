@@ -27,15 +27,14 @@ def text_files(tuned: TunedPrompt) -> dict[str, bytes]:
         "roundtrip_exact": decode(backbone, ids) == tuned.text,
         "add_special_tokens": False,
         "ids_after_text": tuned.ids_after_text,
-        "answer_index": -1 - len(backbone.end),
+        **tuned.where_to_read,
     }
-    masked = backbone.family.masked
     readme = _README.format(
         model=tuned.model.alias,
         task=tuned.task.name,
         file=FILE,
         manifest=MANIFEST,
-        auto="AutoModelForMaskedLM" if masked else "AutoModelForCausalLM",
+        **tuned.call_of_model,
         pair="" if tuned.task.pair is None else _PAIR,
     )
     return {
@@ -78,7 +77,7 @@ def scores(text):
     ids = tokenizer(layout["text_prefix"] + text, add_special_tokens=False)["input_ids"]
     ids = ids[: layout["most_text_tokens"]] + usage["ids_after_text"]
     ids = layout["begin_ids"] + usage["token_ids"] + ids
-    logits = model(input_ids=torch.tensor([ids], dtype=torch.long)).logits
+    logits = model(input_ids=torch.tensor([ids], dtype=torch.long){decoder}).logits
     return logits[0, usage["answer_index"], labels]
 ```
 {pair}"""

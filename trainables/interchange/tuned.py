@@ -50,8 +50,26 @@ class OnModel:
     def ids_after_text(self) -> list[int]:
         """Ids of what follows a text in the layout ``prefix``: template, mask, end."""
         backbone = self.backbone
-        mask = [backbone.tokenizer.mask_token_id] if backbone.family.masked else []
-        return [*backbone.template_ids(self.layout), *mask, *backbone.end]
+        answer = backbone.answer_ids(self.layout)
+        return [*backbone.template_ids(self.layout), *answer, *backbone.end]
+
+    @property
+    def where_to_read(self) -> dict[str, Any]:
+        """Entries of the manifest on where the answer is, from the end of what is read."""
+        decoder = self.backbone.decoder_ids(self.layout.answer)
+        if decoder:
+            return {"answer_index": -1, "decoder_ids": decoder}
+        return {"answer_index": -1 - len(self.backbone.end)}
+
+    @property
+    def call_of_model(self) -> dict[str, str]:
+        """Parts of the code in a folder's README: which class, and what it takes beside ids."""
+        decoder = (
+            ', decoder_input_ids=torch.tensor([usage["decoder_ids"]])'
+            if self.backbone.family.opening
+            else ""
+        )
+        return {"auto": self.backbone.family.head.auto, "decoder": decoder}
 
     def manifest(self, kind: str, **more: Any) -> bytes:
         """JSON that says what it is and how to read with it.
@@ -67,7 +85,7 @@ class OnModel:
             **self.about,
             "base_model": {
                 **asdict(self.model),
-                "head": "masked" if backbone.family.masked else "causal",
+                "head": backbone.family.head.name,
                 "license": licence_of(self.model.location) or "unknown",
             },
             "task": {
@@ -88,7 +106,7 @@ class OnModel:
                 "text_prefix": backbone.lead if self.layout.seam == "space" else "",
                 "most_text_tokens": backbone.room(self.layout, task.name, task.pair is not None),
                 "begin_ids": list(backbone.frame(self.layout)),
-                "mask_id": backbone.tokenizer.mask_token_id if backbone.family.masked else None,
+                "mask_id": backbone.blank if backbone.family.masked else None,
                 "end_ids": list(backbone.end),
                 **self._pair(),
             },

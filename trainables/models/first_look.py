@@ -12,11 +12,8 @@ from typing import Any
 from trainables.core.cells import ModelRef
 from trainables.core.registries import BACKBONES
 from trainables.errors import InputError
+from trainables.models.heads import HEADS
 from trainables.models.weights import read_object, tensor_shapes
-
-MASKED_HEADS = ("ForMaskedLM", "ForPreTraining")
-CAUSAL_HEADS = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
-"""How the names of classes with a vocabulary head end."""
 
 ABSOLUTE = "absolute"
 """The one kind of positions that the library computes wherever a config can name one."""
@@ -110,8 +107,9 @@ def doubtful(ref: ModelRef, words: Iterable[str]) -> bool:
 def _odd_architecture(config: Mapping[str, Any]) -> bool:
     kind, classes = config.get("model_type"), config.get("architectures")
     known = kind in BACKBONES
+    endings = tuple(ending for head in HEADS for ending in head.endings)
     heads = isinstance(classes, list) and all(
-        isinstance(name, str) and name.endswith((*MASKED_HEADS, *CAUSAL_HEADS)) for name in classes
+        isinstance(name, str) and name.endswith(endings) for name in classes
     )
     return not (known and heads and config.get("position_embedding_type") in (None, ABSOLUTE))
 

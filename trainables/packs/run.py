@@ -44,7 +44,7 @@ ALL = Anchors()
 _CONTENT_FREE = "content-free inputs"
 """Stands where the name of a split stands; no split is called so."""
 
-_LAYOUT = ("prompt_length", "position", "text_tokens", "seam", "bos")
+_LAYOUT = ("prompt_length", "position", "text_tokens", "seam", "bos", "answer")
 
 
 class Run:
@@ -268,7 +268,7 @@ def layout_on(
         settings = {**settings, "prompt_length": length}
     wanted = settings.get("template")
     # Hard prompts have it or not, on every model alike.
-    templated = wanted in ("all", True) or (wanted == "causal" and not reader.family.masked)
+    templated = wanted in ("all", True) or (wanted == "causal" and reader.family.causal)
     return layout_of(settings, template=task.manual if templated else "")
 
 

@@ -14,6 +14,8 @@ from transformers import (
     PreTrainedModel,
     RobertaConfig,
     RobertaForMaskedLM,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 
 from trainables.pocket.recipes import PocketRecipe
@@ -94,12 +96,35 @@ def _llama(recipe: PocketRecipe, ids: dict[str, int]) -> PreTrainedModel:
     )
 
 
+def _t5(recipe: PocketRecipe, ids: dict[str, int]) -> PreTrainedModel:
+    """T5 1.0, whose head is its table: half the numbers of 1.1."""
+    return T5ForConditionalGeneration(
+        T5Config(
+            vocab_size=recipe.vocab_size,
+            d_model=recipe.width,
+            d_kv=recipe.width // recipe.heads,
+            d_ff=4 * recipe.width,
+            num_layers=recipe.layers,
+            num_heads=recipe.heads,
+            dropout_rate=0.0,
+            pad_token_id=ids["pad_token"],
+            eos_token_id=ids["eos_token"],
+            decoder_start_token_id=ids["pad_token"],
+        )
+    )
+
+
 _BUILDERS: dict[str, Callable[[PocketRecipe, dict[str, int]], PreTrainedModel]] = {
     "bert": _bert,
     "roberta": _roberta,
     "gpt2": _gpt2,
     "llama": _llama,
+    "t5": _t5,
 }
+_SCALE = 0.02
+"""Of the first word embeddings: every family's own."""
+_SCALES = {"t5": 1.0}
+"""But T5's, which scales what its head is given instead."""
 
 
 def build_model(
@@ -108,8 +133,8 @@ def build_model(
     """A fresh model whose (tied) embedding table starts from ``vectors`` [V, d]."""
     model = _BUILDERS[recipe.family](recipe, special_ids)
     with torch.no_grad():
-        # 0.02 is every family's own initial scale.
-        model.get_input_embeddings().weight.copy_(0.02 * vectors)
+        scale = _SCALES.get(recipe.family, _SCALE)
+        model.get_input_embeddings().weight.copy_(scale * vectors)
     return model
 
 

@@ -4,14 +4,38 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def _taught(record: Mapping[str, Any]) -> str:
+    """What an encoder–decoder was trained on."""
+    if record["start"]:
+        return (
+            f" It goes on with the weights of {record['start']}: the encoder reads the beginning of"
+            " a window, the decoder says the rest (the LM adaptation of Lester et al. 2021)."
+        )
+    shares = ", ".join(f"{share:.0%}" for share in record["moved_share"])
+    return (
+        f" The first {record['causal_share']:.0%} of the first cycle continued texts; the rest was"
+        " span corruption as in T5, with a quarter of the tokens taken out. Of its steps,"
+        f" {shares} (cycle by cycle) took one line a row, removed one of its rarer words and asked"
+        " for it at a sentinel behind the line."
+    )
+
+
 def model_card(record: Mapping[str, Any]) -> str:
     """README.md of one embedded model from its ``card.json`` record."""
+    paired = record["family"] == "t5"
     objective = "masked" if record["masked"] else "causal"
     protocol = (
         "15 % of the tokens masked with fixed masks"
         if record["masked"]
         else "next token at every position"
     )
+    if paired:
+        objective = "sequence-to-sequence"
+        protocol = (
+            "15 % of the tokens taken out in fixed spans of three on average, words alone counted"
+            if record["masked"]
+            else "the rest of a window behind its beginning"
+        )
     start = (
         f" The first {record['causal_share']:.0%} of the first cycle predicted the next token"
         " under a causal mask, the rest filled masks."
@@ -24,6 +48,8 @@ def model_card(record: Mapping[str, Any]) -> str:
             f" Of the masked steps, {shares} (cycle by cycle) took one line a row, removed one of"
             " its rarer words and asked for it at a mask behind the line."
         )
+    if paired:
+        start = _taught(record)
     note = f" {record['note']}" if record.get("note") else ""
     cycles = " + ".join(f"{tokens / 1e6:g}" for tokens in record["cycles"])
     shape = f"{record['layers']} layers, width {record['width']}, {record['heads']} heads"
@@ -35,6 +61,7 @@ def model_card(record: Mapping[str, Any]) -> str:
         f"{record['held_out_loss']:.3f} nats a token"
         f" (perplexity {record['held_out_perplexity']:.1f})"
     )
+    outside = "longer than any it was trained on" if paired else "outside its positions"
     return f"""---
 license: apache-2.0
 language: en
@@ -61,7 +88,7 @@ tokens.
 
 Training: embeddings started from a truncated SVD of the corpus's PPMI counts; Muon for matrices,
 AdamW for the rest; windows of 32, then 64, then 128 tokens.{start} Texts longer than 128 tokens are
-outside its positions.{note}
+{outside}.{note}
 
 Made by `python -m trainables.pocket.train --corpus FILE {record["name"]}`.
 

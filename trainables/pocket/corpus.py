@@ -17,6 +17,8 @@ from tokenizers import (
     trainers,
 )
 
+from trainables.pocket.denoising import SENTINELS
+
 HELD_OUT_EVERY = 200
 """Every 200th line is never trained on; held-out figures are measured on these lines."""
 
@@ -111,6 +113,13 @@ def _gpt_bytelevel(lines: Iterator[str], vocab_size: int) -> tuple[Tokenizer, di
 
 def _metaspace(lines: Iterator[str], vocab_size: int) -> tuple[Tokenizer, dict[str, str]]:
     names = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+    tokenizer = _spaced_pieces(lines, vocab_size, [*names.values()])
+    _wrap(tokenizer, "<s>", "")
+    return tokenizer, names
+
+
+def _spaced_pieces(lines: Iterator[str], vocab_size: int, special: list[str]) -> Tokenizer:
+    """SentencePiece's way of writing: ▁ before a word, bytes for unknown characters."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -124,12 +133,20 @@ def _metaspace(lines: Iterator[str], vocab_size: int) -> tuple[Tokenizer, dict[s
     )
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=[*names.values(), *(f"<0x{byte:02X}>" for byte in range(256))],
+        special_tokens=[*special, *(f"<0x{byte:02X}>" for byte in range(256))],
         limit_alphabet=120,
         show_progress=False,
     )
     tokenizer.train_from_iterator(lines, trainer)
-    _wrap(tokenizer, "<s>", "")
+    return tokenizer
+
+
+def _sentinels(lines: Iterator[str], vocab_size: int) -> tuple[Tokenizer, dict[str, str]]:
+    """As T5's: words with ▁, no token before a text, one behind it, sentinels, and no mask."""
+    names = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    gaps = [f"<extra_id_{place}>" for place in range(SENTINELS)]
+    tokenizer = _spaced_pieces(lines, vocab_size, [*names.values(), *gaps])
+    _wrap(tokenizer, "", "</s>")
     return tokenizer, names
 
 
@@ -148,6 +165,7 @@ _TRAINERS = {
     "bytelevel": _bytelevel,
     "gpt-bytelevel": _gpt_bytelevel,
     "metaspace": _metaspace,
+    "sentinels": _sentinels,
 }
 
 

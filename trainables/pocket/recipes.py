@@ -9,11 +9,14 @@ class PocketRecipe:
 
     Attributes:
         family: Hugging Face ``model_type``.
-        tokenizer: one of ``wordpiece``, ``bytelevel``, ``metaspace`` (see ``corpus.py``).
-        masked: trained to fill masks (else to predict the next token).
+        tokenizer: one of ``wordpiece``, ``bytelevel``, ``metaspace``, ``sentinels`` (see
+            ``corpus.py``).
+        masked: trained to fill masks, or the gaps of span corruption (else to predict the next
+            token, or to continue a text).
         cycles: training tokens of each cycle; windows and learning rate start anew in each, from
             the second on with half the peak rate.
-        causal_share: share of the first cycle a masked model spends on next-token prediction.
+        causal_share: share of the first cycle a masked model spends on next-token prediction, an
+            encoder–decoder on continuing texts.
             Masked training starts with a long plateau on a small budget; next-token prediction
             teaches embeddings and heads from every position and skips it.
         moved_share: per cycle, share of the masked steps that are of the *moved word* kind: one
@@ -21,6 +24,7 @@ class PocketRecipe:
             Without it a small model never learns to gather a whole text at a final mask, which is
             where a prompt wants its answer; with it alone, plain masks suffer.
         muon_lr / adam_lr: peak learning rates of matrices / of everything else.
+        start: the model whose weights and tokenizer it goes on with; empty: none.
     """
 
     family: str
@@ -36,6 +40,7 @@ class PocketRecipe:
     batch_tokens: int = 4096
     muon_lr: float = 0.02
     adam_lr: float = 3e-3
+    start: str = ""
 
 
 RECIPES: dict[str, PocketRecipe] = {
@@ -71,3 +76,34 @@ RECIPES: dict[str, PocketRecipe] = {
         "gpt2", "gpt-bytelevel", False, 6144, 192, 4, 6, (7_600_000,)
     ),
 }
+
+UNTRAINED: dict[str, PocketRecipe] = {
+    "pocket-t5": PocketRecipe(
+        "t5",
+        "sentinels",
+        True,
+        6144,
+        128,
+        3,
+        4,
+        cycles=(7_500_000, 3_500_000),
+        causal_share=0.25,
+        moved_share=(0.0, 0.3),
+        muon_lr=0.01,
+        adam_lr=1e-2,
+    ),
+    "pocket-t5-lm": PocketRecipe(
+        "t5",
+        "sentinels",
+        False,
+        6144,
+        128,
+        3,
+        4,
+        cycles=(1_100_000,),
+        muon_lr=0.005,
+        adam_lr=5e-3,
+        start="pocket-t5",
+    ),
+}
+"""Recipes of models that are not in the package yet: they can be trained, and nothing else."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from transformers import PreTrainedModel
+from transformers import AutoModelForSeq2SeqLM, PreTrainedModel
 
 from trainables.compute.process import keep_freed_memory
 from trainables.files.atomic import replace_file
@@ -29,7 +29,8 @@ from trainables.pocket.architectures import (
 )
 from trainables.pocket.card import model_card
 from trainables.pocket.corpus import encode, read_lines, train_tokenizer
-from trainables.pocket.recipes import RECIPES, PocketRecipe
+from trainables.pocket.denoising import said_loss, window_loss
+from trainables.pocket.recipes import RECIPES, UNTRAINED, PocketRecipe
 from trainables.pocket.wordvectors import ppmi_svd
 from trainables.pocket.zoo import POCKET_NAMES, pocket_path
 
@@ -48,7 +49,14 @@ DECAY_FROM = 0.6
 
 @dataclass
 class Prepared:
-    """A recipe's tokenizer output, ready for training."""
+    """A recipe's tokenizer output, ready for training.
+
+    Attributes:
+        train / held_out: streams of ids.
+        special_ids: by the name of what each is.
+        begin: opens a window of a model with one stack of layers.
+        mask: what is to be filled in; of an encoder–decoder, its first sentinel.
+    """
 
     train: np.ndarray
     held_out: np.ndarray
@@ -67,6 +75,9 @@ def prepare(recipe: PocketRecipe, corpus: Path, folder: Path) -> Prepared:
             raise SystemExit(f"--corpus {corpus}: no text lines found")
         tokenizer, names = train_tokenizer(recipe.tokenizer, train_lines, recipe.vocab_size)
         ids = {key: int(tokenizer.token_to_id(token) or 0) for key, token in names.items()}
+        sentinel = tokenizer.token_to_id("<extra_id_0>")
+        if sentinel is not None:
+            ids["mask_token"] = int(sentinel)
         end = ids.get("sep_token", ids.get("eos_token", 0))
         spaced = recipe.tokenizer in ("bytelevel", "gpt-bytelevel")
         folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +125,7 @@ class Lines:
     @classmethod
     def of(cls, data: Prepared, vocab_size: int) -> "Lines":
         """Read off the stream; the most frequent tokens say little about a line."""
-        end = data.special_ids["sep_token"]
+        end = data.special_ids.get("sep_token", data.special_ids.get("eos_token", 0))
         ends = np.flatnonzero(data.train[:-MAX_TOKENS] == end)
         order = np.argsort(-np.bincount(data.train, minlength=vocab_size), kind="stable")
         rare = np.ones(vocab_size, dtype=bool)
@@ -169,6 +180,12 @@ def moved_word_loss(
         (loss, number of real tokens).
     """
     ids, lengths, at, words = moved_word_rows(data, lines, *ids_shape, generator)
+    if model.config.is_encoder_decoder:
+        inner = (torch.arange(ids.shape[1] - 1)[None, :] < lengths[:, None] - 1).long()
+        said = torch.stack(
+            [torch.full_like(words, data.mask), words, torch.full_like(words, lines.end)], 1
+        )
+        return said_loss(model, ids[:, 1:], said, inner)[0], int(lengths.sum())
     inside = torch.arange(ids.shape[1])[None, :] < (lengths - 2)[:, None]
     chosen = (torch.rand(ids.shape, generator=generator) < MOVED_MASK_RATE) & inside
     chosen[:, 0] = False
@@ -196,6 +213,8 @@ def lm_loss(
     Returns:
         (mean loss, logits [n, V], gold ids [n]).
     """
+    if model.config.is_encoder_decoder:
+        return window_loss(model, ids[:, 1:], mask_id, masked, rate, generator)
     if masked:
         chosen = torch.rand(ids.shape, generator=generator) < rate
         chosen[:, 0] = False
@@ -218,7 +237,8 @@ def held_out(model: PreTrainedModel, data: Prepared, masked: bool, limit: int) -
     sums = np.zeros(2)
     for chunk in np.array_split(starts, max(1, len(starts) // 32)):
         ids = windows(data.held_out, data.begin, chunk, length)
-        loss, logits, gold = lm_loss(model, ids, data.mask, masked, EVAL_MASK_RATE, generator)
+        _, logits, gold = lm_loss(model, ids, data.mask, masked, EVAL_MASK_RATE, generator)
+        loss = F.cross_entropy(logits, gold)  # of words alone, whatever else is predicted
         right = (logits.argmax(-1) == gold).float().mean()
         sums += np.array([float(loss), float(right)]) * len(chunk)
     model.train()
@@ -248,13 +268,12 @@ def make_optimizers(
     """Muon for the layers' matrices, AdamW for embeddings, norms and biases."""
     matrices: list[torch.nn.Parameter] = []
     others: list[torch.nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        inner = (
-            parameter.ndim == 2
-            and "embed" not in name
-            and not name.endswith(("wte.weight", "wpe.weight"))
-        )
-        (matrices if inner and "decoder" not in name else others).append(parameter)
+    tables = {
+        id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)
+    }
+    for parameter in model.parameters():
+        inner = parameter.ndim == 2 and id(parameter) not in tables
+        (matrices if inner else others).append(parameter)
     return [
         (
             torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=0.01, ns_steps=4),
@@ -304,17 +323,28 @@ def step_loss(
     return loss, ids.numel()
 
 
+def begun(recipe: PocketRecipe, data: Prepared, folder: Path) -> PreTrainedModel:
+    """The model before its first step: the one it goes on with, or one of fresh numbers."""
+    if recipe.start:
+        found: PreTrainedModel = AutoModelForSeq2SeqLM.from_pretrained(
+            pocket_path(recipe.start), dtype=torch.float32
+        )
+        return found
+    path = folder / "vectors.pt"
+    if not path.exists():
+        torch.save(ppmi_svd(data.train, recipe.vocab_size, recipe.width, SEED), path)
+    return build_model(recipe, data.special_ids, torch.load(path, weights_only=True))
+
+
 def train_model(
     name: str, recipe: PocketRecipe, corpus: Path, work: Path, save_every: float, note: str = ""
 ) -> None:
     """Train one model from its last checkpoint on, then export it into the package."""
-    folder = work / name
-    data = prepare(recipe, corpus, folder)
+    folder, prepared = work / name, work / (recipe.start or name)
+    folder.mkdir(parents=True, exist_ok=True)
+    data = prepare(recipe, corpus, prepared)
     torch.manual_seed(SEED)
-    vectors_path = folder / "vectors.pt"
-    if not vectors_path.exists():
-        torch.save(ppmi_svd(data.train, recipe.vocab_size, recipe.width, SEED), vectors_path)
-    model = build_model(recipe, data.special_ids, torch.load(vectors_path, weights_only=True))
+    model = begun(recipe, data, prepared)
     model.train()
     optimizers = make_optimizers(model, recipe)
     state_path = folder / "state.pt"
@@ -374,7 +404,7 @@ def train_model(
             saved_at = time.monotonic()
     save()
     figures = held_out(model, data, recipe.masked, 10**9)
-    export(name, recipe, model, folder, figures, seen, corpus, len(data.train), note)
+    export(name, recipe, model, prepared, figures, seen, corpus, len(data.train), note)
     print(f"{name}: held-out loss {figures['loss']:.3f}, top-1 {figures['top1']:.3f}", flush=True)
 
 
@@ -430,16 +460,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's)")
     options = parser.parse_args(arguments)
     names = options.names or list(POCKET_NAMES)
-    unknown = [name for name in names if name not in RECIPES]
+    recipes = {**RECIPES, **UNTRAINED}
+    unknown = [name for name in names if name not in recipes]
     if unknown:
-        parser.error(f"unknown model {unknown[0]!r}; allowed: {', '.join(RECIPES)}")
+        parser.error(f"unknown model {unknown[0]!r}; allowed: {', '.join(recipes)}")
     if not options.corpus.is_file():
         parser.error(f"--corpus: no file {options.corpus}")
     keep_freed_memory()
     if options.threads:
         torch.set_num_threads(options.threads)
     for name in names:
-        recipe = RECIPES[name]
+        recipe = recipes[name]
         if options.tokens:
             recipe = replace(recipe, cycles=(int(options.tokens),))
         try:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trainables.pocket.recipes import RECIPES
+from trainables.pocket.recipes import RECIPES, UNTRAINED
 
 _MODELS = Path(__file__).parent / "models"
 
@@ -13,8 +13,8 @@ def pocket_path(name: str) -> Path:
     """Folder of an embedded model (config.json, model.safetensors, tokenizer.json).
 
     Raises:
-        KeyError: ``name`` is not one of :data:`POCKET_NAMES`.
+        KeyError: ``name`` is neither one of :data:`POCKET_NAMES` nor about to be.
     """
-    if name not in POCKET_NAMES:
+    if name not in POCKET_NAMES and name not in UNTRAINED:
         raise KeyError(name)
     return _MODELS / name

@@ -118,6 +118,7 @@ def content_free_texts(reader: "Reader", layout: "Layout", pair: bool = False) -
     something = (
         reader.family.masked
         or reader.begin
+        or reader.end
         or layout.prompt_length
         or layout.template
         or reader.tokens(reader.lead)

@@ -211,8 +211,7 @@ class PassGradient:
             )
             batch = self._train.take(chosen, rows.longest)
             fields = (batch.ids, batch.lengths, batch.slots, batch.answers, batch.gold)
-            types = () if batch.types is None else (batch.types,)
-            each, found = run(state, own, shares, keys, same, *fields, *types)
+            each, found = run(state, own, shares, keys, same, *fields, *_more(batch).values())
             slope += found
             return each[:count]
 
@@ -230,11 +229,18 @@ class PassGradient:
         slots: torch.Tensor,
         answers: torch.Tensor,
         gold: torch.Tensor,
-        types: torch.Tensor | None = None,
+        *more: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Losses [n] of a pass and the gradient at ``state``, from tensors alone."""
-        batch = Encoded(ids, lengths, slots, answers, gold, self._train.begin, types)
+        named = dict(zip(_more(self._train), more, strict=True))
+        batch = Encoded(ids, lengths, slots, answers, gold, self._train.begin, **named)
         point = state.detach().float().requires_grad_()
         each = self._loss(batch, self._prompts(point), owner, (keys, same))
         with self._backbone.rounding():
             return each.detach(), torch.autograd.grad((each * shares).sum(), point)[0]
+
+
+def _more(rows: Encoded) -> dict[str, torch.Tensor]:
+    """What not all models' rows have."""
+    found = {"types": rows.types, "decoder": rows.decoder}
+    return {name: value for name, value in found.items() if value is not None}

@@ -148,6 +148,9 @@ def _is_one_piece(token: str, tokenizer: Any) -> bool:
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 """A byte in SentencePiece's notation, for characters that it has no token for."""
 
+_SENTINEL = re.compile(r"▁?<extra_id_\d+>")
+"""What is to be filled in by T5 and its like; in mT5's vocabulary it stands among the words."""
+
 NOTATIONS = (
     Notation("##", _wordpiece_start, _wordpiece_inside),
     Notation("Ġ", _bytelevel_start, _bytelevel_inside),
@@ -159,8 +162,8 @@ NOTATIONS = (
 def _ordinary_tokens(model: Vocabulary) -> tuple[Notation, list[tuple[str, int]]]:
     """How the tokens are written, by the mark most of them bear, and all that may be text.
 
-    Special and added tokens (LLaMA 3's reserved ones are among these) and ids beyond the embedding
-    table are left out; ids ascend.
+    Special and added tokens (LLaMA 3's reserved ones are among these), sentinels and ids beyond the
+    embedding table are left out; ids ascend.
     """
     tokenizer = model.tokenizer
     vocabulary = tokenizer.get_vocab()
@@ -171,7 +174,7 @@ def _ordinary_tokens(model: Vocabulary) -> tuple[Notation, list[tuple[str, int]]
     ordinary = [
         (token, number)
         for token, number in sorted(vocabulary.items(), key=lambda item: item[1])
-        if number not in excluded and number < model.rows
+        if number not in excluded and number < model.rows and not _SENTINEL.fullmatch(token)
     ]
     return NOTATIONS[marked.index(max(marked))], ordinary
 

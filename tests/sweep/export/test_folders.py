@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+import transformers
+from transformers import AutoTokenizer
 
 from sweep.ledger.folder import bind
 from sweep.ledger.ledger import Ledger
@@ -61,6 +62,13 @@ def refuse(capsys: pytest.CaptureFixture[str], named: str, *arguments: str) -> N
     assert len(err.splitlines()) == 1
 
 
+CLASSES = {
+    "masked": "AutoModelForMaskedLM",
+    "causal": "AutoModelForCausalLM",
+    "sequence-to-sequence": "AutoModelForSeq2SeqLM",
+}
+
+
 @torch.no_grad()
 def score_by_peft(folder: Path) -> float:
     """Accuracy on the test split with nothing but PEFT and the folder's own manifest."""
@@ -68,7 +76,7 @@ def score_by_peft(folder: Path) -> float:
 
     about = manifest(folder)
     base, layout, usage = about["base_model"], about["layout"], about["peft"]
-    auto = AutoModelForMaskedLM if base["head"] == "masked" else AutoModelForCausalLM
+    auto = getattr(transformers, CLASSES[base["head"]])
     tokenizer = AutoTokenizer.from_pretrained(base["location"])
     model = auto.from_pretrained(base["location"], dtype=torch.float32)
     model = PeftModel.from_pretrained(model, str(folder)).eval()
@@ -82,8 +90,12 @@ def score_by_peft(folder: Path) -> float:
     longest = max(map(len, encoded))
     ids = torch.tensor([row + [0] * (longest - len(row)) for row in encoded])
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in encoded])
-    logits = model(input_ids=ids, attention_mask=mask).logits
     ends = torch.tensor([usage["virtual_tokens"] + len(row) for row in encoded])
+    given = {}
+    if "decoder_ids" in usage:
+        given["decoder_input_ids"] = torch.tensor([usage["decoder_ids"]]).repeat(len(rows), 1)
+        ends = torch.full_like(ends, len(usage["decoder_ids"]))
+    logits = model(input_ids=ids, attention_mask=mask, **given).logits
     answers = logits[torch.arange(len(rows)), ends + usage["answer_index"]][:, labels]
     gold = torch.tensor([row.label for row in rows])
     return float((answers.argmax(-1) == gold).double().mean())

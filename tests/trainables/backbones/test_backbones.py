@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
+from tests.trainables.tiny import ARCHITECTURES, beside, pristine, tiny
 from trainables.backbones import Backbone, Layout
 from trainables.core.registries import BACKBONES
 from trainables.errors import InputError
@@ -29,9 +29,10 @@ def literal_logits(
         body = (
             body + tokenizer(backbone.lead + layout.template, add_special_tokens=False)["input_ids"]
         )
-    framed = tokenizer("a")["input_ids"]
-    begin = framed[: framed.index(tokenizer("a", add_special_tokens=False)["input_ids"][0])]
-    tail = [tokenizer.mask_token_id, framed[-1]] if family.masked else []
+    framed, plain = tokenizer("a")["input_ids"], tokenizer("a", add_special_tokens=False)
+    begin = framed[: framed.index(plain["input_ids"][0])]
+    tail = [] if family.causal else [framed[-1]]
+    tail = [tokenizer.mask_token_id, *tail] if family.masked else tail
     table = model.get_input_embeddings().weight
 
     def vectors(ids: list[int]) -> torch.Tensor:
@@ -44,7 +45,7 @@ def literal_logits(
     else:
         parts = [vectors(begin), vectors(body), prompt, vectors(tail)]
     embeds = torch.cat(parts)[None]
-    logits = model(inputs_embeds=embeds).logits[0]
+    logits = model(inputs_embeds=embeds, **beside(backbone)).logits[0]
     last = -2 - (len(prompt) if layout.position == "suffix" else 0)
     answer = logits[last] if family.masked else logits[-1]
     return answer[[backbone.word_id(word) for word in WORDS]]
@@ -108,8 +109,11 @@ def test_the_whole_model_still_answers_at_every_position(name: str) -> None:
     backbone = tiny(name)
     ids = torch.tensor([backbone.tokenizer(TEXTS[1])["input_ids"]])
     with torch.no_grad():
-        got = backbone.family.model(ids).logits
-        torch.testing.assert_close(got, pristine(name)(ids).logits, atol=2e-4, rtol=1e-4)
+        got, expected = (
+            model(ids, **beside(backbone)).logits
+            for model in (backbone.family.model, pristine(name))
+        )
+        torch.testing.assert_close(got, expected, atol=2e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -166,11 +170,13 @@ def test_opt_prompts_live_in_the_projected_embedding_space() -> None:
 def test_prompt_stands_after_the_first_token(name: str) -> None:
     backbone = tiny(name)
     data = backbone.read(["good film"], [0], Layout(4))
-    assert data.slots.tolist() == [len(backbone.begin)] == [1]
+    assert data.slots.tolist() == [len(backbone.begin)] == [0 if name == "t5" else 1]
     ids = data.ids[0].tolist()
-    assert ids[0] in backbone.tokenizer.all_special_ids
+    assert name == "t5" or ids[0] in backbone.tokenizer.all_special_ids
     if backbone.family.masked:
         assert ids[int(data.answers[0])] == backbone.tokenizer.mask_token_id
+    elif name == "t5":
+        assert (data.answers.tolist(), ids[-1]) == ([0], backbone.tokenizer.eos_token_id)
     else:
         assert int(data.answers[0]) == len(ids) - 1
 
@@ -188,7 +194,7 @@ def test_a_suffix_ends_the_input_and_stands_behind_no_causal_answer(name: str) -
         masks = data.ids[torch.arange(2), data.answers]
         assert masks.tolist() == [backbone.tokenizer.mask_token_id] * 2
     else:
-        assert torch.equal(data.answers + 1, data.lengths)
+        assert name == "t5" or torch.equal(data.answers + 1, data.lengths)
         assert torch.equal(data.ids, infix.ids)
         assert torch.equal(data.slots, infix.slots)
 
@@ -198,9 +204,10 @@ def test_only_the_text_is_cut(name: str) -> None:
     backbone = tiny(name)
     layout = Layout(5, template="It was")
     data = backbone.read(["word " * 500, "short"], [0, 1], layout)
-    assert int(data.lengths[0]) == backbone.family.max_tokens
+    whole = len(backbone.tokens(backbone.lead + "word " * 500)) + 5 + 2 + len(backbone.end)
+    assert int(data.lengths[0]) == min(whole, backbone.family.max_tokens)
     template = backbone.tokens(backbone.lead + "It was")
-    end = int(data.answers[0]) + (0 if backbone.family.masked else 1)
+    end = int(data.lengths[0]) - len(backbone.end) - (1 if backbone.family.masked else 0)
     assert data.ids[0, end - len(template) : end].tolist() == template
     labels = backbone.labels(WORDS, "t")
     logits = backbone.split_logits(data, labels, torch.randn(1, 5, backbone.width))
@@ -222,5 +229,6 @@ def test_label_words_must_be_single_tokens(name: str) -> None:
         tiny(name).labels(["good", "good"], "t")
 
 
-def test_seven_architectures_come_from_six_families() -> None:
-    assert set(BACKBONES) == {"bert", "roberta", "mpnet", "gpt2", "opt", "llama"}
+def test_what_families_there_are() -> None:
+    six = {"bert", "roberta", "mpnet", "gpt2", "opt", "llama"}
+    assert set(BACKBONES) == {*six, "t5", "mt5", "umt5"}

@@ -22,7 +22,8 @@ from transformers import AutoConfig
 from tests.trainables.general import CAUSAL, EVERY, SIZES, folder_of, made, pristine, saved
 from tests.trainables.tiny import SPARE_ROWS
 from trainables.backbones import Backbone, Layout, load_backbone
-from trainables.backbones.general import UNBOUNDED, General, GeneralCausal
+from trainables.backbones.family import UNBOUNDED
+from trainables.backbones.general import General, GeneralCausal
 from trainables.backbones.loading import check_weights, load_reader, resident
 from trainables.compute.masks import row_keys
 from trainables.errors import InputError

@@ -1,4 +1,4 @@
-"""What is no masked or causal language model of the library's own, told in one sentence."""
+"""What is no language model of text of the library's own, told in one sentence."""
 
 import json
 import shutil
@@ -32,16 +32,27 @@ def refused(ref: ModelRef) -> str:
     [
         (
             {"model_type": "vit", "architectures": ["ViTForImageClassification"]},
-            "architecture 'vit' is not supported; allowed: masked and causal language models of",
+            "architecture 'vit' is not supported; allowed: a masked, causal or sequence-to-",
         ),
         ({"model_type": "gemma3"}, "architecture 'gemma3' is not supported"),
+        ({"model_type": "qwen2_audio"}, "architecture 'qwen2_audio' is not supported"),
+        ({"model_type": "t5gemma2"}, "architecture 't5gemma2' is not supported"),
         (
-            {"model_type": "mt5"},
-            "AutoModelForCausalLM), but no sequence-to-sequence models",
+            {"model_type": "whisper", "architectures": ["WhisperForConditionalGeneration"]},
+            "says WhisperForConditionalGeneration, no model of text; allowed: a masked, causal or",
+        ),
+        ({"model_type": "siglip"}, "AutoModelForCausalLM, AutoModelForSeq2SeqLM)"),
+        (
+            {"model_type": "mt5", "architectures": ["MT5EncoderModel"]},
+            "says MT5EncoderModel, which has no vocabulary head; allowed: a sequence-to-sequence",
         ),
         (
-            {"model_type": "bart", "architectures": ["BartForConditionalGeneration"]},
-            "says BartForConditionalGeneration, a sequence-to-sequence model; allowed: masked and",
+            {"model_type": "bart", "architectures": ["BartForSequenceClassification"]},
+            "which has no vocabulary head; allowed: a sequence-to-sequence language model",
+        ),
+        (
+            {"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]},
+            "its config.json leaves 0 decoder_start_token_id; allowed: at least 1",
         ),
         (
             {"model_type": "deberta-v2", "architectures": ["DebertaV2ForSequenceClassification"]},

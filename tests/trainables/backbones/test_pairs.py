@@ -29,7 +29,7 @@ SEGMENTS = {
     "mpnet": ("[CLS] $A [SEP]", "[CLS] $A [SEP] [SEP] $B [SEP]"),
 }
 """Per masked architecture how its published tokenizer frames one text and two."""
-CAUSAL = [name for name in ARCHITECTURES if name not in SEGMENTS]
+ONE_TEXT = [name for name in ARCHITECTURES if name not in SEGMENTS]
 
 
 @cache
@@ -173,8 +173,8 @@ def test_token_types_matter_and_reach_a_model_that_drops_out() -> None:
             )
 
 
-@pytest.mark.parametrize("name", CAUSAL)
-def test_a_causal_model_reads_one_text(name: str) -> None:
+@pytest.mark.parametrize("name", ONE_TEXT)
+def test_any_other_model_reads_one_text(name: str) -> None:
     backbone = tiny(name)
     layout = Layout(2, template="It was", text_tokens=6)
     assert backbone.separator == []

@@ -10,7 +10,7 @@ import torch
 import transformers
 from torch import nn
 
-from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
+from tests.trainables.tiny import ARCHITECTURES, pristine, tiny, tokenizer_named
 from trainables.backbones import Backbone, Encoded, Layout, Remembered, load_backbone, parity
 from trainables.backbones.loading import resident
 from trainables.core.cells import Cell, ModelRef, Pack
@@ -18,7 +18,6 @@ from trainables.core.registries import BACKBONES
 from trainables.errors import InputError
 from trainables.models.names import resolve_model
 from trainables.packs.pack import run_pack
-from trainables.pocket.zoo import pocket_path
 from trainables.scoring.gradient import PassGradient
 from trainables.scoring.losses import StackLoss, rows_behind
 from trainables.tasks import resolve_task
@@ -79,8 +78,7 @@ def folder_of(name: str, flags: Mapping[str, Any], folder: Path) -> ModelRef:
     model.save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | dict(flags)))
-    tokenizer = pocket_path(ARCHITECTURES[name][0])
-    transformers.AutoTokenizer.from_pretrained(tokenizer).save_pretrained(folder)
+    tokenizer_named(ARCHITECTURES[name][0]).save_pretrained(folder)
     return resolve_model(str(folder))
 
 

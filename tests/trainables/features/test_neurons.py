@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.trainables.general import pristine as pristine_general
-from tests.trainables.tiny import pristine, tiny
+from tests.trainables.tiny import beside, pristine, tiny
 from trainables.backbones import Backbone
 from trainables.backbones.general import GeneralCausal
 from trainables.core.registries import BACKBONES
@@ -22,6 +22,10 @@ ACTIVATION_INPUT = {
     "bert": lambda model: [layer.intermediate.dense for layer in model.bert.encoder.layer],
     "gpt2": lambda model: [layer.mlp.c_fc for layer in model.transformer.h],
     "llama": lambda model: [layer.mlp.gate_proj for layer in model.model.layers],
+    "t5": lambda model: [block.layer[-1].DenseReluDense.wi for block in model.decoder.block],
+    "t5-gated": lambda model: [
+        block.layer[-1].DenseReluDense.wi_0 for block in model.decoder.block
+    ],
     "opt": lambda model: [layer.fc1 for layer in model.model.decoder.layers],
 }
 
@@ -47,8 +51,11 @@ def test_neurons_are_those_of_the_library_model_reading_the_prompt_alone(name):
         if model.family.masked:
             answer += 1
             parts.append(table[torch.tensor([model.tokenizer.mask_token_id, *model.end])])
+        if "t5" in name:
+            answer = 0
+            parts.append(table[torch.tensor(model.end)])
         with torch.no_grad():
-            plain(inputs_embeds=torch.cat(parts)[None])
+            plain(inputs_embeds=torch.cat(parts)[None], **beside(model))
         expected = torch.cat([layer.reshape(-1, layer.shape[-1])[answer] > 0 for layer in heard])
         assert torch.equal(found[row], expected)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import trainables.hard.readability as readability
-from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
+from tests.trainables.tiny import ARCHITECTURES, beside, pristine, tiny
 from trainables.backbones import Backbone, load_backbone
 from trainables.errors import InputError
 from trainables.hard.readability import log_perplexity
@@ -31,11 +31,16 @@ def literal(name: str, ids: list[int]) -> float:
             row = [*begin, *ids, *end]
             row[len(begin) + place] = model.tokenizer.mask_token_id
             answer = len(begin) + place
+        elif name == "t5":
+            row = [*ids, *end]
+            row[place] = model.tokenizer.convert_tokens_to_ids("<extra_id_0>")
+            answer = 1
         else:
             row = [*(begin or [model.tokenizer.bos_token_id]), *ids[:place]]
             answer = len(row) - 1
         with torch.no_grad():
-            logits = untouched(input_ids=torch.tensor([row])).logits[0, answer, : model.rows]
+            read = untouched(input_ids=torch.tensor([row]), **beside(model, answer="sentinel"))
+            logits = read.logits[0, answer, : model.rows]
         losses.append(-float(torch.log_softmax(logits.double(), dim=0)[wanted]))
     return sum(losses) / len(losses)
 

@@ -12,7 +12,7 @@ from peft import PeftModel, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file
 
 from tests.trainables import general
-from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
+from tests.trainables.tiny import ARCHITECTURES, beside, pristine, tiny
 from trainables.backbones import Backbone, Layout, load_backbone
 from trainables.core.cells import ModelRef
 from trainables.errors import InputError
@@ -63,7 +63,9 @@ def ids_of(text: str, tuned: TunedPrompt, about: dict[str, Any]) -> list[int]:
 def peft_scores(text: str, model: Any, tuned: TunedPrompt, about: dict[str, Any]) -> torch.Tensor:
     ids = torch.tensor([ids_of(text, tuned, about)], dtype=torch.long)
     labels = [label["token_id"] for label in about["task"]["labels"]]
-    return model(input_ids=ids).logits[0, about["peft"]["answer_index"], labels]
+    decoder = about["peft"].get("decoder_ids")
+    more = {"decoder_input_ids": torch.tensor([decoder])} if decoder else {}
+    return model(input_ids=ids, **more).logits[0, about["peft"]["answer_index"], labels]
 
 
 @pytest.mark.parametrize("template", ["", "It was"])
@@ -112,11 +114,12 @@ def test_a_batch_padded_on_the_right_gives_the_same(name: str, tmp_path: Path) -
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
     labels = [label["token_id"] for label in about["task"]["labels"]]
     with torch.no_grad():
-        logits = model(input_ids=ids, attention_mask=mask).logits
+        more = beside(tuned.backbone, len(rows))
+        logits = model(input_ids=ids, attention_mask=mask, **more).logits
     front = about["peft"]["virtual_tokens"]
     expected = our_scores(tuned, TEXTS)
     for place, row in enumerate(rows):
-        answer = front + len(row) + about["peft"]["answer_index"]
+        answer = 0 if more else front + len(row) + about["peft"]["answer_index"]
         torch.testing.assert_close(
             logits[place, answer, labels], expected[place], atol=1e-4, rtol=0
         )

@@ -6,7 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+)
 
 from trainables.interchange.tuned import licence_of
 from trainables.pocket import POCKET_NAMES, pocket_path
@@ -34,6 +39,8 @@ def test_loads_as_an_ordinary_model_and_knows_some_english(name: str) -> None:
     recipe = RECIPES[name]
     tokenizer = AutoTokenizer.from_pretrained(folder)
     auto = AutoModelForMaskedLM if recipe.masked else AutoModelForCausalLM
+    if recipe.family == "t5":
+        auto = AutoModelForSeq2SeqLM
     model, info = auto.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
     assert not info["missing_keys"]
     assert not info["mismatched_keys"]
@@ -61,7 +68,8 @@ def test_loads_as_an_ordinary_model_and_knows_some_english(name: str) -> None:
         ".",
     ]
     shuffled = [words[i] for i in np.random.default_rng(0).permutation(len(words))]
-    losses = [mean_loss(model, tokenizer, " ".join(text)) for text in (words, shuffled)]
+    read = mean_loss if recipe.family != "t5" else (said_loss, continued_loss)[not recipe.masked]
+    losses = [read(model, tokenizer, " ".join(text)) for text in (words, shuffled)]
     assert losses[0] < losses[1] - 0.5
     assert losses[0] < 0.75 * np.log(recipe.vocab_size), "no better than a guess"
 
@@ -78,6 +86,30 @@ def mean_loss(model: torch.nn.Module, tokenizer: object, text: str) -> float:
     rows[torch.arange(len(places)), places] = mask
     logits = model(rows).logits[torch.arange(len(places)), places]
     return float(torch.nn.functional.cross_entropy(logits, ids[0, places]))
+
+
+@torch.no_grad()
+def said_loss(model: torch.nn.Module, tokenizer: object, text: str) -> float:
+    """Each word taken out in turn, and said by the decoder behind the sentinel in its place."""
+    ids = tokenizer(text, return_tensors="pt")["input_ids"]  # type: ignore[operator]
+    sentinel = tokenizer.convert_tokens_to_ids("<extra_id_0>")  # type: ignore[attr-defined]
+    places = torch.arange(ids.shape[1] - 1)
+    rows = ids.repeat(len(places), 1)
+    rows[places, places] = sentinel
+    given = torch.tensor([[0, sentinel]]).repeat(len(places), 1)
+    logits = model(input_ids=rows, decoder_input_ids=given).logits[:, 1]
+    return float(torch.nn.functional.cross_entropy(logits, ids[0, places]))
+
+
+@torch.no_grad()
+def continued_loss(model: torch.nn.Module, tokenizer: object, text: str) -> float:
+    """The second half of the words behind the first."""
+    ids = tokenizer(text, return_tensors="pt")["input_ids"][0]  # type: ignore[operator]
+    half = len(ids) // 2
+    read, said = torch.cat([ids[:half], ids[-1:]]), ids[half:-1]
+    given = torch.cat([torch.zeros(1, dtype=torch.long), said[:-1]])
+    logits = model(input_ids=read[None], decoder_input_ids=given[None]).logits[0]
+    return float(torch.nn.functional.cross_entropy(logits, said))
 
 
 @pytest.mark.parametrize("name", POCKET_NAMES)

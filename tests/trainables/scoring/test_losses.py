@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.trainables.soft.test_tuning import LAST_ONLY, SETTINGS, TEXTS, grams_of, source
-from tests.trainables.tiny import ARCHITECTURES, pristine, tiny
+from tests.trainables.tiny import ARCHITECTURES, beside, pristine, tiny
 from trainables.backbones import Backbone, Encoded, Layout
 from trainables.compute.masks import RowMasks
 from trainables.compute.passes import LENGTH_STEP, PASS_TOKENS, SPARE_TOKENS
@@ -37,13 +37,12 @@ def library_logits(
         rows.append(torch.cat([embeds[:slot], prompt, embeds[slot + len(prompt) :]]))
     length = data.ids.shape[1]
     mask = None
-    if backbone.family.masked and int(data.lengths.min()) < length:
+    if not backbone.family.causal and int(data.lengths.min()) < length:
         mask = (torch.arange(length) < data.lengths[:, None]).long()
     positions = (torch.arange(length) + backbone.family.first_position)[None]
-    more = {} if backbone.family.masked else {"use_cache": False}
-    logits = model(
-        inputs_embeds=torch.stack(rows), attention_mask=mask, position_ids=positions, **more
-    ).logits
+    more: dict[str, Any] = {} if backbone.family.masked else {"use_cache": False}
+    more |= beside(backbone, len(data)) or {"position_ids": positions}
+    logits = model(inputs_embeds=torch.stack(rows), attention_mask=mask, **more).logits
     return logits[torch.arange(len(data)), data.answers]
 
 

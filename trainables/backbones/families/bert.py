@@ -12,7 +12,6 @@ from trainables.backbones.family import Family
 class BertLayers(Family):
     """Encoders with BERT's layers: attention, norm, feed-forward, norm."""
 
-    masked = True
     first_matrix = "intermediate.dense"
 
     def layers(self) -> nn.ModuleList:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge
 
-from trainables.core.settings.base import Count, Number, Positive, Settings, axis, check
+from trainables.core.settings.base import Count, Number, Positive, Settings, axis, check, later
 
 Vocabulary = Literal["all", "random", "common", "agreement"]
 
@@ -30,9 +30,8 @@ WORDS = frozenset({"vocabulary", "exclude_labels"} | _OPTIONAL)
 """Settings that say which words a prompt may use; searches that differ in nothing else share a
 stack."""
 
-CARRIED = frozenset(
-    {"prompt_length", "vocabulary", "s", "k", "state", "template", "seam", "bos", "text_tokens"}
-)
+_LAYOUT = frozenset({"prompt_length", "template", "seam", "bos", "text_tokens", "answer"})
+CARRIED = _LAYOUT | {"vocabulary", "s", "k", "state"}
 """Settings that a transferred prompt's cell repeats: its layout, and what tables tell it by."""
 
 
@@ -76,6 +75,7 @@ class HardSettings(Settings):
             validation loss, then the earlier; ``latest`` the later, as the released code of PEZ.
         race_margin: None stops a prompt's validation once it cannot win, whatever the rows left
             say; a number also when it trails by that many standard errors (3 is careful).
+        answer: as in :class:`trainables.core.settings.soft.SoftSettings`.
     """
 
     family: ClassVar[str] = "hard"
@@ -104,6 +104,7 @@ class HardSettings(Settings):
     text_tokens: Count | None = None
     ties: Literal["loss", "latest"] = "loss"
     race_margin: Positive | None = None
+    answer: Literal["bare", "sentinel"] = later("bare", axis=True)
 
     @property
     def row(self) -> str:

@@ -75,6 +75,11 @@ class SoftSettings(Settings):
             default of Wu et al.'s code); all where there are not more. None takes all: with Gram
             matrices they cost nothing.
         anchor_seed: which sample; has nothing to do with the runs' seeds.
+        answer: how sequence-to-sequence models (T5, BART) are asked; no other model reads it.
+            ``bare``: the label word is the first word of the decoder (Lester et al. 2021).
+            ``sentinel``: the encoder's text ends in ``<extra_id_0>``, the decoder begins with it,
+            and the label word follows (PPT), which is what T5 was pre-trained to do. Carried
+            prompts are read likewise; the rows Empty and Manual are always ``bare``.
     """
 
     family: ClassVar[str] = "soft"
@@ -108,6 +113,7 @@ class SoftSettings(Settings):
     anchors: Literal["sources", "with_targets"] = later("sources")
     anchor_sample: Count | None = later(None)
     anchor_seed: Number = later(0)
+    answer: Literal["bare", "sentinel"] = later("bare", axis=True)
 
     @classmethod
     def fitted(cls, given: Mapping[str, Any]) -> dict[str, Any]:

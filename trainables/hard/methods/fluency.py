@@ -15,12 +15,13 @@ def check_fluency(backbone: Backbone, weight: float) -> None:
     """Refuse a weight above 0 on a model that predicts no next token.
 
     Raises:
-        InputError: the model is a masked one.
+        InputError: the model is no causal one.
     """
-    if weight > 0 and backbone.family.masked:
+    if weight > 0 and not backbone.family.causal:
+        kind = backbone.family.head.name
         raise InputError(
-            f"fluency: found {weight} on model {backbone.alias!r}, a masked one, which predicts no"
-            " next token; allowed: 0 on masked models"
+            f"fluency: found {weight} on model {backbone.alias!r}, a {kind} one, which predicts no"
+            f" next token; allowed: 0 on {kind} models"
         )
 
 
