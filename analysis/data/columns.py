@@ -164,8 +164,11 @@ _TABLE = (
      "hard prompts: neighbours K compared; means nothing but for vocabulary agreement"),
     ("state", "text", "", "setting",
      "hard prompts: what PEZ keeps between steps, continuous or projected"),
-    ("template", "true/false", "", "setting",
+    ("template", "true/false", "", "",
      "hard prompts: whether the task's template stands after the text"),
+    ("frame", "text", "", "result",
+     "under template: chat, whether the model read in its own chat template (chat) or has none "
+     "(plain); empty where it was not asked for"),
     ("text", "text", "", "result", "hard prompts: the prompt, as text"),
     ("ids", "JSON", "", "result",
      "hard prompts, JSON: its token ids on the model it was evaluated on"),

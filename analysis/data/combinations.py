@@ -22,11 +22,15 @@ import pandas as pd
 
 from trainables.core.registries import METHODS, SOLVERS
 from trainables.core.settings import ALIGNMENT, OWN, TransferSettings
+from trainables.core.settings.base import CHAT
 from trainables.core.settings.hard import WORDS
 
 SOFT, HARD = "soft", "hard"
 """Families of prompts."""
 METHOD, PRECISION = "method", "precision"
+FRAME = "frame"
+"""Whether a cell was asked to read in chat templates: also told of reference rows, which have no
+other template."""
 TRANSFER = "transfer."
 """What stands before settings of the transfer among those of a cell."""
 _JOINT = ("joint", "ours")
@@ -81,6 +85,7 @@ def combinations(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
         named = [key for key in kind.values if len(by_method[kind.method, key]) > 1]
         common = [key for key in kind.values if key in shared and len(by_all[key]) > 1]
         values = {key: kind.values[key] for key in dict.fromkeys((*named, *common))}
+        named = [key for key in named if key != FRAME]  # the template says it
         if kind.family is None:
             named = []
         elif kind.family == SOFT and len(soft) > 1:
@@ -116,9 +121,10 @@ def _kinds(rows: Sequence[Mapping[str, Any]]) -> tuple[list[_Kind], list[int]]:
 
 def _values(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Values:
     """What a record depends on beside its models, task, seed, λ and words."""
-    cut = {PRECISION: row.get(PRECISION)}
+    cut = {PRECISION: row.get(PRECISION), FRAME: _frame(row["settings"])}
     if row["kind"] == "reference":
-        return {"text_tokens": None, **flat(row["settings"]), **cut}
+        values = {"text_tokens": None, **flat(row["settings"]), **cut}
+        return {key: value for key, value in values.items() if key != "template"}
     method, own = str(row["method"]), flat(origin["settings"])
     unread = set(WORDS if row["family"] == HARD else () if row["row"] in _JOINT else ALIGNMENT)
     moved = {item.name for item in fields(TransferSettings)}
@@ -133,6 +139,10 @@ def _values(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Values:
         given = {key: value for key, value in flat(row["settings"]).items() if key in moved}
         values |= {f"{TRANSFER}{key}": value for key, value in (later_defaults() | given).items()}
     return values
+
+
+def _frame(settings: Mapping[str, Any]) -> str:
+    return CHAT if settings.get("template") == CHAT else "plain"
 
 
 @lru_cache

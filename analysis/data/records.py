@@ -9,6 +9,7 @@ from typing import Any
 from analysis.data.columns import DICTIONARY
 from analysis.data.combinations import family_of, flat
 from trainables.core.settings import default_of
+from trainables.core.settings.base import CHAT
 from trainables.core.weight import Weight
 from trainables.packs.records import parsed, read_bytes
 
@@ -56,6 +57,7 @@ def row_of(cell_id: str, record: Mapping[str, Any]) -> dict[str, Any]:
         "weight_label": Weight(weight, schedule).label,
         "position": _setting_or_default(cell, settings, "position"),
         "init": _setting_or_default(cell, settings, "init") if tuned else None,
+        "template": _templated(settings.get("template")),
         "steps": result.get("steps", settings.get("steps") if "solver" in settings else None),
         "score": float(result["score"]),
         "degenerate": bool(result.get("degenerate", False)),
@@ -73,6 +75,11 @@ def _setting_or_default(cell: Mapping[str, Any], settings: Mapping[str, Any], na
     if settings.get(name) is not None or cell["kind"] == "reference":
         return settings.get(name)
     return default_of(str(cell.get("method")), name)
+
+
+def _templated(template: Any) -> bool | None:
+    """Whether a hard prompt's input has the task's template; soft prompts say it in words."""
+    return template if isinstance(template, bool) else True if template == CHAT else None
 
 
 def failures_in(folder: Path, finished: set[str]) -> tuple[Failure, ...]:

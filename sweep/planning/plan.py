@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from sweep.planning.hard import HardPlanner
-from sweep.planning.planner import REFERENCES, Planner, missing_of
+from sweep.planning.planner import REFERENCES, Planner, missing_of, reference_settings
 from sweep.planning.soft import SoftPlanner
 from sweep.planning.work import cost
 from sweep.spec.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve
@@ -207,7 +207,7 @@ def plan_of(resolved: ResolvedSpec) -> Plan:
     if most > MOST_CELLS:
         raise InputError(f"the spec stands for up to {most} cells; allowed: {MOST_CELLS} at most")
     packs: list[Pack] = []
-    referred: set[tuple[str, str, int | None]] = set()
+    referred: set[tuple[Any, ...]] = set()
     for method in spec.methods.values():
         planner = PLANNERS[family_of(method.name)]
         for variants, task in product(planner.groups(method.variants), resolved.tasks):
@@ -220,8 +220,9 @@ def _upper_bound(resolved: ResolvedSpec) -> int:
         PLANNERS[family_of(method.name)].most_cells(resolved, method)
         for method in resolved.spec.methods.values()
     )
-    cuts = {method.variants[0].text_tokens for method in resolved.spec.methods.values()}
-    references = len(cuts) * len(REFERENCES) * (len(resolved.sources) + len(resolved.targets))
+    methods = resolved.spec.methods.values()
+    read = {str(reference_settings(each)) for method in methods for each in method.variants}
+    references = len(read) * len(REFERENCES) * (len(resolved.sources) + len(resolved.targets))
     return len(resolved.tasks) * (tuned + references)
 
 

@@ -9,6 +9,7 @@ from sweep.spec.methods import MethodSpec
 from sweep.spec.resolve import ResolvedSpec
 from trainables.core.cells import Cell, Pack, TaskRef
 from trainables.core.settings import family_of
+from trainables.core.settings.base import CHAT
 
 REFERENCES = ("empty", "manual", "constant")
 
@@ -22,15 +23,15 @@ class Planner(ABC):
         method: the method.
         variants: combinations of its settings that this planner plans for.
         task: the task.
-        referred: (model, task, cut of texts) whose reference cells some pack already holds;
-            shared by all planners of a plan.
+        referred: (model, task, settings) whose reference cells some pack already holds; shared by
+            all planners of a plan.
     """
 
     resolved: ResolvedSpec
     method: MethodSpec
     variants: tuple[Any, ...]
     task: TaskRef
-    referred: set[tuple[str, str, int | None]]
+    referred: set[tuple[Any, ...]]
 
     @classmethod
     @abstractmethod
@@ -53,26 +54,22 @@ class Planner(ABC):
 
     def reference_cells(self, model: str) -> Iterator[Cell]:
         """The model's rows without prompt, unless another pack has them already."""
-        place = (model, self.task.name, self.variants[0].text_tokens)
-        if place in self.referred:
-            return
-        self.referred.add(place)
-        for row in REFERENCES:
-            yield Cell(
-                kind="reference",
-                row=row,
-                method="none",
-                task=self.task.name,
-                target=model,
-                settings=self.reference_settings(),
-                precision=self.resolved.precision,
-                digests=self.digests({model}),
-            )
-
-    def reference_settings(self) -> dict[str, Any]:
-        """Settings of reference cells."""
-        cut = self.variants[0].text_tokens
-        return {} if cut is None else {"text_tokens": cut}
+        for settings in map(reference_settings, self.variants):
+            place = (model, self.task.name, *settings.items())
+            if place in self.referred:
+                continue
+            self.referred.add(place)
+            for row in REFERENCES:
+                yield Cell(
+                    kind="reference",
+                    row=row,
+                    method="none",
+                    task=self.task.name,
+                    target=model,
+                    settings=settings,
+                    precision=self.resolved.precision,
+                    digests=self.digests({model}),
+                )
 
     def pack(self, kind: str, sources: tuple[str, ...], cells: tuple[Cell, ...]) -> Pack:
         """A pack of these cells."""
@@ -99,6 +96,16 @@ class Planner(ABC):
         """Digests of models, of the task and of plugins, by name."""
         own = {name: self.resolved.models[name].digest for name in sorted(models)}
         return {**own, self.task.name: self.task.digest, **self.resolved.plugin_digests}
+
+
+def reference_settings(variant: Any) -> dict[str, Any]:
+    """Settings of the reference cells beside a combination of settings."""
+    settings: dict[str, Any] = {}
+    if variant.text_tokens is not None:
+        settings["text_tokens"] = variant.text_tokens
+    if variant.template == CHAT:
+        settings["template"] = CHAT
+    return settings
 
 
 def models_of(sources: tuple[str, ...], cells: Iterable[Cell]) -> tuple[str, ...]:

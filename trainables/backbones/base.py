@@ -91,9 +91,9 @@ class Backbone(Reader):
         weights[self._table.data_ptr()] = self._table
         return sum(weight.nbytes for weight in weights.values())
 
-    def labels(self, words: Sequence[str], task: str) -> torch.Tensor:
+    def labels(self, words: Sequence[str], task: str, chat: bool = False) -> torch.Tensor:
         """Ids [C] of a task's label words on the device; errors as :meth:`Reader.label_ids`."""
-        return torch.tensor(self.label_ids(words, task), device=self.device)
+        return torch.tensor(self.label_ids(words, task, chat), device=self.device)
 
     def read(
         self, texts: Sequence[Text], gold: Sequence[int], layout: Layout, task: str = ""

@@ -37,6 +37,9 @@ class Layout:
             it. ``bare``: as the first word of its decoder. ``sentinel``: as what stands for the
             first sentinel, which ends the encoder's text (in the place of a masked model's mask)
             and begins the decoder's.
+        chat: whether prompt, text and template stand in the user's turn of the model's chat
+            template, which then also says what special tokens there are; the answer is the
+            assistant's first token, and ``suffix`` is ``infix``.
     """
 
     prompt_length: int = 0
@@ -46,6 +49,18 @@ class Layout:
     seam: str = "space"
     bos: bool = True
     answer: str = BARE
+    chat: bool = False
+
+    @property
+    def behind_prompt(self) -> bool:
+        """Whether a text stands behind a prompt."""
+        return self.position == "prefix" and self.prompt_length > 0
+
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """What follows what, see :data:`ARRANGEMENTS`."""
+        ended = self.chat and self.position == "suffix"
+        return ARRANGEMENTS["infix" if ended else self.position]
 
 
 @dataclass(frozen=True)

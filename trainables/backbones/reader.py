@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from trainables.backbones.chat import ChatFrame, rendered
 from trainables.backbones.family import Family
-from trainables.backbones.layout import ARRANGEMENTS, BARE, SENTINEL, Encoded, Layout, cut
+from trainables.backbones.layout import BARE, SENTINEL, Encoded, Layout, cut
 from trainables.core.texts import Text, joined
 from trainables.errors import InputError
 from trainables.models.heads import SEQUENCE
@@ -87,6 +88,25 @@ class Reader:
         """Words that are one token of this model, with their ids."""
         return word_table(self)
 
+    @cached_property
+    def chat(self) -> ChatFrame | None:
+        """The model's chat template; None where it has none, as all that are not causal.
+
+        Raises:
+            InputError: it cannot be rendered.
+        """
+        if not self.family.causal or not getattr(self.tokenizer, "chat_template", None):
+            return None
+        return ChatFrame(
+            rendered(self.tokenizer, self.alias),
+            lambda texts: self.tokenizer(list(texts), add_special_tokens=False)["input_ids"],
+        )
+
+    def _chat(self, layout: Layout) -> ChatFrame | None:
+        if layout.chat and self.chat is None:
+            raise InputError(no_chat(self.alias))
+        return self.chat if layout.chat else None
+
     def _special_frame(self) -> tuple[list[int], list[int]]:
         """Special tokens that the tokenizer itself puts before and after a text."""
         bare = self.tokens("a")
@@ -122,28 +142,38 @@ class Reader:
         """Token ids of ``text`` as it stands, without special tokens."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def word_id(self, word: str) -> int | None:
-        """Id of ``word`` at the start of a word, or None if it is not a single known token."""
-        ids = self.tokens(self.lead + word)
+    def answer_tokens(self, word: str, chat: bool = False) -> list[int]:
+        """Token ids of ``word`` as an answer: at the start of a word, or of an assistant's turn."""
+        if chat and self.chat is not None:
+            return self.chat.answer(word)
+        return self.tokens(self.lead + word)
+
+    def word_id(self, word: str, chat: bool = False) -> int | None:
+        """Id of ``word`` as an answer, or None if it is not a single known token."""
+        ids = self.answer_tokens(word, chat)
         if len(ids) != 1 or ids[0] == self.tokenizer.unk_token_id:
             return None
         return ids[0] if ids[0] < self.rows else None
 
-    def label_ids(self, words: Sequence[str], task: str) -> list[int]:
+    def label_ids(self, words: Sequence[str], task: str, chat: bool = False) -> list[int]:
         """Ids of a task's label words, one per class.
+
+        ``chat``: as they stand behind the chat template.
 
         Raises:
             InputError: a word is not one token on this model, or two classes share a token.
         """
         ids: list[int] = []
         for word in words:
-            found = self.word_id(word)
+            found = self.word_id(word, chat)
             if found is None:
-                pieces = self.tokenizer.convert_ids_to_tokens(self.tokens(self.lead + word))
+                ids = self.answer_tokens(word, chat)
+                pieces = self.tokenizer.convert_ids_to_tokens(ids)
+                behind = " behind the chat template" if chat else ""
                 raise InputError(
                     f"model {self.alias!r}, task {task!r}: label word {word!r} is not a single"
-                    f" token (it becomes {' '.join(pieces)}); allowed: words that are one token"
-                    " on every model"
+                    f" token{behind} (it becomes {' '.join(pieces)}); allowed: words that are one"
+                    " token on every model"
                 )
             if found in ids:
                 raise InputError(
@@ -161,6 +191,7 @@ class Reader:
         """
         fixed = len(self.frame(layout)) + layout.prompt_length + len(self.template_ids(layout))
         fixed += len(self.end) + len(self.answer_ids(layout))
+        fixed += len(self.closing(layout))
         fixed += len(self.separator) if pair else 0
         room = self.family.max_tokens - fixed
         if room < 1:
@@ -175,11 +206,16 @@ class Reader:
         """Token ids of the words that a layout puts after the text."""
         if not layout.template:
             return []
+        if chat := self._chat(layout):
+            return chat.ends(_behind(layout.template))[0]
         # ". It was" goes on where the text ends, "It was" is a word of its own.
         own_word = layout.template[0].isalnum()
         return self.tokens((self.lead if own_word else "") + layout.template)
 
     def frame(self, layout: Layout) -> list[int]:
+        """Token ids that a row begins with."""
+        if chat := self._chat(layout):
+            return chat.begin
         return self.begin if layout.bos else []
 
     def _blank(self) -> int | None:
@@ -226,6 +262,18 @@ class Reader:
         opening = self.family.opening
         return [*opening, *self.answer_ids(Layout(answer=answer))] if opening else []
 
+    def closing(self, layout: Layout) -> list[int]:
+        """Token ids between the user's turn of a chat template and the answer."""
+        chat = self._chat(layout)
+        return chat.ends(_behind(layout.template))[1] if chat else []
+
+    def text_lead(self, layout: Layout) -> str:
+        """What a text is prefixed with under a layout."""
+        chat = self._chat(layout)
+        if chat and not layout.behind_prompt:
+            return chat.text.lead
+        return self.lead if layout.seam == "space" else ""
+
     def encode(
         self, texts: Sequence[Text], gold: Sequence[int], layout: Layout, task: str = ""
     ) -> Encoded:
@@ -244,15 +292,15 @@ class Reader:
         """
         room = self.room(layout, task, pair=any(isinstance(text, tuple) for text in texts))
         template = self.template_ids(layout)
-        answer = self.answer_ids(layout)
+        blank = self.answer_ids(layout)
+        answer = [*blank, *self.closing(layout)]
         filler = [0] * layout.prompt_length
         rows: list[list[int]] = []
         seconds: list[int] = []
         slots: list[int] = []
         answers: list[int] = []
         begin = self.frame(layout)
-        lead = self.lead if layout.seam == "space" else ""
-        for pieces in self._pieces(texts, lead):
+        for pieces in self._pieces(texts, layout):
             first, *second = cut(pieces, room)
             opening = [*first, *self.separator] if second else first
             parts = {
@@ -261,13 +309,13 @@ class Reader:
                 "answer": answer,
             }
             row, starts = [*begin], {}
-            for part in ARRANGEMENTS[layout.position]:
+            for part in layout.parts:
                 starts[part] = len(row)
                 row += parts[part]
             if not (row or self.end):
                 raise InputError(f"task {task!r}: an empty text cannot be scored without a prompt")
             slots.append(starts["prompt"])
-            answers.append(starts["answer"] if answer else len(row) - 1)
+            answers.append(starts["answer"] if blank else len(row) - 1)
             rows.append([*row, *self.end])
             seconds.append(starts["text"] + len(opening) if second else len(rows[-1]))
         lengths = [len(row) for row in rows]
@@ -287,8 +335,13 @@ class Reader:
         )
         return self.opened(data, layout.answer)
 
-    def _pieces(self, texts: Sequence[Text], lead: str) -> list[list[list[int]]]:
+    def _pieces(self, texts: Sequence[Text], layout: Layout) -> list[list[list[int]]]:
         """Token ids of every text, in two pieces where it is a pair and is read as one."""
+        lead = self.text_lead(layout)
+        if chat := self._chat(layout):
+            flat, behind = [joined(text) for text in texts], layout.behind_prompt
+            found = chat.texts(flat, _behind(layout.template), lead if behind else None)
+            return [[row] for row in found]
         split = [
             text if isinstance(text, tuple) and self.separator else (joined(text),)
             for text in texts
@@ -307,3 +360,16 @@ class Reader:
         for place, (start, end) in enumerate(zip(seconds, lengths, strict=True)):
             types[place, start:end] = self.second_type
         return types
+
+
+def _behind(words: str) -> str:
+    """Words as they follow a text: with a space, unless they begin with a mark."""
+    return f" {words}" if words[:1].isalnum() else words
+
+
+def no_chat(alias: str) -> str:
+    """What there is to say of a model without a chat template."""
+    return (
+        f"model {alias!r}: its tokenizer has no chat template; allowed under template: chat: causal"
+        " models with one, or template: all"
+    )

@@ -140,7 +140,7 @@ class _Search:
             asked += (cell.seed,)
         if asked not in self._known_words:
             models = [self.pack.backbone(alias) for alias in (self.alias, *cell.counterparts)]
-            labels = self.pack.labels(self.alias).tolist()
+            labels = self.pack.labels(self.alias, self.layout).tolist()
             self._known_words[asked] = allowed_tokens(
                 models, settings, cell.seed or 0, labels, cache_folder() / "agreement", self._ks
             )
@@ -152,17 +152,20 @@ class _Search:
         judges = {cell.counterparts[0] for cell in self.cells} if self.settings.judged else set()
         return HardProblem(
             source=self._task_model(self.alias),
-            class_ids=tuple(self.pack.labels(self.alias).tolist()),
+            class_ids=tuple(self.pack.labels(self.alias, self.layout).tolist()),
             metric=self.pack.task.metric,
             evaluators={alias: self._task_model(alias) for alias in sorted(judges)},
         )
 
     def _task_model(self, alias: str) -> TaskModel:
+        backbone = self.pack.backbone(alias)
+        # Models may differ in whether they have a chat template.
+        layout = layout_on(backbone, self.pack.task, self.cells[0].settings)
         return TaskModel(
-            self.pack.backbone(alias),
-            self.pack.labels(alias),
-            self.pack.split(alias, "train", self.layout),
-            self.pack.split(alias, "validation", self.layout),
+            backbone,
+            self.pack.labels(alias, layout),
+            self.pack.split(alias, "train", layout),
+            self.pack.split(alias, "validation", layout),
         )
 
     def _measured(

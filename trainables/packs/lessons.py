@@ -63,7 +63,7 @@ class Classroom:
     @property
     def plain(self) -> Layout:
         """How the target reads a text without prompt."""
-        return plain_layout(self.cells[0].settings)
+        return plain_layout(self.run.backbone(self.target), self.cells[0].settings)
 
     def texts(self, alias: str, layout: Layout) -> Encoded:
         """All texts that may be drawn, as a model reads them, without labels."""
@@ -87,7 +87,7 @@ class Classroom:
     def logits(self, alias: str, prompts: torch.Tensor | None) -> torch.Tensor:
         """What a model says to the texts of each replica [R, U, C]."""
         layout = self.plain if prompts is None else self.layouts[alias]
-        backbone, labels = self.run.backbone(alias), self.run.labels(alias)
+        backbone, labels = self.run.backbone(alias), self.run.labels(alias, layout)
         return own_logits(backbone, labels, self.texts(alias, layout), self.rows, prompts)
 
     def on_target(self, layout: Layout) -> list[Cost]:

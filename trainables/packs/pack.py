@@ -15,7 +15,7 @@ from trainables.core.cells import Cell, Pack, PackOutcome
 from trainables.core.registries import FAMILIES
 from trainables.core.settings import family_of
 from trainables.packs.references import evaluate_references
-from trainables.packs.run import Progress, Run, Rungs
+from trainables.packs.run import Progress, Run, Rungs, plain_layout
 from trainables.packs.stacks import Family, carry_over
 
 
@@ -58,9 +58,11 @@ def run_pack(
     loads, halved, graphs = resident.made, halvings(), replace(replay.counts)
     run = Run(pack, device, allowed, rungs)
     for alias in dict.fromkeys((*pack.sources, *(cell.target for cell in pack.cells))):
-        run.labels(alias)
-        if run.backbone(alias).remark:
-            run.outcome.remarks.append(run.backbone(alias).remark)
+        backbone = run.backbone(alias)
+        for layout in {plain_layout(backbone, cell.settings) for cell in pack.cells}:
+            run.labels(alias, layout)
+        if backbone.remark:
+            run.outcome.remarks.append(backbone.remark)
     run.spend("load_seconds", began)
     known = {key: torch.from_numpy(value) for key, value in prompts.items()}
     by_kind: dict[str, list[Cell]] = {"reference": [], "source": [], "transfer": []}

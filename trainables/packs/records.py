@@ -89,7 +89,7 @@ _SETTINGS = _fields(
         **dict.fromkeys(("texts", "shots", "budget"), _or_null(_COUNT)),
         **dict.fromkeys(("position", "init", "solver", "vocabulary", "state"), _or_null(_TEXT)),
         **dict.fromkeys(("start", "teacher", "features", "subspace"), _or_null(_TEXT)),
-        "template": _or_null(_BOOLEAN),
+        "template": _or_null(schema.union_schema([_BOOLEAN, _TEXT])),
     },
 )
 _CELL = _fields(
@@ -123,7 +123,7 @@ _RESULT = _fields(
             (_COUNT, COUNTED),
             (_BOOLEAN, ("degenerate", "roundtrip_exact")),
             (_BOOLEAN, ("source_at_inference", "teacher_degenerate")),
-            (_TEXT, ("metric", "selection", "text")),
+            (_TEXT, ("metric", "selection", "text", "frame")),
             (schema.literal_schema(list(ACCESS)), ("access",)),
             (schema.literal_schema(list(PRODUCTS)), ("product",)),
             (schema.list_schema(_COUNT, strict=True), ("histogram", "ids", "tuned_ids")),

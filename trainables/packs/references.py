@@ -8,7 +8,7 @@ import numpy as np
 from trainables.core.cells import Cell
 from trainables.core.frontier import Cost
 from trainables.core.predictions import GOLD, gold_array, half_precision
-from trainables.packs.run import Run, layout_of
+from trainables.packs.run import Run, plain_layout
 from trainables.scoring.evaluate import Evaluated, Found, together
 from trainables.tasks import metrics
 
@@ -21,13 +21,12 @@ def evaluate_references(run: Run, cells: Sequence[Cell]) -> None:
 
 
 def _empty(run: Run, cell: Cell) -> Found:
-    layout = layout_of({"text_tokens": cell.settings.get("text_tokens")})
+    layout = plain_layout(run.backbone(cell.target), cell.settings)
     return run.evaluate(cell.target, layout, None)[0]
 
 
 def _manual(run: Run, cell: Cell) -> Found:
-    text_tokens = cell.settings.get("text_tokens")
-    layout = layout_of({"text_tokens": text_tokens}, template=run.task.manual)
+    layout = plain_layout(run.backbone(cell.target), cell.settings, run.task.manual)
     return run.evaluate(cell.target, layout, None)[0]
 
 

@@ -12,6 +12,7 @@ from trainables.backbones import Backbone, Encoded, Layout, Reader, load_backbon
 from trainables.compute.memory import Resident, Room
 from trainables.core.cells import Cell, Pack, PackOutcome
 from trainables.core.contents import start_digest
+from trainables.core.settings.base import CHAT
 from trainables.errors import InputError
 from trainables.files.cache import cache_folder
 from trainables.scoring.calibration import CALIBRATIONS, content_free_texts
@@ -65,9 +66,9 @@ class Run:
     def backbone(self, alias: str) -> Backbone:
         return load_backbone(self.pack.models[alias], self.device, self.pack.precision)
 
-    def labels(self, alias: str) -> torch.Tensor:
-        """Ids [C] of the task's label words on a model."""
-        return self.backbone(alias).labels(self.task.label_words, self.task.name)
+    def labels(self, alias: str, layout: Layout) -> torch.Tensor:
+        """Ids [C] of the task's label words on a model, as answers under a layout."""
+        return self.backbone(alias).labels(self.task.label_words, self.task.name, layout.chat)
 
     def start_file(self, alias: str) -> Path | None:
         """The file that a source's prompts start from; None where there is none.
@@ -159,7 +160,7 @@ class Run:
         ``on_validation``: its validation logits [R, v, C], where tuning has them already.
         """
         began = time.perf_counter()
-        backbone, labels = self.backbone(alias), self.labels(alias)
+        backbone, labels = self.backbone(alias), self.labels(alias, layout)
         if on_validation is None:
             data = self.split(alias, "validation", layout)
             on_validation = backbone.split_logits(data, labels, prompts)
@@ -229,7 +230,7 @@ class Run:
         if isinstance(found, str):
             self.outcome.failures[cell.id] = found
             return False
-        self.outcome.results[cell.id] = found.numbers
+        self.outcome.results[cell.id] = {**found.numbers, **self._frame(cell)}
         if found.predictions:
             self.outcome.predictions[cell.id] = found.predictions
         if prompt is not None:
@@ -237,6 +238,12 @@ class Run:
         if readout is not None:
             self.outcome.readouts[cell.id] = readout
         return True
+
+    def _frame(self, cell: Cell) -> dict[str, str]:
+        """Whether a model read in its chat template, where that was asked for."""
+        if cell.settings.get("template") != CHAT:
+            return {}
+        return {"frame": CHAT if in_chat(self.backbone(cell.target), cell.settings) else "plain"}
 
 
 def _gram_table(
@@ -268,13 +275,20 @@ def layout_on(
         settings = {**settings, "prompt_length": length}
     wanted = settings.get("template")
     # Hard prompts have it or not, on every model alike.
-    templated = wanted in ("all", True) or (wanted == "causal" and reader.family.causal)
-    return layout_of(settings, template=task.manual if templated else "")
+    templated = wanted in ("all", True, CHAT) or (wanted == "causal" and reader.family.causal)
+    template = task.manual if templated else ""
+    return layout_of(settings, template=template, chat=in_chat(reader, settings))
 
 
-def plain_layout(settings: Mapping[str, Any]) -> Layout:
-    """How a text is read without a prompt."""
-    return layout_of({"text_tokens": settings.get("text_tokens")})
+def plain_layout(reader: Reader, settings: Mapping[str, Any], template: str = "") -> Layout:
+    """How a text is read without a prompt, in the chat template where that is asked for."""
+    cut = {"text_tokens": settings.get("text_tokens")}
+    return layout_of(cut, template=template, chat=in_chat(reader, settings))
+
+
+def in_chat(reader: Reader, settings: Mapping[str, Any]) -> bool:
+    """Whether a model reads in its own chat template: where that is asked for and it has one."""
+    return settings.get("template") == CHAT and reader.chat is not None
 
 
 def layout_of(settings: Mapping[str, Any], **more: Any) -> Layout:

@@ -121,6 +121,7 @@ def content_free_texts(reader: "Reader", layout: "Layout", pair: bool = False) -
         or reader.end
         or layout.prompt_length
         or layout.template
+        or layout.chat
         or reader.tokens(reader.lead)
     )
     if something:

@@ -204,7 +204,7 @@ class _Group:
         if not self.settings.taught:
             return [{}] * len(self.cells)
         taught, target = self.taught(self.settings), self.run.backbone(self.target)
-        labels = self.run.labels(self.target)
+        labels = self.run.labels(self.target, self.layouts[self.target])
         rows, soft = taught.rows[:, -taught.held :], taught.soft[:, -taught.held :]
         bare = own_logits(target, labels, taught.plain, rows).log_softmax(-1)
         same = (bare - bare.mean(1, keepdim=True)).argmax(-1) == soft.argmax(-1)
@@ -255,10 +255,10 @@ class _Group:
     def target_task(self) -> TargetTask:
         """The target with the task."""
         run, target = self.run, self.target
-        plain = plain_layout(self.cells[0].settings)
+        plain = plain_layout(run.backbone(target), self.cells[0].settings)
         return TargetTask(
             backbone=run.backbone(target),
-            label_ids=run.labels(target),
+            label_ids=run.labels(target, self.layouts[target]),
             train=run.split(target, "train", self.layouts[target]),
             plain=lambda name: run.split(target, name, plain),
             lesson=self.taught,
@@ -269,13 +269,13 @@ class _Group:
         """Label log-probabilities of a split by the sources, in the order of their keys."""
         models = self.run.pack.models
         order = sorted(range(len(self.sources)), key=lambda at: models[self.sources[at]].digest)
-        plain = plain_layout(self.cells[0].settings)
         said = []
         for place in order:
             alias = self.sources[place]
-            data = self.run.split(alias, name, self.layouts[alias] if prompted else plain)
-            prompts = self._inputs(place) if prompted else None
-            logits = self.run.backbone(alias).split_logits(data, self.run.labels(alias), prompts)
+            backbone, layout = self.run.backbone(alias), self.layouts[alias]
+            layout = layout if prompted else plain_layout(backbone, self.cells[0].settings)
+            data, labels = self.run.split(alias, name, layout), self.run.labels(alias, layout)
+            logits = backbone.split_logits(data, labels, self._inputs(place) if prompted else None)
             said.append(logits.log_softmax(-1).to(self.run.device))
         return torch.stack(said)
 
@@ -284,10 +284,10 @@ class _Group:
 
         def judge(alias: str) -> Callable[[torch.Tensor], Judgement]:
             def scored(prompts: torch.Tensor) -> Judgement:
-                data = self.run.split(alias, "validation", self.layouts[alias])
-                logits = self.run.backbone(alias).split_logits(
-                    data, self.run.labels(alias), prompts
-                )
+                layout = self.layouts[alias]
+                data = self.run.split(alias, "validation", layout)
+                labels = self.run.labels(alias, layout)
+                logits = self.run.backbone(alias).split_logits(data, labels, prompts)
                 on_validation = scores(logits, data.gold, self.run.task.metric)
                 return Judgement(on_validation, mean_loss(logits, data.gold).tolist(), logits)
 

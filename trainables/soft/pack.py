@@ -46,7 +46,7 @@ def tune_sources(
         Source(
             backbone=run.backbone(alias),
             key=pack.models[alias].digest,
-            label_ids=run.labels(alias),
+            label_ids=run.labels(alias, layouts[alias]),
             train=run.split(alias, "train", layouts[alias]),
             validation=run.split(alias, "validation", layouts[alias]),
             init_file=run.start_file(alias),

@@ -14,6 +14,9 @@ Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Interval(ge=0, le=1)]
 
+CHAT = "chat"
+"""The value of ``template`` under which models read in their own chat templates."""
+
 
 @dataclass(frozen=True)
 class Settings:

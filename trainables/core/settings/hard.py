@@ -66,10 +66,12 @@ class HardSettings(Settings):
             text on every model; without it, about a quarter of random prompts of 10 tokens is not
             read back as it was.
         exclude_labels: whether label words are taken out of the vocabulary.
-        template: whether the task's manual template stands after the text, as in paper B.
+        template: whether the task's manual template stands after the text, as in paper B. ``chat``:
+            it does, and where a model has a chat template prompt, text and template stand in its
+            user's turn (:mod:`trainables.backbones.chat`); rows Empty and Manual are read so too.
         seam: ``space`` between prompt and text, or ``glued`` as in the released code of PEZ.
         bos: whether models whose tokenizer puts a token before a text (OPT, LLaMA) get it before
-            the prompt; the released code of PEZ has none.
+            the prompt; the released code of PEZ has none. A chat template says so itself.
         text_tokens: texts are cut to this many tokens (None: to what the model's positions allow).
         ties: of prompts with the same validation metric, ``loss`` keeps the one with the lower
             validation loss, then the earlier; ``latest`` the later, as the released code of PEZ.
@@ -98,7 +100,7 @@ class HardSettings(Settings):
     center: Literal["none", "mean"] = "none"
     word_start: bool = True
     exclude_labels: bool = False
-    template: bool = True
+    template: bool | Literal["chat"] = axis(True)
     seam: Literal["space", "glued"] = "space"
     bos: bool = True
     text_tokens: Count | None = None

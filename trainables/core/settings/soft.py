@@ -66,7 +66,9 @@ class SoftSettings(Settings):
         template: whose inputs have the task's manual template after the text: ``none`` (paper A,
             table 6: prompt, text, answer), those of ``causal`` models, which else have to say the
             label word right after the text, or ``all``. Transferred prompts are read likewise; the
-            rows Empty and Manual stay as they are.
+            rows Empty and Manual stay as they are. ``chat`` is ``all``, and where a model has a
+            chat template prompt, text and template stand in its user's turn
+            (:mod:`trainables.backbones.chat`); rows Empty and Manual are read so too.
         anchors: whose words the alignment loss of a joint tuning compares prompts on (V_common of
             paper A, equation 3, which does not say): those that the ``sources`` tuned together
             share, or those that they share with all targets of the spec (``with_targets``). The
@@ -109,7 +111,7 @@ class SoftSettings(Settings):
     init_text: str | None = later(None, only_with="text")
     init_file: str | None = later(None, only_with="file")
     max_steps: Count | None = later(None)
-    template: Literal["none", "causal", "all"] = later("none")
+    template: Literal["none", "causal", "all", "chat"] = later("none", axis=True)
     anchors: Literal["sources", "with_targets"] = later("sources")
     anchor_sample: Count | None = later(None)
     anchor_seed: Number = later(0)
