@@ -4,17 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainables.backbones.layout import Layout
 from trainables.backbones.loading import check_weights, in_a_sentence, load_reader
 from trainables.backbones.reader import Reader
 from trainables.core.cells import ModelRef, TaskRef
 from trainables.core.plugins import Plugin
 from trainables.core.registries import METHODS
 from trainables.core.settings import TransferSettings, from_mapping
+from trainables.core.settings.base import CHAT
 from trainables.errors import InputError
 from trainables.hard.allowed import available_words
+from trainables.models.chats import frames_note
 from trainables.models.first_look import TOKENIZER, is_local
-from trainables.packs.run import layout_on
+from trainables.packs.run import in_chat, layout_on, plain_layout
 from trainables.soft.initialisation import check_beginning
 from trainables.tasks import Task, load_task
 from trainables.transfer import solver_named
@@ -75,7 +76,8 @@ def preflight(
         # A tokenizer that loads may still fail on a text.
         with in_a_sentence(model, TOKENIZER):
             for task in loaded if reader in scoring else ():
-                reader.label_ids(task.label_words, task.name)
+                for chat in {in_chat(reader, chosen) for chosen in settings} or {False}:
+                    reader.label_ids(task.label_words, task.name, chat)
             if model.alias in grouped:
                 _ = reader.words
     for ref in tasks:
@@ -86,12 +88,15 @@ def preflight(
         for reader in scoring:
             for chosen in settings:
                 reader.room(layout_on(reader, task, chosen), task.name, pair)
-            reader.room(Layout(template=task.manual), task.name, pair)
+                reader.room(plain_layout(reader, chosen, task.manual), task.name, pair)
+            if not settings:
+                reader.room(plain_layout(reader, {}, task.manual), task.name, pair)
     for start in starts:
         chosen = from_mapping(METHODS[start["method"]], start["settings"])
         file = Path(start["file"]) if start["file"] else None
         check_beginning(readers[start["model"]], chosen, file)
     return [
+        *_frame_warnings(scoring, settings),
         *dict.fromkeys(_word_warnings(readers, words)),
         *_anchor_warnings(readers, together, samples),
         *dict.fromkeys(
@@ -100,6 +105,23 @@ def preflight(
             for warning in _way_warnings(way, readers, [load_task(ref) for ref in tasks])
         ),
     ]
+
+
+def _frame_warnings(
+    readers: Sequence[Reader], settings: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Check that ``template: chat`` means something; a sentence where it does not for all."""
+    if all(chosen.get("template") != CHAT for chosen in settings):
+        return
+    chat = [reader.alias for reader in readers if reader.chat is not None]
+    plain = [reader.alias for reader in readers if reader.chat is None]
+    if not chat:
+        raise InputError(
+            f"template: found {CHAT}, but no model here has a chat template ({', '.join(plain)});"
+            " allowed: a causal model with one (an instruction-tuned one), or another template"
+        )
+    if plain:
+        yield frames_note(chat, plain)
 
 
 def _anchor_warnings(

@@ -21,6 +21,7 @@ from analysis.present.words import ROW_NAMES, sources_name, weight_name
 from analysis.report.background import dependence_of
 from analysis.report.decision import decisions, still_tasks
 from analysis.report.findings import findings
+from analysis.report.reading import read_notes
 from analysis.report.sections import Results, sections
 from analysis.soft.calibrated import missing_note
 from analysis.soft.section import SoftPart, chosen_weight
@@ -97,6 +98,7 @@ def render(
         sections=shown,
         missing=[*filter(None, [" ".join(more).strip()]), *_missing(sweep, results.parts)],
         failures=_failures_by_reason(sweep),
+        readings=read_notes(frame, sweep.meta),
         spec_text=sweep.spec_text,
         spec_hash=str(sweep.meta.get("spec_hash") or ""),
         program=str(sweep.meta.get("version") or ""),

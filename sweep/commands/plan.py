@@ -13,7 +13,9 @@ from sweep.search.plan import any_plan
 from sweep.spec.spec import SweepSpec
 from sweep.timing.estimate import basis, estimate, format_estimate
 from sweep.timing.search import search_estimate
+from trainables.core.settings.base import CHAT
 from trainables.core.texts import some
+from trainables.models.chats import frames_note, has_chat_template
 
 _CHOICES = 6
 
@@ -43,11 +45,28 @@ def plan_counts(
         done, stored = held(plan, out, store)
         time = estimate(plan, done | stored, rates, workers)
         work = work_of(plan.remaining(done | stored))
-        return {**counted(plan, done, stored), "work": work._asdict(), "estimate": time}
+        remarks = _remarks(plan)
+        return {
+            **counted(plan, done, stored),
+            "work": work._asdict(),
+            "estimate": time,
+            **({"remarks": remarks} if remarks else {}),
+        }
     if out is not None:
         check_binding(out, plan)
     time = search_estimate(plan, lambda some: set().union(*held(some, out, store)), rates, workers)
     return {**plan.counts(), "estimate": time}
+
+
+def _remarks(plan: Plan) -> list[str]:
+    """Who reads in a chat template, as far as local files tell."""
+    methods = plan.resolved.spec.methods.values()
+    if all(settings.template != CHAT for each in methods for settings in each.variants):
+        return []
+    models = plan.resolved.models.items()
+    seen = {alias: has_chat_template(model) for alias, model in models}
+    chat, plain = ([name for name, has in seen.items() if has is way] for way in (True, False))
+    return [frames_note(chat, plain)] if chat or plain else []
 
 
 class Told(NamedTuple):
@@ -69,7 +88,8 @@ def told(counts: Mapping[str, Any]) -> Told:
     before, rows, after = _of_search(counts) if counts.get("search") else _of_grid(counts)
     work = [f"  {_work(counts['work'])}"] if "work" in counts else []
     time = [f"  {format_estimate(counts['estimate'])}"] if "estimate" in counts else []
-    return Told(before, rows, [*after, *work, *time])
+    remarks = [f"  {remark}" for remark in counts.get("remarks", ())]
+    return Told(before, rows, [*after, *remarks, *work, *time])
 
 
 def format_plan(counts: Mapping[str, Any]) -> str:

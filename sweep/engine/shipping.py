@@ -110,7 +110,7 @@ def heavy_models(plan: AnyPlan, mode: str | None) -> list[str]:
     warnings = []
     for alias, model in plan.resolved.models.items():
         folder = Path(model.location)
-        if folder.is_absolute() and folder.is_dir():
+        if folder.is_absolute() and folder.exists():
             size = _size(KINDS["model"].files(folder))
             if size > LIMIT:
                 warnings.append(f"model {alias!r}: {_too_large(folder, size)}")

@@ -80,7 +80,7 @@ def kept_readout(
         features=str(settings.get("features")),
         backbone=backbone,
         model=model,
-        layout=plain_layout(settings),
+        layout=plain_layout(backbone, settings),
         task=task,
         about=_origin(record, meta, stands),
     )

@@ -17,6 +17,7 @@ from trainables.core.contents import start_digest
 from trainables.core.plugins import known
 from trainables.core.precision import FLOAT32
 from trainables.core.settings import TransferSettings, family_of, stored
+from trainables.core.settings.base import CHAT
 from trainables.errors import InputError, show
 from trainables.files.text_files import one_line, reason_of
 
@@ -189,7 +190,7 @@ def resolve(
     Raises:
         InputError: a name that is no model or task, or two of them that share one short name.
     """
-    from trainables.models.names import resolve_model
+    from trainables.models.names import resolve_model, with_chat
     from trainables.tasks import resolve_task
 
     models: dict[str, ModelRef] = {}
@@ -226,6 +227,8 @@ def resolve(
                 f"tasks: {show(task.name)} is a model's name too; give one another name"
             )
     sources = tuple(named[name] for name in spec.sources)
+    if any(item.template == CHAT for each in spec.methods.values() for item in each.variants):
+        models = {alias: with_chat(model) for alias, model in models.items()}
     return ResolvedSpec(
         spec=spec,
         models=models,

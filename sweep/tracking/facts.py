@@ -11,6 +11,7 @@ from sweep.planning.plan import AnyPlan
 from sweep.tracking.schema import chart_names, telling_ways, varied_settings, varied_ways
 from trainables.core.cells import content_hash
 from trainables.core.settings import ALIGNMENT, family_of
+from trainables.core.settings.base import CHAT
 from trainables.core.settings.hard import WORDS
 from trainables.errors import InputError
 
@@ -36,8 +37,10 @@ def direct_place(cell: Mapping[str, Any], settings: Mapping[str, Any]) -> Level:
 
 
 def reference_place(row: str, cell: Mapping[str, Any]) -> Level:
-    """Where a reference row of a result is found: with texts cut alike."""
-    return (row, cell["target"], cell["task"], str(cell["settings"].get("text_tokens")))
+    """Where a reference row of a result is found: with texts cut and put in a chat alike."""
+    settings = cell["settings"]
+    frame = f" {CHAT}" if settings.get("template") == CHAT else ""
+    return (row, cell["target"], cell["task"], f"{settings.get('text_tokens')}{frame}")
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,17 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from copy import deepcopy
 from functools import partial
+from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig, GgufConfig
 
 from trainables.backbones.base import Backbone
 from trainables.backbones.family import Family
@@ -37,8 +39,9 @@ from trainables.models.first_look import (
     read_shapes,
     tokenizer_fault,
 )
+from trainables.models.gguf_file import SUFFIX, is_gguf, read_header
 from trainables.models.heads import HEADS, SEQUENCE, SUPPORTED
-from trainables.models.names import folder_digest
+from trainables.models.names import is_model
 
 _OURS = {
     "return_dict": True,
@@ -48,6 +51,8 @@ _OURS = {
 }
 """How a forward pass hands out what it has found, and in what parts it works on a row, is ours to
 say, whatever a config holds: no number depends on it."""
+_FLOAT = 4
+"""Bytes of a number in float32."""
 _LONGEST = 300
 """Characters of a library's reason at most."""
 _SPARE = 10_000_000
@@ -78,8 +83,10 @@ def load_backbone(ref: ModelRef, device: str = "cpu", precision: str = FLOAT32) 
 
 
 def _weight_bytes(ref: ModelRef) -> int:
-    """Bytes of the weight files of a model folder; 0 for a Hub name, whose files are not known."""
+    """Bytes of a model's weights, as far as they are known; 0 for a Hub name."""
     with in_a_sentence(ref):
+        if is_gguf(ref.location):
+            return _FLOAT * read_header(Path(ref.location)).numbers
         return sum(file.stat().st_size for file in Path(ref.location).glob("*.safetensors"))
 
 
@@ -92,16 +99,16 @@ def load_reader(ref: ModelRef) -> Reader:
     logging.getLogger("transformers").setLevel(logging.ERROR)
     if is_hub_name(ref.location):
         check_no_folder(ref.location, f"model {ref.alias!r}")
-    if is_local(ref):
+    if is_local(ref) and not is_gguf(ref.location):
         # Before the library reads the rest, of which it may say anything.
         _check_type(ref, read_config(ref).get("model_type"))
-    with in_a_sentence(ref, CONFIG):
-        config = AutoConfig.from_pretrained(ref.location, **_where(ref))
+    with in_a_sentence(ref, CONFIG), _source(ref) as (place, asked):
+        config = AutoConfig.from_pretrained(place, **asked)
         if getattr(config, "is_encoder_decoder", False):
             setattr(config, FORCED, _forced(ref))
         family = _family(ref, config)
-    with in_a_sentence(ref, TOKENIZER):
-        tokenizer = AutoTokenizer.from_pretrained(ref.location, **_where(ref))
+    with in_a_sentence(ref, TOKENIZER), _source(ref) as (place, asked):
+        tokenizer = AutoTokenizer.from_pretrained(place, **asked)
         if not getattr(tokenizer, "is_fast", False):
             raise InputError(
                 f"model {ref.alias!r}: no fast tokenizer (tokenizer.json) in its folder"
@@ -150,8 +157,10 @@ def _check_type(ref: ModelRef, model_type: Any) -> None:
 def _forced(ref: ModelRef) -> int | None:
     """The token that the library's ``generate`` makes a decoder say first, as BART's; often none.
 
-    It stands in a file of its own or, in older folders, in the config.
+    It stands in a file of its own or, in older folders, in the config. A GGUF file has none.
     """
+    if is_gguf(ref.location):
+        return None
     pinned = {"revision": ref.revision} if ref.revision else {}
     for file in ("generation_config.json", CONFIG):
         try:
@@ -223,6 +232,9 @@ def check_weights(ref: ModelRef, reader: Reader) -> None:
     Raises:
         InputError: as :func:`load_backbone`.
     """
+    if is_gguf(ref.location):
+        read_shapes(ref)
+        return
     key = {"weights": ref.digest, "transformers": transformers.__version__}
 
     def build() -> Facts:
@@ -249,9 +261,9 @@ def _library_model(
     asked["ignore_mismatched_sizes"] = True
     with in_a_sentence(ref):
         if weights is None:
-            model, found = getattr(transformers, head.auto).from_pretrained(
-                ref.location, use_safetensors=True, **asked, **_where(ref)
-            )
+            auto = getattr(transformers, head.auto)
+            with _source(ref, weights=True) as (place, more):
+                model, found = auto.from_pretrained(place, use_safetensors=True, **asked, **more)
         else:
             known = getattr(transformers, head.mapping)
             _check_size(ref, lambda: known[type(config)](deepcopy(config)), weights)
@@ -309,17 +321,31 @@ def _load(ref: ModelRef, device: str, precision: str) -> Backbone:
 
 def _check_unchanged(ref: ModelRef) -> None:
     """Results count as the planned model's: what was read must be that, hours later too."""
-    folder = Path(ref.location)
-    if folder.is_absolute() and folder_digest(folder) != ref.digest:
+    place = Path(ref.location)
+    if place.is_absolute() and not is_model(place, ref.digest):
         raise InputError(
-            f"model {ref.alias!r}: {folder} has changed since it was planned;"
+            f"model {ref.alias!r}: {place} has changed since it was planned;"
             f" allowed: the model with the digest {ref.digest}, or a new plan"
         )
 
 
-def _where(ref: ModelRef) -> dict[str, Any]:
-    extra = {"revision": ref.revision} if ref.revision else {}
-    return {"trust_remote_code": False, **extra}
+@contextmanager
+def _source(ref: ModelRef, weights: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where the library finds a model, and what it is told of it.
+
+    It gets a GGUF file alone in a folder: what else lies beside it must not say anything.
+    """
+    asked: dict[str, Any] = {"trust_remote_code": False}
+    if not is_gguf(ref.location):
+        yield ref.location, {**asked, **({"revision": ref.revision} if ref.revision else {})}
+        return
+    if weights:  # blocks that stay packed on a GPU could not be differentiated through
+        asked["quantization_config"] = GgufConfig(dequantize=True)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / f"model{SUFFIX}"
+        file.symlink_to(ref.location)
+        with redirect_stderr(StringIO()):  # a bar of progress that nothing else turns off
+            yield folder, {**asked, "gguf_file": file.name}
 
 
 @contextmanager
@@ -339,7 +365,7 @@ def in_a_sentence(ref: ModelRef, file: str | None = None) -> Iterator[None]:
     except BaseException as error:  # a panic in a library of Rust is no Exception
         if out_of_memory(error):
             raise
-        if file == TOKENIZER and is_local(ref):
+        if file == TOKENIZER and is_local(ref) and not is_gguf(ref.location):
             fault = tokenizer_fault(ref)
             file = file if fault else f"{file} with its tokenizer_config.json"
             error = fault or error
@@ -347,6 +373,12 @@ def in_a_sentence(ref: ModelRef, file: str | None = None) -> Iterator[None]:
 
 
 def _cannot_load(ref: ModelRef, file: str | None, error: BaseException) -> str:
+    if is_gguf(ref.location):
+        return (
+            f"model {ref.alias!r}: file {ref.location!r} cannot be loaded ({reason(error)});"
+            " allowed: a GGUF file of a masked or causal language model that transformers"
+            f" {transformers.__version__} reads (or the model's folder with safetensors weights)"
+        )
     if is_local(ref):
         place = str(Path(ref.location) / file) if file else f"folder {ref.location!r}"
     else:

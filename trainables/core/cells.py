@@ -44,15 +44,17 @@ class ModelRef:
 
     Attributes:
         alias: short name used in tables, specs and MLflow.
-        location: folder, or Hub name ``owner/name``.
+        location: folder or GGUF file, or Hub name ``owner/name``.
         revision: pinned Hub revision; None for a folder.
-        digest: content digest (folder) or ``location@revision`` (Hub); enters hashes.
+        digest: content digest (folder, file) or ``location@revision`` (Hub); enters hashes.
+        stored: of a GGUF file, how its weights are stored that are read as plain numbers.
     """
 
     alias: str
     location: str
     revision: str | None
     digest: str
+    stored: str | None = None
 
 
 @dataclass(frozen=True)

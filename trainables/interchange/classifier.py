@@ -108,7 +108,7 @@ class Classifier:
             InputError: no room for a text, nothing at all to read, or logits that are not finite.
         """
         backbone, name = self.backbone, str(self.task["name"])
-        labels = backbone.labels(self.task["label_words"], name)
+        labels = backbone.labels(self.task["label_words"], name, self.layout.chat)
         if not texts:
             return torch.empty(0, len(labels))
         data = backbone.read(texts, [0] * len(texts), self.layout, name)

@@ -55,7 +55,7 @@ def peft_files(tuned: TunedPrompt) -> dict[str, bytes]:
 def peft_rows(tuned: TunedPrompt) -> np.ndarray:
     """Virtual tokens [b + m, d]: embeddings of the b tokens a text begins with, then the prompt."""
     backbone = tuned.backbone
-    begin = backbone.embeddings[backbone.begin].float().cpu().numpy()
+    begin = backbone.embeddings[backbone.frame(tuned.layout)].float().cpu().numpy()
     return np.ascontiguousarray(np.concatenate([begin, tuned.prompt]), dtype=np.float32)
 
 
@@ -98,7 +98,9 @@ def _usage(tuned: TunedPrompt, rows: int) -> dict[str, Any]:
 
 def _readme(tuned: TunedPrompt, rows: int) -> str:
     masked, begin = tuned.backbone.family.masked, rows - len(tuned.prompt)
-    start = tuned.backbone.tokenizer.convert_ids_to_tokens(tuned.backbone.begin)
+    ids = tuned.backbone.frame(tuned.layout)
+    start = [repr(tuned.backbone.tokenizer.decode(ids))] if tuned.layout.chat else []
+    start = start or tuned.backbone.tokenizer.convert_ids_to_tokens(ids)
     return _README.format(
         model=tuned.model.alias,
         task=tuned.task.name,
@@ -158,9 +160,9 @@ folder = Path(".")  # this folder
 about = json.loads((folder / "{manifest}").read_text())
 base, layout, usage = about["base_model"], about["layout"], about["peft"]
 labels = [label["token_id"] for label in about["task"]["labels"]]
-tokenizer = AutoTokenizer.from_pretrained(base["location"], revision=base["revision"])
+tokenizer = AutoTokenizer.from_pretrained({load})
 model = {auto}.from_pretrained(
-    base["location"], revision=base["revision"], dtype=torch.float32
+    {load}, dtype=torch.float32
 )
 model = PeftModel.from_pretrained(model, str(folder)).eval()
 

@@ -17,7 +17,7 @@ def card_head(tuned: OnModel, library: str | None = None) -> str:
     head: dict[str, Any] = {"tags": ["promptsweep", "prompt-tuning", "text-classification"]}
     if library:
         head["library_name"] = library
-    if not Path(tuned.model.location).is_dir():
+    if not Path(tuned.model.location).is_absolute():
         head["base_model"] = tuned.model.location
     return f"---\n{yaml.safe_dump(head, allow_unicode=True)}---\n\n"
 
@@ -35,6 +35,7 @@ def provenance(tuned: OnModel) -> str:
             str(about.get(key)) for key in ("seed", "lambda", "schedule")
         ),
         "model": _model(vars(tuned.model)),
+        **({"inputs": _CHAT} if tuned.layout.chat else {}),
         "tuned on": "; ".join(map(_model, about.get("source_models", ()))) or "unknown",
         f"{metric}, validation": _score(about.get("validation_score")),
         f"{metric}, test": _score(about.get("score")),
@@ -43,6 +44,12 @@ def provenance(tuned: OnModel) -> str:
     stands = _stands(about.get("standing"))
     licence = licence_note(tuned.model.location)
     return f"{stands}\n## Provenance\n\n| | |\n|---|---|\n{table}\n\n{licence}\n"
+
+
+_CHAT = (
+    "in the user's turn of the model's own chat template (`begin_ids` and what follows a text have its"
+    " tokens); the answer is the assistant's first token"
+)
 
 
 def _stands(standing: Mapping[str, Any] | None) -> str:
@@ -59,7 +66,8 @@ def _stands(standing: Mapping[str, Any] | None) -> str:
 
 def _model(model: Mapping[str, Any]) -> str:
     exact = f"revision {model['revision']}" if model["revision"] else f"digest {model['digest']}"
-    return f"{model['alias']} ({model['location']}, {exact})"
+    plain = f", weights dequantised from {model['stored']}" if model.get("stored") else ""
+    return f"{model['alias']} ({model['location']}, {exact}{plain})"
 
 
 def _score(value: float | None) -> str:

@@ -82,9 +82,9 @@ folder = Path(".")  # this folder
 about = json.loads((folder / "{manifest}").read_text())
 base, layout, usage = about["base_model"], about["layout"], about["usage"]
 readout = load_file(folder / "{file}")["readout"]
-tokenizer = AutoTokenizer.from_pretrained(base["location"], revision=base["revision"])
+tokenizer = AutoTokenizer.from_pretrained({load})
 model = {auto}.from_pretrained(
-    base["location"], revision=base["revision"], dtype=torch.float32
+    {load}, dtype=torch.float32
 ).eval()
 {before}
 

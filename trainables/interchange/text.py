@@ -65,9 +65,9 @@ folder = Path(".")  # this folder
 about = json.loads((folder / "{manifest}").read_text())
 base, layout, usage = about["base_model"], about["layout"], about["text"]
 labels = [label["token_id"] for label in about["task"]["labels"]]
-tokenizer = AutoTokenizer.from_pretrained(base["location"], revision=base["revision"])
+tokenizer = AutoTokenizer.from_pretrained({load})
 model = {auto}.from_pretrained(
-    base["location"], revision=base["revision"], dtype=torch.float32
+    {load}, dtype=torch.float32
 ).eval()
 
 

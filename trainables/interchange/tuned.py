@@ -44,14 +44,16 @@ class OnModel:
     @cached_property
     def label_ids(self) -> list[int]:
         """Token ids of the label words [C]; InputError where one is no single token."""
-        return self.backbone.label_ids(self.task.label_words, self.task.name)
+        chat = self.layout.chat
+        return self.backbone.label_ids(self.task.label_words, self.task.name, chat)
 
     @property
     def ids_after_text(self) -> list[int]:
-        """Ids of what follows a text in the layout ``prefix``: template, mask, end."""
+        """Ids of what follows a text in the layout ``prefix``: template, mask or chat, end."""
         backbone = self.backbone
         answer = backbone.answer_ids(self.layout)
-        return [*backbone.template_ids(self.layout), *answer, *backbone.end]
+        closing = backbone.closing(self.layout)
+        return [*backbone.template_ids(self.layout), *answer, *closing, *backbone.end]
 
     @property
     def where_to_read(self) -> dict[str, Any]:
@@ -69,7 +71,15 @@ class OnModel:
             if self.backbone.family.opening
             else ""
         )
-        return {"auto": self.backbone.family.head.auto, "decoder": decoder}
+        auto = self.backbone.family.head.auto
+        return {"auto": auto, "load": self.loading, "decoder": decoder}
+
+    @property
+    def loading(self) -> str:
+        """Arguments, as code of a README, with which the library loads the model."""
+        if self.model.stored is None:
+            return 'base["location"], revision=base["revision"]'
+        return 'str(Path(base["location"]).parent), gguf_file=Path(base["location"]).name'
 
     def manifest(self, kind: str, **more: Any) -> bytes:
         """JSON that says what it is and how to read with it.
@@ -103,16 +113,24 @@ class OnModel:
             "layout": {
                 "position": self.layout.position,
                 "template": self.layout.template,
-                "text_prefix": backbone.lead if self.layout.seam == "space" else "",
+                "text_prefix": backbone.text_lead(self.layout),
                 "most_text_tokens": backbone.room(self.layout, task.name, task.pair is not None),
                 "begin_ids": list(backbone.frame(self.layout)),
                 "mask_id": backbone.blank if backbone.family.masked else None,
                 "end_ids": list(backbone.end),
                 **self._pair(),
+                **self._chat(),
             },
             **more,
         }
         return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+    def _chat(self) -> dict[str, Any]:
+        """What the chat template puts around the user's turn; nothing without one."""
+        frame = self.backbone.chat if self.layout.chat else None
+        if frame is None:
+            return {}
+        return {"chat": {"before": frame.text.before + frame.text.lead, "after": frame.text.after}}
 
     def _pair(self) -> dict[str, Any]:
         """How the two texts of a pair stand; nothing for tasks on one text."""

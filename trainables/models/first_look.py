@@ -12,6 +12,7 @@ from typing import Any
 from trainables.core.cells import ModelRef
 from trainables.core.registries import BACKBONES
 from trainables.errors import InputError
+from trainables.models.gguf_file import is_gguf, read_header
 from trainables.models.heads import HEADS
 from trainables.models.weights import read_object, tensor_shapes
 
@@ -65,6 +66,9 @@ def read_shapes(ref: ModelRef) -> dict[str, tuple[int, ...]]:
         InputError: as :func:`read_config`, or the weights are no safetensors files, incomplete, or
             of another model.
     """
+    if is_gguf(ref.location):  # names and shapes are llama.cpp's: only the library knows whose
+        with _of(ref):
+            return dict(read_header(Path(ref.location)).shapes)
     folder, config = Path(ref.location), read_config(ref)
     path = folder / CONFIG
     with _of(ref):
@@ -101,6 +105,8 @@ def doubtful(ref: ModelRef, words: Iterable[str]) -> bool:
         words: label words, which have to be single tokens.
     """
     folder = Path(ref.location)
+    if is_gguf(folder):
+        return True
     return _odd_architecture(read_config(ref)) or _odd_words(folder, words)
 
 

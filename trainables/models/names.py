@@ -10,6 +10,9 @@ from trainables.core.cells import ModelRef
 from trainables.core.contents import file_digest, is_hub_name
 from trainables.errors import InputError, nearest, show
 from trainables.files.cache import expanded
+from trainables.files.text_files import reason_of
+from trainables.models.chats import TEMPLATE_FILE
+from trainables.models.gguf_file import is_gguf, read_header
 from trainables.pocket.zoo import POCKET_NAMES, pocket_path
 
 _DIGESTED = ("*.json", "*.safetensors", "*.txt", "*.model")
@@ -21,7 +24,7 @@ def resolve_model(
     """Find the model a spec names.
 
     Args:
-        name: an alias of ``aliases``, an embedded model, a folder, or a Hub name
+        name: an alias of ``aliases``, an embedded model, a folder, a GGUF file, or a Hub name
             ``owner/name`` or ``owner/name@revision``. What is a folder is one, with ``@`` in its
             path too.
         aliases: the spec's ``models`` section: alias to ``{"path": …, "revision": …}``.
@@ -35,7 +38,7 @@ def resolve_model(
         entry = aliases[name]
         return _locate(name, str(entry["path"]), entry.get("revision"), base)
     location, revision = name, ""
-    if _folder(name, base) is None:
+    if _folder(name, base) is None and not is_gguf(name):
         location, _, revision = name.partition("@")
     return _locate(location, location, revision or None, base)
 
@@ -60,6 +63,8 @@ def model_now(planned: ModelRef, digest: str | None = None) -> ModelRef:
     name = next((name for name in named if name in POCKET_NAMES), planned.location)
     entry = {planned.alias: {"path": name, "revision": planned.revision}}
     now = replace(resolve_model(planned.alias, entry), alias=planned.alias)
+    if with_chat(now).digest == (digest or planned.digest):
+        return with_chat(now)
     if now.digest != (digest or planned.digest):
         raise InputError(
             f"model {planned.alias!r}: {now.location} has changed since the sweep; allowed: the"
@@ -76,14 +81,33 @@ def _locate(alias: str, location: str, revision: str | None, base: Path) -> Mode
     found = _folder(location, base)
     if found is not None:
         return ModelRef(short, str(found), None, _folder_digest(alias, found))
+    if is_gguf(location):
+        return _gguf(alias, location, base)
     if is_hub_name(location):
         return ModelRef(short, location, revision, f"{location}@{revision or 'main'}")
     shown = location if revision is None else f"{location}@{revision}"
     raise InputError(
         f"model {show(shown)}: not found{nearest(location, POCKET_NAMES)};"
-        f" allowed: an embedded model ({', '.join(POCKET_NAMES)}), a model folder, or a"
-        " Hub name owner/name"
+        f" allowed: an embedded model ({', '.join(POCKET_NAMES)}), a model folder, a .gguf file, or"
+        " a Hub name owner/name"
     )
+
+
+def _gguf(alias: str, location: str, base: Path) -> ModelRef:
+    """A model in one file."""
+    short = Path(alias).stem if is_gguf(alias) else Path(alias).name
+    try:
+        file = (base / expanded(location)).resolve()
+        if not file.is_file():
+            raise InputError(f"{file}: no such file; allowed: a GGUF file")
+        header = read_header(file)
+        return ModelRef(short, str(file), None, model_digest(file), header.stored)
+    except InputError as error:
+        raise InputError(f"model {show(alias)}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"model {show(alias)}: cannot be read ({reason_of(error)}); allowed: a GGUF file"
+        ) from None
 
 
 def _folder(location: str, base: Path) -> Path | None:
@@ -124,6 +148,40 @@ def _check_files(alias: str, folder: Path) -> None:
         )
 
 
+def model_digest(place: Path) -> str:
+    """16 hex digits of a GGUF file's bytes, or of a folder (:func:`folder_digest`).
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return file_digest(place)[:16] if is_gguf(place) else folder_digest(place)
+
+
+def with_chat(model: ModelRef) -> ModelRef:
+    """A model whose chat template is read: where that is a file of its own it is in the digest.
+
+    Nobody else reads it, and other results keep their ids whatever it says.
+    """
+    return replace(model, digest=_with_template(Path(model.location), model.digest))
+
+
+def _with_template(place: Path, digest: str) -> str:
+    template = place / TEMPLATE_FILE
+    if not place.is_absolute() or not template.is_file():
+        return digest
+    return hashlib.sha256(digest.encode() + template.read_bytes()).hexdigest()[:16]
+
+
+def is_model(place: Path, digest: str) -> bool:
+    """Whether a folder or file is what a digest says, with its chat template or without.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    found = model_digest(place)
+    return digest in (found, _with_template(place, found))
+
+
 def folder_digest(folder: Path) -> str:
     """16 hex digits over names and contents of :func:`model_files`.
 
@@ -135,6 +193,12 @@ def folder_digest(folder: Path) -> str:
         digest.update(file.name.encode())
         digest.update(bytes.fromhex(file_digest(file)))
     return digest.hexdigest()[:16]
+
+
+def travelling(place: Path) -> dict[str, Path]:
+    """By name, the files that a model is loaded from, its chat template among them."""
+    files = [place] if is_gguf(place) else [*model_files(place), place / TEMPLATE_FILE]
+    return {file.name: file for file in files if file.is_file()}
 
 
 def model_files(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Model folders, tasks and prompt files on nodes that lack them: fetched once a node, by digest.
+"""Models in folders or files, tasks and prompt files on nodes that lack them: fetched once a node, by digest.
 
 A pack names places on the driver's machine. A worker that finds there what the digest says uses it;
 otherwise it looks into ``shipped`` in :func:`trainables.files.cache.cache_folder`, and fetches what
@@ -19,7 +19,8 @@ from trainables.core.cells import Pack
 from trainables.core.contents import start_digest
 from trainables.errors import InputError
 from trainables.files.cache import NOWHERE, cache_folder, no_cache
-from trainables.models.names import folder_digest, model_files
+from trainables.models.gguf_file import SUFFIX
+from trainables.models.names import is_model, travelling
 
 
 @dataclass(frozen=True)
@@ -44,21 +45,21 @@ class Kind:
     """A kind of things that travel.
 
     Attributes:
-        digest: of what is at a path.
+        whole: whether what is at a path is what a digest says.
         files: what has to travel, by file name (with ``/`` below a folder): a path, or the bytes
             themselves.
         entry: from the folder it arrived in to the path that packs name.
     """
 
-    digest: Callable[[Path], str]
+    whole: Callable[[Path, str], bool]
     files: Callable[[Path], Mapping[str, bytes | Path]]
     entry: Callable[[Path], Path]
 
 
-def _task_digest(file: Path) -> str:
+def _is_task(file: Path, digest: str) -> bool:
     from trainables.tasks import Task
 
-    return Task.read(file).digest
+    return Task.read(file).digest == digest
 
 
 def _task_files(file: Path) -> Mapping[str, bytes | Path]:
@@ -69,13 +70,13 @@ def _task_files(file: Path) -> Mapping[str, bytes | Path]:
 
 KINDS: dict[str, Kind] = {
     "model": Kind(
-        folder_digest,
-        lambda folder: {file.name: file for file in model_files(folder)},
-        lambda folder: folder,
+        is_model,
+        travelling,
+        lambda folder: next(iter(sorted(folder.glob(f"*{SUFFIX}"))), folder),
     ),
-    "task": Kind(_task_digest, _task_files, lambda folder: folder / "task.yaml"),
+    "task": Kind(_is_task, _task_files, lambda folder: folder / "task.yaml"),
     "prompt": Kind(
-        start_digest,
+        lambda file, digest: start_digest(file) == digest,
         # The suffix tells the format.
         lambda file: {f"prompt{file.suffix}": file},
         lambda folder: next(iter(sorted(folder.glob("prompt.*"))), folder / "prompt"),
@@ -89,7 +90,7 @@ Fetch = Callable[[Item], Iterator[tuple[str, Iterator[bytes]]] | None]
 def is_whole(item: Item, path: Path) -> bool:
     """Whether what is at ``path`` is what the item's digest says."""
     try:
-        return path.exists() and KINDS[item.kind].digest(path) == item.digest
+        return path.exists() and KINDS[item.kind].whole(path, item.digest)
     except (OSError, InputError):
         return False
 
