@@ -128,7 +128,9 @@ class _Section(BaseModel):
 class ModelEntry(_Section):
     """One entry of ``models``: what an alias stands for."""
 
-    path: str = Field(min_length=1, description="a model folder, a .gguf file or a Hub name owner/name")
+    path: str = Field(
+        min_length=1, description="a model folder, a .gguf file or a Hub name owner/name"
+    )
     revision: str | None = Field(
         default=None, description="a Hub revision (commit, tag or branch) as text, or null"
     )

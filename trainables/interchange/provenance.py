@@ -47,8 +47,8 @@ def provenance(tuned: OnModel) -> str:
 
 
 _CHAT = (
-    "in the user's turn of the model's own chat template (`begin_ids` and what follows a text have its"
-    " tokens); the answer is the assistant's first token"
+    "in the user's turn of the model's own chat template (`begin_ids` and what follows a text have"
+    " its tokens); the answer is the assistant's first token"
 )
 
 

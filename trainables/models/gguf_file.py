@@ -25,7 +25,7 @@ EXTRA = "promptsweep[gguf]"
 CHAT_TEMPLATE = "tokenizer.chat_template"
 
 _MAGIC, _VERSIONS = b"GGUF", (2, 3)
-_NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_NUMBERS = {**dict(enumerate("BbHhIif?")), **dict(enumerate("Qqd", 10))}
 """Per type of a value that is a number, how :mod:`struct` reads it."""
 _STRING, _ARRAY = 8, 9
 _ALIGNMENT = 32

@@ -1,4 +1,4 @@
-"""Models in folders or files, tasks and prompt files on nodes that lack them: fetched once a node, by digest.
+"""Models, tasks and prompt files on nodes that lack them: fetched once a node, by digest.
 
 A pack names places on the driver's machine. A worker that finds there what the digest says uses it;
 otherwise it looks into ``shipped`` in :func:`trainables.files.cache.cache_folder`, and fetches what

@@ -71,6 +71,13 @@ def test_what_is_written_is_read(tmp_path: Path, plan: Plan) -> None:
             np.testing.assert_array_equal(found, expected)
 
 
+def test_a_template_in_words_is_read(tmp_path: Path) -> None:
+    soft = {"lambda": [0, 0.5], "steps": 4, "evaluations": 2}
+    told = plan_of(methods={"soft": {**soft, "template": ["causal", "all", "chat"]}})
+    fill(Ledger(tmp_path), told.cells)
+    assert {record["id"] for record in Ledger(tmp_path).records()} == set(told.by_id)
+
+
 def test_a_prompt_file_says_what_it_is(tmp_path: Path, plan: Plan) -> None:
     cell = next(cell for cell in plan.cells if cell.row == "ours")
     fill(Ledger(tmp_path), [cell])

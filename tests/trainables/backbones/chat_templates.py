@@ -1,4 +1,4 @@
-"""Chat templates in the style of today's families, as short as they can be, and readers with them."""
+"""Chat templates in the style of today's families, as short as can be, and readers with them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A tiny random LLaMA as a GGUF file, written by the package that llama.cpp writes its files with."""
+"""A tiny random LLaMA as a GGUF file, written by the package that llama.cpp writes with."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""``template: chat`` through packs: who reads in a chat template, references and hard prompts too."""
+"""``template: chat`` through packs: who reads in a chat template, reference rows too."""
 
 import shutil
 from collections.abc import Mapping
@@ -28,10 +28,10 @@ SHORT = {"steps": 2, "evaluations": 1, "prompt_length": 2, "text_tokens": 8, "te
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, ModelRef]:
-    """``chatty``, a GPT-2 with a chat template, and a BERT, which has none."""
+    """``chatty``, a LLaMA with a chat template, and a BERT, which has none."""
     folder = tmp_path_factory.mktemp("models") / "chatty"
-    shutil.copytree(pocket_path("pocket-gpt2"), folder)
-    (folder / TEMPLATE_FILE).write_text(TEMPLATES["chatml"])
+    shutil.copytree(pocket_path("pocket-llama"), folder)
+    (folder / TEMPLATE_FILE).write_text(TEMPLATES["mistral"])
     bert = replace(resolve_model("pocket-bert"), alias="bert")
     return {"chatty": with_chat(resolve_model(str(folder))), "bert": bert}
 
@@ -128,11 +128,11 @@ def test_the_preflight_says_who_reads_how(models: Mapping[str, ModelRef]) -> Non
 
 def test_the_template_counts_where_it_is_read_and_nowhere_else(tmp_path: Path) -> None:
     folder = tmp_path / "chatty"
-    shutil.copytree(pocket_path("pocket-gpt2"), folder)
+    shutil.copytree(pocket_path("pocket-llama"), folder)
     bare = resolve_model(str(folder))
     assert with_chat(bare) == bare
     assert has_chat_template(bare) is False
-    (folder / TEMPLATE_FILE).write_text(TEMPLATES["chatml"])
+    (folder / TEMPLATE_FILE).write_text(TEMPLATES["mistral"])
     plain = resolve_model(str(folder))
     chat = with_chat(plain)
     assert has_chat_template(plain) is True
