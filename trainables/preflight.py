@@ -35,6 +35,7 @@ def preflight(
     labels: Sequence[TaskRef] = (),
     plugins: Sequence[Plugin] = (),
     ways: Sequence[Mapping[str, Any]] = (),
+    part: bool = False,
 ) -> list[str]:
     """Check models, tasks and prompt lengths against one another.
 
@@ -56,6 +57,7 @@ def preflight(
         plugins: files of the user's, loaded first.
         ways: per way of transfer its ``settings``, the ``targets`` it goes to and ``texts``, the
             task that its texts are from (None: the one at hand).
+        part: whether the sweep has models that are not among these.
 
     Returns:
         Warnings, one sentence each (few shared words, fewer words or texts than asked for).
@@ -96,7 +98,7 @@ def preflight(
         file = Path(start["file"]) if start["file"] else None
         check_beginning(readers[start["model"]], chosen, file)
     return [
-        *_frame_warnings(scoring, settings),
+        *_frame_warnings(scoring, settings, part),
         *dict.fromkeys(_word_warnings(readers, words)),
         *_anchor_warnings(readers, together, samples),
         *dict.fromkeys(
@@ -108,19 +110,19 @@ def preflight(
 
 
 def _frame_warnings(
-    readers: Sequence[Reader], settings: Sequence[Mapping[str, Any]]
+    readers: Sequence[Reader], settings: Sequence[Mapping[str, Any]], part: bool
 ) -> Iterator[str]:
     """Check that ``template: chat`` means something; a sentence where it does not for all."""
     if all(chosen.get("template") != CHAT for chosen in settings):
         return
     chat = [reader.alias for reader in readers if reader.chat is not None]
     plain = [reader.alias for reader in readers if reader.chat is None]
-    if not chat:
+    if not chat and not part:
         raise InputError(
             f"template: found {CHAT}, but no model here has a chat template ({', '.join(plain)});"
             " allowed: a causal model with one (an instruction-tuned one), or another template"
         )
-    if plain:
+    if chat and plain:
         yield frames_note(chat, plain)
 
 

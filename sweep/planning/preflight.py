@@ -21,6 +21,7 @@ from trainables.core.cells import ModelRef, TaskRef
 from trainables.core.plugins import Plugin
 from trainables.core.registries import METHODS
 from trainables.core.settings import family_of, stored
+from trainables.core.settings.base import CHAT
 from trainables.errors import InputError
 
 _MISTAKE = 2
@@ -58,13 +59,23 @@ def check_local(resolved: ResolvedSpec) -> None:
     local = [model for model in resolved.models.values() if is_local(model)]
     for model in local:
         read_shapes(model)
-    odd = [model for model in local if doubtful(model, words if model.alias in scored else ())]
+    methods = resolved.spec.methods.values()
+    settings = [item for method in methods for item in method.variants]
+    # What label words are behind a chat template, only the library knows.
+    chat = any(item.template == CHAT for item in settings)
+    odd = [
+        model
+        for model in local
+        if chat or doubtful(model, words if model.alias in scored else ())
+    ]
     if odd:
         _ask(
             {
                 "models": [asdict(model) for model in odd],
                 "labels": [asdict(task) for task in resolved.tasks],
                 "scored": sorted(scored & {model.alias for model in odd}),
+                "settings": [asdict(item) for item in settings] if chat else [],
+                "part": True,
                 "plugins": [asdict(plugin) for plugin in resolved.spec.loaded],
             }
         )

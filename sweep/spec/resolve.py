@@ -227,7 +227,7 @@ def resolve(
                 f"tasks: {show(task.name)} is a model's name too; give one another name"
             )
     sources = tuple(named[name] for name in spec.sources)
-    if any(item.template == CHAT for each in spec.methods.values() for item in each.variants):
+    if _in_chat(spec):
         models = {alias: with_chat(model) for alias, model in models.items()}
     return ResolvedSpec(
         spec=spec,
@@ -255,6 +255,13 @@ def resolve(
         ),
         texts={task.name: task for task in texts.values()},
     )
+
+
+def _in_chat(spec: SweepSpec) -> bool:
+    """Whether any prompt of a grid is read in chat templates, or one of a search may be."""
+    variants = [item for method in spec.methods.values() for item in method.variants]
+    searched = str([spec.searched, spec.domains])
+    return any(item.template == CHAT for item in variants) or repr(CHAT) in searched
 
 
 def _needs_counterparts(method: MethodSpec) -> bool:

@@ -19,7 +19,7 @@ from trainables.core.cells import Pack
 from trainables.core.contents import start_digest
 from trainables.errors import InputError
 from trainables.files.cache import NOWHERE, cache_folder, no_cache
-from trainables.models.gguf_file import SUFFIX
+from trainables.models.gguf_file import is_gguf
 from trainables.models.names import is_model, travelling
 
 
@@ -72,7 +72,7 @@ KINDS: dict[str, Kind] = {
     "model": Kind(
         is_model,
         travelling,
-        lambda folder: next(iter(sorted(folder.glob(f"*{SUFFIX}"))), folder),
+        lambda folder: next(filter(is_gguf, sorted(folder.glob("*"))), folder),
     ),
     "task": Kind(_is_task, _task_files, lambda folder: folder / "task.yaml"),
     "prompt": Kind(

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from analysis.data.combinations import agree, combinations
+from sweep.commands.plan import _remarks
 from tests.sweep.samples import content, plan_of
 from trainables.errors import InputError
 
@@ -75,6 +76,21 @@ def test_rows_of_one_frame_never_meet_those_of_the_other() -> None:
                 if record["kind"] == "reference" and agree(mine, theirs)
             ]
             assert set(other) == {one["settings"]["template"] == "chat"}
+
+
+def test_the_plan_says_who_reads_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    soft = plan_of(methods={"soft": SOFT})
+    chat = plan_of(methods={"soft": {**SOFT, "template": ["none", "chat"]}})
+    assert _remarks(soft) == []
+    assert _remarks(chat) == ["template chat: A, B, T read without, as template all does"]
+    monkeypatch.setattr(
+        "sweep.commands.plan.has_chat_template",
+        lambda model: {"A": None, "B": True}.get(model.alias, False),
+    )
+    assert _remarks(chat) == [
+        "template chat: B reads in its own chat template; T has none and reads the same words"
+        " without (as template all)"
+    ]
 
 
 def test_other_values_are_refused() -> None:
