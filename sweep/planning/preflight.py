@@ -64,9 +64,7 @@ def check_local(resolved: ResolvedSpec) -> None:
     # What label words are behind a chat template, only the library knows.
     chat = any(item.template == CHAT for item in settings)
     odd = [
-        model
-        for model in local
-        if chat or doubtful(model, words if model.alias in scored else ())
+        model for model in local if chat or doubtful(model, words if model.alias in scored else ())
     ]
     if odd:
         _ask(

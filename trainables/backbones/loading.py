@@ -12,7 +12,13 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig, GgufConfig
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    GenerationConfig,
+    GgufConfig,
+    PreTrainedConfig,
+)
 
 from trainables.backbones.base import Backbone
 from trainables.backbones.family import Family
@@ -102,8 +108,8 @@ def load_reader(ref: ModelRef) -> Reader:
     if is_local(ref) and not is_gguf(ref.location):
         # Before the library reads the rest, of which it may say anything.
         _check_type(ref, read_config(ref).get("model_type"))
-    with in_a_sentence(ref, CONFIG), _source(ref) as (place, asked):
-        config = AutoConfig.from_pretrained(place, **asked)
+    with in_a_sentence(ref, CONFIG):
+        config = _config(ref)
         if getattr(config, "is_encoder_decoder", False):
             setattr(config, FORCED, _forced(ref))
         family = _family(ref, config)
@@ -116,6 +122,20 @@ def load_reader(ref: ModelRef) -> Reader:
         reader = Reader(ref.alias, family, tokenizer)
         reader.check_ids()
     return reader
+
+
+def _config(ref: ModelRef) -> Any:
+    """The library's config; that of a GGUF file, which it takes seconds to read, is kept."""
+
+    def read() -> Facts:
+        with _source(ref) as (place, asked):
+            return dict(PreTrainedConfig.get_config_dict(place, **asked)[0])
+
+    if is_gguf(ref.location):
+        key = {"config": ref.digest, "transformers": transformers.__version__}
+        return AutoConfig.for_model(**kept(cache_folder() / "gguf", key, read))
+    with _source(ref) as (place, asked):
+        return AutoConfig.from_pretrained(place, **asked)
 
 
 def _family(ref: ModelRef, config: Any) -> Family:
