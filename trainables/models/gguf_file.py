@@ -21,7 +21,6 @@ from trainables.files.text_files import one_line
 SUFFIX = ".gguf"
 NEEDED = ("gguf", "accelerate")
 """Packages that the library reads such files with."""
-EXTRA = "promptsweep[gguf]"
 CHAT_TEMPLATE = "tokenizer.chat_template"
 
 _MAGIC, _VERSIONS = b"GGUF", (2, 3)
@@ -71,7 +70,7 @@ def check_packages(path: Path) -> None:
     if lacking:
         raise InputError(
             f"{path}: reading a GGUF file needs the package {' and '.join(lacking)}, which is not"
-            f" installed; allowed: pip install '{EXTRA}', or a model folder"
+            f" installed; allowed: pip install {' '.join(lacking)}, or a model folder"
         )
 
 
