@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.data.columns import DICTIONARY
-from analysis.data.combinations import family_of, flat
+from analysis.data.combinations import HARD, family_of, flat
 from trainables.core.settings import default_of
 from trainables.core.settings.base import CHAT
 from trainables.core.weight import Weight
@@ -43,10 +43,10 @@ def row_of(cell_id: str, record: Mapping[str, Any]) -> dict[str, Any]:
     for name in (name for name, _, json_text in _READ if json_text and row[name] is not None):
         row[name] = json.dumps(row[name], ensure_ascii=False)
     weight, schedule = cell.get("weight"), cell.get("schedule", "none")
-    tuned = cell["kind"] == "source"
+    tuned, family = cell["kind"] == "source", family_of(cell, result)
     return row | {
         "cell": cell_id,
-        "family": family_of(cell, result),
+        "family": family,
         "settings": cell.get("settings") or {},
         "precision": cell.get("precision"),
         "sources": "+".join(sources),
@@ -57,7 +57,7 @@ def row_of(cell_id: str, record: Mapping[str, Any]) -> dict[str, Any]:
         "weight_label": Weight(weight, schedule).label,
         "position": _setting_or_default(cell, settings, "position"),
         "init": _setting_or_default(cell, settings, "init") if tuned else None,
-        "template": _templated(settings.get("template")),
+        "template": _templated(settings.get("template")) if family == HARD else None,
         "steps": result.get("steps", settings.get("steps") if "solver" in settings else None),
         "score": float(result["score"]),
         "degenerate": bool(result.get("degenerate", False)),
@@ -78,7 +78,7 @@ def _setting_or_default(cell: Mapping[str, Any], settings: Mapping[str, Any], na
 
 
 def _templated(template: Any) -> bool | None:
-    """Whether a hard prompt's input has the task's template; soft prompts say it in words."""
+    """Whether a hard prompt's input has the task's template."""
     return template if isinstance(template, bool) else True if template == CHAT else None
 
 
