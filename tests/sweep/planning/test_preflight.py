@@ -142,6 +142,6 @@ def test_plan_refuses_label_words_of_several_tokens(
 def test_plan_refuses_an_architecture_that_is_not_supported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, told = planned(tmp_path, capsys, model_type="t5")
+    code, told = planned(tmp_path, capsys, model_type="vit")
     assert code == 2
-    assert told.startswith("error: model 'team@home': architecture 't5' is not supported; allowed")
+    assert told.startswith("error: model 'team@home': architecture 'vit' is not supported; allowed")
