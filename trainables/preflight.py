@@ -18,6 +18,7 @@ from trainables.models.first_look import TOKENIZER, is_local
 from trainables.packs.run import in_chat, layout_on, plain_layout
 from trainables.soft.initialisation import check_beginning
 from trainables.tasks import Task, load_task
+from trainables.tasks.shots import few_shot
 from trainables.transfer import solver_named
 from trainables.transfer.taught.starts import check_start
 from trainables.words.vocabulary import FEW_ANCHORS, check_shared, common_vocabulary
@@ -86,6 +87,8 @@ def preflight(
         task = load_task(ref)
         for split in ("train", "validation", "test"):
             task.rows(split)
+        for chosen in settings:
+            few_shot(task, chosen.get("shots"), 0)
         pair = task.pair is not None
         for reader in scoring:
             for chosen in settings:

@@ -13,6 +13,7 @@ from typing_extensions import override
 from sweep.planning.hard import HardPlanner
 from sweep.planning.planner import REFERENCES, Planner, missing_of, reference_settings
 from sweep.planning.soft import SoftPlanner
+from sweep.planning.tasks import most_cells, task_packs
 from sweep.planning.work import cost
 from sweep.spec.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve
 from sweep.spec.spec import SweepSpec
@@ -188,7 +189,7 @@ def make_plan(
         InputError: an unknown model or task, nothing to transfer, or too many cells.
     """
     plan = plan_of(resolve(spec, find_model, find_task))
-    if not any(cell.kind == "transfer" for cell in plan.cells):
+    if not spec.task_transfer and not any(cell.kind == "transfer" for cell in plan.cells):
         raise InputError(
             f"targets: found {', '.join(plan.resolved.targets)}; allowed: at least one model that"
             " is not the only source"
@@ -212,6 +213,7 @@ def plan_of(resolved: ResolvedSpec) -> Plan:
         planner = PLANNERS[family_of(method.name)]
         for variants, task in product(planner.groups(method.variants), resolved.tasks):
             packs += planner(resolved, method, variants, task, referred).packs()
+    packs += task_packs(resolved, {cell.id for pack in packs for cell in pack.cells})
     return Plan(resolved, tuple(packs))
 
 
@@ -223,7 +225,7 @@ def _upper_bound(resolved: ResolvedSpec) -> int:
     methods = resolved.spec.methods.values()
     read = {str(reference_settings(each)) for method in methods for each in method.variants}
     references = len(read) * len(REFERENCES) * (len(resolved.sources) + len(resolved.targets))
-    return len(resolved.tasks) * (tuned + references)
+    return len(resolved.tasks) * (tuned + references) + most_cells(resolved)
 
 
 def running_order(packs: Iterable[Pack]) -> list[Pack]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from trainables.scoring.calibration import CALIBRATIONS, content_free_texts
 from trainables.scoring.evaluate import Found, Numbers, measure, unreadable
 from trainables.scoring.nearest_words import finite_reading, read_prompts
 from trainables.tasks import Task, load_task
+from trainables.tasks.shots import few_shot
 from trainables.words.kept_grams import kept_grams
 from trainables.words.relative import Grams, gram_matrices, normalised_anchors
 from trainables.words.vocabulary import Anchors, check_shared
@@ -62,6 +64,17 @@ class Run:
         self.task: Task = load_task(pack.task)
         self.outcome = PackOutcome(results={}, prompts={}, failures={}, cost={})
         self._splits: dict[tuple[str, str, Layout], Encoded] = {}
+
+    def few(self, shots: int | None, seed: int) -> "Run":
+        """This run with few labelled examples, see :func:`trainables.tasks.shots.few_shot`.
+
+        What it finds and costs goes where this one's does.
+        """
+        if shots is None:
+            return self
+        other = copy(self)
+        other.task, other._splits = few_shot(self.task, shots, seed), {}
+        return other
 
     def backbone(self, alias: str) -> Backbone:
         return load_backbone(self.pack.models[alias], self.device, self.pack.precision)

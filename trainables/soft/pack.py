@@ -12,6 +12,7 @@ from trainables.core.cells import Cell
 from trainables.core.frontier import Cost
 from trainables.core.registries import METHODS
 from trainables.core.settings import SoftSettings, from_mapping
+from trainables.core.settings.starts import parted
 from trainables.core.weight import Weight
 from trainables.packs.run import Progress, Run, layout_on
 from trainables.packs.stacks import Tell, in_stacks, stopping
@@ -19,6 +20,7 @@ from trainables.scoring.evaluate import Found, no_number, together
 from trainables.soft.carrying import carried_with, carry_group
 from trainables.soft.source import Source
 from trainables.soft.stack_size import replicas_that_fit, shape_of
+from trainables.soft.starts import Begun, given
 from trainables.soft.tuning import Replica, Tuned, batch_order, tune
 from trainables.words.relative import Grams
 from trainables.words.vocabulary import Anchors
@@ -34,14 +36,23 @@ def tune_sources(
 ) -> None:
     """Train the replicas of the pack, as many at once as fit, and evaluate them on sources."""
     pack = run.pack
-    settings = from_mapping(METHODS[pack.method], cells[0].settings)
+    settings = from_mapping(METHODS[pack.method], parted(cells[0].settings)[0])
+    cells = [cell for cell in cells if _startable(run, cell, known)]
+    if not cells:
+        return
+    run = run.few(settings.shots, settings.shots_seed)
     layouts = {
         alias: layout_on(run.backbone(alias), run.task, cells[0].settings) for alias in pack.sources
     }
     replicas = sorted(
         {_replica(cell) for cell in cells},
-        key=lambda item: (item.weight.value is None, item.weight.value or 0, item.seed),
+        key=lambda item: (
+            *(item.weight.value is None, item.weight.value or 0, item.seed),
+            *item.begun.order,
+        ),
     )
+    starts = {replica.begun: given(replica.begun, known) for replica in replicas}
+    handed = {begun: found.prompt for begun, found in starts.items() if found}
     sources = [
         Source(
             backbone=run.backbone(alias),
@@ -50,12 +61,14 @@ def tune_sources(
             train=run.split(alias, "train", layouts[alias]),
             validation=run.split(alias, "validation", layouts[alias]),
             init_file=run.start_file(alias),
+            given=handed,
         )
         for alias in pack.sources
     ]
     anchors = Anchors(cells[0].counterparts, settings.anchor_sample, settings.anchor_seed)
     grams = {} if len(sources) == 1 else run.grams(pack.sources, anchors)
     stack = _Stacked(run, cells, sources, settings, layouts)
+    stack.starts = {begun: found.numbers for begun, found in starts.items() if found}
     stack.grams = {key: value.float() for key, value in grams.items()}
     size = run.room.replicas or replicas_that_fit(sources, settings, len(replicas))
     kind = shape_of(sources, settings)
@@ -81,6 +94,7 @@ class _Stacked:
     settings: SoftSettings
     layouts: Mapping[str, Layout]
     grams: Grams = field(default_factory=dict)
+    starts: Mapping[Begun, Mapping[str, Any]] = field(default_factory=dict)
 
     def tune(
         self, part: Sequence[Replica], known: dict[str, torch.Tensor], tell: Tell | None
@@ -147,6 +161,7 @@ class _Stacked:
                         "best_step": tuned.best_step[replica],
                         "steps": tuned.steps,
                         "alignment": tuned.alignment[replica] if len(self.sources) > 1 else None,
+                        **self.starts.get(part[replica].begun, {}),
                     },
                     reading,
                     {"curve": _curve(tuned.curve, replica), "product": "prompt"},
@@ -193,4 +208,14 @@ def _curve(lines: Sequence[Mapping[str, Any]], replica: int) -> list[dict[str, A
 def _replica(cell: Cell) -> Replica:
     if cell.seed is None:
         raise ValueError(f"cell {cell.id}: a tuned cell needs a seed")
-    return Replica(cell.seed, Weight(cell.weight, cell.schedule))
+    return Replica(cell.seed, Weight(cell.weight, cell.schedule), Begun.of(cell))
+
+
+def _startable(run: Run, cell: Cell, known: Mapping[str, torch.Tensor]) -> bool:
+    """Whether the prompts that a cell starts from are there; else it has failed."""
+    missing = [name for name in cell.inputs if name not in known]
+    if missing:
+        run.outcome.failures[cell.id] = (
+            f"the tuned prompt it starts from ({missing[0]}) is not available"
+        )
+    return not missing

@@ -4,7 +4,8 @@ Shapes: R replicas, m prompt tokens, d embedding width, B examples a step, n row
 classes.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from trainables.compute.memory import in_passes
 from trainables.compute.passes import pass_tokens
 from trainables.scoring.gradient import PassGradient, RowKeys
 from trainables.scoring.losses import StackLoss
+from trainables.soft.starts import Begun
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Source:
         train: training split; the same examples in the same order for every source.
         validation: validation split.
         init_file: the file its prompts start from, with ``init: file``.
+        given: by what they start from, prompts [m, d] that were handed in.
     """
 
     backbone: Backbone
@@ -35,6 +38,7 @@ class Source:
     train: Encoded
     validation: Encoded
     init_file: Path | None = None
+    given: Mapping[Begun, torch.Tensor] = field(default_factory=dict)
 
     @cached_property
     def lengths(self) -> torch.Tensor:

@@ -32,15 +32,17 @@ from trainables.scoring.losses import StackLoss
 from trainables.soft.initialisation import Beginning, begin
 from trainables.soft.parametrisation import Parametrisation, parametrisation_of
 from trainables.soft.source import Source, TaskGradient
+from trainables.soft.starts import Begun
 from trainables.words.relative import Grams, alignment_loss
 
 
 @dataclass(frozen=True)
 class Replica:
-    """One prompt set of a stack: its seed and its weight λ."""
+    """One prompt set of a stack: its seed, its weight λ and what it starts from."""
 
     seed: int
     weight: Weight
+    begun: Begun = Begun()
 
 
 @dataclass(frozen=True)
@@ -150,11 +152,12 @@ def _start(
             source.backbone,
             source.label_ids,
             settings,
-            replica.seed,
+            replica.begun.seed(replica.seed),
             source.key,
             source.init_file,
         )
-        begun.append(form.start(begin(beginning), beginning))
+        prompt = source.given.get(replica.begun)
+        begun.append(form.start(begin(beginning) if prompt is None else prompt, beginning))
     return [
         torch.stack(tensors).to(source.backbone.device).requires_grad_()
         for tensors in zip(*begun, strict=True)

@@ -82,6 +82,10 @@ class SoftSettings(Settings):
             ``sentinel``: the encoder's text ends in ``<extra_id_0>``, the decoder begins with it,
             and the label word follows (PPT), which is what T5 was pre-trained to do. Carried
             prompts are read likewise; the rows Empty and Manual are always ``bare``.
+        shots: labelled examples a class that a prompt is tuned with, and as many for validation
+            (Gu et al. 2022: a few-shot score that was chosen on a large validation split is none);
+            None: all of both splits. Only the tuning is bound by it.
+        shots_seed: which examples; has nothing to do with the runs' seeds.
     """
 
     family: ClassVar[str] = "soft"
@@ -116,6 +120,8 @@ class SoftSettings(Settings):
     anchor_sample: Count | None = later(None)
     anchor_seed: Number = later(0)
     answer: Literal["bare", "sentinel"] = later("bare", axis=True)
+    shots: Count | None = later(None, axis=True)
+    shots_seed: Number = later(0, axis=True)
 
     @classmethod
     def fitted(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,6 +148,10 @@ class SoftSettings(Settings):
         only_with(self, "init_file", "file", "the path of a .npy or .safetensors file")
         good = self.init_file is None or self.init_file.endswith((".npy", ".safetensors"))
         check(self, "init_file", good, "the path of a .npy or .safetensors file")
+
+    def unread(self) -> frozenset[str]:
+        """Settings that can make no difference beside the others: no cell records them."""
+        return frozenset() if self.shots else frozenset({"shots_seed"})
 
     def steps_for(self, rows: int) -> int:
         """Optimiser steps T on a training split of ``rows`` examples.

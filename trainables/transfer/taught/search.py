@@ -23,7 +23,7 @@ from trainables.transfer.problem import Problem, held_out
 from trainables.transfer.reading import Meter, own_logits
 from trainables.transfer.selection import agreement
 from trainables.transfer.solver import Found, Solver
-from trainables.transfer.taught.shots import check_shots, drawn
+from trainables.tasks.shots import check_shots, drawn
 from trainables.transfer.taught.starts import begun
 from trainables.transfer.taught.subspaces import count
 

@@ -11,7 +11,7 @@ from trainables.core.settings import TransferSettings
 from trainables.scoring.losses import rows_behind
 from trainables.transfer.problem import Problem
 from trainables.transfer.taught.descent import Course, Descent
-from trainables.transfer.taught.shots import check_shots, drawn
+from trainables.tasks.shots import check_shots, drawn
 
 
 class Tune(Descent):

@@ -26,7 +26,7 @@ from trainables.transfer import Problem, solve
 from trainables.transfer.reading import own_logits
 from trainables.transfer.selection import agreement
 from trainables.transfer.taught.search import Search, Swarm, check_budget
-from trainables.transfer.taught.shots import drawn
+from trainables.tasks.shots import drawn
 from trainables.transfer.taught.starts import begun
 from trainables.transfer.taught.subspaces import NEIGHBOURS
 from trainables.words.frequent import frequent_words

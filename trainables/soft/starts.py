@@ -1,0 +1,86 @@
+"""What tuned prompts start from: their own draw, another draw, or prompts of other tasks.
+
+A ``source`` cell with ``inputs`` starts from the prompts of other cells on the same model. Of one
+input that prompt is the start. With ``top`` the inputs are, for the n tasks of ``origin``, their n
+prompts, then n prompts that tell how like these tasks are (tuned for a few steps), then such a
+prompt of the cell's own task.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from trainables.core.cells import Cell
+from trainables.core.registries import SIMILARITIES
+from trainables.core.settings.starts import StartSettings, parted
+from trainables.tasks.similarity import nearest, weights
+
+_SEEDS = 2**32
+"""Seeds are below it: another draw's numbers are no other seed's."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a prompt starts from, beside its seed and the method's ``init``.
+
+    Attributes:
+        inputs: ids of cells whose prompts it starts from; empty: from none.
+        origin: tasks of these prompts.
+        settings: how.
+    """
+
+    inputs: tuple[str, ...] = ()
+    origin: tuple[str, ...] = ()
+    settings: StartSettings = StartSettings()
+
+    @classmethod
+    def of(cls, cell: Cell) -> "Begun":
+        """What a ``source`` cell says of it."""
+        return cls(cell.inputs, cell.origin, parted(cell.settings)[1])
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """What replicas of one seed are sorted by."""
+        how = self.settings
+        return (self.inputs, how.draw, how.top or 0, how.retrieval or "")
+
+    def seed(self, seed: int) -> int:
+        """What the start is drawn with, where it is drawn."""
+        return seed + self.settings.draw * _SEEDS
+
+
+@dataclass(frozen=True)
+class Given:
+    """A start that was handed in.
+
+    Attributes:
+        prompt: [m, d], float32 on the CPU.
+        numbers: what a result says of it.
+    """
+
+    prompt: torch.Tensor
+    numbers: Mapping[str, Any]
+
+
+def given(begun: Begun, known: Mapping[str, torch.Tensor]) -> Given | None:
+    """The prompt that ``begun`` asks for, of prompts by cell id; None where it is to be drawn."""
+    if not begun.inputs:
+        return None
+    prompts = [known[name].float().cpu() for name in begun.inputs]
+    top, retrieval = begun.settings.top, begun.settings.retrieval
+    if top is None or retrieval is None:
+        return Given(prompts[0], {})
+    count = len(begun.origin)
+    own = prompts[-1].numpy()
+    found = [SIMILARITIES[retrieval](early.numpy(), own) for early in prompts[count : 2 * count]]
+    places = nearest(found, top)
+    shares = weights([found[place] for place in places])
+    average = sum(share * prompts[place] for share, place in zip(shares, places, strict=True))
+    told = {
+        "start_tasks": [begun.origin[place] for place in places],
+        "start_shares": shares,
+        "start_similarities": [found[place] for place in places],
+    }
+    return Given(torch.as_tensor(average), told)
