@@ -13,6 +13,9 @@ ROW_NAMES = {
     "baseline": "Baseline",
     "ours": "Ours",
     "own": "Own",
+    "embedding": "Embedding",
+    "continued": "Continued",
+    "restarted": "Restarted",
 }
 
 ALL_TASKS = "all tasks"

@@ -1,7 +1,7 @@
 """The one list of what a report shows: every section with its tables and figures."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -30,6 +30,8 @@ from analysis.soft.transfer_figures import (
     source_target_heatmap,
     tuned_prompts,
 )
+from analysis.starts.section import task_section
+from analysis.starts.tries import without_starts
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,10 @@ class Results:
 def sections(results: Results) -> Iterator[Section]:
     """Every section that has exhibits, in the order of the page."""
     sweep = results.sweep
+    tasks = task_section(results.frame, sweep.folder if sweep else None)
+    results = replace(results, frame=without_starts(results.frame))
     yield from [section] if (section := cost_section(results.costs)) else []
+    yield from [tasks] if tasks else []
     yield _overview(results.frame, sweep.folder if sweep else None)
     if sweep and (search := search_section(sweep.folder)):
         yield search

@@ -1,16 +1,15 @@
 """Task transfer: prompts of some tasks are where the tuning on others starts (Vu et al. 2022).
 
-Per combination of settings, model of ``sources`` and target task there is one ``tune`` pack, all of
-whose prompts are trained as one stack. Of each seed it holds
+Per combination of settings, model of ``sources`` and target task, each pack a stack of all seeds:
 
 * ``continued`` cells: from the prompt of each source task, and with ``weighted`` from averages of
   the prompts of the most similar ones;
-* ``restarted`` cells, the control with as many tries: from other draws of frequent words.
+* ``restarted`` cells, the control with as many tries: from further draws of frequent words. The
+  control with one try is row ``independent`` with ``init: vocabulary``.
 
-All of them, and the control with one try (row ``independent``), read the same examples in the same
-order with ``init: vocabulary``. The pack ``needs`` the source tasks' prompts (row ``independent``,
-with ``source_shots``). With ``embedding_steps`` there are prompts of a few steps besides (row
-``embedding``), on all tasks, which tell how like tasks are.
+All of them read the same examples in the same order. What continues ``needs`` the source tasks'
+prompts (row ``independent``, with ``source_shots``) and, for averages, prompts of
+``embedding_steps`` steps (row ``embedding``), which tell how like tasks are.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -92,19 +91,24 @@ class _TaskTransfer:
                 cells = [self._early(task, few, model, seed) for seed in seeds]
                 yield from self._pack(self._embedding(task, few), model, cells)
         for task, model in places:
-            planner = self._control(task)
-            cells = [cell for seed in seeds for cell in self._started(planner, model, seed)]
+            control, draws = self._control(task), range(1, len(pairs[task]))
+            cells = [
+                control.started("restarted", model, seed, StartSettings(draw=draw))
+                for seed, draw in product(seeds, draws)
+            ]
+            yield from self._pack(control, model, cells)
+        for task, model in places:
+            planner = self._planner(task)
+            cells = [cell for seed in seeds for cell in self._continued(planner, model, seed)]
             yield from self._pack(planner, model, cells)
 
-    def _started(self, planner: SoftPlanner, model: str, seed: int) -> Iterator[Cell]:
-        """All prompts of a target task, model and seed that start elsewhere."""
+    def _continued(self, planner: SoftPlanner, model: str, seed: int) -> Iterator[Cell]:
+        """All prompts of a target task, model and seed that start from source tasks' prompts."""
         task = planner.task.name
         names = self.resolved.task_pairs[task]
         origins = [self._origin(name).alone(model, seed) for name in names]
         for name, cell in zip(names, origins, strict=True):
             yield planner.started("continued", model, seed, PLAIN, [cell], (name,))
-        for draw in range(1, len(names)):
-            yield planner.started("restarted", model, seed, StartSettings(draw=draw))
         if not self.section.weighted:
             return
         shots = self.section.source_shots
@@ -122,7 +126,7 @@ class _TaskTransfer:
         return self._planner(task, shots=self.section.source_shots)
 
     def _control(self, task: str) -> SoftPlanner:
-        """Plans a target task's prompts."""
+        """Plans a target task's prompts that start from words."""
         return self._planner(task, init="vocabulary", init_text=None, init_file=None)
 
     def _embedding(self, task: str, shots: int | None) -> SoftPlanner:

@@ -19,6 +19,8 @@ from trainables.tasks.similarity import nearest, weights
 
 _SEEDS = 2**32
 """Seeds are below it: another draw's numbers are no other seed's."""
+OWN = StartSettings()
+"""The seed's own draw."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Begun:
 
     inputs: tuple[str, ...] = ()
     origin: tuple[str, ...] = ()
-    settings: StartSettings = StartSettings()
+    settings: StartSettings = OWN
 
     @classmethod
     def of(cls, cell: Cell) -> "Begun":
@@ -49,6 +51,10 @@ class Begun:
     def seed(self, seed: int) -> int:
         """What the start is drawn with, where it is drawn."""
         return seed + self.settings.draw * _SEEDS
+
+
+OWN_DRAW = Begun()
+"""From the draw of the seed alone."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from trainables.scoring.losses import StackLoss
 from trainables.soft.initialisation import Beginning, begin
 from trainables.soft.parametrisation import Parametrisation, parametrisation_of
 from trainables.soft.source import Source, TaskGradient
-from trainables.soft.starts import Begun
+from trainables.soft.starts import OWN_DRAW, Begun
 from trainables.words.relative import Grams, alignment_loss
 
 
@@ -42,7 +42,7 @@ class Replica:
 
     seed: int
     weight: Weight
-    begun: Begun = Begun()
+    begun: Begun = OWN_DRAW
 
 
 @dataclass(frozen=True)
