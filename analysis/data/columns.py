@@ -8,8 +8,8 @@ import pandas as pd
 from trainables.core.frontier import ACCESS, BACKWARD, LEAST_GAP
 from trainables.scoring.calibration import CALIBRATIONS
 
-STARTED = ("embedding", "continued", "restarted")
-"""Rows of task transfer: prompts of a few steps, and those that start elsewhere."""
+STARTED = ("embedding", "mixture", "continued", "restarted")
+"""Rows of task transfer: of a few steps, of several tasks, and those that start elsewhere."""
 SOFT_ROWS = (
     *("empty", "manual", "constant", "independent", "joint", "single", "baseline", "ours"),
     *("own", *STARTED),

@@ -14,6 +14,7 @@ ROW_NAMES = {
     "ours": "Ours",
     "own": "Own",
     "embedding": "Embedding",
+    "mixture": "Mixture",
     "continued": "Continued",
     "restarted": "Restarted",
 }

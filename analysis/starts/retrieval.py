@@ -1,6 +1,6 @@
 """The retrieval table: what each way to use source tasks' prompts has over no transfer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -13,10 +13,10 @@ UNITS = ("target", "task", "seed")
 """What intervals are over."""
 LINES = (
     "No transfer", "Words, best of k", "Random source tasks, best of k", "Best of top-k",
-    "Weighted average of top-k", "All source tasks, best",
+    "Weighted average of top-k", "Mixture of top-k", "All source tasks, best",
 )  # fmt: skip
 """Lines of the table, from top to bottom."""
-NONE, WORDS, RANDOM, BEST, AVERAGE, ORACLE = LINES
+NONE, WORDS, RANDOM, BEST, AVERAGE, MIXTURE, ORACLE = LINES
 _STEP = 3
 
 
@@ -39,11 +39,15 @@ def retrieval_values(tries: Tries) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     words = dict(list(tries.words.groupby(UNIT)))
-    averages = dict(list(tries.averages.groupby(UNIT)))
+    made = {
+        name: dict(list(rows.groupby(UNIT)))
+        for name, rows in ((AVERAGE, tries.averages), (MIXTURE, tries.mixtures))
+    }
     for unit, mine in tries.tasks.groupby(UNIT):
         drawn = words[unit]
         control = float(drawn.loc[drawn["draw"] == 0, "score"].iloc[0])
-        lines = _lines(tries, mine, drawn, averages.get(unit))
+        several = {name: rows[unit] for name, rows in made.items() if unit in rows}
+        lines = _lines(tries, mine, drawn, several)
         for line, retrieval, k, count, score in lines:
             enough = count <= len(drawn)
             beside = expected_best(drawn, count) if enough else float("nan")
@@ -57,7 +61,7 @@ def retrieval_values(tries: Tries) -> pd.DataFrame:
 
 
 def _lines(
-    tries: Tries, mine: pd.DataFrame, drawn: pd.DataFrame, averages: pd.DataFrame | None
+    tries: Tries, mine: pd.DataFrame, drawn: pd.DataFrame, several: Mapping[str, pd.DataFrame]
 ) -> Iterator[tuple[str, str, int, int, float]]:
     """Line, retrieval, k, tries and score of one unit."""
     every = sizes(len(mine))
@@ -72,9 +76,9 @@ def _lines(
             order = mine.sort_values(name, ascending=False, kind="stable")
             for k in every[:-1]:
                 yield BEST, name, k, k, expected_best(order.head(k), k)
-    if averages is not None:
-        for row in averages.to_dict("records"):
-            yield AVERAGE, str(row["retrieval"]), int(row["top"]), 1, float(row["score"])
+    for name, rows in several.items():
+        for row in rows.to_dict("records"):
+            yield name, str(row["retrieval"]), int(row["top"]), 1, float(row["score"])
     yield ORACLE, "", len(mine), len(mine), expected_best(mine, len(mine))
 
 

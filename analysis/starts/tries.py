@@ -39,6 +39,7 @@ class Tries:
             not known.
         words: tries from words, with ``draw``, of units that have the control.
         averages: tries from averages, with ``top`` and ``retrieval``.
+        mixtures: tries from a prompt tuned on several tasks, likewise.
         likeness: of every two early prompts of one model that meet as source and target: columns
             ``target``, ``task``, ``seed`` of the one, ``origin``, ``other_seed`` of the other, and
             the similarities.
@@ -48,6 +49,7 @@ class Tries:
     tasks: pd.DataFrame
     words: pd.DataFrame
     averages: pd.DataFrame
+    mixtures: pd.DataFrame
     likeness: pd.DataFrame
 
     @property
@@ -76,7 +78,7 @@ def every_try(frame: pd.DataFrame, prompts: Prompts) -> Iterator[Tries]:
     labels = dict(zip(continued["settings"], continued["combination"].fillna(""), strict=True))
     for text, label in labels.items():
         part = agreeing(frame, str(text))
-        made = part[part["row"] == "continued"]
+        made = _with_mixtures(part[part["row"] == "continued"], frame)
         words = _from_words(frame, str(text))
         single = made[made["top"].isna()]
         controlled = words.loc[words["draw"] == 0, UNIT].drop_duplicates()
@@ -87,9 +89,28 @@ def every_try(frame: pd.DataFrame, prompts: Prompts) -> Iterator[Tries]:
             label if len(labels) > 1 else "",
             tasks.merge(same, on=[*UNIT, "origin"], how="left"),
             words[[*_KEPT, "draw"]].merge(tasks[UNIT].drop_duplicates(), on=UNIT),
-            made.loc[made["top"].notna(), [*_KEPT, "top", "retrieval"]].merge(controlled, on=UNIT),
+            *(
+                made.loc[made["top"].notna() & chosen, [*_KEPT, "top", "retrieval"]].merge(
+                    controlled, on=UNIT
+                )
+                for chosen in (~made["mixed"], made["mixed"])
+            ),
             likeness,
         )
+
+
+def _with_mixtures(continued: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """What continues a mixture of tasks with the ``top`` and ``retrieval`` of that mixture.
+
+    Column ``mixed`` tells which do.
+    """
+    mixtures = frame[frame["row"] == "mixture"].set_index("cell")[["top", "retrieval"]]
+    first = continued["inputs"].map(lambda text: json.loads(text)[0])
+    mixed = first.isin(mixtures.index)
+    told = {
+        name: continued[name].where(~mixed, first.map(mixtures[name])) for name in mixtures.columns
+    }
+    return continued.assign(mixed=mixed, **told)
 
 
 def _from_words(frame: pd.DataFrame, settings: str) -> pd.DataFrame:

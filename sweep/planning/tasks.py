@@ -2,8 +2,9 @@
 
 Per combination of settings, model of ``sources`` and target task, each pack a stack of all seeds:
 
-* ``continued`` cells: from the prompt of each source task, and with ``weighted`` from averages of
-  the prompts of the most similar ones;
+* ``continued`` cells: from the prompt of each source task, with ``weighted`` from averages of the
+  prompts of the most similar ones, with ``mixture`` from a prompt that was tuned on a mixture of
+  these tasks and the target task (row ``mixture``);
 * ``restarted`` cells, the control with as many tries: from further draws of frequent words. The
   control with one try is row ``independent`` with ``init: vocabulary``.
 
@@ -21,7 +22,7 @@ from sweep.planning.soft import SoftPlanner
 from sweep.spec.methods import MethodSpec
 from sweep.spec.resolve import ResolvedSpec
 from sweep.spec.task_transfer import TaskTransfer
-from trainables.core.cells import Cell, Pack
+from trainables.core.cells import Cell, Pack, TaskRef
 from trainables.core.settings import family_of
 from trainables.core.settings.starts import StartSettings
 
@@ -33,7 +34,7 @@ def most_cells(resolved: ResolvedSpec) -> int:
     section = resolved.spec.task_transfer
     if section is None:
         return 0
-    averages = len(section.weighted) * len(section.retrieval)
+    averages = (len(section.weighted) + 2 * len(section.mixture)) * len(section.retrieval)
     pairs = resolved.task_pairs.values()
     each = 4 * len(resolved.tasks) + sum(2 * len(names) + averages for names in pairs)
     return len(_soft(resolved)) * each * len(resolved.sources) * len(resolved.spec.seeds)
@@ -97,6 +98,12 @@ class _TaskTransfer:
                 for seed, draw in product(seeds, draws)
             ]
             yield from self._pack(control, model, cells)
+        for task, model in places if self.section.mixture else ():
+            planner = self._planner(task)
+            cells = [cell for seed in seeds for cell in self._mixtures(planner, model, seed)]
+            texts = {name: self._ref(name) for name in pairs[task]}
+            for pack in self._pack(planner, model, cells):
+                yield replace(pack, texts=texts)
         for task, model in places:
             planner = self._planner(task)
             cells = [cell for seed in seeds for cell in self._continued(planner, model, seed)]
@@ -109,14 +116,29 @@ class _TaskTransfer:
         origins = [self._origin(name).alone(model, seed) for name in names]
         for name, cell in zip(names, origins, strict=True):
             yield planner.started("continued", model, seed, PLAIN, [cell], (name,))
-        if not self.section.weighted:
-            return
-        shots = self.section.source_shots
-        early = [self._early(name, shots, model, seed) for name in names]
-        early.append(self._early(task, self.settings.shots, model, seed))
+        for mixture in self._mixtures(planner, model, seed):
+            yield planner.started("continued", model, seed, PLAIN, [mixture], names)
         for retrieval, top in product(self.section.retrieval, self.section.weighted):
             start = StartSettings(top=top, retrieval=retrieval)
-            yield planner.started("continued", model, seed, start, [*origins, *early], names)
+            inputs = [*origins, *self._looked_at(task, model, seed)]
+            yield planner.started("continued", model, seed, start, inputs, names)
+
+    def _mixtures(self, planner: SoftPlanner, model: str, seed: int) -> Iterator[Cell]:
+        """The prompts tuned on a target task and the tasks most similar to it."""
+        task, section = planner.task.name, self.section
+        for retrieval, top in product(section.retrieval, section.mixture):
+            start = StartSettings(top=top, retrieval=retrieval, mixture=True, cap=section.cap,
+                                  origin_shots=section.source_shots)  # fmt: skip
+            inputs = self._looked_at(task, model, seed)
+            names = self.resolved.task_pairs[task]
+            yield planner.started("mixture", model, seed, start, inputs, names)
+
+    def _looked_at(self, task: str, model: str, seed: int) -> list[Cell]:
+        """Early prompts of the source tasks of a target task, and of itself."""
+        shots = self.section.source_shots
+        names = self.resolved.task_pairs[task]
+        early = [self._early(name, shots, model, seed) for name in names]
+        return [*early, self._early(task, self.settings.shots, model, seed)]
 
     def _early(self, task: str, shots: int | None, model: str, seed: int) -> Cell:
         return self._embedding(task, shots).started("embedding", model, seed, PLAIN)
@@ -136,8 +158,11 @@ class _TaskTransfer:
 
     def _planner(self, task: str, **changes: Any) -> SoftPlanner:
         settings = replace(self.settings, **changes)
+        return SoftPlanner(self.resolved, self.method, (settings,), self._ref(task), set())
+
+    def _ref(self, task: str) -> TaskRef:
         (ref,) = (ref for ref in self.resolved.tasks if ref.name == task)
-        return SoftPlanner(self.resolved, self.method, (settings,), ref, set())
+        return ref
 
     def _alone(self, planner: SoftPlanner) -> Iterator[Pack]:
         for model in self.resolved.sources:

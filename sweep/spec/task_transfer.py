@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from trainables.core.registries import SIMILARITIES
+from trainables.core.settings.starts import CAP
 from trainables.errors import InputError, nearest, show
 from trainables.files.validation import STRICT, frozen
 
@@ -70,6 +71,16 @@ class TaskTransfer(BaseModel):
         " of so many most similar tasks' prompts), or [] for none",
     )
 
+    mixture: Annotated[tuple[Count, ...], _UNIQUE, BeforeValidator(frozen)] = Field(
+        default=(),
+        description="a list of whole numbers from 1, none twice (start from a prompt tuned on a"
+        " mixture of the target task and so many most similar tasks), or [] for none",
+    )
+    cap: Count = Field(
+        default=CAP,
+        description="a whole number from 1 (examples that a task counts as at most in a mixture)",
+    )
+
     def named(self, names: Mapping[str, str]) -> "TaskTransfer":
         """The section with tasks by their own names instead of those that the spec gives them."""
         chosen = {
@@ -109,14 +120,17 @@ class TaskTransfer(BaseModel):
                     f"task_transfer: found no source task for {show(target)}; allowed: at least one"
                     " source task beside each target task"
                 )
-            if self.weighted and max(self.weighted) > len(names):
+            for field in ("weighted", "mixture"):
+                most = max(getattr(self, field), default=0)
+                if most > len(names):
+                    raise InputError(
+                        f"task_transfer.{field}: found {most}; allowed: at most {len(names)}, the"
+                        f" source tasks of {show(target)}"
+                    )
+        for field in ("weighted", "mixture"):
+            if getattr(self, field) and self.embedding_steps is None:
                 raise InputError(
-                    f"task_transfer.weighted: found {max(self.weighted)}; allowed: at most"
-                    f" {len(names)}, the source tasks of {show(target)}"
+                    f"task_transfer.{field}: found {list(getattr(self, field))}; allowed: [] where"
+                    " embedding_steps is null"
                 )
-        if self.weighted and self.embedding_steps is None:
-            raise InputError(
-                f"task_transfer.weighted: found {list(self.weighted)}; allowed: [] where"
-                " embedding_steps is null"
-            )
         return found

@@ -183,8 +183,8 @@ class Pack:
             depends on them either.
         plugins: files of the user's that are to be loaded before anything else; their digests are
             among the cells'.
-        texts: further tasks by name, whose texts are read without labels; their digests are among
-            the cells'.
+        texts: further tasks by name, whose texts are read without labels, or with them for a
+            mixture of tasks; their digests are among the cells' or those of their inputs.
     """
 
     kind: str

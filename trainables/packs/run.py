@@ -76,6 +76,12 @@ class Run:
         other.task, other._splits = few_shot(self.task, shots, seed), {}
         return other
 
+    def of(self, task: str) -> "Run":
+        """This run on another task of ``pack.texts``."""
+        other = copy(self)
+        other.task, other._splits = load_task(self.pack.texts[task]), {}
+        return other
+
     def backbone(self, alias: str) -> Backbone:
         return load_backbone(self.pack.models[alias], self.device, self.pack.precision)
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,10 +18,11 @@ from trainables.packs.run import Progress, Run, layout_on
 from trainables.packs.stacks import Tell, in_stacks, stopping
 from trainables.scoring.evaluate import Found, no_number, together
 from trainables.soft.carrying import carried_with, carry_group
+from trainables.soft.mixture import mixed, mixed_order
 from trainables.soft.source import Source
 from trainables.soft.stack_size import replicas_that_fit, shape_of
-from trainables.soft.starts import Begun, given
-from trainables.soft.tuning import Replica, Tuned, batch_order, tune
+from trainables.soft.starts import Begun, Given, given
+from trainables.soft.tuning import Replica, Tuned, order_of, tune
 from trainables.words.relative import Grams
 from trainables.words.vocabulary import Anchors
 
@@ -51,8 +52,11 @@ def tune_sources(
             *item.begun.order,
         ),
     )
-    starts = {replica.begun: given(replica.begun, known) for replica in replicas}
-    handed = {begun: found.prompt for begun, found in starts.items() if found}
+    starts = {
+        begun: found
+        for begun in {replica.begun for replica in replicas}
+        if (found := given(begun, known))
+    }
     sources = [
         Source(
             backbone=run.backbone(alias),
@@ -61,14 +65,16 @@ def tune_sources(
             train=run.split(alias, "train", layouts[alias]),
             validation=run.split(alias, "validation", layouts[alias]),
             init_file=run.start_file(alias),
-            given=handed,
+            given={begun: item.prompt for begun, item in starts.items() if item.prompt is not None},
         )
         for alias in pack.sources
     ]
+    if any(begun.mixed for begun in starts):
+        sources = [_mixture(run, sources[0], replicas, starts, settings, cells[0])]
     anchors = Anchors(cells[0].counterparts, settings.anchor_sample, settings.anchor_seed)
     grams = {} if len(sources) == 1 else run.grams(pack.sources, anchors)
     stack = _Stacked(run, cells, sources, settings, layouts)
-    stack.starts = {begun: found.numbers for begun, found in starts.items() if found}
+    stack.starts = {begun: found.numbers for begun, found in starts.items()}
     stack.grams = {key: value.float() for key, value in grams.items()}
     size = run.room.replicas or replicas_that_fit(sources, settings, len(replicas))
     kind = shape_of(sources, settings)
@@ -82,6 +88,34 @@ def tune_sources(
                 f" not fit beside {' + '.join(pack.sources)} on {run.device}, a smaller batch_size"
                 " or text_tokens takes less"
             )
+
+
+def _mixture(
+    run: Run,
+    source: Source,
+    replicas: Sequence[Replica],
+    starts: Mapping[Begun, Given],
+    settings: SoftSettings,
+    cell: Cell,
+) -> Source:
+    """The source with the examples of every task that may be in a mixture, its own first."""
+    (alias,) = run.pack.sources
+    parts = [(source.train, source.label_ids)]
+    shots = next(iter(starts)).settings.origin_shots
+    for name in cell.origin:
+        other = run.of(name).few(shots, settings.shots_seed)
+        layout = layout_on(other.backbone(alias), other.task, cell.settings)
+        parts.append((other.split(alias, "train", layout), other.labels(alias)))
+    every = mixed(parts)
+
+    def order(replica: Replica) -> torch.Tensor:
+        chosen = [0, *(place + 1 for place in starts[replica.begun].tasks)]
+        steps = settings.steps_for(sum(every.sizes[place] for place in chosen))
+        cap, size = replica.begun.settings.cap, settings.batch_size
+        return mixed_order(every.sizes, chosen, cap, steps, size, replica.seed)
+
+    orders = {(replica.seed, replica.begun): order(replica) for replica in replicas}
+    return replace(source, mixed=every, orders=orders)
 
 
 @dataclass
@@ -165,7 +199,7 @@ class _Stacked:
                     },
                     reading,
                     {"curve": _curve(tuned.curve, replica), "product": "prompt"},
-                    self._cost(source, part[replica].seed, tuned).numbers(),
+                    self._cost(source, part[replica], tuned).numbers(),
                 )
                 for found, reading, replica in zip(evaluated, readings, index, strict=True)
             ]
@@ -175,17 +209,18 @@ class _Stacked:
             *((*pair, tuned.prompts[source][pair[1]], None) for pair in gone),
         ]
 
-    def _cost(self, source: int, seed: int, tuned: Tuned) -> Cost:
+    def _cost(self, source: int, replica: Replica, tuned: Tuned) -> Cost:
         """What a prompt took on one of its models: every step and every evaluation reads it."""
         given = self.sources[source]
-        order = batch_order(len(given.train), self.settings, seed)
+        order = order_of(given, replica, self.settings)
         checks = len(tuned.curve)
-        read = given.train.lengths.cpu()[order].sum() + checks * given.validation.lengths.sum()
+        read = given.lengths[order].sum() + checks * given.validation.lengths.sum()
+        own = order.unique() < len(given.train)  # of other tasks' labels none is the target's
         return Cost(
             target_forward_rows=order.numel() + checks * len(given.validation),
             target_backward_rows=order.numel(),
             target_forward_tokens=int(read),
-            target_labels=len(order.unique()) + len(given.validation),
+            target_labels=int(own.sum()) + len(given.validation),
             access="gradients",
         )
 

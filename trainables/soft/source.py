@@ -4,7 +4,7 @@ Shapes: R replicas, m prompt tokens, d embedding width, B examples a step, n row
 classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +14,10 @@ import torch
 from trainables.backbones import Backbone, Encoded, Prompts
 from trainables.compute.memory import in_passes
 from trainables.compute.passes import pass_tokens
+from trainables.core.settings import SoftSettings
 from trainables.scoring.gradient import PassGradient, RowKeys
 from trainables.scoring.losses import StackLoss
+from trainables.soft.mixture import Mixed
 from trainables.soft.starts import Begun
 
 
@@ -30,6 +32,8 @@ class Source:
         validation: validation split.
         init_file: the file its prompts start from, with ``init: file``.
         given: by what they start from, prompts [m, d] that were handed in.
+        mixed: training examples of several tasks instead of ``train``.
+        orders: of these, by seed and start, the examples of every step [T, B].
     """
 
     backbone: Backbone
@@ -39,11 +43,29 @@ class Source:
     validation: Encoded
     init_file: Path | None = None
     given: Mapping[Begun, torch.Tensor] = field(default_factory=dict)
+    mixed: Mixed | None = None
+    orders: Mapping[tuple[int, Begun], torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def examples(self) -> Encoded:
+        """What is trained on."""
+        return self.mixed.train if self.mixed else self.train
+
+    @property
+    def words(self) -> torch.Tensor:
+        """Ids of the label words that training examples are of."""
+        return self.mixed.label_ids if self.mixed else self.label_ids
 
     @cached_property
     def lengths(self) -> torch.Tensor:
-        """Lengths of the training split's rows, on the CPU: passes are cut without a GPU."""
-        return self.train.lengths.cpu()
+        """Lengths of the training examples, on the CPU: passes are cut without a GPU."""
+        return self.examples.lengths.cpu()
+
+
+def stack_loss(source: Source, settings: SoftSettings, seeds: Sequence[int]) -> StackLoss:
+    """The loss of a stack of prompts of these seeds on a source."""
+    tasks = source.mixed.tasks if source.mixed else None
+    return StackLoss(settings.loss, settings.dropout, seeds, tasks)
 
 
 class TaskGradient:
@@ -58,7 +80,9 @@ class TaskGradient:
             graphs: see :class:`trainables.scoring.gradient.PassGradient`.
         """
         self._source, self._loss = source, loss
-        self.passes = PassGradient(source.backbone, source.train, self._rows, loss.dropout, graphs)
+        self.passes = PassGradient(
+            source.backbone, source.examples, self._rows, loss.dropout, graphs
+        )
 
     def __call__(
         self, prompts: torch.Tensor, rows: torch.Tensor, factors: torch.Tensor, step: int
@@ -97,4 +121,4 @@ class TaskGradient:
         self, batch: Encoded, prompts: Prompts, owner: torch.Tensor, keys: RowKeys
     ) -> torch.Tensor:
         source = self._source
-        return self._loss(source.backbone, batch, source.label_ids, prompts, owner, keys)
+        return self._loss(source.backbone, batch, source.words, prompts, owner, keys)

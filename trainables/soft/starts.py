@@ -3,11 +3,12 @@
 A ``source`` cell with ``inputs`` starts from the prompts of other cells on the same model. Of one
 input that prompt is the start. With ``top`` the inputs are, for the n tasks of ``origin``, their n
 prompts, then n prompts that tell how like these tasks are (tuned for a few steps), then such a
-prompt of the cell's own task.
+prompt of the cell's own task. A mixture of tasks (:mod:`trainables.soft.mixture`) has the latter
+n + 1 alone: it starts from a draw of its own.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -48,6 +49,11 @@ class Begun:
         how = self.settings
         return (self.inputs, how.draw, how.top or 0, how.retrieval or "")
 
+    @property
+    def mixed(self) -> bool:
+        """Whether it is tuned on a mixture of tasks."""
+        return self.settings.mixture
+
     def seed(self, seed: int) -> int:
         """What the start is drawn with, where it is drawn."""
         return seed + self.settings.draw * _SEEDS
@@ -59,34 +65,36 @@ OWN_DRAW = Begun()
 
 @dataclass(frozen=True)
 class Given:
-    """A start that was handed in.
+    """What a start needs of other cells' prompts.
 
     Attributes:
-        prompt: [m, d], float32 on the CPU.
+        prompt: [m, d], float32 on the CPU; None where the start is drawn all the same.
+        tasks: places in ``origin`` of the tasks that were retrieved, the most similar first.
         numbers: what a result says of it.
     """
 
-    prompt: torch.Tensor
-    numbers: Mapping[str, Any]
+    prompt: torch.Tensor | None
+    tasks: tuple[int, ...] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
 
 
 def given(begun: Begun, known: Mapping[str, torch.Tensor]) -> Given | None:
-    """The prompt that ``begun`` asks for, of prompts by cell id; None where it is to be drawn."""
+    """What ``begun`` takes of prompts by cell id; None where it takes nothing."""
     if not begun.inputs:
         return None
     prompts = [known[name].float().cpu() for name in begun.inputs]
     top, retrieval = begun.settings.top, begun.settings.retrieval
     if top is None or retrieval is None:
-        return Given(prompts[0], {})
-    count = len(begun.origin)
-    own = prompts[-1].numpy()
-    found = [SIMILARITIES[retrieval](early.numpy(), own) for early in prompts[count : 2 * count]]
+        return Given(prompts[0])
+    *early, own = prompts[-1 - len(begun.origin) :]
+    found = [SIMILARITIES[retrieval](one.numpy(), own.numpy()) for one in early]
     places = nearest(found, top)
-    shares = weights([found[place] for place in places])
-    average = sum(share * prompts[place] for share, place in zip(shares, places, strict=True))
     told = {
         "start_tasks": [begun.origin[place] for place in places],
-        "start_shares": shares,
         "start_similarities": [found[place] for place in places],
     }
-    return Given(torch.as_tensor(average), told)
+    if begun.mixed:
+        return Given(None, tuple(places), told)
+    shares = weights([found[place] for place in places])
+    average = sum(share * prompts[place] for share, place in zip(shares, places, strict=True))
+    return Given(torch.as_tensor(average), tuple(places), {**told, "start_shares": shares})
