@@ -44,7 +44,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan = plan_of(
         sources=["A"], targets=["A"], pairs=[], tasks=list(TASKS), seeds=2,
         methods={"soft": {"lambda": [0], "steps": 4, "evaluations": 2, "shots": [4, 8]}},
-        task_transfer={"embedding_steps": 2, "weighted": [2], "mixture": [3], "retrieval": list(SIMILAR)},
+        task_transfer={
+            "embedding_steps": 2, "weighted": [2], "mixture": [3], "retrieval": list(SIMILAR)
+        },
     )  # fmt: skip
     place = tmp_path_factory.mktemp("tasks")
     assert not simulate_sweep(plan, place).failures
@@ -82,7 +84,7 @@ def line(values: pd.DataFrame, unit: Any, name: str, k: int, retrieval: str = ""
 
 
 def test_a_part_for_each_combination(every: list[Tries]) -> None:
-    assert {tries.label for tries in every} == {"shots 4", "shots 8"}
+    assert {tries.label for tries in every} == {"init normal, shots 4", "init normal, shots 8"}
     for tries in every:
         assert len(tries.tasks) == 5 * 4 * 2
         assert len(tries.words) == 5 * 4 * 2

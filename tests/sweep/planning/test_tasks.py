@@ -44,7 +44,7 @@ def test_every_target_task_starts_from_every_other_tasks_prompt() -> None:
         assert cell.settings["shots"] == 4
     # The control has one try from words of its own, and one less than there are source tasks.
     controls = [cell for cell in rows(plan, "independent") if cell.settings.get("shots")]
-    assert {cell.settings.get("init") for cell in controls} == {None, "vocabulary"}
+    assert {cell.settings.get("init") for cell in controls} == {"vocabulary"}
     assert Counter((cell.task, cell.seed) for cell in rows(plan, "restarted")) == dict.fromkeys(
         product("xyz", (0, 1)), 1
     )
@@ -132,7 +132,7 @@ def test_what_starts_from_a_failed_prompt_is_refused_and_the_rest_runs(tmp_path:
         return "no luck" if lost and pack.task.name == "x" else None
 
     found = simulate_sweep(plan, tmp_path, fails=fails)
-    refused = {plan.by_id[name] for name in found.failures if plan.by_id[name].row == "continued"}
+    refused = [plan.by_id[name] for name in found.failures if plan.by_id[name].row == "continued"]
     assert {cell.task for cell in refused} == {"y", "z"}
     assert all("x" in cell.origin for cell in refused)
     assert len(refused) == 2 * 2 + 2 * 2
@@ -172,7 +172,7 @@ def test_the_upper_bound_holds() -> None:
         ({"retrieval": "cosine"}, {}, "task_transfer.retrieval"),
         ({"embedding_steps": 0}, {}, "task_transfer.embedding_steps: found 0; allowed: a whole"),
         ({"steps": 3}, {}, "task_transfer"),
-        ({}, {"methods": {"pez": {"steps": 4, "evaluations": 2}}}, "task_transfer: found beside p"),
+        ({}, {"methods": {"pez": {"steps": 4, "evaluations": 2, "vocabulary": "all"}}}, "task_transfer: found beside p"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence(
