@@ -10,7 +10,7 @@ from trainables.core.settings.starts import CAP
 from trainables.errors import InputError, nearest, show
 from trainables.files.validation import STRICT, frozen
 
-ALL = "all"
+ALL: Literal["all"] = "all"
 _TASKS = "all, or a list of tasks of the spec, none twice"
 
 
