@@ -55,9 +55,7 @@ class Tries:
     @property
     def retrievals(self) -> list[str]:
         """Similarities that are known."""
-        return [
-            name for name in SIMILARITIES if name in self.tasks and self.tasks[name].notna().any()
-        ]
+        return [name for name in SIMILARITIES if self.tasks[name].notna().any()]
 
 
 def without_starts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -81,6 +79,8 @@ def every_try(frame: pd.DataFrame, prompts: Prompts) -> Iterator[Tries]:
         made = _with_mixtures(part[part["row"] == "continued"], frame)
         words = _from_words(frame, str(text))
         single = made[made["top"].isna()]
+        if single.empty:
+            continue
         controlled = words.loc[words["draw"] == 0, UNIT].drop_duplicates()
         likeness = _likeness(*_early(frame, part, single, prompts))
         tasks = single[[*_KEPT, "origin"]].merge(controlled, on=UNIT)

@@ -14,6 +14,7 @@ from itertools import product
 from typing import Any, NoReturn
 
 from sweep.planning.plan import Plan
+from sweep.planning.tasks import started_settings
 from sweep.process.setup import child_command, child_environment
 from sweep.spec.resolve import ResolvedSpec
 from trainables.compute.process import end_with_parent, lasting
@@ -121,6 +122,7 @@ def _question(plan: Plan) -> dict[str, Any]:
     together |= {(*cell.sources, cell.target) for cell in soft if cell.kind == "transfer"}
     methods = plan.resolved.spec.methods.values()
     variants = [(method.name, settings) for method in methods for settings in method.variants]
+    variants += started_settings(plan.resolved)
     return {
         "plugins": [asdict(plugin) for plugin in plan.resolved.spec.loaded],
         "scored": sorted({cell.target for cell in plan.cells} | _judges(plan)),

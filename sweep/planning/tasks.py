@@ -27,6 +27,8 @@ from trainables.core.settings import family_of
 from trainables.core.settings.starts import StartSettings
 
 PLAIN = StartSettings()
+FROM_WORDS = {"init": "vocabulary", "init_text": None, "init_file": None}
+"""Settings of the control."""
 
 
 def most_cells(resolved: ResolvedSpec) -> int:
@@ -60,6 +62,14 @@ def _soft(resolved: ResolvedSpec) -> list[tuple[MethodSpec, Any]]:
     methods = resolved.spec.methods.values()
     soft = [method for method in methods if family_of(method.name) == "soft"]
     return [(method, settings) for method in soft for settings in method.variants]
+
+
+def started_settings(resolved: ResolvedSpec) -> Iterator[tuple[str, Any]]:
+    """Settings of tunings that task transfer adds to the methods', each with its method."""
+    section = resolved.spec.task_transfer
+    for method, settings in _soft(resolved) if section else ():
+        yield method.name, replace(settings, **FROM_WORDS)
+        yield method.name, replace(settings, shots=section.source_shots if section else None)
 
 
 @dataclass
@@ -149,7 +159,7 @@ class _TaskTransfer:
 
     def _control(self, task: str) -> SoftPlanner:
         """Plans a target task's prompts that start from words."""
-        return self._planner(task, init="vocabulary", init_text=None, init_file=None)
+        return self._planner(task, **FROM_WORDS)
 
     def _embedding(self, task: str, shots: int | None) -> SoftPlanner:
         """Plans prompts of a few steps."""

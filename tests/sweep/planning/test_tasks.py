@@ -10,9 +10,10 @@ import pytest
 
 from sweep.ledger.ledger import Ledger
 from sweep.planning.agenda import Agenda
-from sweep.planning.plan import MOST_CELLS, Plan, _upper_bound, check_inputs
+from sweep.planning.plan import MOST_CELLS, Plan, _upper_bound, check_inputs, make_plan
+from sweep.spec.spec import parse_spec
 from sweep.testing.simulated import simulate_sweep
-from tests.sweep.samples import plan_of
+from tests.sweep.samples import checked, plan_of
 from trainables.core.cells import Cell, Pack
 from trainables.errors import InputError
 
@@ -172,7 +173,8 @@ def test_the_upper_bound_holds() -> None:
         ({"retrieval": "cosine"}, {}, "task_transfer.retrieval"),
         ({"embedding_steps": 0}, {}, "task_transfer.embedding_steps: found 0; allowed: a whole"),
         ({"steps": 3}, {}, "task_transfer"),
-        ({}, {"methods": {"pez": {"steps": 4, "evaluations": 2, "vocabulary": "all"}}}, "task_transfer: found beside p"),
+        ({}, {"methods": {"pez": {"steps": 4, "evaluations": 2, "vocabulary": "all"}}},
+         "task_transfer: found beside pez; allowed: with"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence(
@@ -195,3 +197,23 @@ def test_a_plan_whose_packs_could_never_run_is_refused() -> None:
     ):
         check_inputs(circle)
     check_inputs(plan.packs)
+
+
+@pytest.mark.slow
+def test_shots_that_a_split_lacks_are_refused_before_anything_is_trained() -> None:
+    def asked(shots: int, source_shots: int | None) -> list[str]:
+        spec = {
+            "name": "few", "sources": ["pocket-bert"], "targets": ["pocket-bert"], "pairs": [],
+            "tasks": ["mini/topics", "mini/reviews"],
+            "task_transfer": {"source_shots": source_shots},
+            "methods": {"soft": {"shots": shots, "steps": 2, "evaluations": 1}},
+        }  # fmt: skip
+        return checked(make_plan(parse_spec(spec)))
+
+    assert asked(16, 20) == []
+    with pytest.raises(
+        InputError, match=r"shots: found 5000; allowed: at most \d+, the examples of"
+    ):
+        asked(5000, None)
+    with pytest.raises(InputError, match="shots: found 6000; allowed: at most"):
+        asked(16, 6000)
