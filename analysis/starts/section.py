@@ -101,7 +101,8 @@ class TaskTransfer:
 
     def text(self) -> str:
         """Whether other tasks' prompts help, whether retrieval finds them, and against words."""
-        found = interval(self.gains, self.gains["gain"])
+        one = self.values[self.values["line"].isin((RANDOM, ORACLE)) & (self.values["k"] == 1)]
+        found = interval(one, 100 * (one["score"] - one["control"]))
         pairs = counted(len(self.gains[["origin", "task"]].drop_duplicates()), "pair")
         said = [
             f"A start from another task's prompt has {_told(found)} over a start from words, mean "
@@ -130,10 +131,9 @@ class TaskTransfer:
         if ranks.empty:
             return ""
         found = interval(ranks, 100 * ranks["rho"])
-        ends = (
-            f" [{found.low / 100:+.2f}, {found.high / 100:+.2f}]" if found.high > found.low else ""
-        )
-        text = f"{found.mean / 100:+.2f}{ends}".replace("-", "−")
+        low, high = max(-1.0, found.low / 100), min(1.0, found.high / 100)
+        ends = f" [{low:+.2f}, {high:+.2f}]" if high > low else ""
+        text = f"{found.mean / 100:+.2f}{ends}".replace("-", MINUS)
         return f"; similarity and score within a target task correlate by {text}"
 
 
