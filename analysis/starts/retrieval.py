@@ -93,7 +93,7 @@ def retrieval_table(values: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     groups = values.groupby(["line", "retrieval", "k"])
-    for (line, retrieval, k), part in sorted(groups, key=lambda item: _place(*item[0])):
+    for (line, retrieval, k), part in sorted(groups, key=lambda item: _place(item[0])):
         gain = 100 * (part["score"] - part["control"])
         error = 100 * (1 - part["control"])
         rows.append({
@@ -106,7 +106,8 @@ def retrieval_table(values: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _place(line: str, retrieval: str, k: int) -> tuple[int, str, int]:
+def _place(key: Any) -> tuple[int, str, int]:
+    line, retrieval, k = key
     return LINES.index(line), retrieval, k
 
 
@@ -142,7 +143,7 @@ def rank_correlations(tries: Tries, retrieval: str) -> pd.DataFrame:
     for unit, mine in tries.tasks.dropna(subset=[retrieval]).groupby(UNIT):
         ranks = mine[[retrieval, "score"]].rank()
         if len(mine) > 2 and (ranks.nunique() > 1).all():
-            rows.append((*unit, float(ranks.corr().iloc[0, 1])))
+            rows.append((*unit, ranks[retrieval].corr(ranks["score"])))
     return pd.DataFrame(rows, columns=[*UNIT, "rho"])
 
 

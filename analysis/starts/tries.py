@@ -85,17 +85,15 @@ def every_try(frame: pd.DataFrame, prompts: Prompts) -> Iterator[Tries]:
         likeness = _likeness(*_early(frame, part, single, prompts))
         tasks = single[[*_KEPT, "origin"]].merge(controlled, on=UNIT)
         same = likeness[likeness["seed"] == likeness["other_seed"]].drop(columns="other_seed")
+        several = made[made["top"].notna()].merge(controlled, on=UNIT)
+        columns = [*_KEPT, "top", "retrieval"]
         yield Tries(
-            label if len(labels) > 1 else "",
-            tasks.merge(same, on=[*UNIT, "origin"], how="left"),
-            words[[*_KEPT, "draw"]].merge(tasks[UNIT].drop_duplicates(), on=UNIT),
-            *(
-                made.loc[made["top"].notna() & chosen, [*_KEPT, "top", "retrieval"]].merge(
-                    controlled, on=UNIT
-                )
-                for chosen in (~made["mixed"], made["mixed"])
-            ),
-            likeness,
+            label=label if len(labels) > 1 else "",
+            tasks=tasks.merge(same, on=[*UNIT, "origin"], how="left"),
+            words=words[[*_KEPT, "draw"]].merge(tasks[UNIT].drop_duplicates(), on=UNIT),
+            averages=several.loc[~several["mixed"], columns],
+            mixtures=several.loc[several["mixed"], columns],
+            likeness=likeness,
         )
 
 
