@@ -50,6 +50,7 @@ def mixed(parts: Sequence[tuple[Encoded, torch.Tensor]]) -> Mixed:
 
     every = [data for data, _ in parts]
     label_ids = torch.cat([ids for _, ids in parts])
+    decoders = [data.decoder for data in every if data.decoder is not None]
     train = Encoded(
         ids=torch.cat([padded(data.ids) for data in every]),
         lengths=torch.cat([data.lengths for data in every]),
@@ -58,6 +59,7 @@ def mixed(parts: Sequence[tuple[Encoded, torch.Tensor]]) -> Mixed:
         gold=torch.cat(golds),
         begin=begins.pop() if len(begins) == 1 else None,
         types=torch.cat([padded(types(data)) for data in every]) if kinds else None,
+        decoder=torch.cat(decoders) if decoders else None,
     )
     counts = torch.tensor([len(ids) for _, ids in parts])
     tasks = torch.arange(len(parts)).repeat_interleave(counts).to(label_ids.device)
