@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 from trainables.backbones.family import CausalFamily, Family
+from trainables.backbones.labels import AnswerTexts, Labels, spell
 from trainables.backbones.layout import Encoded, Layout
 from trainables.backbones.reader import Reader
 from trainables.compute.masks import RowMasks
 from trainables.compute.memory import in_passes
 from trainables.compute.passes import bucket, pass_end, read_tokens, spare_tokens
 from trainables.core.precision import FLOAT32, TF32, type_of
-from trainables.core.texts import Text
+from trainables.core.texts import Text, Word
 from trainables.errors import InputError
 
 
@@ -91,15 +92,22 @@ class Backbone(Reader):
         weights[self._table.data_ptr()] = self._table
         return sum(weight.nbytes for weight in weights.values())
 
-    def labels(self, words: Sequence[str], task: str, chat: bool = False) -> torch.Tensor:
-        """Ids [C] of a task's label words on the device; errors as :meth:`Reader.label_ids`."""
-        return torch.tensor(self.label_ids(words, task, chat), device=self.device)
+    def labels(
+        self, words: Sequence[Word], task: str, scoring: str | None = None, chat: bool = False
+    ) -> Labels:
+        """A task's label words on the device; see :func:`trainables.backbones.labels.spell`."""
+        return spell(self, words, task, scoring, self.device, chat)
 
     def read(
-        self, texts: Sequence[Text], gold: Sequence[int], layout: Layout, task: str = ""
+        self,
+        texts: Sequence[Text],
+        gold: Sequence[int],
+        layout: Layout,
+        task: str = "",
+        spare: int = 0,
     ) -> Encoded:
         """:meth:`Reader.encode` on the device."""
-        return self.encode(texts, gold, layout, task).to(self.device)
+        return self.encode(texts, gold, layout, task, spare).to(self.device)
 
     @contextmanager
     def dropout(self, keys: torch.Tensor, owner: torch.Tensor | None = None) -> Iterator[None]:
@@ -167,7 +175,7 @@ class Backbone(Reader):
     def row_logits(
         self,
         batch: Encoded,
-        label_ids: torch.Tensor | None,
+        label_ids: Labels | None,
         prompts: Prompts | None = None,
         owner: torch.Tensor | None = None,
     ) -> torch.Tensor:
@@ -177,7 +185,8 @@ class Backbone(Reader):
 
         Args:
             batch: N rows.
-            label_ids: [C], or None for the V usable rows of the vocabulary.
+            label_ids: [C], texts of several tokens, whose scores serve as logits, or None for the V
+                usable rows of the vocabulary.
             prompts: [R, m, d], or what :meth:`remember` gives of them, or None for rows without
                 prompt.
             owner: [N], index into ``prompts`` of each row's prompt.
@@ -185,6 +194,8 @@ class Backbone(Reader):
         Returns:
             [N, C], or [N, V].
         """
+        if isinstance(label_ids, AnswerTexts):
+            return label_ids.scores(self, batch, prompts, owner)
         if self.literal:
             own = None if prompts is None or owner is None else prompts
             assert not isinstance(own, Remembered)
@@ -206,6 +217,11 @@ class Backbone(Reader):
         """Whether rows of one prompt begin alike, and this is a causal model: it can be shared."""
         shared = data.begin is not None and isinstance(self.family, CausalFamily)
         return shared and not self.literal
+
+    def read_once(self, data: Encoded, prompts: torch.Tensor) -> Prompts:
+        """Prompts [R, m, d] for several readings of ``data``: remembered, if they can be."""
+        shared = self.begin_alike(data) and not self.family.model.training
+        return self.remember(data, prompts) if shared else prompts
 
     def remember(self, data: Encoded, prompts: torch.Tensor) -> Remembered:
         """Read prompts [R, m, d] once for all rows of ``data``; only if these begin alike."""
@@ -274,7 +290,7 @@ class Backbone(Reader):
         return embeds.to(self.dtype)
 
     def label_logits(
-        self, prompts: torch.Tensor, batch: Encoded, label_ids: torch.Tensor
+        self, prompts: torch.Tensor, batch: Encoded, label_ids: Labels
     ) -> torch.Tensor:
         """Label-word logits [R, B, C] of every prompt [R, m, d] on the same B rows."""
         replicas = prompts.shape[0]
@@ -284,7 +300,7 @@ class Backbone(Reader):
 
     @torch.no_grad()
     def split_logits(
-        self, data: Encoded, label_ids: torch.Tensor, prompts: torch.Tensor | None = None
+        self, data: Encoded, label_ids: Labels, prompts: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Label-word logits [R, n, C] on a whole split (R = 1 without prompts).
 
@@ -342,7 +358,7 @@ class Backbone(Reader):
     def _logits(
         self,
         batch: Encoded,
-        label_ids: torch.Tensor,
+        label_ids: Labels,
         prompts: torch.Tensor | None,
         budget: int,
     ) -> torch.Tensor:

@@ -16,7 +16,7 @@ import safetensors
 import torch
 from safetensors.numpy import load_file
 
-from trainables.backbones import Backbone, Reader
+from trainables.backbones import Backbone, Labels, Reader, label_texts
 from trainables.core.registries import INITIALISATIONS
 from trainables.core.seeds import beginning, initial_prompt
 from trainables.core.settings import SoftSettings
@@ -24,9 +24,9 @@ from trainables.errors import InputError
 from trainables.words.frequent import (
     filled,
     frequent_words,
-    label_words_first,
     sampled_words,
     text_tokens,
+    words_first,
 )
 
 UNIFORM = 0.5
@@ -42,7 +42,7 @@ class Beginning:
 
     Attributes:
         backbone: the model it is for.
-        label_ids: ids of the task's label words [C].
+        label_ids: the task's label words.
         settings: length m and the parameters of the ways.
         seed: the replica's seed.
         key: stands for the model in what is random, e.g. its content digest.
@@ -50,7 +50,7 @@ class Beginning:
     """
 
     backbone: Backbone
-    label_ids: torch.Tensor
+    label_ids: Labels
     settings: SoftSettings
     seed: int
     key: str
@@ -83,8 +83,10 @@ def _vocabulary(start: Beginning) -> torch.Tensor:
 
 
 def _label_words(start: Beginning) -> torch.Tensor:
-    length, labels = start.settings.prompt_length, start.label_ids.tolist()
-    return start.rows(label_words_first(start.backbone, labels, length, start.seed, start.key))
+    length, table = start.settings.prompt_length, start.backbone.embeddings
+    own = label_texts(start.label_ids).vectors(table)
+    found = words_first(start.backbone, own, table, length, start.seed, start.key)
+    return found.float().cpu()
 
 
 def _text(start: Beginning) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from trainables.backbones import Layout
+from trainables.backbones import Layout, judged_by, reads_of
 from trainables.core.cells import Cell
 from trainables.core.frontier import Cost
 from trainables.core.registries import METHODS
@@ -165,11 +165,16 @@ class _Stacked:
         given = self.sources[source]
         order = batch_order(len(given.train), self.settings, seed)
         checks = len(tuned.curve)
-        read = given.train.lengths.cpu()[order].sum() + checks * given.validation.lengths.sum()
+        reads, judged = reads_of(given.label_ids), judged_by(given.label_ids)
+        seen = given.train.lengths.cpu()[order].sum()
+        trained = reads.of(order.numel(), int(seen))
+        chosen = judged.of(
+            checks * len(given.validation), checks * int(given.validation.lengths.sum())
+        )
         return Cost(
-            target_forward_rows=order.numel() + checks * len(given.validation),
-            target_backward_rows=order.numel(),
-            target_forward_tokens=int(read),
+            target_forward_rows=trained[0] + chosen[0],
+            target_backward_rows=trained[0],
+            target_forward_tokens=trained[1] + chosen[1],
             target_labels=len(order.unique()) + len(given.validation),
             access="gradients",
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from trainables.backbones import Backbone, Encoded, Prompts
+from trainables.backbones import Backbone, Encoded, Labels, Prompts, reads_of
 from trainables.compute.memory import in_passes
 from trainables.compute.passes import pass_tokens
 from trainables.scoring.gradient import PassGradient, RowKeys
@@ -23,7 +23,7 @@ class Source:
 
     Attributes:
         key: enters the random start of its prompts, e.g. the model's content digest.
-        label_ids: [C].
+        label_ids: what answers are compared by, C classes.
         train: training split; the same examples in the same order for every source.
         validation: validation split.
         init_file: the file its prompts start from, with ``init: file``.
@@ -31,7 +31,7 @@ class Source:
 
     backbone: Backbone
     key: str
-    label_ids: torch.Tensor
+    label_ids: Labels
     train: Encoded
     validation: Encoded
     init_file: Path | None = None
@@ -54,7 +54,10 @@ class TaskGradient:
             graphs: see :class:`trainables.scoring.gradient.PassGradient`.
         """
         self._source, self._loss = source, loss
-        self.passes = PassGradient(source.backbone, source.train, self._rows, loss.dropout, graphs)
+        reads = reads_of(source.label_ids).rows
+        self.passes = PassGradient(
+            source.backbone, source.train, self._rows, loss.dropout, graphs, reads
+        )
 
     def __call__(
         self, prompts: torch.Tensor, rows: torch.Tensor, factors: torch.Tensor, step: int

@@ -4,6 +4,7 @@ from collections.abc import Hashable, Sequence
 
 import torch
 
+from trainables.backbones import reads_of
 from trainables.compute.memory import RESERVE, attempt, free_bytes, give_back, metered
 from trainables.compute.passes import pass_tokens
 from trainables.core.settings import SoftSettings
@@ -23,7 +24,10 @@ def shape_of(sources: Sequence[Source], settings: SoftSettings) -> Hashable:
     return (
         "soft",
         str(sources[0].backbone.device),
-        *((source.key, int(source.train.lengths.max())) for source in sources),
+        *(
+            (source.key, int(source.train.lengths.max()), reads_of(source.label_ids))
+            for source in sources
+        ),
         *(settings.batch_size, settings.prompt_length, settings.loss, settings.dropout),
     )
 

@@ -376,7 +376,7 @@ class _Keeper:
                     self.unread.setdefault(replica, (place, step))
             each.append(scores(logits, data.gold, metric))
             value += torch.tensor(each[-1]) / len(sources)
-            loss += mean_loss(logits, data.gold).cpu() / len(sources)
+            loss += mean_loss(logits, data.gold, metric).cpu() / len(sources)
         self.curve.append(
             {
                 "step": step,
