@@ -18,6 +18,7 @@ from trainables.files.cache import cache_folder
 from trainables.scoring.calibration import CALIBRATIONS, content_free_texts
 from trainables.scoring.evaluate import Found, Numbers, measure, unreadable
 from trainables.scoring.nearest_words import finite_reading, read_prompts
+from trainables.scoring.open_vocabulary import OPEN, open_numbers
 from trainables.tasks import Task, load_task
 from trainables.words.kept_grams import kept_grams
 from trainables.words.relative import Grams, gram_matrices, normalised_anchors
@@ -157,17 +158,22 @@ class Run:
         A prompt with logits that are not finite has none, but a sentence that names the split;
         those beside it are as they would be alone.
 
-        ``on_validation``: its validation logits [R, v, C], where tuning has them already.
+        ``on_validation``: its validation logits [R, v, C], where tuning has them already. With
+        ``evaluation: open`` they have the rivals beside them, or validation is read once more.
         """
         began = time.perf_counter()
         backbone, labels = self.backbone(alias), self.labels(alias, layout)
-        if on_validation is None:
+        wide = OPEN in self.pack.evaluation
+        if on_validation is None or on_validation.shape[-1] < len(labels) + wide:
             data = self.split(alias, "validation", layout)
-            on_validation = backbone.split_logits(data, labels, prompts)
+            read = backbone.split_logits(data, labels, prompts, rival=wide)
+            known = read[..., : len(labels)] if on_validation is None else on_validation
+            on_validation = torch.cat([known, read[..., len(labels) :]], dim=-1)
         free = None
         if any(CALIBRATIONS[name].content_free for name in self.pack.calibration):
             free = backbone.split_logits(self.content_free(alias, layout), labels, prompts)
-        on_test = backbone.split_logits(self.split(alias, "test", layout), labels, prompts)
+        data = self.split(alias, "test", layout)
+        on_test = backbone.split_logits(data, labels, prompts, rival=wide)
         found = self.scored(alias, on_test, on_validation, free)
         self.spend("evaluate_seconds", began)
         return found
@@ -181,8 +187,12 @@ class Run:
     ) -> list[Found]:
         """Numbers and predictions of label-word logits [R, n, C] of both splits.
 
+        With rivals beside them [R, n, C + 1], also what they say about all words.
+
         ``free``: of content-free inputs; without them, calibrations that read them are left out.
         """
+        both, count = {"test": on_test, "validation": on_validation}, self.task.num_classes
+        on_test, on_validation = on_test[..., :count], on_validation[..., :count]
         gold = {
             name: torch.tensor([row.label for row in self.task.rows(name)], device=self.device)
             for name in ("test", "validation")
@@ -202,6 +212,9 @@ class Run:
             free,
             self.pack.predictions,
         )
+        if OPEN in self.pack.evaluation:
+            more = open_numbers(both, gold, count, self.task.metric)
+            found = [each.plus(numbers) for each, numbers in zip(found, more, strict=True)]
         read = {"test": on_test, "validation": on_validation, _CONTENT_FREE: free}
         broken = unreadable(alias, self.task.name, read)
         return [why or evaluated for why, evaluated in zip(broken, found, strict=True)]

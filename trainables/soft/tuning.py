@@ -52,7 +52,8 @@ class Tuned:
         best_step: R steps, counted from 1.
         steps: steps trained, T.
         alignment: R values of L_ra there (0 for a single source).
-        validation: per source, validation logits [R, v, C] there.
+        validation: per source, validation logits [R, v, C] there, with the rival's beside them
+            [R, v, C + 1] where the source asks for it.
         failed: replica to the step at which its loss was no longer finite.
         curve: one entry an evaluation: step, and of the replicas then in the stack their places
             and a value each of loss, alignment and validation.
@@ -369,8 +370,9 @@ class _Keeper:
         found: list[torch.Tensor] = []
         for place, (source, prompt) in enumerate(zip(sources, prompts, strict=True)):
             data = source.validation
-            logits = source.backbone.split_logits(data, source.label_ids, prompt)
-            found.append(logits)
+            wide = source.backbone.split_logits(data, source.label_ids, prompt, source.rival)
+            found.append(wide)
+            logits = wide[..., : len(source.label_ids)]
             for replica, known in zip(members, finite(logits).tolist(), strict=True):
                 if not known:
                     self.unread.setdefault(replica, (place, step))
