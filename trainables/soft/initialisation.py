@@ -29,9 +29,6 @@ from trainables.words.frequent import (
     text_tokens,
 )
 
-UNIFORM = 0.5
-"""Half width of ``uniform`` (Lester et al.)."""
-
 TENSOR = "prompt"
 """Name of the tensor in a safetensors file that holds several."""
 
@@ -74,7 +71,10 @@ def _normal(start: Beginning) -> torch.Tensor:
 
 def _uniform(start: Beginning) -> torch.Tensor:
     shape = (start.settings.prompt_length, start.backbone.width)
-    return UNIFORM * (2.0 * torch.rand(shape, generator=start.generator) - 1.0)
+    low, high = start.settings.init_range
+    # The paper's range gives 0.5 · (2 u - 1) to the last bit, as it always did.
+    unit = 2.0 * torch.rand(shape, generator=start.generator) - 1.0
+    return (high - low) / 2 * unit + (high + low) / 2
 
 
 def _vocabulary(start: Beginning) -> torch.Tensor:
