@@ -1,0 +1,61 @@
+"""Ensembles of prompts on one frozen model, from what was kept of their predictions.
+
+Lester et al. (2021), section 6: N prompts read each example, and the most frequent class wins.
+The paper does not say what happens to ties; here the larger summed log-probability wins. Beside the
+vote stands the mean of the members' probabilities. Neither needs another forward pass of what was
+kept; whoever uses an ensemble pays N passes an example.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.floating[Any]]
+Classes = npt.NDArray[np.int64]
+
+
+def _summed(log_probs: Numbers) -> npt.NDArray[np.float64]:
+    """Summed over members [n, C], in an order that does not depend on theirs."""
+    return np.sort(log_probs.astype(np.float64), axis=0).sum(0)
+
+
+def vote(log_probs: Numbers) -> Classes:
+    """The class that most members predict; of several, that with the larger summed log-probability.
+
+    Args:
+        log_probs: of the classes, per member and example [N, n, C]; -inf is allowed.
+
+    Returns:
+        [n]; of equal sums the lowest class.
+    """
+    members, _, classes = log_probs.shape
+    counts = (log_probs.argmax(-1)[..., None] == np.arange(classes)).sum(0)
+    ahead = counts == counts.max(-1, keepdims=True)
+    return np.where(ahead, _finite(_summed(log_probs)), -np.inf).argmax(-1).astype(np.int64)
+
+
+def mean(log_probs: Numbers) -> Classes:
+    """The class with the highest mean probability over members [n], of [N, n, C].
+
+    Of equal means the class with the larger summed log-probability: probabilities of almost 1 are
+    equal in floating point where their logarithms are not.
+    """
+    shares = np.sort(np.exp(log_probs.astype(np.float64)), axis=0).mean(0)
+    ahead = shares == shares.max(-1, keepdims=True)
+    return np.where(ahead, _finite(_summed(log_probs)), -np.inf).argmax(-1).astype(np.int64)
+
+
+def _finite(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Sums that leave a class that some member rules out still above one that is not asked for."""
+    return np.maximum(sums, np.finfo(np.float64).min)
+
+
+RULES: dict[str, Callable[[Numbers], Classes]] = {"vote": vote, "mean": mean}
+"""How an ensemble answers, by the name that tables use."""
+
+
+def best_member(validation: Sequence[float]) -> int:
+    """The member to take alone, chosen on validation; of equal ones the first."""
+    return int(np.argmax(np.asarray(validation, dtype=np.float64)))
