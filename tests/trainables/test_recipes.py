@@ -87,7 +87,9 @@ def test_every_recipe_is_valid_and_says_each_setting_by_name(name: str) -> None:
 
 
 def test_unknown_recipes_are_refused() -> None:
-    with pytest.raises(InputError, match=r"recipe: found 'slow'; allowed: fast, lester, optiprompt"):
+    with pytest.raises(
+        InputError, match=r"recipe: found 'slow'; allowed: fast, lester, optiprompt"
+    ):
         recipe("soft", "slow")
     with pytest.raises(InputError, match=r"methods.soft.recipe: found 'fst' \(did you mean fast"):
         settings_of({"recipe": "fst"})

@@ -59,7 +59,9 @@ def _constant(run: Run, cell: Cell) -> Found:
         **{f"{key}_{name}": value for key, value in found.items() for name in run.pack.calibration},
     }
     if OPEN in run.pack.evaluation:
-        numbers |= dict(zip(KEYS, (0.0, found["score"], 0.0, found["validation_score"]), strict=True))
+        numbers |= dict(
+            zip(KEYS, (0.0, found["score"], 0.0, found["validation_score"]), strict=True)
+        )
     counts = np.array(metrics.histogram(golds["train"], classes), dtype=np.float64)
     with np.errstate(divide="ignore"):  # a class that is never seen has the probability 0
         row = half_precision(np.log(counts / counts.sum())[None], np.array([choice]))

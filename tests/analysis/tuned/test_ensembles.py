@@ -70,7 +70,9 @@ def test_one_member_or_the_same_again_is_that_member(rule, times: int) -> None:
 def test_the_mean_is_that_of_probabilities() -> None:
     log_probs = tables(5, 100, 3, 3)
     shares = np.exp(log_probs.astype(np.float64)).mean(0)
-    assert np.allclose(shares.max(-1), np.take_along_axis(shares, mean(log_probs)[:, None], -1)[:, 0])
+    assert np.allclose(
+        shares.max(-1), np.take_along_axis(shares, mean(log_probs)[:, None], -1)[:, 0]
+    )
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=[*RULES])

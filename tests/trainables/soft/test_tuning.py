@@ -135,9 +135,7 @@ def test_training_is_a_literal_reading_of_equations_4_to_9(weight: float | str) 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimiser", ["adamw", "adafactor_whole"])
 @pytest.mark.parametrize("budget", [24, 10_000])
-def test_stacked_equals_alone(
-    budget: int, optimiser: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stacked_equals_alone(budget: int, optimiser: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = replace(SETTINGS, optimiser=optimiser, schedule="constant")
     monkeypatch.setitem(PASS_TOKENS, "cpu", budget)
     sources = [source("roberta"), source("llama")]
