@@ -30,7 +30,6 @@ from analysis.soft.transfer_figures import (
     source_target_heatmap,
     tuned_prompts,
 )
-
 from analysis.tuned.section import tuned_section
 
 

@@ -1,1 +1,1 @@
-"""Soft prompts where they stand (Lester et al. 2021): ensembles, length and start, open answers, words."""
+"""Soft prompts on their model (Lester et al. 2021): length, start, open answers, ensembles."""

@@ -115,8 +115,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         table: of :func:`ensemble_table`.
 
     Returns:
-        Columns target, row, way, over, members (fewest and most, as text), n (ensembles), member, best,
-        vote, mean, and per rule gain, low and high, all in points.
+        Columns target, row, way, over, members (fewest and most, as text), n (ensembles), member,
+        best, vote, mean, and per rule NAME_gain, NAME_low and NAME_high, all in points.
     """
     lines = []
     drawn = table.attrs["influences"]

@@ -30,7 +30,7 @@ def vote(log_probs: Numbers) -> Classes:
     Returns:
         [n]; of equal sums the lowest class.
     """
-    members, _, classes = log_probs.shape
+    classes = log_probs.shape[-1]
     counts = (log_probs.argmax(-1)[..., None] == np.arange(classes)).sum(0)
     ahead = counts == counts.max(-1, keepdims=True)
     return np.where(ahead, _finite(_summed(log_probs)), -np.inf).argmax(-1).astype(np.int64)

@@ -126,8 +126,8 @@ def pair_sentence(table: pd.DataFrame) -> str:
         return ""
     row = table.iloc[0]
     return (
-        f"Between {row['one']} and {row['other']}, on the same tasks, starts, lengths and seeds, the"
-        f" score among label words differs by {points(row['score'], signed=True)} points"
+        f"From {row['one']} to {row['other']}, on the same tasks, starts, lengths and seeds, the"
+        f" score among label words changes by {points(row['score'], signed=True)} points"
         f" {span(row['score_low'], row['score_high'])} and the open score by"
         f" {points(row['score_open'], signed=True)}"
         f" {span(row['score_open_low'], row['score_open_high'])}; the share of illegal answers by"

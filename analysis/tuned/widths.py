@@ -35,7 +35,7 @@ def widths_of(folder: Path | None, rows: pd.DataFrame) -> dict[str, int]:
 
 
 def _width(path: Path) -> int | None:
-    """d of a prompt [m, d]; None where the file holds none."""
+    """D of a prompt [m, d]; None where the file holds none."""
     try:
         file = os.open(path, OPEN)
         try:

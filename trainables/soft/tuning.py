@@ -7,9 +7,9 @@ S frozen backbones are tuned together, one prompt each:
     L    = L_pt + η(t) L_ra,  η(t) = ½ (1 - cos(π t / T))   (equations 8 and 9, annealing)
 
 Many *replicas* (seed x λ) are trained as one batch over the same backbones: their rows lie beside
-each other in every forward pass, the losses are summed, and the optimiser takes each replica by itself,
-so that each replica gets exactly the gradient it would get alone, with the dropout masks it would
-meet alone (:mod:`trainables.compute.masks`).
+each other in every forward pass, the losses are summed, and the optimiser takes each replica by
+itself, so that each replica gets exactly the gradient it would get alone, with the dropout masks it
+would meet alone (:mod:`trainables.compute.masks`).
 
 Shapes: R replicas, m prompt tokens, d_j width of source j, B examples a step, C classes.
 """

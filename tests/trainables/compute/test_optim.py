@@ -141,7 +141,7 @@ def lester() -> SoftSettings:
 
 
 def test_the_whole_adafactor_is_that_of_transformers_on_each_replica_as_one_row() -> None:
-    """transformers factors matrices alone: a prompt in one row keeps all its second moments."""
+    """Only matrices are factored there: in one row, a prompt keeps all its second moments."""
     settings, start = lester(), torch.randn(4, 3, 5)
     stacked = start.clone().requires_grad_()
     ours = adafactor_whole([stacked], settings)

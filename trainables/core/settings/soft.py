@@ -70,8 +70,8 @@ class SoftSettings(Settings):
             over the whole ``vocabulary`` (OptiPrompt's code).
         checkpoint: ``best`` keeps the common step with the best mean validation metric, ``last``
             the last step.
-        optimiser: ``adamw`` (OptiPrompt), ``adafactor_whole`` (Lester et al.) or ``adafactor``, whose
-            second moment is factored as PEZ's is.
+        optimiser: ``adamw`` (OptiPrompt), ``adafactor_whole`` (Lester et al.) or ``adafactor``, of
+            which the second moment is factored (PEZ).
         schedule: of the rate after warm-up: ``linear`` down to 0 (OptiPrompt) or ``constant``
             (Lester et al.).
         init: how prompts start, see :mod:`trainables.soft.initialisation`.
