@@ -71,6 +71,13 @@ class Run:
         """Ids [C] of the task's label words on a model, as answers under a layout."""
         return self.backbone(alias).labels(self.task.label_words, self.task.name, layout.chat)
 
+    def open(self, labels: Any) -> bool:
+        """Whether the best of all other words is asked for beside label words.
+
+        Only words of one token, ids [C], compare with all the others at the answer.
+        """
+        return OPEN in self.pack.evaluation and isinstance(labels, torch.Tensor)
+
     def start_file(self, alias: str) -> Path | None:
         """The file that a source's prompts start from; None where there is none.
 
@@ -163,12 +170,12 @@ class Run:
         """
         began = time.perf_counter()
         backbone, labels = self.backbone(alias), self.labels(alias, layout)
-        wide = OPEN in self.pack.evaluation
-        if on_validation is None or on_validation.shape[-1] < len(labels) + wide:
+        wide, count = self.open(labels), self.task.num_classes
+        if on_validation is None or on_validation.shape[-1] < count + wide:
             data = self.split(alias, "validation", layout)
             read = backbone.split_logits(data, labels, prompts, rival=wide)
-            known = read[..., : len(labels)] if on_validation is None else on_validation
-            on_validation = torch.cat([known, read[..., len(labels) :]], dim=-1)
+            known = read[..., :count] if on_validation is None else on_validation
+            on_validation = torch.cat([known, read[..., count:]], dim=-1)
         free = None
         if any(CALIBRATIONS[name].content_free for name in self.pack.calibration):
             free = backbone.split_logits(self.content_free(alias, layout), labels, prompts)

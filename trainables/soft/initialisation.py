@@ -1,7 +1,11 @@
 """How prompts start: one function a way, found by the name that ``init`` gives.
 
 After Lester et al. (2021), section 3.2: random uniform values, sampled vocabulary, class labels;
-beside them the normal values of OptiPrompt, a given text and a given file. What is random depends
+beside them the normal values of OptiPrompt, a given text and a given file. What their released code
+does otherwise: its configuration draws from [0, 0.5] (``init_range``); of the vocabulary it takes
+the first 5,000 rows of the table, which are the most frequent pieces in T5's order alone (here:
+whole words, :func:`trainables.words.frequent.frequent_words`). Class labels come first in both, in
+the task's order, and what is left of the prompt are sampled words. What is random depends
 on the seed and the model alone, not on what is tuned beside it: runs with other λ or other partners
 start from the same point and can be compared in pairs. ``text`` and ``file`` have nothing random:
 there, seeds differ in data order (and dropout) only.

@@ -16,7 +16,6 @@ from trainables.core.weight import Weight
 from trainables.packs.run import Progress, Run, layout_on
 from trainables.packs.stacks import Tell, in_stacks, stopping
 from trainables.scoring.evaluate import Found, no_number, together
-from trainables.scoring.open_vocabulary import OPEN
 from trainables.soft.carrying import carried_with, carry_group
 from trainables.soft.source import Source
 from trainables.soft.stack_size import replicas_that_fit, shape_of
@@ -51,7 +50,7 @@ def tune_sources(
             train=run.split(alias, "train", layouts[alias]),
             validation=run.split(alias, "validation", layouts[alias]),
             init_file=run.start_file(alias),
-            rival=OPEN in pack.evaluation,
+            rival=run.open(run.labels(alias, layouts[alias])),
         )
         for alias in pack.sources
     ]
