@@ -383,10 +383,10 @@ def _with_rival(
 ) -> torch.Tensor:
     """Logits [N, C] with the highest of all other words beside them.
 
-    ``every``: those of all words, in parts of the rows [n, V].
+    ``every``: those of all words, in parts of the rows [n, V]; they are overwritten.
     """
     parts = [
-        part.index_fill(1, label_ids, -torch.inf).amax(1, keepdim=True)
+        part.index_fill_(1, label_ids, -torch.inf).amax(1, keepdim=True)
         for part in every
         if label_ids is not None
     ]
