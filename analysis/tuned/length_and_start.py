@@ -4,7 +4,8 @@ After Lester et al. (2021), figure 3 a and b, with a panel a model where they ha
 """
 
 import json
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -70,10 +71,10 @@ def ablation_table(
         value: column to show.
 
     Returns:
-        Columns panel, target, start, prompt_length, parameters (m·d, empty where unknown), mean,
-        low, high (points) and n (seeds).
+        Narrower models first. Columns panel, target, start, prompt_length, parameters (m·d, empty
+        where unknown), mean, low, high (points) and n (seeds).
     """
-    lines = []
+    lines: list[dict[str, Any]] = []
     for panel, here in rows.groupby("panel", sort=True):
         tasks = here["task"].nunique()
         for (start, length), part in here.groupby(["start", "prompt_length"], sort=True):
@@ -95,6 +96,7 @@ def ablation_table(
                     "n": found.n,
                 }
             )
+    lines.sort(key=lambda line: (widths.get(line["target"], math.inf), line["panel"]))
     names = ["panel", "target", "start", "prompt_length", "parameters", "mean", "low", "high", "n"]
     return pd.DataFrame(lines, columns=names)
 

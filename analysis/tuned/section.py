@@ -14,6 +14,15 @@ from analysis.tuned.ensemble_table import ensemble_grid, ensemble_table, summary
 from analysis.tuned.widths import widths_of
 
 ANCHOR = "tuned"
+_SCORES = {
+    "score": ("length_and_start", "Score among label words"),
+    "score_open": ("length_and_start_open", "Score among all words"),
+}
+_CAPTION = (
+    "Mean over tasks on test, on the model that the prompt was tuned on; bars are 95 % t-intervals"
+    " over seeds, the dotted line is Empty. Below each length m stand the trained parameters, m"
+    " times the width of the model's embeddings."
+)
 
 
 def tuned_section(
@@ -43,27 +52,26 @@ def tuned_section(
 def _lengths(frame: pd.DataFrame, rows: pd.DataFrame, folder: Path | None) -> Iterator[Part]:
     if not length_and_start.varied(rows):
         return
-    table = length_and_start.ablation_table(rows, widths_of(folder, rows))
-    empty = frame[frame["row"] == "empty"].groupby("target")["score"].mean()
-    levels = {str(name): 100 * float(value) for name, value in empty.items()}
-    draw = partial(length_and_start.ablation_figure, table=table, empty=levels)
-    figure = Figure(
-        "length_and_start",
-        "Score of tuned prompts by their length, a line a start, a panel a model.",
-        "Mean over tasks on test, on the model itself; bars are 95 % t-intervals over seeds, the"
-        " dotted line is Empty. Below each length m stand the trained parameters, m times the width"
-        " of the model's embeddings.",
-        draw,
-        partial(draw, across=1),
-    )
-    title = "Score by length and start"
-    grid = length_and_start.ablation_grid(table)
-    yield Part("Length and start", exhibits=[figure])
+    widths = widths_of(folder, rows)
+    figures, tables = [], []
+    for value, (name, title) in _SCORES.items():
+        table = length_and_start.ablation_table(rows[rows[value].notna()], widths, value)
+        if table.empty:
+            continue
+        empty = frame[frame["row"] == "empty"].groupby("target")[value].mean()
+        levels = {str(target): 100 * float(level) for target, level in empty.items()}
+        draw = partial(length_and_start.ablation_figure, table=table, empty=levels)
+        alt = f"{title} by length and start of the prompt, a line a start, a panel a model."
+        narrow = partial(draw, across=1)
+        figures.append(Figure(name, alt, f"{title}. {_CAPTION}", draw, narrow))
+        grid = length_and_start.ablation_grid(table)
+        tables.append(Table(name, f"{title} by length and start", grid, table))
+    yield Part("Length and start", exhibits=figures)
     yield Part(
-        folded="The same as numbers",
+        folded="Length and start as numbers",
         note="Points, mean over tasks ± half of the 95 % t-interval over seeds. Point at a number"
         " for its parameters and seeds.",
-        exhibits=[Table("length_and_start", title, grid, table)],
+        exhibits=tables,
     )
 
 

@@ -246,8 +246,8 @@ def test_the_section_shows_what_there_is_and_nothing_else(made: Any) -> None:
     whole = tuned_section(table, examples, None, META)
     names = [item.name for part in whole.parts for item in part.exhibits if isinstance(item, Table)]
     assert names == [
-        *("length_and_start", "open_answers", "model_pairs", "ensembles", "ensembles_each"),
-        "label_words",
+        *("length_and_start", "length_and_start_open", "open_answers", "model_pairs"),
+        *("ensembles", "ensembles_each", "label_words"),
     ]
     one = table[(table["prompt_length"] == 5) & (table["init"] == "uniform")]
     bare = one[one["seed"] == 0].assign(score_open=np.nan, nearest_words=None)
