@@ -113,6 +113,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 _FREE = ("empty", "manual", "constant")
 
 
+@pytest.mark.slow
 def test_it_adds_numbers_and_changes_none(outcomes: Any) -> None:
     pack, plain, opened, _ = outcomes
     assert not plain.failures and not opened.failures
@@ -126,6 +127,7 @@ def test_it_adds_numbers_and_changes_none(outcomes: Any) -> None:
     assert [constant[name] for name in KEYS[:2]] == [0.0, constant["score"]]
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_prompt_read_by_hand(outcomes: Any) -> None:
     pack, _, opened, place = outcomes
     task, cell = load_task(resolve_task(place)), pack.cells[0]
@@ -145,6 +147,7 @@ def test_the_numbers_are_those_of_the_prompt_read_by_hand(outcomes: Any) -> None
         assert opened.results[cell.id][f"{start}score_open"] == pytest.approx(right / len(rows))
 
 
+@pytest.mark.slow
 def test_no_text_is_read_twice_for_it(outcomes: Any) -> None:
     pack = outcomes[0]
     tuned = replace(pack, cells=pack.cells[:1])
