@@ -164,6 +164,7 @@ def test_the_summary_pools_ensembles_of_one_kind(made: Any) -> None:
     assert first["vote_high"] - first["vote_gain"] > 1.9 * math.sqrt(drawn)
 
 
+@pytest.mark.slow
 def test_the_ablation_is_the_mean_over_tasks_with_an_interval_over_seeds(made: Any) -> None:
     table = made[0]
     rows = length_and_start.tuned_alone(table)
@@ -241,6 +242,7 @@ def test_shares_of_label_words(made: Any) -> None:
     assert five["found"] == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_the_section_shows_what_there_is_and_nothing_else(made: Any) -> None:
     table, _, examples = made
     whole = tuned_section(table, examples, None, META)
