@@ -90,13 +90,14 @@ def _scored(
 
     def influenced(predicted: npt.NDArray[np.int64]) -> Numbers:
         table = influence(metric, counts_of(gold, predicted, classes))
-        return 100 * table[gold, predicted]
+        influences: Numbers = 100 * table[gold, predicted]
+        return influences
 
     alone = [score(item.predicted) for item in said]
-    ours = sum(influenced(item.predicted) for item in said) / len(said)
+    ours: Numbers = np.mean([influenced(item.predicted) for item in said], axis=0)
     member = float(np.mean(alone))
     found = {"member": member, "best": alone[best_member(validation)]}
-    drawn = {}
+    drawn: dict[str, Numbers] = {}
     for name, rule in RULES.items():
         answer = rule(log_probs)
         found[name] = score(answer)
@@ -151,15 +152,17 @@ def _error(part: pd.DataFrame, influences: list[Numbers]) -> float:
     """Standard error of a mean gain from the drawing of test examples; tasks share none."""
     totals: dict[str, Numbers] = {}
     for task, mine in zip(part["task"], influences, strict=True):
+        share = mine / len(part)
         if task in totals and len(totals[task]) != len(mine):
             return math.nan
-        totals[task] = totals.get(task, 0.0) + mine / len(part)
+        totals[task] = totals[task] + share if task in totals else share
     return math.sqrt(sum(map(variance_of_mean, totals.values())))
 
 
 def ensemble_grid(numbers: pd.DataFrame) -> Grid:
     """Lines of :func:`summary`, those of one target together."""
-    lines, ways = [], len(set(numbers["way"]) - {""})
+    ways = len(set(numbers["way"]) - {""})
+    lines: list[Line] = []
     for row in numbers.to_dict("records"):
         gains = [
             Entry(

@@ -18,7 +18,8 @@ Classes = npt.NDArray[np.int64]
 
 def _summed(log_probs: Numbers) -> npt.NDArray[np.float64]:
     """Summed over members [n, C], in an order that does not depend on theirs."""
-    return np.sort(log_probs.astype(np.float64), axis=0).sum(0)
+    sums: npt.NDArray[np.float64] = np.sort(log_probs.astype(np.float64), axis=0).sum(0)
+    return sums
 
 
 def vote(log_probs: Numbers) -> Classes:
@@ -32,8 +33,7 @@ def vote(log_probs: Numbers) -> Classes:
     """
     classes = log_probs.shape[-1]
     counts = (log_probs.argmax(-1)[..., None] == np.arange(classes)).sum(0)
-    ahead = counts == counts.max(-1, keepdims=True)
-    return np.where(ahead, _finite(_summed(log_probs)), -np.inf).argmax(-1).astype(np.int64)
+    return _surest(counts, log_probs)
 
 
 def mean(log_probs: Numbers) -> Classes:
@@ -43,13 +43,16 @@ def mean(log_probs: Numbers) -> Classes:
     equal in floating point where their logarithms are not.
     """
     shares = np.sort(np.exp(log_probs.astype(np.float64)), axis=0).mean(0)
-    ahead = shares == shares.max(-1, keepdims=True)
-    return np.where(ahead, _finite(_summed(log_probs)), -np.inf).argmax(-1).astype(np.int64)
+    return _surest(shares, log_probs)
 
 
-def _finite(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Sums that leave a class that some member rules out still above one that is not asked for."""
-    return np.maximum(sums, np.finfo(np.float64).min)
+def _surest(support: npt.NDArray[Any], log_probs: Numbers) -> Classes:
+    """Of the classes with most support [n, C] the one with the largest summed log-probability."""
+    ahead = support == support.max(-1, keepdims=True)
+    # Finite, so that a class that some member rules out is still above those without support.
+    sums = np.maximum(_summed(log_probs), np.finfo(np.float64).min)
+    found: Classes = np.where(ahead, sums, -np.inf).argmax(-1).astype(np.int64)
+    return found
 
 
 RULES: dict[str, Callable[[Numbers], Classes]] = {"vote": vote, "mean": mean}

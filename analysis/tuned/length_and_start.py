@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.present.drawing import COLOURS, INK, MARKERS, QUIET, New, ruled
-from analysis.present.grid import Entry, Grid, Line, points
+from analysis.present.grid import Entry, Grid, Line, Row, points
 from analysis.stats.intervals import t_interval
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def ablation_grid(table: pd.DataFrame) -> Grid:
     return Grid(("Model", "Start"), columns, tuple(lines))
 
 
-def _entry(row: dict[str, float] | None) -> Entry:
+def _entry(row: Row | None) -> Entry:
     if row is None:
         return Entry("–")
     half = (row["high"] - row["low"]) / 2

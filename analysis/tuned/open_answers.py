@@ -36,7 +36,7 @@ def open_table(frame: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for (target, row), part in rows.groupby(["target", "row"], sort=True):
         by_task = part.groupby("task")[list(VALUES)].mean()
-        means = 100 * by_task.mean()
+        means = (100 * by_task.mean()).to_dict()
         lines.append({"target": target, "row": row, **means, "tasks": len(by_task), "n": len(part)})
     table = pd.DataFrame(lines, columns=["target", "row", *VALUES, "tasks", "n"])
     rank = table["row"].map(_ORDER.index)

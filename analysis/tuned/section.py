@@ -53,7 +53,8 @@ def _lengths(frame: pd.DataFrame, rows: pd.DataFrame, folder: Path | None) -> It
     if not length_and_start.varied(rows):
         return
     widths = widths_of(folder, rows)
-    figures, tables = [], []
+    figures: list[Figure] = []
+    tables: list[Table] = []
     for value, (name, title) in _SCORES.items():
         table = length_and_start.ablation_table(rows[rows[value].notna()], widths, value)
         if table.empty:

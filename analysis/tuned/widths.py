@@ -1,6 +1,5 @@
 """The width of prompt vectors by model, as the prompts of a sweep's folder have it."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -46,5 +45,5 @@ def _width(path: Path) -> int | None:
             os.close(file)
         shape = header[PROMPT]["shape"]
         return int(shape[1]) if len(shape) == 2 else None
-    except (OSError, ValueError, KeyError, TypeError, json.JSONDecodeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None

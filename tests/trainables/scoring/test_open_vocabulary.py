@@ -24,7 +24,7 @@ WORDS = ["bad", "good", "yes"]
 
 
 @pytest.mark.parametrize("literal", [False, True])
-@pytest.mark.parametrize("name", ["bert", "llama"])
+@pytest.mark.parametrize("name", ["bert", "llama", "t5"])
 def test_the_rival_is_the_best_of_all_words_but_the_label_words(
     name: str, literal: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
