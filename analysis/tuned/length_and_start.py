@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.present.drawing import COLOURS, INK, MARKERS, QUIET, New, ruled
 from analysis.present.grid import Entry, Grid, Line, Row, points
+from analysis.present.words import counted
 from analysis.stats.intervals import t_interval
 
 if TYPE_CHECKING:
@@ -77,19 +78,19 @@ def ablation_table(
     lines: list[dict[str, Any]] = []
     for panel, here in rows.groupby("panel", sort=True):
         tasks = here["task"].nunique()
-        for (start, length), part in here.groupby(["start", "prompt_length"], sort=True):
+        for (start, _), part in here.groupby(["start", "prompt_length"], sort=True):
             by_seed = part.groupby("seed")[value].agg(["mean", "count"])
             whole = by_seed.loc[by_seed["count"] >= tasks, "mean"]
             found = t_interval(100 * whole)
             target = str(part["target"].iloc[0])
-            width = widths.get(target)
+            width, vectors = widths.get(target), int(part["prompt_length"].iloc[0])
             lines.append(
                 {
                     "panel": panel,
                     "target": target,
                     "start": start,
-                    "prompt_length": int(length),
-                    "parameters": None if width is None else int(length) * width,
+                    "prompt_length": vectors,
+                    "parameters": None if width is None else vectors * width,
                     "mean": found.mean,
                     "low": found.low,
                     "high": found.high,
@@ -118,8 +119,10 @@ def _entry(row: Row | None) -> Entry:
         return Entry("–")
     half = (row["high"] - row["low"]) / 2
     note = "" if np.isnan(half) else f"± {half:.1f}"
-    counted = "" if pd.isna(row["parameters"]) else f"{int(row['parameters']):,} parameters, "
-    return Entry(points(row["mean"]), note=note, hint=f"{counted}{row['n']} seeds")
+    hint = counted(row["n"], "seed")
+    if not np.isnan(row["parameters"] or np.nan):
+        hint = f"{int(row['parameters']):,} parameters, {hint}"
+    return Entry(points(row["mean"]), note=note, hint=hint)
 
 
 def ablation_figure(
