@@ -28,6 +28,7 @@ from trainables.scoring.calibration import CALIBRATIONS, content_free_texts
 from trainables.scoring.evaluate import Found, Numbers, measure, unreadable
 from trainables.scoring.free_text import answers_of
 from trainables.scoring.nearest_words import finite_reading, read_prompts
+from trainables.scoring.open_vocabulary import OPEN, open_numbers
 from trainables.tasks import Task, load_task
 from trainables.words.kept_grams import kept_grams
 from trainables.words.relative import Grams, gram_matrices, normalised_anchors
@@ -91,6 +92,13 @@ class Run:
         """Texts as a model reads them, with room for the answers."""
         spare = judged_by(self.labels(alias, layout)).longest
         return self.backbone(alias).read(texts, gold, layout, task, spare)
+
+    def open(self, labels: Any) -> bool:
+        """Whether the best of all other words is asked for beside label words.
+
+        Only words of one token, ids [C], compare with all the others at the answer.
+        """
+        return OPEN in self.pack.evaluation and isinstance(labels, torch.Tensor)
 
     def start_file(self, alias: str) -> Path | None:
         """The file that a source's prompts start from; None where there is none.
@@ -175,18 +183,23 @@ class Run:
         A prompt with logits that are not finite has none, but a sentence that names the split;
         those beside it are as they would be alone.
 
-        ``on_validation``: its validation logits [R, v, C], where tuning has them already.
+        ``on_validation``: its validation logits [R, v, C], where tuning has them already. With
+        ``evaluation: open`` they have the rivals beside them, or validation is read once more.
         """
         began = time.perf_counter()
         backbone, labels = self.backbone(alias), self.labels(alias, layout)
-        if on_validation is None:
+        wide, count = self.open(labels), self.task.num_classes
+        if on_validation is None or on_validation.shape[-1] < count + wide:
             data = self.split(alias, "validation", layout)
-            on_validation = backbone.split_logits(data, labels, prompts)
+            read = backbone.split_logits(data, labels, prompts, rival=wide)
+            known = read[..., :count] if on_validation is None else on_validation
+            on_validation = torch.cat([known, read[..., count:]], dim=-1)
         free = None
         calibrations = () if self.task.free else self.pack.calibration
         if any(CALIBRATIONS[name].content_free for name in calibrations):
             free = backbone.split_logits(self.content_free(alias, layout), labels, prompts)
-        on_test = backbone.split_logits(self.split(alias, "test", layout), labels, prompts)
+        data = self.split(alias, "test", layout)
+        on_test = backbone.split_logits(data, labels, prompts, rival=wide)
         found = self.scored(alias, on_test, on_validation, free)
         self.spend("evaluate_seconds", began)
         return found
@@ -200,8 +213,12 @@ class Run:
     ) -> list[Found]:
         """Numbers and predictions of label-word logits [R, n, C] of both splits.
 
+        With rivals beside them [R, n, C + 1], also what they say about all words.
+
         ``free``: of content-free inputs; without them, calibrations that read them are left out.
         """
+        both, count = {"test": on_test, "validation": on_validation}, self.task.num_classes
+        on_test, on_validation = on_test[..., :count], on_validation[..., :count]
         gold = {
             name: torch.tensor([row.label for row in self.task.rows(name)], device=self.device)
             for name in ("test", "validation")
@@ -221,6 +238,9 @@ class Run:
             free,
             self.pack.predictions,
         )
+        if OPEN in self.pack.evaluation:
+            more = open_numbers(both, gold, count, self.task.metric)
+            found = [each.plus(numbers) for each, numbers in zip(found, more, strict=True)]
         read = {"test": on_test, "validation": on_validation, _CONTENT_FREE: free}
         broken = unreadable(alias, self.task.name, read)
         return [why or evaluated for why, evaluated in zip(broken, found, strict=True)]

@@ -50,6 +50,7 @@ def tune_sources(
             train=run.split(alias, "train", layouts[alias]),
             validation=run.split(alias, "validation", layouts[alias]),
             init_file=run.start_file(alias),
+            rival=run.open(run.labels(alias, layouts[alias])),
         )
         for alias in pack.sources
     ]

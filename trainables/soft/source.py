@@ -27,6 +27,7 @@ class Source:
         train: training split; the same examples in the same order for every source.
         validation: validation split.
         init_file: the file its prompts start from, with ``init: file``.
+        rival: whether validation is read with the best other word (``evaluation: open``).
     """
 
     backbone: Backbone
@@ -35,6 +36,7 @@ class Source:
     train: Encoded
     validation: Encoded
     init_file: Path | None = None
+    rival: bool = False
 
     @cached_property
     def lengths(self) -> torch.Tensor:
