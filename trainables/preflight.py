@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trainables.backbones.labels import judged_by
 from trainables.backbones.loading import check_weights, in_a_sentence, load_reader
 from trainables.backbones.reader import Reader
 from trainables.core.cells import ModelRef, TaskRef
 from trainables.core.plugins import Plugin
-from trainables.core.registries import METHODS
+from trainables.core.registries import METHODS, SOLVERS
 from trainables.core.settings import TransferSettings, from_mapping
 from trainables.core.settings.base import CHAT
 from trainables.errors import InputError
@@ -16,6 +17,7 @@ from trainables.hard.allowed import available_words
 from trainables.models.chats import frames_note
 from trainables.models.first_look import TOKENIZER, is_local
 from trainables.packs.run import in_chat, layout_on, plain_layout
+from trainables.scoring.free_text import answers_of
 from trainables.soft.initialisation import check_beginning
 from trainables.tasks import Task, load_task
 from trainables.tasks.shots import few_shot
@@ -41,9 +43,10 @@ def preflight(
     """Check models, tasks and prompt lengths against one another.
 
     A model in a folder must have all its weights, in the shapes of its config. Every token must
-    have a row in its model's embedding table, every label word must be one token on every model,
-    every split must hold rows, prompts must fit the positions and be able to start as asked for,
-    and models that are tuned or transferred together must share words.
+    have a row in its model's embedding table, every label word must be one token on every model or
+    a text that the task's scoring takes, every split must hold rows, prompts must fit the positions
+    and be able to start as asked for, and models that are tuned or transferred together must share
+    words.
 
     Args:
         settings: the methods' parameters; those of the layout are read.
@@ -74,13 +77,16 @@ def preflight(
     scoring = [readers[alias] for alias in (readers if scored is None else scored)]
     loaded = [load_task(ref) for ref in (*labels, *tasks)]
     grouped = {alias for group in together for alias in group}
+    spare: dict[tuple[str, str], int] = {}
     for model in models:
         reader = readers[model.alias]
         # A tokenizer that loads may still fail on a text.
         with in_a_sentence(model, TOKENIZER):
             for task in loaded if reader in scoring else ():
                 for chat in {in_chat(reader, chosen) for chosen in settings} or {False}:
-                    reader.label_ids(task.label_words, task.name, chat)
+                    longest = judged_by(answers_of(reader, task, chat=chat)).longest
+                    key = (model.alias, task.name)
+                    spare[key] = max(longest, spare.get(key, 0))
             if model.alias in grouped:
                 _ = reader.words
     for ref in tasks:
@@ -91,11 +97,12 @@ def preflight(
             few_shot(task, chosen.get("shots"), 0)
         pair = task.pair is not None
         for reader in scoring:
-            for chosen in settings:
-                reader.room(layout_on(reader, task, chosen), task.name, pair)
-                reader.room(plain_layout(reader, chosen, task.manual), task.name, pair)
-            if not settings:
-                reader.room(plain_layout(reader, {}, task.manual), task.name, pair)
+            layouts = [layout_on(reader, task, chosen) for chosen in settings]
+            plain = [plain_layout(reader, chosen, task.manual) for chosen in settings or [{}]]
+            for layout in (*layouts, *plain):
+                reader.room(layout, task.name, pair, spare[reader.alias, task.name])
+    for task in filter(lambda task: task.free, loaded):
+        _check_no_classes_needed(task, starts, words, ways)
     for start in starts:
         chosen = from_mapping(METHODS[start["method"]], start["settings"])
         file = Path(start["file"]) if start["file"] else None
@@ -127,6 +134,25 @@ def _frame_warnings(
         )
     if chat and plain:
         yield frames_note(chat, plain)
+
+
+def _check_no_classes_needed(
+    task: Task,
+    starts: Sequence[Mapping[str, Any]],
+    words: Sequence[Mapping[str, Any]],
+    ways: Sequence[Mapping[str, Any]],
+) -> None:
+    """Refuse what needs classes, beside a task that has none."""
+    for search in words:
+        task.need_classes(f"methods: {search['method']}", "soft prompts")
+    for start in starts:
+        if start["settings"].get("init") == "label_words":
+            task.need_classes("init: label_words", "another start")
+    for way in ways:
+        solver = way["settings"]["solver"]
+        if SOLVERS[solver].through:
+            direct = [name for name, kind in SOLVERS.items() if not kind.through]
+            task.need_classes(f"transfer.solver: {solver}", ", ".join(direct))
 
 
 def _anchor_warnings(
@@ -175,7 +201,7 @@ def _way_warnings(
     if settings.start is not None:
         for alias in way["targets"]:
             check_start(readers[alias], settings)
-    for task in tasks:
+    for task in filter(lambda task: not task.free, tasks):
         gold = [row.label for row in task.rows("train")]
         source = task if way["texts"] is None else load_task(way["texts"])
         if (source.pair is None) != (task.pair is None):

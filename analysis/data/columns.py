@@ -146,6 +146,15 @@ _TABLE = (
         for name, item in CALIBRATIONS.items()
         for split in ("score", "validation_score")
     ),
+    ("illegal_share", "number", "share", "result",
+     "share of test examples whose best word of the whole vocabulary is no label word; empty where "
+     "it was not measured"),
+    ("score_open", "number", "0 to 1", "result",
+     "score with those examples counted as wrong"),
+    ("validation_illegal_share", "number", "share", "result",
+     "illegal_share of the validation split"),
+    ("validation_score_open", "number", "0 to 1", "result",
+     "score_open of the validation split"),
     ("similarity", "number", "cosine", "result", "mean achieved similarity of the transfer"),
     ("alignment", "number", "1 - cosine", "result",
      "alignment loss at the checkpoint (joint tuning only)"),

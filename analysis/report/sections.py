@@ -32,6 +32,7 @@ from analysis.soft.transfer_figures import (
 )
 from analysis.starts.section import task_section
 from analysis.starts.tries import without_starts
+from analysis.tuned.section import tuned_section
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ def sections(results: Results) -> Iterator[Section]:
     for number, (part, target) in enumerate(places, 1):
         yield target_section(part, target, number, results.criterion, results.examples)
     yield source_section(results.parts)
+    where = (sweep.folder, sweep.meta) if sweep else ()
+    yield tuned_section(results.soft, results.examples, *where)
     prompts = best_prompts(results.soft)
     yield Section("prompts", "Best prompts", template="prompts.html.j2", content=prompts)
     yield from results.hard.sections if results.hard else ()

@@ -2,7 +2,8 @@
 
 Paper A prints no label words. Its Empty and Manual rows depend on nothing else, so they are the one
 handle on them. Scores are those of the validation split (test labels choose nothing), the paper's
-those of the test split: near is near, equal is not to be expected.
+those of the test split: near is near, equal is not to be expected. ``--propose`` adds words that
+are one token on every model of the spec.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any
 from sweep.spec.resolve import ResolvedSpec, resolve
 from sweep.spec.spec import SweepSpec
 from trainables.core.cells import ModelRef
+from trainables.core.texts import Word, listed, written
 from trainables.errors import InputError, check_known, show
 from trainables.tasks import Task, load_task
 
@@ -30,8 +32,9 @@ def compare_words(
     spec: SweepSpec,
     models: Sequence[str] = (),
     tasks: Sequence[str] = (),
-    words: Sequence[Sequence[str]] = (),
+    words: Sequence[Sequence[Word]] = (),
     say: Callable[[str], None] = lambda line: None,
+    proposed: bool = False,
 ) -> list[dict[str, Any]]:
     """Score every choice of label words with the Empty and the Manual row.
 
@@ -41,6 +44,7 @@ def compare_words(
         tasks: names among the spec's tasks; all if empty.
         words: further choices of label words, each tried on the tasks with as many classes.
         say: takes a line before each model and task.
+        proposed: try words too that :func:`sweep.commands.init.words.proposals` finds.
 
     Returns:
         One entry a model and task: ``model``, ``task``, ``metric``, ``rows`` (validation rows),
@@ -54,7 +58,10 @@ def compare_words(
     resolved = resolve(spec)
     asked = _models(resolved, models)
     loaded = [load_task(ref) for ref in resolved.tasks if _asked(resolved, ref.name, tasks)]
+    for task in loaded:
+        task.need_classes("--task", "tasks with classes")
     _check_words(loaded, words)
+    more = {task.name: _proposed(resolved, task) if proposed else [] for task in loaded}
     import torch  # seconds to import, not needed to find a mistake above
 
     from trainables.scoring.label_words import score_label_words
@@ -63,7 +70,7 @@ def compare_words(
     found = []
     for place, model in enumerate(asked):
         for number, task in enumerate(loaded):
-            candidates = _candidates(task, words)
+            candidates = _candidates(task, [*words, *more[task.name]])
             rows = len(task.rows("validation"))
             step = f"{place * len(loaded) + number + 1} of {len(asked) * len(loaded)}"
             say(f"{step}: {model.alias}, {task.name}, {len(candidates)} choices, {rows} rows")
@@ -79,7 +86,7 @@ def format_words(entries: Sequence[Mapping[str, Any]]) -> str:
         known = entry["published"]
         paper = ", ".join(f"{row.capitalize()} {_points(known[row])}" for row in ROWS if known)
         candidates = entry["candidates"]
-        width = max(len("label words"), *(len("/".join(item["words"])) for item in candidates))
+        width = max(len("label words"), *(len(written(item["words"])) for item in candidates))
         header = f"  {'label words'.ljust(width)}" + "".join(
             f"  {row.capitalize():>7}" + (f"  {'off':>6}" if known else "") for row in ROWS
         )
@@ -96,7 +103,7 @@ def format_words(entries: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _line(item: Mapping[str, Any], width: int) -> str:
-    line = f"  {'/'.join(item['words']).ljust(width)}"
+    line = f"  {written(item['words']).ljust(width)}"
     if item["problem"]:
         # Model and task stand above, and what is allowed goes without saying here.
         return f"{line}  {item['problem'].partition(': ')[2].partition(';')[0]}"
@@ -155,20 +162,45 @@ def _asked(resolved: ResolvedSpec, name: str, wanted: Sequence[str]) -> bool:
     return not wanted or name in wanted
 
 
-def _check_words(tasks: Sequence[Task], further: Sequence[Sequence[str]]) -> None:
+def _proposed(resolved: ResolvedSpec, task: Task) -> list[tuple[Word, ...]]:
+    """Words that are one token on every source and target of the spec."""
+    from sweep.commands.init.words import proposals
+
+    models = [
+        resolved.models[name] for name in dict.fromkeys((*resolved.sources, *resolved.targets))
+    ]
+    texts = [(row.whole, row.label) for row in task.rows("train")]
+    return [tuple(one.word for one in found) for found in proposals(task.classes, models, texts)]
+
+
+def further_words(text: str) -> tuple[Word, ...]:
+    """Label words as an option has them: ``bad|poor,very good``."""
+    named = [tuple(word.strip() for word in one.split("|")) for one in text.split(",")]
+    return tuple(words[0] if len(words) == 1 else words for words in named)
+
+
+def _check_words(tasks: Sequence[Task], further: Sequence[Sequence[Word]]) -> None:
     for words in further:
-        distinct = len(set(words)) == len(words) and all(word.split() == [word] for word in words)
-        if not distinct or all(len(words) != task.num_classes for task in tasks):
+        every = [word for one in words for word in listed(one)]
+        distinct = len(set(every)) == len(every) and all(every)
+        if not distinct or not any(_fits(task, words) for task in tasks):
             sizes = ", ".join(f"{task.name} {task.num_classes}" for task in tasks)
             raise InputError(
-                f"--words: found {show(','.join(words))}; allowed: as many different words as a"
-                f" task has classes, between commas ({sizes})"
+                f"--words: found {show(written(words).replace('/', ','))}; allowed: as many"
+                f" different words as a task has classes, between commas ({sizes}), with spaces in"
+                " them where the task has a scoring"
             )
 
 
-def _candidates(task: Task, further: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+def _fits(task: Task, words: Sequence[Word]) -> bool:
+    """As many as there are classes, and texts of several words only where these are scored."""
+    texts = any(" " in word for one in words for word in listed(one))
+    return len(words) == task.num_classes and (task.scoring is not None or not texts)
+
+
+def _candidates(task: Task, further: Sequence[Sequence[Word]]) -> list[tuple[Word, ...]]:
     own = [task.label_words, *task.label_words_alternatives]
-    fitting = [tuple(words) for words in further if len(words) == task.num_classes]
+    fitting = [tuple(words) for words in further if _fits(task, words)]
     return list(dict.fromkeys([*own, *fitting]))
 
 

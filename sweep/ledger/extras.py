@@ -1,4 +1,4 @@
-"""What a spec may ask of every cell besides what the cell's id says: calibrations, predictions.
+"""What a spec may ask of every cell besides what its id says: calibrations, predictions, and more.
 
 They add to a result and change nothing in it, so that no id depends on them. A finished cell may
 have more or fewer of them than a later spec asks for.
@@ -13,6 +13,8 @@ from sweep.ledger.prompt_file import without
 from trainables.core.predictions import SPLITS
 from trainables.packs.records import PROMPT, READOUT
 from trainables.scoring.calibration import CALIBRATIONS
+from trainables.scoring.open_vocabulary import KEYS as OPEN_KEYS
+from trainables.scoring.open_vocabulary import OPEN
 
 _KEYS = ("score", "validation_score")
 
@@ -24,10 +26,12 @@ class Extras:
     Attributes:
         calibration: names of :data:`trainables.scoring.calibration.CALIBRATIONS`.
         predictions: splits whose predictions are kept.
+        evaluation: names of :data:`trainables.scoring.open_vocabulary.EVALUATIONS`.
     """
 
     calibration: tuple[str, ...] = ()
     predictions: tuple[str, ...] = ()
+    evaluation: tuple[str, ...] = ()
 
     @classmethod
     def asked(cls, where: Any) -> Self:
@@ -46,6 +50,7 @@ class Extras:
         return cls(
             tuple(name for name in CALIBRATIONS if f"{_KEYS[0]}_{name}" in result),
             () if kept is None else tuple(name for name in SPLITS if name in kept["splits"]),
+            (OPEN,) if OPEN_KEYS[0] in result else (),
         )
 
     def lacking(self, other: "Extras") -> "Extras":
@@ -82,6 +87,7 @@ def trimmed(
         return None
     surplus = there.lacking(wanted)
     gone = {f"{key}_{name}" for name in surplus.calibration for key in _KEYS}
+    gone.update(OPEN_KEYS if surplus.evaluation else ())
     result = {key: value for key, value in record["result"].items() if key not in gone}
     found = {**record, "result": result}
     if surplus.predictions and content is not None:

@@ -25,7 +25,11 @@ GROWN = "grown_from"
 TASKS = "tasks"
 """Key of the meta file: what :func:`trainables.tasks.recall_task` needs of each task, by name."""
 _NEEDED = {"format", "name", "spec_hash", "spec"}
-_KINDS = {"calibration": "calibrations", "predictions": "predictions"}
+_KINDS = {
+    "calibration": "calibrations",
+    "predictions": "predictions",
+    "evaluation": "evaluations",
+}
 
 
 def check_binding(folder: Path, plan: AnyPlan) -> None:
@@ -140,7 +144,7 @@ def first_hash(folder: Path, plan: AnyPlan) -> str:
 
 
 def lacking_note(folder: Path, plan: AnyPlan, records: Callable[[], Iterable[Record]]) -> str:
-    """A sentence on calibrations and predictions that finished cells lack; empty where none does.
+    """A sentence on what :class:`Extras` has and finished cells lack; empty where none does.
 
     They are not in a spec's hash, so a folder may ask for more later. Finished cells stay as they
     are: their logits are gone.

@@ -84,6 +84,7 @@ class Planner(ABC):
             files=self.files(sources),
             calibration=self.resolved.spec.calibration,
             predictions=self.resolved.spec.predictions,
+            evaluation=self.resolved.spec.evaluation,
             plugins=self.resolved.spec.loaded,
             texts={
                 name: task

@@ -52,11 +52,17 @@ def check_local(resolved: ResolvedSpec) -> None:
         InputError: a folder that :func:`trainables.preflight.preflight` would refuse, or a label
             word that is not one token of its tokenizer.
     """
+    from trainables.core.texts import listed
     from trainables.models.first_look import doubtful, is_local, read_shapes
     from trainables.tasks import load_task
 
     scored = {*resolved.sources, *resolved.targets}
-    words = {word for task in resolved.tasks for word in load_task(task).label_words}
+    words = {
+        word
+        for task in resolved.tasks
+        for one in load_task(task).label_words
+        for word in listed(one)
+    }
     local = [model for model in resolved.models.values() if is_local(model)]
     for model in local:
         read_shapes(model)

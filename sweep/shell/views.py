@@ -85,12 +85,13 @@ def presets_view(found: Mapping[str, str]) -> Iterator[Part]:
 def words_view(found: Sequence[Mapping[str, Any]]) -> Iterator[Part]:
     """Choices of label words, a table for each model and task."""
     from sweep.commands.label_words import ROWS, format_words
+    from trainables.core.texts import written
 
     for entry, block in zip(found, format_words(found).split("\n\n"), strict=False):
         away = [f">{row}, to paper A" for row in ROWS] if entry["published"] else []
         rows = []
         for item in entry["candidates"]:
-            words = "/".join(item["words"])
+            words = written(item["words"])
             if item["problem"]:
                 said = item["problem"].partition(": ")[2].partition(";")[0]
                 rows.append((words, *[_NONE] * (len(ROWS) + len(away)), said))

@@ -120,17 +120,22 @@ def label_words(
         list[str] | None,
         typer.Option(metavar="A,B", help="Further label words, one a class (repeatable)."),
     ] = None,
+    propose: Annotated[
+        bool, typer.Option(help="Try words too that are one token on every model of the spec.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Score choices of label words with the Empty and Manual prompts, beside paper A's rows."""
     warn_of_no_cache()
-    from sweep.commands.label_words import compare_words, format_words
+    from sweep.commands.label_words import compare_words, format_words, further_words
     from sweep.spec.spec import load_spec
 
-    further = [[word.strip() for word in item.split(",")] for item in words or ()]
-    found = compare_words(
-        load_spec(spec), model or (), task or (), further, lambda line: typer.echo(line, err=True)
-    )
+    further = [further_words(item) for item in words or ()]
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
+
+    found = compare_words(load_spec(spec), model or (), task or (), further, say, propose)
     tell(found, format_words, as_json, words_view)
 
 

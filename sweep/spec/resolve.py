@@ -96,8 +96,8 @@ class ResolvedSpec:
     def hash(self) -> str:
         """Content hash of all that can change a result, models, tasks and code version included.
 
-        Left out are resources, calibrations, kept predictions, trackers with their addresses, and
-        the description.
+        Left out are resources, calibrations, kept predictions, what is evaluated besides, trackers
+        with their addresses, and the description.
         """
         settings = self.settings_json()
         digests = {
@@ -175,6 +175,7 @@ class ResolvedSpec:
             "task_files": {task.name: asdict(task) for task in (*self.tasks, *self.texts.values())},
             "calibration": list(self.spec.calibration),
             "predictions": list(self.spec.predictions),
+            "evaluation": list(self.spec.evaluation),
             **self._search_json(),
             "resources": self.spec.resources.model_dump(),
             "mlflow": self.spec.mlflow.model_dump(),

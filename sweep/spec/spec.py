@@ -52,6 +52,7 @@ from trainables.files.validation import (
     written_out,
 )
 from trainables.scoring.calibration import CALIBRATIONS
+from trainables.scoring.open_vocabulary import EVALUATIONS
 
 MOST_SEEDS = 10_000
 MOST_RETRIES = 100
@@ -91,6 +92,10 @@ def _or_auto(value: Any) -> Any:
     return None if value == "auto" else value
 
 
+def _one_or_several(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 def _transfer(value: Any) -> Any:
     if isinstance(value, tuple):
         return value
@@ -120,6 +125,9 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 SeedForms = Annotated[int, Field(ge=1, le=MOST_SEEDS)] | Annotated[list[Seed], Field(min_length=1)]
 Pattern = Annotated[str, Field(pattern=r"\+")]
 PairForms = Literal["all"] | Pattern | list[Pattern | Annotated[list[str], Field(min_length=2)]]
+
+
+Evaluation = Annotated[str, OneOf(EVALUATIONS)]
 
 
 class _Section(BaseModel):
@@ -242,6 +250,15 @@ class SweepSpec(_Section):
         default=SPLITS,
         description=f"a list of splits ({', '.join(SPLITS)}) whose predictions are kept with every"
         " cell, none twice, or [] for none",
+    )
+    evaluation: Annotated[
+        tuple[Evaluation, ...],
+        *_UNIQUE,
+        BeforeValidator(_one_or_several, json_schema_input_type=Evaluation | list[Evaluation]),
+    ] = Field(
+        default=(),
+        description=f"{', '.join(EVALUATIONS)} or a list of what is measured besides, none twice,"
+        " or [] for nothing",
     )
     resources: Resources = Field(
         default=Resources(),

@@ -16,6 +16,7 @@ import numpy as np
 from trainables.core.cells import Cell, ModelRef, Pack, PackOutcome, TaskRef, content_hash
 from trainables.core.predictions import GOLD, SPLITS
 from trainables.core.settings import family_of
+from trainables.scoring.open_vocabulary import KEYS, OPEN
 
 EXECUTOR = f"{__name__}:run_tabulated"
 SECONDS = "PROMPTSWEEP_TABULATED_SECONDS"
@@ -46,7 +47,9 @@ def find_task(name: str, base: Path | None = None) -> TaskRef:
     return TaskRef(name, f"/tabulated/{name}.yaml", content_hash(["task", name]))
 
 
-def tabulated_result(cell: Cell, calibration: Sequence[str] = ("batch",)) -> dict[str, Any]:
+def tabulated_result(
+    cell: Cell, calibration: Sequence[str] = ("batch",), evaluation: Sequence[str] = ()
+) -> dict[str, Any]:
     """The result of a cell, with the keys of a real one; by default those of a default spec."""
     score = _fraction(cell.id, "score")
     result: dict[str, Any] = {
@@ -62,6 +65,8 @@ def tabulated_result(cell: Cell, calibration: Sequence[str] = ("batch",)) -> dic
     for name in calibration:
         result[f"score_{name}"] = _fraction(cell.id, "score", name)
         result[f"validation_score_{name}"] = _fraction(cell.id, "validation", name)
+    for name in KEYS if OPEN in evaluation else ():
+        result[name] = _fraction(cell.id, name)
     if cell.kind != "reference" and family_of(cell.method) == "hard":
         return result | _hard_result(cell)
     if cell.kind == "source":
@@ -179,7 +184,7 @@ def tabulated_outcome(pack: Pack, prompts: Mapping[str, np.ndarray]) -> PackOutc
         missing = [name for name in cell.inputs if name not in prompts and name not in here]
         if missing:
             raise RuntimeError(f"cell {cell.id} misses its input {missing[0]}")
-        outcome.results[cell.id] = tabulated_result(cell, pack.calibration)
+        outcome.results[cell.id] = tabulated_result(cell, pack.calibration, pack.evaluation)
         prompt = tabulated_prompt(cell)
         if prompt is not None:
             outcome.prompts[cell.id] = prompt

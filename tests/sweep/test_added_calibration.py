@@ -83,3 +83,12 @@ def test_predictions_that_were_added_are_told(tmp_path: Path) -> None:
     note = lacking_note(tmp_path, plan_of(calibration=BOTH), ledger.records)
     assert "calibrations and predictions that were added" in note
     assert f"(content_free in {count}, test in 4)" in note
+
+
+def test_an_evaluation_that_was_added_is_told(tmp_path: Path) -> None:
+    plan = plan_of()
+    bind(tmp_path, plan, {})
+    ledger = Ledger(tmp_path)
+    fill(ledger, plan.cells)
+    note = lacking_note(tmp_path, plan_of(evaluation=["open"]), ledger.records)
+    assert "evaluations that were added to the spec later are missing (open in" in note

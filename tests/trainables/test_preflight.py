@@ -171,3 +171,22 @@ def test_reading_text_does_without_torchs_compiler() -> None:
         check=True,
     )
     assert done.stdout.strip() == "False"
+
+
+def test_label_texts_are_looked_at_on_every_model(tmp_path: Path) -> None:
+    """What a model cannot tell apart, and positions that a text leaves no room for."""
+    small = model_of(tmp_path / "small", words(60), positions=10)
+    texts = {"extends": "mini/reviews", "label_words": ["a bad", "a good"]}
+
+    def check(**more: Any) -> list[str]:
+        file = tmp_path / "task.yaml"
+        file.write_text(yaml.safe_dump({**texts, **more}))
+        return preflight([small], [resolve_task(str(file))], [{"prompt_length": 4}])
+
+    assert check(scoring="sum") == []
+    with pytest.raises(InputError, match="begin with the same token; allowed under scoring"):
+        check(scoring="first_token")
+    with pytest.raises(InputError, match="allowed: words without white space, or texts with sco"):
+        check()
+    with pytest.raises(InputError, match="takes 10 positions"):
+        check(scoring="sum", label_words=["a bad the a", "a good"])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sweep.spec.methods import parse_method
 from tests.sweep.samples import plan_of, relaxed
-from trainables.core.settings import SoftSettings, fitted_defaults
+from trainables.core.settings import SoftSettings, fitted_defaults, from_mapping, stored
 from trainables.errors import InputError
 from trainables.recipes import recipe, recipe_names, with_recipe
 
@@ -40,13 +40,56 @@ def test_fast_is_a_few_hundred_steps_without_dropout() -> None:
     assert not fast.dropout
 
 
+def test_lester_is_the_papers_prompt_tuning() -> None:
+    found = settings_of({"recipe": "lester"})
+    assert (found.prompt_length, found.batch_size, found.steps) == (100, 32, 30_000)
+    assert (found.optimiser, found.learning_rate, found.schedule, found.warmup) == (
+        *("adafactor_whole", 0.3, "constant", 0.0),
+    )
+    assert (found.loss, found.init) == ("vocabulary", "label_words")
+    short = settings_of({"recipe": "lester", "prompt_length": 5, "steps": 20, "init": "uniform"})
+    assert (short.prompt_length, short.steps, short.evaluations) == (5, 20, 20)
+    assert short.init_range == (-0.5, 0.5)
+
+
+def test_what_the_recipe_brought_leaves_older_cells_as_they_are() -> None:
+    new = {"optimiser", "schedule", "init_range"}
+    assert not new & stored(SoftSettings(init="uniform")).keys()
+    kept = stored(settings_of({"recipe": "lester"}))
+    assert kept["optimiser"] == "adafactor_whole" and kept["schedule"] == "constant"
+    assert "bias_correction" not in kept, "Adafactor has none"
+    assert from_mapping(SoftSettings, kept) == settings_of({"recipe": "lester"})
+    other = SoftSettings(init="uniform", init_range=(0.0, 0.5))
+    assert stored(other)["init_range"] == [0.0, 0.5]
+    assert from_mapping(SoftSettings, stored(other)) == other
+
+
+@pytest.mark.parametrize(
+    ("section", "sentence"),
+    [
+        ({"init_range": [0, 0.5]}, "init_range: .*allowed: nothing, as init is normal"),
+        ({"init": "uniform", "init_range": [0.5, 0]}, "init_range: .*the lower one first"),
+        ({"init": "uniform", "init_range": [0.5]}, "init_range"),
+        ({"init": "uniform", "init_range": 0.5}, "init_range: found 0.5"),
+        ({"optimiser": "adafctor"}, "optimiser: .*adafactor"),
+        ({"schedule": "cosine"}, "schedule: .*linear"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(section: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=rf"methods.soft.{sentence}") as refused:
+        settings_of(section)
+    assert "allowed" in str(refused.value)
+
+
 @pytest.mark.parametrize("name", recipe_names("soft"))
 def test_every_recipe_is_valid_and_says_each_setting_by_name(name: str) -> None:
     assert settings_of({"recipe": name}) == SoftSettings(**recipe("soft", name))
 
 
 def test_unknown_recipes_are_refused() -> None:
-    with pytest.raises(InputError, match=r"recipe: found 'slow'; allowed: fast, optiprompt"):
+    with pytest.raises(
+        InputError, match=r"recipe: found 'slow'; allowed: fast, lester, optiprompt"
+    ):
         recipe("soft", "slow")
     with pytest.raises(InputError, match=r"methods.soft.recipe: found 'fst' \(did you mean fast"):
         settings_of({"recipe": "fst"})

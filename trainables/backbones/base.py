@@ -3,7 +3,7 @@
 Shapes: R prompts (replicas), m prompt tokens, d embedding width, N rows, L tokens, C classes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 from trainables.backbones.family import CausalFamily, Family
+from trainables.backbones.labels import AnswerTexts, Labels, spell
 from trainables.backbones.layout import Encoded, Layout
 from trainables.backbones.reader import Reader
 from trainables.compute.masks import RowMasks
 from trainables.compute.memory import in_passes
 from trainables.compute.passes import bucket, pass_end, read_tokens, spare_tokens
 from trainables.core.precision import FLOAT32, TF32, type_of
-from trainables.core.texts import Text
+from trainables.core.texts import Text, Word
 from trainables.errors import InputError
 
 
@@ -32,6 +33,9 @@ class Remembered:
 
     past: torch.Tensor
 
+
+_HEAD_NUMBERS = 1 << 25
+"""Logits of all words that are held at once (128 MB): more rows take their turns at the head."""
 
 _ROWS = (7, 11)
 """Rows that dropout is tried out on: a table whose length both divide is not to be feared."""
@@ -91,15 +95,22 @@ class Backbone(Reader):
         weights[self._table.data_ptr()] = self._table
         return sum(weight.nbytes for weight in weights.values())
 
-    def labels(self, words: Sequence[str], task: str, chat: bool = False) -> torch.Tensor:
-        """Ids [C] of a task's label words on the device; errors as :meth:`Reader.label_ids`."""
-        return torch.tensor(self.label_ids(words, task, chat), device=self.device)
+    def labels(
+        self, words: Sequence[Word], task: str, scoring: str | None = None, chat: bool = False
+    ) -> Labels:
+        """A task's label words on the device; see :func:`trainables.backbones.labels.spell`."""
+        return spell(self, words, task, scoring, self.device, chat)
 
     def read(
-        self, texts: Sequence[Text], gold: Sequence[int], layout: Layout, task: str = ""
+        self,
+        texts: Sequence[Text],
+        gold: Sequence[int],
+        layout: Layout,
+        task: str = "",
+        spare: int = 0,
     ) -> Encoded:
         """:meth:`Reader.encode` on the device."""
-        return self.encode(texts, gold, layout, task).to(self.device)
+        return self.encode(texts, gold, layout, task, spare).to(self.device)
 
     @contextmanager
     def dropout(self, keys: torch.Tensor, owner: torch.Tensor | None = None) -> Iterator[None]:
@@ -167,9 +178,10 @@ class Backbone(Reader):
     def row_logits(
         self,
         batch: Encoded,
-        label_ids: torch.Tensor | None,
+        label_ids: Labels | None,
         prompts: Prompts | None = None,
         owner: torch.Tensor | None = None,
+        rival: bool = False,
     ) -> torch.Tensor:
         """Label-word logits of every row, each behind the prompt it belongs to.
 
@@ -177,20 +189,25 @@ class Backbone(Reader):
 
         Args:
             batch: N rows.
-            label_ids: [C], or None for the V usable rows of the vocabulary.
+            label_ids: [C], texts of several tokens, whose scores serve as logits, or None for the V
+                usable rows of the vocabulary.
             prompts: [R, m, d], or what :meth:`remember` gives of them, or None for rows without
                 prompt.
             owner: [N], index into ``prompts`` of each row's prompt.
+            rival: whether one more column is the highest logit of all words but the label words.
 
         Returns:
-            [N, C], or [N, V].
+            [N, C], or [N, V]; [N, C + 1] with ``rival``.
         """
+        if isinstance(label_ids, AnswerTexts):
+            return label_ids.scores(self, batch, prompts, owner)
         if self.literal:
             own = None if prompts is None or owner is None else prompts
             assert not isinstance(own, Remembered)
             with self.rounding():
-                logits = self._library_reading(batch, None if own is None else own[owner])[1]
-            return logits[:, slice(self.rows) if label_ids is None else label_ids]
+                every = self._library_reading(batch, None if own is None else own[owner])[1]
+            logits = every[:, slice(self.rows) if label_ids is None else label_ids]
+            return _with_rival(logits, [every[:, : self.rows]], label_ids) if rival else logits
         with self.rounding():
             if prompts is None or owner is None:
                 states = self._states(batch)
@@ -200,12 +217,21 @@ class Backbone(Reader):
                 states = self._states_behind(batch, self.remember(batch, prompts), owner)
             else:
                 states = self._states(batch, prompts[owner])
-        return self.head_logits(states, label_ids)
+        logits = self.head_logits(states, label_ids)
+        if not rival:
+            return logits
+        size = max(1, _HEAD_NUMBERS // self.rows)
+        return _with_rival(logits, map(self.head_logits, states.split(size)), label_ids)
 
     def begin_alike(self, data: Encoded) -> bool:
         """Whether rows of one prompt begin alike, and this is a causal model: it can be shared."""
         shared = data.begin is not None and isinstance(self.family, CausalFamily)
         return shared and not self.literal
+
+    def read_once(self, data: Encoded, prompts: torch.Tensor) -> Prompts:
+        """Prompts [R, m, d] for several readings of ``data``: remembered, if they can be."""
+        shared = self.begin_alike(data) and not self.family.model.training
+        return self.remember(data, prompts) if shared else prompts
 
     def remember(self, data: Encoded, prompts: torch.Tensor) -> Remembered:
         """Read prompts [R, m, d] once for all rows of ``data``; only if these begin alike."""
@@ -274,19 +300,29 @@ class Backbone(Reader):
         return embeds.to(self.dtype)
 
     def label_logits(
-        self, prompts: torch.Tensor, batch: Encoded, label_ids: torch.Tensor
+        self,
+        prompts: torch.Tensor,
+        batch: Encoded,
+        label_ids: Labels,
+        rival: bool = False,
     ) -> torch.Tensor:
         """Label-word logits [R, B, C] of every prompt [R, m, d] on the same B rows."""
         replicas = prompts.shape[0]
         owner = torch.arange(replicas, device=self.device).repeat_interleave(len(batch))
-        logits = self.row_logits(batch.repeat(replicas), label_ids, prompts, owner)
+        logits = self.row_logits(batch.repeat(replicas), label_ids, prompts, owner, rival)
         return logits.view(replicas, len(batch), -1)
 
     @torch.no_grad()
     def split_logits(
-        self, data: Encoded, label_ids: torch.Tensor, prompts: torch.Tensor | None = None
+        self,
+        data: Encoded,
+        label_ids: Labels,
+        prompts: torch.Tensor | None = None,
+        rival: bool = False,
     ) -> torch.Tensor:
         """Label-word logits [R, n, C] on a whole split (R = 1 without prompts).
+
+        With ``rival`` [R, n, C + 1], see :meth:`row_logits`; the C are the same to the last bit.
 
         Rows are grouped by length, so that next to nothing is computed on padding; the order of the
         result is the order of the data. Passes are halved where memory is short.
@@ -297,8 +333,8 @@ class Backbone(Reader):
         replicas = 1 if prompts is None else prompts.shape[0]
         return self._over_split(
             data,
-            (replicas, len(label_ids)),
-            lambda batch, budget: self._logits(batch, label_ids, prompts, budget),
+            (replicas, len(label_ids) + rival),
+            lambda batch, budget: self._logits(batch, label_ids, prompts, budget, rival),
         )
 
     @torch.no_grad()
@@ -342,16 +378,32 @@ class Backbone(Reader):
     def _logits(
         self,
         batch: Encoded,
-        label_ids: torch.Tensor,
+        label_ids: Labels,
         prompts: torch.Tensor | None,
         budget: int,
+        rival: bool,
     ) -> torch.Tensor:
         """Logits [R, B, C] of a batch, as many prompts at once as the tokens of a pass allow."""
         if prompts is None:
-            return self.row_logits(batch, label_ids)[None]
+            return self.row_logits(batch, label_ids, rival=rival)[None]
         size = max(1, budget // batch.ids.numel())
         if size >= len(prompts) or budget == read_tokens(self.device):
-            return self.label_logits(prompts, batch, label_ids)
+            return self.label_logits(prompts, batch, label_ids, rival)
         return torch.cat(
-            [self.label_logits(part, batch, label_ids) for part in prompts.split(size)]
+            [self.label_logits(part, batch, label_ids, rival) for part in prompts.split(size)]
         )
+
+
+def _with_rival(
+    logits: torch.Tensor, every: Iterable[torch.Tensor], label_ids: torch.Tensor | None
+) -> torch.Tensor:
+    """Logits [N, C] with the highest of all other words beside them.
+
+    ``every``: those of all words, in parts of the rows [n, V]; they are overwritten.
+    """
+    parts = [
+        part.index_fill_(1, label_ids, -torch.inf).amax(1, keepdim=True)
+        for part in every
+        if label_ids is not None
+    ]
+    return torch.cat([logits, torch.cat(parts)], dim=1)

@@ -10,6 +10,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from trainables.backbones.answer import AnswerLayer, Focus
+from trainables.backbones.layout import Encoded
 from trainables.compute.passes import additive
 from trainables.models.heads import CAUSAL, MASKED, Head
 
@@ -101,6 +102,18 @@ class Family(ABC):
         """
         output = self.model.get_output_embeddings() if literal else None
         return [] if output is None else [*output.parameters()]
+
+    def answered(self, rows: Encoded, tokens: torch.Tensor, place: int) -> Encoded:
+        """Rows whose answers are begun, to read what comes next.
+
+        Args:
+            rows: with nothing of an answer.
+            tokens: ids that they begin with, [T] or each row's own [N, T]; on a masked model all of
+                the answer, with a mask where it is read; on an encoder–decoder what the decoder
+                reads behind its own beginning.
+            place: of the answer that is then read, 0 the first.
+        """
+        return rows.answered(tokens, place, behind=not self.masked)
 
     def states(self, embeds: torch.Tensor) -> torch.Tensor:
         """Last hidden states [N, L, h] of rows without padding [N, L, d]."""

@@ -137,6 +137,33 @@ class Encoded:
             decoder=None if self.decoder is None else self.decoder.repeat(times, 1),
         )
 
+    def answered(self, tokens: torch.Tensor, place: int, behind: bool) -> "Encoded":
+        """The same rows with their answers begun; what stood behind the answers moves on.
+
+        Args:
+            tokens: ids of the answer [T], or of each row's own [n, T]; none: the rows as they are.
+            place: where the answer is now read, counted from where it was.
+            behind: whether they stand behind the position of the answer (else in its place).
+        """
+        count = tokens.shape[-1]
+        if not count:
+            return self
+        grown = count - (0 if behind else 1)
+        answers = self.answers[:, None]
+        columns = torch.arange(self.ids.shape[1] + grown, device=self.ids.device)
+        inside = columns - answers - (1 if behind else 0)
+        origin = torch.where(inside >= count, columns - grown, columns.minimum(answers))
+        own = tokens.expand(len(self), -1).gather(1, inside.clamp(0, count - 1))
+        moved = (inside >= 0) & (inside < count)
+        return replace(
+            self,
+            ids=torch.where(moved, own, self.ids.gather(1, origin)),
+            lengths=self.lengths + grown,
+            slots=self.slots + grown * (self.slots > self.answers),
+            answers=self.answers + place,
+            types=None if self.types is None else self.types.gather(1, origin),
+        )
+
     def to(self, device: str) -> "Encoded":
         return replace(
             self,

@@ -155,36 +155,10 @@ class Reader:
             return None
         return ids[0] if ids[0] < self.rows else None
 
-    def label_ids(self, words: Sequence[str], task: str, chat: bool = False) -> list[int]:
-        """Ids of a task's label words, one per class.
-
-        ``chat``: as they stand behind the chat template.
-
-        Raises:
-            InputError: a word is not one token on this model, or two classes share a token.
-        """
-        ids: list[int] = []
-        for word in words:
-            found = self.word_id(word, chat)
-            if found is None:
-                ids = self.answer_tokens(word, chat)
-                pieces = self.tokenizer.convert_ids_to_tokens(ids)
-                behind = " behind the chat template" if chat else ""
-                raise InputError(
-                    f"model {self.alias!r}, task {task!r}: label word {word!r} is not a single"
-                    f" token{behind} (it becomes {' '.join(pieces)}); allowed: words that are one"
-                    " token on every model"
-                )
-            if found in ids:
-                raise InputError(
-                    f"model {self.alias!r}, task {task!r}: label words {words[ids.index(found)]!r}"
-                    f" and {word!r} are the same token; allowed: one distinct token per class"
-                )
-            ids.append(found)
-        return ids
-
-    def room(self, layout: Layout, task: str, pair: bool = False) -> int:
+    def room(self, layout: Layout, task: str, pair: bool = False, spare: int = 0) -> int:
         """Tokens left for a text, or for both of a ``pair`` together, under a layout.
+
+        ``spare``: positions that answers of several tokens take besides.
 
         Raises:
             InputError: prompt and template leave no room for a text.
@@ -193,6 +167,7 @@ class Reader:
         fixed += len(self.end) + len(self.answer_ids(layout))
         fixed += len(self.closing(layout))
         fixed += len(self.separator) if pair else 0
+        fixed += spare
         room = self.family.max_tokens - fixed
         if room < 1:
             raise InputError(
@@ -275,7 +250,12 @@ class Reader:
         return self.lead if layout.seam == "space" else ""
 
     def encode(
-        self, texts: Sequence[Text], gold: Sequence[int], layout: Layout, task: str = ""
+        self,
+        texts: Sequence[Text],
+        gold: Sequence[int],
+        layout: Layout,
+        task: str = "",
+        spare: int = 0,
     ) -> Encoded:
         """Tokenise texts under a layout; only the text is ever cut, never prompt or template.
 
@@ -286,11 +266,13 @@ class Reader:
             texts: n texts or pairs of texts; of a pair the longer one is cut first.
             gold: n labels.
             layout: where the prompt, the template and the answer go.
+            spare: positions left free for answers of several tokens.
 
         Raises:
             InputError: no room for a text, or nothing at all to read before the answer.
         """
-        room = self.room(layout, task, pair=any(isinstance(text, tuple) for text in texts))
+        pair = any(isinstance(text, tuple) for text in texts)
+        room = self.room(layout, task, pair, spare)
         template = self.template_ids(layout)
         blank = self.answer_ids(layout)
         answer = [*blank, *self.closing(layout)]

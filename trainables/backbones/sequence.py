@@ -7,11 +7,13 @@ is read at the last of them. What ids these are is made in one place,
 Shapes: N rows, L tokens of the encoder, D of the decoder, d embedding width, h of last states.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from trainables.backbones.family import Family, added
+from trainables.backbones.layout import Encoded
 from trainables.models.heads import SEQUENCE
 
 
@@ -39,6 +41,13 @@ class EncoderDecoder(Family):
     @property
     def decoder(self) -> Any:
         return self.model.get_decoder()
+
+    def answered(self, rows: Encoded, tokens: torch.Tensor, place: int) -> Encoded:
+        """Rows whose decoder is given the tokens behind its own beginning."""
+        if not tokens.shape[-1] or rows.decoder is None:
+            return rows
+        given = torch.cat([rows.decoder, tokens.expand(len(rows), -1)], dim=1)
+        return replace(rows, decoder=given, answers=rows.answers + place)
 
     def states(self, embeds: torch.Tensor) -> torch.Tensor:
         """Last states of the encoder."""

@@ -1,8 +1,22 @@
-"""Optimisers and schedules that act on every replica of a stack by itself."""
+"""Optimisers and schedules that act on every replica of a stack by itself.
+
+Both are found by name: :data:`trainables.core.registries.OPTIMISERS` and ``SCHEDULES``.
+"""
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import torch
+
+
+class Optimiser(Protocol):
+    """An optimiser that acts on every replica by itself."""
+
+    def step(self, rate: float) -> None:
+        """One update from the parameters' ``.grad``, which is cleared."""
+
+    def keep(self, parameters: Sequence[torch.Tensor], rows: torch.Tensor) -> None:
+        """Go on with some replicas: their ``parameters``, and which ``rows`` these were."""
 
 
 class ElementwiseAdamW:
@@ -65,36 +79,51 @@ class ReplicaAdafactor:
     It is that of transformers with ``scale_parameter=False``, ``relative_step=False`` and no first
     moment, which PEZ's released code uses. torch's own scales the rate by the parameter's size and
     caps it by 1/√t. The second moment of a replica's gradient [m, d] is kept as its means over rows
-    and columns; an update with a root mean square above 1 is scaled down to it. Both are taken for
-    each replica by itself.
+    and columns (*factored*), or as it is where it has another shape or is not to be factored. An
+    update with a root mean square above 1 is scaled down to it. All of it is taken for each replica
+    by itself.
     """
 
     EPS = 1e-30
     CLIP = 1.0
     DECAY = 0.8
 
-    def __init__(self, parameters: Sequence[torch.Tensor], weight_decay: float = 0.0) -> None:
-        """State for ``parameters`` [R, m, d], whose ``.grad`` each step reads."""
+    def __init__(
+        self,
+        parameters: Sequence[torch.Tensor],
+        weight_decay: float = 0.0,
+        factored: bool = True,
+    ) -> None:
+        """State for ``parameters`` [R, ...], whose ``.grad`` each step reads."""
         self.parameters = list(parameters)
         self.weight_decay = weight_decay
         self.count = 0
-        self.rows = [torch.zeros_like(item[..., 0]) for item in self.parameters]
-        self.columns = [torch.zeros_like(item[:, 0]) for item in self.parameters]
+        self.second: list[tuple[torch.Tensor, ...]] = [
+            (torch.zeros_like(item[..., 0]), torch.zeros_like(item[:, 0]))
+            if factored and item.dim() == 3
+            else (torch.zeros_like(item),)
+            for item in self.parameters
+        ]
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
         self.count += 1
         fresh = self.count**-self.DECAY
-        for parameter, row, column in zip(self.parameters, self.rows, self.columns, strict=True):
+        for parameter, second in zip(self.parameters, self.second, strict=True):
             gradient = parameter.grad
             if gradient is None:
                 continue
             square = gradient.square() + self.EPS
-            row.lerp_(square.mean(2), fresh)
-            column.lerp_(square.mean(1), fresh)
-            by_row = (row / row.mean(1, keepdim=True)).rsqrt()
-            update = gradient * by_row[:, :, None] * column.rsqrt()[:, None, :]
-            size = update.square().mean((1, 2), keepdim=True).sqrt()
+            if len(second) == 1:
+                second[0].lerp_(square, fresh)
+                update = gradient * second[0].rsqrt()
+            else:
+                row, column = second
+                row.lerp_(square.mean(2), fresh)
+                column.lerp_(square.mean(1), fresh)
+                by_row = (row / row.mean(1, keepdim=True)).rsqrt()
+                update = gradient * by_row[:, :, None] * column.rsqrt()[:, None, :]
+            size = update.square().mean(tuple(range(1, update.dim())), keepdim=True).sqrt()
             update = update / (size / self.CLIP).clamp(min=1.0)
             if self.weight_decay:
                 parameter.mul_(1.0 - rate * self.weight_decay)
@@ -103,8 +132,23 @@ class ReplicaAdafactor:
 
     def keep(self, parameters: Sequence[torch.Tensor], rows: torch.Tensor) -> None:
         self.parameters = list(parameters)
-        self.rows = [item[rows] for item in self.rows]
-        self.columns = [item[rows] for item in self.columns]
+        self.second = [tuple(item[rows] for item in second) for second in self.second]
+
+
+def adamw(parameters: Sequence[torch.Tensor], settings: Any) -> Optimiser:
+    """AdamW, with ``bias_correction`` unless the settings have one that says no."""
+    correct = getattr(settings, "bias_correction", True)
+    return ElementwiseAdamW(parameters, correct, settings.weight_decay)
+
+
+def adafactor(parameters: Sequence[torch.Tensor], settings: Any) -> Optimiser:
+    """Adafactor with a factored second moment: PEZ's released code for text."""
+    return ReplicaAdafactor(parameters, settings.weight_decay)
+
+
+def adafactor_whole(parameters: Sequence[torch.Tensor], settings: Any) -> Optimiser:
+    """Adafactor that keeps every gradient's second moment: Lester et al.'s released code."""
+    return ReplicaAdafactor(parameters, settings.weight_decay, factored=False)
 
 
 def clip_replicas(gradient: torch.Tensor, limit: float) -> torch.Tensor:
@@ -116,9 +160,19 @@ def clip_replicas(gradient: torch.Tensor, limit: float) -> torch.Tensor:
     return gradient * (limit / (norm + 1e-6)).clamp(max=1.0)
 
 
+def _rising(steps: int, warmup: float) -> int:
+    return max(1, round(steps * warmup)) if warmup > 0 else 0
+
+
 def linear_schedule(step: int, steps: int, warmup: float) -> float:
     """Factor of the learning rate before update ``step`` (0-based): linear up, linear down to 0."""
-    rising = max(1, round(steps * warmup)) if warmup > 0 else 0
+    rising = _rising(steps, warmup)
     if step < rising:
         return (step + 1) / rising
     return (steps - step) / max(1, steps - rising)
+
+
+def constant_schedule(step: int, steps: int, warmup: float) -> float:
+    """Likewise: linear up, then 1."""
+    rising = _rising(steps, warmup)
+    return (step + 1) / rising if step < rising else 1.0

@@ -181,6 +181,7 @@ class Pack:
             add numbers to results and change none, so that no id depends on them.
         predictions: splits whose predictions are kept (:mod:`trainables.core.predictions`); no id
             depends on them either.
+        evaluation: what else is measured (:mod:`trainables.scoring.open_vocabulary`); likewise.
         plugins: files of the user's that are to be loaded before anything else; their digests are
             among the cells'.
         texts: further tasks by name, whose texts are read without labels, or with them for a
@@ -197,6 +198,7 @@ class Pack:
     files: Mapping[str, str] = field(default_factory=dict)
     calibration: tuple[str, ...] = ()
     predictions: tuple[str, ...] = ()
+    evaluation: tuple[str, ...] = ()
     plugins: tuple[Plugin, ...] = ()
     texts: Mapping[str, TaskRef] = field(default_factory=dict)
 
@@ -234,6 +236,7 @@ class Pack:
             "files": dict(self.files),
             "calibration": list(self.calibration),
             "predictions": list(self.predictions),
+            "evaluation": list(self.evaluation),
             "plugins": [asdict(plugin) for plugin in self.plugins],
             "texts": {name: asdict(task) for name, task in self.texts.items()},
         }
@@ -251,6 +254,7 @@ class Pack:
             files=dict(value["files"]),
             calibration=tuple(value.get("calibration", ())),
             predictions=tuple(value.get("predictions", ())),
+            evaluation=tuple(value.get("evaluation", ())),
             plugins=tuple(Plugin(**plugin) for plugin in value.get("plugins", ())),
             texts={name: TaskRef(**task) for name, task in value.get("texts", {}).items()},
         )

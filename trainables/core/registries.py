@@ -252,9 +252,20 @@ SIMILARITIES: Registry[Any] = Registry(
 """How like two tasks are by prompts [m, d] that were tuned on them for a few steps."""
 
 OPTIMISERS: Registry[Any] = Registry(
-    "optimiser", {name: f"trainables.hard.methods.pez:{name}" for name in ("adafactor", "adamw")}
+    "optimiser",
+    {
+        name: f"trainables.compute.optim:{name}"
+        for name in ("adafactor", "adafactor_whole", "adamw")
+    },
 )
-"""What moves the vectors of PEZ."""
+"""What moves the vectors of a prompt: from stacked tensors [R, ...] and the method's settings to a
+:class:`trainables.compute.optim.Optimiser`."""
+
+SCHEDULES: Registry[Any] = Registry(
+    "schedule",
+    {name: f"trainables.compute.optim:{name}_schedule" for name in ("linear", "constant")},
+)
+"""Factor of the learning rate before a step (from 0), of so many steps, with a share of warm-up."""
 
 BACKBONES: Registry[Any] = Registry(
     "backbone",

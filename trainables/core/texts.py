@@ -1,8 +1,24 @@
 """What a model is given to read, one text or a pair of texts; what people read: times, lists."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 Text = str | tuple[str, str]
+Word = str | tuple[str, ...]
+"""What a class is called by: one word or text, or several that count alike."""
+
+
+SCORINGS = ("first_token", "mean", "sum")
+"""How texts of several tokens are scored, see :mod:`trainables.backbones.labels`."""
+
+
+def listed(word: Word) -> tuple[str, ...]:
+    """The words of a class."""
+    return (word,) if isinstance(word, str) else tuple(word)
+
+
+def written(words: Iterable[Word]) -> str:
+    """Label words of all classes on one line: ``bad|poor/very good``."""
+    return "/".join("|".join(listed(word)) for word in words)
 
 
 def joined(text: Text) -> str:

@@ -7,7 +7,7 @@ import math
 
 import torch
 
-from trainables.backbones import Backbone, Layout
+from trainables.backbones import Backbone, Layout, reads_of
 from trainables.errors import InputError
 from trainables.scoring.evaluate import finite, no_number, scores
 from trainables.tasks import Task
@@ -27,13 +27,15 @@ def readings(
         most: texts at most.
 
     Raises:
-        InputError: a label word is not one token of the model, the split cannot be read, or the
+        InputError: a label word does not do on the model, the split cannot be read, or the
             model's logits are not all finite.
     """
+    task.need_classes("recommend", "tasks with classes")
     rows = task.rows("validation")[:most]
-    labels = model.labels(task.label_words, task.name)
-    blind = [0] * len(rows)
-    data = model.read([row.content for row in rows], blind, Layout(text_tokens=text_tokens))
+    labels = model.labels(task.label_words, task.name, task.scoring)
+    blind, layout = [0] * len(rows), Layout(text_tokens=text_tokens)
+    spare = reads_of(labels).longest
+    data = model.read([row.content for row in rows], blind, layout, task.name, spare)
     logits = model.split_logits(data, labels)
     if not bool(finite(logits)):
         raise InputError(no_number(model.alias, task.name, "validation"))

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from trainables.backbones import label_texts
 from trainables.core.cells import Cell, content_hash
 from trainables.core.frontier import Cost
 from trainables.core.registries import METHODS
@@ -140,7 +141,7 @@ class _Search:
             asked += (cell.seed,)
         if asked not in self._known_words:
             models = [self.pack.backbone(alias) for alias in (self.alias, *cell.counterparts)]
-            labels = self.pack.labels(self.alias, self.layout).tolist()
+            labels = label_texts(self.pack.labels(self.alias, self.layout)).tokens
             self._known_words[asked] = allowed_tokens(
                 models, settings, cell.seed or 0, labels, cache_folder() / "agreement", self._ks
             )
@@ -152,7 +153,7 @@ class _Search:
         judges = {cell.counterparts[0] for cell in self.cells} if self.settings.judged else set()
         return HardProblem(
             source=self._task_model(self.alias),
-            class_ids=tuple(self.pack.labels(self.alias, self.layout).tolist()),
+            class_ids=tuple(label_texts(self.pack.labels(self.alias, self.layout)).tokens),
             metric=self.pack.task.metric,
             evaluators={alias: self._task_model(alias) for alias in sorted(judges)},
         )

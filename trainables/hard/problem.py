@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from trainables.backbones import Backbone, Encoded
+from trainables.backbones import Backbone, Encoded, Labels
 from trainables.core.frontier import Cost
 from trainables.core.registry import loaded
 from trainables.core.settings import HardSettings
@@ -28,13 +28,13 @@ class TaskModel:
 
     Attributes:
         backbone: the frozen model.
-        label_ids: [C].
+        label_ids: what answers are compared by, C classes.
         train: training split, for gradients and for candidates.
         validation: validation split (paper B's holdout), for the choice of the prompt.
     """
 
     backbone: Backbone
-    label_ids: torch.Tensor
+    label_ids: Labels
     train: Encoded
     validation: Encoded
 

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from trainables.backbones import Backbone
+from trainables.backbones import Backbone, reads_of
 from trainables.core.frontier import Cost
 from trainables.core.seeds import seeded
 from trainables.core.settings.hard import HardSettings
@@ -105,10 +105,11 @@ class _Lane:
 
     def cost(self, start: int, stop: int, home: Backbone) -> Cost:
         """Of reading rows of the race once, where ``home`` is the model that the prompt is for."""
+        reads = reads_of(self.scorer.reading.label_ids)
+        rows, tokens = reads.of(stop - start, self._tokens[stop] - self._tokens[start])
         if self.scorer.reading.backbone is not home:
-            return Cost(source_rows=stop - start)
-        tokens = self._tokens[stop] - self._tokens[start]
-        return Cost(stop - start, 0, tokens, access="labels")
+            return Cost(source_rows=rows)
+        return Cost(rows, 0, tokens, access="labels")
 
     def upper_score(self, metric: str, logits: torch.Tensor) -> float:
         """The metric if all rows not read were right; exact once all are read."""

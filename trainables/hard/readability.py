@@ -84,8 +84,9 @@ def _causal_row(backbone: Backbone, ids: torch.Tensor, place: int) -> tuple[torc
 
 def _masked_row(backbone: Backbone, ids: torch.Tensor, place: int) -> tuple[torch.Tensor, int]:
     """The framed prompt [R, L] with token ``place`` masked, and where that is."""
-    hidden = ids.clone()
-    hidden[:, place] = backbone.blank
+    hidden, blank = ids.clone(), backbone.blank
+    assert blank is not None
+    hidden[:, place] = blank
     begin, end = _repeated(backbone.begin, ids), _repeated(backbone.end, ids)
     return torch.cat([begin, hidden, end], dim=1), len(backbone.begin) + place
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import torch
 
-from trainables.backbones import Encoded, Reader
+from trainables.backbones import Encoded, Reader, reads_of
 from trainables.compute.memory import in_passes
 from trainables.compute.passes import length_batches, spare_tokens
 from trainables.core.frontier import Cost
@@ -79,6 +79,7 @@ class Scorer:
         """Whether the prompt has tokens here, all of them known, and room beside the texts."""
         tokens, backbone = self.tokens(ids), self.reading.backbone
         room = backbone.family.max_tokens - self.longest
+        room -= reads_of(self.reading.label_ids).longest
         return 0 < len(tokens) <= room and max(tokens) < backbone.rows
 
     @torch.no_grad()
@@ -145,7 +146,7 @@ class Scorer:
         tokens = [self.tokens(ids) for ids in prompts]
         for place, ids in enumerate(tokens):
             by_length.setdefault(len(ids), []).append(place)
-        device = self.reading.label_ids.device
+        device = self.reading.backbone.device
         return [
             (chosen, torch.tensor([tokens[place] for place in chosen], device=device))
             for places in by_length.values()
@@ -155,10 +156,12 @@ class Scorer:
 
 def gradient_cost(source: TaskModel, rows: torch.Tensor) -> Cost:
     """Of the gradient of the loss on training examples, each as often as it stands there."""
+    tokens = int(source.train.lengths.cpu()[rows].sum())
+    count, tokens = reads_of(source.label_ids).of(rows.numel(), tokens)
     return Cost(
-        target_forward_rows=rows.numel(),
-        target_backward_rows=rows.numel(),
-        target_forward_tokens=int(source.train.lengths.cpu()[rows].sum()),
+        target_forward_rows=count,
+        target_backward_rows=count,
+        target_forward_tokens=tokens,
         target_labels=len(rows.unique()),
         access="gradients",
     )

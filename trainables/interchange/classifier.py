@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from trainables.backbones import Backbone, Layout, load_backbone
+from trainables.backbones import Backbone, Layout, load_backbone, reads_of
 from trainables.core.cells import ModelRef
 from trainables.core.precision import FLOAT32, PRECISIONS
 from trainables.core.texts import Text
@@ -57,7 +57,8 @@ class Classifier:
         layout: how inputs are put together.
         prompt: float32 [m, d].
         text: what a hard prompt says; None for a soft one.
-        task: name, classes, label_words, manual, metric, text, pair, digest of the task.
+        task: name, classes, label_words (and their scoring), manual, metric, text, pair, digest of
+            the task.
         about: where the prompt comes from.
     """
 
@@ -72,6 +73,7 @@ class Classifier:
     @classmethod
     def of(cls, tuned: TunedPrompt) -> "Classifier":
         task = tuned.task
+        task.need_classes("register", "tasks with classes")
         return cls(
             backbone=tuned.backbone,
             model=tuned.model,
@@ -82,7 +84,10 @@ class Classifier:
                 "name": task.name,
                 "digest": task.digest,
                 "classes": list(task.classes),
-                "label_words": list(task.label_words),
+                "label_words": [
+                    word if isinstance(word, str) else list(word) for word in task.label_words
+                ],
+                **({} if task.scoring is None else {"scoring": task.scoring}),
                 "manual": task.manual,
                 "metric": task.metric,
                 "text": task.text,
@@ -108,10 +113,12 @@ class Classifier:
             InputError: no room for a text, nothing at all to read, or logits that are not finite.
         """
         backbone, name = self.backbone, str(self.task["name"])
-        labels = backbone.labels(self.task["label_words"], name, self.layout.chat)
+        chat, scoring = self.layout.chat, self.task.get("scoring")
+        labels = backbone.labels(self.task["label_words"], name, scoring, chat)
         if not texts:
             return torch.empty(0, len(labels))
-        data = backbone.read(texts, [0] * len(texts), self.layout, name)
+        blind, spare = [0] * len(texts), reads_of(labels).longest
+        data = backbone.read(texts, blind, self.layout, name, spare)
         prompt = self.prompt.to(backbone.device)[None] if len(self.prompt) else None
         logits = backbone.split_logits(data, labels, prompt)[0].cpu()
         broken = (~finite(logits)).nonzero().flatten().tolist()
@@ -171,8 +178,7 @@ class Classifier:
             if precision not in PRECISIONS:
                 raise ValueError(f"precision {precision!r}")
             stored = str(about["prompt"])
-            words = [str(word) for word in task["label_words"]]
-            if len(words) != len(task["classes"]) or "pair" not in task:
+            if len(task["label_words"]) != len(task["classes"]) or "pair" not in task:
                 raise ValueError(f"{TASK} has other classes than label words, or no pair")
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(

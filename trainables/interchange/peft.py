@@ -19,6 +19,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from trainables.errors import InputError
+from trainables.interchange.answers import answer_code, answer_usage
 from trainables.interchange.provenance import card_head, provenance
 from trainables.interchange.tuned import MANIFEST, README, TunedPrompt
 
@@ -87,9 +88,7 @@ def _usage(tuned: TunedPrompt, rows: int) -> dict[str, Any]:
     return {
         "virtual_tokens": rows,
         "of_which_begin": rows - len(tuned.prompt),
-        "add_special_tokens": False,
-        "ids_after_text": tuned.ids_after_text,
-        **tuned.where_to_read,
+        **answer_usage(tuned),
         "padding": "right",
         "position_ids": "left out: PEFT drops them",
         "dtype": "float32",
@@ -117,6 +116,7 @@ def _readme(tuned: TunedPrompt, rows: int) -> str:
         **tuned.call_of_model,
         masked=_MASKED if masked else "",
         manifest=MANIFEST,
+        **answer_code(tuned),
     )
 
 
@@ -159,8 +159,7 @@ from transformers import {auto}, AutoTokenizer
 folder = Path(".")  # this folder
 about = json.loads((folder / "{manifest}").read_text())
 base, layout, usage = about["base_model"], about["layout"], about["peft"]
-labels = [label["token_id"] for label in about["task"]["labels"]]
-tokenizer = AutoTokenizer.from_pretrained({load})
+{labels}tokenizer = AutoTokenizer.from_pretrained({load})
 model = {auto}.from_pretrained(
     {load}, dtype=torch.float32
 )
@@ -169,10 +168,8 @@ model = PeftModel.from_pretrained(model, str(folder)).eval()
 
 @torch.no_grad()
 def scores(text):
-    \"\"\"One number for each class: the logit of its label word.\"\"\"
+    \"\"\"One number for each class: {what}.\"\"\"
     ids = tokenizer(layout["text_prefix"] + text, add_special_tokens=False)["input_ids"]
-    ids = ids[: layout["most_text_tokens"]] + usage["ids_after_text"]
-    logits = model(input_ids=torch.tensor([ids], dtype=torch.long){decoder}).logits
-    return logits[0, usage["answer_index"], labels]
-```
+    ids = ids[: layout["most_text_tokens"]]{after}
+{scores}```
 {masked}"""

@@ -2,6 +2,7 @@
 
 from trainables.errors import InputError
 from trainables.hard.text import decode, encode
+from trainables.interchange.answers import answer_code, answer_usage
 from trainables.interchange.provenance import card_head, provenance
 from trainables.interchange.tuned import MANIFEST, README, TunedPrompt
 
@@ -25,9 +26,7 @@ def text_files(tuned: TunedPrompt) -> dict[str, bytes]:
         "token_ids": ids,
         "tokens": backbone.tokenizer.convert_ids_to_tokens(ids),
         "roundtrip_exact": decode(backbone, ids) == tuned.text,
-        "add_special_tokens": False,
-        "ids_after_text": tuned.ids_after_text,
-        **tuned.where_to_read,
+        **answer_usage(tuned),
     }
     readme = _README.format(
         model=tuned.model.alias,
@@ -36,6 +35,7 @@ def text_files(tuned: TunedPrompt) -> dict[str, bytes]:
         manifest=MANIFEST,
         **tuned.call_of_model,
         pair="" if tuned.task.pair is None else _PAIR,
+        **answer_code(tuned),
     )
     return {
         FILE: tuned.text.encode(),
@@ -64,8 +64,7 @@ from transformers import {auto}, AutoTokenizer
 folder = Path(".")  # this folder
 about = json.loads((folder / "{manifest}").read_text())
 base, layout, usage = about["base_model"], about["layout"], about["text"]
-labels = [label["token_id"] for label in about["task"]["labels"]]
-tokenizer = AutoTokenizer.from_pretrained({load})
+{labels}tokenizer = AutoTokenizer.from_pretrained({load})
 model = {auto}.from_pretrained(
     {load}, dtype=torch.float32
 ).eval()
@@ -73,11 +72,9 @@ model = {auto}.from_pretrained(
 
 @torch.no_grad()
 def scores(text):
-    \"\"\"One number for each class: the logit of its label word.\"\"\"
+    \"\"\"One number for each class: {what}.\"\"\"
     ids = tokenizer(layout["text_prefix"] + text, add_special_tokens=False)["input_ids"]
-    ids = ids[: layout["most_text_tokens"]] + usage["ids_after_text"]
+    ids = ids[: layout["most_text_tokens"]]{after}
     ids = layout["begin_ids"] + usage["token_ids"] + ids
-    logits = model(input_ids=torch.tensor([ids], dtype=torch.long){decoder}).logits
-    return logits[0, usage["answer_index"], labels]
-```
+{scores}```
 {pair}"""

@@ -9,8 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from trainables.backbones import Backbone, Layout
+from trainables.backbones import (
+    Backbone,
+    Labels,
+    LabelTexts,
+    Layout,
+    label_texts,
+    reads_of,
+    spell,
+)
 from trainables.core.cells import ModelRef
+from trainables.core.texts import listed
 from trainables.errors import InputError
 from trainables.files.strict_yaml import load_yaml
 from trainables.files.text_files import read_text
@@ -42,34 +51,51 @@ class OnModel:
         raise NotImplementedError
 
     @cached_property
-    def label_ids(self) -> list[int]:
-        """Token ids of the label words [C]; InputError where one is no single token."""
+    def labels(self) -> Labels:
+        """The task's label words on the model; InputError where one does not do."""
+        task = self.task
+        task.need_classes("export", "tasks with classes")
         chat = self.layout.chat
-        return self.backbone.label_ids(self.task.label_words, self.task.name, chat)
+        return spell(self.backbone, task.label_words, task.name, task.scoring, chat=chat)
+
+    @property
+    def several(self) -> LabelTexts | None:
+        """They, where a class has more than one token."""
+        return self.labels if isinstance(self.labels, LabelTexts) else None
+
+    @property
+    def template_ids(self) -> list[int]:
+        """Ids of the template."""
+        return self.backbone.template_ids(self.layout)
+
+    @property
+    def closing_ids(self) -> list[int]:
+        """Ids between the template or its mask and the answer: of a chat template."""
+        return self.backbone.closing(self.layout)
 
     @property
     def ids_after_text(self) -> list[int]:
         """Ids of what follows a text in the layout ``prefix``: template, mask or chat, end."""
-        backbone = self.backbone
-        answer = backbone.answer_ids(self.layout)
-        closing = backbone.closing(self.layout)
-        return [*backbone.template_ids(self.layout), *answer, *closing, *backbone.end]
+        answer = self.backbone.answer_ids(self.layout)
+        return [*self.template_ids, *answer, *self.closing_ids, *self.backbone.end]
+
+    @property
+    def decoder_ids(self) -> list[int]:
+        """Ids that a decoder of its own is given before its answer; empty: there is none."""
+        return self.backbone.decoder_ids(self.layout.answer)
 
     @property
     def where_to_read(self) -> dict[str, Any]:
         """Entries of the manifest on where the answer is, from the end of what is read."""
-        decoder = self.backbone.decoder_ids(self.layout.answer)
-        if decoder:
-            return {"answer_index": -1, "decoder_ids": decoder}
+        if self.decoder_ids:
+            return {"answer_index": -1, "decoder_ids": self.decoder_ids}
         return {"answer_index": -1 - len(self.backbone.end)}
 
     @property
     def call_of_model(self) -> dict[str, str]:
         """Parts of the code in a folder's README: which class, and what it takes beside ids."""
         decoder = (
-            ', decoder_input_ids=torch.tensor([usage["decoder_ids"]])'
-            if self.backbone.family.opening
-            else ""
+            ', decoder_input_ids=torch.tensor([usage["decoder_ids"]])' if self.decoder_ids else ""
         )
         auto = self.backbone.family.head.auto
         return {"auto": auto, "load": self.loading, "decoder": decoder}
@@ -102,19 +128,17 @@ class OnModel:
                 "name": task.name,
                 "digest": task.digest,
                 "metric": task.metric,
-                "labels": [
-                    {"class": name, "word": word, "token_id": number}
-                    for name, word, number in zip(
-                        task.classes, task.label_words, self.label_ids, strict=True
-                    )
-                ],
+                "labels": self._labels(),
+                **({} if task.scoring is None else {"scoring": task.scoring}),
             },
             **self.what(),
             "layout": {
                 "position": self.layout.position,
                 "template": self.layout.template,
                 "text_prefix": backbone.text_lead(self.layout),
-                "most_text_tokens": backbone.room(self.layout, task.name, task.pair is not None),
+                "most_text_tokens": backbone.room(
+                    self.layout, task.name, task.pair is not None, reads_of(self.labels).longest
+                ),
                 "begin_ids": list(backbone.frame(self.layout)),
                 "mask_id": backbone.blank if backbone.family.masked else None,
                 "end_ids": list(backbone.end),
@@ -131,6 +155,18 @@ class OnModel:
         if frame is None:
             return {}
         return {"chat": {"before": frame.text.before + frame.text.lead, "after": frame.text.after}}
+
+    def _labels(self) -> list[dict[str, Any]]:
+        """What stands for each class, as words and as tokens."""
+        spelled = label_texts(self.labels).spelled
+        return [
+            {"class": name, "word": word, "token_id": ids[0][0]}
+            if self.several is None
+            else {"class": name, "words": listed(word), "token_ids": ids}
+            for name, word, ids in zip(
+                self.task.classes, self.task.label_words, spelled, strict=True
+            )
+        ]
 
     def _pair(self) -> dict[str, Any]:
         """How the two texts of a pair stand; nothing for tasks on one text."""

@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 import torch.nn.functional as F
 
-from trainables.backbones import Encoded, Layout
+from trainables.backbones import Encoded, Layout, reads_of
 from trainables.core.cells import Cell
 from trainables.core.frontier import Cost
 from trainables.core.registries import TEACHERS
@@ -94,7 +94,8 @@ class Classroom:
         """What it takes each replica to read its texts on the target once."""
         meter = Meter([self.texts_used] * len(self.cells))
         texts = self.texts(self.target, layout)
-        meter.add(texts, self.rows, backward=False, access="labels")
+        reads = reads_of(self.run.labels(self.target, layout))
+        meter.add(texts, self.rows, backward=False, access="labels", reads=reads)
         return meter.costs
 
     @property
@@ -129,7 +130,8 @@ def _said(room: Classroom) -> tuple[list[torch.Tensor], Cost]:
     names = room.cells[0].sources
     said = [room.logits(name, room.prompts(place)) for place, name in enumerate(names)]
     count = room.rows.shape[1]
-    cost = Cost(unlabelled_texts=count, source_rows=count * len(names))
+    read = sum(reads_of(room.run.labels(name, room.layouts[name])).rows for name in names)
+    cost = Cost(unlabelled_texts=count, source_rows=count * read)
     return [each.to(room.run.device) for each in said], cost
 
 

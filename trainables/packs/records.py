@@ -22,6 +22,7 @@ from trainables.core.frontier import ACCESS, COUNTED, PRODUCTS
 from trainables.core.predictions import GOLD, SPLITS
 from trainables.core.settings import family_of
 from trainables.scoring.calibration import CALIBRATIONS
+from trainables.scoring.open_vocabulary import KEYS as OPEN_KEYS
 
 LARGEST_RECORD = 16 << 20
 """Bytes of a record; usual ones have a few thousand."""
@@ -119,6 +120,7 @@ _RESULT = _fields(
             (_NUMBER, ("dictionary_share", "search_validation")),
             (_NUMBER, ("teacher_agreement", "teacher_misfit")),
             (_NUMBER, [f"{split}_{x}" for x in CALIBRATIONS for split in _EXAMPLES]),
+            (_NUMBER, OPEN_KEYS),
             (_COUNT, ("n_test", "n_validation", "best_step", "steps", "candidates", "n_tokens")),
             (_COUNT, COUNTED),
             (_BOOLEAN, ("degenerate", "roundtrip_exact")),

@@ -10,7 +10,9 @@ from trainables.core.frontier import Cost
 from trainables.core.predictions import GOLD, gold_array, half_precision
 from trainables.packs.run import Run, plain_layout
 from trainables.scoring.evaluate import Evaluated, Found, together
+from trainables.scoring.open_vocabulary import KEYS, OPEN
 from trainables.tasks import metrics
+from trainables.tasks.answers import answer_score
 
 
 def evaluate_references(run: Run, cells: Sequence[Cell]) -> None:
@@ -30,12 +32,40 @@ def _manual(run: Run, cell: Cell) -> Found:
     return run.evaluate(cell.target, layout, None)[0]
 
 
+def _constant_answer(run: Run) -> Found:
+    """The training split's most frequent gold answer, whatever the text says."""
+    task, golds = run.task, run.task.golds
+    numbers = [row.label for row in task.rows("train")]
+    said = golds[max(range(len(golds)), key=numbers.count)][0]
+
+    def score(split: str) -> float:
+        rows = task.rows(split)
+        return sum(answer_score(task.metric, said, golds[row.label]) for row in rows) / len(rows)
+
+    found = {"score": score("test"), "validation_score": score("validation")}
+    return Evaluated(
+        {
+            **found,
+            **{f"{key}_{name}": one for key, one in found.items() for name in run.pack.calibration},
+            "metric": task.metric,
+            "loss": None,
+            "histogram": None,
+            "degenerate": True,
+            "n_test": len(task.rows("test")),
+            "n_validation": len(task.rows("validation")),
+        }
+    )
+
+
 def _constant(run: Run, cell: Cell) -> Found:
     """The training split's most frequent class, whatever the text says.
 
-    It reads no label words: it has no loss, and a calibration leaves it as it is. As its
+    It reads no label words: it has no loss, a calibration leaves it as it is, and all its answers
+    are classes. As its
     log-probabilities stand those of the classes in the training split, which is all that it knows.
     """
+    if run.task.free:
+        return _constant_answer(run)
     golds = {
         name: [row.label for row in run.task.rows(name)] for name in ("train", "validation", "test")
     }
@@ -56,6 +86,10 @@ def _constant(run: Run, cell: Cell) -> Found:
         "n_validation": len(golds["validation"]),
         **{f"{key}_{name}": value for key, value in found.items() for name in run.pack.calibration},
     }
+    if OPEN in run.pack.evaluation:
+        numbers |= dict(
+            zip(KEYS, (0.0, found["score"], 0.0, found["validation_score"]), strict=True)
+        )
     counts = np.array(metrics.histogram(golds["train"], classes), dtype=np.float64)
     with np.errstate(divide="ignore"):  # a class that is never seen has the probability 0
         row = half_precision(np.log(counts / counts.sum())[None], np.array([choice]))

@@ -9,16 +9,27 @@ from typing import Any
 
 import torch
 
-from trainables.backbones import Backbone, Encoded, Layout, Reader, load_backbone
+from trainables.backbones import (
+    Backbone,
+    Encoded,
+    Labels,
+    Layout,
+    Reader,
+    judged_by,
+    load_backbone,
+)
 from trainables.compute.memory import Resident, Room
 from trainables.core.cells import Cell, Pack, PackOutcome
 from trainables.core.contents import start_digest
 from trainables.core.settings.base import CHAT
+from trainables.core.texts import Text
 from trainables.errors import InputError
 from trainables.files.cache import cache_folder
 from trainables.scoring.calibration import CALIBRATIONS, content_free_texts
 from trainables.scoring.evaluate import Found, Numbers, measure, unreadable
+from trainables.scoring.free_text import answers_of
 from trainables.scoring.nearest_words import finite_reading, read_prompts
+from trainables.scoring.open_vocabulary import OPEN, open_numbers
 from trainables.tasks import Task, load_task
 from trainables.tasks.shots import few_shot
 from trainables.words.kept_grams import kept_grams
@@ -64,6 +75,7 @@ class Run:
         self.task: Task = load_task(pack.task)
         self.outcome = PackOutcome(results={}, prompts={}, failures={}, cost={})
         self._splits: dict[tuple[str, str, Layout], Encoded] = {}
+        self._labels: dict[tuple[str, bool], Labels] = {}
 
     def few(self, shots: int | None, seed: int) -> "Run":
         """This run with few labelled examples, see :func:`trainables.tasks.shots.few_shot`.
@@ -85,9 +97,27 @@ class Run:
     def backbone(self, alias: str) -> Backbone:
         return load_backbone(self.pack.models[alias], self.device, self.pack.precision)
 
-    def labels(self, alias: str, layout: Layout) -> torch.Tensor:
-        """Ids [C] of the task's label words on a model, as answers under a layout."""
-        return self.backbone(alias).labels(self.task.label_words, self.task.name, layout.chat)
+    def labels(self, alias: str, layout: Layout) -> Labels:
+        """What rows are compared by on a model under a layout: label words, texts, free text."""
+        key = (alias, layout.chat)
+        if key not in self._labels:
+            backbone = self.backbone(alias)
+            self._labels[key] = answers_of(backbone, self.task, self.device, layout.chat)
+        return self._labels[key]
+
+    def read(
+        self, alias: str, texts: Sequence[Text], gold: Sequence[int], layout: Layout, task: str
+    ) -> Encoded:
+        """Texts as a model reads them, with room for the answers."""
+        spare = judged_by(self.labels(alias, layout)).longest
+        return self.backbone(alias).read(texts, gold, layout, task, spare)
+
+    def open(self, labels: Any) -> bool:
+        """Whether the best of all other words is asked for beside label words.
+
+        Only words of one token, ids [C], compare with all the others at the answer.
+        """
+        return OPEN in self.pack.evaluation and isinstance(labels, torch.Tensor)
 
     def start_file(self, alias: str) -> Path | None:
         """The file that a source's prompts start from; None where there is none.
@@ -111,9 +141,8 @@ class Run:
         key = (alias, name, layout)
         if key not in self._splits:
             rows = self.task.rows(name)
-            self._splits[key] = self.backbone(alias).read(
-                [row.content for row in rows], [row.label for row in rows], layout, self.task.name
-            )
+            contents, gold = [row.content for row in rows], [row.label for row in rows]
+            self._splits[key] = self.read(alias, contents, gold, layout, self.task.name)
         return self._splits[key]
 
     def texts(self, alias: str, layout: Layout, task: str | None = None) -> Encoded:
@@ -127,18 +156,15 @@ class Run:
         key = (alias, f"texts of {task}", layout)
         if key not in self._splits:
             contents = [row.content for row in load_task(self.pack.texts[task]).rows("train")]
-            self._splits[key] = self.backbone(alias).read(
-                contents, [-1] * len(contents), layout, task
-            )
+            self._splits[key] = self.read(alias, contents, [-1] * len(contents), layout, task)
         return self._splits[key]
 
     def content_free(self, alias: str, layout: Layout) -> Encoded:
         """The content-free inputs of a model, their labels mean nothing."""
         key = (alias, _CONTENT_FREE, layout)
         if key not in self._splits:
-            backbone = self.backbone(alias)
-            texts = content_free_texts(backbone, layout, self.task.pair is not None)
-            self._splits[key] = backbone.read(texts, [0] * len(texts), layout, self.task.name)
+            texts = content_free_texts(self.backbone(alias), layout, self.task.pair is not None)
+            self._splits[key] = self.read(alias, texts, [0] * len(texts), layout, self.task.name)
         return self._splits[key]
 
     def grams(self, aliases: Sequence[str], anchors: Anchors = ALL) -> Grams:
@@ -176,17 +202,23 @@ class Run:
         A prompt with logits that are not finite has none, but a sentence that names the split;
         those beside it are as they would be alone.
 
-        ``on_validation``: its validation logits [R, v, C], where tuning has them already.
+        ``on_validation``: its validation logits [R, v, C], where tuning has them already. With
+        ``evaluation: open`` they have the rivals beside them, or validation is read once more.
         """
         began = time.perf_counter()
         backbone, labels = self.backbone(alias), self.labels(alias, layout)
-        if on_validation is None:
+        wide, count = self.open(labels), self.task.num_classes
+        if on_validation is None or on_validation.shape[-1] < count + wide:
             data = self.split(alias, "validation", layout)
-            on_validation = backbone.split_logits(data, labels, prompts)
+            read = backbone.split_logits(data, labels, prompts, rival=wide)
+            known = read[..., :count] if on_validation is None else on_validation
+            on_validation = torch.cat([known, read[..., count:]], dim=-1)
         free = None
-        if any(CALIBRATIONS[name].content_free for name in self.pack.calibration):
+        calibrations = () if self.task.free else self.pack.calibration
+        if any(CALIBRATIONS[name].content_free for name in calibrations):
             free = backbone.split_logits(self.content_free(alias, layout), labels, prompts)
-        on_test = backbone.split_logits(self.split(alias, "test", layout), labels, prompts)
+        data = self.split(alias, "test", layout)
+        on_test = backbone.split_logits(data, labels, prompts, rival=wide)
         found = self.scored(alias, on_test, on_validation, free)
         self.spend("evaluate_seconds", began)
         return found
@@ -200,8 +232,12 @@ class Run:
     ) -> list[Found]:
         """Numbers and predictions of label-word logits [R, n, C] of both splits.
 
+        With rivals beside them [R, n, C + 1], also what they say about all words.
+
         ``free``: of content-free inputs; without them, calibrations that read them are left out.
         """
+        both, count = {"test": on_test, "validation": on_validation}, self.task.num_classes
+        on_test, on_validation = on_test[..., :count], on_validation[..., :count]
         gold = {
             name: torch.tensor([row.label for row in self.task.rows(name)], device=self.device)
             for name in ("test", "validation")
@@ -209,7 +245,7 @@ class Run:
         known = [
             name
             for name in self.pack.calibration
-            if free is not None or not CALIBRATIONS[name].content_free
+            if free is not None or self.task.free or not CALIBRATIONS[name].content_free
         ]
         found = measure(
             on_test,
@@ -221,6 +257,9 @@ class Run:
             free,
             self.pack.predictions,
         )
+        if OPEN in self.pack.evaluation:
+            more = open_numbers(both, gold, count, self.task.metric)
+            found = [each.plus(numbers) for each, numbers in zip(found, more, strict=True)]
         read = {"test": on_test, "validation": on_validation, _CONTENT_FREE: free}
         broken = unreadable(alias, self.task.name, read)
         return [why or evaluated for why, evaluated in zip(broken, found, strict=True)]

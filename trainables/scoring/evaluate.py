@@ -10,7 +10,9 @@ import torch.nn.functional as F
 
 from trainables.core.predictions import GOLD, Tensors, gold_array, half_precision
 from trainables.scoring.calibration import calibrate
+from trainables.scoring.free_text import answer_loss, answer_scores
 from trainables.tasks import metrics
+from trainables.tasks.answers import ANSWER_METRICS
 
 
 @dataclass(frozen=True)
@@ -82,14 +84,17 @@ def scores(logits: torch.Tensor, gold: torch.Tensor, metric: str) -> list[float]
     """Metric of every replica.
 
     Args:
-        logits: [R, n, C].
+        logits: [R, n, C]; of answers in free text [R, n, 2], see
+            :mod:`trainables.backbones.free_text`.
         gold: [n].
-        metric: a name :mod:`trainables.tasks.metrics` knows.
+        metric: a name :mod:`trainables.tasks.metrics` or :mod:`trainables.tasks.answers` knows.
 
     Returns:
         R values in 0..1; NaN for a replica whose logits are not all finite, whatever class they
         would give.
     """
+    if metric in ANSWER_METRICS:
+        return answer_scores(logits)
     return _scored(logits, logits.argmax(-1), gold, metric)
 
 
@@ -119,12 +124,46 @@ def kept_predictions(
     return [{split: values, split + GOLD: truth} for values in kept]
 
 
-def mean_loss(logits: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:
-    """Label-word cross-entropy [R] of logits [R, n, C] against [n] (paper A, equation 1)."""
+def mean_loss(logits: torch.Tensor, gold: torch.Tensor, metric: str = "") -> torch.Tensor:
+    """Label-word cross-entropy [R] of logits [R, n, C] against [n] (paper A, equation 1).
+
+    ``metric``: where it is one of free text, the loss of the gold answers in its place.
+    """
+    if metric in ANSWER_METRICS:
+        return answer_loss(logits)
     replicas, count, classes = logits.shape
     target = gold.repeat(replicas)
     loss = F.cross_entropy(logits.reshape(-1, classes), target, reduction="none")
     return loss.view(replicas, count).mean(1)
+
+
+def _measured_answers(
+    test: torch.Tensor, validation: torch.Tensor, metric: str, calibrations: Sequence[str]
+) -> list[Evaluated]:
+    """As :func:`measure`, of answers in free text: there are no predictions of classes to keep.
+
+    There is no preference for a class either: calibrations leave them as they are.
+    """
+    each = zip(
+        answer_scores(test), answer_scores(validation), answer_loss(test).tolist(), strict=True
+    )
+    return [
+        Evaluated(
+            {
+                "score": score,
+                "validation_score": on_validation,
+                "metric": metric,
+                "loss": loss,
+                "histogram": None,
+                "degenerate": False,
+                "n_test": test.shape[1],
+                "n_validation": validation.shape[1],
+                **{f"score_{name}": score for name in calibrations},
+                **{f"validation_score_{name}": on_validation for name in calibrations},
+            }
+        )
+        for score, on_validation, loss in each
+    ]
 
 
 def measure(
@@ -154,6 +193,8 @@ def measure(
         ``validation_score_NAME``. All but those are uncalibrated. Those of a replica that is
         :func:`unreadable` mean nothing.
     """
+    if metric in ANSWER_METRICS:
+        return _measured_answers(test, validation, metric, calibrations)
     classes = test.shape[-1]
     predicted, predicted_validation = test.argmax(-1), validation.argmax(-1)
     on_test = _scored(test, predicted, test_gold, metric)

@@ -71,6 +71,7 @@ class PassGradient:
         loss: PassLoss,
         dropout: bool = False,
         graphs: bool = False,
+        reads: int = 1,
     ) -> None:
         """Prepare for a split.
 
@@ -81,9 +82,10 @@ class PassGradient:
             graphs: record passes once a shape and replay them, where the device can
                 (:data:`trainables.compute.replay.RECORDERS`) and the library does not look at
                 numbers on the way, as it may in a model that is read literally.
+            reads: times that the loss reads a row; what autograd keeps grows with them.
         """
         self._backbone, self._train, self._loss = backbone, train, loss
-        self._lengths = train.lengths.cpu()
+        self._lengths, self._reads = train.lengths.cpu(), reads
         self._remembers = backbone.begin_alike(train) and not dropout
         self._read, self._back, self._run = self._remember, self._way_back, self._run_now
         recorder = RECORDERS.get(torch.device(backbone.device).type)
@@ -111,7 +113,7 @@ class PassGradient:
         Returns:
             [N] and [R, m, d].
         """
-        prompts, together = prompts.detach(), len(prompts)
+        prompts, together, budget = prompts.detach(), len(prompts), budget // self._reads
         if self._remembers:
             tokens = (self._train.begin or 0) + prompts.shape[1]
             together = max(1, int(GROUP_SHARE * budget / tokens))

@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
-from trainables.backbones import Layout, load_backbone
+from trainables.backbones import Labels, Layout, load_backbone, reads_of
 from trainables.core.cells import ModelRef
+from trainables.core.texts import Word
 from trainables.errors import InputError
 from trainables.scoring.evaluate import scores, unreadable
 from trainables.tasks import Task, metrics
@@ -15,17 +16,18 @@ from trainables.tasks import Task, metrics
 def score_label_words(
     model: ModelRef,
     task: Task,
-    candidates: Sequence[Sequence[str]],
+    candidates: Sequence[Sequence[Word]],
     text_tokens: int | None = None,
     device: str = "cpu",
 ) -> list[dict[str, Any]]:
     """Score choices of label words on the validation split, without any tuning.
 
-    All choices share one forward pass a row: only the vocabulary rows read at the end differ.
+    Choices of single tokens share one forward pass a row: only the vocabulary rows read at the end
+    differ. Texts of several tokens are read for themselves.
 
     Args:
         task: whose validation split and templates are used.
-        candidates: choices of label words, C words each.
+        candidates: choices of label words for C classes, scored as the task says.
         text_tokens: texts are cut to this many tokens (None: to what positions allow).
 
     Returns:
@@ -39,25 +41,30 @@ def score_label_words(
     """
     backbone = load_backbone(model, device)
     found: list[dict[str, Any]] = []
-    ids: dict[int, list[int]] = {}
+    labels: dict[int, Labels] = {}
     for place, words in enumerate(candidates):
         entry: dict[str, Any] = {"words": list(words), "problem": None}
         found.append(entry | {"empty": None, "manual": None})
         try:
-            ids[place] = backbone.label_ids(words, task.name)
+            labels[place] = backbone.labels(words, task.name, task.scoring)
         except InputError as error:
             found[place]["problem"] = str(error)
-    if not ids:
+    if not labels:
         return found
-    union = sorted({number for chosen in ids.values() for number in chosen})
+    spare = max(reads_of(chosen).longest for chosen in labels.values())
+    ids = [chosen for chosen in labels.values() if isinstance(chosen, torch.Tensor)]
+    union = torch.cat(ids).unique() if ids else torch.empty(0, dtype=torch.long, device=device)
     rows = task.rows("validation")
     texts, gold = [row.content for row in rows], [row.label for row in rows]
     for row, template in (("empty", ""), ("manual", task.manual)):
         layout = Layout(template=template, text_tokens=text_tokens)
-        data = backbone.read(texts, gold, layout, task.name)
-        logits = backbone.split_logits(data, torch.tensor(union, device=device))
-        for place, chosen in ids.items():
-            own = logits[..., [union.index(number) for number in chosen]]
+        data = backbone.read(texts, gold, layout, task.name, spare)
+        logits = backbone.split_logits(data, union) if ids else None
+        for place, chosen in labels.items():
+            if logits is not None and isinstance(chosen, torch.Tensor):
+                own = logits[..., torch.searchsorted(union, chosen)]
+            else:
+                own = backbone.split_logits(data, chosen)
             found[place][row] = _measure(own, data.gold, task)
             found[place]["problem"] = (
                 found[place]["problem"]

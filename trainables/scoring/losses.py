@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 
-from trainables.backbones import Backbone, Encoded, Prompts
+from trainables.backbones import AnswerTexts, Backbone, Encoded, Labels, Prompts
 from trainables.compute.masks import row_keys
 from trainables.core.registries import LOSSES
 from trainables.scoring.gradient import PassLoss, RowKeys
@@ -14,11 +14,16 @@ from trainables.scoring.gradient import PassLoss, RowKeys
 def label_words(
     backbone: Backbone,
     batch: Encoded,
-    label_ids: torch.Tensor,
+    label_ids: Labels,
     prompts: Prompts,
     owner: torch.Tensor,
 ) -> torch.Tensor:
-    """Cross-entropy over the label words (paper A, equation 1)."""
+    """Cross-entropy over the label words (paper A, equation 1).
+
+    Where answers are free text, which has no others to compare with, as :func:`vocabulary`.
+    """
+    if isinstance(label_ids, AnswerTexts):
+        return label_ids.losses(backbone, batch, prompts, owner)
     logits = backbone.row_logits(batch, label_ids, prompts, owner)
     return F.cross_entropy(logits, batch.gold, reduction="none")
 
@@ -26,11 +31,17 @@ def label_words(
 def vocabulary(
     backbone: Backbone,
     batch: Encoded,
-    label_ids: torch.Tensor,
+    label_ids: Labels,
     prompts: Prompts,
     owner: torch.Tensor,
 ) -> torch.Tensor:
-    """Cross-entropy of the label word over every row of the vocabulary that a token uses."""
+    """Cross-entropy of the label word over every row of the vocabulary that a token uses.
+
+    Of a text of several tokens their negative log-likelihood, summed or averaged as they are
+    scored; of several words a class its mean.
+    """
+    if isinstance(label_ids, AnswerTexts):
+        return label_ids.losses(backbone, batch, prompts, owner, whole=True)
     logits = backbone.row_logits(batch, None, prompts, owner)
     return F.cross_entropy(logits, label_ids[batch.gold], reduction="none")
 
@@ -45,7 +56,7 @@ def label_words_of(tasks: torch.Tensor) -> "RowLoss":
     def loss(
         backbone: Backbone,
         batch: Encoded,
-        label_ids: torch.Tensor,
+        label_ids: Labels,
         prompts: Prompts,
         owner: torch.Tensor,
     ) -> torch.Tensor:
@@ -60,11 +71,11 @@ def label_words_of(tasks: torch.Tensor) -> "RowLoss":
 OF_TASKS = {"label_words": label_words_of}
 """By its name what stands for a loss where rows are of several tasks; others need nothing else."""
 
-RowLoss = Callable[[Backbone, Encoded, torch.Tensor, Prompts, torch.Tensor], torch.Tensor]
-"""Loss [N] of a batch of N rows, label ids [C], prompts [R, m, d] and each row's prompt [N]."""
+RowLoss = Callable[[Backbone, Encoded, Labels, Prompts, torch.Tensor], torch.Tensor]
+"""Loss [N] of a batch of N rows, label words, prompts [R, m, d] and each row's prompt [N]."""
 
 
-def rows_behind(backbone: Backbone, label_ids: torch.Tensor) -> PassLoss:
+def rows_behind(backbone: Backbone, label_ids: Labels) -> PassLoss:
     def losses(
         batch: Encoded, prompts: Prompts, owner: torch.Tensor, keys: RowKeys
     ) -> torch.Tensor:
@@ -116,7 +127,7 @@ class StackLoss:
         self,
         backbone: Backbone,
         batch: Encoded,
-        label_ids: torch.Tensor,
+        label_ids: Labels,
         prompts: Prompts,
         owner: torch.Tensor,
         keys: RowKeys,
@@ -124,7 +135,7 @@ class StackLoss:
         """Loss [n] of the rows of one pass.
 
         Args:
-            label_ids: [C].
+            label_ids: what answers are compared by, C classes.
             prompts: [P, m, d], or what the model remembers of them.
             owner: index into ``prompts`` of each row's prompt [n].
             keys: of the rows' masks, not read without dropout.

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from trainables.backbones import Layout
+from trainables.backbones import Layout, judged_by
 from trainables.core.cells import Cell, content_hash
 from trainables.core.frontier import Cost
 from trainables.core.registries import SOLVERS
@@ -284,12 +284,13 @@ class _Group:
 
         def judge(alias: str) -> Callable[[torch.Tensor], Judgement]:
             def scored(prompts: torch.Tensor) -> Judgement:
-                layout = self.layouts[alias]
+                layout, metric = self.layouts[alias], self.run.task.metric
                 data = self.run.split(alias, "validation", layout)
                 labels = self.run.labels(alias, layout)
                 logits = self.run.backbone(alias).split_logits(data, labels, prompts)
-                on_validation = scores(logits, data.gold, self.run.task.metric)
-                return Judgement(on_validation, mean_loss(logits, data.gold).tolist(), logits)
+                on_validation = scores(logits, data.gold, metric)
+                losses = mean_loss(logits, data.gold, metric).tolist()
+                return Judgement(on_validation, losses, logits)
 
             return scored
 
@@ -301,9 +302,13 @@ class _Group:
         """What scoring a candidate takes, per selection."""
         count = len(self.run.task.rows("validation"))
         data = self.run.split(self.target, "validation", self.layouts[self.target])
+        here, *there = (
+            judged_by(self.run.labels(alias, self.layouts[alias]))
+            for alias in (self.target, *self.sources)
+        )
+        rows, tokens = here.of(count, int(data.lengths.sum()))
+        back = sum(one.rows for one in there)
         return {
-            "target_validation": Cost(
-                count, 0, int(data.lengths.sum()), target_labels=count, access="labels"
-            ),
-            "source_validation": Cost(source_rows=count * len(self.sources)),
+            "target_validation": Cost(rows, 0, tokens, target_labels=count, access="labels"),
+            "source_validation": Cost(source_rows=count * back),
         }

@@ -1,7 +1,11 @@
 """How prompts start: one function a way, found by the name that ``init`` gives.
 
 After Lester et al. (2021), section 3.2: random uniform values, sampled vocabulary, class labels;
-beside them the normal values of OptiPrompt, a given text and a given file. What is random depends
+beside them the normal values of OptiPrompt, a given text and a given file. What their released code
+does otherwise: its configuration draws from [0, 0.5] (``init_range``); of the vocabulary it takes
+the first 5,000 rows of the table, which are the most frequent pieces in T5's order alone (here:
+whole words, :func:`trainables.words.frequent.frequent_words`). Class labels come first in both, in
+the task's order, and what is left of the prompt are sampled words. What is random depends
 on the seed and the model alone, not on what is tuned beside it: runs with other λ or other partners
 start from the same point and can be compared in pairs. ``text`` and ``file`` have nothing random:
 there, seeds differ in data order (and dropout) only.
@@ -16,7 +20,7 @@ import safetensors
 import torch
 from safetensors.numpy import load_file
 
-from trainables.backbones import Backbone, Reader
+from trainables.backbones import Backbone, Labels, Reader, label_texts
 from trainables.core.registries import INITIALISATIONS
 from trainables.core.seeds import beginning, initial_prompt
 from trainables.core.settings import SoftSettings
@@ -24,13 +28,10 @@ from trainables.errors import InputError
 from trainables.words.frequent import (
     filled,
     frequent_words,
-    label_words_first,
     sampled_words,
     text_tokens,
+    words_first,
 )
-
-UNIFORM = 0.5
-"""Half width of ``uniform`` (Lester et al.)."""
 
 TENSOR = "prompt"
 """Name of the tensor in a safetensors file that holds several."""
@@ -42,7 +43,7 @@ class Beginning:
 
     Attributes:
         backbone: the model it is for.
-        label_ids: ids of the task's label words [C].
+        label_ids: the task's label words.
         settings: length m and the parameters of the ways.
         seed: the replica's seed.
         key: stands for the model in what is random, e.g. its content digest.
@@ -50,7 +51,7 @@ class Beginning:
     """
 
     backbone: Backbone
-    label_ids: torch.Tensor
+    label_ids: Labels
     settings: SoftSettings
     seed: int
     key: str
@@ -74,7 +75,10 @@ def _normal(start: Beginning) -> torch.Tensor:
 
 def _uniform(start: Beginning) -> torch.Tensor:
     shape = (start.settings.prompt_length, start.backbone.width)
-    return UNIFORM * (2.0 * torch.rand(shape, generator=start.generator) - 1.0)
+    low, high = start.settings.init_range
+    # The paper's range gives 0.5 · (2 u - 1) to the last bit, as it always did.
+    unit = 2.0 * torch.rand(shape, generator=start.generator) - 1.0
+    return (high - low) / 2 * unit + (high + low) / 2
 
 
 def _vocabulary(start: Beginning) -> torch.Tensor:
@@ -83,8 +87,10 @@ def _vocabulary(start: Beginning) -> torch.Tensor:
 
 
 def _label_words(start: Beginning) -> torch.Tensor:
-    length, labels = start.settings.prompt_length, start.label_ids.tolist()
-    return start.rows(label_words_first(start.backbone, labels, length, start.seed, start.key))
+    length, table = start.settings.prompt_length, start.backbone.embeddings
+    own = label_texts(start.label_ids).vectors(table)
+    found = words_first(start.backbone, own, table, length, start.seed, start.key)
+    return found.float().cpu()
 
 
 def _text(start: Beginning) -> torch.Tensor:

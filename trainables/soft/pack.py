@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
-from trainables.backbones import Layout
+from trainables.backbones import Layout, judged_by, reads_of
 from trainables.core.cells import Cell
 from trainables.core.frontier import Cost
 from trainables.core.registries import METHODS
 from trainables.core.settings import SoftSettings, from_mapping
 from trainables.core.settings.starts import parted
 from trainables.core.weight import Weight
+from trainables.errors import InputError
 from trainables.packs.run import Progress, Run, layout_on
 from trainables.packs.stacks import Tell, in_stacks, stopping
 from trainables.scoring.evaluate import Found, no_number, together
@@ -66,6 +67,7 @@ def tune_sources(
             validation=run.split(alias, "validation", layouts[alias]),
             init_file=run.start_file(alias),
             given={begun: item.prompt for begun, item in starts.items() if item.prompt is not None},
+            rival=run.open(run.labels(alias, layouts[alias])),
         )
         for alias in pack.sources
     ]
@@ -105,7 +107,13 @@ def _mixture(
     for name in cell.origin:
         other = run.of(name).few(shots, settings.shots_seed)
         layout = layout_on(other.backbone(alias), other.task, cell.settings)
-        parts.append((other.split(alias, "train", layout), other.labels(alias)))
+        parts.append((other.split(alias, "train", layout), other.labels(alias, layout)))
+    for name, (_, labels) in zip((run.task.name, *cell.origin), parts, strict=True):
+        if not isinstance(labels, torch.Tensor):
+            raise InputError(
+                f"task_transfer.mixture: found task {name!r}, whose answers are not one token each"
+                f" on model {alias!r}; allowed: label words of one token"
+            )
     every = mixed(parts)
 
     def order(replica: Replica) -> torch.Tensor:
@@ -214,12 +222,16 @@ class _Stacked:
         given = self.sources[source]
         order = order_of(given, replica, self.settings)
         checks = len(tuned.curve)
-        read = given.lengths[order].sum() + checks * given.validation.lengths.sum()
+        reads, judged = reads_of(given.words), judged_by(given.label_ids)
+        trained = reads.of(order.numel(), int(given.lengths[order].sum()))
+        chosen = judged.of(
+            checks * len(given.validation), checks * int(given.validation.lengths.sum())
+        )
         own = order.unique() < len(given.train)  # of other tasks' labels none is the target's
         return Cost(
-            target_forward_rows=order.numel() + checks * len(given.validation),
-            target_backward_rows=order.numel(),
-            target_forward_tokens=int(read),
+            target_forward_rows=trained[0] + chosen[0],
+            target_backward_rows=trained[0],
+            target_forward_tokens=trained[1] + chosen[1],
             target_labels=int(own.sum()) + len(given.validation),
             access="gradients",
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from trainables.backbones import Backbone, Encoded, Prompts
+from trainables.backbones import Backbone, Encoded, Labels, Prompts, reads_of
 from trainables.compute.memory import in_passes
 from trainables.compute.passes import pass_tokens
 from trainables.core.settings import SoftSettings
@@ -27,24 +27,26 @@ class Source:
 
     Attributes:
         key: enters the random start of its prompts, e.g. the model's content digest.
-        label_ids: [C].
+        label_ids: what answers are compared by, C classes.
         train: training split; the same examples in the same order for every source.
         validation: validation split.
         init_file: the file its prompts start from, with ``init: file``.
         given: by what they start from, prompts [m, d] that were handed in.
         mixed: training examples of several tasks instead of ``train``.
         orders: of these, by seed and start, the examples of every step [T, B].
+        rival: whether validation is read with the best other word (``evaluation: open``).
     """
 
     backbone: Backbone
     key: str
-    label_ids: torch.Tensor
+    label_ids: Labels
     train: Encoded
     validation: Encoded
     init_file: Path | None = None
     given: Mapping[Begun, torch.Tensor] = field(default_factory=dict)
     mixed: Mixed | None = None
     orders: Mapping[tuple[int, Begun], torch.Tensor] = field(default_factory=dict)
+    rival: bool = False
 
     @property
     def examples(self) -> Encoded:
@@ -52,8 +54,8 @@ class Source:
         return self.mixed.train if self.mixed else self.train
 
     @property
-    def words(self) -> torch.Tensor:
-        """Ids of the label words that training examples are of."""
+    def words(self) -> Labels:
+        """Label words that training examples are of."""
         return self.mixed.label_ids if self.mixed else self.label_ids
 
     @cached_property
@@ -80,8 +82,9 @@ class TaskGradient:
             graphs: see :class:`trainables.scoring.gradient.PassGradient`.
         """
         self._source, self._loss = source, loss
+        reads = reads_of(source.words).rows
         self.passes = PassGradient(
-            source.backbone, source.examples, self._rows, loss.dropout, graphs
+            source.backbone, source.examples, self._rows, loss.dropout, graphs, reads
         )
 
     def __call__(

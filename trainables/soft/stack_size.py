@@ -4,6 +4,7 @@ from collections.abc import Hashable, Sequence
 
 import torch
 
+from trainables.backbones import reads_of
 from trainables.compute.memory import RESERVE, attempt, free_bytes, give_back, metered
 from trainables.compute.passes import pass_tokens
 from trainables.core.settings import SoftSettings
@@ -22,7 +23,10 @@ def shape_of(sources: Sequence[Source], settings: SoftSettings) -> Hashable:
     return (
         "soft",
         str(sources[0].backbone.device),
-        *((source.key, int(source.examples.lengths.max())) for source in sources),
+        *(
+            (source.key, int(source.examples.lengths.max()), reads_of(source.words))
+            for source in sources
+        ),
         *(settings.batch_size, settings.prompt_length, settings.loss, settings.dropout),
     )
 

@@ -7,9 +7,9 @@ S frozen backbones are tuned together, one prompt each:
     L    = L_pt + η(t) L_ra,  η(t) = ½ (1 - cos(π t / T))   (equations 8 and 9, annealing)
 
 Many *replicas* (seed x λ) are trained as one batch over the same backbones: their rows lie beside
-each other in every forward pass, the losses are summed, and the optimiser works element by element,
-so that each replica gets exactly the gradient it would get alone, with the dropout masks it would
-meet alone (:mod:`trainables.compute.masks`).
+each other in every forward pass, the losses are summed, and the optimiser takes each replica by
+itself, so that each replica gets exactly the gradient it would get alone, with the dropout masks it
+would meet alone (:mod:`trainables.compute.masks`).
 
 Shapes: R replicas, m prompt tokens, d_j width of source j, B examples a step, C classes.
 """
@@ -22,9 +22,9 @@ from typing import Protocol
 
 import torch
 
-from trainables.compute.optim import ElementwiseAdamW, linear_schedule
+from trainables.compute.optim import Optimiser
 from trainables.compute.passes import on_device
-from trainables.core.registries import CHECKPOINTS
+from trainables.core.registries import CHECKPOINTS, OPTIMISERS, SCHEDULES
 from trainables.core.seeds import chained_passes, seeded
 from trainables.core.settings import SoftSettings
 from trainables.core.weight import INDEPENDENT, Weight
@@ -54,7 +54,8 @@ class Tuned:
         best_step: R steps, counted from 1.
         steps: steps trained, T.
         alignment: R values of L_ra there (0 for a single source).
-        validation: per source, validation logits [R, v, C] there.
+        validation: per source, validation logits [R, v, C] there, with the rival's beside them
+            [R, v, C + 1] where the source asks for it.
         failed: replica to the step at which its loss was no longer finite.
         curve: one entry an evaluation: step, and of the replicas then in the stack their places
             and a value each of loss, alignment and validation.
@@ -268,9 +269,8 @@ class _Stack:
         self.order = torch.stack([orders(replica) for replica in alike], dim=1)
         self.broken = torch.zeros(len(replicas), dtype=torch.long, device=self.tensors[0][0].device)
         self._failed: dict[int, int] = {}
-        self.optimiser = ElementwiseAdamW(
-            self._flat(), settings.bias_correction, settings.weight_decay
-        )
+        self.optimiser: Optimiser = OPTIMISERS[settings.optimiser](self._flat(), settings)
+        self.schedule = SCHEDULES[settings.schedule]
         self.gradients = self._gradients()
 
     @property
@@ -297,7 +297,7 @@ class _Stack:
             if prompt is not leaf:  # from the prompt on to what it is made of
                 prompt.backward(leaf.grad)
         self.broken = torch.where(torch.isfinite(loss) | (self.broken > 0), self.broken, step)
-        factor = linear_schedule(step - 1, steps, self.settings.warmup)
+        factor = self.schedule(step - 1, steps, self.settings.warmup)
         self.optimiser.step(self.settings.learning_rate * factor)
 
     def failed(self) -> dict[int, int]:
@@ -373,14 +373,15 @@ class _Keeper:
         found: list[torch.Tensor] = []
         for place, (source, prompt) in enumerate(zip(sources, prompts, strict=True)):
             data = source.validation
-            logits = source.backbone.split_logits(data, source.label_ids, prompt)
-            found.append(logits)
+            wide = source.backbone.split_logits(data, source.label_ids, prompt, source.rival)
+            found.append(wide)
+            logits = wide[..., : len(source.label_ids)]
             for replica, known in zip(members, finite(logits).tolist(), strict=True):
                 if not known:
                     self.unread.setdefault(replica, (place, step))
             each.append(scores(logits, data.gold, metric))
             value += torch.tensor(each[-1]) / len(sources)
-            loss += mean_loss(logits, data.gold).cpu() / len(sources)
+            loss += mean_loss(logits, data.gold, metric).cpu() / len(sources)
         self.curve.append(
             {
                 "step": step,

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -17,15 +17,20 @@ from pydantic import (
 )
 
 from trainables.core.contents import is_hub_name, place_of
+from trainables.core.texts import SCORINGS, Word, listed
 from trainables.errors import InputError, nearest, show
 from trainables.files.strict_yaml import WordLoader, load_yaml
 from trainables.files.text_files import named, read_text
-from trainables.files.validation import sentence
+from trainables.files.validation import OneOf, sentence
 from trainables.tasks.metrics import resolve_metric
 from trainables.tasks.sources import READERS, format_of
 
 Name = Annotated[str, Field(min_length=1)]
 Rows = Annotated[StrictInt, Field(ge=1)]
+Words = Annotated[
+    Name | Annotated[tuple[Name, ...], Field(min_length=1)],
+    Field(description="text, or a list of texts"),
+]
 
 PACKAGED = Path(__file__).parent
 """Folder of the packaged tasks."""
@@ -151,8 +156,8 @@ class Limit(_Fields):
     test: Rows | None = None
 
 
-class TaskFile(_Fields):
-    """All a task file may hold; README.md in this folder explains each field.
+class _AnyTask(_Fields):
+    """What task files of both kinds hold.
 
     ``extends`` names another task, a packaged one (``sst2``) or a file ending in .yaml (relative to
     this file). Every field given here replaces that task's field as a whole, every other one is
@@ -166,12 +171,7 @@ class TaskFile(_Fields):
     data: Data
     text: Name
     pair: Name | None = None
-    label: Name = "label"
-    classes: tuple[Name, ...] = Field(min_length=2)
-    label_words: tuple[Name, ...]
-    label_words_alternatives: tuple[tuple[Name, ...], ...] = ()
     manual: Name = "It was"
-    metric: Name = "accuracy"
     splits: Splits = Field(default_factory=Splits)
     limit: Limit = Field(default_factory=Limit)
     extends: Name | None = None
@@ -197,12 +197,7 @@ class TaskFile(_Fields):
         return value
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        _distinct("classes", self.classes)
-        _check_words("label_words", self.label_words, len(self.classes))
-        for index, words in enumerate(self.label_words_alternatives):
-            _check_words(f"label_words_alternatives[{index}]", words, len(self.classes))
-        resolve_metric(self.metric, self.classes)
+    def _known_origins(self) -> Self:
         if self.data.files is not None:
             self._check_origins(tuple(self.data.files))
         return self
@@ -215,6 +210,55 @@ class TaskFile(_Fields):
                     f" allowed: one of data.files ({named(files)}), or a part held out of one"
                     f" ({{from: {files[0]}, share: 0.1}})"
                 )
+
+
+class TaskFile(_AnyTask):
+    """A task with classes; README.md in this folder explains each field."""
+
+    label: Name = "label"
+    classes: tuple[Name, ...] = Field(min_length=2)
+    label_words: tuple[Words, ...]
+    label_words_alternatives: tuple[tuple[Words, ...], ...] = ()
+    scoring: Annotated[str, OneOf(SCORINGS)] | None = None
+    metric: Name = "accuracy"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _distinct("classes", self.classes)
+        choices = {"label_words": self.label_words} | {
+            f"label_words_alternatives[{index}]": words
+            for index, words in enumerate(self.label_words_alternatives)
+        }
+        for name, words in choices.items():
+            _check_words(name, words, len(self.classes), self.scoring is not None)
+        resolve_metric(self.metric, self.classes)
+        return self
+
+
+class AnswerFile(_AnyTask):
+    """A task whose answers are free text; the same README.md explains each field."""
+
+    answer: Name
+    answer_names: tuple[Name, ...] = ()
+    max_answer_tokens: Annotated[StrictInt, Field(ge=1, le=256)] = 8
+    metric: Literal["exact_match", "token_f1"] = "exact_match"
+
+    @field_validator("answer")
+    @classmethod
+    def _one_column(cls, value: str) -> str:
+        if not columns_of(value):
+            raise ValueError(
+                f'found {show(value)}; allowed: text that names a column, such as "{{answer}}"'
+            )
+        return value
+
+
+AnyTaskFile = TaskFile | AnswerFile
+
+
+def kind_of(fields: Mapping[Any, Any]) -> type[AnyTaskFile]:
+    """What a file with these fields is held against."""
+    return AnswerFile if "answer" in fields else TaskFile
 
 
 _FIELD = re.compile(r"\{\{|\}\}|\{(?P<column>[^{}]+)\}|[{}]")
@@ -245,19 +289,20 @@ def filled(text: str, values: Mapping[str, str]) -> str:
     )
 
 
-def read(file: Path) -> TaskFile:
+def read(file: Path) -> AnyTaskFile:
     """The checked content of a task file and of what it extends.
 
     Raises:
         InputError: naming the file, the field, what was found and what is allowed.
     """
     fields = _fields(file)
+    kind = kind_of(fields)
     try:
-        return TaskFile.model_validate(fields)
+        return kind.model_validate(fields)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     except ValidationError as error:
-        raise InputError(f"{file}: {sentence(error, TaskFile.model_json_schema())}") from None
+        raise InputError(f"{file}: {sentence(error, kind.model_json_schema())}") from None
 
 
 def _fields(file: Path, below: tuple[str, ...] = ()) -> dict[Any, Any]:
@@ -325,12 +370,21 @@ def _distinct(name: str, values: tuple[str, ...]) -> None:
             raise ValueError(f"{name}: {show(value)} stands there twice; allowed: each once")
 
 
-def _check_words(name: str, words: tuple[str, ...], num_classes: int) -> None:
-    _distinct(name, words)
+def _check_words(name: str, words: tuple[Word, ...], num_classes: int, texts: bool) -> None:
+    """``texts``: whether they may be of several words."""
+    every = tuple(word for one in words for word in listed(one))
+    _distinct(name, every)
     if len(words) != num_classes:
         raise ValueError(
             f"{name}: found {len(words)} words; allowed: {num_classes}, one for each of the classes"
         )
-    for word in words:
-        if word.split() != [word]:
-            raise ValueError(f"{name}: found {show(word)}; allowed: words without white space")
+    for word in every:
+        if texts and " ".join(word.split()) != word:
+            raise ValueError(
+                f"{name}: found {show(word)}; allowed: words with one space between them"
+            )
+        if not texts and word.split() != [word]:
+            raise ValueError(
+                f"{name}: found {show(word)}; allowed: words without white space, or texts with"
+                f" scoring: {', '.join(SCORINGS)}"
+            )

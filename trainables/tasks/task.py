@@ -11,22 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 from trainables.core.cells import TaskRef, content_hash
 from trainables.core.contents import UNPINNED
+from trainables.core.texts import Word
 from trainables.errors import InputError, show
 from trainables.files.text_files import check_characters, named
+from trainables.tasks.answers import gold_texts
 from trainables.tasks.metrics import resolve_metric
 from trainables.tasks.sources import FileSource, FolderSource, Row, Source, hub_source
 from trainables.tasks.splits import SPLITS, Example, choose, take
 
 if TYPE_CHECKING:
-    from trainables.tasks.schema import Part, TaskFile
+    from trainables.tasks.schema import AnyTaskFile, Part
 
+_OF_CLASSES = ("classes", "label_words", "label_words_alternatives")
 _FOLDER = "data"
 """Name of a data folder that travels with its task."""
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A text classification task. Rows are read when a split is first asked for.
+    """A task of classes, or of answers in free text. Rows are read when a split is first asked for.
 
     Attributes:
         name: e.g. ``mini/topics``.
@@ -34,10 +37,16 @@ class Task:
         description: one line for people.
         text: format string over the data's columns.
         pair: likewise for a second text; None for tasks on one.
-        label: the column that holds the class, as an index or by name.
+        label: the column that holds the class, as an index or by name; empty: there are none.
         classes: class names in label order, [C].
-        label_words: the word that stands for each class, [C].
+        label_words: the word or text, or several, that stand for each class, [C].
         label_words_alternatives: further choices of label words, each [C].
+        scoring: how texts of several tokens are scored, see
+            :mod:`trainables.backbones.labels`; None: every word is one token.
+        answer: format string of the gold answer over the data's columns, or the one column that
+            holds a list of them; empty: there are classes.
+        answer_names: what whole numbers in its column stand for.
+        max_answer_tokens: tokens that an answer may have.
         manual: hand-written template of the Manual reference row, appended after the text.
         metric: for :func:`trainables.tasks.metrics.compute`; ``f1:`` carries a class index.
         file: the task file, absolute.
@@ -52,16 +61,21 @@ class Task:
     pair: str | None
     label: str
     classes: tuple[str, ...]
-    label_words: tuple[str, ...]
-    label_words_alternatives: tuple[tuple[str, ...], ...]
+    label_words: tuple[Word, ...]
+    label_words_alternatives: tuple[tuple[Word, ...], ...]
+    scoring: str | None
+    answer: str
+    answer_names: tuple[str, ...]
+    max_answer_tokens: int
     manual: str
     metric: str
     file: Path
     digest: str
-    _content: TaskFile = field(repr=False)
+    _content: AnyTaskFile = field(repr=False)
     _source: Source = field(repr=False)
     _fingerprint: Mapping[str, Any] = field(repr=False)
     _cache: dict[str, tuple[Example, ...]] = field(default_factory=dict, repr=False)
+    _golds: dict[tuple[str, ...], int] = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(cls, file: Path) -> Task:
@@ -83,25 +97,32 @@ class Task:
 
     @classmethod
     def _of(
-        cls, content: TaskFile, source: Source, fingerprint: Mapping[str, Any], file: Path
+        cls, content: AnyTaskFile, source: Source, fingerprint: Mapping[str, Any], file: Path
     ) -> Task:
+        from trainables.tasks import schema
+
         # A task that extends another is what its fields say, however they came together.
         unhashed = {"description", "data", "extends"}
-        if content.pair is None:  # tasks from before it keep their digest
-            unhashed.add("pair")
+        # Tasks from before these keep their digest.
+        unhashed |= {name for name in ("pair", "scoring") if getattr(content, name, None) is None}
         fields = content.model_dump(mode="json", by_alias=True, exclude=unhashed)
+        classes: dict[str, Any] = dict.fromkeys(_OF_CLASSES, ()) | {"label": "", "scoring": None}
+        answers: dict[str, Any] = {"answer": "", "answer_names": (), "max_answer_tokens": 0}
+        own = answers if isinstance(content, schema.AnswerFile) else classes
+        own.update({name: getattr(content, name) for name in own})
+        metric = content.metric
+        if isinstance(content, schema.TaskFile):
+            metric = resolve_metric(metric, content.classes)
         return cls(
             name=content.name,
             version=content.version,
             description=content.description,
             text=content.text,
             pair=content.pair,
-            label=content.label,
-            classes=content.classes,
-            label_words=content.label_words,
-            label_words_alternatives=content.label_words_alternatives,
+            **classes,
+            **answers,
             manual=content.manual,
-            metric=resolve_metric(content.metric, content.classes),
+            metric=metric,
             file=file.absolute(),
             digest=content_hash({"fields": fields, "data": fingerprint})
             + ("" if source.pinned else UNPINNED),
@@ -121,7 +142,7 @@ class Task:
         from trainables.tasks import schema
 
         try:
-            content = schema.TaskFile.model_validate(found["fields"])
+            content = schema.kind_of(found["fields"]).model_validate(found["fields"])
             source = _Gone(ref.name, not ref.digest.endswith(UNPINNED))
             task = cls._of(content, source, found["data"], Path(ref.file))
         except (InputError, ValueError, KeyError, TypeError):
@@ -153,6 +174,37 @@ class Task:
     @property
     def num_classes(self) -> int:
         return len(self.classes)
+
+    @property
+    def free(self) -> bool:
+        """Whether answers are free text: then there are no classes."""
+        return bool(self.answer)
+
+    @property
+    def golds(self) -> list[tuple[str, ...]]:
+        """All different gold answers of all splits, by the number that is their rows' label.
+
+        Raises:
+            InputError: as :meth:`rows`.
+        """
+        self.check()
+        return list(self._golds)
+
+    def need_classes(self, wanted_by: str, instead: str) -> None:
+        """Refuse a task of free text.
+
+        Args:
+            wanted_by: what needs classes, for the message.
+            instead: what it allows.
+
+        Raises:
+            InputError: answers are free text.
+        """
+        if self.free:
+            raise InputError(
+                f"{wanted_by}: found task {self.name!r}, whose answers are free text; allowed:"
+                f" {instead}"
+            )
 
     @property
     def ref(self) -> TaskRef:
@@ -193,6 +245,8 @@ class Task:
             )
         parts = {split: getattr(self._content.splits, split) for split in SPLITS}
         left = list(range(len(examples)))
+        # Gold answers are numbered as they come up: what is chosen must not depend on that.
+        alike = [Example(one.text, 0, one.pair) for one in examples] if self.free else examples
         divided: dict[str, list[int]] = {}
         # Held-out parts first, in the fixed order of SPLITS; the one without a share gets the rest.
         for split in sorted(SPLITS, key=lambda name: parts[name].share is None):
@@ -203,7 +257,7 @@ class Task:
                 divided[split] = left
                 continue
             size = round(part.share * len(examples))
-            chosen = choose(take(examples, left), size, part.seed)
+            chosen = choose(take(alike, left), size, part.seed)
             divided[split] = [left[index] for index in chosen]
             gone = set(divided[split])
             left = [index for index in left if index not in gone]
@@ -211,7 +265,7 @@ class Task:
             rows = take(examples, indices)
             limit = getattr(self._content.limit, split)
             if limit is not None:
-                rows = take(rows, choose(rows, limit))
+                rows = take(rows, choose(take(alike, indices), limit))
             if not rows:
                 raise InputError(
                     f"{self.file}: the split {split} is empty: "
@@ -231,7 +285,18 @@ class Task:
             for name, form in formats.items():
                 values = {column: self._text(row, column, name, where) for column in columns[name]}
                 texts.append(filled(form, values).strip())
+            if self.free:
+                values = {
+                    column: self._value(row, column, "answer", where)
+                    for column in columns_of(self.answer)
+                }
+                right = gold_texts(self.answer, values, self.answer_names, where)
+                gold = self._golds.setdefault(right, len(self._golds))
+                found.append((number, texts, gold))
+                continue
             found.append((number, texts, self._value(row, self.label, "label", where)))
+        if self.free:
+            return [Example(texts[0], gold, *texts[1:]) for _, texts, gold in found]
         index_of = self._class_indices()
         if found and "-1" not in index_of and all(str(value) == "-1" for *_, value in found):
             raise InputError(
@@ -311,7 +376,7 @@ class _Gone(Source):
         return f"split {name!r} of {self._task}"
 
 
-def _source_of(content: TaskFile, folder: Path) -> Source:
+def _source_of(content: AnyTaskFile, folder: Path) -> Source:
     """Where the rows of a task file in ``folder`` are."""
     data = content.data
     if data.files is not None:

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import (
     sdpa_flop_count,
 )
 
-from trainables.backbones import Backbone, Encoded
+from trainables.backbones import AnswerTexts, Backbone, Encoded
 
 
 def _attention(query: Any, key: Any, value: Any, *args: Any, **more: Any) -> int:
@@ -99,7 +99,7 @@ def rows_read() -> Iterator[Reading]:
 
         def reader(backbone: Backbone, batch: Encoded, *args: Any, **more: Any) -> torch.Tensor:
             found: torch.Tensor = real(backbone, batch, *args, **more)
-            if read.on:
+            if read.on and not _asks_again(args):
                 rows = read[backbone.alias]
                 rows.forward += len(batch)
                 rows.backward += len(batch) * found.requires_grad
@@ -112,6 +112,11 @@ def rows_read() -> Iterator[Reading]:
         yield read
 
 
+def _asks_again(args: tuple[Any, ...]) -> bool:
+    """Whether what is asked for is put together from other readings, each counted by itself."""
+    return bool(args) and isinstance(args[0], AnswerTexts)
+
+
 @contextmanager
 def counted() -> Iterator[Work]:
     """Counts what is done within."""
@@ -120,9 +125,10 @@ def counted() -> Iterator[Work]:
     counter = FlopCounterMode(display=False, custom_mapping=_ON_CPU)
 
     def row_logits(backbone: Backbone, batch: Encoded, *args: Any, **more: Any) -> torch.Tensor:
-        work.needed += int(batch.lengths.sum())
-        work.read += batch.ids.numel()
-        work.passes += 1
+        if not _asks_again(args):
+            work.needed += int(batch.lengths.sum())
+            work.read += batch.ids.numel()
+            work.passes += 1
         return real(backbone, batch, *args, **more)
 
     with patch.object(Backbone, "row_logits", row_logits), counter:

@@ -11,7 +11,7 @@ from functools import cached_property
 import torch
 import torch.nn.functional as F
 
-from trainables.backbones import Backbone, Encoded
+from trainables.backbones import Backbone, Encoded, Labels
 from trainables.core.frontier import Cost
 from trainables.core.registries import NORMS
 from trainables.core.settings import TransferSettings
@@ -107,7 +107,7 @@ class TargetTask:
 
     Attributes:
         backbone: the target, frozen.
-        label_ids: [C].
+        label_ids: what answers are compared by, C classes.
         train: training split with labels, under the layout the prompt is used in.
         plain: gives a split by name without a prompt.
         lesson: gives what all replicas are taught, as settings ask for it.
@@ -116,7 +116,7 @@ class TargetTask:
     """
 
     backbone: Backbone
-    label_ids: torch.Tensor
+    label_ids: Labels
     train: Encoded
     plain: Callable[[str], Encoded] | None = None
     lesson: Callable[[TransferSettings], Lesson] | None = None

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import torch
 
-from trainables.backbones import Backbone, Encoded
+from trainables.backbones import ONE, Backbone, Encoded, Labels, Reads
 from trainables.core.frontier import Cost
 
 
 def own_logits(
     backbone: Backbone,
-    label_ids: torch.Tensor,
+    label_ids: Labels,
     texts: Encoded,
     rows: torch.Tensor,
     prompts: torch.Tensor | None = None,
@@ -19,7 +19,7 @@ def own_logits(
 
     Args:
         backbone: the model.
-        label_ids: [C].
+        label_ids: what answers are compared by, C classes.
         texts: n of them.
         rows: each replica's [R, U].
         prompts: each replica's [R, m, d]; None where the texts are read without a prompt.
@@ -48,11 +48,22 @@ class Meter:
         """Start from what each replica has cost already."""
         self.costs = list(begin)
 
-    def add(self, texts: Encoded, rows: torch.Tensor, *, backward: bool, access: str) -> None:
-        """Each replica reads its texts ``rows`` [R, B], whose lengths hold the prompt's slots."""
+    def add(
+        self,
+        texts: Encoded,
+        rows: torch.Tensor,
+        *,
+        backward: bool,
+        access: str,
+        reads: Reads = ONE,
+    ) -> None:
+        """Each replica reads its texts ``rows`` [R, B], whose lengths hold the prompt's slots.
+
+        ``reads``: what an answer to one takes, where answers are read.
+        """
         tokens = texts.lengths.cpu()[rows.cpu()].sum(1).tolist()
-        count = rows.shape[1]
+        read = [reads.of(rows.shape[1], each) for each in tokens]
         self.costs = [
             cost + Cost(count, count if backward else 0, each, access=access)
-            for cost, each in zip(self.costs, tokens, strict=True)
+            for cost, (count, each) in zip(self.costs, read, strict=True)
         ]

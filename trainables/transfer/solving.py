@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from trainables.backbones import reads_of
 from trainables.core.frontier import Cost
 from trainables.core.registries import NORMS
 from trainables.core.settings import TransferSettings
@@ -158,7 +159,8 @@ def _teacher(problem: Problem, settings: TransferSettings) -> tuple[Judge, list[
         return agreement(logits, soft)
 
     meter = Meter([Cost()] * len(rows))
-    meter.add(lesson.texts, rows, backward=False, access="labels")
+    reads = reads_of(task.label_ids)
+    meter.add(lesson.texts, rows, backward=False, access="labels", reads=reads)
     return judge, meter.costs
 
 

@@ -59,15 +59,22 @@ def sampled_words(reader: Vocabulary, count: int, seed: int, key: str) -> list[i
     return filled([pool[place] for place in order], count)
 
 
-def label_words_first(
-    reader: Vocabulary, labels: Sequence[int], count: int, seed: int, key: str
-) -> list[int]:
-    """``count`` ids: label words, then sampled words; labels beyond that are left out.
+def words_first(
+    reader: Vocabulary, own: torch.Tensor, table: torch.Tensor, count: int, seed: int, key: str
+) -> torch.Tensor:
+    """Vectors [count, d]: label words, then sampled words; labels beyond that are left out.
 
-    Lester et al. average a label's pieces; a label word here is always one token, its own mean.
+    Args:
+        reader: the model.
+        own: a vector a label word [W, d]. Lester et al. average a label's pieces, as is done here.
+        table: embeddings of the model [V, d].
+        count: how many.
+        seed: of the draw.
+        key: stands for the model in it.
     """
-    first = list(labels)[:count]
-    return [*first, *sampled_words(reader, count - len(first), seed, key)]
+    first = own[:count].to(table)
+    more = sampled_words(reader, count - len(first), seed, key)
+    return torch.cat([first, table[torch.tensor(more, dtype=torch.long, device=table.device)]])
 
 
 def text_tokens(reader: Vocabulary, text: str, field: str = "init_text") -> list[int]:

@@ -112,8 +112,7 @@ def propose(
         InputError: no word will do, or a tokenizer cannot be read.
     """
     levels = _levels(classes, texts)
-    candidates = {word for level, _ in levels for words in level for word in words}
-    known = [_tokens(model, candidates) for model in models]
+    known = [_tokens(model, _words_of(levels)) for model in models]
     # Words of one kind go together: bad and good, rather than bad and positive.
     for chosen in ([levels[0]], [levels[1]], levels):
         found = _assign(chosen, known)
@@ -126,6 +125,31 @@ def propose(
                 f" {', '.join(model.alias for model in models)}; allowed: models that share words"
             )
     return [found[place] for place in range(len(classes))]
+
+
+def proposals(
+    classes: Sequence[str], models: Sequence[ModelRef], texts: Sequence[tuple[str, int]]
+) -> list[list[Proposal]]:
+    """The words of :func:`propose`, and those of every kind that has one for each class.
+
+    Args:
+        classes: their names, as ordered.
+        models: whose single tokens they must be.
+        texts: training texts with the index of their class.
+
+    Raises:
+        InputError: as :func:`propose`.
+    """
+    levels = _levels(classes, texts)[:-1]
+    known = [_tokens(model, _words_of(levels)) for model in models]
+    assigned = [_assign([level], known) for level in levels]
+    whole = [[found[place] for place in sorted(found)] for found in assigned]
+    best = propose(classes, models, texts)
+    return [best, *(one for one in whole if len(one) == len(classes) and one != best)]
+
+
+def _words_of(levels: Sequence[tuple[Sequence[tuple[str, ...]], str]]) -> set[str]:
+    return {word for level, _ in levels for words in level for word in words}
 
 
 def _assign(

@@ -10,11 +10,13 @@ import pytest
 import yaml
 
 from sweep import cli
-from sweep.commands.label_words import compare_words, format_words, published
+from sweep.commands.label_words import compare_words, format_words, further_words, published
 from sweep.planning.plan import make_plan
 from sweep.spec.spec import SweepSpec, load_spec, parse_spec
 from tests.sweep.samples import content
+from trainables.backbones import load_reader
 from trainables.errors import InputError
+from trainables.models.names import resolve_model
 from trainables.packs.pack import run_pack
 from trainables.tasks import load_task
 
@@ -150,3 +152,40 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_mistakes(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         compare_words(spec_of(), **options)
+
+
+TEXTS = {"extends": "mini/reviews", "label_words": ["very bad", ["good", "very good"]]}
+
+
+@pytest.mark.slow
+def test_words_of_several_tokens_and_words_that_all_models_have(tmp_path: Path) -> None:
+    """Each choice is scored as the task's own; proposals are one token on every model."""
+    file = tmp_path / "texts.yaml"
+    file.write_text(yaml.safe_dump({**TEXTS, "scoring": "mean"}))
+    words = [further_words("rather poor,great|very good"), further_words("bad,good")]
+    found = compare_words(spec_of(tasks=[str(file)]), words=words, proposed=True)[0]["candidates"]
+    tried = [item["words"] for item in found]
+    assert ["rather poor", ("great", "very good")] in tried
+    assert "rather poor/great|very good" in format_words([entry_of(found)])
+    assert all(item["problem"] is None for item in found)
+    models = [load_reader(resolve_model(name)) for name in ("pocket-gpt2", MODEL)]
+    proposed = tried[-1]
+    assert all(reader.word_id(word) is not None for reader in models for word in proposed)
+    for item in found[:2]:
+        content = {**TEXTS, "scoring": "mean", "label_words": list(item["words"])}
+        other = tmp_path / "other.yaml"
+        other.write_text(json.dumps(content))
+        own = compare_words(spec_of(tasks=[str(other)]))[0]["candidates"][0]
+        assert own["empty"] == item["empty"]
+        assert own["manual"] == item["manual"]
+
+
+def entry_of(found: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "model": MODEL,
+        "task": "t",
+        "metric": "accuracy",
+        "rows": 1,
+        "published": None,
+        "candidates": found,
+    }

@@ -28,6 +28,7 @@ from tests.sweep.folders import check_complete, check_mlflow
 from tests.sweep.inline import inline as inline
 from tests.sweep.ledger.test_ledger import fill
 from tests.sweep.samples import plan_of
+from trainables.scoring.open_vocabulary import KEYS
 
 LARGER = {
     "name": "large",
@@ -185,6 +186,26 @@ def test_calibrations_are_those_of_the_spec(tmp_path: Path) -> None:
     for record in Ledger(tmp_path / "a").records():
         reuse.keep(record)
     assert counted(two, *held(two, None, store))["in_store"] == len(two.cells)
+
+
+def test_open_answers_are_those_of_the_spec(tmp_path: Path) -> None:
+    plain, opened = plan_of(), plan_of(evaluation="open")
+    assert plain.by_id.keys() == opened.by_id.keys()
+    assert plain.hash == opened.hash
+    store = stocked(tmp_path / "store", plain, tmp_path / "a")
+    assert taken(opened, store, tmp_path / "b", [])[0] == set()
+    richer = Ledger(tmp_path / "c")
+    reuse = make_reuse(opened, richer, store, pytest.fail)
+    for cell in opened.cells:
+        result = tabulated_result(cell, evaluation=["open"])
+        record = richer.write(cell, result, "pack", {}, *tabulated_arrays(cell))
+        assert record is not None
+        reuse.keep(record)
+    for plan, there in ((plain, False), (opened, True)):
+        found, ledger = taken(plan, store, tmp_path / f"taken {there}", [])
+        assert found == plan.by_id.keys()
+        for record in ledger.records():
+            assert all((name in record["result"]) is there for name in KEYS)
 
 
 def test_predictions_are_those_of_the_spec(tmp_path: Path) -> None:

@@ -89,6 +89,9 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"calibration": ["bach"]}, ["'bach'", "did you mean batch", "batch or content_free"]),
     ({"calibration": ["batch", "batch"]}, ["calibration: 'batch'", "twice"]),
     ({"calibration": [["batch"]]}, ["calibration[0]: found"]),
+    ({"evaluation": "opne"}, ["evaluation", "'opne'", "did you mean open"]),
+    ({"evaluation": ["open", "open"]}, ["evaluation: 'open'", "twice"]),
+    ({"evaluation": True}, ["evaluation: found True", "open or a list"]),
     ({"predictions": "test"}, ["predictions: found 'test'", "a list of splits (validation, test)"]),
     ({"predictions": ["tset"]}, ["'tset'", "did you mean test", "validation or test"]),
     ({"predictions": ["test", "test"]}, ["predictions: 'test'", "twice"]),
@@ -305,6 +308,9 @@ def test_the_ceiling_and_batch_calibration_are_on_unless_switched_off() -> None:
     assert spec.predictions == ("validation", "test")
     assert parse_spec(content(predictions=["validation"])).predictions == ("validation",)
     assert parse_spec(content(predictions=[])).predictions == ()
+    assert spec.evaluation == parse_spec(content(evaluation=[])).evaluation == ()
+    for asked in ("open", ["open"]):
+        assert parse_spec(content(evaluation=asked)).evaluation == ("open",)
     both = parse_spec(content(calibration=["content_free", "batch"]))
     assert both.calibration == ("content_free", "batch")
 

@@ -315,3 +315,12 @@ def test_costs_are_metrics_where_a_record_tells_them() -> None:
         "cost/source_at_inference": 0.0,
         "cost/access": float(ACCESS.index("states")),
     }
+
+
+def test_open_answers_are_metrics_where_they_were_measured() -> None:
+    known = {"score": 0.5, "score_open": 0.4, "illegal_share": 0.2, "validation_score_open": None}
+    assert run_metrics({"result": known}) == {
+        "test/score": 0.5,
+        "test/score_open": 0.4,
+        "test/illegal_share": 0.2,
+    }

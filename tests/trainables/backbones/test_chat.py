@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.trainables.backbones.chat_templates import TEMPLATES, chatty
+from trainables.backbones import spell
 from trainables.backbones.layout import Layout
 from trainables.backbones.loading import load_reader
 from trainables.backbones.reader import Reader
@@ -117,7 +118,7 @@ def test_a_generation_prompt_that_ends_in_a_space_leaves_it_to_the_answer() -> N
 def test_label_words_that_are_several_tokens_there_are_told() -> None:
     reader = chatty("pocket-gpt2", "chatml")
     with pytest.raises(InputError, match="is not a single token behind the chat template"):
-        reader.label_ids(["zyxwvut"], "t", chat=True)
+        spell(reader, ["zyxwvut"], "t", chat=True)
 
 
 def test_a_template_that_writes_the_date_writes_one_day_for_all() -> None:

@@ -9,9 +9,15 @@ import transformers
 from trainables.compute.optim import (
     ElementwiseAdamW,
     ReplicaAdafactor,
+    adafactor,
+    adafactor_whole,
+    adamw,
     clip_replicas,
+    constant_schedule,
     linear_schedule,
 )
+from trainables.core.settings import SoftSettings, from_mapping
+from trainables.recipes import recipe
 
 
 def gradients(steps: int) -> list[torch.Tensor]:
@@ -128,6 +134,80 @@ def test_adafactor_is_that_of_transformers_for_each_replica(weight_decay: float)
         torch.testing.assert_close(stacked, torch.stack(rows), atol=1e-5, rtol=1e-5)
     if not weight_decay:
         assert torch.equal(stacked[1], start[1])
+
+
+def lester() -> SoftSettings:
+    return from_mapping(SoftSettings, recipe("soft", "lester"))
+
+
+def test_the_whole_adafactor_is_that_of_transformers_on_each_replica_as_one_row() -> None:
+    """Only matrices are factored there: in one row, a prompt keeps all its second moments."""
+    settings, start = lester(), torch.randn(4, 3, 5)
+    stacked = start.clone().requires_grad_()
+    ours = adafactor_whole([stacked], settings)
+    rows = [row.flatten().clone().requires_grad_() for row in start]
+    theirs = [adafactor_of_transformers(row, settings.weight_decay) for row in rows]
+    clipped = 0
+    for gradient in gradients(30):
+        gradient[1] = 0.0  # a replica that has stopped
+        stacked.grad = gradient.clone()
+        before = stacked.detach().clone()
+        ours.step(0.3)
+        clipped += int(((stacked - before).flatten(1).square().mean(1).sqrt() > 0.299).sum())
+        for index, (row, optimiser) in enumerate(zip(rows, theirs, strict=True)):
+            row.grad = gradient[index].flatten().clone()
+            optimiser.step()
+        wanted = torch.stack(rows).view(4, 3, 5)
+        torch.testing.assert_close(stacked, wanted, atol=1e-5, rtol=1e-5)
+    assert clipped > 10, "updates that are scaled down must be among them"
+
+
+def test_lester_is_the_released_update_written_out() -> None:
+    """Shazeer & Stern's algorithm without factoring; 1e-5 is taken away whatever the rate."""
+    settings = lester()
+    assert settings.learning_rate * settings.weight_decay == pytest.approx(1e-5)
+    prompt = 100 * torch.randn(1, 3, 5)
+    mine = prompt.clone().requires_grad_()
+    optimiser = adafactor_whole([mine], settings)
+    value, second = prompt[0].double(), torch.zeros(3, 5).double()
+    for step, gradient in enumerate(gradients(25), 1):
+        mine.grad = gradient[:1].clone()
+        optimiser.step(settings.learning_rate * constant_schedule(step - 1, 25, settings.warmup))
+        given = gradient[0].double()
+        beta = 1 - step**-0.8
+        second = beta * second + (1 - beta) * (given**2 + 1e-30)
+        update = given / second**0.5
+        update = update / max(1.0, float((update**2).mean() ** 0.5))
+        value = (1 - 1e-5) * value - 0.3 * update
+    torch.testing.assert_close(mine[0].double(), value, atol=1e-4, rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [adafactor, adafactor_whole, adamw])
+def test_a_replica_gets_what_it_would_get_alone_also_when_others_leave(make: Any) -> None:
+    start, settings = torch.randn(4, 3, 5), lester()
+    stacked = start.clone().requires_grad_()
+    alone = start[2:3].clone().requires_grad_()
+    together, own = make([stacked], settings), make([alone], settings)
+    kept = torch.tensor([0, 2])
+    for step, gradient in enumerate(gradients(12)):
+        if step == 6:
+            stacked = stacked.detach()[kept].requires_grad_()
+            together.keep([stacked], kept)
+        scale = torch.tensor([1.0, 1e3, 1.0, 1e-3])[:, None, None] ** step
+        given = gradient * scale
+        stacked.grad = given[kept] if step >= 6 else given
+        alone.grad = gradient[2:3].clone()
+        together.step(0.3)
+        own.step(0.3)
+        place = 1 if step >= 6 else 2
+        torch.testing.assert_close(stacked[place], alone[0], atol=1e-6, rtol=1e-6)
+    assert (alone - start[2:3]).abs().max() > 0.5
+
+
+def test_a_constant_rate_stays_after_its_warm_up() -> None:
+    assert [constant_schedule(step, 10, 0.0) for step in range(10)] == [1.0] * 10
+    warm = [constant_schedule(step, 20, 0.2) for step in range(20)]
+    assert warm == [0.25, 0.5, 0.75, *[1.0] * 17]
 
 
 def test_adafactor_of_transformers_couples_what_ours_keeps_apart() -> None:

@@ -41,7 +41,7 @@ def tuned_on(backbone: Backbone, seed: int = 0, **layout: Any) -> TunedPrompt:
 def our_scores(tuned: TunedPrompt, texts: list[str]) -> torch.Tensor:
     backbone = tuned.backbone
     data = backbone.read(texts, [0] * len(texts), tuned.layout)
-    labels = torch.tensor(tuned.label_ids)
+    labels = tuned.labels
     return backbone.split_logits(data, labels, torch.from_numpy(tuned.prompt)[None])[0]
 
 

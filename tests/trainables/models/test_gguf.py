@@ -72,7 +72,7 @@ def test_it_reads_texts_plainly_and_in_its_chat_template(folder: Path) -> None:
     found = {}
     for chat in (False, True):
         data = backbone.read(TEXTS, [0, 1], Layout(template="It was", chat=chat))
-        labels = backbone.labels(["good", "bad"], "t", chat)
+        labels = backbone.labels(["good", "bad"], "t", chat=chat)
         words = backbone.tokenizer.convert_ids_to_tokens(labels.tolist())
         assert words == (["good", "bad"] if chat else ["Ġgood", "Ġbad"])
         found[chat] = backbone.split_logits(data, labels)

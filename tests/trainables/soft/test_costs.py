@@ -6,6 +6,7 @@ the final prompt or readout, the agreement of teacher and target, what a prompt 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -151,3 +152,40 @@ def test_a_way_costs_what_it_reads(
 def test_direct_costs_what_it_reads(task: str) -> None:
     result = check(toys.tuned(toys.TARGET), task)
     assert result["target_labels"] == 12 + 8
+
+
+OF_EACH_KIND: list[dict[str, Any]] = [
+    {"solver": "ridge", "selection": "target_validation"},
+    {"solver": "ridge", "selection": "source_validation"},
+    {"solver": "projector", "steps": 2},
+    {"solver": "distil", "teacher": "ensemble", "selection": "agreement", "steps": 2, "texts": 8},
+    {"solver": "tune", "shots": 2, "start": "label_words", "steps": 2},
+    {"solver": "search", "shots": 2, "subspace": "words", "dimensions": 2, "budget": 50},
+    {"solver": "random_words", "selection": "target_validation", "tries": 2},
+    {"solver": "readout", "texts": 8},
+    {"solver": "proxy"},
+    {"solver": "calibrated_sum"},
+]
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return toys.write_task(tmp_path_factory.mktemp("toy") / "task", words=toys.TEXTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("content", OF_EACH_KIND, ids=lambda content: content["solver"])
+def test_with_texts_of_several_tokens_each_reading_counts(
+    content: dict[str, Any], texts: str
+) -> None:
+    result = check(toys.carried(TransferSettings(**content)), texts)
+    assert 0.0 <= result["score"] <= 1.0
+    assert result["loss"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["label_words", "vocabulary"])
+def test_direct_on_texts_of_several_tokens_costs_what_it_reads(loss: str, texts: str) -> None:
+    cell = toys.tuned(toys.TARGET)
+    cell = replace(cell, settings={**cell.settings, "loss": loss, "init": "label_words"})
+    assert check(cell, texts)["target_labels"] == 12 + 8

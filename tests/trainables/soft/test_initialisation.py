@@ -72,6 +72,14 @@ def test_uniform_fills_minus_to_plus_one_half() -> None:
     assert float(found.var()) == pytest.approx(1 / 12, rel=0.02)
 
 
+def test_uniform_draws_from_the_range_that_is_asked_for() -> None:
+    released = begin(start(tiny("bert"), "uniform", 2000, init_range=(0.0, 0.5)))
+    assert 0.0 <= float(released.min()) < 0.001
+    assert 0.499 < float(released.max()) <= 0.5
+    paper = begin(start(tiny("bert"), "uniform", 2000))
+    torch.testing.assert_close(released, paper / 2 + 0.25)  # one draw, another place
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_vocabulary_rows_are_different_frequent_words(name: str) -> None:
     backbone = tiny(name)

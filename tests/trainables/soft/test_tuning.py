@@ -133,17 +133,19 @@ def test_training_is_a_literal_reading_of_equations_4_to_9(weight: float | str) 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("optimiser", ["adamw", "adafactor_whole"])
 @pytest.mark.parametrize("budget", [24, 10_000])
-def test_stacked_equals_alone(budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stacked_equals_alone(budget: int, optimiser: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(SETTINGS, optimiser=optimiser, schedule="constant")
     monkeypatch.setitem(PASS_TOKENS, "cpu", budget)
     sources = [source("roberta"), source("llama")]
     grams, _ = grams_of(sources)
     replicas = [
         Replica(seed, Weight.of(weight)) for seed in (0, 1) for weight in (0.0, 0.5, "annealing")
     ]
-    together = tune(sources, replicas, SETTINGS, grams, "accuracy")
+    together = tune(sources, replicas, settings, grams, "accuracy")
     for index, replica in enumerate(replicas):
-        alone = tune(sources, [replica], SETTINGS, grams, "accuracy")
+        alone = tune(sources, [replica], settings, grams, "accuracy")
         assert alone.best_step[0] == together.best_step[index]
         assert alone.alignment[0] == pytest.approx(together.alignment[index], abs=1e-4)
         for one, many in zip(alone.prompts, together.prompts, strict=True):

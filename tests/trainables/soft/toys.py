@@ -21,7 +21,11 @@ _SIZES = {"train": 12, "validation": 8, "test": 6}
 _WORDS = [["a fine day", "it is a good film", "we liked it , really"], ["bad", "never again , no"]]
 
 
-def write_task(folder: Path, turned: tuple[str, ...] = ()) -> str:
+WORDS = "label_words: [good, bad]"
+TEXTS = "label_words: [very good, [bad, rather poor]]\nscoring: sum"
+
+
+def write_task(folder: Path, turned: tuple[str, ...] = (), words: str = WORDS) -> str:
     """The path of a task; ``turned``: splits in which every label is the other one."""
     folder.mkdir()
     for split, size in _SIZES.items():
@@ -37,7 +41,7 @@ def write_task(folder: Path, turned: tuple[str, ...] = ()) -> str:
     path.write_text(
         "name: toy/films\ndata: {files: {train: train.jsonl, validation: validation.jsonl,"
         ' test: test.jsonl}}\ntext: "{text}"\nlabel: label\nclasses: [positive, negative]\n'
-        "label_words: [good, bad]\n"
+        f"{words}\n"
     )
     return str(path)
 

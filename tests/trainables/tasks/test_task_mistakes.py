@@ -25,6 +25,13 @@ BAD_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"label_words": ["bad"]}, "label_words: found 1 words; allowed: 2"),
     ({"label_words": ["bad", "bad"]}, "label_words: 'bad' stands there twice"),
     ({"label_words": ["bad", "very good"]}, "label_words: found 'very good'; .* white space"),
+    ({"label_words": [["bad", "poor"], "bad"]}, "label_words: 'bad' stands there twice"),
+    ({"label_words": [[], "bad"]}, r"label_words\[0\]: found \[\]; allowed: text, or a"),
+    ({"scoring": "max"}, "scoring: found 'max'; allowed: first_token, mean"),
+    (
+        {"scoring": "sum", "label_words": ["bad", "very  good"]},
+        "found 'very  good'; allowed: words with one space between them",
+    ),
     ({"label_words_alternatives": [["a"]]}, r"label_words_alternatives\[0\]: found 1 words"),
     ({"metric": "f2"}, "metric: found 'f2'.*; allowed: accuracy, macro_f1"),
     ({"metric": "f1:cross"}, "metric: found 'f1:cross'; allowed: f1: and one of calm, angry"),

@@ -17,7 +17,8 @@ class PezSettings(DescentSettings):
             ``projected``: after a step they are put back to the nearest words, as the released
             code for text does, so that a step that reaches no other word is lost.
         project_every: with ``projected``, after how many steps they are put back.
-        optimiser: ``adafactor`` (the released code for text, paper B) or ``adamw`` (for images).
+        optimiser: ``adafactor`` (the released code for text, paper B) or ``adamw`` (for images);
+            ``adafactor_whole`` is Lester et al.'s.
         weight_decay: decoupled; 0.1 in the released code for images.
         clip_gradient: largest norm of a replica's gradient (null: any). Adafactor hardly notices.
         norm_clip: largest length of a vector after a step, in mean lengths of the model's word

@@ -6,7 +6,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Interval
 
-from trainables.core.registries import CHECKPOINTS, INITIALISATIONS, LOSSES
+from trainables.core.registries import (
+    CHECKPOINTS,
+    INITIALISATIONS,
+    LOSSES,
+    OPTIMISERS,
+    SCHEDULES,
+)
 from trainables.core.settings.base import (
     Count,
     NotNegative,
@@ -24,6 +30,11 @@ from trainables.errors import InputError
 STEPS = 1000
 """Optimiser steps where neither steps nor epochs are given."""
 
+PAPER_RANGE = (-0.5, 0.5)
+"""Where ``init: uniform`` draws from (Lester et al. 2021, section 3.2)."""
+
+Range = tuple[float, float]
+
 ALIGNMENT = ("anchors", "anchor_sample", "anchor_seed")
 """Settings that only a joint tuning reads: nothing else has an alignment loss."""
 
@@ -36,9 +47,9 @@ class SoftSettings(Settings):
         prompt_length: prompt vectors m; paper A uses 5.
         steps: optimiser steps T; 1000 where neither ``steps`` nor ``epochs`` is given.
         batch_size: examples a step, shared by all sources of a joint tuning.
-        learning_rate: peak rate of AdamW; 3e-3 is OptiPrompt's, for thousands of steps. With tens
+        learning_rate: peak rate; 3e-3 is OptiPrompt's, of AdamW for thousands of steps. With tens
             of steps (the quickstart) a prompt needs some 0.05 to leave where it started.
-        warmup: share of the steps with a linearly rising rate; a linear decay to 0 follows.
+        warmup: share of the steps with a linearly rising rate; what follows is ``schedule``.
         bias_correction: False is the AdamW of OptiPrompt (about 3 times larger first steps).
         init_std: standard deviation of the initial ``normal`` prompt; 0.02 is what
             ``resize_token_embeddings`` drew in OptiPrompt's time.
@@ -51,7 +62,7 @@ class SoftSettings(Settings):
         epochs: passes over the training split, instead of ``steps``; steps an epoch are rounded up.
         max_steps: with ``epochs``, never more steps than this: SST-2's 10 epochs are 38,000 steps,
             MRPC's 2,100. Warm-up and decay are those of the shortened run.
-        weight_decay: AdamW's decoupled weight decay; 0 is OptiPrompt's.
+        weight_decay: decoupled; each step takes away this times the rate. 0 is OptiPrompt's.
         dropout: whether the frozen model drops out in training steps, at the rates of its own
             config (0 in the embedded models and in LLaMA). Off by default, since a replica then
             gets exactly what it would get alone; OptiPrompt has it on.
@@ -59,7 +70,13 @@ class SoftSettings(Settings):
             over the whole ``vocabulary`` (OptiPrompt's code).
         checkpoint: ``best`` keeps the common step with the best mean validation metric, ``last``
             the last step.
+        optimiser: ``adamw`` (OptiPrompt), ``adafactor_whole`` (Lester et al.) or ``adafactor``, of
+            which the second moment is factored (PEZ).
+        schedule: of the rate after warm-up: ``linear`` down to 0 (OptiPrompt) or ``constant``
+            (Lester et al.).
         init: how prompts start, see :mod:`trainables.soft.initialisation`.
+        init_range: between which numbers ``init: uniform`` draws. [-0.5, 0.5] is what Lester et al.
+            say, [0, 0.5] what their released configuration draws.
         init_text: the text of ``init: text``.
         init_file: the .npy or .safetensors file of ``init: file``, [m, d]; ``{model}`` in it stands
             for the model's short name.
@@ -112,6 +129,7 @@ class SoftSettings(Settings):
     loss: Annotated[str, LOSSES] = later("label_words")
     checkpoint: Annotated[str, CHECKPOINTS] = later("best")
     init: Annotated[str, INITIALISATIONS] = later("normal", axis=True)
+    init_range: Range = later(PAPER_RANGE, only_with="uniform")
     init_text: str | None = later(None, only_with="text")
     init_file: str | None = later(None, only_with="file")
     max_steps: Count | None = later(None)
@@ -122,6 +140,8 @@ class SoftSettings(Settings):
     answer: Literal["bare", "sentinel"] = later("bare", axis=True)
     shots: Count | None = later(None, axis=True)
     shots_seed: Number = later(0, axis=True)
+    optimiser: Annotated[str, OPTIMISERS] = later("adamw")
+    schedule: Annotated[str, SCHEDULES] = later("linear")
 
     @classmethod
     def fitted(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,6 +150,11 @@ class SoftSettings(Settings):
             return {}
         steps = given.get("steps") or max(STEPS, given.get("evaluations", 0))
         return {"steps": steps, "evaluations": max(1, min(cls.evaluations, steps))}
+
+    def unread(self) -> frozenset[str]:
+        """Settings that can make no difference beside the others: no cell records them."""
+        corrected = set() if self.optimiser == "adamw" else {"bias_correction"}
+        return frozenset(corrected if self.shots else {"shots_seed", *corrected})
 
     def complete(self) -> None:
         """Steps are what neither steps nor epochs say; what belongs to another setting needs it."""
@@ -144,14 +169,14 @@ class SoftSettings(Settings):
         good = self.steps is None or self.evaluations <= self.steps
         check(self, "evaluations", good, f"at most the number of steps ({self.steps})")
         check_anchor_seed(self)
+        low, high = self.init_range
+        check(self, "init_range", low < high, "two numbers, the lower one first")
+        good = self.init == "uniform" or self.init_range == PAPER_RANGE
+        check(self, "init_range", good, f"nothing, as init is {self.init} and not uniform")
         only_with(self, "init_text", "text", "a text that is not empty")
         only_with(self, "init_file", "file", "the path of a .npy or .safetensors file")
         good = self.init_file is None or self.init_file.endswith((".npy", ".safetensors"))
         check(self, "init_file", good, "the path of a .npy or .safetensors file")
-
-    def unread(self) -> frozenset[str]:
-        """Settings that can make no difference beside the others: no cell records them."""
-        return frozenset() if self.shots else frozenset({"shots_seed"})
 
     def steps_for(self, rows: int) -> int:
         """Optimiser steps T on a training split of ``rows`` examples.

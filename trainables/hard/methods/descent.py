@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import torch
 
+from trainables.backbones import reads_of
 from trainables.compute.memory import in_passes
 from trainables.compute.passes import pass_tokens
 from trainables.core.settings.descent import DescentSettings
@@ -172,7 +173,10 @@ class _Batches:
         self.source = source
         self.weight = settings.fluency
         self.passes = PassGradient(
-            source.backbone, source.train, rows_behind(source.backbone, source.label_ids)
+            source.backbone,
+            source.train,
+            rows_behind(source.backbone, source.label_ids),
+            reads=reads_of(source.label_ids).rows,
         )
         seeds = [replica.seed for replica in replicas]
         orders = {seed: batch_order(len(source.train), settings, seed) for seed in set(seeds)}

@@ -6,41 +6,20 @@ put back to Proj(P) afterwards, as the released code for text does.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 
-from trainables.compute.optim import ElementwiseAdamW, ReplicaAdafactor, clip_replicas
+from trainables.compute.optim import Optimiser, clip_replicas
 from trainables.core.registries import OPTIMISERS
 from trainables.core.settings.pez import PezSettings
 from trainables.hard.methods.descent import descend
 from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Rungs
 
 
-class Optimiser(Protocol):
-    """An optimiser that acts on every replica by itself."""
-
-    def step(self, rate: float) -> None:
-        """One update from the parameters' ``.grad``, which is cleared."""
-
-    def keep(self, parameters: Sequence[torch.Tensor], rows: torch.Tensor) -> None:
-        """Go on with some replicas: their ``parameters``, and which ``rows`` these were."""
-
-
-def adafactor(state: torch.Tensor, settings: PezSettings) -> Optimiser:
-    """Adafactor, as the released code for text."""
-    return ReplicaAdafactor([state], settings.weight_decay)
-
-
-def adamw(state: torch.Tensor, settings: PezSettings) -> Optimiser:
-    """AdamW, as the released code for images."""
-    return ElementwiseAdamW([state], weight_decay=settings.weight_decay)
-
-
 class _Pez:
     def __init__(self, state: torch.Tensor, settings: PezSettings, scale: float) -> None:
         self.settings = settings
-        self.optimiser: Optimiser = OPTIMISERS[settings.optimiser](state, settings)
+        self.optimiser: Optimiser = OPTIMISERS[settings.optimiser]([state], settings)
         self.longest = None if settings.norm_clip is None else settings.norm_clip * scale
 
     def move(self, state: torch.Tensor, gradient: torch.Tensor, step: int) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 
+from trainables.backbones import reads_of
 from trainables.compute.memory import in_passes
 from trainables.core.frontier import Cost
 from trainables.core.seeds import seeded
@@ -138,10 +139,11 @@ def _spent(source: TaskModel, trial: Scorer, rows: torch.Tensor, tried: torch.Te
         tried: how many prompts were tried in each round [T].
     """
     cost = gradient_cost(source, rows[:, 0])
-    count = int(tried.sum()) * rows.shape[2]
+    lengths = source.train.lengths.cpu()[rows[:, 1]].sum(1)
+    reads = reads_of(trial.reading.label_ids)
+    count, tokens = reads.of(int(tried.sum()) * rows.shape[2], int((tried * lengths).sum()))
     if trial.reading.backbone is source.backbone:
-        lengths = source.train.lengths.cpu()[rows[:, 1]].sum(1)
-        cost += Cost(count, 0, int((tried * lengths).sum()), access="labels")
+        cost += Cost(count, 0, tokens, access="labels")
     else:
         cost += Cost(source_rows=count)
     return replace(cost, target_labels=len(rows.unique()))
@@ -159,7 +161,9 @@ def prompt_gradient(source: TaskModel, ids: torch.Tensor, rows: torch.Tensor) ->
     key = ("gradient", backbone.alias, str(backbone.device))
     vectors = backbone.embeddings[ids.to(backbone.device)].float()
     shares = torch.full((rows.numel(),), 1.0 / rows.shape[1])
-    passes = PassGradient(backbone, source.train, rows_behind(backbone, source.label_ids))
+    reads = reads_of(source.label_ids).rows
+    loss = rows_behind(backbone, source.label_ids)
+    passes = PassGradient(backbone, source.train, loss, reads=reads)
     flat = rows.flatten()
     return in_passes(key, GRADIENT_TOKENS, lambda budget: passes(vectors, flat, shares, budget)[1])
 

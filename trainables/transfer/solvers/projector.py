@@ -6,6 +6,7 @@ import math
 import torch
 import torch.nn.functional as F
 
+from trainables.backbones import reads_of
 from trainables.core.frontier import Cost
 from trainables.core.seeds import chained_passes, seeded
 from trainables.core.settings import TransferSettings
@@ -113,7 +114,8 @@ def spent(task: TargetTask, order: torch.Tensor) -> list[Cost]:
     rows = order.transpose(0, 1).flatten(1)
     read = Cost(target_labels=min(rows.shape[1], len(task.train)))
     meter = Meter([read] * len(rows))
-    meter.add(task.train, rows, backward=True, access="gradients")
+    reads = reads_of(task.label_ids)
+    meter.add(task.train, rows, backward=True, access="gradients", reads=reads)
     return meter.costs
 
 

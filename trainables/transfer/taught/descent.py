@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from trainables.backbones import Backbone, Encoded
+from trainables.backbones import ONE, Backbone, Encoded, Reads
 from trainables.compute.memory import in_passes
 from trainables.compute.optim import ElementwiseAdamW
 from trainables.compute.passes import pass_tokens
@@ -40,6 +40,7 @@ class Course:
         labels: examples whose labels are read, pass by pass; 0: none.
         still: places of replicas that stay where they begin.
         numbers: per replica what its result says besides.
+        reads: what the loss of an example takes of the model.
     """
 
     examples: Encoded
@@ -50,6 +51,7 @@ class Course:
     labels: int = 0
     still: frozenset[int] = frozenset()
     numbers: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    reads: Reads = ONE
 
 
 LATENESS = 3
@@ -115,7 +117,7 @@ class _Walk:
         self._moving = prompts[self._active].requires_grad_()
         self._mean = self._moving.detach().clone()
         self._optimiser = ElementwiseAdamW([self._moving])
-        self._passes = PassGradient(backbone, course.examples, course.loss)
+        self._passes = PassGradient(backbone, course.examples, course.loss, reads=course.reads.rows)
         self._meter = Meter([course.costs[place] for place in self._active])
         self._device = str(backbone.device)
         # A stack that is halved because smaller passes did not help begins with whole ones again.
@@ -142,7 +144,13 @@ class _Walk:
         order = self._course.order[self._step : step, self._active]
         if self._active and len(order):
             rows = order.transpose(0, 1).flatten(1)
-            self._meter.add(self._course.examples, rows, backward=True, access="gradients")
+            self._meter.add(
+                self._course.examples,
+                rows,
+                backward=True,
+                access="gradients",
+                reads=self._course.reads,
+            )
             for number in range(self._step, step):
                 self._moving.grad = self._gradient(number)
                 self._optimiser.step(self._rate)

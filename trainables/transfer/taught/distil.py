@@ -2,7 +2,7 @@
 
 import torch
 
-from trainables.backbones import Backbone, Encoded, Prompts
+from trainables.backbones import Backbone, Encoded, Labels, Prompts, reads_of
 from trainables.core.seeds import chained_passes, seeded
 from trainables.core.settings import TransferSettings
 from trainables.errors import InputError
@@ -43,6 +43,7 @@ class Distil(Descent):
             costs=lesson.costs,
             still=frozenset(place for place, same in enumerate(still) if same),
             numbers=[{"teacher_degenerate": same} for same in constant],
+            reads=reads_of(task.label_ids),
         )
 
 
@@ -70,13 +71,13 @@ def softened(soft: torch.Tensor, temperature: float) -> torch.Tensor:
 
 
 def towards(
-    backbone: Backbone, label_ids: torch.Tensor, soft: torch.Tensor, temperature: float
+    backbone: Backbone, label_ids: Labels, soft: torch.Tensor, temperature: float
 ) -> PassLoss:
     """Cross-entropy of label words against given probabilities, at a temperature, times T².
 
     Args:
         backbone: the model.
-        label_ids: [C].
+        label_ids: what answers are compared by, C classes.
         soft: probabilities at that temperature [K, C], of which a row's key says its own.
         temperature: T.
     """

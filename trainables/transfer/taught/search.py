@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from typing_extensions import override
 
-from trainables.backbones import Backbone, Encoded
+from trainables.backbones import Backbone, Encoded, Labels, reads_of
 from trainables.core.frontier import Cost
 from trainables.core.registries import ALGORITHMS, SUBSPACES
 from trainables.core.seeds import seeded
@@ -156,7 +156,7 @@ class _Exam:
 
     Attributes:
         backbone: the target.
-        label_ids: [C].
+        label_ids: what answers are compared by, C classes.
         texts: of all replicas.
         rows: each replica's [R, B].
         wanted: label probabilities of them [R, B, C].
@@ -166,7 +166,7 @@ class _Exam:
     """
 
     backbone: Backbone
-    label_ids: torch.Tensor
+    label_ids: Labels
     texts: Encoded
     rows: torch.Tensor
     wanted: torch.Tensor
@@ -188,7 +188,8 @@ class _Exam:
     def costs(self, times: int) -> list[Cost]:
         """Per replica, after so many prompts have been read on the batch."""
         once = Meter([Cost()] * len(self.rows))
-        once.add(self.texts, self.rows, backward=False, access="labels")
+        reads = reads_of(self.label_ids)
+        once.add(self.texts, self.rows, backward=False, access="labels", reads=reads)
         return [one + more.times(times) for one, more in zip(self.begun, once.costs, strict=True)]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from trainables.backbones import Reader
+from trainables.backbones import Reader, label_texts
 from trainables.core.registries import STARTS
 from trainables.core.settings import TransferSettings
 from trainables.scoring.nearest_words import nearest_word_ids
@@ -19,9 +19,9 @@ from trainables.transfer.solvers.closed_form import ClosedForm
 from trainables.words.frequent import (
     filled,
     frequent_words,
-    label_words_first,
     sampled_words,
     text_tokens,
+    words_first,
 )
 
 
@@ -101,10 +101,10 @@ def _label_words(problem: Problem, settings: TransferSettings) -> torch.Tensor:
     """The label words, then frequent words."""
     del settings
     task, key, count = problem.on_target, problem.target.key, problem.shape[1]
-    labels = task.label_ids.tolist()
-    return _rows(
-        problem,
-        [label_words_first(task.backbone, labels, count, seed, key) for seed in problem.seeds],
+    table = task.backbone.embeddings
+    own = label_texts(task.label_ids).vectors(table)
+    return torch.stack(
+        [words_first(task.backbone, own, table, count, seed, key) for seed in problem.seeds]
     )
 
 

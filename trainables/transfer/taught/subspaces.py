@@ -17,6 +17,7 @@ import math
 import torch
 import torch.nn.functional as F
 
+from trainables.backbones import label_texts
 from trainables.core.seeds import seeded
 from trainables.core.settings import TransferSettings
 from trainables.transfer.problem import Problem
@@ -65,12 +66,13 @@ def carried_directions(problem: Problem, settings: TransferSettings) -> torch.Te
 def word_directions(problem: Problem, settings: TransferSettings) -> torch.Tensor:
     """From the label words to the frequent words nearest to them, float64 [R, D, m, d]."""
     task = problem.on_target
-    table, labels = task.backbone.embeddings, task.label_ids
-    known, words = set(labels.tolist()), frequent_words(task.backbone, "subspace", "random")
+    table, labels = task.backbone.embeddings, label_texts(task.label_ids)
+    known, words = set(labels.tokens), frequent_words(task.backbone, "subspace", "random")
     others = torch.tensor([word for word in words if word not in known], device=table.device)
-    near = F.normalize(table[labels].float(), dim=1) @ F.normalize(table[others].float(), dim=1).T
+    own = labels.vectors(table)
+    near = F.normalize(own, dim=1) @ F.normalize(table[others].float(), dim=1).T
     chosen = others[near.topk(min(NEIGHBOURS, len(others)), dim=1).indices]
-    ways = (table[chosen] - table[labels][:, None]).flatten(0, 1)
+    ways = (table[chosen] - own[:, None]).flatten(0, 1)
     return _in_every_place(ways.expand(len(problem.seeds), -1, -1), problem, settings)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from typing_extensions import override
 
+from trainables.backbones import reads_of
 from trainables.core.frontier import Cost
 from trainables.core.seeds import chained_passes, seeded
 from trainables.core.settings import TransferSettings
@@ -46,4 +47,5 @@ class Tune(Descent):
             order=torch.stack([passes[seed] for seed in problem.seeds], dim=1),
             costs=[Cost()] * len(problem.seeds),
             labels=len(chosen[problem.seeds[0]]),
+            reads=reads_of(task.label_ids),
         )
