@@ -1,5 +1,6 @@
 """A local Ray of our own, or somebody's cluster. Nothing here is imported before a sweep runs."""
 
+import gc
 import logging
 import os
 import socket
@@ -90,7 +91,27 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[Path]:
                 _connect(environment, address)
             yield folder
         finally:
-            ray.shutdown()
+            put_ray_away()
+
+
+def put_ray_away() -> None:
+    """Ray's own shutdown, with no garbage collected in its time.
+
+    While a driver goes down, a reference to an object or an actor that goes in another thread ends
+    the whole process with exit code 1 and without a word (Ray 2.60,
+    ``CoreWorkerProcessImpl::GetCoreWorker``). None of our threads holds one. But any of them may be
+    the one that collects garbage, and Tune leaves circles with references in them.
+    """
+    import ray
+
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        ray.shutdown()
+    finally:
+        if collecting:
+            gc.enable()
 
 
 _COMMON: dict[str, Any] = {"configure_logging": False, "log_to_driver": False}

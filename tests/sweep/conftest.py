@@ -65,4 +65,6 @@ def ray_is_put_away() -> Iterator[None]:
     yield
     ray = sys.modules.get("ray")
     if ray is not None and ray.is_initialized():
-        ray.shutdown()
+        from sweep.engine.cluster import put_ray_away
+
+        put_ray_away()

@@ -16,6 +16,7 @@ import yaml
 
 from sweep.commands.status import folder_status
 from sweep.engine.broker import start_broker
+from sweep.engine.cluster import put_ray_away
 from sweep.engine.runner import Options, run
 from sweep.engine.shipping import VARIABLE as SHIP
 from sweep.process.setup import settled, variables
@@ -132,7 +133,7 @@ def test_packs_and_outcomes_lie_beside_the_driver(two_nodes: Nodes) -> None:
         head = two_nodes.cluster.head_node.node_id
         assert {actor["Address"]["NodeID"] for actor in alive} == {head}
     finally:
-        ray.shutdown()
+        put_ray_away()
 
 
 def test_a_node_that_dies_on_the_way(tmp_path: Path, two_nodes: Nodes) -> None:
@@ -244,7 +245,7 @@ def gpus_of(address: str) -> Iterator[Callable[[], float]]:
     try:
         yield lambda: float(ray.cluster_resources().get("GPU", 0))
     finally:
-        ray.shutdown()
+        put_ray_away()
 
 
 @pytest.fixture
