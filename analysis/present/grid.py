@@ -159,6 +159,11 @@ def share(value: float) -> str:
     return DASH if math.isnan(value) else f"{100 * value:.0f} %"
 
 
+def change(mean: float, low: float, high: float) -> Entry:
+    """A difference in points over its interval; bold where that excludes 0."""
+    return Entry(points(mean, signed=True), strong=low > 0 or high < 0, note=span(low, high))
+
+
 def span(low: float, high: float) -> str:
     """An interval in brackets; empty where its ends are unknown."""
     if math.isnan(low) or math.isnan(high):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.contrasts.examples import Examples, influence, variance_of_mean
 from analysis.data.predictions import Kept
-from analysis.present.grid import Entry, Grid, Line, points, span
+from analysis.present.grid import Entry, Grid, Line, change, points
 from analysis.present.words import row_label
 from analysis.stats.bootstrap import crossed_interval
 from analysis.tuned.ensembles import RULES, best_member
@@ -165,12 +165,7 @@ def ensemble_grid(numbers: pd.DataFrame) -> Grid:
     lines: list[Line] = []
     for row in numbers.to_dict("records"):
         gains = [
-            Entry(
-                points(row[f"{name}_gain"], signed=True),
-                strong=row[f"{name}_low"] > 0 or row[f"{name}_high"] < 0,
-                note=span(row[f"{name}_low"], row[f"{name}_high"]),
-            )
-            for name in RULES
+            change(row[f"{name}_gain"], row[f"{name}_low"], row[f"{name}_high"]) for name in RULES
         ]
         levels = [Entry(points(row[name])) for name in ("member", "best", *RULES)]
         entries = (Entry(str(row["members"])), *levels, *gains, Entry(str(row["n"])))

@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.present.grid import Entry, Grid, Line, share
 
-COLUMNS = ["panel", "start", "prompt_length", "vectors", "slots", "found", "n"]
+COLUMNS = ["panel", "method", "start", "prompt_length", "vectors", "slots", "found", "n"]
 
 
 def label_words_of(meta: Mapping[str, Any]) -> dict[str, set[str]]:
@@ -73,9 +73,10 @@ def label_word_table(rows: pd.DataFrame, labels: Mapping[str, set[str]]) -> pd.D
         nearest = json.loads(row["nearest_words"])
         if nearest and labels.get(row["task"]):
             shares = of_prompt(nearest, labels[row["task"]])
-            lines.append((row["panel"], row["start"], row["prompt_length"], *shares))
+            place = (row[name] for name in COLUMNS[:4])
+            lines.append((*place, *shares))
     table = pd.DataFrame(lines, columns=COLUMNS[:-1])
-    by = table.groupby(COLUMNS[:3], sort=True)
+    by = table.groupby(COLUMNS[:4], sort=True)
     means = by[["vectors", "slots", "found"]].mean()
     return means.assign(n=by.size()).reset_index()[COLUMNS]
 

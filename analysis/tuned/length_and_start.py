@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 AXES = ("prompt_length", "init", "init_range")
 """Settings that the figure shows; in all others the prompts of a panel are alike."""
 MOST_PANELS = 12
+COLUMNS = [
+    *(
+        "panel",
+        "method",
+        "target",
+        "start",
+        "prompt_length",
+        "parameters",
+        "mean",
+        "low",
+        "high",
+        "n",
+    )
+]
 _RANGE = "init_range"
 
 
@@ -72,8 +86,8 @@ def ablation_table(
         value: column to show.
 
     Returns:
-        Narrower models first. Columns panel, target, start, prompt_length, parameters (m·d, empty
-        where unknown), mean, low, high (points) and n (seeds).
+        Narrower models first. :data:`COLUMNS`: parameters are m·d, empty where unknown; mean, low
+        and high are points; n are seeds.
     """
     lines: list[dict[str, Any]] = []
     for panel, here in rows.groupby("panel", sort=True):
@@ -87,6 +101,7 @@ def ablation_table(
             lines.append(
                 {
                     "panel": panel,
+                    "method": str(part["method"].iloc[0]),
                     "target": target,
                     "start": start,
                     "prompt_length": vectors,
@@ -98,8 +113,7 @@ def ablation_table(
                 }
             )
     lines.sort(key=lambda line: (widths.get(line["target"], math.inf), line["panel"]))
-    names = ["panel", "target", "start", "prompt_length", "parameters", "mean", "low", "high", "n"]
-    return pd.DataFrame(lines, columns=names)
+    return pd.DataFrame(lines, columns=COLUMNS)
 
 
 def ablation_grid(table: pd.DataFrame) -> Grid:

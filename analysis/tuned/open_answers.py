@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.present.grid import Entry, Grid, Line, percent, points, span
+from analysis.present.grid import Entry, Grid, Line, change, percent, points, span
 from analysis.present.words import row_label
 from analysis.stats.bootstrap import crossed_interval
 
@@ -105,14 +105,7 @@ def model_pairs(rows: pd.DataFrame) -> pd.DataFrame:
 def pair_grid(table: pd.DataFrame) -> Grid:
     lines = []
     for row in table.to_dict("records"):
-        entries = [
-            Entry(
-                points(row[name], signed=True),
-                strong=row[f"{name}_low"] > 0 or row[f"{name}_high"] < 0,
-                note=span(row[f"{name}_low"], row[f"{name}_high"]),
-            )
-            for name in VALUES
-        ]
+        entries = [change(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in VALUES]
         lines.append(
             Line("", "", f"{row['other']} − {row['one']}", (*entries, Entry(str(row["n"]))))
         )

@@ -1,19 +1,20 @@
 """The width of prompt vectors by model, as the prompts of a sweep's folder have it."""
 
-import os
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load
 
-from trainables.packs.records import OPEN, PROMPT, check_regular, parsed
+from trainables.packs.records import PROMPT, read_bytes
 
-_LONGEST = 1 << 20
+_LARGEST = 1 << 30
+"""Bytes of a prompt's file at most."""
 _TRIES = 5
 
 
 def widths_of(folder: Path | None, rows: pd.DataFrame) -> dict[str, int]:
-    """Width d by model, from the header of one of its prompts' files.
+    """Width d by model, from one of its prompts' files.
 
     Files that are missing or damaged count as none; a model without any is left out.
 
@@ -36,14 +37,7 @@ def widths_of(folder: Path | None, rows: pd.DataFrame) -> dict[str, int]:
 def _width(path: Path) -> int | None:
     """D of a prompt [m, d]; None where the file holds none."""
     try:
-        file = os.open(path, OPEN)
-        try:
-            check_regular(file, 1 << 30)
-            size = int.from_bytes(os.read(file, 8), "little")
-            header: Any = parsed(os.read(file, size)) if 0 < size <= _LONGEST else {}
-        finally:
-            os.close(file)
-        shape = header[PROMPT]["shape"]
-        return int(shape[1]) if len(shape) == 2 else None
-    except (OSError, ValueError, KeyError, TypeError):
+        shape = load(read_bytes(str(path), _LARGEST))[PROMPT].shape
+    except (OSError, ValueError, KeyError, SafetensorError):
         return None
+    return int(shape[1]) if len(shape) == 2 else None

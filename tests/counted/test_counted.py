@@ -28,8 +28,14 @@ def whole_vocabulary(patch: Patch) -> None:
     """The library's own forward: logits of all words at all positions."""
 
     def row_logits(
-        model: Backbone, batch: Encoded, label_ids: Any, prompts: Any = None, owner: Any = None
+        model: Backbone,
+        batch: Encoded,
+        label_ids: Any,
+        prompts: Any = None,
+        owner: Any = None,
+        rival: bool = False,
     ) -> torch.Tensor:
+        assert not rival
         every = torch.arange(len(batch))
         embeds = model.embeddings[batch.ids]
         columns = batch.slots[:, None] + torch.arange(prompts.shape[1])

@@ -86,7 +86,9 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         "presets": {"--help"},
         "init": {"--data", "--out", "--model", "--text", "--label", "--help"},
         "plan": {"--set", "--json", "--out", "--profile", "--workers", "--store", "--help"},
-        "label-words": {"--model", "--task", "--words", "--json", "--help"},
+        "label-words": {
+            *("--model", "--task", "--words", "--propose", "--no-propose", "--json", "--help")
+        },
         "run": {"--out", "--set", "--address", "--workers", "--store", "--store-size", "--help"},
         "recheck": {"--target", "--budget", "--out", "--workers", "--json", "--store", "--help"},
         "store": {"--store", "--check", "--prune", "--older-than", "--json", "--help"},
@@ -169,7 +171,9 @@ def test_colours_are_for_terminals_whose_user_wants_them(refused: bool) -> None:
 def test_presets_are_listed_with_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert sweep("presets") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["paper_a", "paper_b", "quickstart", "smoke"]
+    assert [line.split()[0] for line in lines] == [
+        *("lester", "lester_small", "paper_a", "paper_b", "quickstart", "smoke")
+    ]
     assert all(len(line.split()) > 5 for line in lines)
 
 

@@ -216,8 +216,8 @@ def test_one_prompt_that_is_not_finite_leaves_the_others_of_a_stack_alone() -> N
 def test_content_free_inputs_are_a_split_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     real = Backbone.split_logits
 
-    def split_logits(backbone: Backbone, data: Any, *args: Any) -> torch.Tensor:
-        logits = real(backbone, data, *args)
+    def split_logits(backbone: Backbone, data: Any, *args: Any, **more: Any) -> torch.Tensor:
+        logits = real(backbone, data, *args, **more)
         return logits * math.nan if len(data) < 4 else logits
 
     monkeypatch.setattr(Backbone, "split_logits", split_logits)

@@ -152,7 +152,7 @@ class Family(ABC):
             ).last_hidden_state
         finally:
             self.focus = None
-        return states[torch.arange(len(answers), device=states.device), answers]
+        return at_answers(states, answers)
 
     def library_reading(
         self,
@@ -176,14 +176,13 @@ class Family(ABC):
         Returns:
             What that matrix is given [N, e], and the logits.
         """
-        every = torch.arange(len(answers), device=answers.device)
         given: list[torch.Tensor] = []
 
-        def at_answers(module: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
-            given.append(args[0][every, answers])
+        def answers_alone(module: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
+            given.append(at_answers(args[0], answers))
             return (given[0][:, None].to(next(module.parameters()).dtype),)
 
-        hook = self.model.get_output_embeddings().register_forward_pre_hook(at_answers)
+        hook = self.model.get_output_embeddings().register_forward_pre_hook(answers_alone)
         try:
             logits: torch.Tensor = self.model(
                 inputs_embeds=embeds,
@@ -252,6 +251,11 @@ class Family(ABC):
     @abstractmethod
     def head_output(self) -> nn.Linear:
         """The head's vocabulary matrix [V, e], with its bias if it has one."""
+
+
+def at_answers(states: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+    """Of states [N, L, h] those at one position of each row [N], [N, h]."""
+    return states[torch.arange(len(answers), device=states.device), answers]
 
 
 def steady_positions(config: Any, most: int) -> int:
@@ -353,7 +357,7 @@ class CausalFamily(Family):
             ).last_hidden_state
         finally:
             self.focus = None
-        return states[torch.arange(len(answers), device=states.device), answers]
+        return at_answers(states, answers)
 
     def head_features(self, states: torch.Tensor) -> torch.Tensor:
         """The body ends in its own norm: nothing to do."""

@@ -39,7 +39,13 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
 
-from trainables.backbones.family import UNBOUNDED, Chosen, Family, steady_positions
+from trainables.backbones.family import (
+    UNBOUNDED,
+    Chosen,
+    Family,
+    at_answers,
+    steady_positions,
+)
 from trainables.backbones.sequence import EncoderDecoder
 from trainables.errors import InputError
 from trainables.models.heads import CAUSAL
@@ -151,7 +157,7 @@ class General(Family):
     ) -> torch.Tensor:
         """As the families', with the library's own positions and masks."""
         states = self._body(embeds, attention_mask=attention_mask, **beside)
-        return states[torch.arange(len(answers), device=states.device), answers]
+        return at_answers(states, answers)
 
     def states(self, embeds: torch.Tensor) -> torch.Tensor:
         return self._body(embeds)

@@ -345,10 +345,7 @@ def _spelled(reader: "Reader", word: str, where: str, scoring: str | None, chat:
     """Tokens of a word at the start of a word."""
     ids = reader.answer_tokens(word, chat)
     behind = " behind the chat template" if chat else ""
-    known = ids and all(
-        number != reader.tokenizer.unk_token_id and number < reader.rows for number in ids
-    )
-    if known and (len(ids) == 1 or scoring is not None):
+    if reader.known(ids) and (len(ids) == 1 or scoring is not None):
         return tuple(ids)
     pieces = " ".join(reader.tokenizer.convert_ids_to_tokens(ids)) or "nothing"
     if scoring is not None:

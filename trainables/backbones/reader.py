@@ -148,12 +148,15 @@ class Reader:
             return self.chat.answer(word)
         return self.tokens(self.lead + word)
 
-    def word_id(self, word: str, chat: bool = False) -> int | None:
-        """Id of ``word`` as an answer, or None if it is not a single known token."""
-        ids = self.answer_tokens(word, chat)
-        if len(ids) != 1 or ids[0] == self.tokenizer.unk_token_id:
-            return None
-        return ids[0] if ids[0] < self.rows else None
+    def known(self, ids: Sequence[int]) -> bool:
+        """Whether there are tokens, and the model knows every one of them."""
+        unknown = self.tokenizer.unk_token_id
+        return bool(ids) and all(number != unknown and number < self.rows for number in ids)
+
+    def word_id(self, word: str) -> int | None:
+        """Id of ``word`` at the start of a word, or None if it is not a single known token."""
+        ids = self.answer_tokens(word)
+        return ids[0] if len(ids) == 1 and self.known(ids) else None
 
     def room(self, layout: Layout, task: str, pair: bool = False, spare: int = 0) -> int:
         """Tokens left for a text, or for both of a ``pair`` together, under a layout.

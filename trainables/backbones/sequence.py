@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from trainables.backbones.family import Family, added
+from trainables.backbones.family import Family, added, at_answers
 from trainables.backbones.layout import Encoded
 from trainables.models.heads import SEQUENCE
 
@@ -64,7 +64,7 @@ class EncoderDecoder(Family):
     ) -> torch.Tensor:
         """Last states of the decoder at one position of each row."""
         states = self.decoder_states(embeds, attention_mask, beside["decoder_input_ids"])
-        return states[torch.arange(len(answers), device=states.device), answers]
+        return at_answers(states, answers)
 
     def decoder_states(
         self, embeds: torch.Tensor, attention_mask: torch.Tensor | None, ids: torch.Tensor

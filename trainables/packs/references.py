@@ -9,7 +9,7 @@ from trainables.core.cells import Cell
 from trainables.core.frontier import Cost
 from trainables.core.predictions import GOLD, gold_array, half_precision
 from trainables.packs.run import Run, plain_layout
-from trainables.scoring.evaluate import Evaluated, Found, together
+from trainables.scoring.evaluate import Evaluated, Found, answer_numbers, together
 from trainables.scoring.open_vocabulary import KEYS, OPEN
 from trainables.tasks import metrics
 from trainables.tasks.answers import answer_score
@@ -42,18 +42,15 @@ def _constant_answer(run: Run) -> Found:
         rows = task.rows(split)
         return sum(answer_score(task.metric, said, golds[row.label]) for row in rows) / len(rows)
 
-    found = {"score": score("test"), "validation_score": score("validation")}
     return Evaluated(
-        {
-            **found,
-            **{f"{key}_{name}": one for key, one in found.items() for name in run.pack.calibration},
-            "metric": task.metric,
-            "loss": None,
-            "histogram": None,
-            "degenerate": True,
-            "n_test": len(task.rows("test")),
-            "n_validation": len(task.rows("validation")),
-        }
+        answer_numbers(
+            score("test"),
+            score("validation"),
+            task.metric,
+            (len(task.rows("test")), len(task.rows("validation"))),
+            run.pack.calibration,
+            degenerate=True,
+        )
     )
 
 

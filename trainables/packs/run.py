@@ -207,7 +207,7 @@ class Run:
         """
         began = time.perf_counter()
         backbone, labels = self.backbone(alias), self.labels(alias, layout)
-        wide, count = self.open(labels), self.task.num_classes
+        wide, count = self.open(labels), len(labels)
         if on_validation is None or on_validation.shape[-1] < count + wide:
             data = self.split(alias, "validation", layout)
             read = backbone.split_logits(data, labels, prompts, rival=wide)
@@ -236,7 +236,8 @@ class Run:
 
         ``free``: of content-free inputs; without them, calibrations that read them are left out.
         """
-        both, count = {"test": on_test, "validation": on_validation}, self.task.num_classes
+        both = {"test": on_test, "validation": on_validation}
+        count = on_test.shape[-1] if self.task.free else self.task.num_classes
         on_test, on_validation = on_test[..., :count], on_validation[..., :count]
         gold = {
             name: torch.tensor([row.label for row in self.task.rows(name)], device=self.device)

@@ -137,31 +137,45 @@ def mean_loss(logits: torch.Tensor, gold: torch.Tensor, metric: str = "") -> tor
     return loss.view(replicas, count).mean(1)
 
 
+def answer_numbers(
+    score: float,
+    on_validation: float,
+    metric: str,
+    sizes: tuple[int, int],
+    calibrations: Sequence[str],
+    loss: float | None = None,
+    degenerate: bool = False,
+) -> dict[str, Any]:
+    """What a result of answers in free text says: see :func:`measure`.
+
+    There is no preference for a class: calibrations leave scores as they are.
+
+    Args:
+        sizes: rows of test and of validation.
+    """
+    found = {"score": score, "validation_score": on_validation}
+    return {
+        **found,
+        "metric": metric,
+        "loss": loss,
+        "histogram": None,
+        "degenerate": degenerate,
+        "n_test": sizes[0],
+        "n_validation": sizes[1],
+        **{f"{key}_{name}": value for key, value in found.items() for name in calibrations},
+    }
+
+
 def _measured_answers(
     test: torch.Tensor, validation: torch.Tensor, metric: str, calibrations: Sequence[str]
 ) -> list[Evaluated]:
-    """As :func:`measure`, of answers in free text: there are no predictions of classes to keep.
-
-    There is no preference for a class either: calibrations leave them as they are.
-    """
+    """As :func:`measure`, of answers in free text: there are no predictions of classes to keep."""
+    sizes = (test.shape[1], validation.shape[1])
     each = zip(
         answer_scores(test), answer_scores(validation), answer_loss(test).tolist(), strict=True
     )
     return [
-        Evaluated(
-            {
-                "score": score,
-                "validation_score": on_validation,
-                "metric": metric,
-                "loss": loss,
-                "histogram": None,
-                "degenerate": False,
-                "n_test": test.shape[1],
-                "n_validation": validation.shape[1],
-                **{f"score_{name}": score for name in calibrations},
-                **{f"validation_score_{name}": on_validation for name in calibrations},
-            }
-        )
+        Evaluated(answer_numbers(score, on_validation, metric, sizes, calibrations, loss))
         for score, on_validation, loss in each
     ]
 

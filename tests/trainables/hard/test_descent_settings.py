@@ -26,7 +26,10 @@ from trainables.recipes import recipe, recipe_names
         ({"fluency": 1.5}, r"fluency: found 1.5; allowed: a number in \[0, 1\]"),
         ({"fluency": 0.5, "prompt_length": 1}, "fluency: found 0.5; allowed: 0 with prompt_length"),
         ({"state": "soft"}, "state: found 'soft'; allowed: continuous or projected"),
-        ({"optimiser": "sgd"}, "optimiser: found 'sgd'; allowed: adafactor or adamw"),
+        (
+            {"optimiser": "sgd"},
+            "optimiser: found 'sgd'; allowed: adafactor, adafactor_whole or adamw",
+        ),
         ({"project_every": 0}, "project_every: found 0"),
         (
             {"weight_decay": -0.1},

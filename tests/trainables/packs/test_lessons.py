@@ -27,8 +27,13 @@ class Room:
         self.rows = torch.stack([torch.randperm(TEXTS, generator=draw)[:7] for _ in range(2)])
         self.known = torch.randn(TEXTS, FEATURES, generator=draw)
         self.spoken = {name: torch.randn(2, 7, CLASSES, generator=draw) for name in ("S", "T")}
-        self.run = SimpleNamespace(device="cpu", backbone=lambda alias: alias)
+        self.run = SimpleNamespace(
+            device="cpu",
+            backbone=lambda alias: alias,
+            labels=lambda alias, layout: torch.arange(CLASSES),
+        )
         self.cells = [SimpleNamespace(sources=("S",), seed=seed) for seed in (0, 1)]
+        self.layouts = dict.fromkeys("ST")
 
     def prompts(self, place: int) -> torch.Tensor:
         return torch.zeros(2, 1, 1)
