@@ -7,7 +7,7 @@ keeps torch and transformers out of the driver, which lives as long as the sweep
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import product
@@ -18,7 +18,7 @@ from sweep.planning.tasks import started_settings
 from sweep.process.setup import child_command, child_environment
 from sweep.spec.resolve import ResolvedSpec
 from trainables.compute.process import end_with_parent, lasting
-from trainables.core.cells import ModelRef, TaskRef
+from trainables.core.cells import Cell, ModelRef, TaskRef
 from trainables.core.plugins import Plugin
 from trainables.core.registries import METHODS
 from trainables.core.settings import family_of, stored
@@ -157,6 +157,7 @@ def _question(plan: Plan) -> dict[str, Any]:
             }
             for way in (plan.resolved.transfer if soft else ())
         ],
+        "mixtures": _mixtures(soft),
     }
 
 
@@ -182,6 +183,23 @@ def _words(plan: Plan) -> list[dict[str, Any]]:
             "models": [*cell.sources, *cell.counterparts],
             "settings": dict(cell.settings),
             "task": cell.task,
+        }
+        for cell in found.values()
+    ]
+
+
+def _mixtures(cells: Iterable[Cell]) -> list[dict[str, Any]]:
+    """Per mixture of tasks, seeds aside: its model, tasks and settings."""
+    found = {
+        (cell.target, cell.task, json.dumps(cell.settings, sort_keys=True)): cell
+        for cell in cells
+        if cell.row == "mixture"
+    }
+    return [
+        {
+            "model": cell.target,
+            "tasks": [cell.task, *cell.origin],
+            "settings": dict(cell.settings),
         }
         for cell in found.values()
     ]

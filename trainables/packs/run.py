@@ -91,7 +91,7 @@ class Run:
     def of(self, task: str) -> "Run":
         """This run on another task of ``pack.texts``."""
         other = copy(self)
-        other.task, other._splits = load_task(self.pack.texts[task]), {}
+        other.task, other._splits, other._labels = load_task(self.pack.texts[task]), {}, {}
         return other
 
     def backbone(self, alias: str) -> Backbone:

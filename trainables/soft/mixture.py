@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from trainables.backbones import Encoded
+from trainables.backbones import Encoded, Labels
 from trainables.core.seeds import chained_passes, seeded
+from trainables.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,21 @@ class Mixed:
     label_ids: torch.Tensor
     tasks: torch.Tensor
     sizes: tuple[int, ...]
+
+
+def single_tokens(labels: Labels, task: str, model: str) -> torch.Tensor:
+    """What a mixture compares answers of a task by: ids [C] of words of one token.
+
+    Raises:
+        InputError: answers are texts of several tokens, lists of words, or free text.
+    """
+    if isinstance(labels, torch.Tensor):
+        return labels
+    raise InputError(
+        f"task_transfer.mixture: found task {task!r}, whose answers are not one token a class on"
+        f" model {model!r}; allowed: such tasks without mixtures ([]), or one label word of one"
+        " token a class"
+    )
 
 
 def mixed(parts: Sequence[tuple[Encoded, torch.Tensor]]) -> Mixed:

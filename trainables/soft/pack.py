@@ -14,12 +14,11 @@ from trainables.core.registries import METHODS
 from trainables.core.settings import SoftSettings, from_mapping
 from trainables.core.settings.starts import parted
 from trainables.core.weight import Weight
-from trainables.errors import InputError
 from trainables.packs.run import Progress, Run, layout_on
 from trainables.packs.stacks import Tell, in_stacks, stopping
 from trainables.scoring.evaluate import Found, no_number, together
 from trainables.soft.carrying import carried_with, carry_group
-from trainables.soft.mixture import mixed, mixed_order
+from trainables.soft.mixture import mixed, mixed_order, single_tokens
 from trainables.soft.source import Source
 from trainables.soft.stack_size import replicas_that_fit, shape_of
 from trainables.soft.starts import Begun, Given, given
@@ -102,19 +101,13 @@ def _mixture(
 ) -> Source:
     """The source with the examples of every task that may be in a mixture, its own first."""
     (alias,) = run.pack.sources
-    parts = [(source.train, source.label_ids)]
+    read = [(run.task.name, source.train, source.label_ids)]
     shots = next(iter(starts)).settings.origin_shots
     for name in cell.origin:
         other = run.of(name).few(shots, settings.shots_seed)
         layout = layout_on(other.backbone(alias), other.task, cell.settings)
-        parts.append((other.split(alias, "train", layout), other.labels(alias, layout)))
-    for name, (_, labels) in zip((run.task.name, *cell.origin), parts, strict=True):
-        if not isinstance(labels, torch.Tensor):
-            raise InputError(
-                f"task_transfer.mixture: found task {name!r}, whose answers are not one token each"
-                f" on model {alias!r}; allowed: label words of one token"
-            )
-    every = mixed(parts)
+        read.append((name, other.split(alias, "train", layout), other.labels(alias, layout)))
+    every = mixed([(data, single_tokens(labels, name, alias)) for name, data, labels in read])
 
     def order(replica: Replica) -> torch.Tensor:
         chosen = [0, *(place + 1 for place in starts[replica.begun].tasks)]

@@ -14,6 +14,7 @@ from sweep.planning.plan import MOST_CELLS, Plan, _upper_bound, check_inputs, ma
 from sweep.spec.spec import parse_spec
 from sweep.testing.simulated import simulate_sweep
 from tests.sweep.samples import checked, plan_of
+from tests.trainables.soft.toys import TEXTS, write_task
 from trainables.core.cells import Cell, Pack
 from trainables.errors import InputError
 
@@ -217,3 +218,23 @@ def test_shots_that_a_split_lacks_are_refused_before_anything_is_trained() -> No
         asked(5000, None)
     with pytest.raises(InputError, match="shots: found 6000; allowed: at most"):
         asked(16, 6000)
+
+
+@pytest.mark.slow
+def test_answers_that_no_mixture_reads_are_refused_before_anything_is_trained(
+    tmp_path: Path,
+) -> None:
+    texts = write_task(tmp_path / "texts", words=TEXTS)
+
+    def asked(mixture: list[int]) -> list[str]:
+        spec = {
+            "name": "few", "sources": ["pocket-bert"], "targets": ["pocket-bert"], "pairs": [],
+            "tasks": ["mini/reviews", texts],
+            "task_transfer": {"embedding_steps": 1, "mixture": mixture},
+            "methods": {"soft": {"steps": 2, "evaluations": 1}},
+        }  # fmt: skip
+        return checked(make_plan(parse_spec(spec)))
+
+    assert asked([]) == []
+    with pytest.raises(InputError, match=r"task_transfer.mixture: found task 'toy/films', whose"):
+        asked([1])

@@ -1,21 +1,28 @@
 """Prompts tuned on several tasks at once, against each task by itself."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from tests.trainables.backbones.chat_templates import TEMPLATES
 from tests.trainables.soft import toys
 from tests.trainables.soft.test_starts import MODEL, SETTINGS, cell
-from trainables.backbones import Encoded, load_backbone
+from tests.trainables.tiny import tiny
+from trainables.backbones import Backbone, Encoded, load_backbone
 from trainables.core.cells import Cell, Pack, PackOutcome
-from trainables.models.names import resolve_model
+from trainables.models.chats import TEMPLATE_FILE
+from trainables.models.names import resolve_model, with_chat
 from trainables.packs.pack import run_pack
-from trainables.packs.run import layout_of
+from trainables.packs.run import Run, layout_on
+from trainables.pocket.zoo import pocket_path
+from trainables.scoring.free_text import answers_of
 from trainables.scoring.losses import StackLoss, label_words
-from trainables.soft.mixture import mixed, mixed_order, rates
+from trainables.soft.mixture import mixed, mixed_order, rates, single_tokens
 from trainables.tasks import load_task, resolve_task
 
 OTHER = "toy/other"
@@ -31,12 +38,20 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return one, other
 
 
-def read(task: str) -> tuple[Encoded, torch.Tensor]:
-    backbone, loaded = load_backbone(resolve_model(MODEL)), load_task(resolve_task(task))
+def chatty(folder: Path) -> Backbone:
+    """A LLaMA with a chat template."""
+    shutil.copytree(pocket_path("pocket-llama"), folder)
+    (folder / TEMPLATE_FILE).write_text(TEMPLATES["mistral"])
+    return load_backbone(with_chat(resolve_model(str(folder))))
+
+
+def read(task: str, backbone: Backbone, **more: Any) -> tuple[Encoded, torch.Tensor]:
+    loaded = load_task(resolve_task(task))
     rows = loaded.rows("train")
-    layout = layout_of({"prompt_length": 2, "position": "prefix"})
+    asked = {"prompt_length": 2, "position": "prefix", **more}
+    layout = layout_on(backbone, loaded, asked)
     data = backbone.read([row.content for row in rows], [row.label for row in rows], layout, task)
-    return data, backbone.labels(loaded.label_words, task)
+    return data, single_tokens(answers_of(backbone, loaded, chat=layout.chat), task, "A")
 
 
 def test_shares_of_tasks_are_their_sizes_up_to_the_cap() -> None:
@@ -58,11 +73,25 @@ def test_the_order_draws_tasks_by_share_and_goes_through_each_in_whole_passes() 
     assert not torch.equal(order, mixed_order((20, 7, 60), [0, 2], 40, 300, 4, 6))
 
 
-def test_the_loss_of_a_row_is_that_of_its_own_task(tasks: tuple[str, str]) -> None:
-    parts = [read(task) for task in tasks]
+READ = {
+    "masked": (lambda folder: load_backbone(resolve_model(MODEL)), {}),
+    "bare": (lambda folder: tiny("t5"), {"answer": "bare"}),
+    "sentinel": (lambda folder: tiny("t5"), {"answer": "sentinel"}),
+    "chat": (chatty, {"template": "chat"}),
+    "behind the text": (lambda folder: tiny("gpt2"), {"position": "infix", "template": "all"}),
+}
+"""Ways of reading: a model, and settings."""
+
+
+@pytest.mark.parametrize("how", READ)
+def test_the_loss_of_a_row_is_that_of_its_own_task(
+    how: str, tasks: tuple[str, str], tmp_path: Path
+) -> None:
+    make, settings = READ[how]
+    backbone = make(tmp_path / "model")
+    parts = [read(task, backbone, **settings) for task in tasks]
     every = mixed(parts)
     assert every.sizes == (12, 12)
-    backbone = load_backbone(resolve_model(MODEL))
     prompts = torch.randn(1, 2, backbone.width, generator=torch.Generator().manual_seed(0))
 
     def owner(data: Encoded) -> torch.Tensor:
@@ -73,6 +102,19 @@ def test_the_loss_of_a_row_is_that_of_its_own_task(tasks: tuple[str, str]) -> No
     found = loss(backbone, every.train, every.label_ids, prompts, owner(every.train), keys)
     alone = [label_words(backbone, data, ids, prompts, owner(data)) for data, ids in parts]
     torch.testing.assert_close(found, torch.cat(alone), rtol=1e-4, atol=1e-5)
+
+
+def test_another_tasks_examples_and_label_words_are_its_own(tasks: tuple[str, str]) -> None:
+    refs = [resolve_task(task) for task in tasks]
+    pack = Pack("tune", "soft", refs[0], {MODEL: resolve_model(MODEL)}, (MODEL,), (),
+                texts={OTHER: refs[1]})  # fmt: skip
+    run, words = Run(pack, "cpu"), []
+    for each in (run, run.of(OTHER)):
+        layout = layout_on(each.backbone(MODEL), each.task, {"prompt_length": 2})
+        labels = each.labels(MODEL, layout)
+        words.append(each.backbone(MODEL).tokenizer.convert_ids_to_tokens(labels))
+        assert len(each.split(MODEL, "train", layout)) == 12
+    assert words == [["good", "bad"], ["yes", "no"]]
 
 
 def ran(cells: list[Cell], tasks: tuple[str, str]) -> PackOutcome:
