@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer
 
 from tests.trainables.tasks.task_files import jsonl, write_task
 from trainables.errors import InputError
@@ -131,3 +132,15 @@ def test_a_folder_of_a_data_set_stands_in_place_of_a_configuration(tmp_path: Pat
     ):
         with pytest.raises(InputError, match=text):
             load_task(write_task(tmp_path, {}, data={"hub": hub}))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("tokenizer", ["bert-base-cased", "bert-base-uncased", "gpt2"])
+def test_label_words_are_single_tokens(shared: Path, tokenizer: str) -> None:
+    found = AutoTokenizer.from_pretrained(shared / "tokenizers" / tokenizer)
+    lead = " " if tokenizer == "gpt2" else ""
+    for name in TASKS:
+        task = load_task(name)
+        for words in (task.label_words, *task.label_words_alternatives):
+            pieces = [found.tokenize(lead + word) for word in words]
+            assert [len(piece) for piece in pieces] == [1] * len(words), (name, pieces)
