@@ -19,7 +19,9 @@ from trainables.models.first_look import TOKENIZER, is_local
 from trainables.packs.run import in_chat, layout_on, plain_layout
 from trainables.scoring.free_text import answers_of
 from trainables.soft.initialisation import check_beginning
+from trainables.soft.mixture import single_tokens
 from trainables.tasks import Task, load_task
+from trainables.tasks.shots import few_shot
 from trainables.transfer import solver_named
 from trainables.transfer.taught.starts import check_start
 from trainables.words.vocabulary import FEW_ANCHORS, check_shared, common_vocabulary
@@ -37,6 +39,7 @@ def preflight(
     labels: Sequence[TaskRef] = (),
     plugins: Sequence[Plugin] = (),
     ways: Sequence[Mapping[str, Any]] = (),
+    mixtures: Sequence[Mapping[str, Any]] = (),
     part: bool = False,
 ) -> list[str]:
     """Check models, tasks and prompt lengths against one another.
@@ -60,6 +63,8 @@ def preflight(
         plugins: files of the user's, loaded first.
         ways: per way of transfer its ``settings``, the ``targets`` it goes to and ``texts``, the
             task that its texts are from (None: the one at hand).
+        mixtures: per mixture of tasks its ``model``, names of the ``tasks`` that may be in it, and
+            ``settings``.
         part: whether the sweep has models that are not among these.
 
     Returns:
@@ -92,6 +97,8 @@ def preflight(
         task = load_task(ref)
         for split in ("train", "validation", "test"):
             task.rows(split)
+        for chosen in settings:
+            few_shot(task, chosen.get("shots"), 0)
         pair = task.pair is not None
         for reader in scoring:
             layouts = [layout_on(reader, task, chosen) for chosen in settings]
@@ -100,6 +107,12 @@ def preflight(
                 reader.room(layout, task.name, pair, spare[reader.alias, task.name])
     for task in filter(lambda task: task.free, loaded):
         _check_no_classes_needed(task, starts, words, ways)
+    named = {task.name: task for task in loaded}
+    for mixture in mixtures:
+        reader = readers[mixture["model"]]
+        for name in mixture["tasks"]:
+            chat = in_chat(reader, mixture["settings"])
+            single_tokens(answers_of(reader, named[name], chat=chat), name, reader.alias)
     for start in starts:
         chosen = from_mapping(METHODS[start["method"]], start["settings"])
         file = Path(start["file"]) if start["file"] else None

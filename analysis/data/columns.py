@@ -8,9 +8,11 @@ import pandas as pd
 from trainables.core.frontier import ACCESS, BACKWARD, LEAST_GAP
 from trainables.scoring.calibration import CALIBRATIONS
 
+STARTED = ("embedding", "mixture", "continued", "restarted")
+"""Rows of task transfer: of a few steps, of several tasks, and those that start elsewhere."""
 SOFT_ROWS = (
     *("empty", "manual", "constant", "independent", "joint", "single", "baseline", "ours"),
-    "own",
+    *("own", *STARTED),
 )
 HARD_ROWS = ("random", "all", "common", "agreement")
 ROWS = (*SOFT_ROWS, *HARD_ROWS)
@@ -60,7 +62,18 @@ _TABLE = (
     ("weight_label", "text", "", "", "λ as text, or annealing; empty for references"),
     ("prompt_length", "integer", "vectors or tokens", "setting", "number of prompt vectors"),
     ("position", "text", "", "", "where the prompt stands: prefix, infix or suffix"),
-    ("init", "text", "", "", "how the tuned prompt started (of a carried one: its first source's)"),
+    ("init", "text", "", "",
+     "how the tuned prompt started (of one that was carried or continued: its first source's)"),
+    ("origin", "text", "", "",
+     "task transfer: tasks of the prompts that it started from, joined by +"),
+    ("draw", "integer", "", "setting",
+     "row restarted: which further draw of words it started from; 0 is the seed's own"),
+    ("top", "integer", "tasks", "setting",
+     "task transfer: of an average start, how many of the most similar tasks are in it"),
+    ("retrieval", "text", "", "setting",
+     "task transfer: the similarity of tasks that retrieved them"),
+    ("start_tasks", "JSON", "", "result", "JSON: of an average start, the tasks retrieved"),
+    ("start_shares", "JSON", "", "result", "JSON: their shares in it"),
     ("combination", "text", "", "",
      "settings in which this sweep's tuned prompts differ; empty if in none"),
     ("settings", "text", "", "",
@@ -197,7 +210,8 @@ _TABLE = (
     ("prompt_file", "text", "", "", "prompt file, relative to the sweep's folder"),
     ("pack", "text", "", "record", "pack (trial) that computed the cell"),
     ("finished", "text", "ISO 8601", "record", "when it was finished, ISO 8601"),
-    ("inputs", "JSON", "", "", "JSON: the source cells whose prompts were carried over"),
+    ("inputs", "JSON", "", "",
+     "JSON: the source cells whose prompts were carried over or started from"),
     (SWEEP, "text", "", "", "name of the sweep; only where several were loaded together"),
 )
 # fmt: on

@@ -24,6 +24,7 @@ from trainables.core.registries import METHODS, SOLVERS
 from trainables.core.settings import ALIGNMENT, OWN, TransferSettings
 from trainables.core.settings.base import CHAT
 from trainables.core.settings.hard import WORDS
+from trainables.core.settings.starts import NAMES
 
 SOFT, HARD = "soft", "hard"
 """Families of prompts."""
@@ -35,6 +36,10 @@ TRANSFER = "transfer."
 """What stands before settings of the transfer among those of a cell."""
 _JOINT = ("joint", "ours")
 """Rows that depend on the alignment loss."""
+_EARLY = "embedding"
+"""Row of prompts that are tuned for a number of steps of its own."""
+_LENGTH = ("steps", "epochs", "max_steps", "evaluations", "checkpoint")
+"""Settings of the tuning that say nothing of this row."""
 _NOTHING = "{}"
 MOST = 8
 """Combinations of settings that a page has room for."""
@@ -102,12 +107,12 @@ def _kinds(rows: Sequence[Mapping[str, Any]]) -> tuple[list[_Kind], list[int]]:
     kinds: list[_Kind] = []
     numbers = []
     for row in rows:
-        first = next(iter(json.loads(row["inputs"])), None)
+        first = next(iter(json.loads(row["inputs"])), None) if row["kind"] == "transfer" else None
         origin = places.get(first, row) if first else row
         key = (
             str(row["method"]),
             str(row["family"]),
-            str(row["row"] in _JOINT),
+            str((row["row"] in _JOINT, row["row"] == _EARLY)),
             row["kind"],
             str(row.get(PRECISION)),
             *(json.dumps(each["settings"], sort_keys=True) for each in (row, origin)),
@@ -127,6 +132,9 @@ def _values(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Values:
         return {key: value for key, value in values.items() if key != "template"}
     method, own = str(row["method"]), flat(origin["settings"])
     unread = set(WORDS if row["family"] == HARD else () if row["row"] in _JOINT else ALIGNMENT)
+    # Tables have columns for what a prompt starts from.
+    unread |= set(NAMES) if row["kind"] == "source" else set()
+    unread |= set(_LENGTH) if row["row"] == _EARLY else set()
     moved = {item.name for item in fields(TransferSettings)}
     if origin is row and row["kind"] == "transfer":  # what it was tuned with is not known
         values = {key: value for key, value in own.items() if key not in moved}

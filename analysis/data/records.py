@@ -51,6 +51,7 @@ def row_of(cell_id: str, record: Mapping[str, Any]) -> dict[str, Any]:
         "precision": cell.get("precision"),
         "sources": "+".join(sources),
         **{f"source_{number}": name for number, name in enumerate(sources, 1)},
+        "origin": "+".join(cell.get("origin") or ()) or None,
         "counterparts": "+".join(cell.get("counterparts") or ()) or None,
         "lambda": weight,
         "schedule": schedule,

@@ -216,7 +216,7 @@ def _with_sources(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]
     known = {row["cell"]: row for row in rows}
     for row in rows:
         source = known.get(next(iter(json.loads(row["inputs"])), None))
-        if source is None:
+        if source is None or row["kind"] == "source":
             yield dict(row)
             continue
         hard = row["family"] == HARD and row["kind"] == "transfer"

@@ -13,6 +13,10 @@ ROW_NAMES = {
     "baseline": "Baseline",
     "ours": "Ours",
     "own": "Own",
+    "embedding": "Embedding",
+    "mixture": "Mixture",
+    "continued": "Continued",
+    "restarted": "Restarted",
 }
 
 ALL_TASKS = "all tasks"

@@ -7,6 +7,7 @@ from datetime import datetime
 import pandas as pd
 
 from analysis.contrasts.verdict import QUESTIONS, brief
+from analysis.data.columns import STARTED
 from analysis.data.combinations import HARD, SOFT, has, of_family, parts, titled
 from analysis.data.results import Sweep, finished_between, weight_rank
 from analysis.dependence.dependence import Dependence
@@ -32,7 +33,7 @@ def findings(
         answers: of :func:`analysis.dependence.dependence.dependence`.
     """
     every = []
-    if not targets(sweep.frame):
+    if not targets(sweep.frame) and not sweep.frame["row"].isin(STARTED).any():
         text = "No transferred prompt has been evaluated yet, so there is nothing to compare."
         every.append(Finding("Transfer", text))
     every += verdict_findings(answers) + verdict_findings(answers, hard=True)

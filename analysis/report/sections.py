@@ -30,6 +30,8 @@ from analysis.soft.transfer_figures import (
     source_target_heatmap,
     tuned_prompts,
 )
+from analysis.starts.section import task_section
+from analysis.starts.tries import without_starts
 from analysis.tuned.section import tuned_section
 
 
@@ -54,8 +56,13 @@ class Results:
     answers: Callable[[], Sequence[Dependence]] | None = None
 
     @cached_property
+    def plain(self) -> pd.DataFrame:
+        """Without the rows of task transfer, which has a section of its own."""
+        return without_starts(self.frame)
+
+    @cached_property
     def soft(self) -> pd.DataFrame:
-        return of_family(self.frame, SOFT)
+        return of_family(self.plain, SOFT)
 
     @cached_property
     def leading(self) -> tuple[list[tuple[str, pd.DataFrame]], str]:
@@ -69,25 +76,27 @@ class Results:
 
     @cached_property
     def hard(self) -> HardReport | None:
-        return hard_report(self.frame)
+        return hard_report(self.plain)
 
     @cached_property
     def costs(self) -> Sequence[CostAndGain]:
         """What every way of transfer costs and gains, where records tell it."""
-        return costs_and_gains(self.frame, self.criterion, self.examples)
+        return costs_and_gains(self.plain, self.criterion, self.examples)
 
     @cached_property
     def dependence(self) -> Sequence[Dependence]:
         if self.answers:
             return self.answers()
-        return dependence(self.frame, self.criterion, self.examples)
+        return dependence(self.plain, self.criterion, self.examples)
 
 
 def sections(results: Results) -> Iterator[Section]:
     """Every section that has exhibits, in the order of the page."""
     sweep = results.sweep
+    folder = sweep.folder if sweep else None
     yield from [section] if (section := cost_section(results.costs)) else []
-    yield _overview(results.frame, sweep.folder if sweep else None)
+    yield from [section] if (section := task_section(results.frame, folder)) else []
+    yield _overview(results.plain, folder)
     if sweep and (search := search_section(sweep.folder)):
         yield search
     yield from _published(results)
@@ -176,7 +185,7 @@ def _overview(frame: pd.DataFrame, folder: Path | None) -> Section:
 
 def _published(results: Results) -> Iterator[Section]:
     choices: Mapping[str, Choices] = {label: chosen for label, _, chosen in results.parts}
-    table = beside_published(results.frame, choices)
+    table = beside_published(results.plain, choices)
     if table.empty:
         return
     note = (

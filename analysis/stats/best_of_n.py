@@ -32,7 +32,7 @@ def best_of_n(frame: pd.DataFrame) -> pd.DataFrame:
               "validation": (chosen_by, chosen_by)}  # fmt: skip
     sums = {name: np.zeros(most) for name in pieces}
     for part in groups:
-        weights = _chances(len(part), most)
+        weights = chances(len(part), most)
         for name, (by, read) in pieces.items():
             # Candidates that tie share their mean, so that the order of rows says nothing.
             values = part.groupby(by)[read].transform("mean")
@@ -42,7 +42,20 @@ def best_of_n(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"n": np.arange(1, most + 1), **means})
 
 
-def _chances(count: int, most: int) -> np.ndarray:
+def expected_best(candidates: pd.DataFrame, n: int) -> float:
+    """Expected score of the best of ``n`` of one unit's candidates, as :func:`best_of_n` has it.
+
+    Args:
+        candidates: one a row, with ``validation_score``, by which is chosen, and ``score``.
+        n: how many are drawn; all of them where there are no more.
+    """
+    by = candidates.sort_values("validation_score", kind="stable")
+    values = by.groupby("validation_score")["score"].transform("mean").to_numpy()
+    n = min(n, len(values))
+    return float(chances(len(values), n)[n - 1] @ values)
+
+
+def chances(count: int, most: int) -> np.ndarray:
     """Probability [most, count] that candidate i (from the worst up) is the best of n draws."""
     from scipy.special import gammaln
 

@@ -22,7 +22,7 @@ from trainables.files.text_files import read_text
 
 FOLDER = "recheck"
 """In the sweep's folder, where the results on new models are."""
-_LEFT = ("search", "domains", "direct", "resources", "mlflow")
+_LEFT = ("search", "domains", "direct", "task_transfer", "resources", "mlflow")
 
 
 def recheck_plan(folder: Path, targets: list[str], budget: int = CHEAP) -> Plan:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from sweep.planning.plan import running_order
-from sweep.planning.planner import missing_of
+from sweep.planning.planner import missing_of, needs_of
 from trainables.core.cells import Cell, Pack
 
 Refuse = Callable[[Cell, str, str], None]
@@ -130,8 +130,7 @@ class Agenda:
                 kept.append(cell)
             else:
                 self._drop(cell, f"its input {lost} failed: {self._failed[lost]}", pack)
-        needs = dict.fromkeys(name for cell in kept for name in cell.inputs)
-        return replace(pack, cells=tuple(kept), needs=tuple(needs))
+        return replace(pack, cells=tuple(kept), needs=needs_of(kept))
 
     def _give_up(self) -> None:
         """Nothing runs that the waiting packs could wait for."""

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ from typing_extensions import override
 from sweep.planning.hard import HardPlanner
 from sweep.planning.planner import REFERENCES, Planner, missing_of, reference_settings
 from sweep.planning.soft import SoftPlanner
+from sweep.planning.tasks import most_cells, task_packs
 from sweep.planning.work import cost
 from sweep.spec.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve
 from sweep.spec.spec import SweepSpec
@@ -188,7 +190,7 @@ def make_plan(
         InputError: an unknown model or task, nothing to transfer, or too many cells.
     """
     plan = plan_of(resolve(spec, find_model, find_task))
-    if not any(cell.kind == "transfer" for cell in plan.cells):
+    if not spec.task_transfer and not any(cell.kind == "transfer" for cell in plan.cells):
         raise InputError(
             f"targets: found {', '.join(plan.resolved.targets)}; allowed: at least one model that"
             " is not the only source"
@@ -212,7 +214,39 @@ def plan_of(resolved: ResolvedSpec) -> Plan:
         planner = PLANNERS[family_of(method.name)]
         for variants, task in product(planner.groups(method.variants), resolved.tasks):
             packs += planner(resolved, method, variants, task, referred).packs()
+    packs += task_packs(resolved, {cell.id for pack in packs for cell in pack.cells})
+    check_inputs(packs)
     return Plan(resolved, tuple(packs))
+
+
+def check_inputs(packs: Iterable[Pack]) -> None:
+    """Refuse packs that could never run: what they need is not planned, or needs them.
+
+    Raises:
+        InputError: a needed prompt is no pack's, or packs wait for one another.
+    """
+    packs = list(packs)
+    places = {cell.id: place for place, pack in enumerate(packs) for cell in pack.cells}
+    for pack in packs:
+        missing = next((name for name in pack.needs if name not in places), None)
+        if missing:
+            raise InputError(
+                f"plan: {_named(pack)} needs the prompt of cell {missing}; allowed: prompts that"
+                " the spec has tuned"
+            )
+    graph = {place: {places[name] for name in pack.needs} for place, pack in enumerate(packs)}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = " needs ".join(_named(packs[place]) for place in error.args[1][::-1])
+        raise InputError(
+            f"plan: {circle}; allowed: prompts that start from others, and none of them from itself"
+        ) from None
+
+
+def _named(pack: Pack) -> str:
+    first = pack.cells[0]
+    return f"{first.row} on {first.target} (task {pack.task.name})"
 
 
 def _upper_bound(resolved: ResolvedSpec) -> int:
@@ -223,7 +257,7 @@ def _upper_bound(resolved: ResolvedSpec) -> int:
     methods = resolved.spec.methods.values()
     read = {str(reference_settings(each)) for method in methods for each in method.variants}
     references = len(read) * len(REFERENCES) * (len(resolved.sources) + len(resolved.targets))
-    return len(resolved.tasks) * (tuned + references)
+    return len(resolved.tasks) * (tuned + references) + most_cells(resolved)
 
 
 def running_order(packs: Iterable[Pack]) -> list[Pack]:

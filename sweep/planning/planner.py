@@ -80,7 +80,7 @@ class Planner(ABC):
             models={name: self.resolved.models[name] for name in models_of(sources, cells)},
             sources=sources,
             cells=cells,
-            needs=needs_of(cells) if kind == "transfer" else (),
+            needs=needs_of(cells),
             files=self.files(sources),
             calibration=self.resolved.spec.calibration,
             predictions=self.resolved.spec.predictions,
@@ -127,8 +127,11 @@ def _carried_from(cell: Cell) -> tuple[str, ...]:
 
 
 def needs_of(cells: Iterable[Cell]) -> tuple[str, ...]:
-    """Ids of the cells whose prompts these carry over, each once."""
-    return tuple(dict.fromkeys(name for cell in cells for name in cell.inputs))
+    """Ids of other cells whose prompts these carry over or start from, each once."""
+    cells = tuple(cells)
+    here = {cell.id for cell in cells}
+    named = dict.fromkeys(name for cell in cells for name in cell.inputs)
+    return tuple(name for name in named if name not in here)
 
 
 def missing_of(pack: Pack, done: Collection[str]) -> Iterator[Pack]:
@@ -185,5 +188,5 @@ def _part(pack: Pack, kind: str, sources: tuple[str, ...], cells: Iterable[Cell]
         sources=sources,
         cells=kept,
         models={name: pack.models[name] for name in models_of(sources, kept)},
-        needs=needs_of(kept) if kind == "transfer" else (),
+        needs=needs_of(kept),
     )

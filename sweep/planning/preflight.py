@@ -7,17 +7,18 @@ keeps torch and transformers out of the driver, which lives as long as the sweep
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import product
 from typing import Any, NoReturn
 
 from sweep.planning.plan import Plan
+from sweep.planning.tasks import started_settings
 from sweep.process.setup import child_command, child_environment
 from sweep.spec.resolve import ResolvedSpec
 from trainables.compute.process import end_with_parent, lasting
-from trainables.core.cells import ModelRef, TaskRef
+from trainables.core.cells import Cell, ModelRef, TaskRef
 from trainables.core.plugins import Plugin
 from trainables.core.registries import METHODS
 from trainables.core.settings import family_of, stored
@@ -127,6 +128,7 @@ def _question(plan: Plan) -> dict[str, Any]:
     together |= {(*cell.sources, cell.target) for cell in soft if cell.kind == "transfer"}
     methods = plan.resolved.spec.methods.values()
     variants = [(method.name, settings) for method in methods for settings in method.variants]
+    variants += started_settings(plan.resolved)
     return {
         "plugins": [asdict(plugin) for plugin in plan.resolved.spec.loaded],
         "scored": sorted({cell.target for cell in plan.cells} | _judges(plan)),
@@ -155,6 +157,7 @@ def _question(plan: Plan) -> dict[str, Any]:
             }
             for way in (plan.resolved.transfer if soft else ())
         ],
+        "mixtures": _mixtures(soft),
     }
 
 
@@ -180,6 +183,23 @@ def _words(plan: Plan) -> list[dict[str, Any]]:
             "models": [*cell.sources, *cell.counterparts],
             "settings": dict(cell.settings),
             "task": cell.task,
+        }
+        for cell in found.values()
+    ]
+
+
+def _mixtures(cells: Iterable[Cell]) -> list[dict[str, Any]]:
+    """Per mixture of tasks, seeds aside: its model, tasks and settings."""
+    found = {
+        (cell.target, cell.task, json.dumps(cell.settings, sort_keys=True)): cell
+        for cell in cells
+        if cell.row == "mixture"
+    }
+    return [
+        {
+            "model": cell.target,
+            "tasks": [cell.task, *cell.origin],
+            "settings": dict(cell.settings),
         }
         for cell in found.values()
     ]

@@ -25,6 +25,7 @@ from sweep.spec.resolve import ResolvedSpec, StartFile
 from trainables.core.cells import Cell, Pack, content_hash
 from trainables.core.registries import SOLVERS
 from trainables.core.settings import ALIGNMENT, CARRIED, OWN, TransferSettings, of_one_run, stored
+from trainables.core.settings.starts import StartSettings
 from trainables.core.weight import INDEPENDENT, Weight
 
 LAYOUT_SETTINGS = ("prompt_length", "position", "text_tokens", "template", "answer")
@@ -71,7 +72,7 @@ class SoftPlanner(Planner):
         if self.resolved.spec.direct:
             for target in self.resolved.targets:
                 for seed in self.resolved.spec.seeds:
-                    self._alone(target, seed)
+                    self.alone(target, seed)
         yield from self._independent_packs()
         for pair in self.resolved.pairs:
             cells = tuple(self._joint_cells(pair))
@@ -101,7 +102,7 @@ class SoftPlanner(Planner):
         for way, settings in self._ways(OWN):
             for seed in seeds:
                 taught = way.teacher == "direct"
-                inputs = [self._alone(target, seed)] if taught else []
+                inputs = [self.alone(target, seed)] if taught else []
                 yield self._cell(
                     "transfer", OWN, target, (target,), INDEPENDENT, seed, inputs, settings
                 )
@@ -135,7 +136,7 @@ class SoftPlanner(Planner):
     ) -> Iterator[Cell]:
         names = tuple(sources)
         for _, settings in self._ways(row):
-            inputs = [self._alone(name, seed) for name in names]
+            inputs = [self.alone(name, seed) for name in names]
             yield self._cell("transfer", row, target, names, weight, seed, inputs, settings)
 
     def _ways(self, row: str) -> Iterator[tuple[TransferSettings, dict[str, Any]]]:
@@ -144,13 +145,28 @@ class SoftPlanner(Planner):
             if row in ((way.rows or CARRIED) if way.aided else (OWN,)):
                 yield way, settings
 
-    def _alone(self, name: str, seed: int) -> Cell:
+    def alone(self, name: str, seed: int) -> Cell:
         """The prompt tuned on one model alone, planned once for all that ask for it."""
         if (name, seed) not in self.independent:
             self.independent[name, seed] = self._source(
                 "independent", name, (name,), INDEPENDENT, seed
             )
         return self.independent[name, seed]
+
+    def started(
+        self,
+        row: str,
+        name: str,
+        seed: int,
+        start: StartSettings,
+        inputs: Iterable[Cell] = (),
+        origin: tuple[str, ...] = (),
+    ) -> Cell:
+        """A prompt tuned on one model alone that starts elsewhere."""
+        settings = self._settings["independent"] | stored(start)
+        return self._cell(
+            "source", row, name, (name,), INDEPENDENT, seed, list(inputs), settings, origin
+        )
 
     def _source(
         self, row: str, name: str, sources: tuple[str, ...], weight: Weight, seed: int
@@ -167,6 +183,7 @@ class SoftPlanner(Planner):
         seed: int,
         inputs: list[Cell],
         settings: dict[str, Any],
+        origin: tuple[str, ...] = (),
     ) -> Cell:
         beside = self._beside(sources) if row == "joint" else ()
         return Cell(
@@ -186,6 +203,7 @@ class SoftPlanner(Planner):
             | (self._start_digests(sources) if kind == "source" else {})
             | self._texts_digest(settings),
             counterparts=beside,
+            origin=origin,
         )
 
     def _beside(self, sources: tuple[str, ...]) -> tuple[str, ...]:

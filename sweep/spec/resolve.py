@@ -62,6 +62,7 @@ class ResolvedSpec:
         starts: by ``init_file`` and source, the file that prompts of that source start from.
         transfer: the ways of transfer, with tasks by their names.
         texts: further tasks whose texts they read without labels, by name.
+        task_pairs: of task transfer, per target task its source tasks.
     """
 
     spec: SweepSpec
@@ -75,6 +76,7 @@ class ResolvedSpec:
     counterparts: Mapping[str, Mapping[str, tuple[Group, ...]]] = field(default_factory=dict)
     transfer: tuple[TransferSettings, ...] = (TransferSettings(),)
     texts: Mapping[str, TaskRef] = field(default_factory=dict)
+    task_pairs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def start(self, settings: Any, source: str) -> StartFile | None:
         """The file that prompts of ``source`` start from; None where they start from none."""
@@ -127,6 +129,7 @@ class ResolvedSpec:
             },
             "transfer": self.transfer_json,
             "direct": spec.direct,
+            **self._task_transfer_json(),
             **({} if self.precision == FLOAT32 else {"precision": self.precision}),
         }
 
@@ -148,6 +151,14 @@ class ResolvedSpec:
         return {
             COUNTERPARTS: {source: [list(group) for group in items] for source, items in groups}
         }
+
+    def _task_transfer_json(self) -> dict[str, Any]:
+        section = self.spec.task_transfer
+        if section is None:
+            return {}
+        pairs = {target: list(names) for target, names in self.task_pairs.items()}
+        rest = section.model_dump(mode="json", exclude={"source_tasks", "target_tasks"})
+        return {"task_transfer": {"pairs": pairs, **rest}}
 
     def _search_json(self) -> dict[str, Any]:
         if self.spec.search is None:
@@ -255,6 +266,7 @@ def resolve(
             for way in spec.transfer
         ),
         texts={task.name: task for task in texts.values()},
+        task_pairs=_task_pairs(spec, tasks),
     )
 
 
@@ -263,6 +275,20 @@ def _in_chat(spec: SweepSpec) -> bool:
     variants = [item for method in spec.methods.values() for item in method.variants]
     searched = str([spec.searched, spec.domains])
     return any(item.template == CHAT for item in variants) or repr(CHAT) in searched
+
+
+def _task_pairs(spec: SweepSpec, tasks: Sequence[TaskRef]) -> Mapping[str, tuple[str, ...]]:
+    """Per target task of task transfer its source tasks, named as in the spec or by their files."""
+    section = spec.task_transfer
+    if section is None:
+        return {}
+    if not any(family_of(name) == "soft" for name in spec.methods):
+        raise InputError(
+            f"task_transfer: found beside {', '.join(spec.methods)}; allowed: with a method of soft"
+            " prompts"
+        )
+    names = dict(zip(spec.tasks, (task.name for task in tasks), strict=True))
+    return section.named(names).pairs([task.name for task in tasks])
 
 
 def _needs_counterparts(method: MethodSpec) -> bool:

@@ -31,6 +31,7 @@ from sweep.spec.space.parsing import (
     without_domains,
 )
 from sweep.spec.space.section import SearchSection
+from sweep.spec.task_transfer import TaskTransfer
 from sweep.spec.trackers import MLFLOW, TRACKERS
 from trainables.core.plugins import Plugin, plugins_of_environment, read_plugin
 from trainables.core.precision import FLOAT32, PRECISIONS
@@ -236,6 +237,11 @@ class SweepSpec(_Section):
         default=True,
         description="true or false (whether to tune on each target itself too: row Direct)",
     )
+    task_transfer: TaskTransfer | None = Field(
+        default=None,
+        description="a mapping of which tasks' prompts the tuning on which tasks starts from, or"
+        " null",
+    )
     calibration: Annotated[tuple[Annotated[str, CALIBRATIONS], ...], *_UNIQUE] = Field(
         default=("batch",),
         description="a list of calibrations to evaluate besides, none twice, or [] for none",
@@ -397,6 +403,11 @@ def _searching(spec: SweepSpec) -> SweepSpec:
         raise InputError(
             f"transfer: found {len(spec.transfer)} ways beside search; allowed: one, as a point is"
             " valued by what is carried over"
+        )
+    if spec.task_transfer is not None:
+        raise InputError(
+            "task_transfer: found a mapping beside search; allowed: null, as a point is valued by"
+            " what is carried over"
         )
     if spec.search is not None:
         spec.search.check_names(spec.tasks, spec.targets)

@@ -289,6 +289,7 @@ def run_tags(
         "pack": record["pack"],
         "target_model": models.get(cell["target"], cell["target"]),
         **sources,
+        "origin": "+".join(cell.get("origin", ())),
         ALIASES: json.dumps(aliases) if aliases else "",
         "prompt_file": (record["prompt"] or {}).get("file", ""),
         "nearest_words": str(result.get("nearest_words", "")),

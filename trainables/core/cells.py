@@ -79,10 +79,12 @@ class Cell:
     Attributes:
         kind: ``source`` (a tuned prompt on one of its own sources), ``transfer`` (on a target) or
             ``reference`` (no tuned prompt).
-        row: the table row: ``independent``/``joint`` (source), ``single``/``baseline``/``ours``
-            (transfer: one source / several tuned independently / tuned jointly), ``own`` (transfer:
-            nothing of a source comes in; its source is the target),
-            ``empty``/``manual``/``constant`` (reference).
+        row: the table row: ``independent``/``joint`` (source), ``embedding``/``continued``/
+            ``restarted`` (source: a few steps that tell how like tasks are / from prompts of other
+            tasks / from another draw of words, see :mod:`sweep.planning.tasks`),
+            ``single``/``baseline``/``ours`` (transfer: one source / several tuned independently /
+            tuned jointly), ``own`` (transfer: nothing of a source comes in; its source is the
+            target), ``empty``/``manual``/``constant`` (reference).
         method: ``soft``; ``none`` for references.
         task: task name.
         target: alias of the model it is evaluated on (for ``source`` cells one of ``sources``).
@@ -91,12 +93,15 @@ class Cell:
         weight: λ of the alignment loss; 0 for independent tuning; None under annealing and for
             references.
         schedule: ``constant``, ``annealing`` or ``none`` (independent tuning, references).
-        inputs: ids of the ``source`` cells whose prompts are carried over (``transfer`` only), in
-            the order of ``sources``.
+        inputs: ids of the ``source`` cells whose prompts are carried over, in the order of
+            ``sources``, or that a ``source`` cell starts from
+            (:mod:`trainables.soft.starts`).
         counterparts: aliases of further models that decided over words or candidates of a hard
             prompt, or over the words that a joint tuning compares prompts on, without being
             trained on.
         precision: what the models compute in, see :mod:`trainables.core.precision`.
+        origin: names of the tasks that the prompts it starts from were tuned on, each once; empty
+            where that is its own task alone.
         settings: the method's, the transfer's or the evaluation's parameters.
         digests: digests of the models and of the task involved, by name; of the file that the
             prompt of source ALIAS starts from, by ``init ALIAS``; of the plugin NAME, by ``plugin
@@ -117,6 +122,7 @@ class Cell:
     digests: Mapping[str, str] = field(default_factory=dict)
     counterparts: tuple[str, ...] = ()
     precision: str = FLOAT32
+    origin: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -130,9 +136,10 @@ class Cell:
     def to_json(self) -> dict[str, Any]:
         """JSON-able dictionary; :meth:`from_json` is its inverse."""
         values = {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
-        # Cells from before these two keep their ids.
-        if not self.counterparts:
-            del values["counterparts"]
+        # Cells from before these three keep their ids.
+        for name in ("counterparts", "origin"):
+            if not values[name]:
+                del values[name]
         if self.precision == FLOAT32:
             del values["precision"]
         return values
@@ -140,14 +147,18 @@ class Cell:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         known = dict(value)
-        for name in ("sources", "inputs", "counterparts"):
+        for name in ("sources", "inputs", "counterparts", "origin"):
             known[name] = tuple(known.get(name, ()))
         return cls(**known)
 
     @property
-    def tuning(self) -> tuple[tuple[str, ...], int | None, float | None, str]:
-        """(sources, seed, weight, schedule): cells that share it come from one replica."""
-        return (self.sources, self.seed, self.weight, self.schedule)
+    def tuning(self) -> tuple[Any, ...]:
+        """Cells of one method, settings and task that share it come from one replica.
+
+        (sources, seed, weight, schedule), and of a ``source`` cell what it starts from.
+        """
+        start = self.inputs if self.kind == "source" else ()
+        return (self.sources, self.seed, self.weight, self.schedule, start)
 
 
 @dataclass(frozen=True)
@@ -173,8 +184,8 @@ class Pack:
         evaluation: what else is measured (:mod:`trainables.scoring.open_vocabulary`); likewise.
         plugins: files of the user's that are to be loaded before anything else; their digests are
             among the cells'.
-        texts: further tasks by name, whose texts are read without labels; their digests are among
-            the cells'.
+        texts: further tasks by name, whose texts are read without labels, or with them for a
+            mixture of tasks; their digests are among the cells' or those of their inputs.
     """
 
     kind: str

@@ -245,6 +245,12 @@ INITIALISATIONS: Registry[Any] = Registry(
 )
 """How a soft prompt starts, a :class:`trainables.soft.initialisation.Initialisation`."""
 
+SIMILARITIES: Registry[Any] = Registry(
+    "similarity",
+    {name: f"trainables.tasks.similarity:{name}" for name in ("average_tokens", "per_token")},
+)
+"""How like two tasks are by prompts [m, d] that were tuned on them for a few steps."""
+
 OPTIMISERS: Registry[Any] = Registry(
     "optimiser",
     {

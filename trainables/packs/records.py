@@ -104,7 +104,7 @@ _CELL = _fields(
         "settings": _SETTINGS,
         "digests": _mapping(_TEXT),
     },
-    {"counterparts": _TEXTS, "precision": _TEXT},
+    {"counterparts": _TEXTS, "precision": _TEXT, "origin": _TEXTS},
     closed=True,
 )
 _ROWS_OF_NUMBERS = schema.list_schema(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from trainables.scoring.free_text import answers_of
 from trainables.scoring.nearest_words import finite_reading, read_prompts
 from trainables.scoring.open_vocabulary import OPEN, open_numbers
 from trainables.tasks import Task, load_task
+from trainables.tasks.shots import few_shot
 from trainables.words.kept_grams import kept_grams
 from trainables.words.relative import Grams, gram_matrices, normalised_anchors
 from trainables.words.vocabulary import Anchors, check_shared
@@ -74,6 +76,23 @@ class Run:
         self.outcome = PackOutcome(results={}, prompts={}, failures={}, cost={})
         self._splits: dict[tuple[str, str, Layout], Encoded] = {}
         self._labels: dict[tuple[str, bool], Labels] = {}
+
+    def few(self, shots: int | None, seed: int) -> "Run":
+        """This run with few labelled examples, see :func:`trainables.tasks.shots.few_shot`.
+
+        What it finds and costs goes where this one's does.
+        """
+        if shots is None:
+            return self
+        other = copy(self)
+        other.task, other._splits = few_shot(self.task, shots, seed), {}
+        return other
+
+    def of(self, task: str) -> "Run":
+        """This run on another task of ``pack.texts``."""
+        other = copy(self)
+        other.task, other._splits, other._labels = load_task(self.pack.texts[task]), {}, {}
+        return other
 
     def backbone(self, alias: str) -> Backbone:
         return load_backbone(self.pack.models[alias], self.device, self.pack.precision)

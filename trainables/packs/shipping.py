@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trainables.core.cells import Pack
+from trainables.core.cells import Pack, TaskRef
 from trainables.core.contents import start_digest
 from trainables.errors import InputError
 from trainables.files.cache import NOWHERE, cache_folder, no_cache
@@ -128,7 +128,6 @@ class Places:
             for alias, model in pack.models.items()
             if Path(model.location).is_absolute()  # no name of the Hub is
         }
-        task = Item("task", pack.task.name, pack.task.file, pack.task.digest)
         files = {
             alias: self._place(Item("prompt", pack.files[alias], pack.files[alias], digest))
             for alias, digest in pack.file_digests.items()
@@ -136,9 +135,13 @@ class Places:
         return replace(
             pack,
             models={**pack.models, **models},
-            task=replace(pack.task, file=self._place(task)),
+            task=self._task(pack.task),
+            texts={name: self._task(task) for name, task in pack.texts.items()},
             files={**pack.files, **files},
         )
+
+    def _task(self, task: TaskRef) -> TaskRef:
+        return replace(task, file=self._place(Item("task", task.name, task.file, task.digest)))
 
     def _place(self, item: Item) -> str:
         if item not in self._known:

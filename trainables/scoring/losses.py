@@ -46,6 +46,31 @@ def vocabulary(
     return F.cross_entropy(logits, label_ids[batch.gold], reduction="none")
 
 
+def label_words_of(tasks: torch.Tensor) -> "RowLoss":
+    """Cross-entropy over the label words of a row's own task, where those of several are read.
+
+    Args:
+        tasks: the task of each label word [C].
+    """
+
+    def loss(
+        backbone: Backbone,
+        batch: Encoded,
+        label_ids: Labels,
+        prompts: Prompts,
+        owner: torch.Tensor,
+    ) -> torch.Tensor:
+        logits = backbone.row_logits(batch, label_ids, prompts, owner)
+        foreign = tasks[batch.gold][:, None] != tasks
+        return F.cross_entropy(logits.masked_fill(foreign, -torch.inf), batch.gold,
+                               reduction="none")  # fmt: skip
+
+    return loss
+
+
+OF_TASKS = {"label_words": label_words_of}
+"""By its name what stands for a loss where rows are of several tasks; others need nothing else."""
+
 RowLoss = Callable[[Backbone, Encoded, Labels, Prompts, torch.Tensor], torch.Tensor]
 """Loss [N] of a batch of N rows, label words, prompts [R, m, d] and each row's prompt [N]."""
 
@@ -71,14 +96,23 @@ class StackLoss:
         dropout: whether there is any.
     """
 
-    def __init__(self, loss: str, dropout: bool, seeds: Sequence[int]) -> None:
+    def __init__(
+        self,
+        loss: str,
+        dropout: bool,
+        seeds: Sequence[int],
+        tasks: torch.Tensor | None = None,
+    ) -> None:
         """Prepare for a stack.
 
         Args:
             loss: a name in :data:`trainables.core.registries.LOSSES`.
+            tasks: the task of each label word [C], where rows are of several.
         """
         self.name, self.dropout = loss, dropout
         self._loss: RowLoss = LOSSES[loss]
+        if tasks is not None and loss in OF_TASKS:
+            self._loss = OF_TASKS[loss](tasks)
         self._seeds = tuple(seeds)
 
     def keys(self, model: str, rows: torch.Tensor, step: int) -> torch.Tensor | None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,14 +12,17 @@ from trainables.core.cells import Cell
 from trainables.core.frontier import Cost
 from trainables.core.registries import METHODS
 from trainables.core.settings import SoftSettings, from_mapping
+from trainables.core.settings.starts import parted
 from trainables.core.weight import Weight
 from trainables.packs.run import Progress, Run, layout_on
 from trainables.packs.stacks import Tell, in_stacks, stopping
 from trainables.scoring.evaluate import Found, no_number, together
 from trainables.soft.carrying import carried_with, carry_group
+from trainables.soft.mixture import mixed, mixed_order, single_tokens
 from trainables.soft.source import Source
 from trainables.soft.stack_size import replicas_that_fit, shape_of
-from trainables.soft.tuning import Replica, Tuned, batch_order, tune
+from trainables.soft.starts import Begun, Given, given
+from trainables.soft.tuning import Replica, Tuned, order_of, tune
 from trainables.words.relative import Grams
 from trainables.words.vocabulary import Anchors
 
@@ -34,14 +37,26 @@ def tune_sources(
 ) -> None:
     """Train the replicas of the pack, as many at once as fit, and evaluate them on sources."""
     pack = run.pack
-    settings = from_mapping(METHODS[pack.method], cells[0].settings)
+    settings = from_mapping(METHODS[pack.method], parted(cells[0].settings)[0])
+    cells = [cell for cell in cells if _startable(run, cell, known)]
+    if not cells:
+        return
+    run = run.few(settings.shots, settings.shots_seed)
     layouts = {
         alias: layout_on(run.backbone(alias), run.task, cells[0].settings) for alias in pack.sources
     }
     replicas = sorted(
         {_replica(cell) for cell in cells},
-        key=lambda item: (item.weight.value is None, item.weight.value or 0, item.seed),
+        key=lambda item: (
+            *(item.weight.value is None, item.weight.value or 0, item.seed),
+            *item.begun.order,
+        ),
     )
+    starts = {
+        begun: found
+        for begun in {replica.begun for replica in replicas}
+        if (found := given(begun, known))
+    }
     sources = [
         Source(
             backbone=run.backbone(alias),
@@ -50,13 +65,17 @@ def tune_sources(
             train=run.split(alias, "train", layouts[alias]),
             validation=run.split(alias, "validation", layouts[alias]),
             init_file=run.start_file(alias),
+            given={begun: item.prompt for begun, item in starts.items() if item.prompt is not None},
             rival=run.open(run.labels(alias, layouts[alias])),
         )
         for alias in pack.sources
     ]
+    if any(begun.mixed for begun in starts):
+        sources = [_mixture(run, sources[0], replicas, starts, settings, cells[0])]
     anchors = Anchors(cells[0].counterparts, settings.anchor_sample, settings.anchor_seed)
     grams = {} if len(sources) == 1 else run.grams(pack.sources, anchors)
     stack = _Stacked(run, cells, sources, settings, layouts)
+    stack.starts = {begun: found.numbers for begun, found in starts.items()}
     stack.grams = {key: value.float() for key, value in grams.items()}
     size = run.room.replicas or replicas_that_fit(sources, settings, len(replicas))
     kind = shape_of(sources, settings)
@@ -72,6 +91,34 @@ def tune_sources(
             )
 
 
+def _mixture(
+    run: Run,
+    source: Source,
+    replicas: Sequence[Replica],
+    starts: Mapping[Begun, Given],
+    settings: SoftSettings,
+    cell: Cell,
+) -> Source:
+    """The source with the examples of every task that may be in a mixture, its own first."""
+    (alias,) = run.pack.sources
+    read = [(run.task.name, source.train, source.label_ids)]
+    shots = next(iter(starts)).settings.origin_shots
+    for name in cell.origin:
+        other = run.of(name).few(shots, settings.shots_seed)
+        layout = layout_on(other.backbone(alias), other.task, cell.settings)
+        read.append((name, other.split(alias, "train", layout), other.labels(alias, layout)))
+    every = mixed([(data, single_tokens(labels, name, alias)) for name, data, labels in read])
+
+    def order(replica: Replica) -> torch.Tensor:
+        chosen = [0, *(place + 1 for place in starts[replica.begun].tasks)]
+        steps = settings.steps_for(sum(every.sizes[place] for place in chosen))
+        cap, size = replica.begun.settings.cap, settings.batch_size
+        return mixed_order(every.sizes, chosen, cap, steps, size, replica.seed)
+
+    orders = {(replica.seed, replica.begun): order(replica) for replica in replicas}
+    return replace(source, mixed=every, orders=orders)
+
+
 @dataclass
 class _Stacked:
     """The tunings of a pack, trained in as many stacks as memory asks for."""
@@ -82,6 +129,7 @@ class _Stacked:
     settings: SoftSettings
     layouts: Mapping[str, Layout]
     grams: Grams = field(default_factory=dict)
+    starts: Mapping[Begun, Mapping[str, Any]] = field(default_factory=dict)
 
     def tune(
         self, part: Sequence[Replica], known: dict[str, torch.Tensor], tell: Tell | None
@@ -148,10 +196,11 @@ class _Stacked:
                         "best_step": tuned.best_step[replica],
                         "steps": tuned.steps,
                         "alignment": tuned.alignment[replica] if len(self.sources) > 1 else None,
+                        **self.starts.get(part[replica].begun, {}),
                     },
                     reading,
                     {"curve": _curve(tuned.curve, replica), "product": "prompt"},
-                    self._cost(source, part[replica].seed, tuned).numbers(),
+                    self._cost(source, part[replica], tuned).numbers(),
                 )
                 for found, reading, replica in zip(evaluated, readings, index, strict=True)
             ]
@@ -161,22 +210,22 @@ class _Stacked:
             *((*pair, tuned.prompts[source][pair[1]], None) for pair in gone),
         ]
 
-    def _cost(self, source: int, seed: int, tuned: Tuned) -> Cost:
+    def _cost(self, source: int, replica: Replica, tuned: Tuned) -> Cost:
         """What a prompt took on one of its models: every step and every evaluation reads it."""
         given = self.sources[source]
-        order = batch_order(len(given.train), self.settings, seed)
+        order = order_of(given, replica, self.settings)
         checks = len(tuned.curve)
-        reads, judged = reads_of(given.label_ids), judged_by(given.label_ids)
-        seen = given.train.lengths.cpu()[order].sum()
-        trained = reads.of(order.numel(), int(seen))
+        reads, judged = reads_of(given.words), judged_by(given.label_ids)
+        trained = reads.of(order.numel(), int(given.lengths[order].sum()))
         chosen = judged.of(
             checks * len(given.validation), checks * int(given.validation.lengths.sum())
         )
+        own = order.unique() < len(given.train)  # of other tasks' labels none is the target's
         return Cost(
             target_forward_rows=trained[0] + chosen[0],
             target_backward_rows=trained[0],
             target_forward_tokens=trained[1] + chosen[1],
-            target_labels=len(order.unique()) + len(given.validation),
+            target_labels=int(own.sum()) + len(given.validation),
             access="gradients",
         )
 
@@ -199,4 +248,14 @@ def _curve(lines: Sequence[Mapping[str, Any]], replica: int) -> list[dict[str, A
 def _replica(cell: Cell) -> Replica:
     if cell.seed is None:
         raise ValueError(f"cell {cell.id}: a tuned cell needs a seed")
-    return Replica(cell.seed, Weight(cell.weight, cell.schedule))
+    return Replica(cell.seed, Weight(cell.weight, cell.schedule), Begun.of(cell))
+
+
+def _startable(run: Run, cell: Cell, known: Mapping[str, torch.Tensor]) -> bool:
+    """Whether the prompts that a cell starts from are there; else it has failed."""
+    missing = [name for name in cell.inputs if name not in known]
+    if missing:
+        run.outcome.failures[cell.id] = (
+            f"the tuned prompt it starts from ({missing[0]}) is not available"
+        )
+    return not missing

@@ -4,7 +4,8 @@ Shapes: R replicas, m prompt tokens, d embedding width, B examples a step, n row
 classes.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -13,8 +14,11 @@ import torch
 from trainables.backbones import Backbone, Encoded, Labels, Prompts, reads_of
 from trainables.compute.memory import in_passes
 from trainables.compute.passes import pass_tokens
+from trainables.core.settings import SoftSettings
 from trainables.scoring.gradient import PassGradient, RowKeys
 from trainables.scoring.losses import StackLoss
+from trainables.soft.mixture import Mixed
+from trainables.soft.starts import Begun
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,9 @@ class Source:
         train: training split; the same examples in the same order for every source.
         validation: validation split.
         init_file: the file its prompts start from, with ``init: file``.
+        given: by what they start from, prompts [m, d] that were handed in.
+        mixed: training examples of several tasks instead of ``train``.
+        orders: of these, by seed and start, the examples of every step [T, B].
         rival: whether validation is read with the best other word (``evaluation: open``).
     """
 
@@ -36,12 +43,31 @@ class Source:
     train: Encoded
     validation: Encoded
     init_file: Path | None = None
+    given: Mapping[Begun, torch.Tensor] = field(default_factory=dict)
+    mixed: Mixed | None = None
+    orders: Mapping[tuple[int, Begun], torch.Tensor] = field(default_factory=dict)
     rival: bool = False
+
+    @property
+    def examples(self) -> Encoded:
+        """What is trained on."""
+        return self.mixed.train if self.mixed else self.train
+
+    @property
+    def words(self) -> Labels:
+        """Label words that training examples are of."""
+        return self.mixed.label_ids if self.mixed else self.label_ids
 
     @cached_property
     def lengths(self) -> torch.Tensor:
-        """Lengths of the training split's rows, on the CPU: passes are cut without a GPU."""
-        return self.train.lengths.cpu()
+        """Lengths of the training examples, on the CPU: passes are cut without a GPU."""
+        return self.examples.lengths.cpu()
+
+
+def stack_loss(source: Source, settings: SoftSettings, seeds: Sequence[int]) -> StackLoss:
+    """The loss of a stack of prompts of these seeds on a source."""
+    tasks = source.mixed.tasks if source.mixed else None
+    return StackLoss(settings.loss, settings.dropout, seeds, tasks)
 
 
 class TaskGradient:
@@ -56,9 +82,9 @@ class TaskGradient:
             graphs: see :class:`trainables.scoring.gradient.PassGradient`.
         """
         self._source, self._loss = source, loss
-        reads = reads_of(source.label_ids).rows
+        reads = reads_of(source.words).rows
         self.passes = PassGradient(
-            source.backbone, source.train, self._rows, loss.dropout, graphs, reads
+            source.backbone, source.examples, self._rows, loss.dropout, graphs, reads
         )
 
     def __call__(
@@ -98,4 +124,4 @@ class TaskGradient:
         self, batch: Encoded, prompts: Prompts, owner: torch.Tensor, keys: RowKeys
     ) -> torch.Tensor:
         source = self._source
-        return self._loss(source.backbone, batch, source.label_ids, prompts, owner, keys)
+        return self._loss(source.backbone, batch, source.words, prompts, owner, keys)

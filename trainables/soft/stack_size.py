@@ -8,8 +8,7 @@ from trainables.backbones import reads_of
 from trainables.compute.memory import RESERVE, attempt, free_bytes, give_back, metered
 from trainables.compute.passes import pass_tokens
 from trainables.core.settings import SoftSettings
-from trainables.scoring.losses import StackLoss
-from trainables.soft.source import Source, TaskGradient
+from trainables.soft.source import Source, TaskGradient, stack_loss
 
 BESIDE = 1.5
 """On a CPU the bytes saved for the backward pass times this are taken as a step's peak: gradients
@@ -25,7 +24,7 @@ def shape_of(sources: Sequence[Source], settings: SoftSettings) -> Hashable:
         "soft",
         str(sources[0].backbone.device),
         *(
-            (source.key, int(source.train.lengths.max()), reads_of(source.label_ids))
+            (source.key, int(source.examples.lengths.max()), reads_of(source.words))
             for source in sources
         ),
         *(settings.batch_size, settings.prompt_length, settings.loss, settings.dropout),
@@ -75,7 +74,7 @@ def step_bytes(sources: Sequence[Source], settings: SoftSettings, replicas: int)
     order = torch.argsort(lengths, descending=True)
     size = settings.batch_size
     rows = order.repeat(-(-size // len(order)))[:size].repeat(replicas)
-    loss = StackLoss(settings.loss, settings.dropout, range(replicas))
+    loss = stack_loss(sources[0], settings, range(replicas))
     most = 0
     for source in sources:  # one after another, as in training
         start = source.backbone.embeddings[: settings.prompt_length].float()

@@ -16,7 +16,8 @@ Shapes: R replicas, m prompt tokens, d_j width of source j, B examples a step, C
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -26,21 +27,22 @@ from trainables.compute.passes import on_device
 from trainables.core.registries import CHECKPOINTS, OPTIMISERS, SCHEDULES
 from trainables.core.seeds import chained_passes, seeded
 from trainables.core.settings import SoftSettings
-from trainables.core.weight import Weight
+from trainables.core.weight import INDEPENDENT, Weight
 from trainables.scoring.evaluate import finite, mean_loss, scores
-from trainables.scoring.losses import StackLoss
 from trainables.soft.initialisation import Beginning, begin
 from trainables.soft.parametrisation import Parametrisation, parametrisation_of
-from trainables.soft.source import Source, TaskGradient
+from trainables.soft.source import Source, TaskGradient, stack_loss
+from trainables.soft.starts import OWN_DRAW, Begun
 from trainables.words.relative import Grams, alignment_loss
 
 
 @dataclass(frozen=True)
 class Replica:
-    """One prompt set of a stack: its seed and its weight λ."""
+    """One prompt set of a stack: its seed, its weight λ and what it starts from."""
 
     seed: int
     weight: Weight
+    begun: Begun = OWN_DRAW
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,12 @@ def batch_order(rows: int, settings: Pace, seed: int) -> torch.Tensor:
     return chained_passes(rows, steps, settings.batch_size, seeded("order", seed))
 
 
+def order_of(source: Source, replica: Replica, settings: SoftSettings) -> torch.Tensor:
+    """Examples of every step of a replica on a source, [T, B]."""
+    known = source.orders.get((replica.seed, replica.begun))
+    return batch_order(len(source.train), settings, replica.seed) if known is None else known
+
+
 def loss_weights(
     replicas: Sequence[Replica], step: int, steps: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -151,11 +159,12 @@ def _start(
             source.backbone,
             source.label_ids,
             settings,
-            replica.seed,
+            replica.begun.seed(replica.seed),
             source.key,
             source.init_file,
         )
-        begun.append(form.start(begin(beginning), beginning))
+        prompt = source.given.get(replica.begun)
+        begun.append(form.start(begin(beginning) if prompt is None else prompt, beginning))
     return [
         torch.stack(tensors).to(source.backbone.device).requires_grad_()
         for tensors in zip(*begun, strict=True)
@@ -255,11 +264,9 @@ class _Stack:
         self.members = list(range(len(replicas)))
         self.form = parametrisation_of(settings)
         self.tensors = [_start(source, replicas, settings, self.form) for source in sources]
-        orders = {
-            seed: batch_order(len(sources[0].train), settings, seed)
-            for seed in {replica.seed for replica in replicas}
-        }
-        self.order = torch.stack([orders[replica.seed] for replica in replicas], dim=1)
+        orders = cache(lambda replica: order_of(sources[0], replica, settings))
+        alike = [replace(replica, weight=INDEPENDENT) for replica in replicas]
+        self.order = torch.stack([orders(replica) for replica in alike], dim=1)
         self.broken = torch.zeros(len(replicas), dtype=torch.long, device=self.tensors[0][0].device)
         self._failed: dict[int, int] = {}
         self.optimiser: Optimiser = OPTIMISERS[settings.optimiser](self._flat(), settings)
@@ -275,11 +282,8 @@ class _Stack:
         return [tensor for tensors in self.tensors for tensor in tensors]
 
     def _gradients(self) -> list[TaskGradient]:
-        loss = StackLoss(
-            self.settings.loss,
-            self.settings.dropout,
-            [replica.seed for replica in self.replicas],
-        )
+        seeds = [replica.seed for replica in self.replicas]
+        loss = stack_loss(self.sources[0], self.settings, seeds)
         return [TaskGradient(source, loss, self.graphs) for source in self.sources]
 
     def step(self, step: int, steps: int, grams: Grams) -> None:

@@ -99,6 +99,10 @@ class SoftSettings(Settings):
             ``sentinel``: the encoder's text ends in ``<extra_id_0>``, the decoder begins with it,
             and the label word follows (PPT), which is what T5 was pre-trained to do. Carried
             prompts are read likewise; the rows Empty and Manual are always ``bare``.
+        shots: labelled examples a class that a prompt is tuned with, and as many for validation
+            (Gu et al. 2022: a few-shot score that was chosen on a large validation split is none);
+            None: all of both splits. Only the tuning is bound by it.
+        shots_seed: which examples; has nothing to do with the runs' seeds.
     """
 
     family: ClassVar[str] = "soft"
@@ -134,6 +138,8 @@ class SoftSettings(Settings):
     anchor_sample: Count | None = later(None)
     anchor_seed: Number = later(0)
     answer: Literal["bare", "sentinel"] = later("bare", axis=True)
+    shots: Count | None = later(None, axis=True)
+    shots_seed: Number = later(0, axis=True)
     optimiser: Annotated[str, OPTIMISERS] = later("adamw")
     schedule: Annotated[str, SCHEDULES] = later("linear")
 
@@ -147,8 +153,8 @@ class SoftSettings(Settings):
 
     def unread(self) -> frozenset[str]:
         """Settings that can make no difference beside the others: no cell records them."""
-        known = self.optimiser.startswith("adafactor")
-        return frozenset({"bias_correction"}) if known else frozenset()
+        corrected = set() if self.optimiser == "adamw" else {"bias_correction"}
+        return frozenset(corrected if self.shots else {"shots_seed", *corrected})
 
     def complete(self) -> None:
         """Steps are what neither steps nor epochs say; what belongs to another setting needs it."""

@@ -19,11 +19,11 @@ from trainables.core.registries import ALGORITHMS, SUBSPACES
 from trainables.core.seeds import seeded
 from trainables.core.settings import TransferSettings
 from trainables.errors import InputError
+from trainables.tasks.shots import check_shots, drawn
 from trainables.transfer.problem import Problem, held_out
 from trainables.transfer.reading import Meter, own_logits
 from trainables.transfer.selection import agreement
 from trainables.transfer.solver import Found, Solver
-from trainables.transfer.taught.shots import check_shots, drawn
 from trainables.transfer.taught.starts import begun
 from trainables.transfer.taught.subspaces import count
 

@@ -10,9 +10,9 @@ from trainables.core.frontier import Cost
 from trainables.core.seeds import chained_passes, seeded
 from trainables.core.settings import TransferSettings
 from trainables.scoring.losses import rows_behind
+from trainables.tasks.shots import check_shots, drawn
 from trainables.transfer.problem import Problem
 from trainables.transfer.taught.descent import Course, Descent
-from trainables.transfer.taught.shots import check_shots, drawn
 
 
 class Tune(Descent):

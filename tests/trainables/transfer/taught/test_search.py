@@ -21,12 +21,12 @@ from trainables.backbones import Backbone, Encoded
 from trainables.core.registries import ALGORITHMS, SUBSPACES
 from trainables.core.settings import TransferSettings, stored
 from trainables.errors import InputError
+from trainables.tasks.shots import drawn
 from trainables.testing.solver_contract import SolverContract
 from trainables.transfer import Problem, solve
 from trainables.transfer.reading import own_logits
 from trainables.transfer.selection import agreement
 from trainables.transfer.taught.search import Search, Swarm, check_budget
-from trainables.transfer.taught.shots import drawn
 from trainables.transfer.taught.starts import begun
 from trainables.transfer.taught.subspaces import NEIGHBOURS
 from trainables.words.frequent import frequent_words

@@ -17,9 +17,9 @@ from tests.trainables.transfer.taught.test_distil import counted
 from trainables.core.frontier import Cost
 from trainables.core.settings import TransferSettings
 from trainables.errors import InputError
+from trainables.tasks.shots import check_shots, drawn
 from trainables.testing.solver_contract import SolverContract
 from trainables.transfer import Problem, solve
-from trainables.transfer.taught.shots import check_shots, drawn
 from trainables.transfer.taught.starts import begun
 from trainables.transfer.taught.tune import Tune
 

@@ -1,0 +1,1 @@
+"""Task transfer: what starts from other tasks' prompts bring, and whether retrieval finds them."""

@@ -1,0 +1,187 @@
+"""Task transfer: prompts of some tasks are where the tuning on others starts (Vu et al. 2022).
+
+Per combination of settings, model of ``sources`` and target task, each pack a stack of all seeds:
+
+* ``continued`` cells: from the prompt of each source task, with ``weighted`` from averages of the
+  prompts of the most similar ones, with ``mixture`` from a prompt that was tuned on a mixture of
+  these tasks and the target task (row ``mixture``);
+* ``restarted`` cells, the control with as many tries: from further draws of frequent words. The
+  control with one try is row ``independent`` with ``init: vocabulary``.
+
+All of them read the same examples in the same order. What continues ``needs`` the source tasks'
+prompts (row ``independent``, with ``source_shots``) and, for averages, prompts of
+``embedding_steps`` steps (row ``embedding``), which tell how like tasks are.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from sweep.planning.soft import SoftPlanner
+from sweep.spec.methods import MethodSpec
+from sweep.spec.resolve import ResolvedSpec
+from sweep.spec.task_transfer import TaskTransfer
+from trainables.core.cells import Cell, Pack, TaskRef
+from trainables.core.settings import family_of
+from trainables.core.settings.starts import StartSettings
+
+PLAIN = StartSettings()
+FROM_WORDS = {"init": "vocabulary", "init_text": None, "init_file": None}
+"""Settings of the control."""
+
+
+def most_cells(resolved: ResolvedSpec) -> int:
+    """Upper bound of the cells of task transfer."""
+    section = resolved.spec.task_transfer
+    if section is None:
+        return 0
+    averages = (len(section.weighted) + 2 * len(section.mixture)) * len(section.retrieval)
+    pairs = resolved.task_pairs.values()
+    each = 4 * len(resolved.tasks) + sum(2 * len(names) + averages for names in pairs)
+    return len(_soft(resolved)) * each * len(resolved.sources) * len(resolved.spec.seeds)
+
+
+def task_packs(resolved: ResolvedSpec, planned: Collection[str]) -> Iterator[Pack]:
+    """Packs of task transfer; none where the spec has no such section.
+
+    Args:
+        resolved: the spec.
+        planned: ids of cells that other packs hold.
+    """
+    section = resolved.spec.task_transfer
+    if section is None:
+        return
+    taken = set(planned)
+    for method, settings in _soft(resolved):
+        yield from _TaskTransfer(resolved, section, method, settings, taken).packs()
+
+
+def _soft(resolved: ResolvedSpec) -> list[tuple[MethodSpec, Any]]:
+    """Every combination of settings of a method of soft prompts."""
+    methods = resolved.spec.methods.values()
+    soft = [method for method in methods if family_of(method.name) == "soft"]
+    return [(method, settings) for method in soft for settings in method.variants]
+
+
+def started_settings(resolved: ResolvedSpec) -> Iterator[tuple[str, Any]]:
+    """Settings of tunings that task transfer adds to the methods', each with its method."""
+    section = resolved.spec.task_transfer
+    for method, settings in _soft(resolved) if section else ():
+        yield method.name, replace(settings, **FROM_WORDS)
+        yield method.name, replace(settings, shots=section.source_shots if section else None)
+
+
+@dataclass
+class _TaskTransfer:
+    """Packs of one combination of settings.
+
+    Attributes:
+        taken: ids of the cells that packs hold; those of this one are added.
+    """
+
+    resolved: ResolvedSpec
+    section: TaskTransfer
+    method: MethodSpec
+    settings: Any
+    taken: set[str]
+
+    def packs(self) -> Iterator[Pack]:
+        """All of them; what others start from comes first."""
+        pairs, seeds = self.resolved.task_pairs, self.resolved.spec.seeds
+        places = list(product(pairs, self.resolved.sources))
+        for task in dict.fromkeys(name for names in pairs.values() for name in names):
+            yield from self._alone(self._origin(task))
+        for task in pairs:
+            yield from self._alone(self._control(task))
+        if self.section.embedding_steps is not None:
+            early = [(task, self.settings.shots) for task in pairs]
+            shots = self.section.source_shots
+            early += [(task, shots) for names in pairs.values() for task in names]
+            for (task, few), model in product(dict.fromkeys(early), self.resolved.sources):
+                cells = [self._early(task, few, model, seed) for seed in seeds]
+                yield from self._pack(self._embedding(task, few), model, cells)
+        for task, model in places:
+            control, draws = self._control(task), range(1, len(pairs[task]))
+            cells = [
+                control.started("restarted", model, seed, StartSettings(draw=draw))
+                for seed, draw in product(seeds, draws)
+            ]
+            yield from self._pack(control, model, cells)
+        for task, model in places if self.section.mixture else ():
+            planner = self._planner(task)
+            cells = [cell for seed in seeds for cell in self._mixtures(planner, model, seed)]
+            texts = {name: self._ref(name) for name in pairs[task]}
+            for pack in self._pack(planner, model, cells):
+                yield replace(pack, texts=texts)
+        for task, model in places:
+            planner = self._planner(task)
+            cells = [cell for seed in seeds for cell in self._continued(planner, model, seed)]
+            yield from self._pack(planner, model, cells)
+
+    def _continued(self, planner: SoftPlanner, model: str, seed: int) -> Iterator[Cell]:
+        """All prompts of a target task, model and seed that start from source tasks' prompts."""
+        task = planner.task.name
+        names = self.resolved.task_pairs[task]
+        origins = [self._origin(name).alone(model, seed) for name in names]
+        for name, cell in zip(names, origins, strict=True):
+            yield planner.started("continued", model, seed, PLAIN, [cell], (name,))
+        for mixture in self._mixtures(planner, model, seed):
+            yield planner.started("continued", model, seed, PLAIN, [mixture], names)
+        for retrieval, top in product(self.section.retrieval, self.section.weighted):
+            start = StartSettings(top=top, retrieval=retrieval)
+            inputs = [*origins, *self._looked_at(task, model, seed)]
+            yield planner.started("continued", model, seed, start, inputs, names)
+
+    def _mixtures(self, planner: SoftPlanner, model: str, seed: int) -> Iterator[Cell]:
+        """The prompts tuned on a target task and the tasks most similar to it."""
+        task, section = planner.task.name, self.section
+        for retrieval, top in product(section.retrieval, section.mixture):
+            start = StartSettings(top=top, retrieval=retrieval, mixture=True, cap=section.cap,
+                                  origin_shots=section.source_shots)  # fmt: skip
+            inputs = self._looked_at(task, model, seed)
+            names = self.resolved.task_pairs[task]
+            yield planner.started("mixture", model, seed, start, inputs, names)
+
+    def _looked_at(self, task: str, model: str, seed: int) -> list[Cell]:
+        """Early prompts of the source tasks of a target task, and of itself."""
+        shots = self.section.source_shots
+        names = self.resolved.task_pairs[task]
+        early = [self._early(name, shots, model, seed) for name in names]
+        return [*early, self._early(task, self.settings.shots, model, seed)]
+
+    def _early(self, task: str, shots: int | None, model: str, seed: int) -> Cell:
+        return self._embedding(task, shots).started("embedding", model, seed, PLAIN)
+
+    def _origin(self, task: str) -> SoftPlanner:
+        """Plans a source task's prompts."""
+        return self._planner(task, shots=self.section.source_shots)
+
+    def _control(self, task: str) -> SoftPlanner:
+        """Plans a target task's prompts that start from words."""
+        return self._planner(task, **FROM_WORDS)
+
+    def _embedding(self, task: str, shots: int | None) -> SoftPlanner:
+        """Plans prompts of a few steps."""
+        few = {"steps": self.section.embedding_steps, "epochs": None, "max_steps": None}
+        return self._planner(task, shots=shots, **few, evaluations=1, checkpoint="last")
+
+    def _planner(self, task: str, **changes: Any) -> SoftPlanner:
+        settings = replace(self.settings, **changes)
+        return SoftPlanner(self.resolved, self.method, (settings,), self._ref(task), set())
+
+    def _ref(self, task: str) -> TaskRef:
+        (ref,) = (ref for ref in self.resolved.tasks if ref.name == task)
+        return ref
+
+    def _alone(self, planner: SoftPlanner) -> Iterator[Pack]:
+        for model in self.resolved.sources:
+            cells = [planner.alone(model, seed) for seed in self.resolved.spec.seeds]
+            yield from self._pack(planner, model, cells)
+
+    def _pack(self, planner: SoftPlanner, model: str, cells: Iterable[Cell]) -> Iterator[Pack]:
+        """A pack of those cells that no other one holds; none where that is none."""
+        new = tuple(cell for cell in cells if cell.id not in self.taken)
+        self.taken.update(cell.id for cell in new)
+        if new:
+            yield planner.pack("tune", (model,), new)

@@ -1,0 +1,1 @@
+"""Task transfer in the report."""
