@@ -130,8 +130,8 @@ class Skill:
         return (
             f"With one target task left out at a time (the others choose the order: {rules}), the"
             f" order of source tasks {verdict} a random one: mean ρ {self.rho:+.2f} within target"
-            f" task, one-sided p = {self.p:.3f} (source tasks exchanged within each target task,"
-            f" {self.looked_at:,} of {self.ways:,} permutations; n = {self.n} gains of"
+            f" task, one-sided p = {self.p:.3f} (source tasks exchanged within each target task on"
+            f" its own, {self.looked_at - 1:,} permutations drawn; n = {self.n} gains of"
             f" {self.origins} source tasks on {self.tasks} target tasks). Its first has"
             f" {self.first:+.1f} points{ends} over a random source task."
         )

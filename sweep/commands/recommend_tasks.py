@@ -89,7 +89,7 @@ def recommend_tasks(
             " prompts tell how like tasks are"
         )
     known = _learnt(finished)
-    return _advise(_alike(looked, _prompts(plan, looked, finished, say)), known, plan)
+    return _advise(_alike(looked, _prompts(plan, looked, finished, say)), known)
 
 
 def _alike(looked: Iterable[Looked], prompts: Mapping[str, Any]) -> "pd.DataFrame":
@@ -110,7 +110,7 @@ def _alike(looked: Iterable[Looked], prompts: Mapping[str, Any]) -> "pd.DataFram
     return table.groupby(by, sort=False, as_index=False).mean()
 
 
-def _advise(table: "pd.DataFrame", known: "pd.DataFrame | None", plan: Plan) -> TaskAdvice:
+def _advise(table: "pd.DataFrame", known: "pd.DataFrame | None") -> TaskAdvice:
     from analysis.starts.choice import ORDERS, PAST, past_means, skill
 
     if known is None or known.empty:
@@ -122,9 +122,7 @@ def _advise(table: "pd.DataFrame", known: "pd.DataFrame | None", plan: Plan) -> 
         return TaskAdvice(
             verdict, UNTOLD, None, _ranked(table.assign(**{PAST: float("nan")}), UNTOLD)
         )
-    ids = {alias: ref.digest for alias, ref in plan.resolved.models.items()}
-    asked = table.assign(target_id=table["model"].map(ids))
-    found, table = skill(known), table.assign(**{PAST: past_means(known, asked)})
+    found, table = skill(known), table.assign(**{PAST: past_means(known, table)})
     return TaskAdvice(found.sentence(), found.rule, found, _ranked(table, found.rule))
 
 
