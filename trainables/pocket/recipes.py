@@ -75,9 +75,6 @@ RECIPES: dict[str, PocketRecipe] = {
     "pocket-gpt2-large": PocketRecipe(
         "gpt2", "gpt-bytelevel", False, 6144, 192, 4, 6, (7_600_000,)
     ),
-}
-
-UNTRAINED: dict[str, PocketRecipe] = {
     "pocket-t5": PocketRecipe(
         "t5",
         "sentinels",
@@ -106,4 +103,3 @@ UNTRAINED: dict[str, PocketRecipe] = {
         start="pocket-t5",
     ),
 }
-"""Recipes of models that are not in the package yet: they can be trained, and nothing else."""

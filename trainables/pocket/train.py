@@ -30,7 +30,7 @@ from trainables.pocket.architectures import (
 from trainables.pocket.card import model_card
 from trainables.pocket.corpus import encode, read_lines, train_tokenizer
 from trainables.pocket.denoising import said_loss, window_loss
-from trainables.pocket.recipes import RECIPES, UNTRAINED, PocketRecipe
+from trainables.pocket.recipes import RECIPES, PocketRecipe
 from trainables.pocket.wordvectors import ppmi_svd
 from trainables.pocket.zoo import POCKET_NAMES, pocket_path
 
@@ -460,17 +460,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's)")
     options = parser.parse_args(arguments)
     names = options.names or list(POCKET_NAMES)
-    recipes = {**RECIPES, **UNTRAINED}
-    unknown = [name for name in names if name not in recipes]
+    unknown = [name for name in names if name not in RECIPES]
     if unknown:
-        parser.error(f"unknown model {unknown[0]!r}; allowed: {', '.join(recipes)}")
+        parser.error(f"unknown model {unknown[0]!r}; allowed: {', '.join(RECIPES)}")
     if not options.corpus.is_file():
         parser.error(f"--corpus: no file {options.corpus}")
     keep_freed_memory()
     if options.threads:
         torch.set_num_threads(options.threads)
     for name in names:
-        recipe = recipes[name]
+        recipe = RECIPES[name]
         if options.tokens:
             recipe = replace(recipe, cycles=(int(options.tokens),))
         try:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trainables.pocket.recipes import RECIPES, UNTRAINED
+from trainables.pocket.recipes import RECIPES
 
 _MODELS = Path(__file__).parent / "models"
 
@@ -13,8 +13,8 @@ def pocket_path(name: str) -> Path:
     """Folder of an embedded model (config.json, model.safetensors, tokenizer.json).
 
     Raises:
-        KeyError: ``name`` is neither one of :data:`POCKET_NAMES` nor about to be.
+        KeyError: ``name`` is none of :data:`POCKET_NAMES`.
     """
-    if name not in POCKET_NAMES and name not in UNTRAINED:
+    if name not in RECIPES:
         raise KeyError(name)
     return _MODELS / name

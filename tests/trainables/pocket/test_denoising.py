@@ -13,7 +13,7 @@ from trainables.models.names import resolve_model
 from trainables.pocket import train as script
 from trainables.pocket import zoo
 from trainables.pocket.denoising import SENTINELS, continued, parts, spans_taken_out
-from trainables.pocket.recipes import RECIPES, UNTRAINED
+from trainables.pocket.recipes import RECIPES
 
 FIRST, END = 900, 1
 
@@ -62,8 +62,8 @@ def test_a_text_is_continued_where_it_is_cut() -> None:
     assert 8 <= read.shape[1] - 1 <= 24
 
 
-def test_recipes_of_what_is_to_come_are_one_tokenizer_and_size() -> None:
-    first, second = (UNTRAINED.get(name) or RECIPES[name] for name in ("pocket-t5", "pocket-t5-lm"))
+def test_both_recipes_are_one_tokenizer_and_size() -> None:
+    first, second = (RECIPES[name] for name in ("pocket-t5", "pocket-t5-lm"))
     same = {"masked", "cycles", "causal_share", "moved_share", "start", "muon_lr", "adam_lr"}
     assert replace(second, **{name: getattr(first, name) for name in same}) == first
     assert second.start == "pocket-t5"
@@ -80,10 +80,10 @@ def test_one_is_trained_and_the_other_goes_on_with_it(
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("\n".join(lines) + "\n")
     small = {"vocab_size": 400, "width": 32, "layers": 1, "heads": 2, "batch_tokens": 512}
-    first = replace(UNTRAINED["pocket-t5"], **small, cycles=(6_000, 3_000), moved_share=(0.0, 0.5))
-    second = replace(UNTRAINED["pocket-t5-lm"], **small, cycles=(2_000,), start="tiny-t5")
-    monkeypatch.setitem(UNTRAINED, "tiny-t5", first)
-    monkeypatch.setitem(UNTRAINED, "tiny-t5-lm", second)
+    first = replace(RECIPES["pocket-t5"], **small, cycles=(6_000, 3_000), moved_share=(0.0, 0.5))
+    second = replace(RECIPES["pocket-t5-lm"], **small, cycles=(2_000,), start="tiny-t5")
+    monkeypatch.setitem(RECIPES, "tiny-t5", first)
+    monkeypatch.setitem(RECIPES, "tiny-t5-lm", second)
     monkeypatch.setattr(zoo, "_MODELS", tmp_path / "models")
     arguments = ["--corpus", str(corpus), "--work", str(tmp_path / "work"), "--threads", "1"]
     assert script.main(["tiny-t5", "tiny-t5-lm", *arguments]) == 0
