@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from analysis.starts.retrieval import interval
@@ -30,6 +31,7 @@ PAST = "past_mean"
 ORDERS = {**TITLES, PAST: "past mean on other target tasks"}
 """Orders by name, each with its name for people; the first of equally good ones is taken."""
 LEVEL = 0.05
+Places = npt.NDArray[np.bool_]
 _BLOCK = ["target_id", "task"]
 _CELL = [*_BLOCK, "origin"]
 
@@ -148,7 +150,7 @@ class _Grid:
         task: the target task of each block [B].
     """
 
-    blocks: pd.MultiIndex
+    blocks: list[tuple[str, str]]
     gains: Numbers
     similarities: dict[str, Numbers]
     task: Indices
@@ -166,18 +168,22 @@ class _Grid:
         _, task = np.unique(gains.index.get_level_values("task"), return_inverse=True)
         values = gains.to_numpy(dtype=np.float64)
         similarities = {name: wide(name) for name in SIMILARITIES if known[name].notna().any()}
-        return cls(gains.index, values, similarities, task)
+        return cls(
+            [(str(model), str(name)) for model, name in gains.index], values, similarities, task
+        )
 
     @cached_property
-    def here(self) -> "np.ndarray":
+    def here(self) -> Places:
         """Where there is a gain [B, S]."""
-        return ~np.isnan(self.gains)
+        found: Places = ~np.isnan(self.gains)
+        return found
 
     @cached_property
-    def scored(self) -> "np.ndarray":
+    def scored(self) -> Places:
         """Blocks that have an order [B]."""
         spread = np.nanmax(self.gains, 1) - np.nanmin(self.gains, 1)
-        return (self.here.sum(1) > 1) & (spread > LEAST_VARIATION)
+        found: Places = (self.here.sum(1) > 1) & (spread > LEAST_VARIATION)
+        return found
 
     def orders(self, gains: Numbers) -> dict[str, Numbers]:
         """Per rule its orders where a target task is left out [P, B, T, S], of gains [P, B, S].
@@ -251,9 +257,9 @@ def skill(known: pd.DataFrame, drawn: int = DRAWN, seed: int = 0) -> Skill:
     orders = [np.broadcast_to(one, shape)[0] for one in grid.orders(grid.gains[None]).values()]
     first = [
         _first(grid, orders[rule][block, grid.task[block]], block)
-        for block, rule in zip(blocks, own, strict=True)
+        for block, rule in zip(blocks.tolist(), own.tolist(), strict=True)
     ]
-    part = pd.DataFrame(list(grid.blocks[blocks]), columns=["target", "task"])
+    part = pd.DataFrame([grid.blocks[place] for place in blocks], columns=["target", "task"])
     ends = interval(part, pd.Series(first, dtype=np.float64))
     whole = np.array(
         [rhos[rule, 0, blocks, grid.task[blocks]].mean() for rule in range(len(names))]
