@@ -13,12 +13,13 @@ is 16 of them; where there are no steps, for each prompt), ``evaluated_text`` fo
 finished prompt is scored on, ``carried`` for each unit of a way of transfer to it
 (:attr:`sweep.planning.work.TargetRun.units`), ``pack_seconds`` what a pack takes beside, ``texts``
 how many texts of a task a prompt is scored on. Models and tasks go by their digests. The seconds
-were measured beside as many other packs as there were then.
+were measured beside as many other packs as there were then; on processors, where others kept them
+busy, they are those that were worked (the smaller of both counts).
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -27,7 +28,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from sweep.ledger.ledger import Record
 from sweep.planning.work import runs_of, training_texts
-from trainables.core.cells import Cell
+from trainables.core.cells import Cell, processor_time
 from trainables.core.frontier import PRODUCTS
 from trainables.errors import InputError
 from trainables.files.atomic import replace_file
@@ -122,9 +123,16 @@ def measured(records: Iterable[Record], device: str) -> Profile:
     whole = [items for items in packs.values() if "seconds" in items[0]["cost"]]
     if not whole:
         return Profile()
-    trained = [(dict(_trained(items)), _spent(items, "train")) for items in whole]
-    evaluated = [(_evaluated(items), _scoring(items)) for items in whole]
-    carried = [(_carried(items), _rest(items) - _scoring(items)) for items in whole]
+    clocks = (str, processor_time) if device.startswith("cpu") else (str,)
+
+    def least(seconds: Callable[[Costs], float], items: list[Record]) -> float:
+        """Of a pack by the clock that has the least of them, among those that its costs have."""
+        named = (Costs(items, clock) for clock in clocks)
+        return min(seconds(costs) for costs in named if costs.known)
+
+    trained = [(dict(_trained(items)), least(Costs.train, items)) for items in whole]
+    evaluated = [(_evaluated(items), least(Costs.scoring, items)) for items in whole]
+    carried = [(_carried(items), least(Costs.moving, items)) for items in whole]
     aliases = {digest: name for name, digest in names.items()}
     for (digest, method), rate in explain(trained).items():
         _model(found, digest, aliases).trained_text[method] = rate
@@ -134,7 +142,7 @@ def measured(records: Iterable[Record], device: str) -> Profile:
     for (digest, solver), rate in explain(carried).items():
         _model(found, digest, aliases).carried[solver] = rate
     found.packs = len(whole)
-    found.pack_seconds = sum(_spent(items, "load") for items in whole) / len(whole)
+    found.pack_seconds = sum(least(Costs.load, items) for items in whole) / len(whole)
     return Profile(when, {device: found})
 
 
@@ -196,26 +204,54 @@ def _carried(items: list[Record]) -> dict[_Key, float]:
     return amounts
 
 
-def _spent(items: list[Record], what: str) -> float:
-    return float(items[0]["cost"].get(f"{what}_seconds", 0.0))
+@dataclass(frozen=True)
+class Costs:
+    """What a pack took by one clock, in seconds.
 
-
-def _rest(items: list[Record]) -> float:
-    return float(items[0]["cost"]["seconds"]) - _spent(items, "train") - _spent(items, "load")
-
-
-def _scoring(items: list[Record]) -> float:
-    """Seconds a pack took to score its prompts.
-
-    Where it carried any over, those that it has put down as such: what is asked of a target besides
-    (how far it agrees with a teacher) comes with the way.
+    Attributes:
+        items: its records.
+        clock: from a cost's name to the one that this clock has it under.
     """
-    scoring = _rest(items) - _spent(items, "transfer")
-    if _carried(items):
-        return float(items[0]["cost"].get("evaluate_seconds", scoring))
-    # To carry over a text is nothing but to score it; where no cell says so, it has been lost.
-    moved = any(record["cell"]["kind"] == "transfer" for record in items)
-    return _rest(items) if moved else scoring
+
+    items: list[Record]
+    clock: Callable[[str], str] = str
+
+    @property
+    def known(self) -> bool:
+        """Whether the pack was measured by this clock."""
+        return self.clock("seconds") in self.items[0]["cost"]
+
+    def _spent(self, name: str, otherwise: float = 0.0) -> float:
+        return float(self.items[0]["cost"].get(self.clock(name), otherwise))
+
+    def load(self) -> float:
+        """To read models and the task."""
+        return self._spent("load_seconds")
+
+    def train(self) -> float:
+        """To tune prompts."""
+        return self._spent("train_seconds")
+
+    def moving(self) -> float:
+        """To carry prompts over."""
+        return self._rest - self.scoring()
+
+    def scoring(self) -> float:
+        """To score prompts.
+
+        Where it carried any over, those that it has put down as such: what is asked of a target
+        besides (how far it agrees with a teacher) comes with the way.
+        """
+        scoring = self._rest - self._spent("transfer_seconds")
+        if _carried(self.items):
+            return self._spent("evaluate_seconds", scoring)
+        # To carry over a text is nothing but to score it; where no cell says so, it has been lost.
+        moved = any(record["cell"]["kind"] == "transfer" for record in self.items)
+        return self._rest if moved else scoring
+
+    @property
+    def _rest(self) -> float:
+        return self._spent("seconds") - self.train() - self.load()
 
 
 def _note_task(device: Device, record: Record) -> None:

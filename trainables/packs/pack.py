@@ -1,6 +1,5 @@
 """Run a pack: load, tune, carry over, evaluate. Knows torch, not Ray."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from trainables.backbones.loading import resident
 from trainables.compute import replay
 from trainables.compute.memory import Room, halvings, settle
+from trainables.compute.process import now
 from trainables.core.cells import Cell, Pack, PackOutcome
 from trainables.core.registries import FAMILIES
 from trainables.core.settings import family_of
@@ -47,7 +47,7 @@ def run_pack(
     Raises:
         InputError: a model or the task does not fit (a label word of two tokens, say).
     """
-    began = time.perf_counter()
+    began = now()
     for plugin in pack.plugins:
         plugin.load()
     allowed = Room(**room) if room else Room()

@@ -1,6 +1,5 @@
 """One pack on its way: what is loaded, what is found, what it cost."""
 
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -19,7 +18,8 @@ from trainables.backbones import (
     load_backbone,
 )
 from trainables.compute.memory import Resident, Room
-from trainables.core.cells import Cell, Pack, PackOutcome
+from trainables.compute.process import Moment, now
+from trainables.core.cells import Cell, Pack, PackOutcome, processor_time
 from trainables.core.contents import start_digest
 from trainables.core.settings.base import CHAT
 from trainables.core.texts import Text
@@ -184,11 +184,15 @@ class Run:
 
         return _resident_grams.get(key, self.device, make)
 
-    def spend(self, name: str, since: float) -> float:
-        """Add the seconds since a moment to the pack's costs; how many they were."""
-        seconds = time.perf_counter() - since
-        self.outcome.cost[name] = self.outcome.cost.get(name, 0.0) + seconds
-        return seconds
+    def spend(self, name: str, since: Moment) -> float:
+        """Add the seconds since a moment to the pack's costs; how many they were.
+
+        Those of the processor go beside them: on a busy machine they are what the work takes.
+        """
+        passed, cost = since.passed(), self.outcome.cost
+        for key, seconds in ((name, passed.wall), (processor_time(name), passed.processor)):
+            cost[key] = cost.get(key, 0.0) + seconds
+        return passed.wall
 
     def evaluate(
         self,
@@ -205,7 +209,7 @@ class Run:
         ``on_validation``: its validation logits [R, v, C], where tuning has them already. With
         ``evaluation: open`` they have the rivals beside them, or validation is read once more.
         """
-        began = time.perf_counter()
+        began = now()
         backbone, labels = self.backbone(alias), self.labels(alias, layout)
         wide, count = self.open(labels), len(labels)
         if on_validation is None or on_validation.shape[-1] < count + wide:
