@@ -8,6 +8,7 @@ from sweep.ledger.folder import check_binding
 from sweep.ledger.store import counted, held
 from sweep.planning.plan import Plan
 from sweep.planning.preflight import check_local
+from sweep.planning.twins import done_for_two
 from sweep.planning.work import work_of
 from sweep.search.plan import any_plan
 from sweep.spec.spec import SweepSpec
@@ -66,7 +67,12 @@ def _remarks(plan: Plan) -> list[str]:
     models = plan.resolved.models.items()
     seen = {alias: has_chat_template(model) for alias, model in models}
     chat, plain = ([name for name, has in seen.items() if has is way] for way in (True, False))
-    return [frames_note(chat, plain)] if chat or plain else []
+    twice = done_for_two(plan.packs)
+    return [
+        *([frames_note(chat, plain)] if chat or plain else []),
+        *([f"with and without template chat the same: {', '.join(twice)} tuned once for both"]
+          if twice else []),
+    ]  # fmt: skip
 
 
 class Told(NamedTuple):

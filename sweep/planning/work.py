@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from sweep.planning.twins import computed
 from trainables.core.cells import Cell, Pack, content_hash
 from trainables.core.frontier import work
 from trainables.core.registries import SOLVERS
@@ -25,9 +26,10 @@ def cost(pack: Pack) -> int:
 
     Exact where steps are given; under epochs an estimate, as nobody has read the task yet.
     """
-    steps = sum(training_steps(cell.settings) for cell in pack.cells if cell.kind == "source")
-    steps += sum(run.steps for run in runs_of(pack.cells) if run.trained)
-    return steps + _EVALUATION * len(pack.cells)
+    cells = computed(pack.cells)
+    steps = sum(training_steps(cell.settings) for cell in cells if cell.kind == "source")
+    steps += sum(run.steps for run in runs_of(cells) if run.trained)
+    return steps + _EVALUATION * len(cells)
 
 
 class TargetRun(NamedTuple):
@@ -132,7 +134,7 @@ def work_of(packs: Iterable[Pack], scored: Callable[[Cell], int] = lambda cell: 
     steps = texts = backward = tokens = 0
     for pack in packs:
         longest: dict[tuple[Any, ...], int] = {}
-        for cell in pack.cells:
+        for cell in computed(pack.cells):
             read = scored(cell)
             if cell.kind == "source":
                 key = (cell.row, cell.counterparts, content_hash(cell.settings), cell.tuning)

@@ -11,6 +11,7 @@ from sweep.ledger.folder import META_FILE, read_meta
 from sweep.ledger.ledger import Ledger
 from sweep.planning.plan import Plan
 from sweep.planning.schedule import would_take
+from sweep.planning.twins import computed
 from sweep.planning.work import TEXTS, TargetRun, cost, runs_of, training_texts
 from sweep.spec.resources import Share, gpus_here, settle
 from sweep.spec.spec import Resources
@@ -108,7 +109,7 @@ def pack_seconds(device: Device) -> Callable[[Pack], float]:
         return read * run.forward + rate.trained_text.get(run.method, 3 * read) * run.trained
 
     return lambda pack: (
-        device.pack_seconds + sum(map(of_cell, pack.cells)) + sum(map(of_run, runs_of(pack.cells)))
+        device.pack_seconds + sum(map(of_cell, computed(pack.cells))) + sum(map(of_run, runs_of(pack.cells)))
     )
 
 

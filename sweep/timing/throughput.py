@@ -27,6 +27,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, TypeAdapter, ValidationError
 
 from sweep.ledger.ledger import Record
+from sweep.planning.twins import computed
 from sweep.planning.work import runs_of, training_texts
 from trainables.core.cells import Cell, processor_time
 from trainables.core.frontier import PRODUCTS
@@ -120,7 +121,8 @@ def measured(records: Iterable[Record], device: str) -> Profile:
         names |= record["cell"]["digests"]
         when = max(when, record["finished"][:10])
         _note_task(found, record)
-    whole = [items for items in packs.values() if "seconds" in items[0]["cost"]]
+    timed = [items for items in packs.values() if "seconds" in items[0]["cost"]]
+    whole = [_computed(items) for items in timed]
     if not whole:
         return Profile()
     clocks = (str, processor_time) if device.startswith("cpu") else (str,)
@@ -170,6 +172,12 @@ def explain(observed: Iterable[tuple[Mapping[_Key, float], float]]) -> dict[_Key
                 owed[key] += amount * rates[key] * seconds / modelled
         rates = {key: owed[key] / total[key] for key in total}
     return rates
+
+
+def _computed(items: list[Record]) -> list[Record]:
+    """Records of a pack without those that others were computed for as well."""
+    kept = {cell.id for cell in computed(Cell.from_json(record["cell"]) for record in items)}
+    return [record for record in items if record["id"] in kept]
 
 
 def _trained(items: list[Record]) -> Iterator[tuple[_Key, float]]:

@@ -66,13 +66,19 @@ def run_pack(
     run.spend("load_seconds", began)
     known = {key: torch.from_numpy(value) for key, value in prompts.items()}
     by_kind: dict[str, list[Cell]] = {"reference": [], "source": [], "transfer": []}
+    twins = run.twins()
     for cell in pack.cells:
-        by_kind[cell.kind].append(cell)
+        if cell.id not in twins:
+            by_kind[cell.kind].append(cell)
     evaluate_references(run, by_kind["reference"])
+    family: Family | None = None
     if by_kind["source"] or by_kind["transfer"]:
-        family: Family = FAMILIES[family_of(pack.method)]
-        if by_kind["source"]:
-            family.tune_sources(run, by_kind["source"], known, progress)
+        family = FAMILIES[family_of(pack.method)]
+    if family and by_kind["source"]:
+        family.tune_sources(run, by_kind["source"], known, progress)
+    run.repeat(twins)
+    known |= {cell: known[same] for cell, same in twins.items() if same in known}
+    if family:
         carry_over(run, family, by_kind["transfer"], known, progress)
     run.spend("seconds", began)
     run.outcome.cost |= {

@@ -25,6 +25,7 @@ from trainables.core.settings.base import CHAT
 from trainables.core.texts import Text
 from trainables.errors import InputError
 from trainables.files.cache import cache_folder
+from trainables.models.chats import unframed
 from trainables.scoring.calibration import CALIBRATIONS, content_free_texts
 from trainables.scoring.evaluate import Found, Numbers, measure, unreadable
 from trainables.scoring.free_text import answers_of
@@ -301,6 +302,34 @@ class Run:
         if readout is not None:
             self.outcome.readouts[cell.id] = readout
         return True
+
+    def twins(self) -> dict[str, str]:
+        """By id, cells of the pack that are the same as another one of it, and which.
+
+        Those under ``template: chat`` whose models have no chat template, beside the same without.
+        """
+        there, found = {cell.id for cell in self.pack.cells}, {}
+        for cell in self.pack.cells:
+            same = unframed(cell)
+            if same is not None and same.id in there:
+                read = (self.backbone(name) for name in cell.sources or (cell.target,))
+                if not any(in_chat(reader, cell.settings) for reader in read):
+                    found[cell.id] = same.id
+        return found
+
+    def repeat(self, twins: Mapping[str, str]) -> None:
+        """Give cells what their twins have come to."""
+        told = self.outcome
+        for cell in self.pack.cells:
+            same = twins.get(cell.id)
+            for kept in (
+                *(told.results, told.prompts, told.failures, told.stopped, told.predictions),
+                told.readouts,
+            ):
+                if same in kept:
+                    kept[cell.id] = kept[same]
+            if same in told.results:
+                told.results[cell.id] = {**told.results[same], **self._frame(cell)}
 
     def _frame(self, cell: Cell) -> dict[str, str]:
         """Whether a model read in its chat template, where that was asked for."""
