@@ -135,6 +135,10 @@ class AnswerTexts(ABC):
     def reads(self) -> Reads:
         """What an answer takes."""
 
+    @abstractmethod
+    def vectors(self, table: torch.Tensor) -> torch.Tensor:
+        """A vector for each text that an answer may be, of a table [V, d] of embeddings."""
+
     @property
     def judged(self) -> Reads:
         """What an answer takes where a prompt is evaluated."""
