@@ -8,6 +8,7 @@ from sweep.ledger.folder import check_binding
 from sweep.ledger.store import counted, held
 from sweep.planning.plan import Plan
 from sweep.planning.preflight import check_local
+from sweep.planning.readings import readings
 from sweep.planning.twins import done_for_two
 from sweep.planning.work import work_of
 from sweep.search.plan import any_plan
@@ -45,7 +46,7 @@ def plan_counts(
     if isinstance(plan, Plan):
         done, stored = held(plan, out, store)
         time = estimate(plan, done | stored, rates, workers)
-        work = work_of(plan.remaining(done | stored))
+        work = work_of(plan.remaining(done | stored), passes=readings(plan.resolved))
         remarks = _remarks(plan)
         return {
             **counted(plan, done, stored),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from sweep.planning.readings import Readings, once
 from sweep.planning.twins import computed
 from trainables.core.cells import Cell, Pack, content_hash
 from trainables.core.frontier import work
@@ -56,7 +57,11 @@ class TargetRun(NamedTuple):
     @property
     def units(self) -> float:
         """What its time grows with: rows of a way that reads texts, or steps, or the run itself."""
-        rows = work(self.forward + self.trained, self.trained)
+        return self.units_of(1)
+
+    def units_of(self, passes: int) -> float:
+        """The same where an answer has each row read several times."""
+        rows = passes * work(self.forward + self.trained, self.trained)
         return rows or float(max(self.steps, 1))
 
 
@@ -122,7 +127,11 @@ class Work(NamedTuple):
     tokens: int
 
 
-def work_of(packs: Iterable[Pack], scored: Callable[[Cell], int] = lambda cell: TEXTS) -> Work:
+def work_of(
+    packs: Iterable[Pack],
+    scored: Callable[[Cell], int] = lambda cell: TEXTS,
+    passes: Readings = once,
+) -> Work:
     """The work of packs.
 
     What a search of hard prompts reads besides the texts of its steps is not counted: how many
@@ -130,24 +139,28 @@ def work_of(packs: Iterable[Pack], scored: Callable[[Cell], int] = lambda cell: 
 
     Args:
         scored: how many texts a cell's prompt is scored on.
+        passes: how often an answer has its model read a text.
     """
     steps = texts = backward = tokens = 0
     for pack in packs:
         longest: dict[tuple[Any, ...], int] = {}
         for cell in computed(pack.cells):
-            read = scored(cell)
+            times = passes(cell)
+            read = scored(cell) * times.judged
             if cell.kind == "source":
                 key = (cell.row, cell.counterparts, content_hash(cell.settings), cell.tuning)
                 longest[key] = training_steps(cell.settings)
-                trained = training_texts(cell.settings)
+                trained = training_texts(cell.settings) * times.trained
                 read, backward = read + trained, backward + trained
             texts, tokens = texts + read, tokens + read * _length(cell)
         steps += sum(longest.values())
         # All runs of a pack are of one method, and read texts of one length.
         length = max((_length(cell) for cell in pack.cells if cell.kind == "transfer"), default=0)
+        times = passes(pack.cells[0])
         for run in runs_of(pack.cells):
-            read = run.forward + run.trained
-            steps, backward = steps + run.steps, backward + run.trained
+            trained = run.trained * times.trained
+            read = run.forward * times.judged + trained
+            steps, backward = steps + run.steps, backward + trained
             texts, tokens = texts + read, tokens + read * length
     return Work(steps, texts, backward, tokens)
 

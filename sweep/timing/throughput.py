@@ -12,9 +12,10 @@ A profile is a small JSON file::
 is 16 of them; where there are no steps, for each prompt), ``evaluated_text`` for each text that a
 finished prompt is scored on, ``carried`` for each unit of a way of transfer to it
 (:attr:`sweep.planning.work.TargetRun.units`), ``pack_seconds`` what a pack takes beside, ``texts``
-how many texts of a task a prompt is scored on. Models and tasks go by their digests. The seconds
-were measured beside as many other packs as there were then; on processors, where others kept them
-busy, they are those that were worked (the smaller of both counts).
+how many texts of a task a prompt is scored on. A text that is read several times for one answer
+counts as so many. Models and tasks go by their digests. The seconds were measured beside as many
+other packs as there were then; on processors, where others kept them busy, they are those that were
+worked (the smaller of both counts).
 """
 
 import json
@@ -31,6 +32,7 @@ from sweep.planning.twins import computed
 from sweep.planning.work import runs_of, training_texts
 from trainables.core.cells import Cell, processor_time
 from trainables.core.frontier import PRODUCTS
+from trainables.core.texts import Passes
 from trainables.errors import InputError
 from trainables.files.atomic import replace_file
 from trainables.files.cache import cache_folder
@@ -186,6 +188,7 @@ def _trained(items: list[Record]) -> Iterator[tuple[_Key, float]]:
         cell = record["cell"]
         if cell["kind"] == "source":
             texts = training_texts(cell["settings"], record["result"].get("steps"))
+            texts *= _passes(record).trained
             amounts[cell["digests"][cell["target"]], cell["method"]] += texts
     yield from amounts.items()
 
@@ -196,7 +199,8 @@ def _evaluated(items: list[Record]) -> dict[_Key, float]:
         cell = record["cell"]
         # What leaves no prompt has its scores already.
         if cell["kind"] != "transfer" or (record["result"].get("product") or PROMPT) == PROMPT:
-            amounts[cell["digests"][cell["target"]], ""] += _texts(record)
+            texts = _texts(record) * _passes(record).judged
+            amounts[cell["digests"][cell["target"]], ""] += texts
     return amounts
 
 
@@ -205,10 +209,17 @@ def _texts(record: Record) -> int:
     return max(int(result.get("n_test") or 0) + int(result.get("n_validation") or 0), 1)
 
 
+def _passes(record: Record) -> Passes:
+    """How often its model has read a row for one answer."""
+    known = {name: int(record["result"].get(f"{name}_passes") or 1) for name in Passes._fields}
+    return Passes(**known)
+
+
 def _carried(items: list[Record]) -> dict[_Key, float]:
     amounts: dict[_Key, float] = defaultdict(float)
+    passes = max((_passes(record).trained for record in items), default=1)
     for run in runs_of(Cell.from_json(record["cell"]) for record in items):
-        amounts[run.digest, run.solver] += run.units
+        amounts[run.digest, run.solver] += run.units_of(passes)
     return amounts
 
 

@@ -62,7 +62,7 @@ class FreeText(AnswerTexts):
         In the order of the texts, whatever row each was first met in.
         """
         found = []
-        for place in sorted(range(len(self.golds)), key=lambda place: self.golds[place]):
+        for place in sorted(range(len(self.golds)), key=lambda place: tuple(self.golds[place])):
             ids = self.table[place, : self.lengths[place]].tolist()
             ids = ids[:-1] if ids[-1] == self.end else ids
             found.append(table[ids].float().mean(0))

@@ -1,4 +1,4 @@
-"""What a process asks of its system: memory kept, garbage left alone, time, an end with its parent."""
+"""What a process asks of its system: memory kept, garbage left alone, time and end."""
 
 import ctypes
 import gc

@@ -170,9 +170,7 @@ def text_facts(
 
     def compute() -> Facts:
         loaded = load_task(task)
-        found = texts.readings(
-            load_backbone(model, looking.device), loaded, text_tokens, chat=chat
-        )
+        found = texts.readings(load_backbone(model, looking.device), loaded, text_tokens, chat=chat)
         return {
             "readings": found.tolist(),
             "entropy": texts.entropy(found),

@@ -16,13 +16,14 @@ from trainables.backbones import (
     Reader,
     judged_by,
     load_backbone,
+    reads_of,
 )
 from trainables.compute.memory import Resident, Room
 from trainables.compute.process import Moment, now
 from trainables.core.cells import Cell, Pack, PackOutcome, processor_time
 from trainables.core.contents import start_digest
 from trainables.core.settings.base import CHAT
-from trainables.core.texts import Text
+from trainables.core.texts import ONCE, Passes, Text
 from trainables.errors import InputError
 from trainables.files.cache import cache_folder
 from trainables.models.chats import unframed
@@ -294,7 +295,8 @@ class Run:
         if isinstance(found, str):
             self.outcome.failures[cell.id] = found
             return False
-        self.outcome.results[cell.id] = {**found.numbers, **self._frame(cell)}
+        more = {**self._frame(cell), **self._readings(cell)}
+        self.outcome.results[cell.id] = {**found.numbers, **more}
         if found.predictions:
             self.outcome.predictions[cell.id] = found.predictions
         if prompt is not None:
@@ -320,16 +322,27 @@ class Run:
     def repeat(self, twins: Mapping[str, str]) -> None:
         """Give cells what their twins have come to."""
         told = self.outcome
+        every: tuple[dict[str, Any], ...] = (
+            *(told.results, told.prompts, told.failures, told.stopped),
+            *(told.predictions, told.readouts),
+        )
         for cell in self.pack.cells:
             same = twins.get(cell.id)
-            for kept in (
-                *(told.results, told.prompts, told.failures, told.stopped, told.predictions),
-                told.readouts,
-            ):
-                if same in kept:
-                    kept[cell.id] = kept[same]
+            if same is None:
+                continue
+            for found in every:
+                if same in found:
+                    found[cell.id] = found[same]
             if same in told.results:
                 told.results[cell.id] = {**told.results[same], **self._frame(cell)}
+
+    def _readings(self, cell: Cell) -> dict[str, int]:
+        """How often an answer has each row read, in training and in scoring, where not once."""
+        chat = in_chat(self.backbone(cell.target), cell.settings)
+        labels = self.labels(cell.target, Layout(chat=chat))
+        found = Passes(reads_of(labels).rows, judged_by(labels).rows)
+        told = {f"{name}_passes": rows for name, rows in found._asdict().items()}
+        return {} if found == ONCE else told
 
     def _frame(self, cell: Cell) -> dict[str, str]:
         """Whether a model read in its chat template, where that was asked for."""

@@ -249,9 +249,7 @@ def _tokens(
     from trainables.backbones import load_reader  # torch and transformers, and maybe the Hub
 
     reader = load_reader(model)
-    found = {
-        word: [reader.answer_tokens(word, chat) for chat in sorted(frames)] for word in words
-    }
+    found = {word: [reader.answer_tokens(word, chat) for chat in sorted(frames)] for word in words}
     return {
         word: " ".join(str(number) for (number,) in ids)
         for word, ids in found.items()

@@ -75,7 +75,9 @@ def test_words_are_read_as_the_sweep_reads_them(tmp_path: Path) -> None:
         assert found[frame]["candidates"][0][row]["score"] == score
     proposed = found["chat"]["candidates"][-1]["words"]
     reader = load_reader(resolve_model(str(folder)))
-    assert all(len(reader.answer_tokens(word, way)) == 1 for word in proposed for way in (False, True))
+    assert all(
+        len(reader.answer_tokens(word, way)) == 1 for word in proposed for way in (False, True)
+    )
     asked = spec_of(targets=[str(folder)], methods={"soft": {"steps": 4, "template": "chat"}})
     assert [entry["frame"] for entry in compare_words(asked)] == ["chat"]
     assert [entry["frame"] for entry in compare_words(asked, ["pocket-gpt2"])] == ["plain"]

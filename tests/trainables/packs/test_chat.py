@@ -49,10 +49,24 @@ def test_a_model_without_one_is_tuned_once_for_both(models: Mapping[str, ModelRe
         asked = {"template": template, "text_tokens": 8}
         free = {} if template == "all" else {"template": "chat"}
         settings = asdict(SoftSettings(**{**SHORT, "template": template}))
-        tuned = cell("bert", kind="source", row="independent", method="soft", sources=("bert",),
-                     seed=0, weight=0.0, settings=settings)  # fmt: skip
-        moved = replace(tuned, kind="transfer", row="single", target="chatty", inputs=(tuned.id,),
-                        settings={"solver": "ridge", "norm": "match", "gammas": [0.0], **asked})  # fmt: skip
+        tuned = replace(
+            cell("bert"),
+            kind="source",
+            row="independent",
+            method="soft",
+            sources=("bert",),
+            seed=0,
+            weight=0.0,
+            settings=settings,
+        )
+        moved = replace(
+            tuned,
+            kind="transfer",
+            row="single",
+            target="chatty",
+            inputs=(tuned.id,),
+            settings={"solver": "ridge", "norm": "match", "gammas": [0.0], **asked},
+        )
         return tuned, moved, cell("bert", settings={**free, "text_tokens": 8})
 
     apart = [Pack("tune", "soft", resolve_task(TASK), models, ("bert",), cells(name))
@@ -66,7 +80,7 @@ def test_a_model_without_one_is_tuned_once_for_both(models: Mapping[str, ModelRe
         for name, result in each.results.items():
             less = {key for key in result if key.endswith("_seconds")}
             own = found.results[name]
-            assert {**own, **{key: 0 for key in less}} == {**result, **{key: 0 for key in less}}
+            assert own | dict.fromkeys(less, 0) == result | dict.fromkeys(less, 0)
         for name, prompt in each.prompts.items():
             assert (found.prompts[name] == prompt).all()
 
