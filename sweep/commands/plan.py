@@ -8,12 +8,12 @@ from sweep.ledger.folder import check_binding
 from sweep.ledger.store import counted, held
 from sweep.planning.plan import Plan
 from sweep.planning.preflight import check_local
-from sweep.planning.readings import readings
 from sweep.planning.twins import done_for_two
 from sweep.planning.work import work_of
 from sweep.search.plan import any_plan
 from sweep.spec.spec import SweepSpec
 from sweep.timing.estimate import basis, estimate, format_estimate
+from sweep.timing.readings import readings
 from sweep.timing.search import search_estimate
 from trainables.core.settings.base import CHAT
 from trainables.core.texts import some

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sweep.planning.readings import Readings, once
 from sweep.planning.twins import computed
 from trainables.core.cells import Cell, Pack, content_hash
 from trainables.core.frontier import work
 from trainables.core.registries import SOLVERS
 from trainables.core.settings import of_one_run
+from trainables.core.texts import ONCE, Passes
 
 TEXTS = 300
 """Texts a prompt is scored on, of a task that nobody has counted."""
@@ -20,6 +20,15 @@ _EVALUATION = 10
 """Steps that evaluating one cell is worth: some 300 texts forwards against 8 forwards and back."""
 _OWN_BATCH = 16
 """Texts a step of a way through the target that has no setting for it (``projector``)."""
+
+Readings = Callable[[Cell], Passes]
+"""How often an answer has its model read a text, of a cell."""
+
+
+def once(cell: Cell) -> Passes:
+    """Of an answer that is one token."""
+    del cell
+    return ONCE
 
 
 def cost(pack: Pack) -> int:

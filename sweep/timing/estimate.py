@@ -10,12 +10,12 @@ from typing import Any
 from sweep.ledger.folder import META_FILE, read_meta
 from sweep.ledger.ledger import Ledger
 from sweep.planning.plan import Plan
-from sweep.planning.readings import Readings, once, readings
 from sweep.planning.schedule import would_take
 from sweep.planning.twins import computed
-from sweep.planning.work import TEXTS, TargetRun, cost, runs_of, training_texts
+from sweep.planning.work import TEXTS, Readings, TargetRun, cost, once, runs_of, training_texts
 from sweep.spec.resources import Share, gpus_here, settle
 from sweep.spec.spec import Resources
+from sweep.timing.readings import readings
 from sweep.timing.reference import DEVICE, Reference, with_reference
 from sweep.timing.throughput import (
     Device,

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from sweep.planning.plan import Plan, make_plan
-from sweep.planning.readings import once, readings
-from sweep.planning.work import work_of
+from sweep.planning.work import once, work_of
 from sweep.spec.spec import parse_spec
 from sweep.timing.estimate import pack_seconds
+from sweep.timing.readings import readings
 from sweep.timing.throughput import Device, ModelRate, measured
 from tests.sweep.samples import content
 from trainables.backbones import judged_by, load_reader, reads_of

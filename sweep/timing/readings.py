@@ -1,10 +1,11 @@
 """How often a model reads a row for one answer, told from task files and tokenizers. No torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 
+from sweep.planning.work import Readings
 from sweep.spec.resolve import ResolvedSpec
-from trainables.core.cells import Cell, ModelRef
+from trainables.core.cells import ModelRef
 from trainables.core.texts import ONCE, Passes, begun, listed
 from trainables.errors import InputError
 from trainables.models.first_look import is_masked, pieces
@@ -12,14 +13,6 @@ from trainables.tasks import load_task
 
 _MASK = "[MASK]"
 """Stands for whatever a masked model has there."""
-
-Readings = Callable[[Cell], Passes]
-
-
-def once(cell: Cell) -> Passes:
-    """Of an answer that is one token."""
-    del cell
-    return ONCE
 
 
 def readings(resolved: ResolvedSpec) -> Readings:
