@@ -156,8 +156,8 @@ def _check_no_classes_needed(
     for search in words:
         task.need_classes(f"methods: {search['method']}", "soft prompts")
     for start in starts:
-        if start["settings"].get("init") == "label_words":
-            task.need_classes("init: label_words", "another start")
+        if start["settings"].get("init") == "label_words" and not task.answer_names:
+            task.need_classes("init: label_words", "another start, or answer_names")
     for way in ways:
         solver = way["settings"]["solver"]
         if SOLVERS[solver].through:

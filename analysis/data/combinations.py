@@ -32,6 +32,8 @@ METHOD, PRECISION = "method", "precision"
 FRAME = "frame"
 """Whether a cell was asked to read in chat templates: also told of reference rows, which have no
 other template."""
+_HOW = {CHAT: "in its chat template", "plain": "without a chat template"}
+"""How a frame is called."""
 TRANSFER = "transfer."
 """What stands before settings of the transfer among those of a cell."""
 _JOINT = ("joint", "ours")
@@ -189,13 +191,22 @@ def parts(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     whole = [text for text in labels if not any(_within(text, other) for other in labels)]
     kept = _fullest(whole, zip(settings[moved], frame.loc[moved, "row"], strict=True))
     if len(whole) < 2:
-        yield "", frame
+        yield "", _read_alike(frame, whole)
         return
     for text in kept:
         part = agreeing(frame, text)
         alone = (part["kind"] != "transfer") | (part["row"] != OWN)
         part = part[alone] if alone.any() else part
         yield labels[text] if len(kept) > 1 else "", part.reset_index(drop=True)
+
+
+def _read_alike(frame: pd.DataFrame, whole: Sequence[str]) -> pd.DataFrame:
+    """Without reference rows that were read otherwise (in chat templates, say) than all prompts."""
+    other = frame["kind"] == "reference"
+    settings = frame["settings"].fillna(_NOTHING)
+    for text in whole:
+        other &= ~settings.map(lambda own, text=text: agree(text, own)).astype(bool)
+    return frame[~other].reset_index(drop=True) if whole and other.any() else frame
 
 
 def _fullest(whole: Sequence[str], carried: Iterable[tuple[str, str]]) -> list[str]:
@@ -249,7 +260,7 @@ def tunings(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     texts = list(dict.fromkeys(short[text] for text in settings[moved]))
     whole = [text for text in texts if not any(_within(text, other) for other in texts)]
     if len(whole) < 2:
-        yield "", frame
+        yield "", _read_alike(frame, whole)
         return
     tuning = settings.map(short)
     for text in whole:
@@ -327,6 +338,17 @@ def matched(
             keys = pd.MultiIndex.from_frame(part[list(on)])
             means[part.index] = level.reindex(keys).to_numpy(dtype="float64")
     return means
+
+
+def read_how(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Reference rows by how they were read, in words where there are several ways; else all."""
+    settings = rows["settings"].fillna(_NOTHING)
+    ways = list(dict.fromkeys(settings))
+    values = [_read(text) for text in ways]
+    for text, own in zip(ways, values, strict=True):
+        named = [key for key in own if any(other.get(key) != own[key] for other in values)]
+        told = [_HOW.get(str(own[key]), f"{key} {_shown(own[key])}") for key in named]
+        yield ", ".join(told), rows[settings == text]
 
 
 def tuning_label(combination: str) -> str:

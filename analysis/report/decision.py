@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.contrasts.examples import Examples
-from analysis.data.combinations import HARD, main_ways, titled, tuning_label
+from analysis.data.combinations import HARD, main_ways, read_how, titled, tuning_label
 from analysis.frontier.choice import TIE, rows_of, table
 from analysis.frontier.lines import (
     CALIBRATED,
@@ -234,10 +234,11 @@ class _Target:
     def _untuned(self) -> Iterator[Line]:
         """Empty first, each as it is and calibrated."""
         for row, scores in UNTUNED.items():
-            rows = self.here[(self.here["row"] == row) & (self.here["kind"] == "reference")]
-            rows = rows.drop_duplicates("task").drop(columns="seed")
-            for score in scores:
-                yield from self._line(rows, ROW_NAMES[row], row, score, ["task"])
+            every = self.here[(self.here["row"] == row) & (self.here["kind"] == "reference")]
+            for label, rows in read_how(every):
+                rows = rows.drop_duplicates("task").drop(columns="seed")
+                for score in scores:
+                    yield from self._line(rows, titled(ROW_NAMES[row], label), row, score, ["task"])
 
     def _lines(self, rows: pd.DataFrame, key: list[str], kind: str) -> list[Line]:
         """Of all candidates with every task and seed those that validation may choose."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.ledger.folder import read_meta_for_models
 from sweep.ledger.ledger import Ledger
 from trainables.core.cells import ModelRef, TaskRef
+from trainables.core.settings.base import CHAT
 from trainables.errors import InputError
 from trainables.files.atomic import replace_file
 from trainables.files.cache import cache_folder
@@ -87,7 +88,7 @@ def _before(
             _model(models, target),
             [tasks[task]],
             looking,
-            text_tokens(meta, method),
+            *read_as(first_settings(meta, method)),
         )
     ]
 
@@ -191,12 +192,19 @@ def task_refs(meta: Mapping[str, Any]) -> dict[str, TaskRef]:
     return {name: TaskRef(**entry) for name, entry in files.items()}
 
 
-def text_tokens(meta: Mapping[str, Any], method: str) -> int | None:
-    """Where a method of a sweep's folder cuts texts (all its variants do so alike)."""
-    settings = meta.get("spec", {}).get("methods", {}).get(method, {})
-    first = settings.get("variants", [settings])[0]
-    found: int | None = first.get("text_tokens")
-    return found
+def first_settings(meta: Mapping[str, Any], method: str) -> Mapping[str, Any]:
+    """Settings of a method of a sweep's folder; of several combinations those of the first."""
+    settings: Mapping[str, Any] = meta.get("spec", {}).get("methods", {}).get(method, {})
+    return next(iter(settings.get("variants", [settings])))
+
+
+def read_as(settings: Mapping[str, Any]) -> tuple[int | None, bool]:
+    """Where texts are cut under a method's settings, and whether models read in chat templates.
+
+    Of several combinations the first decides: all cut texts alike, and where models read both with
+    chat templates and without, one of the two has to be taken.
+    """
+    return settings.get("text_tokens"), settings.get("template") == CHAT
 
 
 def _model(models: Mapping[str, ModelRef], name: str) -> ModelRef:

@@ -9,16 +9,19 @@ are one token on every model of the spec.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources as package_files
+from itertools import product
 from typing import Any
 
 from sweep.spec.resolve import ResolvedSpec, resolve
 from sweep.spec.spec import SweepSpec
 from trainables.core.cells import ModelRef
+from trainables.core.settings.base import CHAT
 from trainables.core.texts import Word, listed, written
 from trainables.errors import InputError, check_known, show
 from trainables.tasks import Task, load_task
 
 ROWS = ("empty", "manual")
+IN_CHAT = " in its chat template"
 
 
 def published(task: str) -> dict[str, float] | None:
@@ -39,7 +42,9 @@ def compare_words(
     """Score every choice of label words with the Empty and the Manual row.
 
     Args:
-        spec: whose models, tasks and ``text_tokens`` are used.
+        spec: whose models, tasks, ``text_tokens`` and chat templates are used: under
+            ``template: chat`` a model that has one reads in it, and both ways where the spec asks
+            for both.
         models: the spec's model aliases or any other model names; the targets if empty.
         tasks: names among the spec's tasks; all if empty.
         words: further choices of label words, each tried on the tasks with as many classes.
@@ -47,7 +52,8 @@ def compare_words(
         proposed: try words too that :func:`sweep.commands.init.words.proposals` finds.
 
     Returns:
-        One entry a model and task: ``model``, ``task``, ``metric``, ``rows`` (validation rows),
+        One entry a model, way of reading and task: ``model``, ``frame`` (``chat`` in its chat
+        template, else ``plain``), ``task``, ``metric``, ``rows`` (validation rows),
         ``published`` (see :func:`published`) and ``candidates`` (see
         :func:`trainables.scoring.label_words.score_label_words`), each with ``off`` (score minus
         the published one by row, or None) and ``nearest``.
@@ -68,14 +74,14 @@ def compare_words(
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     found = []
-    for place, model in enumerate(asked):
-        for number, task in enumerate(loaded):
-            candidates = _candidates(task, [*words, *more[task.name]])
-            rows = len(task.rows("validation"))
-            step = f"{place * len(loaded) + number + 1} of {len(asked) * len(loaded)}"
-            say(f"{step}: {model.alias}, {task.name}, {len(candidates)} choices, {rows} rows")
-            scored = score_label_words(model, task, candidates, _text_tokens(spec), device)
-            found.append(_entry(model, task, rows, scored))
+    ways = [(model, chat) for model in asked for chat in _frames(spec, model)]
+    for place, ((model, chat), task) in enumerate(product(ways, loaded)):
+        candidates = _candidates(task, [*words, *more[task.name]])
+        rows = len(task.rows("validation"))
+        step = f"{place + 1} of {len(ways) * len(loaded)}"
+        say(f"{step}: {model.alias}, {task.name}, {len(candidates)} choices, {rows} rows")
+        scored = score_label_words(model, task, candidates, _text_tokens(spec), device, chat)
+        found.append(_entry(model, chat, task, rows, scored))
     return found
 
 
@@ -91,7 +97,8 @@ def format_words(entries: Sequence[Mapping[str, Any]]) -> str:
             f"  {row.capitalize():>7}" + (f"  {'off':>6}" if known else "") for row in ROWS
         )
         lines = [
-            f"{entry['model']}, {entry['task']} ({entry['metric']}, {entry['rows']} validation"
+            f"{entry['model']}{IN_CHAT if entry['frame'] == CHAT else ''}, {entry['task']}"
+            f" ({entry['metric']}, {entry['rows']} validation"
             f" rows{'; paper A: ' + paper if known else ''})",
             header,
             *(_line(item, width) for item in candidates),
@@ -120,7 +127,7 @@ def _points(score: float) -> str:
 
 
 def _entry(
-    model: ModelRef, task: Task, rows: int, scored: Sequence[dict[str, Any]]
+    model: ModelRef, chat: bool, task: Task, rows: int, scored: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     known = published(task.name)
     for item in scored:
@@ -134,6 +141,7 @@ def _entry(
         nearest["nearest"] = True
     return {
         "model": model.alias,
+        "frame": CHAT if chat else "plain",
         "task": task.name,
         "metric": task.metric,
         "rows": rows,
@@ -170,7 +178,21 @@ def _proposed(resolved: ResolvedSpec, task: Task) -> list[tuple[Word, ...]]:
         resolved.models[name] for name in dict.fromkeys((*resolved.sources, *resolved.targets))
     ]
     texts = [(row.whole, row.label) for row in task.rows("train")]
-    return [tuple(one.word for one in found) for found in proposals(task.classes, models, texts)]
+    every = proposals(task.classes, models, texts, _templates(resolved.spec))
+    return [tuple(one.word for one in found) for found in every]
+
+
+def _templates(spec: SweepSpec) -> set[bool]:
+    """Whether the spec's methods ask for chat templates, for none, or for both."""
+    return {way.template == CHAT for each in spec.methods.values() for way in each.variants}
+
+
+def _frames(spec: SweepSpec, model: ModelRef) -> list[bool]:
+    """Whether a model reads in its chat template: no, yes, or both."""
+    from trainables.backbones import load_reader
+
+    asked = _templates(spec)
+    return sorted({chat and load_reader(model).chat is not None for chat in asked})
 
 
 def further_words(text: str) -> tuple[Word, ...]:

@@ -8,10 +8,12 @@ from sweep.ledger.folder import check_binding
 from sweep.ledger.store import counted, held
 from sweep.planning.plan import Plan
 from sweep.planning.preflight import check_local
+from sweep.planning.twins import done_for_two
 from sweep.planning.work import work_of
 from sweep.search.plan import any_plan
 from sweep.spec.spec import SweepSpec
 from sweep.timing.estimate import basis, estimate, format_estimate
+from sweep.timing.readings import readings
 from sweep.timing.search import search_estimate
 from trainables.core.settings.base import CHAT
 from trainables.core.texts import some
@@ -44,7 +46,7 @@ def plan_counts(
     if isinstance(plan, Plan):
         done, stored = held(plan, out, store)
         time = estimate(plan, done | stored, rates, workers)
-        work = work_of(plan.remaining(done | stored))
+        work = work_of(plan.remaining(done | stored), passes=readings(plan.resolved))
         remarks = _remarks(plan)
         return {
             **counted(plan, done, stored),
@@ -66,7 +68,12 @@ def _remarks(plan: Plan) -> list[str]:
     models = plan.resolved.models.items()
     seen = {alias: has_chat_template(model) for alias, model in models}
     chat, plain = ([name for name, has in seen.items() if has is way] for way in (True, False))
-    return [frames_note(chat, plain)] if chat or plain else []
+    twice = done_for_two(plan.packs)
+    return [
+        *([frames_note(chat, plain)] if chat or plain else []),
+        *([f"with and without template chat the same: {', '.join(twice)} tuned once for both"]
+          if twice else []),
+    ]  # fmt: skip
 
 
 class Told(NamedTuple):

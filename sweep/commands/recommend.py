@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.commands.features import facts_folder, key_of, write_features
+from sweep.commands.features import facts_folder, key_of, read_as, write_features
 from sweep.spec.resolve import ResolvedSpec, resolve
 from sweep.spec.spec import SweepSpec
-from trainables.core.settings import family_of
+from trainables.core.settings import family_of, stored
 from trainables.errors import InputError, check_known
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _candidates(
 
     from trainables.features.before import features_before
 
-    cut = getattr(resolved.spec.methods[method].variants[0], "text_tokens", None)
+    how = read_as(stored(resolved.spec.methods[method].variants[0]))
     rows = []
     for target in targets:
         for names in (names for names in sets if target not in names):
@@ -148,7 +148,7 @@ def _candidates(
             }
             rows += [
                 {**key_of(method, "+".join(names), target, task.name), **about, **features}
-                for task, features in features_before(sources, own, resolved.tasks, looking, cut)
+                for task, features in features_before(sources, own, resolved.tasks, looking, *how)
             ]
     return pd.DataFrame(rows)
 

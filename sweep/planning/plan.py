@@ -15,6 +15,7 @@ from sweep.planning.hard import HardPlanner
 from sweep.planning.planner import REFERENCES, Planner, missing_of, reference_settings
 from sweep.planning.soft import SoftPlanner
 from sweep.planning.tasks import most_cells, task_packs
+from sweep.planning.twins import joined
 from sweep.planning.work import cost
 from sweep.spec.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve
 from sweep.spec.spec import SweepSpec
@@ -216,7 +217,7 @@ def plan_of(resolved: ResolvedSpec) -> Plan:
             packs += planner(resolved, method, variants, task, referred).packs()
     packs += task_packs(resolved, {cell.id for pack in packs for cell in pack.cells})
     check_inputs(packs)
-    return Plan(resolved, tuple(packs))
+    return Plan(resolved, joined(packs, resolved))
 
 
 def check_inputs(packs: Iterable[Pack]) -> None:

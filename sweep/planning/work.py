@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from sweep.planning.twins import computed
 from trainables.core.cells import Cell, Pack, content_hash
 from trainables.core.frontier import work
 from trainables.core.registries import SOLVERS
 from trainables.core.settings import of_one_run
+from trainables.core.texts import ONCE, Passes
 
 TEXTS = 300
 """Texts a prompt is scored on, of a task that nobody has counted."""
@@ -19,15 +21,25 @@ _EVALUATION = 10
 _OWN_BATCH = 16
 """Texts a step of a way through the target that has no setting for it (``projector``)."""
 
+Readings = Callable[[Cell], Passes]
+"""How often an answer has its model read a text, of a cell."""
+
+
+def once(cell: Cell) -> Passes:
+    """Of an answer that is one token."""
+    del cell
+    return ONCE
+
 
 def cost(pack: Pack) -> int:
     """Work in a pack, in training steps of one replica on one backbone.
 
     Exact where steps are given; under epochs an estimate, as nobody has read the task yet.
     """
-    steps = sum(training_steps(cell.settings) for cell in pack.cells if cell.kind == "source")
-    steps += sum(run.steps for run in runs_of(pack.cells) if run.trained)
-    return steps + _EVALUATION * len(pack.cells)
+    cells = computed(pack.cells)
+    steps = sum(training_steps(cell.settings) for cell in cells if cell.kind == "source")
+    steps += sum(run.steps for run in runs_of(cells) if run.trained)
+    return steps + _EVALUATION * len(cells)
 
 
 class TargetRun(NamedTuple):
@@ -54,7 +66,11 @@ class TargetRun(NamedTuple):
     @property
     def units(self) -> float:
         """What its time grows with: rows of a way that reads texts, or steps, or the run itself."""
-        rows = work(self.forward + self.trained, self.trained)
+        return self.units_of(1)
+
+    def units_of(self, passes: int) -> float:
+        """The same where an answer has each row read several times."""
+        rows = passes * work(self.forward + self.trained, self.trained)
         return rows or float(max(self.steps, 1))
 
 
@@ -120,7 +136,11 @@ class Work(NamedTuple):
     tokens: int
 
 
-def work_of(packs: Iterable[Pack], scored: Callable[[Cell], int] = lambda cell: TEXTS) -> Work:
+def work_of(
+    packs: Iterable[Pack],
+    scored: Callable[[Cell], int] = lambda cell: TEXTS,
+    passes: Readings = once,
+) -> Work:
     """The work of packs.
 
     What a search of hard prompts reads besides the texts of its steps is not counted: how many
@@ -128,24 +148,28 @@ def work_of(packs: Iterable[Pack], scored: Callable[[Cell], int] = lambda cell: 
 
     Args:
         scored: how many texts a cell's prompt is scored on.
+        passes: how often an answer has its model read a text.
     """
     steps = texts = backward = tokens = 0
     for pack in packs:
         longest: dict[tuple[Any, ...], int] = {}
-        for cell in pack.cells:
-            read = scored(cell)
+        for cell in computed(pack.cells):
+            times = passes(cell)
+            read = scored(cell) * times.judged
             if cell.kind == "source":
                 key = (cell.row, cell.counterparts, content_hash(cell.settings), cell.tuning)
                 longest[key] = training_steps(cell.settings)
-                trained = training_texts(cell.settings)
+                trained = training_texts(cell.settings) * times.trained
                 read, backward = read + trained, backward + trained
             texts, tokens = texts + read, tokens + read * _length(cell)
         steps += sum(longest.values())
         # All runs of a pack are of one method, and read texts of one length.
         length = max((_length(cell) for cell in pack.cells if cell.kind == "transfer"), default=0)
+        times = passes(pack.cells[0])
         for run in runs_of(pack.cells):
-            read = run.forward + run.trained
-            steps, backward = steps + run.steps, backward + run.trained
+            trained = run.trained * times.trained
+            read = run.forward * times.judged + trained
+            steps, backward = steps + run.steps, backward + trained
             texts, tokens = texts + read, tokens + read * length
     return Work(steps, texts, backward, tokens)
 

@@ -11,9 +11,11 @@ from sweep.ledger.folder import META_FILE, read_meta
 from sweep.ledger.ledger import Ledger
 from sweep.planning.plan import Plan
 from sweep.planning.schedule import would_take
-from sweep.planning.work import TEXTS, TargetRun, cost, runs_of, training_texts
+from sweep.planning.twins import computed
+from sweep.planning.work import TEXTS, Readings, TargetRun, cost, once, runs_of, training_texts
 from sweep.spec.resources import Share, gpus_here, settle
 from sweep.spec.spec import Resources
+from sweep.timing.readings import readings
 from sweep.timing.reference import DEVICE, Reference, with_reference
 from sweep.timing.throughput import (
     Device,
@@ -88,27 +90,35 @@ def share_here(resources: Resources) -> Share:
     return settle(resources, [{"CPU": os.cpu_count() or 1, "GPU": gpus_here()}])
 
 
-def pack_seconds(device: Device) -> Callable[[Pack], float]:
-    """What packs take on a device that knows all that :func:`unknown` asks for."""
+def pack_seconds(device: Device, passes: Readings = once) -> Callable[[Pack], float]:
+    """What packs take on a device that knows all that :func:`unknown` asks for.
+
+    ``passes``: how often an answer has its model read a text.
+    """
 
     def of_cell(cell: Cell) -> float:
         rate = device.models[cell.digests[cell.target]]
         task = device.tasks.get(cell.digests[cell.task])
         seconds = (rate.evaluated_text or 0.0) * (task.texts if task else TEXTS)
+        seconds *= passes(cell).judged
         if cell.kind == "source":
-            seconds += rate.trained_text[cell.method] * training_texts(cell.settings)
+            texts = training_texts(cell.settings) * passes(cell).trained
+            seconds += rate.trained_text[cell.method] * texts
         return seconds
 
-    def of_run(run: TargetRun) -> float:
+    def of_run(run: TargetRun, times: int) -> float:
         rate = device.models[run.digest]
         if run.solver in rate.carried:
-            return rate.carried[run.solver] * run.units
+            return rate.carried[run.solver] * run.units_of(times)
         read = rate.evaluated_text or 0.0
         # A target that was never tuned: a text backwards takes two forwards.
-        return read * run.forward + rate.trained_text.get(run.method, 3 * read) * run.trained
+        trained = rate.trained_text.get(run.method, 3 * read) * run.trained
+        return times * (read * run.forward + trained)
 
     return lambda pack: (
-        device.pack_seconds + sum(map(of_cell, pack.cells)) + sum(map(of_run, runs_of(pack.cells)))
+        device.pack_seconds
+        + sum(map(of_cell, computed(pack.cells)))
+        + sum(of_run(run, passes(pack.cells[0]).trained) for run in runs_of(pack.cells))
     )
 
 
@@ -119,7 +129,7 @@ def weights(plan: Plan, packs: Collection[Pack]) -> Callable[[Pack], float]:
     except InputError:  # a damaged profile is no reason not to run
         found = Basis.nothing()
     rates, _ = _rates(found, _device_of(plan), packs)
-    return cost if unknown(packs, rates) else pack_seconds(rates)
+    return cost if unknown(packs, rates) else pack_seconds(rates, readings(plan.resolved))
 
 
 def _rates(known: Basis, device: str, packs: Collection[Pack]) -> tuple[Device, Reference | None]:
@@ -191,7 +201,8 @@ def estimate(
     result["unknown"] = unknown(packs, rates)
     if result["unknown"]:
         return result
-    schedule = would_take(packs, done, result["packs_at_once"], pack_seconds(rates))
+    seconds = pack_seconds(rates, readings(plan.resolved))
+    schedule = would_take(packs, done, result["packs_at_once"], seconds)
     hours = schedule.busy * share_here(resources).gpu / 3600
     return result | {
         "seconds": schedule.makespan,

@@ -12,13 +12,15 @@ A profile is a small JSON file::
 is 16 of them; where there are no steps, for each prompt), ``evaluated_text`` for each text that a
 finished prompt is scored on, ``carried`` for each unit of a way of transfer to it
 (:attr:`sweep.planning.work.TargetRun.units`), ``pack_seconds`` what a pack takes beside, ``texts``
-how many texts of a task a prompt is scored on. Models and tasks go by their digests. The seconds
-were measured beside as many other packs as there were then.
+how many texts of a task a prompt is scored on. A text that is read several times for one answer
+counts as so many. Models and tasks go by their digests. The seconds were measured beside as many
+other packs as there were then; on processors, where others kept them busy, they are those that were
+worked (the smaller of both counts).
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -26,9 +28,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, TypeAdapter, ValidationError
 
 from sweep.ledger.ledger import Record
+from sweep.planning.twins import computed
 from sweep.planning.work import runs_of, training_texts
-from trainables.core.cells import Cell
+from trainables.core.cells import Cell, processor_time
 from trainables.core.frontier import PRODUCTS
+from trainables.core.texts import Passes
 from trainables.errors import InputError
 from trainables.files.atomic import replace_file
 from trainables.files.cache import cache_folder
@@ -119,12 +123,20 @@ def measured(records: Iterable[Record], device: str) -> Profile:
         names |= record["cell"]["digests"]
         when = max(when, record["finished"][:10])
         _note_task(found, record)
-    whole = [items for items in packs.values() if "seconds" in items[0]["cost"]]
+    timed = [items for items in packs.values() if "seconds" in items[0]["cost"]]
+    whole = [_computed(items) for items in timed]
     if not whole:
         return Profile()
-    trained = [(dict(_trained(items)), _spent(items, "train")) for items in whole]
-    evaluated = [(_evaluated(items), _scoring(items)) for items in whole]
-    carried = [(_carried(items), _rest(items) - _scoring(items)) for items in whole]
+    clocks = (str, processor_time) if device.startswith("cpu") else (str,)
+
+    def least(seconds: Callable[[Costs], float], items: list[Record]) -> float:
+        """Of a pack by the clock that has the least of them, among those that its costs have."""
+        named = (Costs(items, clock) for clock in clocks)
+        return min(seconds(costs) for costs in named if costs.known)
+
+    trained = [(dict(_trained(items)), least(Costs.train, items)) for items in whole]
+    evaluated = [(_evaluated(items), least(Costs.scoring, items)) for items in whole]
+    carried = [(_carried(items), least(Costs.moving, items)) for items in whole]
     aliases = {digest: name for name, digest in names.items()}
     for (digest, method), rate in explain(trained).items():
         _model(found, digest, aliases).trained_text[method] = rate
@@ -134,7 +146,7 @@ def measured(records: Iterable[Record], device: str) -> Profile:
     for (digest, solver), rate in explain(carried).items():
         _model(found, digest, aliases).carried[solver] = rate
     found.packs = len(whole)
-    found.pack_seconds = sum(_spent(items, "load") for items in whole) / len(whole)
+    found.pack_seconds = sum(least(Costs.load, items) for items in whole) / len(whole)
     return Profile(when, {device: found})
 
 
@@ -164,12 +176,19 @@ def explain(observed: Iterable[tuple[Mapping[_Key, float], float]]) -> dict[_Key
     return rates
 
 
+def _computed(items: list[Record]) -> list[Record]:
+    """Records of a pack without those that others were computed for as well."""
+    kept = {cell.id for cell in computed(Cell.from_json(record["cell"]) for record in items)}
+    return [record for record in items if record["id"] in kept]
+
+
 def _trained(items: list[Record]) -> Iterator[tuple[_Key, float]]:
     amounts: dict[_Key, float] = defaultdict(float)
     for record in items:
         cell = record["cell"]
         if cell["kind"] == "source":
             texts = training_texts(cell["settings"], record["result"].get("steps"))
+            texts *= _passes(record).trained
             amounts[cell["digests"][cell["target"]], cell["method"]] += texts
     yield from amounts.items()
 
@@ -180,7 +199,8 @@ def _evaluated(items: list[Record]) -> dict[_Key, float]:
         cell = record["cell"]
         # What leaves no prompt has its scores already.
         if cell["kind"] != "transfer" or (record["result"].get("product") or PROMPT) == PROMPT:
-            amounts[cell["digests"][cell["target"]], ""] += _texts(record)
+            texts = _texts(record) * _passes(record).judged
+            amounts[cell["digests"][cell["target"]], ""] += texts
     return amounts
 
 
@@ -189,33 +209,68 @@ def _texts(record: Record) -> int:
     return max(int(result.get("n_test") or 0) + int(result.get("n_validation") or 0), 1)
 
 
+def _passes(record: Record) -> Passes:
+    """How often its model has read a row for one answer."""
+    known = {name: int(record["result"].get(f"{name}_passes") or 1) for name in Passes._fields}
+    return Passes(**known)
+
+
 def _carried(items: list[Record]) -> dict[_Key, float]:
     amounts: dict[_Key, float] = defaultdict(float)
+    passes = max((_passes(record).trained for record in items), default=1)
     for run in runs_of(Cell.from_json(record["cell"]) for record in items):
-        amounts[run.digest, run.solver] += run.units
+        amounts[run.digest, run.solver] += run.units_of(passes)
     return amounts
 
 
-def _spent(items: list[Record], what: str) -> float:
-    return float(items[0]["cost"].get(f"{what}_seconds", 0.0))
+@dataclass(frozen=True)
+class Costs:
+    """What a pack took by one clock, in seconds.
 
-
-def _rest(items: list[Record]) -> float:
-    return float(items[0]["cost"]["seconds"]) - _spent(items, "train") - _spent(items, "load")
-
-
-def _scoring(items: list[Record]) -> float:
-    """Seconds a pack took to score its prompts.
-
-    Where it carried any over, those that it has put down as such: what is asked of a target besides
-    (how far it agrees with a teacher) comes with the way.
+    Attributes:
+        items: its records.
+        clock: from a cost's name to the one that this clock has it under.
     """
-    scoring = _rest(items) - _spent(items, "transfer")
-    if _carried(items):
-        return float(items[0]["cost"].get("evaluate_seconds", scoring))
-    # To carry over a text is nothing but to score it; where no cell says so, it has been lost.
-    moved = any(record["cell"]["kind"] == "transfer" for record in items)
-    return _rest(items) if moved else scoring
+
+    items: list[Record]
+    clock: Callable[[str], str] = str
+
+    @property
+    def known(self) -> bool:
+        """Whether the pack was measured by this clock."""
+        return self.clock("seconds") in self.items[0]["cost"]
+
+    def _spent(self, name: str, otherwise: float = 0.0) -> float:
+        return float(self.items[0]["cost"].get(self.clock(name), otherwise))
+
+    def load(self) -> float:
+        """To read models and the task."""
+        return self._spent("load_seconds")
+
+    def train(self) -> float:
+        """To tune prompts."""
+        return self._spent("train_seconds")
+
+    def moving(self) -> float:
+        """To carry prompts over."""
+        return self._rest - self.scoring()
+
+    def scoring(self) -> float:
+        """To score prompts.
+
+        Where it carried any over, those that it has put down as such: what is asked of a target
+        besides (how far it agrees with a teacher) comes with the way.
+        """
+        scoring = self._rest - self._spent("transfer_seconds")
+        if _carried(self.items):
+            return self._spent("evaluate_seconds", scoring)
+        # To carry over a text is nothing but to score it; where no cell says so, it has been lost.
+        moved = any(record["cell"]["kind"] == "transfer" for record in self.items)
+        return self._rest if moved else scoring
+
+    @property
+    def _rest(self) -> float:
+        return self._spent("seconds") - self.train() - self.load()
 
 
 def _note_task(device: Device, record: Record) -> None:

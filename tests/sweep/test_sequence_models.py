@@ -20,19 +20,64 @@ from trainables.errors import InputError
 TAUGHT = {"texts": 24, "steps": 2, "solver": "distil"}
 
 
+def _folders(at: Path, *names: str) -> dict[str, str]:
+    """Tiny models of these names, each in a folder."""
+    for name in names:
+        if "t5" in name:
+            saved(pristine(name), at / name, SENTINELS)
+        else:
+            folder_of(name, at / name)
+    return {name: str(at / name) for name in names}
+
+
+def _few_topics(at: Path) -> str:
+    """A task file with few rows."""
+    (at / "few.yaml").write_text(
+        "extends: mini/topics\nlimit: {train: 48, validation: 16, test: 24}\n"
+    )
+    return str(at / "few.yaml")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("inline")
+def test_prompts_of_one_kind_of_model_reach_the_other_kinds(tmp_path: Path) -> None:
+    """A causal source's reach an encoder–decoder, and an encoder–decoder's a masked model."""
+    folders = _folders(tmp_path, "qwen3", "t5", "t5-gated", "electra")
+    ways = ["closed_form", "readout", "distil"]
+    spec = {
+        "name": "across",
+        "sources": [folders["qwen3"], folders["t5"]],
+        "pairs": [],
+        "targets": [folders["t5-gated"], folders["electra"]],
+        "tasks": [_few_topics(tmp_path)],
+        "seeds": 1,
+        "methods": {
+            "soft": {"lambda": [0], "steps": 2, "evaluations": 1, "text_tokens": 12},
+            "random": {"prompt_length": 3, "text_tokens": 12},
+        },
+        "transfer": [{"solver": "closed_form"}, {"solver": "readout", "texts": 24}, TAUGHT],
+        "direct": False,
+    }
+    plan, out = make_plan(parse_spec(spec)), tmp_path / "out"
+    assert run(plan, out, Options(preflight=checked, report=no_report)) == 0
+    frame = load(out)
+    assert len(frame) == len(plan.cells)
+    assert frame.score.between(0, 1).all()
+    for source, target in (("qwen3", "t5-gated"), ("t5", "electra")):
+        carried = frame[(frame.sources == source) & (frame.target == target)]
+        assert sorted(carried[carried.family == "soft"].solver) == sorted(ways)
+        assert (carried.family == "hard").sum() == 1
+        assert carried[carried.solver == "closed_form"].similarity.between(-1, 1).all()
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("inline")
 def test_they_are_sources_partners_and_targets(tmp_path: Path) -> None:
-    folders = {name: tmp_path / name for name in ("t5", "t5-gated", "electra", "qwen3")}
-    for name, folder in folders.items():
-        if "t5" in name:
-            saved(pristine(name), folder, SENTINELS)
-        else:
-            folder_of(name, folder)
+    folders = _folders(tmp_path, "t5", "t5-gated", "electra", "qwen3")
     spec = {
         "name": "sequence",
-        "sources": [str(folders["t5"]), str(folders["electra"])],
-        "targets": [str(folders["t5-gated"]), str(folders["qwen3"])],
+        "sources": [folders["t5"], folders["electra"]],
+        "targets": [folders["t5-gated"], folders["qwen3"]],
         "tasks": ["mini/topics"],
         "seeds": 1,
         "methods": {

@@ -56,6 +56,18 @@ class FreeText(AnswerTexts):
     def __len__(self) -> int:
         return 2
 
+    def vectors(self, table: torch.Tensor) -> torch.Tensor:
+        """Of each gold answer the mean of its tokens' rows in a table [V, d], float32 [A, d].
+
+        In the order of the texts, whatever row each was first met in.
+        """
+        found = []
+        for place in sorted(range(len(self.golds)), key=lambda place: tuple(self.golds[place])):
+            ids = self.table[place, : self.lengths[place]].tolist()
+            ids = ids[:-1] if ids[-1] == self.end else ids
+            found.append(table[ids].float().mean(0))
+        return torch.stack(found)
+
     @property
     def reads(self) -> Reads:
         """Of training: a reading for each token of the longest gold answer."""

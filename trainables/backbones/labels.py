@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 import torch.nn.functional as F
 
-from trainables.core.texts import SCORINGS, Word, listed
+from trainables.core.texts import SCORINGS, Word, begun, listed
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,8 +50,12 @@ Given = Any
 
 Ids = tuple[int, ...]
 
-SHARES = {"sum": lambda length: 1.0, "mean": lambda length: 1.0 / length}
-"""Per scoring that reads whole texts, what one of so many tokens counts."""
+SHARES = {
+    "first_token": lambda length: 1.0,
+    "sum": lambda length: 1.0,
+    "mean": lambda length: 1.0 / length,
+}
+"""Per scoring what one of so many tokens that are read counts."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,10 @@ class AnswerTexts(ABC):
     @abstractmethod
     def reads(self) -> Reads:
         """What an answer takes."""
+
+    @abstractmethod
+    def vectors(self, table: torch.Tensor) -> torch.Tensor:
+        """A vector for each text that an answer may be, of a table [V, d] of embeddings."""
 
     @property
     def judged(self) -> Reads:
@@ -389,7 +397,7 @@ def _read_as(
         for word in own:
             share = SHARES[scoring](len(word)) / len(own)
             for at, number in enumerate(word):
-                taken.setdefault(_begun(word, at, mask), []).append((place, number, share))
+                taken.setdefault(begun(word, at, mask), []).append((place, number, share))
     classes = range(len(spelled))
     readings = []
     for (tokens, place, grown), found in taken.items():
@@ -406,12 +414,3 @@ def _read_as(
         )
     longest = max(len(word) for own in spelled for word in own)
     return LabelTexts(spelled, tuple(readings), open=longest > 1)
-
-
-def _begun(word: Ids, at: int, mask: int | None) -> tuple[Ids, int, int]:
-    """What is read for the token ``at``: what begins the answer, where it is read, what is more."""
-    if mask is None:
-        return word[:at], at, at
-    if len(word) == 1:
-        return (), 0, 0
-    return (*word[:at], mask, *word[at + 1 :]), at, len(word) - 1

@@ -1,16 +1,40 @@
-"""What a process asks of its system: memory kept, garbage left alone, an end with its parent."""
+"""What a process asks of its system: memory kept, garbage left alone, time and end."""
 
 import ctypes
 import gc
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _KEEP_BYTES = 1 << 30
 _PR_SET_PDEATHSIG = 1
+
+
+class Moment(NamedTuple):
+    """A time, or a span of it, in seconds.
+
+    Attributes:
+        wall: as a clock has it.
+        processor: what the threads of this process have worked, together.
+    """
+
+    wall: float
+    processor: float
+
+    def passed(self) -> "Moment":
+        """The span from this moment until now."""
+        there = now()
+        return Moment(there.wall - self.wall, there.processor - self.processor)
+
+
+def now() -> Moment:
+    """This moment; only spans between two of them mean anything."""
+    return Moment(time.perf_counter(), time.process_time())
 
 
 def keep_freed_memory() -> bool:

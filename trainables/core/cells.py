@@ -260,6 +260,11 @@ class Pack:
         )
 
 
+def processor_time(name: str) -> str:
+    """Where a pack's cost of that name, in seconds, has those that its processor worked."""
+    return f"{name.removesuffix('seconds')}processor_seconds"
+
+
 @dataclass
 class PackOutcome:
     """What a pack gives back.
@@ -268,7 +273,8 @@ class PackOutcome:
         results: per cell id, the measured numbers (see ``trainables.packs.pack`` for the keys).
         prompts: per cell id of a ``source`` or ``transfer`` cell, float32 array [m, d].
         failures: per cell id, one sentence why there is no result.
-        cost: seconds and counts of the whole pack (``seconds``, ``train_seconds``, …).
+        cost: seconds and counts of the whole pack (``seconds``, ``train_seconds``, …; see
+            :func:`processor_time`).
         stopped: per cell id that was given up on demand, the step after which its training
             stopped; it has neither result nor failure.
         predictions: per cell id the arrays of :mod:`trainables.core.predictions`, of the splits

@@ -1,6 +1,7 @@
 """What a model is given to read, one text or a pair of texts; what people read: times, lists."""
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 Text = str | tuple[str, str]
 Word = str | tuple[str, ...]
@@ -9,6 +10,39 @@ Word = str | tuple[str, ...]
 
 SCORINGS = ("first_token", "mean", "sum")
 """How texts of several tokens are scored, see :mod:`trainables.backbones.labels`."""
+
+
+Token = TypeVar("Token")
+
+
+class Passes(NamedTuple):
+    """How often a model reads a row: in training, and where a prompt is scored."""
+
+    trained: int = 1
+    judged: int = 1
+
+
+ONCE = Passes()
+
+
+def begun(
+    word: tuple[Token, ...], at: int, mask: Token | None
+) -> tuple[tuple[Token, ...], int, int]:
+    """What is read for token ``at`` of an answer, see :mod:`trainables.backbones.labels`.
+
+    Args:
+        word: its tokens.
+        at: which of them is predicted.
+        mask: of a masked model; None: what stands before the token is read.
+
+    Returns:
+        What begins the answer, where it is read, and how many tokens a row has besides.
+    """
+    if mask is None:
+        return word[:at], at, at
+    if len(word) == 1:
+        return (), 0, 0
+    return (*word[:at], mask, *word[at + 1 :]), at, len(word) - 1
 
 
 def listed(word: Word) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from trainables.backbones import load_backbone
 from trainables.core.cells import ModelRef, TaskRef
 from trainables.core.contents import is_pinned
 from trainables.core.kept import Facts, kept
+from trainables.core.settings.base import CHAT
 from trainables.errors import InputError
 from trainables.features import models, texts
 from trainables.tasks import load_task
@@ -72,6 +73,7 @@ def on_texts(
     task: TaskRef,
     looking: Looking,
     text_tokens: int | None = None,
+    chat: bool = False,
 ) -> dict[str, float]:
     """Features that need the task's texts; NaN, and a line said, where they cannot be read.
 
@@ -81,9 +83,10 @@ def on_texts(
         task: whose validation texts are read.
         looking: where facts are kept.
         text_tokens: texts are cut to this many tokens, as in the sweep.
+        chat: whether models with a chat template read in it, as in the sweep.
     """
-    own = text_facts(target, task, looking, text_tokens)
-    each = [text_facts(source, task, looking, text_tokens) for source in sources]
+    own = text_facts(target, task, looking, text_tokens, chat)
+    each = [text_facts(source, task, looking, text_tokens, chat) for source in sources]
     known = bool(own) and all(each)
     return {
         "empty_score": own.get("score", math.nan),
@@ -105,11 +108,12 @@ def features_before(
     tasks: Iterable[TaskRef],
     looking: Looking,
     text_tokens: int | None = None,
+    chat: bool = False,
 ) -> Iterator[tuple[TaskRef, dict[str, float]]]:
     """Each task with :func:`before_tuning` and :func:`on_texts` of a source set and a target."""
     pair = before_tuning(sources, target, looking)
     for task in tasks:
-        yield task, {**pair, **on_texts(sources, target, task, looking, text_tokens)}
+        yield task, {**pair, **on_texts(sources, target, task, looking, text_tokens, chat)}
 
 
 def model_facts(model: ModelRef, looking: Looking) -> Facts:
@@ -145,22 +149,28 @@ def pair_facts(left: ModelRef, right: ModelRef, looking: Looking) -> Facts:
 
 
 def text_facts(
-    model: ModelRef, task: TaskRef, looking: Looking, text_tokens: int | None = None
+    model: ModelRef,
+    task: TaskRef,
+    looking: Looking,
+    text_tokens: int | None = None,
+    chat: bool = False,
 ) -> Facts:
     """``readings``, ``entropy``, ``balance`` and ``score`` of a model without a prompt.
 
-    Empty, and a line said, where the task cannot be read or not by this model.
+    Empty, and a line said, where the task cannot be read or not by this model. With ``chat`` a
+    model that has a chat template reads in it.
     """
-    key = {
+    key: dict[str, Any] = {
         "model": model.digest,
         "task": task.digest,
         "text_tokens": text_tokens,
         "texts": texts.TEXTS,
+        **({"template": CHAT} if chat else {}),
     }
 
     def compute() -> Facts:
         loaded = load_task(task)
-        found = texts.readings(load_backbone(model, looking.device), loaded, text_tokens)
+        found = texts.readings(load_backbone(model, looking.device), loaded, text_tokens, chat=chat)
         return {
             "readings": found.tolist(),
             "entropy": texts.entropy(found),

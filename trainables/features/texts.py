@@ -17,7 +17,11 @@ TEXTS = 128
 
 
 def readings(
-    model: Backbone, task: Task, text_tokens: int | None = None, most: int = TEXTS
+    model: Backbone,
+    task: Task,
+    text_tokens: int | None = None,
+    most: int = TEXTS,
+    chat: bool = False,
 ) -> torch.Tensor:
     """Label-word log-probabilities [n, C] of the Empty row, renormalised over the label words.
 
@@ -25,6 +29,7 @@ def readings(
         task: whose validation texts are read; their labels are not.
         text_tokens: texts are cut to this many tokens.
         most: texts at most.
+        chat: in the model's own chat template, where it has one.
 
     Raises:
         InputError: a label word does not do on the model, the split cannot be read, or the
@@ -32,8 +37,9 @@ def readings(
     """
     task.need_classes("recommend", "tasks with classes")
     rows = task.rows("validation")[:most]
-    labels = model.labels(task.label_words, task.name, task.scoring)
-    blind, layout = [0] * len(rows), Layout(text_tokens=text_tokens)
+    chat = chat and model.chat is not None
+    labels = model.labels(task.label_words, task.name, task.scoring, chat)
+    blind, layout = [0] * len(rows), Layout(text_tokens=text_tokens, chat=chat)
     spare = reads_of(labels).longest
     data = model.read([row.content for row in rows], blind, layout, task.name, spare)
     logits = model.split_logits(data, labels)

@@ -6,7 +6,6 @@ encode back to them.
 """
 
 import math
-import time
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 
 from trainables.backbones import label_texts
+from trainables.compute.process import now
 from trainables.core.cells import Cell, content_hash
 from trainables.core.frontier import Cost
 from trainables.core.registries import METHODS
@@ -91,11 +91,11 @@ class _Search:
         known: dict[str, torch.Tensor],
         tell: Tell | None,
     ) -> None:
-        began = time.perf_counter()
+        began = now()
         words = [self._allowed(cell) for cell in cells]
         self.pack.spend("vocabulary_seconds", began)
 
-        began = time.perf_counter()
+        began = now()
         found = search_of(self.settings)(
             self.problem,
             [
@@ -219,7 +219,7 @@ def carried_with(run: Run, cell: Cell, known: Prompts) -> Hashable:
 
 def carry_group(run: Run, cells: Sequence[Cell], known: Prompts) -> None:
     """Evaluate texts on a target."""
-    target, began = cells[0].target, time.perf_counter()
+    target, began = cells[0].target, now()
     backbone = run.backbone(target)
     texts = [from_bytes(known[cell.inputs[0]].numpy()) for cell in cells]
     ids = [tuple(encode(backbone, text)) for text in texts]

@@ -1,13 +1,18 @@
 """Chat templates of models as far as they are seen without their tokenizers. Torch-free."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from trainables.core.cells import ModelRef
+from trainables.core.cells import Cell, ModelRef
+from trainables.core.settings import family_of
+from trainables.core.settings.base import CHAT
 from trainables.errors import InputError
 from trainables.models.gguf_file import CHAT_TEMPLATE, is_gguf, read_header
 from trainables.models.weights import read_object
 
+_ALIKE = {"soft": "all", "hard": True}
+"""Per family of methods the template that reads as ``chat`` does, but for the chat template."""
 TEMPLATE_FILE = "chat_template.jinja"
 """Where newer folders have their chat template; older ones have it in their tokenizer's config."""
 
@@ -29,6 +34,20 @@ def has_chat_template(ref: ModelRef) -> bool | None:
         return bool(read_object(config).get("chat_template"))
     except InputError:  # whoever loads it says so
         return None
+
+
+def unframed(cell: Cell) -> Cell | None:
+    """The cell that is the same on models without a chat template; None where there is none.
+
+    Of a tuning under ``template: chat`` the one whose inputs have the task's words alike, of a
+    reference row the one that asks for no chat template. A carried prompt's inputs are cells too.
+    """
+    if cell.settings.get("template") != CHAT or cell.kind == "transfer":
+        return None
+    settings = {name: value for name, value in cell.settings.items() if name != "template"}
+    if cell.kind == "source":
+        settings["template"] = _ALIKE[family_of(cell.method)]
+    return replace(cell, settings=settings)
 
 
 def frames_note(chat: Iterable[str], plain: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from trainables.core.cells import ModelRef
 from trainables.core.registries import BACKBONES
 from trainables.errors import InputError
 from trainables.models.gguf_file import is_gguf, read_header
-from trainables.models.heads import HEADS
+from trainables.models.heads import HEADS, MASKED
 from trainables.models.weights import read_object, tensor_shapes
 
 ABSOLUTE = "absolute"
@@ -150,17 +150,39 @@ def single_tokens(ref: ModelRef, words: Iterable[str]) -> dict[str, str]:
 def _single(folder: Path, words: Iterable[str]) -> dict[str, str]:
     tokenizer = _tokenizer(folder)
     unknown = getattr(tokenizer.model, "unk_token", None)
+    return {
+        word: own[0]
+        for word, own in _pieces(tokenizer, words).items()
+        if len(own) == 1 and own != (unknown,)
+    }
 
-    def tokens(text: str) -> list[str]:
-        return list(tokenizer.encode(text, add_special_tokens=False).tokens)
+
+def _pieces(tokenizer: Any, texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    def tokens(text: str) -> tuple[str, ...]:
+        return tuple(tokenizer.encode(text, add_special_tokens=False).tokens)
 
     lead = " " if len(tokens(" the")) <= len(tokens("the")) else ""
-    found = {word: tokens(lead + word) for word in words}
-    return {
-        word: pieces[0]
-        for word, pieces in found.items()
-        if len(pieces) == 1 and pieces != [unknown]
-    }
+    return {text: tokens(lead + text) for text in texts}
+
+
+def pieces(ref: ModelRef, texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Tokens of each text within a text of this model; of none where no folder shows them."""
+    try:
+        return _pieces(_tokenizer(Path(ref.location)), texts) if is_local(ref) else {}
+    except Exception:  # the library has one exception for all that can be wrong
+        return {}
+
+
+def is_masked(ref: ModelRef) -> bool:
+    """Whether a folder's config says that its model is a masked one."""
+    if not is_local(ref) or is_gguf(ref.location):
+        return False
+    config = read_config(ref)
+    classes = config.get("architectures")
+    named = classes if isinstance(classes, list) else []
+    return not config.get("is_encoder_decoder") and any(
+        str(name).endswith(MASKED.endings) for name in named
+    )
 
 
 def tokenizer_fault(ref: ModelRef) -> BaseException | None:

@@ -1,6 +1,5 @@
 """Run a pack: load, tune, carry over, evaluate. Knows torch, not Ray."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from trainables.backbones.loading import resident
 from trainables.compute import replay
 from trainables.compute.memory import Room, halvings, settle
+from trainables.compute.process import now
 from trainables.core.cells import Cell, Pack, PackOutcome
 from trainables.core.registries import FAMILIES
 from trainables.core.settings import family_of
@@ -47,7 +47,7 @@ def run_pack(
     Raises:
         InputError: a model or the task does not fit (a label word of two tokens, say).
     """
-    began = time.perf_counter()
+    began = now()
     for plugin in pack.plugins:
         plugin.load()
     allowed = Room(**room) if room else Room()
@@ -66,13 +66,19 @@ def run_pack(
     run.spend("load_seconds", began)
     known = {key: torch.from_numpy(value) for key, value in prompts.items()}
     by_kind: dict[str, list[Cell]] = {"reference": [], "source": [], "transfer": []}
+    twins = run.twins()
     for cell in pack.cells:
-        by_kind[cell.kind].append(cell)
+        if cell.id not in twins:
+            by_kind[cell.kind].append(cell)
     evaluate_references(run, by_kind["reference"])
+    family: Family | None = None
     if by_kind["source"] or by_kind["transfer"]:
-        family: Family = FAMILIES[family_of(pack.method)]
-        if by_kind["source"]:
-            family.tune_sources(run, by_kind["source"], known, progress)
+        family = FAMILIES[family_of(pack.method)]
+    if family and by_kind["source"]:
+        family.tune_sources(run, by_kind["source"], known, progress)
+    run.repeat(twins)
+    known |= {cell: known[same] for cell, same in twins.items() if same in known}
+    if family:
         carry_over(run, family, by_kind["transfer"], known, progress)
     run.spend("seconds", began)
     run.outcome.cost |= {

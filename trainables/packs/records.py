@@ -21,6 +21,7 @@ from pydantic_core import core_schema as schema
 from trainables.core.frontier import ACCESS, COUNTED, PRODUCTS
 from trainables.core.predictions import GOLD, SPLITS
 from trainables.core.settings import family_of
+from trainables.core.texts import Passes
 from trainables.scoring.calibration import CALIBRATIONS
 from trainables.scoring.open_vocabulary import KEYS as OPEN_KEYS
 
@@ -122,6 +123,7 @@ _RESULT = _fields(
             (_NUMBER, [f"{split}_{x}" for x in CALIBRATIONS for split in _EXAMPLES]),
             (_NUMBER, OPEN_KEYS),
             (_COUNT, ("n_test", "n_validation", "best_step", "steps", "candidates", "n_tokens")),
+            (_COUNT, [f"{name}_passes" for name in Passes._fields]),
             (_COUNT, COUNTED),
             (_BOOLEAN, ("degenerate", "roundtrip_exact")),
             (_BOOLEAN, ("source_at_inference", "teacher_degenerate")),

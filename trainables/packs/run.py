@@ -1,6 +1,5 @@
 """One pack on its way: what is loaded, what is found, what it cost."""
 
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -17,14 +16,17 @@ from trainables.backbones import (
     Reader,
     judged_by,
     load_backbone,
+    reads_of,
 )
 from trainables.compute.memory import Resident, Room
-from trainables.core.cells import Cell, Pack, PackOutcome
+from trainables.compute.process import Moment, now
+from trainables.core.cells import Cell, Pack, PackOutcome, processor_time
 from trainables.core.contents import start_digest
 from trainables.core.settings.base import CHAT
-from trainables.core.texts import Text
+from trainables.core.texts import ONCE, Passes, Text
 from trainables.errors import InputError
 from trainables.files.cache import cache_folder
+from trainables.models.chats import unframed
 from trainables.scoring.calibration import CALIBRATIONS, content_free_texts
 from trainables.scoring.evaluate import Found, Numbers, measure, unreadable
 from trainables.scoring.free_text import answers_of
@@ -184,11 +186,15 @@ class Run:
 
         return _resident_grams.get(key, self.device, make)
 
-    def spend(self, name: str, since: float) -> float:
-        """Add the seconds since a moment to the pack's costs; how many they were."""
-        seconds = time.perf_counter() - since
-        self.outcome.cost[name] = self.outcome.cost.get(name, 0.0) + seconds
-        return seconds
+    def spend(self, name: str, since: Moment) -> float:
+        """Add the seconds since a moment to the pack's costs; how many they were.
+
+        Those of the processor go beside them: on a busy machine they are what the work takes.
+        """
+        passed, cost = since.passed(), self.outcome.cost
+        for key, seconds in ((name, passed.wall), (processor_time(name), passed.processor)):
+            cost[key] = cost.get(key, 0.0) + seconds
+        return passed.wall
 
     def evaluate(
         self,
@@ -205,7 +211,7 @@ class Run:
         ``on_validation``: its validation logits [R, v, C], where tuning has them already. With
         ``evaluation: open`` they have the rivals beside them, or validation is read once more.
         """
-        began = time.perf_counter()
+        began = now()
         backbone, labels = self.backbone(alias), self.labels(alias, layout)
         wide, count = self.open(labels), len(labels)
         if on_validation is None or on_validation.shape[-1] < count + wide:
@@ -289,7 +295,8 @@ class Run:
         if isinstance(found, str):
             self.outcome.failures[cell.id] = found
             return False
-        self.outcome.results[cell.id] = {**found.numbers, **self._frame(cell)}
+        more = {**self._frame(cell), **self._readings(cell)}
+        self.outcome.results[cell.id] = {**found.numbers, **more}
         if found.predictions:
             self.outcome.predictions[cell.id] = found.predictions
         if prompt is not None:
@@ -297,6 +304,45 @@ class Run:
         if readout is not None:
             self.outcome.readouts[cell.id] = readout
         return True
+
+    def twins(self) -> dict[str, str]:
+        """By id, cells of the pack that are the same as another one of it, and which.
+
+        Those under ``template: chat`` whose models have no chat template, beside the same without.
+        """
+        there, found = {cell.id for cell in self.pack.cells}, {}
+        for cell in self.pack.cells:
+            same = unframed(cell)
+            if same is not None and same.id in there:
+                read = (self.backbone(name) for name in cell.sources or (cell.target,))
+                if not any(in_chat(reader, cell.settings) for reader in read):
+                    found[cell.id] = same.id
+        return found
+
+    def repeat(self, twins: Mapping[str, str]) -> None:
+        """Give cells what their twins have come to."""
+        told = self.outcome
+        every: tuple[dict[str, Any], ...] = (
+            *(told.results, told.prompts, told.failures, told.stopped),
+            *(told.predictions, told.readouts),
+        )
+        for cell in self.pack.cells:
+            same = twins.get(cell.id)
+            if same is None:
+                continue
+            for found in every:
+                if same in found:
+                    found[cell.id] = found[same]
+            if same in told.results:
+                told.results[cell.id] = {**told.results[same], **self._frame(cell)}
+
+    def _readings(self, cell: Cell) -> dict[str, int]:
+        """How often an answer has each row read, in training and in scoring, where not once."""
+        chat = in_chat(self.backbone(cell.target), cell.settings)
+        labels = self.labels(cell.target, Layout(chat=chat))
+        found = Passes(reads_of(labels).rows, judged_by(labels).rows)
+        told = {f"{name}_passes": rows for name, rows in found._asdict().items()}
+        return {} if found == ONCE else told
 
     def _frame(self, cell: Cell) -> dict[str, str]:
         """Whether a model read in its chat template, where that was asked for."""

@@ -19,6 +19,7 @@ def score_label_words(
     candidates: Sequence[Sequence[Word]],
     text_tokens: int | None = None,
     device: str = "cpu",
+    chat: bool = False,
 ) -> list[dict[str, Any]]:
     """Score choices of label words on the validation split, without any tuning.
 
@@ -29,6 +30,7 @@ def score_label_words(
         task: whose validation split and templates are used.
         candidates: choices of label words for C classes, scored as the task says.
         text_tokens: texts are cut to this many tokens (None: to what positions allow).
+        chat: in the model's own chat template, which it must have.
 
     Returns:
         Per candidate ``words``, ``problem`` (one sentence why the model cannot use it or
@@ -46,7 +48,7 @@ def score_label_words(
         entry: dict[str, Any] = {"words": list(words), "problem": None}
         found.append(entry | {"empty": None, "manual": None})
         try:
-            labels[place] = backbone.labels(words, task.name, task.scoring)
+            labels[place] = backbone.labels(words, task.name, task.scoring, chat)
         except InputError as error:
             found[place]["problem"] = str(error)
     if not labels:
@@ -57,7 +59,7 @@ def score_label_words(
     rows = task.rows("validation")
     texts, gold = [row.content for row in rows], [row.label for row in rows]
     for row, template in (("empty", ""), ("manual", task.manual)):
-        layout = Layout(template=template, text_tokens=text_tokens)
+        layout = Layout(template=template, text_tokens=text_tokens, chat=chat)
         data = backbone.read(texts, gold, layout, task.name, spare)
         logits = backbone.split_logits(data, union) if ids else None
         for place, chosen in labels.items():

@@ -1,6 +1,5 @@
 """Carry tuned prompts to a target, by whatever way a cell's settings name, and evaluate them."""
 
-import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 
 from trainables.backbones import Layout, judged_by
+from trainables.compute.process import Moment, now
 from trainables.core.cells import Cell, content_hash
 from trainables.core.frontier import Cost
 from trainables.core.registries import SOLVERS
@@ -113,7 +113,7 @@ class _Group:
 
     def settle(self) -> None:
         """Results of all cells."""
-        began = time.perf_counter()
+        began = now()
         way, settings = solver_named(self.settings.solver), self.settings
         if isinstance(way, Predictor):
             self._predict(way, began)
@@ -167,7 +167,7 @@ class _Group:
             said["similarity_per_token"] = carried.similarity[replica].tolist()
         return said
 
-    def _predict(self, way: Predictor, began: float) -> None:
+    def _predict(self, way: Predictor, began: Moment) -> None:
         """Results of cells that end in scores instead of a prompt."""
         predicted = way.predict(self.problem.in_key_order(), self.settings)
         share = self.run.spend("transfer_seconds", began) / len(self.cells)

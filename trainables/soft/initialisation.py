@@ -20,7 +20,7 @@ import safetensors
 import torch
 from safetensors.numpy import load_file
 
-from trainables.backbones import Backbone, Labels, Reader, label_texts
+from trainables.backbones import AnswerTexts, Backbone, Labels, Reader, label_texts
 from trainables.core.registries import INITIALISATIONS
 from trainables.core.seeds import beginning, initial_prompt
 from trainables.core.settings import SoftSettings
@@ -43,7 +43,7 @@ class Beginning:
 
     Attributes:
         backbone: the model it is for.
-        label_ids: the task's label words.
+        label_ids: the task's label words, or the few answers of free text that have names.
         settings: length m and the parameters of the ways.
         seed: the replica's seed.
         key: stands for the model in what is random, e.g. its content digest.
@@ -88,7 +88,8 @@ def _vocabulary(start: Beginning) -> torch.Tensor:
 
 def _label_words(start: Beginning) -> torch.Tensor:
     length, table = start.settings.prompt_length, start.backbone.embeddings
-    own = label_texts(start.label_ids).vectors(table)
+    labels = start.label_ids
+    own = (labels if isinstance(labels, AnswerTexts) else label_texts(labels)).vectors(table)
     found = words_first(start.backbone, own, table, length, start.seed, start.key)
     return found.float().cpu()
 

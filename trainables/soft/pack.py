@@ -1,6 +1,5 @@
 """Packs of the soft family: tune sources as one stack, carry prompts over, evaluate."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import torch
 
 from trainables.backbones import Layout, judged_by, reads_of
+from trainables.compute.process import now
 from trainables.core.cells import Cell
 from trainables.core.frontier import Cost
 from trainables.core.registries import METHODS
@@ -136,7 +136,7 @@ class _Stacked:
     ) -> None:
         """Train some replicas as one stack and evaluate them on their sources."""
         run = self.run
-        began = time.perf_counter()
+        began = now()
         tuned = tune(
             self.sources,
             part,

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,7 +94,10 @@ def is_number(name: str) -> bool:
 
 
 def propose(
-    classes: Sequence[str], models: Sequence[ModelRef], texts: Sequence[tuple[str, int]]
+    classes: Sequence[str],
+    models: Sequence[ModelRef],
+    texts: Sequence[tuple[str, int]],
+    frames: Collection[bool] = (False,),
 ) -> list[Proposal]:
     """A word for each class, of which no two are one token on any model.
 
@@ -107,12 +110,13 @@ def propose(
         classes: their names, as ordered.
         models: whose single tokens they must be.
         texts: training texts with the index of their class.
+        frames: see :func:`proposals`.
 
     Raises:
         InputError: no word will do, or a tokenizer cannot be read.
     """
     levels = _levels(classes, texts)
-    known = [_tokens(model, _words_of(levels)) for model in models]
+    known = [_tokens(model, _words_of(levels), frames) for model in models]
     # Words of one kind go together: bad and good, rather than bad and positive.
     for chosen in ([levels[0]], [levels[1]], levels):
         found = _assign(chosen, known)
@@ -128,7 +132,10 @@ def propose(
 
 
 def proposals(
-    classes: Sequence[str], models: Sequence[ModelRef], texts: Sequence[tuple[str, int]]
+    classes: Sequence[str],
+    models: Sequence[ModelRef],
+    texts: Sequence[tuple[str, int]],
+    frames: Collection[bool] = (False,),
 ) -> list[list[Proposal]]:
     """The words of :func:`propose`, and those of every kind that has one for each class.
 
@@ -136,15 +143,17 @@ def proposals(
         classes: their names, as ordered.
         models: whose single tokens they must be.
         texts: training texts with the index of their class.
+        frames: whether words stand behind chat templates, where models have them, or at the start
+            of a word; both: they must be single tokens either way.
 
     Raises:
         InputError: as :func:`propose`.
     """
     levels = _levels(classes, texts)[:-1]
-    known = [_tokens(model, _words_of(levels)) for model in models]
+    known = [_tokens(model, _words_of(levels), frames) for model in models]
     assigned = [_assign([level], known) for level in levels]
     whole = [[found[place] for place in sorted(found)] for found in assigned]
-    best = propose(classes, models, texts)
+    best = propose(classes, models, texts, frames)
     return [best, *(one for one in whole if len(one) == len(classes) and one != best)]
 
 
@@ -231,12 +240,18 @@ def typical_words(texts: Sequence[tuple[str, int]], count: int) -> list[tuple[st
     return found
 
 
-def _tokens(model: ModelRef, words: Iterable[str]) -> dict[str, str]:
+def _tokens(
+    model: ModelRef, words: Iterable[str], frames: Collection[bool] = (False,)
+) -> dict[str, str]:
     """Those of the words that are one token of a model, and which."""
-    if is_local(model) and (Path(model.location) / TOKENIZER).is_file():
+    if not any(frames) and is_local(model) and (Path(model.location) / TOKENIZER).is_file():
         return single_tokens(model, words)
     from trainables.backbones import load_reader  # torch and transformers, and maybe the Hub
 
     reader = load_reader(model)
-    ids = {word: reader.word_id(word) for word in words}
-    return {word: str(number) for word, number in ids.items() if number is not None}
+    found = {word: [reader.answer_tokens(word, chat) for chat in sorted(frames)] for word in words}
+    return {
+        word: " ".join(str(number) for (number,) in ids)
+        for word, ids in found.items()
+        if all(len(own) == 1 and reader.known(own) for own in ids)
+    }

@@ -1,11 +1,13 @@
 """Names of ways of transfer, and which of them have sections of their own."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from analysis.data.combinations import main_ways, parts, tunings
+from analysis.data.combinations import main_ways, parts, read_how, tunings
 from analysis.data.ways import ways
 from analysis.soft.best_prompts import best_prompts, ranked
 from analysis.soft.tables import source_models
@@ -137,3 +139,22 @@ def test_costs_are_columns():
     assert (row["access"], row["product"], row["texts"]) == ("gradients", "prompt", 512)
     assert not row["source_at_inference"]
     assert frame.loc[frame["kind"] == "reference", "target_work"].isna().all()
+
+
+def test_reference_rows_that_were_read_otherwise_are_left_out() -> None:
+    """Soft prompts in chat templates beside hard ones without: Empty is there both ways."""
+    settings = {name: json.dumps({"frame": name}) for name in ("chat", "plain")}
+    lines = [("reference", "empty", settings["chat"]), ("reference", "empty", settings["plain"]),
+             ("transfer", "single", settings["chat"]), ("source", "independent", "{}")]  # fmt: skip
+    frame = pd.DataFrame(lines, columns=["kind", "row", "settings"]).assign(combination="")
+    for found in (tunings(frame), parts(frame)):
+        ((label, part),) = found
+        assert label == ""
+        assert list(part["settings"]) == [settings["chat"], settings["chat"], "{}"]
+    told = dict(read_how(frame[frame["kind"] == "reference"]))
+    assert {name: len(rows) for name, rows in told.items()} == {
+        "in its chat template": 1,
+        "without a chat template": 1,
+    }
+    ((label, rows),) = read_how(frame[:1])
+    assert label == "" and len(rows) == 1

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from sweep.commands.label_words import compare_words, format_words, further_word
 from sweep.planning.plan import make_plan
 from sweep.spec.spec import SweepSpec, load_spec, parse_spec
 from tests.sweep.samples import content
+from tests.trainables.backbones.chat_templates import TEMPLATES
 from trainables.backbones import load_reader
 from trainables.errors import InputError
+from trainables.models.chats import TEMPLATE_FILE
 from trainables.models.names import resolve_model
 from trainables.packs.pack import run_pack
+from trainables.pocket.zoo import pocket_path
 from trainables.tasks import load_task
 
 MODEL = "pocket-bert"
@@ -44,6 +48,39 @@ def test_the_numbers_are_those_of_the_reference_rows(text_tokens: int | None) ->
     for row in ("empty", "manual"):
         assert default[row]["score"] == results[cells[row].id]["validation_score"]
     assert entry["rows"] == results[cells["empty"].id]["n_validation"]
+
+
+@pytest.mark.slow
+def test_words_are_read_as_the_sweep_reads_them(tmp_path: Path) -> None:
+    """In chat templates, in none, or both; a word may be one token in one way alone."""
+    folder = tmp_path / "chatty"
+    shutil.copytree(pocket_path("pocket-llama"), folder)
+    (folder / TEMPLATE_FILE).write_text(TEMPLATES["mistral"])
+    methods = {"soft": {"steps": 4, "evaluations": 2, "template": ["all", "chat"]}}
+    spec = spec_of(targets=[str(folder)], methods=methods)
+    found = {entry["frame"]: entry for entry in compare_words(spec, ["chatty"], proposed=True)}
+    assert set(found) == {"plain", "chat"}
+    assert "chatty in its chat template, mini/reviews" in format_words([found["chat"]])
+    cells = {
+        ("chat" if "template" in cell.settings else "plain", cell.row): (pack, cell)
+        for pack in make_plan(spec).packs
+        for cell in pack.cells
+        if cell.kind == "reference" and cell.target == "chatty"
+    }
+    for (frame, row), (pack, cell) in cells.items():
+        if row == "constant":
+            continue
+        only = replace(pack, kind="transfer", sources=(), cells=(cell,), needs=())
+        score = run_pack(only, {}).results[cell.id]["validation_score"]
+        assert found[frame]["candidates"][0][row]["score"] == score
+    proposed = found["chat"]["candidates"][-1]["words"]
+    reader = load_reader(resolve_model(str(folder)))
+    assert all(
+        len(reader.answer_tokens(word, way)) == 1 for word in proposed for way in (False, True)
+    )
+    asked = spec_of(targets=[str(folder)], methods={"soft": {"steps": 4, "template": "chat"}})
+    assert [entry["frame"] for entry in compare_words(asked)] == ["chat"]
+    assert [entry["frame"] for entry in compare_words(asked, ["pocket-gpt2"])] == ["plain"]
 
 
 @pytest.mark.slow
@@ -183,6 +220,7 @@ def test_words_of_several_tokens_and_words_that_all_models_have(tmp_path: Path) 
 def entry_of(found: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "model": MODEL,
+        "frame": "plain",
         "task": "t",
         "metric": "accuracy",
         "rows": 1,

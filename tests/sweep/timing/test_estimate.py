@@ -26,7 +26,7 @@ from sweep.timing.estimate import (
 )
 from sweep.timing.throughput import Profile, explain, learn, load_profile, measured, save_profile
 from tests.sweep.samples import plan_of
-from trainables.core.cells import Pack
+from trainables.core.cells import Pack, processor_time
 from trainables.errors import InputError
 from trainables.files.cache import VARIABLE
 
@@ -132,6 +132,31 @@ def test_what_a_lost_cell_took_is_nobody_elses(tmp_path: Path) -> None:
     device = measured(ledger.records(), "cpu").devices["cpu"]
     rate = next(rate for rate in device.models.values() if rate.name == "T")
     assert rate.evaluated_text == pytest.approx(EVALUATED["T"], rel=0.02)
+
+
+@pytest.mark.parametrize(("device", "factor"), [("cpu", 1.0), ("cuda", 3.0)])
+def test_others_on_the_machine_make_no_rate_worse(
+    tmp_path: Path, device: str, factor: float
+) -> None:
+    """A card works while the processor waits: of one, the clock's seconds are what counts."""
+    plan = _plan(transfer=WAYS, direct=False)
+
+    def costs(pack: Pack) -> dict[str, float]:
+        moved = sum(CARRIED[run.solver] * run.units for run in runs_of(pack.cells))
+        true = _true_cost(pack)
+        scoring = true["seconds"] - LOAD - true["train_seconds"]
+        true |= {"seconds": true["seconds"] + moved, "transfer_seconds": moved}
+        true |= {"evaluate_seconds": scoring} if moved else {}
+        worked = {processor_time(name): seconds for name, seconds in true.items()}
+        return {name: 3 * seconds for name, seconds in true.items()} | worked
+
+    found = measured(_filled(tmp_path, plan, costs).records(), device).devices[device]
+    rate = next(rate for rate in found.models.values() if rate.name == "T")
+    assert rate.evaluated_text == pytest.approx(factor * EVALUATED["T"], rel=0.02)
+    assert rate.carried["distil"] == pytest.approx(factor * CARRIED["distil"], rel=0.02)
+    assert found.pack_seconds == pytest.approx(factor * LOAD)
+    source = next(rate for rate in found.models.values() if rate.name == "A")
+    assert source.trained_text["soft"] == pytest.approx(factor * TRAINED["A"], rel=0.02)
 
 
 def test_rates_explain_what_packs_took() -> None:

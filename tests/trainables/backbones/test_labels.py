@@ -172,6 +172,18 @@ def test_the_first_token_stands_for_the_text() -> None:
     assert labels.tolist() == [backbone.word_id("rather"), backbone.word_id("very")]
 
 
+def test_of_lists_of_texts_the_first_tokens_count_alike() -> None:
+    backbone = tiny("gpt2")
+    labels = backbone.labels([["rather poor", "not good"], "very good"], "t", "first_token")
+    every = torch.tensor([backbone.word_id(word) for word in ("rather", "not", "very")])
+    data, prompts = read(backbone, labels), prompts_for(backbone)
+    with torch.no_grad():
+        found = backbone.split_logits(data, labels, prompts)
+        each = backbone.split_logits(data, every, prompts)
+    expected = torch.stack([each[..., :2].mean(-1), each[..., 2]], -1)
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("name", ["bert", "gpt2"])
 def test_what_texts_begin_with_alike_is_read_once(name: str) -> None:
     """Read are: nothing, very, rather, rather poor; or very _, _ good, _ bad, _, and three."""

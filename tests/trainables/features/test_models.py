@@ -1,11 +1,13 @@
 """Features of models against literal readings of their definitions."""
 
 import math
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
+from tests.trainables.backbones.chat_templates import TEMPLATES
 from tests.trainables.tiny import tiny
 from trainables.core.kept import kept
 from trainables.features.before import Looking, before_tuning, on_texts, text_facts
@@ -17,7 +19,9 @@ from trainables.features.models import (
     vocabulary_overlap,
 )
 from trainables.features.texts import balance, entropy, reading_correlation
-from trainables.models.names import resolve_model
+from trainables.models.chats import TEMPLATE_FILE
+from trainables.models.names import resolve_model, with_chat
+from trainables.pocket.zoo import pocket_path
 from trainables.tasks import resolve_task
 from trainables.words.agreement import Comparison, neighbour_agreement
 
@@ -103,6 +107,20 @@ def test_pocket_models_give_all_features_and_the_second_time_none_is_computed(
     monkeypatch.setattr(before, "load_backbone", None)
     assert before_tuning([second, first], target, looking) == pytest.approx(found)
     assert on_texts([first, second], target, task, looking, 20) == texts
+
+
+def test_texts_are_read_in_chat_templates_where_the_sweep_does(tmp_path):
+    folder = tmp_path / "chatty"
+    shutil.copytree(pocket_path("pocket-llama"), folder)
+    (folder / TEMPLATE_FILE).write_text(TEMPLATES["mistral"])
+    model, task = with_chat(resolve_model(str(folder))), resolve_task("mini/topics")
+    looking = Looking(tmp_path / "kept")
+    plain, chat = (text_facts(model, task, looking, 8, way) for way in (False, True))
+    assert plain["readings"] != chat["readings"]
+    assert text_facts(model, task, looking, 8) == plain
+    bert = resolve_model("pocket-bert")
+    one, other = (text_facts(bert, task, looking, 8, way) for way in (False, True))
+    assert one == other, "it has none"
 
 
 def test_unreadable_text_facts_are_said_and_left_out():

@@ -42,6 +42,50 @@ def cell(target: str, **more: Any) -> Cell:
 
 
 @pytest.mark.slow
+def test_a_model_without_one_is_tuned_once_for_both(models: Mapping[str, ModelRef]) -> None:
+    """Results, prompts and what is carried over are as if each had been computed by itself."""
+
+    def cells(template: str) -> tuple[Cell, ...]:
+        asked = {"template": template, "text_tokens": 8}
+        free = {} if template == "all" else {"template": "chat"}
+        settings = asdict(SoftSettings(**{**SHORT, "template": template}))
+        tuned = replace(
+            cell("bert"),
+            kind="source",
+            row="independent",
+            method="soft",
+            sources=("bert",),
+            seed=0,
+            weight=0.0,
+            settings=settings,
+        )
+        moved = replace(
+            tuned,
+            kind="transfer",
+            row="single",
+            target="chatty",
+            inputs=(tuned.id,),
+            settings={"solver": "ridge", "norm": "match", "gammas": [0.0], **asked},
+        )
+        return tuned, moved, cell("bert", settings={**free, "text_tokens": 8})
+
+    apart = [Pack("tune", "soft", resolve_task(TASK), models, ("bert",), cells(name))
+             for name in ("all", "chat")]  # fmt: skip
+    told: list[tuple[str, int, int]] = []
+    both = replace(apart[0], cells=(*apart[0].cells, *apart[1].cells))
+    found = run_pack(both, {}, progress=lambda *step: told.append(step))
+    assert {total for phase, _, total in told if phase == "train"} == {SHORT["steps"]}
+    for each in (run_pack(pack, {}) for pack in apart):
+        assert each.failures == {}
+        for name, result in each.results.items():
+            less = {key for key in result if key.endswith("_seconds")}
+            own = found.results[name]
+            assert own | dict.fromkeys(less, 0) == result | dict.fromkeys(less, 0)
+        for name, prompt in each.prompts.items():
+            assert (found.prompts[name] == prompt).all()
+
+
+@pytest.mark.slow
 def test_rows_are_read_in_the_template_of_models_that_have_one(
     models: Mapping[str, ModelRef],
 ) -> None:

@@ -19,6 +19,7 @@ from trainables.packs.pack import run_pack
 from trainables.packs.run import Run
 from trainables.preflight import preflight
 from trainables.scoring.free_text import answers_of
+from trainables.soft.initialisation import Beginning, begin
 from trainables.tasks import load_task, resolve_task
 from trainables.testing.work import rows_read
 
@@ -112,6 +113,26 @@ def test_training_counts_every_reading(task: str) -> None:
     assert read[SOURCE].forward - final <= result["target_forward_rows"]
 
 
+def test_prompts_may_start_as_answers_that_have_names(tmp_path: Path) -> None:
+    """In the order of their texts; those that a short prompt has no room for are left out."""
+    content = yaml.safe_load(Path(write_task(tmp_path)).read_text())
+    for split in content["data"]["files"]:
+        rows = [{"text": f"the {THINGS[at % 3]}", "number": at % 3} for at in range(6)]
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    file = tmp_path / "named.yaml"
+    named = {**content, "answer": "{number}", "answer_names": THINGS}
+    file.write_text(yaml.safe_dump(named))
+    start = {"method": "soft", "settings": {"init": "label_words"}, "model": SOURCE, "file": None}
+    ref, model = resolve_task(str(file)), resolve_model(SOURCE)
+    assert preflight([model], [ref], starts=[start]) == []
+    backbone = load_backbone(model)
+    labels = answers_of(backbone, load_task(ref))
+    settings = SoftSettings(init="label_words", prompt_length=2)
+    prompt = begin(Beginning(backbone, labels, settings, 0, "k"))
+    ids = [backbone.word_id(word) for word in sorted(THINGS)[:2]]
+    assert (prompt == backbone.embeddings[ids].float()).all()
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"words": [{"method": "pez"}]}, "methods: pez: found task 'toy/things', whose answers are"),
     (
@@ -120,7 +141,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"starts": [{"method": "soft", "settings": {"init": "label_words"}, "model": SOURCE}]},
-        "init: label_words: found task .*; allowed: another start",
+        "init: label_words: found task .*; allowed: another start, or answer_names",
     ),
 ]
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from trainables.backbones import Layout, load_backbone
-from trainables.core.cells import Cell, Pack
+from trainables.core.cells import Cell, Pack, processor_time
 from trainables.core.settings import SoftSettings
 from trainables.models.names import resolve_model
 from trainables.packs.pack import run_pack
@@ -71,6 +71,9 @@ def test_every_cell_comes_back(joint) -> None:
         if cell.kind != "reference":
             assert outcome.prompts[cell.id].dtype == np.float32
             assert [len(words) for words in result["nearest"]] == [3, 3, 3]
+    assert {"train_seconds", "evaluate_seconds"} <= outcome.cost.keys()
+    for name in [name for name in outcome.cost if "processor" not in name and "seconds" in name]:
+        assert outcome.cost[processor_time(name)] > 0
     carried = next(cell for cell in pack.cells if cell.kind == "transfer")
     assert 0.1 < outcome.results[carried.id]["similarity"] <= 1.0
     assert len(outcome.results[carried.id]["similarity_per_token"]) == 3
