@@ -72,6 +72,35 @@ def started_settings(resolved: ResolvedSpec) -> Iterator[tuple[str, Any]]:
         yield method.name, replace(settings, shots=section.source_shots if section else None)
 
 
+@dataclass(frozen=True)
+class Looked:
+    """Early prompts that tell how like a target task its source tasks are, of one model and seed.
+
+    Attributes:
+        task: the target task.
+        model: alias.
+        early: of each source task.
+        own: of the target task.
+    """
+
+    task: str
+    model: str
+    early: dict[str, Cell]
+    own: Cell
+
+
+def looked_at(resolved: ResolvedSpec) -> Iterator[Looked]:
+    """Early prompts of the first combination of settings; none without ``embedding_steps``."""
+    section = resolved.spec.task_transfer
+    if section is None or section.embedding_steps is None:
+        return
+    method, settings = _soft(resolved)[0]
+    planner = _TaskTransfer(resolved, section, method, settings, set())
+    places = product(resolved.task_pairs, resolved.sources, resolved.spec.seeds)
+    for task, model, seed in places:
+        yield planner.looked(task, model, seed)
+
+
 @dataclass
 class _TaskTransfer:
     """Packs of one combination of settings.
@@ -143,12 +172,16 @@ class _TaskTransfer:
             names = self.resolved.task_pairs[task]
             yield planner.started("mixture", model, seed, start, inputs, names)
 
-    def _looked_at(self, task: str, model: str, seed: int) -> list[Cell]:
+    def looked(self, task: str, model: str, seed: int) -> Looked:
         """Early prompts of the source tasks of a target task, and of itself."""
         shots = self.section.source_shots
         names = self.resolved.task_pairs[task]
-        early = [self._early(name, shots, model, seed) for name in names]
-        return [*early, self._early(task, self.settings.shots, model, seed)]
+        early = {name: self._early(name, shots, model, seed) for name in names}
+        return Looked(task, model, early, self._early(task, self.settings.shots, model, seed))
+
+    def _looked_at(self, task: str, model: str, seed: int) -> list[Cell]:
+        looked = self.looked(task, model, seed)
+        return [*looked.early.values(), looked.own]
 
     def _early(self, task: str, shots: int | None, model: str, seed: int) -> Cell:
         return self._embedding(task, shots).started("embedding", model, seed, PLAIN)

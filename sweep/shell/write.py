@@ -235,13 +235,20 @@ def recommend(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Rank source sets for the spec's targets before any tuning, and say how far to trust it."""
+    """Rank source sets (or source tasks) before any tuning, and say how far to trust it."""
     warn_of_no_cache()
     from sweep.commands.recommend import format_advice
     from sweep.commands.recommend import recommend as advise
     from sweep.spec.spec import load_spec
 
-    found = advise(load_spec(spec), finished or (), target, warn)
+    asked = load_spec(spec)
+    if asked.task_transfer is not None:
+        from sweep.commands.recommend_tasks import format_tasks, recommend_tasks
+
+        ranked = recommend_tasks(asked, finished or (), target, warn)
+        print(json.dumps(ranked.to_json()) if as_json else format_tasks(ranked))
+        return
+    found = advise(asked, finished or (), target, warn)
     if as_json:
         print(json.dumps([item.to_json() for item in found]))
     else:

@@ -48,13 +48,25 @@ class Hub(_Fields):
     Attributes:
         path: a folder of data files, relative to the task file, or else ``owner/name``.
         name: its configuration, where it has several.
+        folder: the folder of its files to take, in place of a configuration: the Hub's own
+            conversions to Parquet (revision ``refs/convert/parquet``) have one for each.
         revision: of the Hub; where it is no commit (40 hex digits) the data may change, and
             results on it are not shared between sweeps.
     """
 
     path: Name
     name: Name | None = None
+    folder: Name | None = None
     revision: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_part(self) -> Self:
+        if self.name is not None and self.folder is not None:
+            raise ValueError(
+                f"found folder {show(self.folder)} beside name {show(self.name)}; allowed: one of"
+                " the two"
+            )
+        return self
 
 
 class Data(_Fields):
@@ -216,6 +228,7 @@ class TaskFile(_AnyTask):
     """A task with classes; README.md in this folder explains each field."""
 
     label: Name = "label"
+    leave_out: tuple[Name | StrictInt, ...] = ()
     classes: tuple[Name, ...] = Field(min_length=2)
     label_words: tuple[Words, ...]
     label_words_alternatives: tuple[tuple[Words, ...], ...] = ()
@@ -225,6 +238,11 @@ class TaskFile(_AnyTask):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _distinct("classes", self.classes)
+        for value in self.leave_out:
+            if value in (*self.classes, *range(len(self.classes))):
+                raise ValueError(
+                    f"leave_out: found {show(value)}; allowed: labels that are no class"
+                )
         choices = {"label_words": self.label_words} | {
             f"label_words_alternatives[{index}]": words
             for index, words in enumerate(self.label_words_alternatives)
@@ -268,7 +286,7 @@ def columns_of(text: str) -> tuple[str, ...]:
     """Names of the columns that the format string ``text`` fills in, in order.
 
     A name is all between two braces, which alone it may not hold; ``{{`` and ``}}`` are braces of
-    the text itself.
+    the text itself. ``{options[0]}`` is the first value of a column that holds lists.
 
     Raises:
         ValueError: ``text`` has a brace that is neither.

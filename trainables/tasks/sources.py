@@ -129,23 +129,37 @@ class LibrarySource(Source):
 class HubSource(LibrarySource):
     """A data set of the Hub, ``owner/name``."""
 
-    def __init__(self, path: str, name: str | None, revision: str | None) -> None:
-        """``name`` is the configuration; None for ``revision`` takes the newest."""
-        super().__init__(path, name)
-        self._revision = revision
+    def __init__(
+        self, path: str, name: str | None, revision: str | None, part: str | None = None
+    ) -> None:
+        """Name a data set.
+
+        Args:
+            path: ``owner/name``.
+            name: configuration.
+            revision: None takes the newest.
+            part: a folder of it, in place of a configuration.
+        """
+        super().__init__(path, name or part)
+        self._revision, self._part = revision, part
         self.pinned = is_commit(revision)
 
     def fingerprint(self) -> dict[str, Any]:
         """Name, configuration and revision: only a commit pins what they stand for."""
-        return {"path": f"{self._path}@{self._revision}", "name": self._name}
+        found = {"path": f"{self._path}@{self._revision}", "name": self._name}
+        return found if self._part is None else {**found, "folder": self._part}
 
     def _table(self, name: str) -> Iterable[Row]:
         # Seconds to import, and needed for such data alone.
         import datasets
 
         check_no_folder(self._path, "data.hub.path")
-        table: Iterable[Row] = datasets.load_dataset(
-            self._path, self._name, split=name, revision=self._revision
+        # What the Hub converts has a folder for each configuration and knows none by its name.
+        which = {"split": name, "revision": self._revision}
+        table: Iterable[Row] = (
+            datasets.load_dataset(self._path, self._name, **which)
+            if self._part is None
+            else datasets.load_dataset(self._path, data_dir=self._part, **which)
         )
         if self.pinned:
             self._check_commit(table)
@@ -216,7 +230,9 @@ class FolderSource(LibrarySource):
             yield from builder.as_dataset(split=name)
 
 
-def hub_source(path: str, name: str | None, revision: str | None, base: Path) -> Source:
+def hub_source(
+    path: str, name: str | None, revision: str | None, base: Path, part: str | None = None
+) -> Source:
     """What ``data.hub`` stands for: a folder where there is one, else a data set of the Hub.
 
     Args:
@@ -224,12 +240,18 @@ def hub_source(path: str, name: str | None, revision: str | None, base: Path) ->
         name: configuration.
         revision: of the Hub.
         base: folder that a relative path starts from: the task file's.
+        part: the folder of a data set of the Hub that is taken, in place of a configuration.
 
     Raises:
-        InputError: neither a folder nor a name of the Hub, or a folder with a revision.
+        InputError: neither a folder nor a name of the Hub, or a folder with a revision or a part.
     """
     folder = place_of(path, base, "data.hub.path")
     if folder.is_dir():
+        if part is not None:
+            raise InputError(
+                f"data.hub.folder: found {show(part)}, but data.hub.path is the folder {folder};"
+                " allowed: the inner folder as data.hub.path"
+            )
         if revision is not None:
             raise InputError(
                 f"data.hub.revision: found {show(revision)}, but data.hub.path is the folder"
@@ -242,7 +264,7 @@ def hub_source(path: str, name: str | None, revision: str | None, base: Path) ->
             f"data.hub.path: found {show(path)}, and {folder} is no folder; allowed: a folder"
             " (relative to the task file), or a Hub name owner/name"
         )
-    return HubSource(path, name, revision)
+    return HubSource(path, name, revision, part)
 
 
 def _read_jsonl(stream: TextIO, path: Path) -> Iterator[tuple[int, Row]]:

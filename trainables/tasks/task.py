@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,10 @@ from trainables.tasks.splits import SPLITS, Example, choose, take
 if TYPE_CHECKING:
     from trainables.tasks.schema import AnyTaskFile, Part
 
-_OF_CLASSES = ("classes", "label_words", "label_words_alternatives")
+_OF_CLASSES = ("leave_out", "classes", "label_words", "label_words_alternatives")
+_LATER = ("pair", "scoring", "leave_out")
+"""Fields that came later: tasks without them keep their digest."""
+_LISTED = re.compile(r"(?P<column>.+)\[(?P<place>\d+)\]")
 _FOLDER = "data"
 """Name of a data folder that travels with its task."""
 
@@ -38,6 +42,7 @@ class Task:
         text: format string over the data's columns.
         pair: likewise for a second text; None for tasks on one.
         label: the column that holds the class, as an index or by name; empty: there are none.
+        leave_out: labels whose rows do not count.
         classes: class names in label order, [C].
         label_words: the word or text, or several, that stand for each class, [C].
         label_words_alternatives: further choices of label words, each [C].
@@ -60,6 +65,7 @@ class Task:
     text: str
     pair: str | None
     label: str
+    leave_out: tuple[str | int, ...]
     classes: tuple[str, ...]
     label_words: tuple[Word, ...]
     label_words_alternatives: tuple[tuple[Word, ...], ...]
@@ -103,8 +109,7 @@ class Task:
 
         # A task that extends another is what its fields say, however they came together.
         unhashed = {"description", "data", "extends"}
-        # Tasks from before these keep their digest.
-        unhashed |= {name for name in ("pair", "scoring") if getattr(content, name, None) is None}
+        unhashed |= {name for name in _LATER if not getattr(content, name, None)}
         fields = content.model_dump(mode="json", by_alias=True, exclude=unhashed)
         classes: dict[str, Any] = dict.fromkeys(_OF_CLASSES, ()) | {"label": "", "scoring": None}
         answers: dict[str, Any] = {"answer": "", "answer_names": (), "max_answer_tokens": 0}
@@ -294,7 +299,9 @@ class Task:
                 gold = self._golds.setdefault(right, len(self._golds))
                 found.append((number, texts, gold))
                 continue
-            found.append((number, texts, self._value(row, self.label, "label", where)))
+            label = self._value(row, self.label, "label", where)
+            if not any(type(label) is type(each) and label == each for each in self.leave_out):
+                found.append((number, texts, label))
         if self.free:
             return [Example(texts[0], gold, *texts[1:]) for _, texts, gold in found]
         index_of = self._class_indices()
@@ -344,6 +351,15 @@ class Task:
         return names if self._numeric_names() else f"0 to {self.num_classes - 1} or {names}"
 
     def _value(self, row: Row, column: str, wanted_by: str, where: Callable[[], str]) -> Any:
+        within = _LISTED.fullmatch(column)
+        if column not in row and within and isinstance(row.get(within["column"]), list):
+            values, place = row[within["column"]], int(within["place"])
+            if place < len(values):
+                return values[place]
+            raise InputError(
+                f"{where()} has {len(values)} values in the column {show(within['column'])}, but"
+                f" {self.file.name} names {show(column)} under {wanted_by}"
+            )
         if column not in row:
             raise InputError(
                 f"{where()} has no column {show(column)}, which {self.file.name} names under "
@@ -382,4 +398,5 @@ def _source_of(content: AnyTaskFile, folder: Path) -> Source:
     if data.files is not None:
         return FileSource({name: folder / path for name, path in data.files.items()})
     assert data.hub is not None, "the schema demands files or hub"
-    return hub_source(data.hub.path, data.hub.name, data.hub.revision, folder)
+    hub = data.hub
+    return hub_source(hub.path, hub.name, hub.revision, folder, hub.folder)

@@ -147,8 +147,8 @@ def test_superglue_as_text_to_text(name: str, monkeypatch: pytest.MonkeyPatch) -
     columns, answers = SUPERGLUE[name]
     asked = []
 
-    def load(path: str, name: str, *, split: str, revision: str) -> list[dict[str, Any]]:
-        asked.append((path, name, revision))
+    def load(path: str, *, data_dir: str, split: str, revision: str) -> list[dict[str, Any]]:
+        asked.append((path, data_dir, revision))
         return [
             {**columns, "idx": place, "label": -1 if split == "test" else place % len(answers)}
             for place in range(30)
