@@ -121,10 +121,13 @@ class TaskTransfer:
             )
         last = self.table[self.table["line"] == ORACLE].iloc[-1]
         ends = span(last["over_words_low"], last["over_words_high"])
+        words = (
+            f", and {points(last['over_words'], signed=True)} {ends} over as many tries from words"
+        )
         said.append(
             f"The best of all {last['k']:,} source tasks by validation has "
-            f"{points(last['absolute'], signed=True)} points over no transfer, and "
-            f"{points(last['over_words'], signed=True)} {ends} over as many tries from words."
+            f"{points(last['absolute'], signed=True)} points over no transfer"
+            f"{words if pd.notna(last['over_words']) else ''}."
         )
         return " ".join(said)
 

@@ -139,7 +139,7 @@ class _TaskTransfer:
             for (task, few), model in product(dict.fromkeys(early), self.resolved.sources):
                 cells = [self._early(task, few, model, seed) for seed in seeds]
                 yield from self._pack(self._embedding(task, few), model, cells)
-        for task, model in places:
+        for task, model in places if self.section.restarts else ():
             control, draws = self._control(task), range(1, len(pairs[task]))
             cells = [
                 control.started("restarted", model, seed, StartSettings(draw=draw))

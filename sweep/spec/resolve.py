@@ -158,8 +158,8 @@ class ResolvedSpec:
             return {}
         pairs = {target: list(names) for target, names in self.task_pairs.items()}
         rest = section.model_dump(mode="json", exclude={"source_tasks", "target_tasks"})
-        later = [name for name in ("zero_shot", "refine") if not rest[name]]
-        rest = {name: value for name, value in rest.items() if name not in later}
+        later = {"restarts": True, "zero_shot": False, "refine": False}
+        rest = {name: value for name, value in rest.items() if later.get(name) is not value}
         return {"task_transfer": {"pairs": pairs, **rest}}
 
     def _search_json(self) -> dict[str, Any]:

@@ -80,6 +80,11 @@ class TaskTransfer(BaseModel):
         default=CAP,
         description="a whole number from 1 (examples that a task counts as at most in a mixture)",
     )
+    restarts: bool = Field(
+        default=True,
+        description="true (further draws of words are tuned too, so that a choice among k starts"
+        " has a control with k tries) or false",
+    )
     zero_shot: bool = Field(
         default=False,
         description="true (every source task's prompt is also evaluated as it is on every target"
