@@ -1,4 +1,4 @@
-"""Prompts on tasks they were not tuned on, and starts carried from other models: what is planned."""
+"""Prompts on tasks they were not tuned on, and starts from other models: what is planned."""
 
 from itertools import product
 from pathlib import Path
