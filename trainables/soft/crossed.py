@@ -74,7 +74,7 @@ def _cross(run: Run, cells: Sequence[Cell], known: Mapping[str, torch.Tensor], l
         ]
     )
     alike = _likeness(run, first.target, known)
-    said = {"product": "prompt", **Cost().numbers()}
+    said = {"product": "none", **Cost().numbers()}  # the prompt is kept with its own cell
     for cell, found in zip(cells, run.evaluate(first.target, layout, prompts), strict=True):
         more = {"likeness": alike(*cell.inputs)} if len(cell.inputs) > 1 else {}
         run.settle(cell, together(found, said, more))
