@@ -129,7 +129,7 @@ def _tuned(row: Mapping[str, Any], places: Mapping[str, Mapping[str, Any]]) -> M
     """The record of the tuning of a record's prompt; itself where that is not known."""
     found = row
     while found["kind"] != "source":
-        first = next(iter(json.loads(found["inputs"])), None)
+        first = next(iter(json.loads(found["inputs"])), "")
         if first not in places:
             return row
         found = places[first]

@@ -122,6 +122,7 @@ class Transferability:
         table = time_table(self.times, by)
         exhibits = []
         for (label, target), part in self.times.groupby(["label", "target"], sort=False):
+            part = part.assign(start=part["start"].map(_named))
             starts = _leading(list(part["start"].unique()))
             means = mean_curves(part, self.curves)
             exhibits.append(
