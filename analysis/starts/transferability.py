@@ -40,8 +40,8 @@ TIMES_NOTE = (
     f"Convergence time: steps until the best on validation so far is within {100 * DELTA:g} points "
     "of the run's best, as a share of the control's. Comparable: steps until validation is within "
     f"{100 * DELTA:g} points of the control's best, likewise. Medians over runs; a run that never "
-    "gets there counts as longer than any. Nothing is interpolated: the control's steps are known "
-    "up to the distance to the evaluation before. Gain: points on test over the control."
+    "gets there counts as longer than any. Nothing is interpolated: in brackets is how much "
+    "earlier the control's evaluation before was. Gain: points on test over the control."
 )
 PREDICTORS_NOTE = (
     "Mean over target tasks of Spearman's ρ between the likeness of a source task's prompt to the "
@@ -244,7 +244,7 @@ def _times_grid(table: pd.DataFrame) -> Grid:
     for row in table.to_dict("records"):
         place = titled(row["target"], row["label"])
         task = f"{row['task']}, " if "task" in row else ""
-        width = f"{MINUS}{row['width']:,.0f}" if row["width"] else ""
+        width = f"({MINUS}{row['width']:,.0f})" if row["width"] else ""
         lines.append(
             Line(place, place, f"{task}{_named(row['start'])}", (
                 Entry(points(row["control"])), Entry(points(row["score"])),
