@@ -134,7 +134,8 @@ class Transferability:
                     partial(figures.race_curves, table=means, starts=starts),
                 )
             )
-        yield Part("Steps that a start saves", texts=[_times_text(table)], exhibits=exhibits)
+        yield Part("Steps that a start saves", texts=[_times_text(table)])
+        yield from (Part(exhibits=[item]) for item in exhibits)  # each as wide as it is
         grid = Table(
             "time_saved", "Convergence and comparable-result time", _times_grid(table), table
         )
