@@ -19,9 +19,9 @@ from trainables.core.cells import Cell, content_hash
 from trainables.core.frontier import Cost
 from trainables.core.registries import SIMILARITIES
 from trainables.core.seeds import seeded
-from trainables.features.neurons import activated_by_layer, layer_windows, neuron_overlap
 from trainables.packs.run import Run, layout_on
 from trainables.scoring.evaluate import together
+from trainables.scoring.neurons import activated_by_layer, layer_windows, neuron_overlap
 
 NEURONS = "neurons"
 """Key of the likeness by activated neurons of all layers; of layers 1 to 3, ``neurons_1-3``."""
@@ -43,9 +43,12 @@ def evaluate_crossed(run: Run, cells: Sequence[Cell], known: Mapping[str, torch.
         groups.setdefault(key, []).append(cell)
     for (target, _, length), group in groups.items():
         kind = ("crossed", target, run.device)
-        lost = in_parts(
-            group, len(group), kind, lambda part, _, length=length: _cross(run, part, known, length)
-        )
+
+        def cross(part: Sequence[Cell], first: int, length: int = length) -> None:
+            del first
+            _cross(run, part, known, length)
+
+        lost = in_parts(group, len(group), kind, cross)
         for cell in lost:
             run.outcome.failures[cell.id] = (
                 f"out of memory: one prompt does not fit beside {target} on {run.device}"
@@ -58,7 +61,8 @@ def random_prompt(run: Run, cell: Cell) -> torch.Tensor:
     key = run.pack.models[cell.target].digest
     shape = int(cell.settings["prompt_length"]), backbone.width
     drawn = torch.randn(shape, generator=seeded("random prompt", key, cell.seed or 0))
-    return drawn * backbone.scale / backbone.width**0.5
+    length = float(backbone.width) ** 0.5
+    return drawn * (backbone.scale / length)
 
 
 def _cross(run: Run, cells: Sequence[Cell], known: Mapping[str, torch.Tensor], length: int) -> None:

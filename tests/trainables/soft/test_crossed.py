@@ -11,9 +11,9 @@ from tests.trainables.soft import toys
 from trainables.backbones import load_backbone
 from trainables.core.cells import Cell, Pack, PackOutcome
 from trainables.core.settings import SoftSettings, stored
-from trainables.features.neurons import activated_by_layer, neuron_overlap
 from trainables.models.names import resolve_model
 from trainables.packs.pack import run_pack
+from trainables.scoring.neurons import activated_by_layer, neuron_overlap
 from trainables.soft.tuning import evaluation_steps
 from trainables.tasks import resolve_task
 

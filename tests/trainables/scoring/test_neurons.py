@@ -11,7 +11,7 @@ from tests.trainables.tiny import beside, pristine, tiny
 from trainables.backbones import Backbone
 from trainables.backbones.general import GeneralCausal
 from trainables.core.registries import BACKBONES
-from trainables.features.neurons import (
+from trainables.scoring.neurons import (
     activated_by_layer,
     activated_neurons,
     layer_windows,
