@@ -61,8 +61,8 @@ def random_prompt(run: Run, cell: Cell) -> torch.Tensor:
     key = run.pack.models[cell.target].digest
     shape = int(cell.settings["prompt_length"]), backbone.width
     drawn = torch.randn(shape, generator=seeded("random prompt", key, cell.seed or 0))
-    length = float(backbone.width) ** 0.5
-    return drawn * (backbone.scale / length)
+    spread: float = backbone.scale / backbone.width**0.5
+    return drawn * spread
 
 
 def _cross(run: Run, cells: Sequence[Cell], known: Mapping[str, torch.Tensor], length: int) -> None:
