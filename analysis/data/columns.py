@@ -8,8 +8,9 @@ import pandas as pd
 from trainables.core.frontier import ACCESS, BACKWARD, LEAST_GAP
 from trainables.scoring.calibration import CALIBRATIONS
 
-STARTED = ("embedding", "mixture", "continued", "restarted")
-"""Rows of task transfer: of a few steps, of several tasks, and those that start elsewhere."""
+STARTED = ("embedding", "mixture", "continued", "restarted", "refined", "cross_task")
+"""Rows of task transfer: of a few steps, of several tasks, those that start elsewhere, and
+prompts as they are on other tasks."""
 SOFT_ROWS = (
     *("empty", "manual", "constant", "independent", "joint", "single", "baseline", "ours"),
     *("own", *STARTED),
@@ -44,7 +45,8 @@ class Column(NamedTuple):
 _TABLE = (
     ("cell", "text", "", "", "content hash of the cell; names its record and its prompt file"),
     ("kind", "text", "", "cell",
-     "source (on one of its own sources), transfer (on a target) or reference (no prompt)"),
+     "source (on one of its own sources), transfer (on a target), crossed (a prompt as it is on "
+     "another task) or reference (no prompt)"),
     ("row", "text", "", "cell",
      f"{', '.join(SOFT_ROWS[:-1])} or {SOFT_ROWS[-1]}; of hard prompts "
      f"{', '.join(HARD_ROWS[:-1])} or {HARD_ROWS[-1]}"),
@@ -65,7 +67,8 @@ _TABLE = (
     ("init", "text", "", "",
      "how the tuned prompt started (of one that was carried or continued: its first source's)"),
     ("origin", "text", "", "",
-     "task transfer: tasks of the prompts that it started from, joined by +"),
+     "task transfer: tasks of the prompts that it started from, joined by +; of a crossed one the "
+     "task it was tuned on, empty where it is of random numbers"),
     ("draw", "integer", "", "setting",
      "row restarted: which further draw of words it started from; 0 is the seed's own"),
     ("top", "integer", "tasks", "setting",
@@ -74,6 +77,9 @@ _TABLE = (
      "task transfer: the similarity of tasks that retrieved them"),
     ("start_tasks", "JSON", "", "result", "JSON: of an average start, the tasks retrieved"),
     ("start_shares", "JSON", "", "result", "JSON: their shares in it"),
+    ("likeness", "JSON", "", "result",
+     "JSON: of a crossed prompt, how like it and the task's own are: cosines of tokens, overlap of "
+     "activated neurons of all layers and of windows of layers"),
     ("combination", "text", "", "",
      "settings in which this sweep's tuned prompts differ; empty if in none"),
     ("settings", "text", "", "",
@@ -211,7 +217,8 @@ _TABLE = (
     ("pack", "text", "", "record", "pack (trial) that computed the cell"),
     ("finished", "text", "ISO 8601", "record", "when it was finished, ISO 8601"),
     ("inputs", "JSON", "", "",
-     "JSON: the source cells whose prompts were carried over or started from"),
+     "JSON: the source cells whose prompts were carried over or started from; of a crossed one the "
+     "cell of its prompt and that of the task's own"),
     (SWEEP, "text", "", "", "name of the sweep; only where several were loaded together"),
 )
 # fmt: on

@@ -40,7 +40,7 @@ _JOINT = ("joint", "ours")
 """Rows that depend on the alignment loss."""
 _EARLY = "embedding"
 """Row of prompts that are tuned for a number of steps of its own."""
-_LENGTH = ("steps", "epochs", "max_steps", "evaluations", "checkpoint")
+_LENGTH = ("steps", "epochs", "max_steps", "evaluations", "spacing", "checkpoint")
 """Settings of the tuning that say nothing of this row."""
 _NOTHING = "{}"
 MOST = 8
@@ -109,8 +109,7 @@ def _kinds(rows: Sequence[Mapping[str, Any]]) -> tuple[list[_Kind], list[int]]:
     kinds: list[_Kind] = []
     numbers = []
     for row in rows:
-        first = next(iter(json.loads(row["inputs"])), None) if row["kind"] == "transfer" else None
-        origin = places.get(first, row) if first else row
+        origin = _tuned(row, places)
         key = (
             str(row["method"]),
             str(row["family"]),
@@ -126,6 +125,17 @@ def _kinds(rows: Sequence[Mapping[str, Any]]) -> tuple[list[_Kind], list[int]]:
     return kinds, numbers
 
 
+def _tuned(row: Mapping[str, Any], places: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The record of the tuning of a record's prompt; itself where that is not known."""
+    found = row
+    while found["kind"] != "source":
+        first = next(iter(json.loads(found["inputs"])), "")
+        if first not in places:
+            return row
+        found = places[first]
+    return found
+
+
 def _values(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Values:
     """What a record depends on beside its models, task, seed, λ and words."""
     cut = {PRECISION: row.get(PRECISION), FRAME: _frame(row["settings"])}
@@ -138,7 +148,7 @@ def _values(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Values:
     unread |= set(NAMES) if row["kind"] == "source" else set()
     unread |= set(_LENGTH) if row["row"] == _EARLY else set()
     moved = {item.name for item in fields(TransferSettings)}
-    if origin is row and row["kind"] == "transfer":  # what it was tuned with is not known
+    if origin is row and row["kind"] != "source":  # what it was tuned with is not known
         values = {key: value for key, value in own.items() if key not in moved}
     else:
         # Younger settings are not stored while at their default.

@@ -24,7 +24,7 @@ from trainables.errors import InputError
 from trainables.files.atomic import replace_file
 from trainables.packs.records import damage_note, read_record, record_files
 
-_KINDS = ("reference", "source", "transfer")
+_KINDS = ("reference", "source", "transfer", "crossed")
 CARRIED = ("vocabulary", "s", "k", "state", "template", "counterparts")
 """Columns in which a carried hard prompt is what its source was tuned with."""
 _SHOWN = 5

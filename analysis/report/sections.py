@@ -32,6 +32,7 @@ from analysis.soft.transfer_figures import (
 )
 from analysis.starts.section import task_section
 from analysis.starts.tries import without_starts
+from analysis.starts.zero_shot import task_types
 from analysis.tuned.section import tuned_section
 
 
@@ -95,7 +96,8 @@ def sections(results: Results) -> Iterator[Section]:
     sweep = results.sweep
     folder = sweep.folder if sweep else None
     yield from [section] if (section := cost_section(results.costs)) else []
-    yield from [section] if (section := task_section(results.frame, folder)) else []
+    types = task_types(sweep.meta) if sweep else {}
+    yield from [section] if (section := task_section(results.frame, folder, types)) else []
     yield _overview(results.plain, folder)
     if sweep and (search := search_section(sweep.folder)):
         yield search

@@ -9,6 +9,8 @@ from analysis.starts.tries import UNIT, Tries
 from analysis.stats.best_of_n import expected_best
 from analysis.stats.bootstrap import Crossed, crossed_interval
 
+TITLES = {"average_tokens": "cosine of average tokens", "per_token": "per-token mean cosine"}
+"""Names of similarities for people."""
 UNITS = ("target", "task", "seed")
 """What intervals are over."""
 LINES = (

@@ -1,6 +1,6 @@
 """The report's section on task transfer."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,11 +14,13 @@ from analysis.present.exhibits import Figure, Part, Section, Table, file_name
 from analysis.present.grid import DASH, MINUS, Entry, Grid, Line, percent, plain_grid, points, span
 from analysis.present.words import counted
 from analysis.soft.transfer_figures import number_heatmap, tuned_prompts
+from analysis.starts.races import curves, races
 from analysis.starts.retrieval import (
     BEST,
     NONE,
     ORACLE,
     RANDOM,
+    TITLES,
     WORDS,
     beside,
     interval,
@@ -27,15 +29,15 @@ from analysis.starts.retrieval import (
     retrieval_table,
     retrieval_values,
 )
+from analysis.starts.transferability import Transferability
 from analysis.starts.tries import UNIT, Tries, every_try
+from analysis.starts.zero_shot import matrices
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn
 
     from analysis.stats.bootstrap import Crossed
 
-TITLES = {"average_tokens": "cosine of average tokens", "per_token": "per-token mean cosine"}
-"""Names of similarities for people."""
 NOTE = (
     "All prompts of a target task and seed read the same examples in the same order. No transfer: "
     "a start from frequent words. Every choice among tries is by validation; words and random "
@@ -119,10 +121,13 @@ class TaskTransfer:
             )
         last = self.table[self.table["line"] == ORACLE].iloc[-1]
         ends = span(last["over_words_low"], last["over_words_high"])
+        words = (
+            f", and {points(last['over_words'], signed=True)} {ends} over as many tries from words"
+        )
         said.append(
             f"The best of all {last['k']:,} source tasks by validation has "
-            f"{points(last['absolute'], signed=True)} points over no transfer, and "
-            f"{points(last['over_words'], signed=True)} {ends} over as many tries from words."
+            f"{points(last['absolute'], signed=True)} points over no transfer"
+            f"{words if pd.notna(last['over_words']) else ''}."
         )
         return " ".join(said)
 
@@ -198,15 +203,38 @@ def likeness_grid(table: pd.DataFrame) -> Grid:
     return plain_grid("Similarity", heads, lines)
 
 
-def task_section(frame: pd.DataFrame, folder: Path | None) -> Section | None:
+def task_section(
+    frame: pd.DataFrame, folder: Path | None, types: Mapping[str, str] | None = None
+) -> Section | None:
     """The section; None where nothing started from other tasks' prompts.
 
     Args:
         frame: table of :func:`analysis.load`.
-        folder: the sweep's, whose prompts tell how like tasks are; None: that is not known.
+        folder: the sweep's, whose prompts tell how like tasks are, and whose records have curves;
+            None: neither is known.
+        types: of tasks.
     """
     early = frame[frame["row"] == "embedding"]
     prompts = tuned_prompts(folder, early, len(early)) if folder and len(early) else {}
     every = [TaskTransfer(tries) for tries in every_try(frame, prompts) if len(tries.tasks)]
     parts = [part for item in every for part in item.parts()]
+    parts += _transferability(frame, folder, every, types or {}).parts()
     return Section("tasks", "Task transfer", parts) if parts else None
+
+
+def _transferability(
+    frame: pd.DataFrame,
+    folder: Path | None,
+    every: Sequence[TaskTransfer],
+    types: Mapping[str, str],
+) -> Transferability:
+    found = list(matrices(frame))
+    run = races(frame, [item.tries for item in every], found)
+    cells = [*run["cell"], *run["control"]] if len(run) else []
+    return Transferability(
+        matrices=found,
+        types=types,
+        races=run,
+        curves=curves(folder, cells) if folder else {},
+        gains={item.tries.label: item.gains for item in every},
+    )

@@ -77,7 +77,7 @@ def every_try(frame: pd.DataFrame, prompts: Prompts) -> Iterator[Tries]:
     for text, label in labels.items():
         part = agreeing(frame, str(text))
         made = _with_mixtures(part[part["row"] == "continued"], frame)
-        words = _from_words(frame, str(text))
+        words = from_words(frame, str(text))
         single = made[made["top"].isna()]
         if single.empty:
             continue
@@ -111,7 +111,7 @@ def _with_mixtures(continued: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame
     return continued.assign(mixed=mixed, **told)
 
 
-def _from_words(frame: pd.DataFrame, settings: str) -> pd.DataFrame:
+def from_words(frame: pd.DataFrame, settings: str) -> pd.DataFrame:
     """Tries from words with settings that differ from these in the start at most."""
     rest = {key: value for key, value in json.loads(settings).items() if key not in _BEGINNING}
     part = agreeing(frame[frame["init"] == "vocabulary"], json.dumps(rest))

@@ -98,7 +98,7 @@ def _after(
 ) -> list[dict[str, Any]]:
     """Norm of the tuned prompts; cosine and shared neurons of carried and Direct ones."""
     from trainables.backbones import load_backbone
-    from trainables.features.neurons import activated_neurons, prompt_norm
+    from trainables.scoring.neurons import activated_neurons, prompt_norm
 
     ledger, models, rows = Ledger(sweep.folder), model_refs(meta), []
     frame = sweep.frame[sweep.frame["family"] == "soft"]
@@ -142,7 +142,7 @@ def _beside_direct(
     """Cosine and shared neurons of carried and Direct prompts, mean over all pairs of them."""
     import torch
 
-    from trainables.features.neurons import neuron_overlap, prompt_cosine
+    from trainables.scoring.neurons import neuron_overlap, prompt_cosine
 
     cosines = [prompt_cosine(one, other) for one in carried for other in direct]
     fired, wanted = (neurons(torch.stack(list(group))) for group in (carried, direct))

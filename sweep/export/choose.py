@@ -158,9 +158,9 @@ def _find(ledger: Ledger, start: str, families: tuple[str, ...], products: tuple
         )
     record = ledger.record(found[0])
     cell = record["cell"]
-    if cell["kind"] == "reference":
+    if cell["kind"] in ("reference", "crossed"):
         raise InputError(
-            f"--cell: {found[0]} is the reference row {cell['row']!r}, which has no prompt;"
+            f"--cell: {found[0]} is the {cell['kind']} row {cell['row']!r}, which has no prompt;"
             " allowed: a tuned or transferred cell"
         )
     if product_of(record) not in products:

@@ -30,6 +30,8 @@ from trainables.core.weight import INDEPENDENT, Weight
 
 LAYOUT_SETTINGS = ("prompt_length", "position", "text_tokens", "template", "answer")
 """Settings of a method that say how an input is put together, on whatever model."""
+CROSSED = "cross_task"
+"""Row of prompts as they are on tasks they were not tuned on."""
 
 
 def _through(cell: Cell) -> bool:
@@ -79,15 +81,24 @@ class SoftPlanner(Planner):
             if cells:
                 yield self.pack("tune", pair, cells)
         for target, cells in carried:
-            free = [cell for cell in cells if not _through(cell)]
-            free += self.reference_cells(target)
-            if free:
-                yield self.pack("transfer", (), tuple(free))
-            runs: dict[str, list[Cell]] = {}
-            for cell in filter(_through, cells):
-                runs.setdefault(content_hash(of_one_run(cell.settings)), []).append(cell)
-            for run in runs.values():
-                yield self.pack("transfer", (), tuple(run))
+            yield from self.carry(cells, self.reference_cells(target))
+
+    def carry(self, cells: Iterable[Cell], beside: Iterable[Cell] = ()) -> Iterator[Pack]:
+        """Packs of transfers to one target, and of what is evaluated ``beside`` them there."""
+        cells = tuple(cells)
+        free = [*(cell for cell in cells if not _through(cell)), *beside]
+        if free:
+            yield self.pack("transfer", (), tuple(free))
+        runs: dict[str, list[Cell]] = {}
+        for cell in filter(_through, cells):
+            runs.setdefault(content_hash(of_one_run(cell.settings)), []).append(cell)
+        for run in runs.values():
+            yield self.pack("transfer", (), tuple(run))
+
+    def carried(self, source: str, target: str, seed: int) -> list[Cell]:
+        """A source's own prompt on a target, by every way that ends in a prompt."""
+        cells = self._transfer("single", target, INDEPENDENT, seed, [source])
+        return [cell for cell in cells if SOLVERS[cell.settings["solver"]].prompt]
 
     def _carried_cells(self, target: str) -> Iterator[Cell]:
         seeds = self.resolved.spec.seeds
@@ -168,6 +179,14 @@ class SoftPlanner(Planner):
             "source", row, name, (name,), INDEPENDENT, seed, list(inputs), settings, origin
         )
 
+    def crossed(
+        self, name: str, seed: int, inputs: Iterable[Cell], origin: tuple[str, ...]
+    ) -> Cell:
+        """A prompt as it is on this task; without inputs one of random numbers."""
+        return self._cell(
+            "crossed", CROSSED, name, (name,), INDEPENDENT, seed, list(inputs), self._layout, origin
+        )
+
     def _source(
         self, row: str, name: str, sources: tuple[str, ...], weight: Weight, seed: int
     ) -> Cell:
@@ -238,12 +257,15 @@ class SoftPlanner(Planner):
         }
 
     @cached_property
+    def _layout(self) -> dict[str, Any]:
+        """A prompt is read in the layout it was tuned in, wherever."""
+        tuned = stored(self.settings)
+        return {name: tuned[name] for name in LAYOUT_SETTINGS if name in tuned}
+
+    @cached_property
     def _transfers(self) -> list[tuple[TransferSettings, dict[str, Any]]]:
         """Each way of transfer with the settings of its cells."""
-        tuned = stored(self.settings)
-        # A carried prompt is read in the layout it was tuned in.
-        layout = {name: tuned[name] for name in LAYOUT_SETTINGS if name in tuned}
-        return [(way, stored(way) | layout) for way in self.resolved.transfer]
+        return [(way, stored(way) | self._layout) for way in self.resolved.transfer]
 
     def files(self, sources: Iterable[str]) -> Mapping[str, str]:
         """Files that prompts of ``sources`` start from, by source."""

@@ -8,12 +8,18 @@ Per combination of settings, model of ``sources`` and target task, each pack a s
 * ``restarted`` cells, the control with as many tries: from further draws of frequent words. The
   control with one try is row ``independent`` with ``init: vocabulary``.
 
+* with ``zero_shot``, ``cross_task`` cells: the source tasks' prompts as they are, on the model that
+  they were tuned on and, carried over by every way that ends in a prompt, on each target, beside
+  prompts of random numbers (Su et al. 2022);
+* with ``refine``, ``refined`` cells on each target: from the task's own prompt carried over to it,
+  with their control from words.
+
 All of them read the same examples in the same order. What continues ``needs`` the source tasks'
 prompts (row ``independent``, with ``source_shots``) and, for averages, prompts of
 ``embedding_steps`` steps (row ``embedding``), which tell how like tasks are.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -39,6 +45,9 @@ def most_cells(resolved: ResolvedSpec) -> int:
     averages = (len(section.weighted) + 2 * len(section.mixture)) * len(section.retrieval)
     pairs = resolved.task_pairs.values()
     each = 4 * len(resolved.tasks) + sum(2 * len(names) + averages for names in pairs)
+    each += sum(1 + len(names) for names in pairs)
+    ways = len(resolved.transfer) * len(resolved.targets)
+    each += ways * (len(resolved.tasks) + sum(3 + len(names) for names in pairs))
     return len(_soft(resolved)) * each * len(resolved.sources) * len(resolved.spec.seeds)
 
 
@@ -130,7 +139,7 @@ class _TaskTransfer:
             for (task, few), model in product(dict.fromkeys(early), self.resolved.sources):
                 cells = [self._early(task, few, model, seed) for seed in seeds]
                 yield from self._pack(self._embedding(task, few), model, cells)
-        for task, model in places:
+        for task, model in places if self.section.restarts else ():
             control, draws = self._control(task), range(1, len(pairs[task]))
             cells = [
                 control.started("restarted", model, seed, StartSettings(draw=draw))
@@ -147,6 +156,59 @@ class _TaskTransfer:
             planner = self._planner(task)
             cells = [cell for seed in seeds for cell in self._continued(planner, model, seed)]
             yield from self._pack(planner, model, cells)
+        if self.section.zero_shot or self.section.refine:
+            yield from self._elsewhere()
+
+    def _elsewhere(self) -> Iterator[Pack]:
+        """Prompts as they are on other tasks, and where the tuning on other models starts."""
+        pairs, seeds = self.resolved.task_pairs, self.resolved.spec.seeds
+        models = [(name, name) for name in self.resolved.sources] if self.section.zero_shot else []
+        models += [
+            (source, target)
+            for source, target in product(self.resolved.sources, self.resolved.targets)
+            if source != target
+        ]
+        asked = dict.fromkeys(name for names in pairs.values() for name in names)
+        asked = dict.fromkeys((*(asked if self.section.zero_shot else ()), *pairs))
+        carried: dict[tuple[Any, ...], list[Cell]] = {}
+        for task, (source, target) in product(asked, models):
+            origin = self._origin(task)
+            own = [origin.alone(source, seed) for seed in seeds]
+            yield from self._pack(origin, source, own)
+            for seed, cell in zip(seeds, own, strict=True):
+                here = [cell] if source == target else origin.carried(source, target, seed)
+                carried[task, source, target, seed] = here
+                if source != target:
+                    new = [each for each in here if each.id not in self.taken]
+                    self.taken.update(each.id for each in new)
+                    yield from origin.carry(new)
+        for task, (source, target) in product(pairs, models):
+            if self.section.zero_shot:
+                yield from self._crossed(task, source, target, carried)
+            if self.section.refine and source != target:
+                control = self._control(task)
+                cells = [control.alone(target, seed) for seed in seeds]
+                yield from self._pack(control, target, cells)
+                planner = self._planner(task)
+                cells = [
+                    planner.started("refined", target, seed, PLAIN, [cell])
+                    for seed in seeds
+                    for cell in carried[task, source, target, seed]
+                ]
+                yield from self._pack(planner, target, cells)
+
+    def _crossed(
+        self, task: str, source: str, target: str, prompts: Mapping[tuple[Any, ...], list[Cell]]
+    ) -> Iterator[Pack]:
+        """Source tasks' prompts on a target task, and random ones; each beside the task's own."""
+        planner, cells = self._origin(task), []
+        for seed in self.resolved.spec.seeds:
+            cells.append(planner.crossed(target, seed, (), ()))
+            for name in self.resolved.task_pairs[task]:
+                both = (prompts[each, source, target, seed] for each in (name, task))
+                for pair in zip(*both, strict=True):
+                    cells.append(planner.crossed(target, seed, pair, (name,)))
+        yield from self._pack(planner, target, cells, "transfer")
 
     def _continued(self, planner: SoftPlanner, model: str, seed: int) -> Iterator[Cell]:
         """All prompts of a target task, model and seed that start from source tasks' prompts."""
@@ -197,7 +259,8 @@ class _TaskTransfer:
     def _embedding(self, task: str, shots: int | None) -> SoftPlanner:
         """Plans prompts of a few steps."""
         few = {"steps": self.section.embedding_steps, "epochs": None, "max_steps": None}
-        return self._planner(task, shots=shots, **few, evaluations=1, checkpoint="last")
+        return self._planner(task, shots=shots, **few, evaluations=1, spacing="even",
+                             checkpoint="last")  # fmt: skip
 
     def _planner(self, task: str, **changes: Any) -> SoftPlanner:
         settings = replace(self.settings, **changes)
@@ -212,9 +275,11 @@ class _TaskTransfer:
             cells = [planner.alone(model, seed) for seed in self.resolved.spec.seeds]
             yield from self._pack(planner, model, cells)
 
-    def _pack(self, planner: SoftPlanner, model: str, cells: Iterable[Cell]) -> Iterator[Pack]:
+    def _pack(
+        self, planner: SoftPlanner, model: str, cells: Iterable[Cell], kind: str = "tune"
+    ) -> Iterator[Pack]:
         """A pack of those cells that no other one holds; none where that is none."""
         new = tuple(cell for cell in cells if cell.id not in self.taken)
         self.taken.update(cell.id for cell in new)
         if new:
-            yield planner.pack("tune", (model,), new)
+            yield planner.pack(kind, (model,) if kind == "tune" else (), new)

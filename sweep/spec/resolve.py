@@ -158,6 +158,8 @@ class ResolvedSpec:
             return {}
         pairs = {target: list(names) for target, names in self.task_pairs.items()}
         rest = section.model_dump(mode="json", exclude={"source_tasks", "target_tasks"})
+        later = {"restarts": True, "zero_shot": False, "refine": False}
+        rest = {name: value for name, value in rest.items() if later.get(name) is not value}
         return {"task_transfer": {"pairs": pairs, **rest}}
 
     def _search_json(self) -> dict[str, Any]:
@@ -286,6 +288,11 @@ def _task_pairs(spec: SweepSpec, tasks: Sequence[TaskRef]) -> Mapping[str, tuple
         raise InputError(
             f"task_transfer: found beside {', '.join(spec.methods)}; allowed: with a method of soft"
             " prompts"
+        )
+    if section.refine and len({*spec.sources, *spec.targets}) < 2:
+        raise InputError(
+            f"task_transfer.refine: found true beside targets {', '.join(spec.targets)}; allowed:"
+            " with a target that is not the only source"
         )
     names = dict(zip(spec.tasks, (task.name for task in tasks), strict=True))
     return section.named(names).pairs([task.name for task in tasks])

@@ -80,6 +80,21 @@ class TaskTransfer(BaseModel):
         default=CAP,
         description="a whole number from 1 (examples that a task counts as at most in a mixture)",
     )
+    restarts: bool = Field(
+        default=True,
+        description="true (further draws of words are tuned too, so that a choice among k starts"
+        " has a control with k tries) or false",
+    )
+    zero_shot: bool = Field(
+        default=False,
+        description="true (every source task's prompt is also evaluated as it is on every target"
+        " task, where it was tuned and where it is carried over to) or false",
+    )
+    refine: bool = Field(
+        default=False,
+        description="true (prompts of the target tasks that are carried over to targets are where"
+        " the tuning there starts) or false",
+    )
 
     def named(self, names: Mapping[str, str]) -> "TaskTransfer":
         """The section with tasks by their own names instead of those that the spec gives them."""

@@ -77,6 +77,14 @@ def tabulated_result(
             **_READING,
             "train_seconds": 0.001,
         }
+    if cell.kind == "crossed" and cell.inputs:
+        names = ("average_tokens", "per_token", "neurons", "neurons_1-1", "neurons_2-4")
+        result["likeness"] = {name: _fraction(cell.id, name) for name in names}
+    if cell.kind == "source" and cell.settings.get("spacing") == "geometric":
+        result["curve"] = [
+            {"step": step, "validation": _fraction(cell.id, str(step)), "loss": 0.5}
+            for step in (0, 1, 2, 4)
+        ]
     if cell.kind == "transfer":
         result |= {
             "similarity": 0.5,
@@ -129,7 +137,7 @@ def _text(cell_id: str) -> str:
 
 def tabulated_prompt(cell: Cell) -> np.ndarray | None:
     """The prompt of a cell: [m, 8], or a text's bytes; None for references and carried texts."""
-    if cell.kind == "reference":
+    if cell.kind in ("reference", "crossed"):
         return None
     if family_of(cell.method) == "hard":
         if cell.kind == "transfer":

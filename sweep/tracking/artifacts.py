@@ -34,7 +34,7 @@ class PromptFiles:
             return {SPEC: self._facts.spec.encode()} if self._facts.spec else {}
         if run.record is None or not self._facts.artifacts:
             return {}
-        if run.record["cell"]["kind"] == "reference":  # has none
+        if run.record["cell"]["kind"] in ("reference", "crossed"):  # they have none
             return {}
         files = {f"{FOLDER}/provenance.json": self._provenance(run)}
         text = run.record["result"].get("text")

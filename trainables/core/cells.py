@@ -65,11 +65,13 @@ class TaskRef:
         name: e.g. ``mini/topics``.
         file: absolute path of the task's YAML file.
         digest: over the task file and the data it names; enters hashes.
+        type: what kind of task it is, for people and tables; empty: nothing is said of it.
     """
 
     name: str
     file: str
     digest: str
+    type: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,13 @@ class Cell:
     """One result to be had.
 
     Attributes:
-        kind: ``source`` (a tuned prompt on one of its own sources), ``transfer`` (on a target) or
-            ``reference`` (no tuned prompt).
+        kind: ``source`` (a tuned prompt on one of its own sources), ``transfer`` (on a target),
+            ``crossed`` (a prompt as it is on a task it was not tuned on, see
+            :mod:`trainables.soft.crossed`) or ``reference`` (no tuned prompt).
         row: the table row: ``independent``/``joint`` (source), ``embedding``/``continued``/
-            ``restarted`` (source: a few steps that tell how like tasks are / from prompts of other
-            tasks / from another draw of words, see :mod:`sweep.planning.tasks`),
+            ``restarted``/``refined`` (source: a few steps that tell how like tasks are / from
+            prompts of other tasks / from another draw of words / from a prompt carried over from
+            another model, see :mod:`sweep.planning.tasks`), ``cross_task`` (crossed),
             ``single``/``baseline``/``ours`` (transfer: one source / several tuned independently /
             tuned jointly), ``own`` (transfer: nothing of a source comes in; its source is the
             target), ``empty``/``manual``/``constant`` (reference).
@@ -95,13 +99,14 @@ class Cell:
         schedule: ``constant``, ``annealing`` or ``none`` (independent tuning, references).
         inputs: ids of the ``source`` cells whose prompts are carried over, in the order of
             ``sources``, or that a ``source`` cell starts from
-            (:mod:`trainables.soft.starts`).
+            (:mod:`trainables.soft.starts`); of a ``crossed`` cell the one that is evaluated, then
+            the task's own that it is compared with.
         counterparts: aliases of further models that decided over words or candidates of a hard
             prompt, or over the words that a joint tuning compares prompts on, without being
             trained on.
         precision: what the models compute in, see :mod:`trainables.core.precision`.
-        origin: names of the tasks that the prompts it starts from were tuned on, each once; empty
-            where that is its own task alone.
+        origin: names of the tasks that the prompts it starts from (or that are evaluated) were
+            tuned on, each once; empty where that is its own task alone.
         settings: the method's, the transfer's or the evaluation's parameters.
         digests: digests of the models and of the task involved, by name; of the file that the
             prompt of source ALIAS starts from, by ``init ALIAS``; of the plugin NAME, by ``plugin

@@ -30,6 +30,7 @@ class SolverKind:
         through: whether it works through the target, instead of mapping between embedding tables:
             it is planned in packs of its own, and compared under "Cost and gain" alone where
             others are not.
+        prompt: whether it ends in a prompt.
     """
 
     solver: Any
@@ -38,6 +39,7 @@ class SolverKind:
     selections: tuple[str, ...] = ()
     learns: bool = True
     through: bool = False
+    prompt: bool = True
 
     def load(self) -> Any:
         return loaded(self.solver)()
@@ -134,10 +136,16 @@ SOLVERS: Registry[SolverKind] = Registry(
             {"features": "states", **_TAUGHT},
             selections=("none",),
             through=True,
+            prompt=False,
         ),
-        "proxy": SolverKind(f"{_TAUGHT_PLACE}.proxy:Proxy", selections=("none",), through=True),
+        "proxy": SolverKind(
+            f"{_TAUGHT_PLACE}.proxy:Proxy", selections=("none",), through=True, prompt=False
+        ),
         "calibrated_sum": SolverKind(
-            f"{_TAUGHT_PLACE}.proxy:CalibratedSum", selections=("none",), through=True
+            f"{_TAUGHT_PLACE}.proxy:CalibratedSum",
+            selections=("none",),
+            through=True,
+            prompt=False,
         ),
     },
 )

@@ -65,14 +65,16 @@ def run_pack(
             run.outcome.remarks.append(backbone.remark)
     run.spend("load_seconds", began)
     known = {key: torch.from_numpy(value) for key, value in prompts.items()}
-    by_kind: dict[str, list[Cell]] = {"reference": [], "source": [], "transfer": []}
+    by_kind: dict[str, list[Cell]] = {
+        kind: [] for kind in ("reference", "source", "transfer", "crossed")
+    }
     twins = run.twins()
     for cell in pack.cells:
         if cell.id not in twins:
             by_kind[cell.kind].append(cell)
     evaluate_references(run, by_kind["reference"])
     family: Family | None = None
-    if by_kind["source"] or by_kind["transfer"]:
+    if any(cell.kind != "reference" for cell in pack.cells):
         family = FAMILIES[family_of(pack.method)]
     if family and by_kind["source"]:
         family.tune_sources(run, by_kind["source"], known, progress)
@@ -80,6 +82,8 @@ def run_pack(
     known |= {cell: known[same] for cell, same in twins.items() if same in known}
     if family:
         carry_over(run, family, by_kind["transfer"], known, progress)
+        if by_kind["crossed"]:
+            family.evaluate_crossed(run, by_kind["crossed"], known)
     run.spend("seconds", began)
     run.outcome.cost |= {
         "model_loads": resident.made - loads,

@@ -96,7 +96,7 @@ _SETTINGS = _fields(
 )
 _CELL = _fields(
     {
-        "kind": schema.literal_schema(["source", "transfer", "reference"]),
+        "kind": schema.literal_schema(["source", "transfer", "crossed", "reference"]),
         **dict.fromkeys(("row", "method", "task", "target", "schedule"), _TEXT),
         "sources": _TEXTS,
         "seed": _or_null(_COUNT),
@@ -134,6 +134,7 @@ _RESULT = _fields(
             (schema.list_schema(_TEXTS, strict=True), ("nearest", "nearest_words")),
             (_ROWS_OF_NUMBERS, ("nearest_cosine", "nearest_words_cosine")),
             (schema.list_schema(_fields({"step": _COUNT}, {}), strict=True), ("curve",)),
+            (_mapping(_or_null(_NUMBER)), ("likeness",)),
         )
         for name in names
     },

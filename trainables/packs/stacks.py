@@ -42,6 +42,9 @@ class Family(Protocol):
     def carry_group(self, run: Run, cells: Sequence[Cell], known: Prompts) -> None:
         """Carry such cells over and evaluate them."""
 
+    def evaluate_crossed(self, run: Run, cells: Sequence[Cell], known: Prompts) -> None:
+        """Evaluate ``crossed`` cells, where a family has any."""
+
 
 def in_stacks(
     items: Sequence[T],

@@ -18,6 +18,7 @@ from trainables.packs.run import Progress, Run, layout_on
 from trainables.packs.stacks import Tell, in_stacks, stopping
 from trainables.scoring.evaluate import Found, no_number, together
 from trainables.soft.carrying import carried_with, carry_group
+from trainables.soft.crossed import evaluate_crossed
 from trainables.soft.mixture import mixed, mixed_order, single_tokens
 from trainables.soft.source import Source
 from trainables.soft.stack_size import replicas_that_fit, shape_of
@@ -26,7 +27,7 @@ from trainables.soft.tuning import Replica, Tuned, order_of, tune
 from trainables.words.relative import Grams
 from trainables.words.vocabulary import Anchors
 
-__all__ = ["TOGETHER", "carried_with", "carry_group", "tune_sources"]
+__all__ = ["TOGETHER", "carried_with", "carry_group", "evaluate_crossed", "tune_sources"]
 
 TOGETHER = None
 """All cells that go together are carried over at once."""

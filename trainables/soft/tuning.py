@@ -51,7 +51,7 @@ class Tuned:
 
     Attributes:
         prompts: per source, [R, m, d_j] at each replica's best common step (or the last step).
-        best_step: R steps, counted from 1.
+        best_step: R steps, counted from 1; 0 is the start.
         steps: steps trained, T.
         alignment: R values of L_ra there (0 for a single source).
         validation: per source, validation logits [R, v, C] there, with the rival's beside them
@@ -101,6 +101,15 @@ def batch_order(rows: int, settings: Pace, seed: int) -> torch.Tensor:
     """Examples of every step, [T, B]: whole shuffled passes over the training split, chained."""
     steps = settings.steps_for(rows)
     return chained_passes(rows, steps, settings.batch_size, seeded("order", seed))
+
+
+def evaluation_steps(steps: int, settings: SoftSettings) -> set[int]:
+    """After which of ``steps`` steps prompts are evaluated; 0 is the start."""
+    count = min(settings.evaluations, steps)
+    if settings.spacing == "even":
+        return {round((number + 1) * steps / count) for number in range(count)}
+    powers = range(count - 1)
+    return {0, steps, *(round(steps ** (number / (count - 1))) for number in powers)}
 
 
 def order_of(source: Source, replica: Replica, settings: SoftSettings) -> torch.Tensor:
@@ -208,23 +217,23 @@ def tune(
     """
     stack = _Stack(sources, replicas, settings, graphs)
     steps = len(stack.order)
-    evaluations = min(settings.evaluations, steps)
-    evaluated = {round((number + 1) * steps / evaluations) for number in range(evaluations)}
+    evaluated = evaluation_steps(steps, settings)
     keeper = _Keeper(stack.prompts, len(sources), CHECKPOINTS[settings.checkpoint])
     stopped: dict[int, int] = {}
-    for step in range(1, steps + 1):
-        stack.step(step, steps, grams)
+    for step in range(0 if 0 in evaluated else 1, steps + 1):
+        if step:
+            stack.step(step, steps, grams)
         if step in evaluated:
             with torch.no_grad():
                 prompts = stack.prompts
                 aligned = alignment_loss(prompts, grams)
                 keeper.offer(step, sources, prompts, stack.members, aligned, metric)
-            if rungs and step < steps:
+            if rungs and 0 < step < steps:
                 told = {member: keeper.value[member] for member in stack.members}
                 asked = set(rungs(step, told)) & set(stack.members)
                 stopped.update(dict.fromkeys(asked, step))
                 stack.drop(asked)
-        if progress:
+        if progress and step:
             progress(step, steps)
         if not stack.members:
             break

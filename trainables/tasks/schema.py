@@ -180,6 +180,7 @@ class _AnyTask(_Fields):
     name: Name
     version: Annotated[StrictInt, Field(ge=1)] = 1
     description: str = ""
+    type: str = ""
     data: Data
     text: Name
     pair: Name | None = None

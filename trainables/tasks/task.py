@@ -57,6 +57,7 @@ class Task:
         file: the task file, absolute.
         digest: over the task file's content (not its description) and the data; ends in
             :data:`trainables.core.contents.UNPINNED` where the data may change on the Hub.
+        type: what kind of task it is; changes no result and no digest.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Task:
     metric: str
     file: Path
     digest: str
+    type: str
     _content: AnyTaskFile = field(repr=False)
     _source: Source = field(repr=False)
     _fingerprint: Mapping[str, Any] = field(repr=False)
@@ -108,7 +110,7 @@ class Task:
         from trainables.tasks import schema
 
         # A task that extends another is what its fields say, however they came together.
-        unhashed = {"description", "data", "extends"}
+        unhashed = {"description", "type", "data", "extends"}
         unhashed |= {name for name in _LATER if not getattr(content, name, None)}
         fields = content.model_dump(mode="json", by_alias=True, exclude=unhashed)
         classes: dict[str, Any] = dict.fromkeys(_OF_CLASSES, ()) | {"label": "", "scoring": None}
@@ -131,6 +133,7 @@ class Task:
             file=file.absolute(),
             digest=content_hash({"fields": fields, "data": fingerprint})
             + ("" if source.pinned else UNPINNED),
+            type=content.type,
             _content=content,
             _source=source,
             _fingerprint=fingerprint,
@@ -214,7 +217,7 @@ class Task:
     @property
     def ref(self) -> TaskRef:
         """What a cell and a pack hold of this task."""
-        return TaskRef(name=self.name, file=str(self.file), digest=self.digest)
+        return TaskRef(self.name, str(self.file), self.digest, self.type)
 
     def rows(self, split: str) -> tuple[Example, ...]:
         """The examples of ``train``, ``validation`` or ``test``, read once.

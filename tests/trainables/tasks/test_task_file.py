@@ -199,13 +199,15 @@ def test_digest_follows_content_and_data(tmp_path: Path) -> None:
     assert len({first, *changed}) == 5
 
 
-def test_digest_ignores_description_and_place(tmp_path: Path) -> None:
+def test_digest_ignores_description_type_and_place(tmp_path: Path) -> None:
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder in folders:
         folder.mkdir()
     one = write_task(folders[0], three())
-    other = write_task(folders[1], three(), description="the same in other words")
-    assert resolve_task(str(one)).digest == resolve_task(str(other)).digest
+    other = write_task(folders[1], three(), description="the same in other words", type="topic")
+    found = [resolve_task(str(path)) for path in (one, other)]
+    assert found[0].digest == found[1].digest
+    assert [ref.type for ref in found] == ["", "topic"]
 
 
 def test_a_changed_task_is_refused(tmp_path: Path) -> None:

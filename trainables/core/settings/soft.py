@@ -56,8 +56,12 @@ class SoftSettings(Settings):
         position: ``prefix`` (paper A, table 6: prompt, text, answer), ``infix`` (text, prompt,
             answer: OptiPrompt's template) or ``suffix`` (the prompt ends the input: text, answer,
             prompt; a causal model answers after its last token, so that there it is ``infix``).
-        evaluations: validation passes in a run, evenly spaced, the last at the end; by default,
-            and with ``epochs``, never more than steps.
+        evaluations: validation passes in a run, the last at the end; by default, and with
+            ``epochs``, never more than steps.
+        spacing: how they are spaced: ``even``, or ``geometric``: dense early (of 1,000 steps and 11
+            evaluations after 1, 2, 4, 8, 16, 32, …), which tells how soon a prompt is good. The
+            latter also evaluates the start itself, step 0; passes that would fall on one step are
+            one.
         text_tokens: texts are cut to this many tokens (None: to what the model's positions allow).
         epochs: passes over the training split, instead of ``steps``; steps an epoch are rounded up.
         max_steps: with ``epochs``, never more steps than this: SST-2's 10 epochs are 38,000 steps,
@@ -140,6 +144,7 @@ class SoftSettings(Settings):
     answer: Literal["bare", "sentinel"] = later("bare", axis=True)
     shots: Count | None = later(None, axis=True)
     shots_seed: Number = later(0, axis=True)
+    spacing: Literal["even", "geometric"] = later("even")
     optimiser: Annotated[str, OPTIMISERS] = later("adamw")
     schedule: Annotated[str, SCHEDULES] = later("linear")
 

@@ -11,8 +11,10 @@ from tests.trainables.tiny import beside, pristine, tiny
 from trainables.backbones import Backbone
 from trainables.backbones.general import GeneralCausal
 from trainables.core.registries import BACKBONES
-from trainables.features.neurons import (
+from trainables.scoring.neurons import (
+    activated_by_layer,
     activated_neurons,
+    layer_windows,
     neuron_overlap,
     prompt_cosine,
     prompt_norm,
@@ -65,6 +67,23 @@ def test_every_architecture_is_covered():
         model = tiny(name)
         found = activated_neurons(model, prompts_for(model))
         assert found.dtype == torch.bool and found.shape[0] == 3 and 0 < found.sum() < found.numel()
+
+
+@pytest.mark.parametrize("name", ["bert", "t5", "t5-gated"])
+def test_layers_one_by_one_are_those_of_the_model_and_of_t5s_decoder(name):
+    model = tiny(name)
+    layers = activated_by_layer(model, prompts_for(model))
+    assert [layer.shape for layer in layers] == [
+        (3, matrix.out_features) for matrix in ACTIVATION_INPUT[name](pristine(name))
+    ]
+    assert torch.equal(torch.cat(layers, dim=1), activated_neurons(model, prompts_for(model)))
+
+
+def test_windows_lie_side_by_side_below_the_top():
+    assert layer_windows(24) == [(first, first + 2) for first in range(1, 25, 3)]
+    assert layer_windows(8) == [(1, 2), (3, 5), (6, 8)]
+    assert layer_windows(2) == [(1, 2)]
+    assert layer_windows(0) == []
 
 
 def test_nothing_is_said_of_layers_that_are_not_known():

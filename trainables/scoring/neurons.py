@@ -21,8 +21,10 @@ from torch import nn
 
 from trainables.backbones import Backbone, Layout
 
+WINDOW = 3
+"""Layers of a window of :func:`layer_windows`."""
 
-@torch.no_grad()
+
 def activated_neurons(model: Backbone, prompts: torch.Tensor) -> torch.Tensor:
     """Which neurons each prompt activates.
 
@@ -32,9 +34,16 @@ def activated_neurons(model: Backbone, prompts: torch.Tensor) -> torch.Tensor:
     Returns:
         bool [R, F], layer after layer; F = 0 where the architecture's layers are not known.
     """
+    layers = activated_by_layer(model, prompts)
+    return torch.cat([torch.zeros(len(prompts), 0, dtype=torch.bool), *layers], dim=1)
+
+
+@torch.no_grad()
+def activated_by_layer(model: Backbone, prompts: torch.Tensor) -> list[torch.Tensor]:
+    """The same, a bool [R, f] for each layer; none where they are not known."""
     count = len(prompts)
     if not model.family.matrices():
-        return torch.zeros(count, 0, dtype=torch.bool)
+        return []
     layout = Layout(prompt_length=prompts.shape[1], seam="glued")
     # Not as rows that share a beginning: each prompt is a row read as a whole.
     data = replace(model.read([""] * count, [0] * count, layout), begin=None)
@@ -42,7 +51,17 @@ def activated_neurons(model: Backbone, prompts: torch.Tensor) -> torch.Tensor:
     owner = torch.arange(count, device=model.device)
     with _listening(model) as heard:
         model.row_logits(data, some, prompts.to(model.device), owner)
-    return torch.cat([_at_answers(layer, data.answers) > 0 for layer in heard], dim=1).cpu()
+    return [(_at_answers(layer, data.answers) > 0).cpu() for layer in heard]
+
+
+def layer_windows(layers: int, size: int = WINDOW) -> list[tuple[int, int]]:
+    """First and last layer, counted from 1, of windows of ``size`` layers, the lowest first.
+
+    They lie side by side below the top, so that only the lowest may have fewer layers (Su et al.
+    2022 compare windows of 3 of 24).
+    """
+    ends = range(layers, 0, -size)
+    return [(max(1, end - size + 1), end) for end in ends][::-1]
 
 
 def neuron_overlap(left: torch.Tensor, right: torch.Tensor) -> float:

@@ -1,0 +1,111 @@
+"""Figures of prompts as they are on other tasks, and of starts along the tuning."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from analysis.present.drawing import COLOURS, FAINT, INK, MARKERS, QUIET, New, cycled, ruled
+from analysis.present.grid import DASH
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WORDS = "words"
+"""What a control is called."""
+_ACROSS = 4
+
+
+def score_heatmap(new: New, table: pd.DataFrame, own: Sequence[tuple[str, str]]) -> "Figure":
+    """Scores in points as coloured cells, each with its number; a column has a scale of its own.
+
+    Args:
+        table: of :func:`analysis.starts.zero_shot.score_table`; NaN is a grey cell with a dash.
+        own: rows and columns of prompts on their own tasks, which are framed.
+    """
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.patches import Rectangle
+
+    values = table.to_numpy(dtype=np.float64)
+    rows, columns = values.shape
+    names, heads = [str(name) for name in table.index], [str(name) for name in table.columns]
+    left = 0.3 + 0.075 * max(map(len, names))
+    cell = max(0.62, min(1.6, 0.085 * max(map(len, heads)) + 0.15))
+    width, height = left + cell * columns + 0.3, 0.55 + 0.3 * rows + 0.1
+    fig = new(width, height)
+    place = (left / width, 0.1 / height, cell * columns / width, 0.3 * rows / height)
+    axes = fig.add_axes(place)
+    low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    shades = (values - low) / np.where(high > low, high - low, 1.0)
+    edges = [np.arange(count + 1) - 0.5 for count in (columns, rows)]
+    blue = LinearSegmentedColormap.from_list("score", ["#FFFFFF", "#8FB8DE"])
+    axes.pcolormesh(*edges, np.ma.masked_invalid(shades), cmap=blue, vmin=0, vmax=1,
+                    edgecolors="white", linewidth=1.5)  # fmt: skip
+    for (row, column), value in np.ndenumerate(values):
+        known = not np.isnan(value)
+        text = f"{value:.0f}" if known else DASH
+        axes.text(column, row, text, ha="center", va="center", size=8,
+                  color=INK if known else QUIET)  # fmt: skip
+    for name, head in own:
+        corner = heads.index(head) - 0.46, names.index(name) - 0.44
+        axes.add_patch(Rectangle(corner, 0.92, 0.88, fill=False, edgecolor=INK, linewidth=1))
+    axes.set_xticks(range(columns), heads)
+    axes.set_yticks(range(rows), names)
+    axes.set_facecolor("#EFEFEF")
+    axes.invert_yaxis()
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0, pad=3)
+    axes.spines[:].set_visible(False)
+    return fig
+
+
+def race_curves(new: New, table: pd.DataFrame, starts: Sequence[str]) -> "Figure | None":
+    """Validation score by step, a panel a target task: each start, and words.
+
+    Args:
+        table: of :func:`analysis.starts.races.mean_curves`.
+        starts: which of them, at most as many as there are colours.
+    """
+    shown = table[table["start"].isin(["", *starts])]
+    tasks = sorted(shown["task"].unique())
+    if not tasks:
+        return None
+    across = min(_ACROSS, len(tasks))
+    down = -(-len(tasks) // across)
+    names = ["", *starts]
+    looks = cycled(names, (INK, *COLOURS[:6])), cycled(names, MARKERS)
+    bottom = 0.5 + 0.19 * len(names)
+    width, height = 0.5 + 1.75 * across, 0.2 + 1.45 * down + bottom
+    fig = new(width, height)
+    grid = fig.subplots(down, across, sharex=True, squeeze=False)
+    for axes, task in zip(grid.flat, tasks, strict=False):
+        part = shown[shown["task"] == task]
+        for name in names:
+            line = part[part["start"] == name].sort_values("step")
+            axes.plot(line["step"], line["value"], color=looks[0][name], marker=looks[1][name],
+                      markersize=3, linewidth=1.1, linestyle="-" if name else "--")  # fmt: skip
+        axes.set_xscale("symlog", linthresh=1, linscale=0.4)
+        steps = sorted(part["step"].unique())
+        ticks = [step for step in (0, 1, 10, 100, 1000, 10_000) if step <= steps[-1]]
+        axes.set_xticks(ticks, [f"{step:,}" for step in ticks])
+        axes.minorticks_off()
+        axes.set_title(task, loc="left", size=8)
+        axes.tick_params(labelsize=7)
+        axes.grid(color=FAINT)
+        ruled(axes, "y")
+    for axes in list(grid.flat)[len(tasks) :]:
+        axes.set_visible(False)
+    from matplotlib.lines import Line2D
+
+    legend = [
+        Line2D([], [], color=looks[0][name], marker=looks[1][name], markersize=3.5,
+               linestyle="-" if name else "--", label=name or WORDS)
+        for name in names
+    ]  # fmt: skip
+    fig.subplots_adjust(left=0.42 / width, right=1 - 0.08 / width, top=1 - 0.22 / height,
+                        bottom=bottom / height, wspace=0.28, hspace=0.42)  # fmt: skip
+    fig.text(0.42 / width, (bottom - 0.42) / height, "step (log scale from 1); validation, points",
+             size=7.5)  # fmt: skip
+    fig.legend(handles=legend, loc="lower left", bbox_to_anchor=(0.3 / width, 0.0), fontsize=7.5)
+    return fig
