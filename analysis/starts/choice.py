@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.starts.retrieval import TITLES, TaskTransfer, interval
+from analysis.starts.retrieval import TITLES, interval
+from analysis.starts.section import TaskTransfer
 from analysis.starts.tries import Prompts, every_try
 from analysis.stats.exchanges import DRAWN, p_value
 from analysis.stats.ordering import LEAST_VARIATION, Indices, Numbers, unit_ranks
