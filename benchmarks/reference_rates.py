@@ -53,11 +53,14 @@ COMMON = {
 def specs(wide: Path) -> list[dict[str, Any]]:
     """What is run: every embedded model, every way, every method on the small one, a wide one."""
     pockets = ["pocket-gpt2", "pocket-roberta", "pocket-llama", SMALL]
+    paired = ["pocket-t5", "pocket-t5-lm"]
     target = {"targets": ["pocket-gpt2-large"], "direct": True}
     one = {"sources": [SMALL], "pairs": []}
     hard = {"autoprompt": HARD, "pez": HARD}
     return [
-        COMMON | target | {"sources": pockets, "pairs": [pockets[:2]], "methods": {"soft": SOFT}},
+        COMMON
+        | target
+        | {"sources": pockets + paired, "pairs": [pockets[:2]], "methods": {"soft": SOFT}},
         COMMON | target | one | {"methods": {"soft": SOFT}, "transfer": WAYS},
         COMMON | target | {"sources": pockets[::3], "pairs": [], "methods": hard, "direct": False},
         COMMON | one | {"sources": [str(wide)], "targets": [SMALL], "methods": {"soft": SOFT}},
