@@ -172,7 +172,7 @@ def test_presets_are_listed_with_a_line_each(capsys: pytest.CaptureFixture[str])
     assert sweep("presets") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [
-        *("lester", "lester_small", "paper_a", "paper_b", "quickstart", "smoke", "spot")
+        *("lester", "lester_small", "paper_a", "paper_b", "quickstart", "smoke", "spot", "tpt")
     ]
     assert all(len(line.split()) > 5 for line in lines)
 
