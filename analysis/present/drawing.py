@@ -126,12 +126,17 @@ def number_cells(
             ink = _readable_on(image.to_rgba(np.array([value]))[0])
             text = points(value, signed=True) + (flags(row, column) if flags else "")
         axes.text(column, row, text, ha="center", va="center", color=ink, size=8)
+    bare_cells(axes)
+    return image
+
+
+def bare_cells(axes: Any) -> None:
+    """Rows from the top, names of columns above, no lines around: a grid of cells."""
     axes.set_facecolor("#EFEFEF")
     axes.invert_yaxis()
     axes.xaxis.tick_top()
     axes.tick_params(length=0, pad=3)
     axes.spines[:].set_visible(False)
-    return image
 
 
 def scale_bar(fig: "Figure", image: Any, box: Any, limit: float, label: str) -> None:

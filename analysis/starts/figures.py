@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from analysis.present.drawing import COLOURS, FAINT, INK, MARKERS, QUIET, New, cycled, ruled
+from analysis.present.drawing import (
+    COLOURS,
+    FAINT,
+    INK,
+    MARKERS,
+    QUIET,
+    New,
+    bare_cells,
+    cycled,
+    ruled,
+)
 from analysis.present.grid import DASH
 
 if TYPE_CHECKING:
@@ -52,11 +62,7 @@ def score_heatmap(new: New, table: pd.DataFrame, own: Sequence[tuple[str, str]])
         axes.add_patch(Rectangle(corner, 0.92, 0.88, fill=False, edgecolor=INK, linewidth=1))
     axes.set_xticks(range(columns), heads)
     axes.set_yticks(range(rows), names)
-    axes.set_facecolor("#EFEFEF")
-    axes.invert_yaxis()
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0, pad=3)
-    axes.spines[:].set_visible(False)
+    bare_cells(axes)
     return fig
 
 
