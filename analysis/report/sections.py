@@ -102,12 +102,16 @@ def sections(results: Results) -> Iterator[Section]:
     if sweep and (search := search_section(sweep.folder)):
         yield search
     yield from _published(results)
+    where = (sweep.folder, sweep.meta) if sweep else ()
+    tuned = tuned_section(results.soft, results.examples, *where)
+    # Where settings vary, how they compare comes before what each of them gives.
+    several = len(results.parts) > 1
+    yield from [tuned] if several else []
     places = [(part, target) for part in results.parts for target in targets(part[1])]
     for number, (part, target) in enumerate(places, 1):
         yield target_section(part, target, number, results.criterion, results.examples)
     yield source_section(results.parts)
-    where = (sweep.folder, sweep.meta) if sweep else ()
-    yield tuned_section(results.soft, results.examples, *where)
+    yield from [] if several else [tuned]
     prompts = best_prompts(results.soft)
     yield Section("prompts", "Best prompts", template="prompts.html.j2", content=prompts)
     yield from results.hard.sections if results.hard else ()

@@ -59,7 +59,7 @@ for (const table of document.querySelectorAll(".scroll > table:not(.words)")) {
       words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
       refresh();
     });
-    table.parentElement.before(field);
+    table.before(field);
   }
 }
 

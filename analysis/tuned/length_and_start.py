@@ -184,6 +184,9 @@ def ablation_figure(
         axes.set_title(panel, loc="left", size=8)
         ruled(axes, "y")
         axes.tick_params(labelleft=True)
+    # An interval may go beyond what a score can be; the scale does not.
+    low, high = grid[0, 0].get_ylim()
+    grid[0, 0].set_ylim(max(low, -2.0), min(high, 102.0))
     for axes in grid.flat[len(panels) :]:
         axes.remove()
     for axes in grid[:, 0]:
