@@ -18,7 +18,12 @@ class InputError(Exception):
     """Bad input: one clear sentence naming the field or file, what was found and what is allowed.
 
     The command line prints it without a traceback and exits with code 2.
+
+    Attributes:
+        ends: whether it holds for whatever else the sweep would do, so that it must not go on.
     """
+
+    ends = False
 
 
 def show(value: Any) -> str:

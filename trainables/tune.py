@@ -55,7 +55,8 @@ class PackTrainable(tune.Trainable):
         """Run the pack. A failure of the pack is an outcome too, never an error of the trial."""
         task = self._task
         broker = ray.get_actor(task["broker"], namespace=task["namespace"])
-        payload = ray.get(broker.payload.remote(task["pack"]))
+        here = ray.get_runtime_context().get_node_id()
+        payload = ray.get(broker.payload.remote(task["pack"], here))
         last = 0.0
 
         def progress(phase: str, done: int, total: int) -> None:
@@ -141,7 +142,7 @@ def run_once(
 
     Returns:
         The fields of :class:`trainables.core.cells.PackOutcome` by name, or ``{"error": one
-        sentence, "traceback": text}``.
+        sentence, "traceback": text, "ends": whether no other pack can do better}``.
     """
     try:
         run = _import(executor)
@@ -164,8 +165,9 @@ def _failure(error: Exception) -> dict[str, Any]:
     text = str(error).strip()
     kind = type(error).__name__
     return {
-        "error": text if kind == "InputError" else f"{kind}: {text}" if text else kind,
+        "error": text if isinstance(error, InputError) else f"{kind}: {text}" if text else kind,
         "traceback": traceback.format_exc(),
+        "ends": isinstance(error, InputError) and error.ends,
     }
 
 

@@ -26,14 +26,20 @@ class Broker:
     _reports: list[tuple[str, int, dict[str, float]]] = field(default_factory=list)
     _stopping: dict[str, set[str]] = field(default_factory=dict)
     _attempts: Counter[str] = field(default_factory=Counter)
+    _nodes: dict[str, str] = field(default_factory=dict)
 
     def offer(self, pack_id: str, payload: dict[str, Any]) -> None:
         """The driver lays down a pack; it stays, for a worker may die and another take over."""
         self._payloads[pack_id] = payload
 
-    def payload(self, pack_id: str) -> dict[str, Any]:
-        """A worker fetches a pack. ``attempt`` counts from 1: above 1 an earlier worker died."""
+    def payload(self, pack_id: str, node: str = "") -> dict[str, Any]:
+        """A worker fetches a pack. ``attempt`` counts from 1: above 1 an earlier worker died.
+
+        Args:
+            node: Ray's id of the worker's node.
+        """
         self._progress[pack_id] = ("start", 0, 1)
+        self._nodes[pack_id] = node
         self._attempts[pack_id] += 1
         return {**self._payloads[pack_id], "attempt": self._attempts[pack_id]}
 
@@ -72,7 +78,16 @@ class Broker:
         self._stopping.pop(pack_id, None)
         if pack_id in self._outcomes:
             self._attempts.pop(pack_id, None)
+            self._nodes.pop(pack_id, None)
         return self._outcomes.pop(pack_id, None)
+
+    def node_of(self, pack_id: str) -> str:
+        """The driver asks where a pack was last; empty where no worker has fetched it."""
+        return self._nodes.get(pack_id, "")
+
+    def excuse(self, pack_id: str) -> None:
+        """The driver says that the last attempt was not the pack's fault."""
+        self._attempts[pack_id] -= 1
 
 
 def start_broker(name: str) -> Any:

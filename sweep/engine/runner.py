@@ -25,7 +25,7 @@ from sweep.planning.plan import AnyPlan, Plan
 from sweep.planning.preflight import abandoned_on_error, check_plan
 from sweep.process.interrupts import Interrupts, interruptible
 from sweep.process.setup import settled, versions_of
-from sweep.spec.resources import Share
+from sweep.spec.resources import Share, check_known_here
 from sweep.spec.trackers import check_trackers
 from sweep.timing.estimate import device_of
 from sweep.timing.throughput import learn
@@ -96,10 +96,12 @@ def run(plan: AnyPlan, out: Path, options: Options | None = None) -> int:
         could not go on; 130 stopped by Ctrl-C, SIGTERM, SIGQUIT or SIGHUP.
 
     Raises:
-        InputError: the folder is another spec's or another driver's, or the preflight found a
-            mistake in the models or tasks.
+        InputError: the folder is another spec's or another driver's, the preflight found a mistake
+            in the models or tasks, or workers cannot use the GPU they were given.
     """
     folder, chosen = expanded(out).resolve(), options or Options()
+    if chosen.address is not None:
+        check_known_here(plan.resolved.spec)
     try:
         check_binding(folder, plan)
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +26,14 @@ from sweep.engine.shipping import start_shipper
 from sweep.planning.agenda import Agenda
 from sweep.spec.resources import Share
 from trainables.core.cells import Pack
+from trainables.errors import InputError
 from trainables.tune import PackTrainable
 
 WORKER_DEATHS = 2
 """How often a pack whose worker process died is started anew."""
+NODE_LOSSES = 20
+"""How often a pack whose node was lost is: a spot instance that is taken back says nothing about
+it, but one that takes its machines down is given up in the end."""
 
 _SHORT_OF_MEMORY = ("running low on memory", "memory usage threshold", "OutOfMemory")
 _HEAR_EVERY = 0.2  # seconds between two looks at what packs report while they train
@@ -73,6 +77,7 @@ def run_packs(
     """Run the packs of an agenda to the end, in the Ray that is up.
 
     Raises:
+        InputError: no pack can run, as workers cannot use what they were given.
         OSError: the ledger cannot be written.
         RayLostError: Ray has given up, or the actor that holds packs was killed.
         KeyboardInterrupt: the user has asked to stop.
@@ -165,6 +170,11 @@ def cause_of_death(text: str) -> str:
     return f"{how}; fewer packs at once (--workers) or fewer resources.replicas take less memory"
 
 
+def is_gone(node: str) -> bool:
+    """Whether a node, by Ray's id, has left the cluster."""
+    return all(item["NodeID"] != node for item in ray.nodes() if item["Alive"])
+
+
 class TrialQueue(Searcher):
     """Ray Tune's searcher: hands out ready packs; ``None`` while all wait for others.
 
@@ -196,6 +206,7 @@ class TrialQueue(Searcher):
         self._dead: dict[str, Pack] = {}
         self._again: list[Pack] = []
         self._deaths: Counter[str] = Counter()
+        self._lost: Counter[str] = Counter()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         found: dict[str, Any] | str | None = self._guarded(self._suggest, trial_id)
@@ -210,7 +221,8 @@ class TrialQueue(Searcher):
     def note_death(self, trial_id: str, cause: str) -> None:
         """Start the pack of a dead trial anew, unless its workers die of it.
 
-        Tune itself may count the death of a worker between two packs as two failures.
+        The loss of a whole node is none of a pack's deaths. Tune itself may count the death of a
+        worker between two packs as two failures.
         """
         self._guarded(self._note_death, trial_id, cause)
 
@@ -274,6 +286,8 @@ class TrialQueue(Searcher):
         outcome = ray.get(self._broker.take.remote(pack.id))
         if outcome is None:
             self._dead[trial_id] = pack
+        elif isinstance(outcome, Mapping) and outcome.get("ends"):
+            raise InputError(outcome["error"])
         else:
             self._settle(pack, outcome)
 
@@ -281,10 +295,15 @@ class TrialQueue(Searcher):
         pack = self._dead.pop(trial_id, None)
         if pack is None:
             return
-        self._deaths[pack.id] += 1
-        if self._deaths[pack.id] > WORKER_DEATHS:
-            times = f"({self._deaths[pack.id]} times)"
-            self._settle(pack, None, f"its worker process {cause} {times}")
+        node = ray.get(self._broker.node_of.remote(pack.id))
+        gone = bool(node) and is_gone(node)
+        if gone:
+            self._broker.excuse.remote(pack.id)
+        counts, most = (self._lost, NODE_LOSSES) if gone else (self._deaths, WORKER_DEATHS)
+        counts[pack.id] += 1
+        if counts[pack.id] > most:
+            who = "node was lost" if gone else f"worker process {cause}"
+            self._settle(pack, None, f"its {who} ({counts[pack.id]} times)")
         else:
             self._again.append(pack)
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from trainables.files.cache import home_variables
 
-_AHEAD = "16"
+_AHEAD = "64"
 """Packs that may wait for their worker. Ray Tune's one would start workers one by one: each imports
-for seconds, and an autoscaler sees what waits, while a node takes minutes to come."""
+for seconds, and an autoscaler starts nodes for what waits, which takes minutes. How many nodes it
+may start, no Ray of one's own tells. On one machine no more wait than it has room for."""
 
 OURS = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.spec.spec import Resources
-from trainables.core.precision import BFLOAT16, FLOAT32, native_bfloat16
+from sweep.spec.spec import Resources, SweepSpec
+from trainables.core.precision import BFLOAT16, FLOAT32, PRECISIONS, native_bfloat16
 from trainables.errors import InputError
 
+AUTO = "auto"
 Node = Mapping[str, float]
 """What a node has, in Ray's names: ``CPU``, ``GPU``, ``accelerator_type:…``."""
 
@@ -82,10 +83,23 @@ def settled(asked: str, resources: Resources) -> str:
     ``auto`` is bfloat16 if packs take a GPU or this machine's processor has it, else float32. The
     machine that starts the sweep decides.
     """
-    if asked != "auto":
+    if asked != AUTO:
         return asked
     here = {"CPU": float(os.cpu_count() or 1), "GPU": float(gpus_here())}
     return BFLOAT16 if settle(resources, [here]).gpu or native_bfloat16() else FLOAT32
+
+
+def check_known_here(spec: SweepSpec) -> None:
+    """See that a spec leaves nothing to this machine that a cluster's other nodes decide.
+
+    Raises:
+        InputError: the precision would follow this machine's hardware, and enter every hash.
+    """
+    if spec.precision == AUTO and not spec.resources.gpu:
+        raise InputError(
+            "precision: found auto on a cluster, whose workers this machine does not know; allowed:"
+            f" {', '.join(PRECISIONS)}, or auto beside a number of GPUs (resources.gpu)"
+        )
 
 
 def _reason(cpu: float, gpu: float, nodes: Sequence[Node]) -> str:

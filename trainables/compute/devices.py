@@ -2,11 +2,36 @@
 
 import ctypes
 import os
+import platform
 from typing import Any
 
 import torch
 
+from trainables.errors import InputError
 from trainables.files.text_files import one_line
+
+
+class NoGpuError(InputError):
+    """A worker that was given a GPU cannot use it, for this pack or any other."""
+
+    ends = True
+
+
+def check_device(device: str) -> None:
+    """See that torch can use the device that packs were given.
+
+    Raises:
+        NoGpuError: it is a GPU, and torch sees none here.
+    """
+    if torch.device(device).type != "cuda" or torch.cuda.is_available():
+        return
+    there = cuda()
+    raise NoGpuError(
+        f"resources.gpu: found a GPU that torch {torch.__version__} on {platform.node()} does not"
+        f" see ({gpus()[1]}; built for CUDA {there['torch'] or 'none'}, driver for"
+        f" {there['driver'] or 'none'}); allowed: on every node a torch built for a CUDA that its"
+        " driver knows, or gpu: 0"
+    )
 
 
 def gpus() -> tuple[list[dict[str, Any]], str | None]:

@@ -9,6 +9,7 @@ import torch
 
 from trainables.backbones.loading import resident
 from trainables.compute import replay
+from trainables.compute.devices import check_device
 from trainables.compute.memory import Room, halvings, settle
 from trainables.compute.process import now
 from trainables.core.cells import Cell, Pack, PackOutcome
@@ -45,9 +46,11 @@ def run_pack(
         graphs also ``graphs_recorded`` and ``graphs_refused``.
 
     Raises:
-        InputError: a model or the task does not fit (a label word of two tokens, say).
+        InputError: a model or the task does not fit (a label word of two tokens, say), or torch
+            cannot use the device.
     """
     began = now()
+    check_device(device)
     for plugin in pack.plugins:
         plugin.load()
     allowed = Room(**room) if room else Room()

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from sweep.engine.runner import Options, run
 from sweep.engine.trials import TrialOptions
-from sweep.spec.resources import settle
+from sweep.spec.resources import check_known_here, settle
 from sweep.spec.spec import Resources, parse_spec
 from tests.sweep.faulty import no_mlflow as no_mlflow
 from tests.sweep.faulty import start
@@ -51,6 +52,30 @@ def test_the_reason_is_said() -> None:
 def test_nothing_is_up_yet() -> None:
     with pytest.raises(InputError, match=r"resources.gpu: found auto, but no node .* a number"):
         settle(Resources(gpu=None), [HEAD])
+
+
+@pytest.mark.parametrize(
+    ("more", "known"),
+    [
+        ({}, True),
+        ({"precision": "auto"}, False),
+        ({"precision": "auto", "resources": {"gpu": "auto"}}, False),
+        ({"precision": "auto", "resources": {"gpu": 0.5}}, True),
+        ({"precision": "bfloat16", "resources": {"gpu": "auto"}}, True),
+    ],
+    ids=str,
+)
+def test_a_head_does_not_decide_the_precision_of_its_workers(
+    more: dict[str, Any], known: bool, tmp_path: Path
+) -> None:
+    """It enters every hash; the sentence comes before anything is written."""
+    spec = parse_spec(content(**more))
+    if known:
+        check_known_here(spec)
+        return
+    with pytest.raises(InputError, match=r"precision: found auto on a cluster, .*bfloat16.*gpu\)"):
+        run(plan_of(**more), tmp_path / "out", Options(address="127.0.0.1:9"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_spec_says_auto() -> None:
