@@ -134,7 +134,7 @@ def attended(
 
 @torch.no_grad()
 def test_one_layer_is_the_equation() -> None:
-    """The head is Attn(x W_q, [P_k; X W_k], [P_v; X W_v]) (He et al. 2022, equation 7)."""
+    """The head is Attn(x W_q, [P_k; X W_k], [P_v; X W_v]) (He et al. 2022, section 2.2)."""
     model = copy.deepcopy(pristine("bert"))
     del model.bert.encoder.layer[1:]
     model.config.num_hidden_layers = 1
