@@ -156,5 +156,7 @@ def test_cells_are_tuned_evaluated_and_copied() -> None:
     assert outcome.failures == {}
     assert (outcome.prompts[tuned.id] == outcome.prompts[carried.id]).all()
     assert outcome.prompts[tuned.id].shape == (2, past.width)
-    assert outcome.results[carried.id]["solver"] == "copy"
+    result = outcome.results[carried.id]
+    assert (result["solver"], result["access"]) == ("copy", "none")
+    assert result["target_forward_rows"] == result["target_labels"] == 0
     assert "nearest_words" not in outcome.results[tuned.id]

@@ -127,7 +127,7 @@ class SoftSettings(Settings):
     prompt_length: Count = axis(5)
     steps: Count | None = None
     batch_size: Count = 16
-    learning_rate: Positive = 3e-3
+    learning_rate: Positive = axis(3e-3)
     warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.1
     bias_correction: bool = True
     init_std: Positive = 0.02
