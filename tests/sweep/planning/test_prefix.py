@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from sweep.planning.plan import Plan, make_plan
+from sweep.search.plan import make_search_plan
 from sweep.spec.spec import parse_spec
 from tests.sweep.samples import checked, content
 from trainables.core.cells import content_hash
@@ -69,15 +70,23 @@ def test_an_alignment_loss_is_refused() -> None:
     for weights in ([0, 0.5], ["annealing"]):
         with pytest.raises(InputError, match=r"prefix\.lambda: found a weight above 0; allowed: 0"):
             plan_of("pocket-gpt2", "copy", methods={"prefix": {**SMALL, "lambda": weights}})
-    domain = {"low": 0.1, "high": 0.9}
+
+
+def test_a_search_needs_a_way_that_carries_them_and_has_no_weight() -> None:
+    def searched(solver: str, **settings: Any) -> Plan:
+        changes: dict[str, Any] = {
+            **{"sources": ["pocket-bert", "pocket-gpt2"], "pairs": None, "seeds": 2},
+            **{"targets": ["pocket-llama"], "tasks": ["mini/topics"], "direct": None},
+            **{"methods": {"prefix": {**SMALL, **settings}}, "search": {"trials": 4}},
+            **{"transfer": [{"solver": solver}]},
+        }
+        return make_search_plan(parse_spec(content(**changes))).sample()
+
+    with pytest.raises(InputError, match="methods: found prefix in a search, but no way of"):
+        searched("closed_form")
     with pytest.raises(InputError, match=r"prefix\.lambda: found a weight above 0"):
-        plan_of(
-            "pocket-gpt2",
-            "copy",
-            methods={"prefix": {**SMALL, "lambda": domain}},
-            search={"trials": 4},
-            seeds=2,
-        )
+        searched("copy", **{"lambda": {"low": 0.1, "high": 0.9}})
+    assert carried(searched("copy")) == {("prefix", "copy")}
 
 
 def test_task_transfer_and_models_without_it_are_refused() -> None:

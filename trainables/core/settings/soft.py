@@ -167,8 +167,12 @@ class SoftSettings(Settings):
 
     def unread(self) -> frozenset[str]:
         """Settings that can make no difference beside the others: no cell records them."""
-        corrected = set() if self.optimiser == "adamw" else {"bias_correction"}
-        return frozenset(corrected if self.shots else {"shots_seed", *corrected})
+        needed = {
+            "bias_correction": self.optimiser == "adamw",
+            "reparametrise_hidden": self.reparametrise != "none",
+            "shots_seed": bool(self.shots),
+        }
+        return frozenset(name for name, read in needed.items() if not read)
 
     def complete(self) -> None:
         """Steps are what neither steps nor epochs say; what belongs to another setting needs it."""
@@ -185,8 +189,6 @@ class SoftSettings(Settings):
         check_anchor_seed(self)
         good = self.reparametrise == "none" or self.parametrisation == SoftSettings.parametrisation
         check(self, "reparametrise", good, "none in a method that is a form of its own")
-        good = self.reparametrise != "none" or self.reparametrise_hidden is None
-        check(self, "reparametrise_hidden", good, "null where reparametrise is none")
         low, high = self.init_range
         check(self, "init_range", low < high, "two numbers, the lower one first")
         good = self.init == "uniform" or self.init_range == PAPER_RANGE
