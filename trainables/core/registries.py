@@ -224,7 +224,7 @@ METHODS: Registry[Any] = Registry(
         "fluentprompt": "trainables.core.settings.fluentprompt:FluentPromptSettings",
         "mixed": "trainables.core.settings.mixed:MixedSettings",
         "pez": "trainables.core.settings.pez:PezSettings",
-        "prefix": "trainables.core.settings.prefix:PrefixSettings",
+        "prefix": "trainables.soft.prefix:PrefixSettings",
         "random": "trainables.core.settings.random_words:RandomSettings",
     },
 )

@@ -16,12 +16,12 @@ from trainables.core.settings import (
     from_mapping,
     stored,
 )
-from trainables.core.settings.prefix import PrefixSettings
 from trainables.core.weight import INDEPENDENT
 from trainables.errors import InputError
 from trainables.models.names import resolve_model
 from trainables.packs.pack import run_pack
 from trainables.soft.initialisation import Beginning, begin
+from trainables.soft.prefix import PrefixSettings
 from trainables.soft.source import Source
 from trainables.soft.stack_size import replicas_that_fit, trained_bytes
 from trainables.soft.tuning import Replica, tune
