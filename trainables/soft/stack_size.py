@@ -42,7 +42,7 @@ def replicas_that_fit(sources: Sequence[Source], settings: SoftSettings, most: i
 
     One step with one replica and one with two are run, once per models and batch shape in this
     process, on the longest examples: a stack never holds more than they say. Where a full pass
-    fits, so does any number: rows beyond it take another pass.
+    fits, only what is trained grows on with the stack: rows beyond it take another pass.
 
     Args:
         sources: the backbones with the task.
@@ -62,10 +62,13 @@ def replicas_that_fit(sources: Sequence[Source], settings: SoftSettings, most: i
     first, further = _measured[shape]
     device = sources[0].backbone.device
     room = (1.0 - RESERVE) * free_bytes(device)
-    fit = max(1, 1 + int((room - first) // further))
+    kept = trained_bytes(sources, settings)
+    fit = 1 + int((room - first - kept) // (further + kept))
     longest = max(int(source.lengths.max()) for source in sources)
-    full = pass_tokens(device) / (settings.batch_size * longest)
-    return most if fit > full else min(most, fit)
+    full = int(pass_tokens(device) / (settings.batch_size * longest))
+    if fit > full:
+        fit = max(fit, int((room - first - full * further) // kept))
+    return min(most, max(1, fit))
 
 
 def step_bytes(sources: Sequence[Source], settings: SoftSettings, replicas: int) -> int:
@@ -87,8 +90,7 @@ def step_bytes(sources: Sequence[Source], settings: SoftSettings, replicas: int)
         with metered(device, weights) as found:
             TaskGradient(source, loss)(prompts, rows, torch.ones(replicas), 1)
         most = max(most, *found)
-    kept = replicas * trained_bytes(sources, settings)
-    return kept + (most if torch.device(device).type == "cuda" else int(BESIDE * most))
+    return most if torch.device(device).type == "cuda" else int(BESIDE * most)
 
 
 def trained_bytes(sources: Sequence[Source], settings: SoftSettings) -> int:

@@ -7,6 +7,7 @@ import torch
 
 from tests.trainables.soft.test_tuning import source
 from trainables.backbones import Layout, Reader, load_reader
+from trainables.compute.memory import RESERVE
 from trainables.core.cells import Cell, Pack
 from trainables.core.registries import METHODS, SOLVERS
 from trainables.core.settings import (
@@ -20,6 +21,7 @@ from trainables.core.weight import INDEPENDENT
 from trainables.errors import InputError
 from trainables.models.names import resolve_model
 from trainables.packs.pack import run_pack
+from trainables.soft import stack_size
 from trainables.soft.initialisation import Beginning, begin
 from trainables.soft.prefix import PrefixSettings
 from trainables.soft.source import Source
@@ -99,7 +101,7 @@ def test_starts_from_words_are_what_these_leave_in_layers() -> None:
     torch.testing.assert_close(found, item.backbone.keys_and_values(words))
 
 
-def test_memory_counts_keys_values_and_networks() -> None:
+def test_memory_counts_keys_values_and_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     item = deep_source("gpt2")
     past, wide = item.backbone.past, item.backbone.width
     plain = trained_bytes([item], SETTINGS)
@@ -108,6 +110,10 @@ def test_memory_counts_keys_values_and_networks() -> None:
     numbers = 3 * wide + wide * 7 + 7 + 7 * past.width + past.width
     assert trained_bytes([item], network) == 4 * 4 * numbers
     assert replicas_that_fit([item], network, 3) == 3
+    # Passes take a room of their own once they are full; what is trained grows with the stack.
+    monkeypatch.setattr(stack_size, "trained_bytes", lambda *_: 1 << 28)
+    monkeypatch.setattr(stack_size, "free_bytes", lambda _: (1 << 28) * 10 / (1 - RESERVE))
+    assert 5 <= replicas_that_fit([item], network, 100) < 10
 
 
 def test_settings_are_stored_and_refuse_what_has_no_meaning() -> None:
