@@ -127,8 +127,8 @@ def _question(plan: Plan) -> dict[str, Any]:
     soft = [cell for cell in plan.cells if family_of(cell.method) == "soft"]
     together = {(*cell.sources, *cell.counterparts) for cell in soft if cell.row == "joint"}
     carried = [cell for cell in soft if cell.kind == "transfer"]
-    copied = [cell for cell in carried if SOLVERS[cell.settings["solver"]].layers]
-    together |= {(*cell.sources, cell.target) for cell in carried if cell not in copied}
+    copied = [cell for cell in carried if _copied(cell)]
+    together |= {(*cell.sources, cell.target) for cell in carried if not _copied(cell)}
     methods = plan.resolved.spec.methods.values()
     variants = [(method.name, settings) for method in methods for settings in method.variants]
     variants += started_settings(plan.resolved)
@@ -175,6 +175,11 @@ def _question(plan: Plan) -> dict[str, Any]:
         ],
         "staying": stays(plan.resolved),
     }
+
+
+def _copied(cell: Cell) -> bool:
+    """Whether a prompt is carried as it is: no common words are needed for it."""
+    return SOLVERS[cell.settings["solver"]].layers
 
 
 def _position(cell: Cell) -> str:
