@@ -78,10 +78,12 @@ class General(Family):
         """Conventions of ``config``; builds the outline where there is no ``model``."""
         super().__init__(config, model)
         self.model_type = config.model_type
-        if model is None:
-            with torch.device("meta"):
-                model = self.made[type(config)](deepcopy(config))
-        self.outline = model
+        self.outline = self._shapes() if model is None else model
+
+    def _shapes(self) -> Any:
+        """The model without numbers."""
+        with torch.device("meta"):
+            return self.made[type(self.config)](deepcopy(self.config))
 
     @classmethod
     def of(cls, model_type: str, architectures: Sequence[str]) -> bool:
@@ -170,18 +172,19 @@ class General(Family):
     def past(self) -> PastShape | None:  # type: ignore[override]
         """What a first token leaves in an empty cache; None where that is nothing, or not alike.
 
-        A cache that is narrower than a row (a window) is none: texts would soon look past it.
+        Tried out without numbers: a model at hand may compute in several precisions. A cache that
+        is narrower than a row (a window) is none: texts would soon look past it.
         """
-        body = self.outline.base_model
+        outline = self._shapes() if self.model is self.outline else self.outline
+        body = outline.base_model
         windows = set(getattr(self.config, "layer_types", None) or ()) - {"full_attention"}
-        if windows or _window(self.config) or body is self.outline:
+        if windows or _window(self.config) or body is outline:
             return None
         cache = DynamicCache()
-        table = self._looked_up.weight
-        token = torch.zeros(1, 1, self.width, dtype=table.dtype, device=table.device)
+        token = torch.zeros(1, 1, self.width, device="meta")
         try:
             with torch.no_grad():
-                self._remembering(token, cache)
+                body(inputs_embeds=token, past_key_values=cache, use_cache=True)
             found = {(*layer.keys.shape, *layer.values.shape) for layer in cache.layers}
             ((rows, heads, tokens, size, *values),) = found
         except Exception:  # whatever a model says that has no such thing
@@ -190,8 +193,7 @@ class General(Family):
         return PastShape(len(cache.layers), heads, size) if good else None
 
     def _remembering(self, prefix: torch.Tensor, cache: DynamicCache) -> None:
-        body = self.outline.base_model
-        body(inputs_embeds=prefix, past_key_values=cache, use_cache=True)
+        self.model.base_model(inputs_embeds=prefix, past_key_values=cache, use_cache=True)
 
     def answer_states_behind(
         self,

@@ -184,3 +184,18 @@ def test_the_prompt_takes_positions() -> None:
     backbone = tiny("gpt2")
     plain = backbone.room(Layout(), "task")
     assert backbone.room(LAYERS, "task") == plain - LENGTH
+
+
+@pytest.mark.parametrize("name", ["qwen2", "gpt2", "bert", "electra"])
+def test_in_half_precision(name: str) -> None:
+    """Near what float32 gives, and starts can be read."""
+    model = copy.deepcopy(library_model(name))
+    model.tie_weights()
+    whole = backbone_of(name)
+    family = type(whole.family)(model.config, model)
+    half = Backbone(name, family, whole.tokenizer, precision="bfloat16")
+    assert half.past == whole.past
+    assert half.keys_and_values(half.embeddings[[5, 9, 40]].float()).dtype == torch.float32
+    prompts = drawn(whole)
+    exact, rounded = (logits_of(one, prompts, TEXTS) for one in (whole, half))
+    assert float((exact - rounded).std() / exact.std()) < 0.1
