@@ -47,7 +47,8 @@ class PastShape(NamedTuple):
         D runs over layers, then key and value, then heads: the order of PEFT's prefix tuning.
         """
         parts = prompts.unflatten(-1, (self.layers, 2, self.heads, self.size))
-        return parts.permute(0, 2, 3, 4, 1, 5)
+        found: torch.Tensor = parts.permute(0, 2, 3, 4, 1, 5)
+        return found
 
     @staticmethod
     def joined(past: torch.Tensor) -> torch.Tensor:
@@ -250,7 +251,8 @@ class Family(ABC):
             [N, h].
         """
         start, length = past.shape[-2], embeds.shape[1]
-        cache, mask = cache_of(past), behind(start, attention_mask)
+        cache = cache_of(past)
+        mask = None if attention_mask is None else behind(start, attention_mask)
         if self.layers() is not None and not self.model.training:
             keys = self._visible(start + length, mask, answers + start)
             last = cache.layers[-1]
@@ -394,9 +396,9 @@ def cache_of(past: torch.Tensor) -> DynamicCache:
     return cache
 
 
-def behind(start: int, mask: torch.Tensor | None) -> torch.Tensor | None:
+def behind(start: int, mask: torch.Tensor) -> torch.Tensor:
     """A mask [N, L] with ``start`` positions before it that all may look at [N, start + L]."""
-    return None if mask is None else F.pad(mask, (start, 0), value=1)
+    return F.pad(mask, (start, 0), value=1)
 
 
 def at_answers(states: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:

@@ -205,8 +205,8 @@ class General(Family):
     ) -> torch.Tensor:
         """As the families', with the library's own masks."""
         given = self.library_past(past, embeds.shape[1])
-        mask = added(behind(past.shape[-2], attention_mask), embeds)
-        states = self._body(embeds, attention_mask=mask, **given, **beside)
+        mask = None if attention_mask is None else behind(past.shape[-2], attention_mask)
+        states = self._body(embeds, attention_mask=added(mask, embeds), **given, **beside)
         return at_answers(states, answers)
 
     def library_past(self, past: torch.Tensor, length: int) -> dict[str, Any]:
