@@ -40,6 +40,8 @@ def preflight(
     plugins: Sequence[Plugin] = (),
     ways: Sequence[Mapping[str, Any]] = (),
     mixtures: Sequence[Mapping[str, Any]] = (),
+    copies: Sequence[Mapping[str, Any]] = (),
+    staying: Sequence[str] = (),
     part: bool = False,
 ) -> list[str]:
     """Check models, tasks and prompt lengths against one another.
@@ -65,6 +67,9 @@ def preflight(
             task that its texts are from (None: the one at hand).
         mixtures: per mixture of tasks its ``model``, names of the ``tasks`` that may be in it, and
             ``settings``.
+        copies: per transfer that leaves prompts as they are its ``solver``, ``sources``, ``target``
+            and the ``position`` of the prompt.
+        staying: methods whose prompts no way of transfer carries.
         part: whether the sweep has models that are not among these.
 
     Returns:
@@ -113,11 +118,16 @@ def preflight(
         for name in mixture["tasks"]:
             chat = in_chat(reader, mixture["settings"])
             single_tokens(answers_of(reader, named[name], chat=chat), name, reader.alias)
+    for copy in copies:
+        from_readers = [readers[alias] for alias in copy["sources"]]
+        way = solver_named(copy["solver"])
+        way.check_models(from_readers, readers[copy["target"]], copy["position"])
     for start in starts:
         chosen = from_mapping(METHODS[start["method"]], start["settings"])
         file = Path(start["file"]) if start["file"] else None
         check_beginning(readers[start["model"]], chosen, file)
     return [
+        *map(_staying, staying),
         *_frame_warnings(scoring, settings, part),
         *dict.fromkeys(_word_warnings(readers, words)),
         *_anchor_warnings(readers, together, samples),
@@ -127,6 +137,15 @@ def preflight(
             for warning in _way_warnings(way, readers, [load_task(ref) for ref in tasks])
         ),
     ]
+
+
+def _staying(method: str) -> str:
+    ways = " or ".join(name for name, kind in SOLVERS.items() if kind.layers)
+    return (
+        f"method {method}: its prompts stay on the models they are tuned on, as no way of the"
+        f" section transfer carries keys and values of layers (transfer.solver {ways} does, between"
+        " models of equal depth and heads)"
+    )
 
 
 def _frame_warnings(

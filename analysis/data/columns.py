@@ -63,7 +63,7 @@ _TABLE = (
     ("schedule", "text", "", "", "constant, annealing or none"),
     ("weight_label", "text", "", "", "λ as text, or annealing; empty for references"),
     ("prompt_length", "integer", "vectors or tokens", "setting", "number of prompt vectors"),
-    ("position", "text", "", "", "where the prompt stands: prefix, infix or suffix"),
+    ("position", "text", "", "", "where the prompt stands: prefix, infix, suffix or layers"),
     ("init", "text", "", "",
      "how the tuned prompt started (of one that was carried or continued: its first source's)"),
     ("origin", "text", "", "",

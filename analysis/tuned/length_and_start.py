@@ -82,7 +82,7 @@ def ablation_table(
 
     Args:
         rows: of :func:`tuned_alone`.
-        widths: width d of a model's prompt vectors, where it is known.
+        widths: width d of a panel's prompt vectors, where it is known.
         value: column to show.
 
     Returns:
@@ -97,7 +97,7 @@ def ablation_table(
             whole = by_seed.loc[by_seed["count"] >= tasks, "mean"]
             found = t_interval(100 * whole)
             target = str(part["target"].iloc[0])
-            width, vectors = widths.get(target), int(part["prompt_length"].iloc[0])
+            width, vectors = widths.get(str(panel)), int(part["prompt_length"].iloc[0])
             lines.append(
                 {
                     "panel": panel,
@@ -112,7 +112,7 @@ def ablation_table(
                     "n": found.n,
                 }
             )
-    lines.sort(key=lambda line: (widths.get(line["target"], math.inf), line["panel"]))
+    lines.sort(key=lambda line: (widths.get(line["panel"], math.inf), line["panel"]))
     return pd.DataFrame(lines, columns=COLUMNS)
 
 

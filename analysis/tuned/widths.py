@@ -1,4 +1,4 @@
-"""The width of prompt vectors by model, as the prompts of a sweep's folder have it."""
+"""The width of prompt vectors by panel, as the prompts of a sweep's folder have it."""
 
 from pathlib import Path
 
@@ -14,22 +14,22 @@ _TRIES = 5
 
 
 def widths_of(folder: Path | None, rows: pd.DataFrame) -> dict[str, int]:
-    """Width d by model, from one of its prompts' files.
+    """Width by panel, from one of its prompts' files: d, of keys and values of layers D.
 
-    Files that are missing or damaged count as none; a model without any is left out.
+    Files that are missing or damaged count as none; a panel without any is left out.
 
     Args:
         folder: the sweep's; None where there is none.
-        rows: results with the columns target and cell.
+        rows: results with the columns panel and cell.
     """
     found: dict[str, int] = {}
     if folder is None:
         return found
-    for target, part in rows.groupby("target", sort=True):
+    for panel, part in rows.groupby("panel", sort=True):
         for cell in part["cell"].astype(str).head(_TRIES):
             width = _width(folder / "prompts" / cell[:2] / f"{cell}.safetensors")
             if width:
-                found[str(target)] = width
+                found[str(panel)] = width
                 break
     return found
 

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from sweep.planning.hard import HardPlanner
 from sweep.planning.planner import REFERENCES, Planner, missing_of, reference_settings
-from sweep.planning.soft import SoftPlanner
+from sweep.planning.soft import SoftPlanner, stays
 from sweep.planning.tasks import most_cells, task_packs
 from sweep.planning.twins import joined
 from sweep.planning.work import cost
@@ -191,7 +191,8 @@ def make_plan(
         InputError: an unknown model or task, nothing to transfer, or too many cells.
     """
     plan = plan_of(resolve(spec, find_model, find_task))
-    if not spec.task_transfer and not any(cell.kind == "transfer" for cell in plan.cells):
+    carried = spec.task_transfer or stays(plan.resolved)
+    if not carried and not any(cell.kind == "transfer" for cell in plan.cells):
         raise InputError(
             f"targets: found {', '.join(plan.resolved.targets)}; allowed: at least one model that"
             " is not the only source"

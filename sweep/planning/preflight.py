@@ -14,13 +14,14 @@ from itertools import product
 from typing import Any, NoReturn
 
 from sweep.planning.plan import Plan
+from sweep.planning.soft import stays
 from sweep.planning.tasks import started_settings
 from sweep.process.setup import child_command, child_environment
 from sweep.spec.resolve import ResolvedSpec
 from trainables.compute.process import end_with_parent, lasting
 from trainables.core.cells import Cell, ModelRef, TaskRef
 from trainables.core.plugins import Plugin
-from trainables.core.registries import METHODS
+from trainables.core.registries import METHODS, SOLVERS
 from trainables.core.settings import family_of, stored
 from trainables.core.settings.base import CHAT
 from trainables.errors import InputError
@@ -125,10 +126,15 @@ def abandoned_on_error() -> Iterator[None]:
 def _question(plan: Plan) -> dict[str, Any]:
     soft = [cell for cell in plan.cells if family_of(cell.method) == "soft"]
     together = {(*cell.sources, *cell.counterparts) for cell in soft if cell.row == "joint"}
-    together |= {(*cell.sources, cell.target) for cell in soft if cell.kind == "transfer"}
+    carried = [cell for cell in soft if cell.kind == "transfer"]
+    copied = [cell for cell in carried if _copied(cell)]
+    together |= {(*cell.sources, cell.target) for cell in carried if not _copied(cell)}
     methods = plan.resolved.spec.methods.values()
     variants = [(method.name, settings) for method in methods for settings in method.variants]
     variants += started_settings(plan.resolved)
+    tuned_on = dict.fromkeys(
+        (*plan.resolved.sources, *(plan.resolved.targets if plan.resolved.spec.direct else ()))
+    )
     return {
         "plugins": [asdict(plugin) for plugin in plan.resolved.spec.loaded],
         "scored": sorted({cell.target for cell in plan.cells} | _judges(plan)),
@@ -145,7 +151,7 @@ def _question(plan: Plan) -> dict[str, Any]:
                 "settings": asdict(settings),
                 "file": file and file.path,
             }
-            for (method, settings), source in product(variants, plan.resolved.sources)
+            for (method, settings), source in product(variants, tuned_on)
             if family_of(method) == "soft"
             for file in [plan.resolved.start(settings, source)]
         ],
@@ -158,7 +164,26 @@ def _question(plan: Plan) -> dict[str, Any]:
             for way in (plan.resolved.transfer if soft else ())
         ],
         "mixtures": _mixtures(soft),
+        "copies": [
+            {"solver": solver, "sources": sources, "target": target, "position": position}
+            for solver, sources, target, position in sorted(
+                {
+                    (str(cell.settings["solver"]), cell.sources, cell.target, _position(cell))
+                    for cell in copied
+                }
+            )
+        ],
+        "staying": stays(plan.resolved),
     }
+
+
+def _copied(cell: Cell) -> bool:
+    """Whether a prompt is carried as it is: no common words are needed for it."""
+    return SOLVERS[cell.settings["solver"]].layers
+
+
+def _position(cell: Cell) -> str:
+    return str(cell.settings.get("position", "prefix"))
 
 
 def _judges(plan: Plan) -> set[str]:

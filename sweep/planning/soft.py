@@ -24,7 +24,15 @@ from sweep.spec.methods import MethodSpec
 from sweep.spec.resolve import ResolvedSpec, StartFile
 from trainables.core.cells import Cell, Pack, content_hash
 from trainables.core.registries import SOLVERS
-from trainables.core.settings import ALIGNMENT, CARRIED, OWN, TransferSettings, of_one_run, stored
+from trainables.core.settings import (
+    ALIGNMENT,
+    CARRIED,
+    OWN,
+    TransferSettings,
+    family_of,
+    of_one_run,
+    stored,
+)
 from trainables.core.settings.starts import StartSettings
 from trainables.core.weight import INDEPENDENT, Weight
 
@@ -37,6 +45,25 @@ CROSSED = "cross_task"
 def _through(cell: Cell) -> bool:
     """Whether a transfer works through its target: that is worth a pack of its own."""
     return SOLVERS[cell.settings["solver"]].through
+
+
+def carries(way: TransferSettings, settings: Any) -> bool:
+    """Whether a way of transfer carries prompts of a method's settings to another model.
+
+    Keys and values of layers, which no alignment loss could compare, are carried by few; what finds
+    a prompt or scores without anything of a source has nothing to do with them either.
+    """
+    return bool(settings.joint) or SOLVERS[way.solver].layers
+
+
+def stays(resolved: ResolvedSpec) -> list[str]:
+    """Methods whose prompts stay where they were tuned: no way of the spec carries them."""
+    return [
+        method.name
+        for method in resolved.spec.methods.values()
+        if family_of(method.name) == "soft"
+        and not any(carries(way, each) for way in resolved.transfer for each in method.variants)
+    ]
 
 
 @dataclass
@@ -264,8 +291,12 @@ class SoftPlanner(Planner):
 
     @cached_property
     def _transfers(self) -> list[tuple[TransferSettings, dict[str, Any]]]:
-        """Each way of transfer with the settings of its cells."""
-        return [(way, stored(way) | self._layout) for way in self.resolved.transfer]
+        """Each way of transfer that carries such prompts, with the settings of its cells."""
+        return [
+            (way, stored(way) | self._layout)
+            for way in self.resolved.transfer
+            if carries(way, self.settings)
+        ]
 
     def files(self, sources: Iterable[str]) -> Mapping[str, str]:
         """Files that prompts of ``sources`` start from, by source."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from sweep.planning.plan import AnyPlan, Plan, make_plan, plan_of
+from sweep.planning.soft import stays
 from sweep.spec.methods import MethodSpec
 from sweep.spec.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve, start_files
 from sweep.spec.space.parsing import parse_space
@@ -117,8 +118,18 @@ class SearchPlan(AnyPlan):
         """A plan with a point of each method and source set, at the ends of their domains.
 
         What is wrong with models, tasks and words shows in it before anything is trained.
+
+        Raises:
+            InputError: no way of transfer carries the prompts of a method: points would have no
+                value.
         """
-        return self.together(self._corners())
+        plan = self.together(self._corners())
+        if left := stays(plan.resolved):
+            raise InputError(
+                f"methods: found {', '.join(left)} in a search, but no way of the section transfer"
+                " carries keys and values of layers; allowed: with transfer.solver copy"
+            )
+        return plan
 
     def together(self, points: Sequence[Point]) -> Plan:
         """One plan of the cells of several points, which are not the search's by that."""

@@ -79,6 +79,7 @@ def parse_method(name: Any, section: Any) -> MethodSpec:
     own = cls.family_key
     if own == LAMBDA:
         weights = _weights(settings.pop(LAMBDA, [0]), f"{where}.{LAMBDA}")
+        need_geometry(cls, any(weight.joint for weight in weights), f"{where}.{LAMBDA}")
     else:
         wish = settings.pop(COUNTERPARTS, "others")
         counterparts = parse_counterparts(wish, f"{where}.{COUNTERPARTS}")
@@ -95,6 +96,22 @@ def parse_method(name: Any, section: Any) -> MethodSpec:
     for item in variants:
         distinct.setdefault(content_hash(stored(item)), item)
     return MethodSpec(str(name), weights, tuple(distinct.values()), counterparts)
+
+
+def need_geometry(cls: Any, joint: bool, path: str) -> None:
+    """Refuse λ above 0 in a method whose prompts have nothing that it could align.
+
+    Args:
+        joint: whether any weight is, or may be, above 0.
+
+    Raises:
+        InputError: it is, in such a method.
+    """
+    if joint and not getattr(cls, "joint", True):
+        raise InputError(
+            f"{path}: found a weight above 0; allowed: 0, as the alignment loss compares vectors"
+            " with word embeddings and keys and values of layers have none to be compared with"
+        )
 
 
 def parse_transfer(value: Any) -> tuple[TransferSettings, ...]:

@@ -289,6 +289,16 @@ def _task_pairs(spec: SweepSpec, tasks: Sequence[TaskRef]) -> Mapping[str, tuple
             f"task_transfer: found beside {', '.join(spec.methods)}; allowed: with a method of soft"
             " prompts"
         )
+    deep = [
+        method.name
+        for method in spec.methods.values()
+        if any(not getattr(item, "joint", True) for item in method.variants)
+    ]
+    if deep:
+        raise InputError(
+            f"task_transfer: found beside {', '.join(deep)}, whose prompts are keys and values of"
+            " layers; allowed: with methods whose prompts are vectors"
+        )
     if section.refine and len({*spec.sources, *spec.targets}) < 2:
         raise InputError(
             f"task_transfer.refine: found true beside targets {', '.join(spec.targets)}; allowed:"

@@ -12,11 +12,12 @@ from trainables.backbones.labels import (
     reads_of,
     spell,
 )
-from trainables.backbones.layout import Encoded, Layout
+from trainables.backbones.layout import LAYERS, Encoded, Layout
 from trainables.backbones.loading import load_backbone, load_reader
 from trainables.backbones.reader import Reader
 
 __all__ = [
+    "LAYERS",
     "ONE",
     "AnswerTexts",
     "Backbone",

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from trainables.backbones.family import CausalFamily, Family
+from trainables.backbones.family import CausalFamily, Family, behind
 from trainables.backbones.labels import AnswerTexts, Labels, spell
 from trainables.backbones.layout import Encoded, Layout
 from trainables.backbones.reader import Reader
@@ -211,6 +211,8 @@ class Backbone(Reader):
         with self.rounding():
             if prompts is None or owner is None:
                 states = self._states(batch)
+            elif batch.deep and isinstance(prompts, torch.Tensor):
+                states = self._states_below(batch, prompts, owner)
             elif isinstance(prompts, Remembered):
                 states = self._states_behind(batch, prompts, owner)
             elif self.begin_alike(batch) and not self.family.model.training:
@@ -251,6 +253,24 @@ class Backbone(Reader):
         rest = self._table[batch.ids[:, start:]].to(self.dtype)
         return self.family.answer_states_behind(past, rest, batch.answers - start)
 
+    def _states_below(
+        self, batch: Encoded, prompts: torch.Tensor, owner: torch.Tensor
+    ) -> torch.Tensor:
+        """Last hidden states [N, h] at the answers, with keys and values [R, m, D] in layers."""
+        past = self.past.parted(prompts.to(self.dtype)).index_select(0, owner)
+        embeds = self._embeds(batch, None)
+        return self.family.answer_states_behind(
+            past, embeds, batch.answers, self._padding(batch), **batch.beside
+        )
+
+    def keys_and_values(self, vectors: torch.Tensor) -> torch.Tensor:
+        """What word vectors [m, d] leave in every layer, read by themselves: [m, D], float32."""
+        assert self.past
+        with torch.no_grad(), self.rounding():
+            read = vectors[None].to(self.device, self.dtype)
+            found = self.past.joined(self.family.remember(read))
+        return found[0].float().cpu()
+
     def head_logits(
         self, states: torch.Tensor, label_ids: torch.Tensor | None = None
     ) -> torch.Tensor:
@@ -271,29 +291,35 @@ class Backbone(Reader):
 
     def _states(self, batch: Encoded, prompts: torch.Tensor | None = None) -> torch.Tensor:
         """Last hidden states [N, h] at the answers, with a prompt [N, m, d] of its own in each."""
-        length = batch.ids.shape[1]
-        index = torch.arange(length, device=self.device)
-        mask: torch.Tensor | None = None
+        index = torch.arange(batch.ids.shape[1], device=self.device)
+        positions = (index + self.family.first_position)[None, :]
+        read, mask = self._embeds(batch, prompts), self._padding(batch)
+        return self.family.answer_states(read, mask, positions, batch.answers, **batch.beside)
+
+    def _padding(self, batch: Encoded) -> torch.Tensor | None:
+        """The mask [N, L] of a batch, where padding would be seen."""
         # Under a causal mask, padding on the right is never seen. To ask a GPU whether there is
         # any would mean to wait for it.
         asked = torch.device(self.device).type == "cpu"
-        if not self.family.causal and not (asked and int(batch.lengths.min()) == length):
-            mask = batch.mask
-        positions = (index + self.family.first_position)[None, :]
-        read = self._embeds(batch, prompts)
-        return self.family.answer_states(read, mask, positions, batch.answers, **batch.beside)
+        whole = asked and int(batch.lengths.min()) == batch.ids.shape[1]
+        return None if self.family.causal or whole else batch.mask
 
     def _library_reading(
         self, batch: Encoded, prompts: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Features [N, e] and logits [N, V'] at the answers, as the library works them out."""
+        if batch.deep and prompts is not None:
+            past = self.past.parted(prompts.to(self.dtype))
+            given = self.family.library_past(past, batch.ids.shape[1])
+            read, mask = self._embeds(batch, None), behind(batch.deep, batch.mask)
+            return self.family.library_reading(read, mask, batch.answers, **given, **batch.beside)
         read = self._embeds(batch, prompts)
         return self.family.library_reading(read, batch.mask, batch.answers, **batch.beside)
 
     def _embeds(self, batch: Encoded, prompts: torch.Tensor | None) -> torch.Tensor:
         """Input embeddings [N, L, d] of rows, with a prompt [N, m, d] of its own in each."""
         embeds = self._table[batch.ids]
-        if prompts is not None:
+        if prompts is not None and not batch.deep:
             every = torch.arange(len(batch), device=self.device)[:, None]
             columns = batch.slots[:, None] + torch.arange(prompts.shape[1], device=self.device)
             embeds = embeds.index_put((every, columns), prompts)
@@ -358,7 +384,8 @@ class Backbone(Reader):
         replicas, width = shape
         lengths = data.lengths.cpu()
         order = torch.argsort(lengths, descending=True, stable=True)
-        falling, start = lengths[order].tolist(), 0
+        # Keys and values of a prompt take room beside each row.
+        falling, start = (lengths[order] + data.deep).tolist(), 0
         spare = spare_tokens(self.device) / replicas
         order = order.to(self.device)
         out = torch.empty(replicas, len(data), width, device=self.device)
@@ -367,7 +394,7 @@ class Backbone(Reader):
             def read(budget: int, start: int = start) -> int:
                 end = pass_end(falling, start, budget / replicas, spare)
                 chosen = order[start:end]
-                batch = data.take(chosen, bucket(falling[start], self.device))
+                batch = data.take(chosen, bucket(falling[start] - data.deep, self.device))
                 out[:, chosen] = work(batch, budget)
                 return end
 

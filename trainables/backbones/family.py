@@ -2,9 +2,10 @@
 
 from abc import ABC, abstractmethod
 from operator import attrgetter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
@@ -22,6 +23,39 @@ UNBOUNDED = 1 << 20
 recurrent models): more than any text has, so that nothing is cut."""
 
 
+class PastShape(NamedTuple):
+    """What keys and values of a model are: equal in all of its layers.
+
+    Attributes:
+        layers: how many.
+        heads: key-value heads K of each; a group of query heads may share one.
+        size: numbers w of a head.
+    """
+
+    layers: int
+    heads: int
+    size: int
+
+    @property
+    def width(self) -> int:
+        """Numbers D of the keys and values of one token."""
+        return self.layers * 2 * self.heads * self.size
+
+    def parted(self, prompts: torch.Tensor) -> torch.Tensor:
+        """Keys and values [R, layers, 2, K, m, w] that prompts [R, m, D] are made of.
+
+        D runs over layers, then key and value, then heads: the order of PEFT's prefix tuning.
+        """
+        parts = prompts.unflatten(-1, (self.layers, 2, self.heads, self.size))
+        found: torch.Tensor = parts.permute(0, 2, 3, 4, 1, 5)
+        return found
+
+    @staticmethod
+    def joined(past: torch.Tensor) -> torch.Tensor:
+        """Inverse of :meth:`parted`."""
+        return past.permute(0, 4, 1, 2, 3, 5).flatten(2)
+
+
 class Family(ABC):
     """Contract of a model family.
 
@@ -37,6 +71,7 @@ class Family(ABC):
         layers_return_tuples: the body expects a tuple of each of its layers.
         known: whether its layers are known here: that none asks a GPU for a number, so that passes
             can be recorded, and that all drop out of rows alone.
+        takes_past: whether its attention looks back to keys and values that are handed in.
         focus: where answers are read in the forward pass under way, None outside of one.
     """
 
@@ -45,6 +80,7 @@ class Family(ABC):
     first_matrix: ClassVar[str | None] = None
     layers_return_tuples: ClassVar[bool] = False
     known: ClassVar[bool] = True
+    takes_past: ClassVar[bool] = False
 
     def __init__(self, config: Any, model: Any = None) -> None:
         """Conventions of ``config``; with ``model`` (body and head), its computations too."""
@@ -88,6 +124,17 @@ class Family(ABC):
     def width(self) -> int:
         """Width d of the word embeddings, in which prompts live."""
         return int(self.config.hidden_size)
+
+    @property
+    def past(self) -> PastShape | None:
+        """What its attention may be handed as keys and values; None: it takes none."""
+        if not self.takes_past:
+            return None
+        config = self.config
+        asking = int(config.num_attention_heads)
+        size = getattr(config, "head_dim", None) or int(config.hidden_size) // asking
+        heads = getattr(config, "num_key_value_heads", None) or asking
+        return PastShape(int(config.num_hidden_layers), int(heads), int(size))
 
     def word_vectors(self) -> torch.Tensor:
         """What stands for each word in ``inputs_embeds`` [V, d], no gradient."""
@@ -153,6 +200,90 @@ class Family(ABC):
         finally:
             self.focus = None
         return at_answers(states, answers)
+
+    def remember(self, prefix: torch.Tensor) -> torch.Tensor:
+        """Keys and values of what rows begin with, read once for all of them.
+
+        A causal model's states of a prefix do not depend on what follows. The cache is not made
+        from the config: a window named there, which these architectures do not look through, would
+        cut off what is remembered.
+
+        Args:
+            prefix: embeddings [R, P, d].
+
+        Returns:
+            Of each layer, keys and values: [R, layers, 2, K, P, w].
+        """
+        cache = DynamicCache()
+        self._remembering(prefix, cache)
+        layers = [torch.stack([layer.keys, layer.values], dim=1) for layer in cache.layers]
+        return torch.stack(layers, dim=1)
+
+    def _remembering(self, prefix: torch.Tensor, cache: DynamicCache) -> None:
+        """Read rows [R, P, d] with a cache, which then has their keys and values."""
+        positions = torch.arange(prefix.shape[1], device=prefix.device) + self.first_position
+        self.model.base_model(
+            inputs_embeds=prefix,
+            position_ids=positions[None, :],
+            past_key_values=cache,
+            use_cache=True,
+        )
+
+    def answer_states_behind(
+        self,
+        past: torch.Tensor,
+        embeds: torch.Tensor,
+        answers: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        **beside: torch.Tensor,
+    ) -> torch.Tensor:
+        """As :meth:`answer_states`, for rows with keys and values before them.
+
+        Args:
+            past: of each row [N, layers, 2, K, P, w]: what :meth:`remember` gives of its beginning,
+                or any.
+            embeds: the rest of each row [N, L, d], at least one token.
+            answers: index of the wanted position, counted from the start of the rest [N].
+            attention_mask: of the rest [N, L], or None where nothing is padded.
+            **beside: what else the rows have, :attr:`Encoded.beside`.
+
+        Returns:
+            [N, h].
+        """
+        start, length = past.shape[-2], embeds.shape[1]
+        cache = cache_of(past)
+        mask = None if attention_mask is None else behind(start, attention_mask)
+        if self.layers() is not None and not self.model.training:
+            keys = self._visible(start + length, mask, answers + start)
+            last = cache.layers[-1]
+            self.focus = Focus(answers, keys, (last.keys, last.values))
+        positions = torch.arange(start, start + length, device=embeds.device) + self.first_position
+        try:
+            states: torch.Tensor = self.model.base_model(
+                inputs_embeds=embeds,
+                attention_mask=added(mask, embeds),
+                position_ids=positions[None, :],
+                past_key_values=cache,
+                use_cache=True,
+                **beside,
+            ).last_hidden_state
+        finally:
+            self.focus = None
+        return at_answers(states, answers)
+
+    def library_past(self, past: torch.Tensor, length: int) -> dict[str, Any]:
+        """What the library's forward pass takes beside rows of ``length`` tokens behind a past.
+
+        Positions are said: where rows come as embeddings, the library counts them from the past's
+        end on some models and from 0 on others.
+
+        Args:
+            past: of each row [N, layers, 2, K, P, w].
+            length: tokens of a row.
+        """
+        start = past.shape[-2] + self.first_position
+        positions = torch.arange(start, start + length, device=past.device)
+        return {"past_key_values": cache_of(past), "position_ids": positions[None, :]}
 
     def library_reading(
         self,
@@ -253,6 +384,23 @@ class Family(ABC):
         """The head's vocabulary matrix [V, e], with its bias if it has one."""
 
 
+def cache_of(past: torch.Tensor) -> DynamicCache:
+    """Keys and values [N, layers, 2, K, P, w] as the library takes them."""
+    cache = DynamicCache()
+    for kept in past.unbind(1):
+        layer = DynamicLayer()
+        keys, values = kept.unbind(1)
+        layer.lazy_initialization(keys, values)
+        layer.keys, layer.values = keys, values  # ``update`` would copy them
+        cache.layers.append(layer)
+    return cache
+
+
+def behind(start: int, mask: torch.Tensor) -> torch.Tensor:
+    """A mask [N, L] with ``start`` positions before it that all may look at [N, start + L]."""
+    return F.pad(mask, (start, 0), value=1)
+
+
 def at_answers(states: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
     """Of states [N, L, h] those at one position of each row [N], [N, h]."""
     return states[torch.arange(len(answers), device=states.device), answers]
@@ -289,6 +437,7 @@ class CausalFamily(Family):
     """Families that predict the next token and whose head is one matrix."""
 
     head = CAUSAL
+    takes_past = True
 
     def _visible(
         self, length: int, attention_mask: torch.Tensor | None, answers: torch.Tensor
@@ -299,65 +448,6 @@ class CausalFamily(Family):
     def body_arguments(self) -> dict[str, Any]:
         """No key-value cache: nothing is generated."""
         return {"use_cache": False}
-
-    def remember(self, prefix: torch.Tensor) -> torch.Tensor:
-        """Keys and values of what rows begin with, read once for all of them.
-
-        A causal model's states of a prefix do not depend on what follows. The cache is not made
-        from the config: a window named there, which these architectures do not look through, would
-        cut off what is remembered.
-
-        Args:
-            prefix: embeddings [R, P, d].
-
-        Returns:
-            Of each layer, keys and values: [R, layers, 2, K, P, w].
-        """
-        cache = DynamicCache()
-        self.model.base_model(
-            inputs_embeds=prefix,
-            position_ids=torch.arange(prefix.shape[1], device=prefix.device)[None, :],
-            past_key_values=cache,
-            use_cache=True,
-        )
-        layers = [torch.stack([layer.keys, layer.values], dim=1) for layer in cache.layers]
-        return torch.stack(layers, dim=1)
-
-    def answer_states_behind(
-        self, past: torch.Tensor, embeds: torch.Tensor, answers: torch.Tensor
-    ) -> torch.Tensor:
-        """As :meth:`answer_states`, for the rest of rows whose beginning is remembered.
-
-        Args:
-            past: of each row what :meth:`remember` gives [N, layers, 2, K, P, w].
-            embeds: the rest of each row [N, L, d], at least one token.
-            answers: index of the wanted position, counted from the start of the rest [N].
-
-        Returns:
-            [N, h].
-        """
-        start, length = past.shape[-2], embeds.shape[1]
-        cache = DynamicCache()
-        for kept in past.unbind(1):
-            layer = DynamicLayer()
-            keys, values = kept.unbind(1)
-            layer.lazy_initialization(keys, values)
-            layer.keys, layer.values = keys, values  # ``update`` would copy them
-            cache.layers.append(layer)
-        if self.layers() is not None:
-            keys = self._visible(start + length, None, answers + start)
-            last = cache.layers[-1]
-            self.focus = Focus(answers, keys, (last.keys, last.values))
-        try:
-            states: torch.Tensor = self.model.base_model(
-                inputs_embeds=embeds,
-                position_ids=torch.arange(start, start + length, device=embeds.device)[None, :],
-                past_key_values=cache,
-                use_cache=True,
-            ).last_hidden_state
-        finally:
-            self.focus = None
-        return at_answers(states, answers)
 
     def head_features(self, states: torch.Tensor) -> torch.Tensor:
         """The body ends in its own norm: nothing to do."""

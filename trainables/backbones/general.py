@@ -31,6 +31,7 @@ from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+    DynamicCache,
 )
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 from transformers.models.auto.modeling_auto import (
@@ -43,7 +44,10 @@ from trainables.backbones.family import (
     UNBOUNDED,
     Chosen,
     Family,
+    PastShape,
+    added,
     at_answers,
+    behind,
     steady_positions,
 )
 from trainables.backbones.sequence import EncoderDecoder
@@ -74,10 +78,12 @@ class General(Family):
         """Conventions of ``config``; builds the outline where there is no ``model``."""
         super().__init__(config, model)
         self.model_type = config.model_type
-        if model is None:
-            with torch.device("meta"):
-                model = self.made[type(config)](deepcopy(config))
-        self.outline = model
+        self.outline = self._shapes() if model is None else model
+
+    def _shapes(self) -> Any:
+        """The model without numbers."""
+        with torch.device("meta"):
+            return self.made[type(self.config)](deepcopy(self.config))
 
     @classmethod
     def of(cls, model_type: str, architectures: Sequence[str]) -> bool:
@@ -161,6 +167,59 @@ class General(Family):
 
     def states(self, embeds: torch.Tensor) -> torch.Tensor:
         return self._body(embeds)
+
+    @cached_property
+    def past(self) -> PastShape | None:  # type: ignore[override]
+        """What a first token leaves in an empty cache; None where that is nothing, or not alike.
+
+        Tried out without numbers: a model at hand may compute in several precisions. A cache that
+        is narrower than a row (a window) is none: texts would soon look past it.
+        """
+        outline = self._shapes() if self.model is self.outline else self.outline
+        body = outline.base_model
+        windows = set(getattr(self.config, "layer_types", None) or ()) - {"full_attention"}
+        if windows or _window(self.config) or body is outline:
+            return None
+        cache = DynamicCache()
+        token = torch.zeros(1, 1, self.width, device="meta")
+        try:
+            with torch.no_grad():
+                body(inputs_embeds=token, past_key_values=cache, use_cache=True)
+            found = {(*layer.keys.shape, *layer.values.shape) for layer in cache.layers}
+            ((rows, heads, tokens, size, *values),) = found
+        except Exception:  # whatever a model says that has no such thing
+            return None
+        good = (rows, tokens) == (1, 1) and values == [rows, heads, tokens, size]
+        return PastShape(len(cache.layers), heads, size) if good else None
+
+    def _remembering(self, prefix: torch.Tensor, cache: DynamicCache) -> None:
+        self.model.base_model(inputs_embeds=prefix, past_key_values=cache, use_cache=True)
+
+    def answer_states_behind(
+        self,
+        past: torch.Tensor,
+        embeds: torch.Tensor,
+        answers: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        **beside: torch.Tensor,
+    ) -> torch.Tensor:
+        """As the families', with the library's own masks."""
+        given = self.library_past(past, embeds.shape[1])
+        mask = None if attention_mask is None else behind(past.shape[-2], attention_mask)
+        states = self._body(embeds, attention_mask=added(mask, embeds), **given, **beside)
+        return at_answers(states, answers)
+
+    def library_past(self, past: torch.Tensor, length: int) -> dict[str, Any]:
+        """As the families'; causal models count positions from the past's end by themselves."""
+        found = super().library_past(past, length)
+        if self.causal or "position_ids" not in self._arguments:
+            del found["position_ids"]
+        return found
+
+    @property
+    def first_position(self) -> int:
+        """Of a table of positions, the first row that is used."""
+        return max((_unused(module) for module in _position_tables(self.outline)), default=0)
 
     def _body(self, embeds: torch.Tensor, **more: Any) -> torch.Tensor:
         """Last states [N, L, h]."""
@@ -332,6 +391,16 @@ _POSITIONS = ("position_embeddings", "embed_positions", "wpe", "positions_embed"
 
 
 def _room(table: nn.Embedding) -> int:
-    """Tokens for which a table of positions has rows: those up to its padding row stay unused."""
-    unused = 0 if table.padding_idx is None else int(table.padding_idx) + 1
-    return int(table.num_embeddings) - int(getattr(table, "offset", unused))
+    """Tokens for which a table of positions has rows."""
+    return int(table.num_embeddings) - int(getattr(table, "offset", _unused(table)))
+
+
+def _unused(table: nn.Embedding) -> int:
+    """Rows of a table of positions up to its padding row: they stay unused."""
+    return 0 if table.padding_idx is None else int(table.padding_idx) + 1
+
+
+def _window(config: Any) -> bool:
+    """Whether some layer sees no further back than a window."""
+    size = getattr(config, "sliding_window", None)
+    return bool(size) and bool(getattr(config, "use_sliding_window", True))

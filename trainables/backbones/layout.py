@@ -8,10 +8,14 @@ import torch
 BARE, SENTINEL = "bare", "sentinel"
 """How a sequence-to-sequence model is asked, see :attr:`Layout.answer`."""
 
-ARRANGEMENTS: dict[str, tuple[str, str, str]] = {
+LAYERS = "layers"
+"""The position of a prompt that stands in no row: keys and values before it, in every layer."""
+
+ARRANGEMENTS: dict[str, tuple[str, ...]] = {
     "prefix": ("prompt", "text", "answer"),
     "infix": ("text", "prompt", "answer"),
     "suffix": ("text", "answer", "prompt"),
+    LAYERS: ("text", "answer"),
 }
 """Per position, what follows what between the special tokens; the template is part of the text.
 
@@ -28,7 +32,8 @@ class Layout:
         prompt_length: prompt vectors m (0: none, the Empty and Manual rows).
         position: ``prefix``: begin, prompt, text, template, answer; ``infix``: begin, text,
             template, prompt, answer; ``suffix``: begin, text, template, answer, prompt, for causal
-            models the same as ``infix``, as nothing may stand behind their answer.
+            models the same as ``infix``, as nothing may stand behind their answer; ``layers``:
+            begin, text, template, answer, and in every layer the prompt before them all.
         template: words after the text (the Manual row), may be empty.
         text_tokens: texts are cut to this many tokens (None: to what positions allow).
         seam: ``space`` before the text, or ``glued`` to what stands before it, as it is.
@@ -57,7 +62,12 @@ class Layout:
         return self.position == "prefix" and self.prompt_length > 0
 
     @property
-    def parts(self) -> tuple[str, str, str]:
+    def deep(self) -> int:
+        """Tokens of a prompt that stands in layers, else 0."""
+        return self.prompt_length if self.position == LAYERS else 0
+
+    @property
+    def parts(self) -> tuple[str, ...]:
         """What follows what, see :data:`ARRANGEMENTS`."""
         ended = self.chat and self.position == "suffix"
         return ARRANGEMENTS["infix" if ended else self.position]
@@ -80,6 +90,8 @@ class Encoded:
             (None: they do not).
         types: token types [n, L], where a row has others than 0 (None: none has).
         decoder: ids that the decoder is given [n, D] (None: the model has none).
+        deep: tokens of a prompt that stands before the rows in every layer, 0 where it stands in
+            them; they take positions, and are in no length here.
     """
 
     ids: torch.Tensor
@@ -90,6 +102,7 @@ class Encoded:
     begin: int | None = None
     types: torch.Tensor | None = None
     decoder: torch.Tensor | None = None
+    deep: int = 0
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])
@@ -122,6 +135,7 @@ class Encoded:
             begin=self.begin,
             types=None if self.types is None else self.types[index, :longest],
             decoder=None if self.decoder is None else self.decoder[index],
+            deep=self.deep,
         )
 
     def repeat(self, times: int) -> "Encoded":
@@ -135,6 +149,7 @@ class Encoded:
             begin=self.begin,
             types=None if self.types is None else self.types.repeat(times, 1),
             decoder=None if self.decoder is None else self.decoder.repeat(times, 1),
+            deep=self.deep,
         )
 
     def answered(self, tokens: torch.Tensor, place: int, behind: bool) -> "Encoded":

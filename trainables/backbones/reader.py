@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from trainables.backbones.chat import ChatFrame, rendered
-from trainables.backbones.family import Family
-from trainables.backbones.layout import BARE, SENTINEL, Encoded, Layout, cut
+from trainables.backbones.family import Family, PastShape
+from trainables.backbones.layout import BARE, LAYERS, SENTINEL, Encoded, Layout, cut
 from trainables.core.texts import Text, joined
 from trainables.errors import InputError
 from trainables.models.heads import SEQUENCE
@@ -77,6 +77,31 @@ class Reader:
             f" table has {table} rows; allowed: ids 0 to {table - 1}, so resize the table"
             " (resize_token_embeddings) or take the token out"
         )
+
+    def vector_width(self, position: str) -> int:
+        """Numbers of one vector of a prompt at a position: d, in layers keys and values D.
+
+        Raises:
+            InputError: a prompt in the layers of a model that takes none there.
+        """
+        return self.past.width if position == LAYERS else self.family.width
+
+    @property
+    def past(self) -> PastShape:
+        """Keys and values that its layers may be handed.
+
+        Raises:
+            InputError: they take none.
+        """
+        found = self.family.past
+        if found is None:
+            raise InputError(
+                f"model {self.alias!r}: found one of type {self.family.model_type!r}, whose layers"
+                " take no keys and values of a prompt, or look back through a window; allowed in"
+                " the method prefix: causal models without windows (GPT-2, LLaMA, OPT, Qwen and"
+                " the like), BERT, RoBERTa and their like"
+            )
+        return found
 
     @cached_property
     def tokenless(self) -> list[int]:
@@ -299,7 +324,7 @@ class Reader:
                 row += parts[part]
             if not (row or self.end):
                 raise InputError(f"task {task!r}: an empty text cannot be scored without a prompt")
-            slots.append(starts["prompt"])
+            slots.append(starts.get("prompt", len(begin)))
             answers.append(starts["answer"] if blank else len(row) - 1)
             rows.append([*row, *self.end])
             seconds.append(starts["text"] + len(opening) if second else len(rows[-1]))
@@ -317,6 +342,7 @@ class Reader:
             gold=torch.tensor(list(gold)),
             begin=len(begin) if alike else None,
             types=self._types(padded.shape, seconds, lengths),
+            deep=layout.deep,
         )
         return self.opened(data, layout.answer)
 

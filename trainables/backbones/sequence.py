@@ -35,6 +35,10 @@ class EncoderDecoder(Family):
         return [int(number) for number in (start, forced) if number is not None]
 
     @property
+    def past(self) -> None:  # type: ignore[override]
+        """It is not said which of the two stacks would be handed keys and values."""
+
+    @property
     def encoder(self) -> Any:
         return self.model.get_encoder()
 

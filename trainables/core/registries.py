@@ -31,6 +31,7 @@ class SolverKind:
             it is planned in packs of its own, and compared under "Cost and gain" alone where
             others are not.
         prompt: whether it ends in a prompt.
+        layers: whether it carries keys and values of layers too; else vectors alone.
     """
 
     solver: Any
@@ -40,6 +41,7 @@ class SolverKind:
     learns: bool = True
     through: bool = False
     prompt: bool = True
+    layers: bool = False
 
     def load(self) -> Any:
         return loaded(self.solver)()
@@ -72,6 +74,7 @@ SOLVERS: Registry[SolverKind] = Registry(
         "adam": SolverKind(
             f"{_PLACE}.adam:Adam", {"steps": 2000, "learning_rate": 5e-3, **_ANCHORS}
         ),
+        "copy": SolverKind(f"{_PLACE}.copied:Copy", selections=("none",), layers=True),
         "v2v_lin": SolverKind(f"{_PLACE}.v2v_lin:V2vLin"),
         "v2v_nn": SolverKind(f"{_PLACE}.v2v_nn:V2vNn"),
         "lin_comb": SolverKind(f"{_PLACE}.lin_comb:LinComb"),
@@ -221,6 +224,7 @@ METHODS: Registry[Any] = Registry(
         "fluentprompt": "trainables.core.settings.fluentprompt:FluentPromptSettings",
         "mixed": "trainables.core.settings.mixed:MixedSettings",
         "pez": "trainables.core.settings.pez:PezSettings",
+        "prefix": "trainables.soft.prefix:PrefixSettings",
         "random": "trainables.core.settings.random_words:RandomSettings",
     },
 )
@@ -252,6 +256,17 @@ INITIALISATIONS: Registry[Any] = Registry(
     },
 )
 """How a soft prompt starts, a :class:`trainables.soft.initialisation.Initialisation`."""
+
+REPARAMETRISATIONS: Registry[Any] = Registry(
+    "reparametrisation",
+    {
+        "none": "trainables.soft.parametrisation:Vectors",
+        "mlp": "trainables.soft.forms.mlp:MLP",
+        "residual": "trainables.soft.forms.residual:Residual",
+    },
+)
+"""What is trained of a prompt, a :class:`trainables.soft.parametrisation.Parametrisation`; what it
+stands for is what is kept."""
 
 SIMILARITIES: Registry[Any] = Registry(
     "similarity",

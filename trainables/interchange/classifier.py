@@ -192,7 +192,7 @@ class Classifier:
             prompt = backbone.embeddings[encode(backbone, text)].float().cpu()
         else:
             prompt = _vectors(folder / VECTORS)
-        expected = [layout.prompt_length, backbone.width]
+        expected = [layout.prompt_length, backbone.vector_width(layout.position)]
         if list(prompt.shape) != expected:
             raise InputError(
                 f"{folder / stored}: found a prompt of shape {list(prompt.shape)};"

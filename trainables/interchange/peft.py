@@ -1,4 +1,4 @@
-"""A prompt as a folder of Hugging Face PEFT's prompt tuning, written without PEFT.
+"""A prompt as a folder of Hugging Face PEFT's prompt or prefix tuning, written without PEFT.
 
 PEFT puts its virtual tokens before everything else, the beginning-of-sequence token included, and
 has no position for them to choose. Here a prompt stands *after* that token. The two agree when the
@@ -7,6 +7,9 @@ tokens. Neither embedding tables nor position ids differ then, and scores are eq
 
 PEFT would also put a prompt before the decoder of a sequence-to-sequence model. Ours stands in the
 encoder alone: one submodule of the model is told to have it.
+
+Keys and values of layers (method ``prefix``) stand before that token in PEFT as they do here: the
+text is tokenised with it.
 
 PEFT has no task type for masked language models. Its ``FEATURE_EXTRACTION`` hands on whatever the
 model it wraps returns, for a masked model its logits, and so serves.
@@ -18,6 +21,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
+from trainables.backbones import LAYERS
 from trainables.errors import InputError
 from trainables.interchange.answers import answer_code, answer_usage
 from trainables.interchange.provenance import card_head, provenance
@@ -33,7 +37,7 @@ def peft_files(tuned: TunedPrompt) -> dict[str, bytes]:
     Raises:
         InputError: a layout that PEFT cannot express, a prompt or label words that do not fit.
     """
-    if tuned.layout.position != "prefix":
+    if tuned.layout.position not in ("prefix", LAYERS):
         raise InputError(
             f"position: found {tuned.layout.position!r}; allowed in the format peft: prefix,"
             " because PEFT puts every prompt before the text (the format npy takes any)"
@@ -46,7 +50,7 @@ def peft_files(tuned: TunedPrompt) -> dict[str, bytes]:
         )
     rows = peft_rows(tuned)
     return {
-        CONFIG: (json.dumps(_config(tuned, len(rows)), indent=2) + "\n").encode(),
+        CONFIG: (json.dumps(_config(tuned, len(rows)), indent=2, sort_keys=True) + "\n").encode(),
         WEIGHTS: save({"prompt_embeddings": rows}, {"format": "pt"}),
         MANIFEST: tuned.manifest("peft", peft=_usage(tuned, len(rows))),
         README: (card_head(tuned, "peft") + _readme(tuned, len(rows)) + provenance(tuned)).encode(),
@@ -54,33 +58,56 @@ def peft_files(tuned: TunedPrompt) -> dict[str, bytes]:
 
 
 def peft_rows(tuned: TunedPrompt) -> np.ndarray:
-    """Virtual tokens [b + m, d]: embeddings of the b tokens a text begins with, then the prompt."""
+    """Virtual tokens [b + m, d]: embeddings of the b tokens a text begins with, then the prompt.
+
+    Of keys and values the prompt alone [m, D].
+    """
     backbone = tuned.backbone
+    if tuned.layout.deep:
+        return np.ascontiguousarray(tuned.prompt, dtype=np.float32)
     begin = backbone.embeddings[backbone.frame(tuned.layout)].float().cpu().numpy()
     return np.ascontiguousarray(np.concatenate([begin, tuned.prompt]), dtype=np.float32)
 
 
 def _config(tuned: TunedPrompt, rows: int) -> dict[str, Any]:
-    backbone = tuned.backbone
-    config = backbone.family.config
     return {
         "auto_mapping": None,
         "base_model_name_or_path": tuned.model.location,
         "inference_mode": True,
+        "num_transformer_submodules": 1,
+        "num_virtual_tokens": rows,
+        "revision": tuned.model.revision,
+        "task_type": tuned.backbone.family.head.task_type,
+        **(_prefix_config(tuned) if tuned.layout.deep else _prompt_config(tuned)),
+    }
+
+
+def _prompt_config(tuned: TunedPrompt) -> dict[str, Any]:
+    config = tuned.backbone.family.config
+    return {
         # PEFT wants both and uses neither here; some architectures have none.
         "num_attention_heads": getattr(config, "num_attention_heads", 1),
         "num_layers": getattr(config, "num_hidden_layers", 1),
-        "num_transformer_submodules": 1,
-        "num_virtual_tokens": rows,
         "peft_type": "PROMPT_TUNING",
         "prompt_tuning_init": "RANDOM",
         "prompt_tuning_init_text": None,
-        "revision": tuned.model.revision,
-        "task_type": backbone.family.head.task_type,
         # Not always the hidden size, which PEFT would take: OPT-350M projects its embeddings.
-        "token_dim": backbone.width,
+        "token_dim": tuned.backbone.width,
         "tokenizer_kwargs": None,
         "tokenizer_name_or_path": None,
+    }
+
+
+def _prefix_config(tuned: TunedPrompt) -> dict[str, Any]:
+    past = tuned.backbone.past
+    return {
+        # Those of keys and values, fewer than the query's where several of these share one.
+        "num_attention_heads": past.heads,
+        "num_layers": past.layers,
+        "peft_type": "PREFIX_TUNING",
+        "encoder_hidden_size": past.heads * past.size,
+        "prefix_projection": False,
+        "token_dim": past.heads * past.size,
     }
 
 
@@ -88,6 +115,7 @@ def _usage(tuned: TunedPrompt, rows: int) -> dict[str, Any]:
     return {
         "virtual_tokens": rows,
         "of_which_begin": rows - len(tuned.prompt),
+        **({"ids_before_text": tuned.backbone.frame(tuned.layout)} if tuned.layout.deep else {}),
         **answer_usage(tuned),
         "padding": "right",
         "position_ids": "left out: PEFT drops them",
@@ -100,12 +128,15 @@ def _readme(tuned: TunedPrompt, rows: int) -> str:
     ids = tuned.backbone.frame(tuned.layout)
     start = [repr(tuned.backbone.tokenizer.decode(ids))] if tuned.layout.chat else []
     start = start or tuned.backbone.tokenizer.convert_ids_to_tokens(ids)
+    deep = bool(tuned.layout.deep)
     return _README.format(
         model=tuned.model.alias,
         task=tuned.task.name,
-        vectors=len(tuned.prompt),
-        rows=rows,
-        begin=(
+        what_it_is=(_DEEP if deep else _VECTORS).format(vectors=len(tuned.prompt)),
+        before=' usage["ids_before_text"] +' if deep else "",
+        begin=_DEEP_BEGIN
+        if deep
+        else (
             f"The {rows} virtual tokens here are the embedding of {' '.join(start)}, which this"
             " model's\ntexts begin with, and then the prompt: PEFT puts virtual tokens before"
             " everything,\nwhereas the prompt was tuned to stand behind that token."
@@ -119,6 +150,13 @@ def _readme(tuned: TunedPrompt, rows: int) -> str:
         **answer_code(tuned),
     )
 
+
+_VECTORS = "{vectors} prompt vectors as a PEFT prompt-tuning folder."
+_DEEP = "Keys and values of {vectors} tokens in every layer, as a PEFT prefix-tuning folder."
+_DEEP_BEGIN = (
+    "PEFT puts keys and values before everything, as they\nwere tuned; what texts begin with is put"
+    " before them by hand, below."
+)
 
 _ANSWERS = {
     "masked": (
@@ -140,7 +178,7 @@ hands on what the model returns, here logits. Load the model with its masked hea
 
 _README = """# Soft prompt for {model}, task {task}
 
-{vectors} prompt vectors as a PEFT prompt-tuning folder. What they were tuned on and what they
+{what_it_is} What they were tuned on and what they
 scored is in `{manifest}`.
 
 **Tokenise texts without special tokens.** {begin}
@@ -170,6 +208,6 @@ model = PeftModel.from_pretrained(model, str(folder)).eval()
 def scores(text):
     \"\"\"One number for each class: {what}.\"\"\"
     ids = tokenizer(layout["text_prefix"] + text, add_special_tokens=False)["input_ids"]
-    ids = ids[: layout["most_text_tokens"]]{after}
+    ids ={before} ids[: layout["most_text_tokens"]]{after}
 {scores}```
 {masked}"""

@@ -98,6 +98,11 @@ def ptfer_files(tuned: TunedPrompt) -> dict[str, bytes]:
     Raises:
         InputError: more than ten vectors, or label words that do not fit.
     """
+    if tuned.layout.deep:
+        raise InputError(
+            "position: found layers; allowed in the format npy: vectors among word embeddings (the"
+            " format peft takes keys and values of layers)"
+        )
     file = BytesIO()
     np.save(file, prompt_vecs(tuned.prompt), allow_pickle=False)
     readme = _README.format(

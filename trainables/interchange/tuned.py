@@ -198,15 +198,17 @@ class TunedPrompt(OnModel):
 
     def __post_init__(self) -> None:
         """Raise InputError for a prompt that does not fit the model or the layout."""
-        expected = (self.layout.prompt_length, self.backbone.width)
+        expected = (self.layout.prompt_length, self.backbone.vector_width(self.layout.position))
         if self.prompt.shape != expected:
             raise InputError(
                 f"model {self.model.alias!r}: found a prompt of shape {list(self.prompt.shape)};"
-                f" allowed: {list(expected)} (prompt length, width of the model's embeddings)"
+                f" allowed: {list(expected)} (prompt length, numbers of a vector on the model)"
             )
 
     def what(self) -> dict[str, Any]:
-        return {"prompt": {"vectors": len(self.prompt), "width": self.backbone.width}}
+        found = {"vectors": len(self.prompt), "width": self.prompt.shape[1]}
+        deep = {"past": self.backbone.past._asdict()} if self.layout.deep else {}
+        return {"prompt": {**found, **deep}}
 
 
 @dataclass(frozen=True, eq=False)

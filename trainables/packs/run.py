@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from trainables.backbones import (
+    LAYERS,
     Backbone,
     Encoded,
     Labels,
@@ -59,6 +60,8 @@ ALL = Anchors()
 
 _CONTENT_FREE = "content-free inputs"
 """Stands where the name of a split stands; no split is called so."""
+
+PLAIN = Layout()
 
 _LAYOUT = ("prompt_length", "position", "text_tokens", "seam", "bos", "answer")
 
@@ -271,8 +274,12 @@ class Run:
         broken = unreadable(alias, self.task.name, read)
         return [why or evaluated for why, evaluated in zip(broken, found, strict=True)]
 
-    def readings(self, alias: str, prompts: torch.Tensor) -> list[Numbers]:
-        """What prompts [R, m, d] are nearest to on a model."""
+    def readings(
+        self, alias: str, prompts: torch.Tensor, layout: Layout = PLAIN
+    ) -> Sequence[Numbers]:
+        """What prompts [R, m, d] are nearest to on a model; in layers there are no words."""
+        if layout.position == LAYERS:
+            return [{}] * len(prompts)
         return [
             found
             if finite_reading(found)

@@ -10,6 +10,7 @@ Shapes: R prompts, m prompt tokens, d embedding width, N examples, n rows of a p
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -85,7 +86,8 @@ class PassGradient:
             reads: times that the loss reads a row; what autograd keeps grows with them.
         """
         self._backbone, self._train, self._loss = backbone, train, loss
-        self._lengths, self._reads = train.lengths.cpu(), reads
+        # Keys and values of a prompt take room beside each row.
+        self._lengths, self._reads = train.lengths.cpu() + train.deep, reads
         self._remembers = backbone.begin_alike(train) and not dropout
         self._read, self._back, self._run = self._remember, self._way_back, self._run_now
         recorder = RECORDERS.get(torch.device(backbone.device).type)
@@ -142,7 +144,7 @@ class PassGradient:
         order = torch.argsort(keys, stable=True)
         for place, count in self._cut(lengths[order], budget):
             part = order[place]
-            longest = bucket(int(lengths[part].max()), device)
+            longest = bucket(int(lengths[part].max()) - self._train.deep, device)
             apart: RowKeys = keys[part].unique(return_inverse=True)
             taken = _Rows(rows[part], apart, owner[part], shares[part], longest, count)
             losses[on_device(part, device)] = self._run(state, slope, taken)
@@ -235,7 +237,8 @@ class PassGradient:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Losses [n] of a pass and the gradient at ``state``, from tensors alone."""
         named = dict(zip(_more(self._train), more, strict=True))
-        batch = Encoded(ids, lengths, slots, answers, gold, self._train.begin, **named)
+        about: dict[str, Any] = {"begin": self._train.begin, "deep": self._train.deep, **named}
+        batch = Encoded(ids, lengths, slots, answers, gold, **about)
         point = state.detach().float().requires_grad_()
         each = self._loss(batch, self._prompts(point), owner, (keys, same))
         with self._backbone.rounding():

@@ -31,6 +31,7 @@ from trainables.transfer import (
 )
 from trainables.transfer.reading import own_logits
 from trainables.transfer.selection import agreement
+from trainables.transfer.solvers.copied import Copy
 from trainables.words.vocabulary import Anchors
 
 
@@ -118,7 +119,11 @@ class _Group:
         if isinstance(way, Predictor):
             self._predict(way, began)
             return
-        marks = carry(self.problem, settings, self._judges(), self.marks)
+        if isinstance(way, Copy):
+            inputs = [self._inputs(place) for place in range(len(self.sources))]
+            marks = [way.copied(inputs)]
+        else:
+            marks = carry(self.problem, settings, self._judges(), self.marks)
         share = self.run.spend("transfer_seconds", began) / len(self.cells)
         of_mark = dict(zip(self.marks or [0], marks, strict=True))
         taken = [(of_mark[self.mark(cell)], self.place(cell)) for cell in self.cells]
@@ -128,7 +133,7 @@ class _Group:
             logits = torch.stack([carried.logits[place] for carried, place in taken])  # type: ignore[index]
         layout = self.layouts[self.target]
         measured = self.run.evaluate(self.target, layout, prompts, logits)
-        readings = self.run.readings(self.target, prompts)
+        readings = self.run.readings(self.target, prompts, layout)
         agreed = self._agreement(prompts)
         for place, (cell, (carried, replica)) in enumerate(zip(self.cells, taken, strict=True)):
             if not bool(prompts[place].isfinite().all()):
@@ -162,7 +167,8 @@ class _Group:
             **carried.costs[replica].numbers(),
             **carried.numbers[replica],
         }
-        if self.settings.aided:  # else there is nothing that it could be similar to
+        aided = self.settings.aided and carried.similarity.shape[-1] > 0
+        if aided:  # else there is nothing that it could be similar to
             said["similarity"] = float(carried.similarity[replica].mean())
             said["similarity_per_token"] = carried.similarity[replica].tolist()
         return said

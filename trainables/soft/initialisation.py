@@ -20,7 +20,7 @@ import safetensors
 import torch
 from safetensors.numpy import load_file
 
-from trainables.backbones import AnswerTexts, Backbone, Labels, Reader, label_texts
+from trainables.backbones import LAYERS, AnswerTexts, Backbone, Labels, Reader, label_texts
 from trainables.core.registries import INITIALISATIONS
 from trainables.core.seeds import beginning, initial_prompt
 from trainables.core.settings import SoftSettings
@@ -62,6 +62,11 @@ class Beginning:
         """A fresh generator of this seed and model."""
         return beginning(self.seed, self.key)
 
+    @property
+    def width(self) -> int:
+        """Numbers of one vector of the prompt."""
+        return self.backbone.vector_width(self.settings.position)
+
     def rows(self, ids: list[int]) -> torch.Tensor:
         """Embeddings of tokens, float32 on the CPU."""
         found: torch.Tensor = self.backbone.embeddings[ids].float().cpu()
@@ -69,12 +74,12 @@ class Beginning:
 
 
 def _normal(start: Beginning) -> torch.Tensor:
-    settings, width = start.settings, start.backbone.width
-    return initial_prompt(settings.prompt_length, width, settings.init_std, start.seed, start.key)
+    length, std = start.settings.prompt_length, start.settings.init_std
+    return initial_prompt(length, start.width, std, start.seed, start.key)
 
 
 def _uniform(start: Beginning) -> torch.Tensor:
-    shape = (start.settings.prompt_length, start.backbone.width)
+    shape = (start.settings.prompt_length, start.width)
     low, high = start.settings.init_range
     # The paper's range gives 0.5 · (2 u - 1) to the last bit, as it always did.
     unit = 2.0 * torch.rand(shape, generator=start.generator) - 1.0
@@ -102,18 +107,20 @@ def _text(start: Beginning) -> torch.Tensor:
 def _file(start: Beginning) -> torch.Tensor:
     if start.file is None:
         raise InputError(f"init_file: found no file for model {start.backbone.alias!r}")
-    length, width = start.settings.prompt_length, start.backbone.width
+    length, width = start.settings.prompt_length, start.width
     return torch.from_numpy(read_prompt(start.file, start.backbone.alias, length, width))
 
 
 def begin(start: Beginning) -> torch.Tensor:
-    """The initial prompt [m, d] that ``settings.init`` asks for.
+    """The initial prompt [m, d] that ``settings.init`` asks for; in layers [m, D].
 
     Raises:
         InputError: the file does not fit, the text has no tokens, or the model has no words.
     """
     way: Initialisation = INITIALISATIONS[start.settings.init]
-    return way.start(start)
+    found = way.start(start)
+    deep = way.words and start.settings.position == LAYERS
+    return start.backbone.keys_and_values(found) if deep else found
 
 
 def _check_words(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
@@ -127,7 +134,8 @@ def _check_text(reader: Reader, settings: SoftSettings, file: Path | None) -> No
 def _check_file(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
     if file is None:
         raise InputError(f"init_file: found no file for model {reader.alias!r}")
-    read_prompt(file, reader.alias, settings.prompt_length, reader.family.width)
+    width = reader.vector_width(settings.position)
+    read_prompt(file, reader.alias, settings.prompt_length, width)
 
 
 @dataclass(frozen=True)
@@ -137,17 +145,20 @@ class Initialisation:
     Attributes:
         start: the initial prompt [m, d], float32 on the CPU.
         check: finds what is wrong with it before any weights are loaded.
+        words: whether it gives what stands for words: a prompt in layers starts from the keys and
+            values that these leave there.
     """
 
     start: Callable[[Beginning], torch.Tensor]
     check: Callable[[Reader, SoftSettings, Path | None], None] | None = None
+    words: bool = False
 
 
 normal = Initialisation(_normal)
 uniform = Initialisation(_uniform)
-vocabulary = Initialisation(_vocabulary, _check_words)
-label_words = Initialisation(_label_words, _check_words)
-text = Initialisation(_text, _check_text)
+vocabulary = Initialisation(_vocabulary, _check_words, words=True)
+label_words = Initialisation(_label_words, _check_words, words=True)
+text = Initialisation(_text, _check_text, words=True)
 file = Initialisation(_file, _check_file)
 
 
@@ -160,6 +171,7 @@ def check_beginning(reader: Reader, settings: SoftSettings, file: Path | None) -
     Raises:
         InputError: as :func:`begin`.
     """
+    reader.vector_width(settings.position)
     way: Initialisation = INITIALISATIONS[settings.init]
     if way.check is not None:
         way.check(reader, settings, file)

@@ -189,7 +189,7 @@ class _Stacked:
         if kept:
             logits = tuned.validation[source][index]
             evaluated = self.run.evaluate(alias, self.layouts[alias], chosen, logits)
-            readings = self.run.readings(alias, chosen)
+            readings = self.run.readings(alias, chosen, self.layouts[alias])
             numbers = [
                 together(
                     found,

@@ -5,6 +5,9 @@ with the variant's own settings that names its parametrisation, and one entry of
 :data:`trainables.core.registries.METHODS`. All else is the same: replicas in a stack, λ, start,
 checkpoint, transfer, evaluation. Its cells have the entry's name as their method.
 
+A network in front of the vectors is less: one class in :mod:`trainables.soft.forms` and one entry
+in :data:`trainables.core.registries.REPARAMETRISATIONS`, a value of ``reparametrise``.
+
 Shapes: R replicas, m prompt tokens, d embedding width.
 """
 
@@ -13,6 +16,7 @@ from typing import Protocol
 
 import torch
 
+from trainables.core.registries import REPARAMETRISATIONS
 from trainables.core.registry import loaded
 from trainables.core.settings import SoftSettings
 from trainables.soft.initialisation import Beginning
@@ -44,5 +48,15 @@ class Vectors:
 
 
 def parametrisation_of(settings: SoftSettings) -> Parametrisation:
-    found: Parametrisation = loaded(settings.parametrisation)()
+    """What is trained under these settings: the method's own form, or the one they name."""
+    name = settings.reparametrise
+    form = loaded(settings.parametrisation) if name == "none" else REPARAMETRISATIONS[name]
+    found: Parametrisation = form()
     return found
+
+
+def linear(generator: torch.Generator, width: int, out: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weight [width, out] and bias [out] of a layer as torch draws them: U(-1/√width, 1/√width)."""
+    bound = width**-0.5
+    weight = (2.0 * torch.rand(width, out, generator=generator) - 1.0) * bound
+    return weight, (2.0 * torch.rand(out, generator=generator) - 1.0) * bound

@@ -8,11 +8,16 @@ from trainables.backbones import reads_of
 from trainables.compute.memory import RESERVE, attempt, free_bytes, give_back, metered
 from trainables.compute.passes import pass_tokens
 from trainables.core.settings import SoftSettings
+from trainables.soft.initialisation import Beginning
+from trainables.soft.parametrisation import parametrisation_of
 from trainables.soft.source import Source, TaskGradient, stack_loss
 
 BESIDE = 1.5
 """On a CPU the bytes saved for the backward pass times this are taken as a step's peak: gradients
 and what an operation holds for a moment come on top. On CUDA the peak itself is measured."""
+
+COPIES = 4
+"""Of what is trained: itself, its gradient and two moments."""
 
 _measured: dict[Hashable, tuple[int, int]] = {}
 """Bytes of a step by shape: of one replica, and of each further one in the same pass."""
@@ -28,6 +33,7 @@ def shape_of(sources: Sequence[Source], settings: SoftSettings) -> Hashable:
             for source in sources
         ),
         *(settings.batch_size, settings.prompt_length, settings.loss, settings.dropout),
+        *(settings.position, settings.reparametrise, settings.reparametrise_hidden),
     )
 
 
@@ -36,7 +42,7 @@ def replicas_that_fit(sources: Sequence[Source], settings: SoftSettings, most: i
 
     One step with one replica and one with two are run, once per models and batch shape in this
     process, on the longest examples: a stack never holds more than they say. Where a full pass
-    fits, so does any number: rows beyond it take another pass.
+    fits, only what is trained grows on with the stack: rows beyond it take another pass.
 
     Args:
         sources: the backbones with the task.
@@ -56,10 +62,13 @@ def replicas_that_fit(sources: Sequence[Source], settings: SoftSettings, most: i
     first, further = _measured[shape]
     device = sources[0].backbone.device
     room = (1.0 - RESERVE) * free_bytes(device)
-    fit = max(1, 1 + int((room - first) // further))
+    kept = trained_bytes(sources, settings)
+    fit = 1 + int((room - first - kept) // (further + kept))
     longest = max(int(source.lengths.max()) for source in sources)
-    full = pass_tokens(device) / (settings.batch_size * longest)
-    return most if fit > full else min(most, fit)
+    full = int(pass_tokens(device) / (settings.batch_size * longest))
+    if fit > full:
+        fit = max(fit, int((room - first - full * further) // kept))
+    return min(most, max(1, fit))
 
 
 def step_bytes(sources: Sequence[Source], settings: SoftSettings, replicas: int) -> int:
@@ -77,9 +86,30 @@ def step_bytes(sources: Sequence[Source], settings: SoftSettings, replicas: int)
     loss = stack_loss(sources[0], settings, range(replicas))
     most = 0
     for source in sources:  # one after another, as in training
-        start = source.backbone.embeddings[: settings.prompt_length].float()
-        prompts = start.expand(replicas, -1, -1).clone()
+        prompts = _some_prompt(source, settings).expand(replicas, -1, -1).clone()
         with metered(device, weights) as found:
             TaskGradient(source, loss)(prompts, rows, torch.ones(replicas), 1)
         most = max(most, *found)
     return most if torch.device(device).type == "cuda" else int(BESIDE * most)
+
+
+def trained_bytes(sources: Sequence[Source], settings: SoftSettings) -> int:
+    """Bytes that what is trained of one replica takes, with gradient and moments.
+
+    Of vectors that is next to nothing; keys and values of all layers, or a network in front of
+    them, may be larger than what a step keeps.
+    """
+    form = parametrisation_of(settings)
+    total = 0
+    for source in sources:
+        prompt = _some_prompt(source, settings)
+        start = Beginning(source.backbone, source.label_ids, settings, 0, source.key)
+        total += sum(tensor.nbytes for tensor in form.start(prompt, start))
+    return COPIES * total
+
+
+def _some_prompt(source: Source, settings: SoftSettings) -> torch.Tensor:
+    """Numbers in the shape of a prompt; what they are does not matter."""
+    shape = settings.prompt_length, source.backbone.vector_width(settings.position)
+    draw = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    return 0.02 * draw.to(source.backbone.device)

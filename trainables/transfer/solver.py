@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from trainables.backbones import Reader
 from trainables.core.frontier import Cost
 from trainables.core.registries import SOLVERS
 from trainables.core.settings import TransferSettings
@@ -46,6 +47,15 @@ class Way:
             classes: C.
             task: its name, for the message.
             count: texts that may be read without labels.
+        """
+
+    def check_models(self, sources: Sequence[Reader], target: Reader, position: str) -> None:
+        """Raise InputError where these models do not allow prompts at a position to be carried.
+
+        Args:
+            sources: what they are carried from, no weights needed.
+            target: where to.
+            position: of :data:`trainables.backbones.layout.ARRANGEMENTS`.
         """
 
 

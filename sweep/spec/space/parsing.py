@@ -14,7 +14,14 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from annotated_types import Ge
 from pydantic import BaseModel, create_model
 
-from sweep.spec.methods import COUNTERPARTS, LAMBDA, RECIPE, WeightValue, parse_method
+from sweep.spec.methods import (
+    COUNTERPARTS,
+    LAMBDA,
+    RECIPE,
+    WeightValue,
+    need_geometry,
+    parse_method,
+)
 from sweep.spec.space.domains import (
     Choices,
     Domain,
@@ -331,6 +338,7 @@ def _method_space(name: Any, section: Any, parser: DomainParser) -> MethodSpace:
                 " source is tuned on (the first) and which are its counterparts (the others)"
             )
         if key == own == LAMBDA:
+            need_geometry(METHODS[name], value not in (0, [0]), path)
             weight = parser.parse(value, path, WeightValue)
         elif key in hints:
             found[key] = parser.parse(value, path, hints[key])

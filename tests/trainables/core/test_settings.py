@@ -18,6 +18,7 @@ from trainables.core.settings import (
     transfer_settings,
 )
 from trainables.errors import InputError
+from trainables.soft.prefix import PrefixSettings
 
 
 @pytest.mark.parametrize(
@@ -136,6 +137,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "ridge": {"gammas": [0.0, 0.001, 0.01, 0.1, 1.0, 10.0]},
     "adam": {"steps": 2000, "learning_rate": 5e-3},
     "v2v_lin": {},
+    "copy": {},
     "v2v_nn": {},
     "lin_comb": {},
     "projector": {"steps": 500, "learning_rate": 1e-3},
@@ -241,7 +243,10 @@ def test_younger_settings_at_their_defaults_are_not_stored() -> None:
 
 
 def test_every_name_that_is_allowed_is_there() -> None:
-    assert set(get_args(get_type_hints(SoftSettings)["position"])) == set(ARRANGEMENTS)
+    positions = [
+        get_args(get_type_hints(cls)["position"]) for cls in (SoftSettings, PrefixSettings)
+    ]
+    assert {name for names in positions for name in names} == set(ARRANGEMENTS)
 
 
 KINDS = {kind.kind: kind for kind in vars(registries).values() if isinstance(kind, Registry)}

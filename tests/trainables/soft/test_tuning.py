@@ -49,9 +49,9 @@ TEXTS = [
 ]
 
 
-def source(name: str) -> Source:
+def source(name: str, layout: Layout | None = None) -> Source:
     backbone = tiny(name)
-    layout = Layout(SETTINGS.prompt_length)
+    layout = layout or Layout(SETTINGS.prompt_length)
     data = backbone.read([text for text, _ in TEXTS], [label for _, label in TEXTS], layout)
     index = torch.arange(len(TEXTS))
     labels = backbone.labels(["bad", "good"], "t")

@@ -13,6 +13,7 @@ class BertLayers(Family):
     """Encoders with BERT's layers: attention, norm, feed-forward, norm."""
 
     first_matrix = "intermediate.dense"
+    takes_past = True
 
     def layers(self) -> nn.ModuleList:
         layers: nn.ModuleList = self.model.base_model.encoder.layer

@@ -11,6 +11,7 @@ from trainables.backbones.families.roberta import Roberta
 class MPNet(Roberta):
     model_type = "mpnet"
     layers_return_tuples = True
+    takes_past = False  # its bias is one of distances between tokens
 
     @property
     def first_position(self) -> int:

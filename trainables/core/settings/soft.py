@@ -11,6 +11,7 @@ from trainables.core.registries import (
     INITIALISATIONS,
     LOSSES,
     OPTIMISERS,
+    REPARAMETRISATIONS,
     SCHEDULES,
 )
 from trainables.core.settings.base import (
@@ -107,6 +108,10 @@ class SoftSettings(Settings):
             (Gu et al. 2022: a few-shot score that was chosen on a large validation split is none);
             None: all of both splits. Only the tuning is bound by it.
         shots_seed: which examples; has nothing to do with the runs' seeds.
+        reparametrise: what is trained instead of the prompt, and folded away when it is stored:
+            ``none``, the ``mlp`` of prefix tuning (Li & Liang 2021) or the ``residual`` network of
+            Residual Prompt Tuning (Razdaibiedina et al. 2023), see :mod:`trainables.soft.forms`.
+        reparametrise_hidden: hidden numbers of its network; None: as its paper.
     """
 
     family: ClassVar[str] = "soft"
@@ -114,13 +119,15 @@ class SoftSettings(Settings):
     """Key that the family adds to its methods in a spec."""
     parametrisation: ClassVar[Any] = "trainables.soft.parametrisation:Vectors"
     """What is trained (:mod:`trainables.soft.parametrisation`), or its place."""
+    joint: ClassVar[bool] = True
+    """Whether prompts have a geometry that an alignment loss, weighted by λ, could compare."""
     INSTEAD: ClassVar[Mapping[str, str]] = {"steps": "epochs", "epochs": "steps"}
     """Of a setting and its alternative, the one a spec names replaces the other in its recipe."""
 
     prompt_length: Count = axis(5)
     steps: Count | None = None
     batch_size: Count = 16
-    learning_rate: Positive = 3e-3
+    learning_rate: Positive = axis(3e-3)
     warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.1
     bias_correction: bool = True
     init_std: Positive = 0.02
@@ -147,6 +154,8 @@ class SoftSettings(Settings):
     spacing: Literal["even", "geometric"] = later("even")
     optimiser: Annotated[str, OPTIMISERS] = later("adamw")
     schedule: Annotated[str, SCHEDULES] = later("linear")
+    reparametrise: Annotated[str, REPARAMETRISATIONS] = later("none", axis=True)
+    reparametrise_hidden: Count | None = later(None)
 
     @classmethod
     def fitted(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,8 +167,12 @@ class SoftSettings(Settings):
 
     def unread(self) -> frozenset[str]:
         """Settings that can make no difference beside the others: no cell records them."""
-        corrected = set() if self.optimiser == "adamw" else {"bias_correction"}
-        return frozenset(corrected if self.shots else {"shots_seed", *corrected})
+        needed = {
+            "bias_correction": self.optimiser == "adamw",
+            "reparametrise_hidden": self.reparametrise != "none",
+            "shots_seed": bool(self.shots),
+        }
+        return frozenset(name for name, read in needed.items() if not read)
 
     def complete(self) -> None:
         """Steps are what neither steps nor epochs say; what belongs to another setting needs it."""
@@ -174,6 +187,8 @@ class SoftSettings(Settings):
         good = self.steps is None or self.evaluations <= self.steps
         check(self, "evaluations", good, f"at most the number of steps ({self.steps})")
         check_anchor_seed(self)
+        good = self.reparametrise == "none" or self.parametrisation == SoftSettings.parametrisation
+        check(self, "reparametrise", good, "none in a method that is a form of its own")
         low, high = self.init_range
         check(self, "init_range", low < high, "two numbers, the lower one first")
         good = self.init == "uniform" or self.init_range == PAPER_RANGE

@@ -53,6 +53,8 @@ class TransferSettings(Settings):
             one's choice. ``search``: the same without gradients. ``random_words``: the best of
             random prompts. ``readout``: no prompt, but a linear map of what the target computes.
             ``proxy``, ``calibrated_sum``: scores of the target and of the sources together.
+            ``copy``: the prompt as it is, between models where it has the same shape; keys and
+            values of layers (method ``prefix``) are carried over in no other way.
         norm: length of each carried vector. The objective is blind to it. ``match`` keeps the
             source's length relative to its embedding table; ``mean`` uses the target's mean row;
             ``ptfer`` gives the whole matrix the target table's mean and standard deviation, as
