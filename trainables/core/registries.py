@@ -221,7 +221,9 @@ METHODS: Registry[Any] = Registry(
         "fluentprompt": "trainables.core.settings.fluentprompt:FluentPromptSettings",
         "mixed": "trainables.core.settings.mixed:MixedSettings",
         "pez": "trainables.core.settings.pez:PezSettings",
+        "proposals": "trainables.core.settings.helped.proposals:ProposalsSettings",
         "random": "trainables.core.settings.random_words:RandomSettings",
+        "rlprompt": "trainables.core.settings.helped.rlprompt:RLPromptSettings",
     },
 )
 """The dataclass of a method's settings. Its ``family`` says which packs compute the method; what
