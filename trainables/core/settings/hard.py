@@ -49,6 +49,7 @@ class HardSettings(Settings):
         judged: whether the first counterpart scores candidates (mixed training).
         control: whether beside every search the best of as many random prompts is planned, a row
             :data:`DRAWN` (:mod:`trainables.hard.drawn`).
+        backwards: whether a search differentiates through the texts that it reads.
         code_version: raised whenever a change alters results of the family.
         prompt_length: prompt tokens m; paper B uses 10.
         vocabulary: the words a prompt may use. ``all`` of the source (PEZ), ``random``: s of them
@@ -90,6 +91,7 @@ class HardSettings(Settings):
     search: ClassVar[Any]
     judged: ClassVar[bool] = False
     control: ClassVar[bool] = False
+    backwards: ClassVar[bool] = True
     code_version: ClassVar[str] = "hard-2"
     INSTEAD: ClassVar[Mapping[str, str]] = {}
 

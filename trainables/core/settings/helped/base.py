@@ -28,6 +28,7 @@ class HelpedSettings(HardSettings):
     """
 
     control: ClassVar[bool] = True
+    backwards: ClassVar[bool] = False
 
     vocabulary: Vocabulary = axis("all")
     helper: str = axis("pocket-gpt2")
