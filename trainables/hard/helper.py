@@ -119,7 +119,8 @@ class Helper:
     @torch.no_grad()
     def features(self, rows: Sequence[Ids]) -> torch.Tensor:
         """What the head is given behind rows of the helper's own tokens, all as long: [N, e]."""
-        batch = self._batch(torch.tensor(rows, device=self.backbone.device))
+        batch = _batch(torch.tensor(rows, device=self.backbone.device))
+        self._charge(batch)
         return self.backbone.row_features(batch)
 
     @torch.no_grad()
@@ -144,29 +145,30 @@ class Helper:
         rows = start.repeat(count, 1)
         owner = torch.zeros(count, dtype=torch.long, device=backbone.device)
         prefix = backbone.embeddings[start[None, :size]].float()
-        remembered = backbone.read_once(self._batch(rows, 0), prefix)
+        remembered = backbone.read_once(_batch(rows, 0), prefix)
         taken = []
         for _ in range(length):
-            batch = self._batch(rows, 0)
+            batch = _batch(rows, 0)
+            self._charge(batch)
             logits = backbone.row_logits(batch, self.ids, remembered, owner)
             places = draw(logits / temperature, generator)
             taken.append(places)
             rows = torch.cat([rows, self.ids[places.to(rows.device)][:, None]], dim=1)
         return self.prompts(torch.stack(taken, dim=1))
 
-    def _batch(self, rows: torch.Tensor, begin: int | None = None) -> Encoded:
-        """Rows [N, L] read behind their last token."""
-        count, length = rows.shape
-        every = torch.full((count,), length, device=rows.device)
-        nothing = torch.zeros_like(every)
-        self._charge(count, count * length)
-        return Encoded(rows, every, nothing, every - 1, nothing, begin)
-
-    def _charge(self, rows: int, tokens: int) -> None:
+    def _charge(self, batch: Encoded) -> None:
         if self._own:
-            self.cost += Cost(rows, 0, tokens, access="states")
+            tokens = int(batch.lengths.sum())
+            self.cost += Cost(len(batch), 0, tokens, access="states")
         else:
-            self.cost += Cost(source_rows=rows)
+            self.cost += Cost(source_rows=len(batch))
+
+
+def _batch(rows: torch.Tensor, begin: int | None = None) -> Encoded:
+    """Rows [N, L] read behind their last token."""
+    length = torch.full((len(rows),), rows.shape[1], device=rows.device)
+    nothing = torch.zeros_like(length)
+    return Encoded(rows, length, nothing, length - 1, nothing, begin)
 
 
 def draw(

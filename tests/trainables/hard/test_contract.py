@@ -59,7 +59,6 @@ HELPED = {"prompt_length": 3, "prompts": 3, "reward_texts": 8}
 class TestRLPrompt(HardContract):
     method = "rlprompt"
     settings = RLPromptSettings(steps=4, evaluations=2, width=8, **HELPED)
-    thorough = RLPromptSettings(steps=12, evaluations=12, width=64, reward_texts=24, prompts=6)
 
 
 @pytest.mark.slow
