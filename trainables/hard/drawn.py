@@ -13,6 +13,7 @@ import torch
 
 from trainables.core.frontier import Cost
 from trainables.core.seeds import seeded
+from trainables.errors import InputError
 from trainables.hard.problem import HardFound, HardReplica, Rungs, on_places
 from trainables.hard.racing import Race
 from trainables.hard.scorer import Ids
@@ -81,11 +82,24 @@ def best_drawn(
         told: by :data:`SCORED` and :data:`OFFERED`, how many the search had.
         step: said of the prompt found.
         seed: of the draw.
+
+    Raises:
+        InputError: a model has no room for any of them.
     """
     trials(random_different(words, length, told[SCORED], seed))
     best = trials.best(told[OFFERED])
+    if not best:
+        raise InputError(no_room(length))
     race.offer(step, torch.tensor([best]), [place])
     return spent(race.found(place, step), trials, told[OFFERED])
+
+
+def no_room(length: int) -> str:
+    """Why a prompt of so many tokens cannot be scored, in a sentence."""
+    return (
+        f"text_tokens: a model has no room for a prompt of {length} tokens before its texts;"
+        " allowed: fewer tokens together, so cut texts shorter"
+    )
 
 
 def spent(found: HardFound, trials: Trials, offered: int) -> HardFound:

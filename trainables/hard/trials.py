@@ -70,8 +70,15 @@ class Trials:
         return torch.tensor([self.known[ids] for ids in prompts])
 
     def best(self, count: int) -> list[Ids]:
-        """The ``count`` prompts with the highest rewards; of equal ones those that came first."""
-        return sorted(self.known, key=lambda ids: -self.known[ids])[:count]
+        """The ``count`` prompts with the highest rewards; of equal ones those that came first.
+
+        Those that a model has no room for are none of them.
+        """
+        return sorted(filter(self.fits, self.known), key=lambda ids: -self.known[ids])[:count]
+
+    def fits(self, ids: Ids) -> bool:
+        """Whether all models have room for a prompt."""
+        return all(scorer.fits(ids) for scorer in self._scorers)
 
     def _read(self, scorer: Scorer, data: Encoded, prompts: Sequence[Ids]) -> torch.Tensor:
         fit = [place for place, ids in enumerate(prompts) if scorer.fits(ids)]

@@ -82,7 +82,7 @@ def test_a_prompt_that_cannot_be_read_has_the_worst_reward() -> None:
 
 def test_the_best_come_first_and_of_equals_the_earlier() -> None:
     asked = trials(torch.zeros(5, 4, 2), torch.tensor([0, 0, 1, 1]))
-    asked.known = {(3,): 0.2, (1,): 0.9, (4,): 0.2, (0,): 0.5}
+    asked.known = {(9,): 1.0, (3,): 0.2, (1,): 0.9, (4,): 0.2, (0,): 0.5}  # 9 is no token
     assert asked.best(3) == [(1,), (0,), (3,)]
 
 

@@ -14,7 +14,7 @@ import torch
 
 from trainables.core.settings.helped.rlprompt import RLPromptSettings
 from trainables.errors import InputError
-from trainables.hard.drawn import best_drawn, spent, with_drawn
+from trainables.hard.drawn import best_drawn, no_room, spent, with_drawn
 from trainables.hard.helper import Helper, helper_of
 from trainables.hard.methods.mixed import as_on_source
 from trainables.hard.policy import Policy
@@ -172,13 +172,10 @@ class _Stack:
         fit = [
             (seeker, ids)
             for seeker, ids in zip(seekers, prompts, strict=True)
-            if all(scorer.fits(ids) for scorer in self._scorers)
+            if seeker.trials.fits(ids)
         ]
         if not step and len(fit) < len(seekers):
-            raise InputError(
-                f"text_tokens: a model has no room for a prompt of {self._settings.prompt_length}"
-                " tokens before its texts; allowed: fewer tokens together, so cut texts shorter"
-            )
+            raise InputError(no_room(self._settings.prompt_length))
         for seeker, ids in fit:
             seeker.offered.add(ids)
         if fit:
