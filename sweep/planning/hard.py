@@ -102,8 +102,11 @@ class HardPlanner(Planner):
 
     def _source(self, settings: Any, source: str, counterparts: Group, seed: int) -> Cell:
         kept, helper = stored(settings), self.resolved.helper(settings)
+        digests = self.digests({source, *counterparts})
         if helper is not None:
-            kept |= {"helper": helper}
+            kept |= {"helper": helper.alias}
+            # Whoever is asked is asked in its chat template, which other results may not read.
+            digests |= {f"helper {helper.alias}": helper.digest}
         return Cell(
             kind="source",
             row=settings.row,
@@ -115,7 +118,7 @@ class HardPlanner(Planner):
             seed=seed,
             settings=kept,
             precision=self.resolved.precision,
-            digests=self.digests({source, *counterparts, *(() if helper is None else (helper,))}),
+            digests=digests,
         )
 
     def _carried(self, cell: Cell, target: str) -> Cell:

@@ -62,7 +62,7 @@ class ResolvedSpec:
         pairs: aliases of each pair (two or more), ``all`` written out.
         singles: whether each source's own prompt is carried over too (row Single).
         counterparts: per method of hard prompts that needs them, each source's groups.
-        helpers: by the name in a method's ``helper``, the alias of that model.
+        helpers: by the name in a method's ``helper``, that model, its chat template in its digest.
         starts: by ``init_file`` and source, the file that prompts of that source start from.
         transfer: the ways of transfer, with tasks by their names.
         texts: further tasks whose texts they read without labels, by name.
@@ -78,7 +78,7 @@ class ResolvedSpec:
     singles: bool = True
     starts: Mapping[tuple[str, str], StartFile] = field(default_factory=dict)
     counterparts: Mapping[str, Mapping[str, tuple[Group, ...]]] = field(default_factory=dict)
-    helpers: Mapping[str, str] = field(default_factory=dict)
+    helpers: Mapping[str, ModelRef] = field(default_factory=dict)
     transfer: tuple[TransferSettings, ...] = (TransferSettings(),)
     texts: Mapping[str, TaskRef] = field(default_factory=dict)
     task_pairs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -87,8 +87,8 @@ class ResolvedSpec:
         """The file that prompts of ``source`` start from; None where they start from none."""
         return self.starts.get((getattr(settings, "init_file", None) or "", source))
 
-    def helper(self, settings: Any) -> str | None:
-        """Alias of the model that proposes words; None where none does."""
+    def helper(self, settings: Any) -> ModelRef | None:
+        """The model that proposes words; None where none does."""
         return self.helpers.get(getattr(settings, HELPER, None) or "")
 
     @cached_property
@@ -166,7 +166,7 @@ class ResolvedSpec:
         variants = []
         for settings in method.variants:
             helper = self.helper(settings)
-            variants.append(stored(settings) | ({} if helper is None else {HELPER: helper}))
+            variants.append(stored(settings) | ({} if helper is None else {HELPER: helper.alias}))
         return variants[0] if len(variants) == 1 else {"variants": variants}
 
     def _task_transfer_json(self) -> dict[str, Any]:
@@ -304,10 +304,10 @@ def with_models(
     aliases = {alias: entry.model_dump() for alias, entry in spec.models.items()}
     for section, names in named.items():
         for name in names:
-            model = (find_model or resolve_model)(name, aliases, spec.base)
-            model = with_chat(model) if _in_chat(spec) else model
+            found = (find_model or resolve_model)(name, aliases, spec.base)
+            model = with_chat(found) if _in_chat(spec) else found
             _claim(models, model, name, section)
-            helpers[name] = model.alias
+            helpers[name] = with_chat(found)
     return replace(resolved, models=models, helpers=helpers)
 
 

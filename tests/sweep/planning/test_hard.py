@@ -185,7 +185,7 @@ def test_a_helper_is_loaded_where_it_helps_and_is_in_the_ids() -> None:
     for pack in plan.packs:
         assert ("h" in pack.models) == (pack.kind == "tune")
     cell = next(cell for cell in plan.cells if cell.kind == "source")
-    assert set(cell.digests) == {*cell.sources, "h", cell.task}
+    assert set(cell.digests) == {*cell.sources, "helper h", cell.task}
     other = _plan(methods={"rlprompt": {**HELPED["rlprompt"], "helper": "other"}})
     assert not {cell.id for cell in other.cells if cell.kind == "source"} & plan.by_id.keys()
     assert other.hash != plan.hash
@@ -216,7 +216,10 @@ def test_a_search_over_settings_plans_no_controls_and_finds_its_helpers() -> Non
 
     spec = {**SPEC, "search": {"trials": 2}, "methods": {"proposals": {"helper": ["h", "b"]}}}
     plan = make_search_plan(parse_spec(spec), find_model, find_task)
-    assert plan.resolved.helpers == {"h": "h", "b": "b"}
+    assert {name: model.alias for name, model in plan.resolved.helpers.items()} == {
+        "h": "h",
+        "b": "b",
+    }
     cells = plan.sample().cells
     assert {cell.settings["helper"] for cell in cells if cell.kind == "source"} == {"h", "b"}
     assert all(cell.row != "drawn" for cell in cells)
