@@ -257,7 +257,7 @@ def _with_helpers(
     resolved: ResolvedSpec, space: Space, find_model: ModelResolver | None
 ) -> ResolvedSpec:
     """With the models that methods of the space may have words proposed by."""
-    named = {}
+    named: dict[str, Any] = {}
     for method in space.methods.values():
         domain, default = method.domains.get(HELPER), default_of(method.name, HELPER)
         if family_of(method.name) == "hard" and default is not None:

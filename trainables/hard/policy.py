@@ -132,7 +132,9 @@ class Policy:
         gradients = torch.autograd.grad(loss, weights)
         norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
         limit = self._settings.clip_gradient
-        scale = 1.0 if limit is None else (limit / norm.clamp(min=1e-12)).clamp(max=1.0)
+        scale = torch.ones_like(norm)
+        if limit is not None:
+            scale = (limit / norm.clamp(min=1e-12)).clamp(max=1.0)
         for weight, gradient in zip(self._weights, gradients, strict=True):
             weight.grad = scale * gradient
         self._optimiser.step(self._settings.learning_rate)

@@ -154,6 +154,7 @@ class PartSearch(Protocol):
         replicas: Sequence[HardReplica],
         progress: Progress | None,
         rungs: Rungs | None,
+        /,
     ) -> list[HardFound]:
         """As :class:`HardSearch`, of these."""
 

@@ -1,6 +1,6 @@
 """The control beside a search: as many different prompts, scored and chosen in the same way."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -41,7 +41,7 @@ class Watch:
             for replica in replicas
         ]  # fmt: skip
 
-    def draw(self, replica: HardReplica, told: dict[str, int], steps: int) -> HardFound:
+    def draw(self, replica: HardReplica, told: Mapping[str, int], steps: int) -> HardFound:
         self.drawn.append((replica.seed, told[SCORED]))
         return HardFound((100 + replica.seed,), steps, steps, 0.4)
 
@@ -74,7 +74,7 @@ def test_a_search_that_fails_has_no_control() -> None:
 def test_rungs_are_asked_of_the_searches_by_their_places() -> None:
     seen: list[dict[int, float]] = []
 
-    def rungs(step: int, values: dict[int, float]) -> set[int]:
+    def rungs(step: int, values: Mapping[int, float]) -> set[int]:
         seen.append(dict(values))
         return {3}
 
@@ -86,5 +86,5 @@ def test_rungs_are_asked_of_the_searches_by_their_places() -> None:
         return Watch().search(replicas, None)
 
     with_drawn([replica(1, True), replica(1), replica(2, True), replica(2)], search,
-               Watch().draw, rungs)  # type: ignore[arg-type]  # fmt: skip
+               Watch().draw, rungs)  # fmt: skip
     assert seen == [{1: 0.1, 3: 0.2}] and stopped == [{1}]

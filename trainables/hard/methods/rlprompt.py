@@ -8,7 +8,7 @@ A policy that has made up its mind writes the same few prompts again and again. 
 prompt on fixed examples does not change, so that each different one is read once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -197,7 +197,7 @@ class _Stack:
         found.cost += seeker.policy.helper.cost
         return found
 
-    def _draw(self, replica: HardReplica, told: dict[str, int], steps: int) -> HardFound:
+    def _draw(self, replica: HardReplica, told: Mapping[str, int], steps: int) -> HardFound:
         self._drawn += 1
         return best_drawn(
             self._race,
