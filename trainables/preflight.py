@@ -14,6 +14,7 @@ from trainables.core.settings import TransferSettings, from_mapping
 from trainables.core.settings.base import CHAT
 from trainables.errors import InputError
 from trainables.hard.allowed import available_words
+from trainables.hard.helper import check_helper
 from trainables.models.chats import frames_note
 from trainables.models.first_look import TOKENIZER, is_local
 from trainables.packs.run import in_chat, layout_on, plain_layout
@@ -213,6 +214,9 @@ def _word_warnings(
     """Check the words of every search; a sentence for each that has fewer than it asks for."""
     for search in words:
         settings = from_mapping(METHODS[search["method"]], search["settings"])
+        source = readers[search["models"][0]]
+        if getattr(settings, "helper", None) is not None:
+            check_helper(readers[settings.helper], source)
         found = available_words([readers[alias] for alias in search["models"]], settings)
         if settings.vocabulary != "all" and settings.s > found.count:
             yield (

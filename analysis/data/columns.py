@@ -15,7 +15,7 @@ SOFT_ROWS = (
     *("empty", "manual", "constant", "independent", "joint", "single", "baseline", "ours"),
     *("own", *STARTED),
 )
-HARD_ROWS = ("random", "all", "common", "agreement")
+HARD_ROWS = ("random", "drawn", "all", "common", "agreement")
 ROWS = (*SOFT_ROWS, *HARD_ROWS)
 """Every row name, in the order of the tables."""
 SWEEP = "sweep"
@@ -201,6 +201,11 @@ _TABLE = (
     ("ids", "JSON", "", "result",
      "hard prompts, JSON: its token ids on the model it was evaluated on"),
     ("n_tokens", "integer", "tokens", "result", "hard prompts: how many they are"),
+    ("prompts_scored", "integer", "prompts", "result",
+     "rlprompt and proposals: how many different prompts were scored on training examples; of row "
+     "drawn, as many as the search beside it"),
+    ("prompts_offered", "integer", "prompts", "result",
+     "rlprompt and proposals: how many of them were offered for the choice on validation"),
     ("roundtrip_exact", "true/false", "", "result",
      "hard prompts: whether the text encodes to exactly the tuned ids on the source"),
     ("score_as_ids", "number", "0 to 1", "result",

@@ -19,7 +19,7 @@ from analysis.frontier.lines import CASE, Field, field
 from analysis.frontier.shares import acceptance
 from analysis.frontier.tables import acceptance_grid, line_grid, line_table, summary_grid
 from analysis.frontier.warm import warm_grid, warm_table, warm_text
-from analysis.hard.rows import block_parts
+from analysis.hard.rows import DRAWN, block_parts
 from analysis.present.drawing import New
 from analysis.present.exhibits import Figure, Part, Section, Table, file_name
 from analysis.present.grid import MINUS
@@ -112,8 +112,13 @@ def _hard_lines(frame: pd.DataFrame) -> pd.DataFrame | None:
     for label, block in block_parts(frame):
         moved = block[(block["kind"] == "transfer") & (block["family"] == HARD)]
         plain = moved[moved["row"] == "all"]
+        drawn = moved[(moved["row"] == DRAWN) & (moved["vocabulary"] == "all")]
         agreeing = moved[moved["cell"].isin(list(hard_pairs(block, among=False).chosen["cell"]))]
-        for name, rows in (("all words", plain), ("words that agree", agreeing)):
+        for name, rows in (
+            ("all words", plain),
+            ("best of random", drawn),
+            ("words that agree", agreeing),
+        ):
             parts.append(rows.assign(line=f"{label}, {name}, as text"))
     rows = pd.concat(parts) if parts else pd.DataFrame()
     return rows if len(rows) else None

@@ -17,7 +17,9 @@ RANDOM = "random"
 """Method whose prompts are drawn, not tuned: a row in the tables of every other method."""
 OURS, BASELINE = "agreement", "all"
 """Lines that are compared: prompts of words that agree, and of any word (PEZ)."""
-LINES = ("empty", "constant", "random", "all", "pruned", "common", "agreement")
+DRAWN = "drawn"
+"""Line of the best of as many random prompts as a search has scored, beside that search."""
+LINES = ("empty", "constant", "random", DRAWN, "all", "pruned", "common", "agreement")
 """Lines of a table, from top to bottom."""
 RANK = {name: place for place, name in enumerate(LINES)}
 METHOD_NAMES = {
@@ -26,6 +28,8 @@ METHOD_NAMES = {
     "autoprompt": "AutoPrompt",
     "fluentprompt": "FluentPrompt",
     "mixed": "Mixed training",
+    "rlprompt": "RLPrompt",
+    "proposals": "Proposals",
 }
 """How methods are called in tables; others by the name they have in the spec."""
 
@@ -81,7 +85,7 @@ def hard_rows(frame: pd.DataFrame) -> pd.DataFrame:
     rows["counterparts"] = rows["counterparts"].fillna("")
     rows["s"] = rows["s"].where(rows["vocabulary"] != "all")
     rows["k"] = rows["k"].where(rows["vocabulary"] == "agreement")
-    made = list(zip(rows["method"], rows["vocabulary"], strict=True))
+    made = list(zip(rows["method"], rows["vocabulary"], rows["row"] == DRAWN, strict=True))
     rows["line"] = [line_of(*each) for each in made]
     rows["name"] = [name_of(*each) for each in made]
     rows = rows.drop_duplicates([*PROMPT_KEY, "kind", "target"])
@@ -89,15 +93,17 @@ def hard_rows(frame: pd.DataFrame) -> pd.DataFrame:
     return rows.reset_index(drop=True)
 
 
-def line_of(method: str, vocabulary: str) -> str:
+def line_of(method: str, vocabulary: str, drawn: bool = False) -> str:
     """Which of :data:`LINES` a prompt belongs to."""
+    if drawn:
+        return DRAWN
     return RANDOM if method == RANDOM else {"random": "pruned"}.get(vocabulary, vocabulary)
 
 
-def name_of(method: str, vocabulary: str) -> str:
+def name_of(method: str, vocabulary: str, drawn: bool = False) -> str:
     """How a row is called in tables, as in paper B."""
-    name = METHOD_NAMES.get(method, method)
-    if method == RANDOM:
+    name = "Best of random" if drawn else METHOD_NAMES.get(method, method)
+    if drawn or method == RANDOM:
         return titled(name, "" if vocabulary == "all" else f"vocabulary {vocabulary}")
     names = {
         "all": name,

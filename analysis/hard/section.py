@@ -6,6 +6,7 @@ from functools import partial
 
 import pandas as pd
 
+from analysis.hard.control import control_grid, control_table, control_text
 from analysis.hard.prompts import prompt_tables
 from analysis.hard.readability import (
     correlation_grid,
@@ -34,6 +35,8 @@ _ROWS = {
     "Empty": "the same input without a prompt (reference row Manual; Empty where there is no"
     " template).",
     "Random": "tokens drawn from the source's vocabulary, not tuned.",
+    "Best of random": "beside a search, the best of as many random prompts of the same words as it"
+    " has scored, on the same examples and chosen in the same way.",
     "-pruned": "tuned on s words drawn at random, from the source's vocabulary or (CommonVocab)"
     " from the words it shares with the counterpart.",
     "Ours": "tuned on the s words shared with the counterpart whose K nearest neighbours agree best"
@@ -83,7 +86,7 @@ def _section(number: int, block: Block, frame: pd.DataFrame) -> Section:
     tables = [part if not number else replace(part, title="", folded=part.title)
               for number, part in enumerate(_tables(block, frame))]  # fmt: skip
     terms = [Part(terms=_ROWS, folded="What the rows are")] if number == 1 else []
-    parts = [about, *terms, *tables, *_effect(block), *_prompts(block)]
+    parts = [about, *terms, *tables, *_control(block), *_effect(block), *_prompts(block)]
     return Section(f"hard-{number}", f"Hard prompts: {block.title}", parts)
 
 
@@ -96,6 +99,22 @@ def _tables(block: Block, frame: pd.DataFrame) -> Iterator[Part]:
         place = f"{task}, tuned on {source}"
         name = file_name("hard", block.title, task, source)
         yield Part(place, exhibits=[Table(name, f"{block.title}: {place}", grid, numbers)])
+
+
+def _control(block: Block) -> Iterator[Part]:
+    text = control_text(block)
+    if not text:
+        return
+    table = control_table(block)
+    name, title = file_name("hard", block.title, "control"), f"{block.title}: against chance"
+    yield Part(
+        "Against as many random prompts",
+        texts=[text],
+        note="Score minus that of the best of as many random prompts (same words, examples, choice"
+        " and seed), in points, mean with its 95 % t-interval over seeds, not corrected for the"
+        " number of cases. Bold: the interval excludes 0.",
+        exhibits=[Table(name, title, control_grid(table, block), table)],
+    )
 
 
 def _effect(block: Block) -> Iterator[Part]:
@@ -173,6 +192,11 @@ def hard_findings(blocks: list[Block], sentences: list[str]) -> list[Finding]:
         Finding(f"Neighbour agreement on the source: {block.title}", text)
         for block in blocks
         if (text := agreement(block))
+    ]
+    findings += [
+        Finding(f"Against as many random prompts: {block.title}", text)
+        for block in blocks
+        if (text := control_text(block))
     ]
     return [*findings, Finding("Readability", " ".join(sentences))] if sentences else findings
 

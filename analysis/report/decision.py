@@ -28,7 +28,7 @@ from analysis.frontier.lines import (
     strongest,
 )
 from analysis.frontier.shares import difference
-from analysis.hard.rows import METHOD_NAMES, RANDOM, line_of
+from analysis.hard.rows import DRAWN, METHOD_NAMES, RANDOM, line_of
 from analysis.present.grid import DASH, Entry, Grid, points, span
 from analysis.present.grid import Line as GridLine
 from analysis.present.words import ROW_NAMES, row_label, sources_name
@@ -131,7 +131,7 @@ class _Target:
         self.frame, self.target, self.examples = frame, target, examples
         here = frame[frame["target"] == target]
         moved = here[(here["kind"] == "transfer") & (here["row"] != OWN)]
-        self.moved = moved[moved["method"] != RANDOM]
+        self.moved = moved[(moved["method"] != RANDOM) & (moved["row"] != DRAWN)]
         self.here = here
         tasks, seeds = sorted(moved["task"].unique()), sorted(moved["seed"].dropna().unique())
         units = pd.MultiIndex.from_product([tasks, seeds], names=["task", "seed"]).to_frame(False)

@@ -2,12 +2,13 @@
 
 Per task and source, ``tune`` packs search prompts: those that differ only in the words they may use
 (vocabulary, s, k, counterparts) and in the seed are one stack. With ``direct`` each target is
-searched too, over all its words. One ``transfer`` pack per target evaluates every text there, with
-the target's reference rows.
+searched too, over all its words. Methods with a control have a further cell beside each search, for
+the best of as many random prompts, in the same stack. One ``transfer`` pack per target evaluates
+every text there, with the target's reference rows.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sweep.planning.planner import Planner
@@ -15,7 +16,7 @@ from sweep.spec.methods import MethodSpec
 from sweep.spec.resolve import ResolvedSpec
 from trainables.core.cells import Cell, Pack, content_hash
 from trainables.core.settings import stored
-from trainables.core.settings.hard import CARRIED, WORDS
+from trainables.core.settings.hard import CARRIED, DRAWN, WORDS
 
 Group = tuple[str, ...]
 
@@ -36,7 +37,8 @@ class HardPlanner(Planner):
         groups = resolved.counterparts.get(method.name, {}).values()
         widest = max((len(items) for items in groups), default=1)
         per_seed = sources * widest * (1 + targets) + targets
-        return len(method.variants) * per_seed * len(resolved.spec.seeds)
+        planned = sum(1 + item.control for item in method.variants)
+        return planned * per_seed * len(resolved.spec.seeds)
 
     def packs(self) -> Iterator[Pack]:
         """All of them, searches first."""
@@ -82,15 +84,29 @@ class HardPlanner(Planner):
                     # Combinations may differ only in what their vocabulary does not read.
                     if cell.id not in seen:
                         seen.add(cell.id)
-                        yield cell
+                        yield from self._with_control(settings, cell)
 
     def _direct(self, target: str) -> Iterator[Cell]:
         for settings in self.variants:
             if settings.row == "all" and not settings.counterparts_needed:
                 for seed in self.resolved.spec.seeds:
-                    yield self._source(settings, target, (), seed)
+                    yield from self._with_control(
+                        settings, self._source(settings, target, (), seed)
+                    )
+
+    def _with_control(self, settings: Any, cell: Cell) -> Iterator[Cell]:
+        yield cell
+        # A search compares points with one another, not each with its control.
+        if settings.control and self.resolved.spec.search is None:
+            yield replace(cell, row=DRAWN)
 
     def _source(self, settings: Any, source: str, counterparts: Group, seed: int) -> Cell:
+        kept, helper = stored(settings), self.resolved.helper(settings)
+        digests = self.digests({source, *counterparts})
+        if helper is not None:
+            kept |= {"helper": helper.alias}
+            # Whoever is asked is asked in its chat template, which other results may not read.
+            digests |= {f"helper {helper.alias}": helper.digest}
         return Cell(
             kind="source",
             row=settings.row,
@@ -100,9 +116,9 @@ class HardPlanner(Planner):
             sources=(source,),
             counterparts=counterparts,
             seed=seed,
-            settings=stored(settings),
+            settings=kept,
             precision=self.resolved.precision,
-            digests=self.digests({source, *counterparts}),
+            digests=digests,
         )
 
     def _carried(self, cell: Cell, target: str) -> Cell:

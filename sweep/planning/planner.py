@@ -116,14 +116,20 @@ def models_of(sources: tuple[str, ...], cells: Iterable[Cell]) -> tuple[str, ...
     """
     names = dict.fromkeys(sources)
     for cell in cells:
-        judges = cell.counterparts if sources else ()
-        names |= dict.fromkeys((*_carried_from(cell), cell.target, *judges))
+        beside = (*cell.counterparts, *_helper_of(cell)) if sources else ()
+        names |= dict.fromkeys((*_carried_from(cell), cell.target, *beside))
     return tuple(names)
 
 
 def _carried_from(cell: Cell) -> tuple[str, ...]:
     """Sources whose embeddings a transfer reads; a text needs none."""
     return cell.sources if family_of(cell.method) == "soft" else ()
+
+
+def _helper_of(cell: Cell) -> tuple[str, ...]:
+    """The model that proposes words of a hard prompt, if any does."""
+    helped = cell.kind == "source" and family_of(cell.method) == "hard"
+    return (cell.settings["helper"],) if helped and "helper" in cell.settings else ()
 
 
 def needs_of(cells: Iterable[Cell]) -> tuple[str, ...]:

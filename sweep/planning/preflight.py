@@ -22,7 +22,7 @@ from trainables.compute.process import end_with_parent, lasting
 from trainables.core.cells import Cell, ModelRef, TaskRef
 from trainables.core.plugins import Plugin
 from trainables.core.registries import METHODS, SOLVERS
-from trainables.core.settings import family_of, stored
+from trainables.core.settings import family_of, from_mapping, stored
 from trainables.core.settings.base import CHAT
 from trainables.errors import InputError
 
@@ -189,9 +189,11 @@ def _position(cell: Cell) -> str:
 def _judges(plan: Plan) -> set[str]:
     """Models that score candidates of other models' searches."""
     return {
-        cell.counterparts[0]
-        for cell in plan.cells
-        if getattr(METHODS.get(cell.method), "judged", False) and cell.kind == "source"
+        alias
+        for search in _words(plan)
+        for alias in from_mapping(METHODS[search["method"]], search["settings"]).judges(
+            tuple(search["models"][1:])
+        )
     }
 
 

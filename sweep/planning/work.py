@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sweep.planning.twins import computed
 from trainables.core.cells import Cell, Pack, content_hash
 from trainables.core.frontier import work
-from trainables.core.registries import SOLVERS
+from trainables.core.registries import METHODS, SOLVERS
 from trainables.core.settings import of_one_run
 from trainables.core.texts import ONCE, Passes
 
@@ -108,15 +108,24 @@ def training_steps(settings: Mapping[str, Any]) -> int:
     return min(steps, int(settings.get("max_steps", steps)))
 
 
+def backwards(method: str) -> bool:
+    """Whether a method differentiates through the texts that it reads to find prompts."""
+    return bool(getattr(METHODS.get(method), "backwards", True))
+
+
 def training_texts(settings: Mapping[str, Any], steps: int | None = None) -> int:
     """Texts that one prompt's tuning reads on each of its models.
+
+    Of a search that scores prompts on some texts, those that it reads where no prompt is proposed
+    twice.
 
     Args:
         settings: of a ``source`` cell.
         steps: those that were done; None takes those that are planned.
     """
     planned = training_steps(settings) if steps is None else steps
-    return max(planned, 1) * int(settings.get("batch_size") or 1)
+    scored = int(settings.get("reward_texts") or 1) * int(settings.get("prompts") or 1)
+    return max(planned, 1) * int(settings.get("batch_size") or scored)
 
 
 class Work(NamedTuple):
@@ -160,7 +169,8 @@ def work_of(
                 key = (cell.row, cell.counterparts, content_hash(cell.settings), cell.tuning)
                 longest[key] = training_steps(cell.settings)
                 trained = training_texts(cell.settings) * times.trained
-                read, backward = read + trained, backward + trained
+                read += trained
+                backward += trained * backwards(cell.method)
             texts, tokens = texts + read, tokens + read * _length(cell)
         steps += sum(longest.values())
         # All runs of a pack are of one method, and read texts of one length.

@@ -10,13 +10,21 @@ from typing_extensions import override
 from sweep.planning.plan import AnyPlan, Plan, make_plan, plan_of
 from sweep.planning.soft import stays
 from sweep.spec.methods import MethodSpec
-from sweep.spec.resolve import ModelResolver, ResolvedSpec, TaskResolver, resolve, start_files
+from sweep.spec.resolve import (
+    HELPER,
+    ModelResolver,
+    ResolvedSpec,
+    TaskResolver,
+    resolve,
+    start_files,
+    with_models,
+)
 from sweep.spec.space.parsing import parse_space
 from sweep.spec.space.section import SearchSection, StudySettings, check_fit
 from sweep.spec.space.space import Point, Space
 from sweep.spec.spec import SweepSpec
 from trainables.core.cells import CODE_VERSION, Cell, code_version, content_hash
-from trainables.core.settings import family_of
+from trainables.core.settings import default_of, family_of
 from trainables.errors import InputError
 
 
@@ -253,7 +261,19 @@ def make_search_plan(
         raise InputError("sources: found fewer than two; allowed: at least two to choose from")
     space = parse_space(spec.searched, pairs, spec.domains)
     check_fit(space, spec.search.settings())
-    return SearchPlan(resolved, space, spec.search)
+    return SearchPlan(_with_helpers(resolved, space, find_model), space, spec.search)
+
+
+def _with_helpers(
+    resolved: ResolvedSpec, space: Space, find_model: ModelResolver | None
+) -> ResolvedSpec:
+    """With the models that methods of the space may have words proposed by."""
+    named: dict[str, Any] = {}
+    for method in space.methods.values():
+        domain, default = method.domains.get(HELPER), default_of(method.name, HELPER)
+        if family_of(method.name) == "hard" and default is not None:
+            named[f"{method.where}.{HELPER}"] = (default,) if domain is None else domain.ends
+    return with_models(resolved, named, find_model)
 
 
 def _in_each_order(resolved: ResolvedSpec) -> tuple[tuple[str, ...], ...]:

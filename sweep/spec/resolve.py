@@ -21,6 +21,9 @@ from trainables.core.settings.base import CHAT
 from trainables.errors import InputError, show
 from trainables.files.text_files import one_line, reason_of
 
+HELPER = "helper"
+"""Setting of hard methods that names a further model."""
+
 
 class ModelResolver(Protocol):
     """Finds the model a spec names; see :func:`trainables.models.names.resolve_model`."""
@@ -59,6 +62,7 @@ class ResolvedSpec:
         pairs: aliases of each pair (two or more), ``all`` written out.
         singles: whether each source's own prompt is carried over too (row Single).
         counterparts: per method of hard prompts that needs them, each source's groups.
+        helpers: by the name in a method's ``helper``, that model, its chat template in its digest.
         starts: by ``init_file`` and source, the file that prompts of that source start from.
         transfer: the ways of transfer, with tasks by their names.
         texts: further tasks whose texts they read without labels, by name.
@@ -74,6 +78,7 @@ class ResolvedSpec:
     singles: bool = True
     starts: Mapping[tuple[str, str], StartFile] = field(default_factory=dict)
     counterparts: Mapping[str, Mapping[str, tuple[Group, ...]]] = field(default_factory=dict)
+    helpers: Mapping[str, ModelRef] = field(default_factory=dict)
     transfer: tuple[TransferSettings, ...] = (TransferSettings(),)
     texts: Mapping[str, TaskRef] = field(default_factory=dict)
     task_pairs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -81,6 +86,10 @@ class ResolvedSpec:
     def start(self, settings: Any, source: str) -> StartFile | None:
         """The file that prompts of ``source`` start from; None where they start from none."""
         return self.starts.get((getattr(settings, "init_file", None) or "", source))
+
+    def helper(self, settings: Any) -> ModelRef | None:
+        """The model that proposes words; None where none does."""
+        return self.helpers.get(getattr(settings, HELPER, None) or "")
 
     @cached_property
     def precision(self) -> str:
@@ -124,7 +133,7 @@ class ResolvedSpec:
             "tasks": [task.name for task in self.tasks],
             "seeds": list(spec.seeds),
             "methods": {
-                name: {**self._family_json(method), **_settings_json(method)}
+                name: {**self._family_json(method), **self._settings_json(method)}
                 for name, method in spec.methods.items()
             },
             "transfer": self.transfer_json,
@@ -151,6 +160,14 @@ class ResolvedSpec:
         return {
             COUNTERPARTS: {source: [list(group) for group in items] for source, items in groups}
         }
+
+    def _settings_json(self, method: MethodSpec) -> dict[str, Any]:
+        """The settings themselves, or a list of them under ``variants`` where there are several."""
+        variants = []
+        for settings in method.variants:
+            helper = self.helper(settings)
+            variants.append(stored(settings) | ({} if helper is None else {HELPER: helper.alias}))
+        return variants[0] if len(variants) == 1 else {"variants": variants}
 
     def _task_transfer_json(self) -> dict[str, Any]:
         section = self.spec.task_transfer
@@ -183,12 +200,6 @@ class ResolvedSpec:
             "mlflow": self.spec.mlflow.model_dump(),
             KEY: list(self.spec.tracking),
         }
-
-
-def _settings_json(method: MethodSpec) -> dict[str, Any]:
-    """The settings themselves, or a list of them under ``variants`` where there are several."""
-    variants = [stored(settings) for settings in method.variants]
-    return variants[0] if len(variants) == 1 else {"variants": variants}
 
 
 def resolve(
@@ -243,7 +254,11 @@ def resolve(
     sources = tuple(named[name] for name in spec.sources)
     if _in_chat(spec):
         models = {alias: with_chat(model) for alias, model in models.items()}
-    return ResolvedSpec(
+    helping = {
+        f"methods.{method.name}.{HELPER}": tuple(dict.fromkeys(_helpers(method)))
+        for method in spec.methods.values()
+    }
+    found = ResolvedSpec(
         spec=spec,
         models=models,
         tasks=tasks,
@@ -270,6 +285,30 @@ def resolve(
         texts={task.name: task for task in texts.values()},
         task_pairs=_task_pairs(spec, tasks),
     )
+    return with_models(found, helping, find_model)
+
+
+def with_models(
+    resolved: ResolvedSpec,
+    named: Mapping[str, Iterable[str]],
+    find_model: ModelResolver | None = None,
+) -> ResolvedSpec:
+    """A spec with further models that help, by the section that names them.
+
+    Raises:
+        InputError: a name that is no model, or another model's short name.
+    """
+    from trainables.models.names import resolve_model, with_chat
+
+    spec, models, helpers = resolved.spec, dict(resolved.models), dict(resolved.helpers)
+    aliases = {alias: entry.model_dump() for alias, entry in spec.models.items()}
+    for section, names in named.items():
+        for name in names:
+            found = (find_model or resolve_model)(name, aliases, spec.base)
+            model = with_chat(found) if _in_chat(spec) else found
+            _claim(models, model, name, section)
+            helpers[name] = with_chat(found)
+    return replace(resolved, models=models, helpers=helpers)
 
 
 def _in_chat(spec: SweepSpec) -> bool:
@@ -310,6 +349,12 @@ def _task_pairs(spec: SweepSpec, tasks: Sequence[TaskRef]) -> Mapping[str, tuple
 
 def _needs_counterparts(method: MethodSpec) -> bool:
     return any(getattr(settings, "counterparts_needed", False) for settings in method.variants)
+
+
+def _helpers(method: MethodSpec) -> Iterator[str]:
+    for settings in method.variants:
+        if family_of(method.name) == "hard" and getattr(settings, HELPER, None) is not None:
+            yield getattr(settings, HELPER)
 
 
 def start_files(

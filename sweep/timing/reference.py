@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sweep.planning.work import backwards
 from sweep.timing.throughput import Device, ModelRate
 from trainables.core.cells import Cell, ModelRef, Pack
 
@@ -112,9 +113,13 @@ def _rate(content: dict[str, Any], model: ModelRef, methods: set[str]) -> ModelR
     found = _by_size(content, model) if known is None else ModelRate(**known)
     if found is None:
         return None
-    # How much dearer than soft prompts a method is, is told from a model that had them all.
+    # How much dearer than soft prompts a method is, is told from a model that had them all; what
+    # only scores prompts reads texts as whatever scores one does.
     every = max((item["trained_text"] for item in content["models"].values()), key=len)
     for name in methods - found.trained_text.keys():
+        if not backwards(name) and found.evaluated_text is not None:
+            found.trained_text[name] = found.evaluated_text
+            continue
         dearer = every.get(name, every[_SOFT]) / every[_SOFT]
         found.trained_text[name] = dearer * found.trained_text[_SOFT]
     return found

@@ -30,13 +30,24 @@ N_TEST = 200
 N_VALIDATION = 80
 
 
-HARD_LEVELS = {"random": 0.42, "all": 0.50, "pruned": 0.48, "common": 0.52, "agreement": 0.56}
+HARD_LEVELS = {
+    "random": 0.42,
+    "drawn": 0.45,
+    "all": 0.50,
+    "pruned": 0.48,
+    "common": 0.52,
+    "agreement": 0.56,
+}
 """Planted transferred score by kind of hard prompt; on its source it is ON_SOURCE more."""
 ON_SOURCE = 0.12
 AS_IDS = 0.01
 HARD_EFFECT = {(16, 2): 0.0, (16, 4): 0.02, (64, 2): 0.01, (64, 4): -0.08}
 """What s and K add to neighbour agreement."""
 PROJECTED = -0.03
+HELPED = ("rlprompt", "proposals")
+"""Methods with a control beside them, planned for all words alone."""
+SCORED = 100
+"""Different prompts that such a search has scored, and one more for each seed."""
 TARGET_SHIFT = 0.04
 REAL = ("movie", "great", "boring", "theatre", "music")
 NOT_REAL = ("uf", "oxluc", "ression", "zq", "ODSam")
@@ -107,7 +118,7 @@ def hard_score_of(cell: Cell, design: Design, split: str) -> float:
 def hard_result_of(cell: Cell) -> dict[str, Any]:
     """What the result of a hard prompt holds besides scores: words as readable as its kind."""
     length, kind = cell.settings["prompt_length"], hard_kind(cell)
-    real = {"random": 0, "all": 1, "pruned": 1, "common": 3, "agreement": 4}[kind]
+    real = {"random": 0, "drawn": 0, "all": 1, "pruned": 1, "common": 3, "agreement": 4}[kind]
     start = int(cell.seed or 0)
     words = [
         (REAL if place < real else NOT_REAL)[(start + place) % len(REAL)] for place in range(length)
@@ -118,6 +129,11 @@ def hard_result_of(cell: Cell) -> dict[str, Any]:
         "n_tokens": length,
         "roundtrip_exact": kind != "random",
         "dictionary_share": min(real, length) / length,
+        **(
+            {"prompts_scored": SCORED + start}
+            if cell.method in HELPED and cell.kind == "source"
+            else {}
+        ),
         "log_perplexity": 9 - real + 30 * noise("fluency", cell.target, words, cell.task),
     }
     return result
@@ -180,6 +196,9 @@ def _hard_prompts(hard: Hard, source: str) -> Iterator[tuple[str, str, str, dict
                 continue
             own = {**base, "state": state} if method == "pez" else base
             yield method, "all", "", {**own, "vocabulary": "all"}
+            if method in HELPED:
+                yield method, "drawn", "", {**own, "vocabulary": "all"}
+                continue
             for s in hard.s:
                 yield method, "random", "", {**own, "vocabulary": "random", "s": s}
                 for partner in partners:

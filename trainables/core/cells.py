@@ -109,7 +109,8 @@ class Cell:
             tuned on, each once; empty where that is its own task alone.
         settings: the method's, the transfer's or the evaluation's parameters.
         digests: digests of the models and of the task involved, by name; of the file that the
-            prompt of source ALIAS starts from, by ``init ALIAS``; of the plugin NAME, by ``plugin
+            prompt of source ALIAS starts from, by ``init ALIAS``; of a model that proposes words,
+            by ``helper ALIAS``; of the plugin NAME, by ``plugin
             NAME``.
     """
 

@@ -225,7 +225,9 @@ METHODS: Registry[Any] = Registry(
         "mixed": "trainables.core.settings.mixed:MixedSettings",
         "pez": "trainables.core.settings.pez:PezSettings",
         "prefix": "trainables.soft.prefix:PrefixSettings",
+        "proposals": "trainables.core.settings.helped.proposals:ProposalsSettings",
         "random": "trainables.core.settings.random_words:RandomSettings",
+        "rlprompt": "trainables.core.settings.helped.rlprompt:RLPromptSettings",
     },
 )
 """The dataclass of a method's settings. Its ``family`` says which packs compute the method; what

@@ -18,7 +18,8 @@ from trainables.core.cells import Cell, content_hash
 from trainables.core.frontier import Cost
 from trainables.core.registries import METHODS
 from trainables.core.settings import from_mapping
-from trainables.core.settings.hard import WORDS, HardSettings
+from trainables.core.settings.hard import DRAWN, WORDS, HardSettings
+from trainables.core.texts import joined, listed
 from trainables.errors import InputError
 from trainables.files.cache import cache_folder
 from trainables.hard.allowed import Allowed, allowed_tokens
@@ -98,14 +99,7 @@ class _Search:
         began = now()
         found = search_of(self.settings)(
             self.problem,
-            [
-                HardReplica(
-                    cell.seed or 0,
-                    allowed.ids,
-                    cell.counterparts[0] if self.settings.judged else None,
-                )
-                for cell, allowed in zip(cells, words, strict=True)
-            ],
+            [self._replica(cell, allowed) for cell, allowed in zip(cells, words, strict=True)],
             self.settings,
             tell,
             self._rungs(cells),
@@ -128,6 +122,16 @@ class _Search:
             if self.pack.settle(cell, row, to_bytes(prompt)):
                 known[cell.id] = torch.from_numpy(to_bytes(prompt))
 
+    def _replica(self, cell: Cell, allowed: Allowed) -> HardReplica:
+        judges = self.settings.judges(cell.counterparts)
+        return HardReplica(
+            cell.seed or 0,
+            allowed.ids,
+            next(iter(judges), None),
+            tuple(judges[1:]),
+            drawn=cell.row == DRAWN,
+        )
+
     def _rungs(self, cells: Sequence[Cell]) -> Rungs | None:
         ask = stopping(self.pack.rungs, [(cell, place, 0) for place, cell in enumerate(cells)])
         if ask is None:
@@ -149,13 +153,19 @@ class _Search:
 
     @cached_property
     def problem(self) -> HardProblem:
-        """The task on the source, and on the models that judge."""
-        judges = {cell.counterparts[0] for cell in self.cells} if self.settings.judged else set()
+        """The task on the source, and on the models that judge; who helps."""
+        judges = {alias for cell in self.cells for alias in self.settings.judges(cell.counterparts)}
+        task, helper = self.pack.task, getattr(self.settings, "helper", None)
         return HardProblem(
             source=self._task_model(self.alias),
             class_ids=tuple(label_texts(self.pack.labels(self.alias, self.layout)).tokens),
             metric=self.pack.task.metric,
             evaluators={alias: self._task_model(alias) for alias in sorted(judges)},
+            helper=None if helper is None else self.pack.backbone(helper),
+            examples=[
+                (joined(row.content), listed(task.label_words[row.label])[0])
+                for row in (() if helper is None else task.rows("train"))
+            ],
         )
 
     def _task_model(self, alias: str) -> TaskModel:
@@ -205,6 +215,7 @@ class _Search:
                 "rows_saved": prompt.saved,
                 "curve": list(prompt.curve),
                 "product": "prompt",
+                **prompt.told,
                 **prompt.cost.numbers(),
             }
             row = together(numbers[len(kept) + place], read[place], more)

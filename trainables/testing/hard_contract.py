@@ -55,14 +55,18 @@ def reading(model: str, slots: int, same: bool = False) -> TaskModel:
 
 
 def sample_problem(slots: int, same: bool = False) -> HardProblem:
-    """That task with its class words, and a second model as evaluator."""
+    """That task with its class words, a second model to judge, and the source to help itself."""
     source = reading(SOURCE, slots, same)
     words = source.backbone.words
+    task = load_task("mini/reviews")
+    rows = task.rows("train")[:TRAIN_ROWS]
     return HardProblem(
         source,
         (words["bad"], words["good"]),
         "accuracy",
         {EVALUATOR: reading(EVALUATOR, slots, same)},
+        source.backbone,
+        [(row.text, str(task.label_words[row.label])) for row in rows],
     )
 
 

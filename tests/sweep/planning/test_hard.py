@@ -165,3 +165,61 @@ def test_a_counterpart_may_be_no_source() -> None:
 def test_without_need_counterparts_are_not_looked_at() -> None:
     plan = _plan(sources=["a"], methods={"pez": {"vocabulary": "all"}})
     assert plan.counts()["searches"] == 4
+
+
+HELPED: dict[str, Any] = {"rlprompt": {"steps": 4, "evaluations": 2, "helper": "h"}}
+
+
+def test_a_search_with_a_control_has_it_in_its_stack_and_carries_it_too() -> None:
+    plan = _plan(methods=HELPED)
+    rows = plan.counts()["rows"]
+    assert rows["all"] == rows["drawn"] == 2 * 3 * 2 * (1 + 2)
+    for pack in plan.packs:
+        searched = [cell for cell in pack.cells if cell.kind == "source"]
+        assert sum(cell.row == "drawn" for cell in searched) == len(searched) / 2
+    assert all(cell.row != "drawn" for cell in _plan().cells)
+
+
+def test_a_helper_is_loaded_where_it_helps_and_is_in_the_ids() -> None:
+    plan = _plan(methods=HELPED)
+    for pack in plan.packs:
+        assert ("h" in pack.models) == (pack.kind == "tune")
+    cell = next(cell for cell in plan.cells if cell.kind == "source")
+    assert set(cell.digests) == {*cell.sources, "helper h", cell.task}
+    other = _plan(methods={"rlprompt": {**HELPED["rlprompt"], "helper": "other"}})
+    assert not {cell.id for cell in other.cells if cell.kind == "source"} & plan.by_id.keys()
+    assert other.hash != plan.hash
+
+
+def test_a_control_that_is_missing_runs_alone() -> None:
+    plan = _plan(methods=HELPED)
+    missing = next(cell for cell in plan.cells if cell.kind == "source" and cell.row == "drawn")
+    (pack,) = plan.remaining(set(plan.by_id) - {missing.id})
+    assert [cell.id for cell in pack.cells] == [missing.id]
+    assert set(pack.models) == {*missing.sources, "h"}
+
+
+def test_all_counterparts_reward_where_the_mean_is_asked_for() -> None:
+    plan = _plan(methods={"rlprompt": {**HELPED["rlprompt"], "reward": ["source", "mean"],
+                                       "counterparts": "together"}})  # fmt: skip
+    searched = [cell for cell in plan.cells if cell.kind == "source" and cell.target == "a"]
+    assert {cell.counterparts for cell in searched} == {(), ("b", "c")}
+    assert all(
+        set(pack.models) == {"a", "b", "c", "h"}
+        for pack in plan.packs
+        if pack.kind == "tune" and pack.cells[0].counterparts and pack.sources == ("a",)
+    )
+
+
+def test_a_search_over_settings_plans_no_controls_and_finds_its_helpers() -> None:
+    from sweep.search.plan import make_search_plan
+
+    spec = {**SPEC, "search": {"trials": 2}, "methods": {"proposals": {"helper": ["h", "b"]}}}
+    plan = make_search_plan(parse_spec(spec), find_model, find_task)
+    assert {name: model.alias for name, model in plan.resolved.helpers.items()} == {
+        "h": "h",
+        "b": "b",
+    }
+    cells = plan.sample().cells
+    assert {cell.settings["helper"] for cell in cells if cell.kind == "source"} == {"h", "b"}
+    assert all(cell.row != "drawn" for cell in cells)

@@ -145,3 +145,15 @@ def test_plan_refuses_an_architecture_that_is_not_supported(
     code, told = planned(tmp_path, capsys, model_type="vit")
     assert code == 2
     assert told.startswith("error: model 'team@home': architecture 'vit' is not supported; allowed")
+
+
+def test_a_helper_that_is_no_causal_model_is_refused_before_anything_is_trained() -> None:
+    for method in ("rlprompt", "proposals"):
+        models = {"sources": ["pocket-gpt2"], "targets": ["pocket-bert"], "pairs": None}
+        methods = {method: {"helper": "pocket-bert"}}
+        spec = parse_spec(content(**models, tasks=["mini/topics"], methods=methods))
+        with pytest.raises(
+            InputError, match="helper: found 'pocket-bert', which fills in"
+        ) as caught:
+            checked(make_plan(spec))
+        assert "\n" not in str(caught.value)

@@ -106,3 +106,13 @@ def test_what_a_run_takes_grows_with_what_it_reads() -> None:
         "adam": 50,
         "projector": 3 * 500 * 16,
     }
+
+
+def test_what_scores_prompts_reads_them_forward_alone() -> None:
+    """Every prompt of every step on the same few texts, and every cell's final evaluation."""
+    own = {"steps": 3, "prompts": 4, "reward_texts": 5, "prompt_length": 6, "text_tokens": 10}
+    plan = plan_of(methods={"proposals": own})
+    searches = sum(cell.kind == "source" for cell in plan.cells)
+    found = work_of(plan.packs)
+    assert found.backward == 0 and found.steps == 3 * searches
+    assert found.texts == TEXTS * len(plan.cells) + searches * 3 * 4 * 5

@@ -4,6 +4,8 @@ import pytest
 
 from trainables.core.settings.autoprompt import AutoPromptSettings
 from trainables.core.settings.fluentprompt import FluentPromptSettings
+from trainables.core.settings.helped.proposals import ProposalsSettings
+from trainables.core.settings.helped.rlprompt import RLPromptSettings
 from trainables.core.settings.mixed import MixedSettings
 from trainables.core.settings.pez import PezSettings
 from trainables.core.settings.random_words import RandomSettings
@@ -48,6 +50,29 @@ class TestFluentPrompt(HardContract):
     method = "fluentprompt"
     settings = FluentPromptSettings(**DESCENT)
     thorough = FluentPromptSettings(steps=60, evaluations=60, batch_size=12, init="random")
+
+
+HELPED = {"prompt_length": 3, "prompts": 3, "reward_texts": 8}
+
+
+@pytest.mark.slow
+class TestRLPrompt(HardContract):
+    method = "rlprompt"
+    settings = RLPromptSettings(steps=4, evaluations=2, width=8, **HELPED)
+
+
+@pytest.mark.slow
+class TestRLPromptOfSeveralModels(HardContract):
+    method = "rlprompt"
+    settings = RLPromptSettings(steps=3, evaluations=3, width=8, reward="mean", **HELPED)
+    evaluator = EVALUATOR
+    told = 1
+
+
+@pytest.mark.slow
+class TestProposals(HardContract):
+    method = "proposals"
+    settings = ProposalsSettings(steps=2, example_tokens=8, **HELPED)
 
 
 class TestRandom(HardContract):

@@ -9,6 +9,7 @@ import torch
 
 from trainables.backbones import Layout, load_backbone
 from trainables.core.cells import Cell, Pack, PackOutcome
+from trainables.core.registries import METHODS
 from trainables.core.settings import stored
 from trainables.core.settings.pez import PezSettings
 from trainables.hard.text import decode, encode, from_bytes, to_bytes
@@ -246,3 +247,26 @@ def test_validation_chooses_and_is_told(found: PackOutcome) -> None:
     prompt = backbone.embeddings[torch.tensor([result["ids"]])]
     logits = backbone.split_logits(data, backbone.labels(task.label_words, task.name), prompt)
     assert scores(logits, data.gold, task.metric)[0] == pytest.approx(result["validation_score"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["rlprompt", "proposals"])
+def test_a_helped_search_and_its_control_tell_what_they_scored(method: str) -> None:
+    """A masked source and a causal helper; a control alone is what it is beside its search."""
+    small = {"prompt_length": 2, "steps": 2, "prompts": 3, "reward_texts": 6, "text_tokens": 12}
+    small |= {"evaluations": 1, "width": 8} if method == "rlprompt" else {"examples": 1}
+    settings = METHODS[method](**small)
+    own = {"method": method, "task": TASK, "target": TARGET, "sources": (TARGET,), "seed": 1}
+    found = Cell("source", "all", settings=stored(settings), **own)
+    drawn = replace(found, row="drawn")
+    models = {name: resolve_model(name) for name in (TARGET, SOURCE)}
+    moved = replace(drawn, kind="transfer", target=SOURCE, inputs=(drawn.id,))
+    pack = Pack("tune", method, resolve_task(TASK), models, (TARGET,), (found, drawn, moved))
+    outcome = run_pack(pack, {})
+    assert outcome.failures == {}
+    one, other = (outcome.results[cell.id] for cell in (found, drawn))
+    assert one["prompts_scored"] == other["prompts_scored"] > 0
+    assert one["source_rows"] > 0 == other["source_rows"]
+    assert outcome.results[moved.id]["text"] == other["text"]
+    alone = run_pack(replace(pack, cells=(drawn,)), {})
+    assert alone.results[drawn.id]["text"] == other["text"]

@@ -1,20 +1,28 @@
 """A toy of each kind, entered in one line, computes cells: nothing else has to know of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
 import torch
 
+from sweep.planning.plan import make_plan
+from sweep.spec.spec import parse_spec
 from trainables.core import registries
 from trainables.core.cells import Cell, Pack
 from trainables.core.registries import SolverKind
+from trainables.core.seeds import seeded
 from trainables.core.settings import HardSettings, SoftSettings, TransferSettings, stored
 from trainables.core.settings.base import Count
+from trainables.core.settings.helped.base import HelpedSettings
+from trainables.hard.drawn import best_drawn, spent, with_drawn
+from trainables.hard.helper import Helper, helper_of
 from trainables.hard.methods.random_words import random_prompts
 from trainables.hard.problem import HardFound, HardProblem, HardReplica
-from trainables.hard.racing import source_race
+from trainables.hard.racing import Race, source_race
+from trainables.hard.scorer import Scorer
+from trainables.hard.trials import Trials, share_right
 from trainables.models.names import resolve_model
 from trainables.packs.pack import run_pack
 from trainables.scoring import losses
@@ -76,6 +84,39 @@ class TriesSettings(HardSettings):
     tries: Count = 3
 
 
+def asked(
+    problem: HardProblem, replicas: Sequence[HardReplica], settings: Any, *more: Any
+) -> list[HardFound]:
+    """The best of what a helper says, with the best of as many random prompts beside it."""
+    del more
+    scorer, home = Scorer(problem.source, settings.prompt_length), problem.source.backbone
+    race = Race([scorer], problem.metric, 2 * len(replicas))
+    places = iter(range(2 * len(replicas)))
+
+    def trials(seed: int) -> Trials:
+        return Trials([scorer], home, settings.reward_texts, seed, share_right, 0.0)
+
+    def one(replica: HardReplica) -> HardFound:
+        helper, place = Helper(helper_of(problem), home, replica.allowed), next(places)
+        said = helper.sample([9, 9], settings.prompts, settings.prompt_length, seeded(replica.seed))
+        scored = trials(replica.seed)
+        scored([tuple(ids) for ids in said.tolist()])
+        race.offer(1, said[None], [place])
+        return spent(race.found(place, 1), scored, len(scored.known))
+
+    def draw(replica: HardReplica, told: Mapping[str, int], step: int) -> HardFound:
+        words = Helper(helper_of(problem), home, replica.allowed).words
+        rest = (words, settings.prompt_length, told, step, replica.seed)
+        return best_drawn(race, next(places), trials(replica.seed), *rest)
+
+    return with_drawn(replicas, lambda stack, _: [one(item) for item in stack], draw, None)
+
+
+@dataclass(frozen=True)
+class AskedSettings(HelpedSettings):
+    search: ClassVar[Any] = asked
+
+
 @pytest.fixture(autouse=True)
 def entered(monkeypatch: pytest.MonkeyPatch) -> None:
     for registry, thing in (
@@ -88,6 +129,7 @@ def entered(monkeypatch: pytest.MonkeyPatch) -> None:
         (registries.METHODS, TriesSettings),
     ):
         monkeypatch.setitem(registry, "toy", thing)  # type: ignore[arg-type]
+    monkeypatch.setitem(registries.METHODS, "asked", AskedSettings)
 
 
 def outcome(method: str, settings: dict[str, Any], carried: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -125,3 +167,16 @@ def test_a_toy_finds_a_hard_prompt_that_is_carried_as_text() -> None:
     found, tuned, moved = outcome("toy", settings, carried)
     assert found.results[tuned]["steps"] == 3
     assert found.results[moved]["text"] == found.results[tuned]["text"]
+
+
+def test_a_toy_with_a_helper_has_its_control_planned_and_told() -> None:
+    spec = {"name": "toy", "sources": [SOURCE], "targets": [TARGET], "tasks": [TASK], "seeds": 1,
+            "methods": {"asked": {"helper": SOURCE, "prompt_length": 2, "prompts": 3,
+                                  "reward_texts": 4, "text_tokens": 12}}}  # fmt: skip
+    plan = make_plan(parse_spec(spec))
+    (pack,) = (pack for pack in plan.packs if pack.kind == "tune" and pack.sources == (SOURCE,))
+    found = run_pack(pack, {})
+    assert found.failures == {}
+    told = {cell.row: found.results[cell.id] for cell in pack.cells if cell.kind == "source"}
+    assert told.keys() == {"all", "drawn"}
+    assert told["all"]["prompts_scored"] == told["drawn"]["prompts_scored"] == 3

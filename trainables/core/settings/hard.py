@@ -30,6 +30,9 @@ WORDS = frozenset({"vocabulary", "exclude_labels"} | _OPTIONAL)
 """Settings that say which words a prompt may use; searches that differ in nothing else share a
 stack."""
 
+DRAWN = "drawn"
+"""Row of the best of as many random prompts as a search has scored."""
+
 _LAYOUT = frozenset({"prompt_length", "template", "seam", "bos", "text_tokens", "answer"})
 CARRIED = _LAYOUT | {"vocabulary", "s", "k", "state"}
 """Settings that a transferred prompt's cell repeats: its layout, and what tables tell it by."""
@@ -44,6 +47,9 @@ class HardSettings(Settings):
         family_key: the key that the family adds to its methods in a spec.
         search: the method, a :class:`trainables.hard.problem.HardSearch` or its place.
         judged: whether the first counterpart scores candidates (mixed training).
+        control: whether beside every search the best of as many random prompts is planned, a row
+            :data:`DRAWN` (:mod:`trainables.hard.drawn`).
+        backwards: whether a search differentiates through the texts that it reads.
         code_version: raised whenever a change alters results of the family.
         prompt_length: prompt tokens m; paper B uses 10.
         vocabulary: the words a prompt may use. ``all`` of the source (PEZ), ``random``: s of them
@@ -84,6 +90,8 @@ class HardSettings(Settings):
     family_key: ClassVar[str] = "counterparts"
     search: ClassVar[Any]
     judged: ClassVar[bool] = False
+    control: ClassVar[bool] = False
+    backwards: ClassVar[bool] = True
     code_version: ClassVar[str] = "hard-2"
     INSTEAD: ClassVar[Mapping[str, str]] = {}
 
@@ -117,6 +125,10 @@ class HardSettings(Settings):
     def counterparts_needed(self) -> bool:
         """Whether a search reads models beside its source."""
         return self.judged or self.vocabulary in ("common", "agreement")
+
+    def judges(self, counterparts: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of a search's counterparts that score its prompts."""
+        return counterparts[:1] if self.judged else ()
 
     def unread(self) -> frozenset[str]:
         """Settings that can make no difference beside the others: no cell records them."""

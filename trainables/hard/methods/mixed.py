@@ -5,7 +5,7 @@ which reads the text of each with its own tokenizer, so that a prompt which only
 understands does not last.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -13,7 +13,14 @@ import torch
 from trainables.core.settings.mixed import MixedSettings
 from trainables.errors import InputError
 from trainables.hard.methods.swaps import swap_search
-from trainables.hard.problem import HardFound, HardProblem, HardReplica, Progress, Rungs
+from trainables.hard.problem import (
+    HardFound,
+    HardProblem,
+    HardReplica,
+    Progress,
+    Rungs,
+    by_judges,
+)
 from trainables.hard.racing import Race, source_race
 from trainables.hard.scorer import Scorer, Translation
 
@@ -39,16 +46,21 @@ def search(
     Raises:
         InputError: a replica names no evaluator of the problem, or a prompt does not fit one.
     """
-    groups: dict[str, list[int]] = {}
-    for place, replica in enumerate(replicas):
-        groups.setdefault(_evaluator(replica, problem), []).append(place)
-    found: dict[int, HardFound] = {}
-    for number, (alias, places) in enumerate(groups.items()):
-        stack = [replicas[place] for place in places]
-        part = _shifted(progress, number, len(groups))
-        ask = _on_places(rungs, places)
-        found |= zip(places, _search_one(problem, alias, stack, settings, part, ask), strict=True)
-    return [found[place] for place in range(len(replicas))]
+    if any(replica.evaluator is None for replica in replicas):
+        raise InputError(
+            "evaluator: found None;"
+            f" allowed: {', '.join(problem.evaluators) or 'none, as no evaluator is given'}"
+        )
+
+    def part(
+        judges: tuple[str, ...],
+        stack: Sequence[HardReplica],
+        tell: Progress | None,
+        ask: Rungs | None,
+    ) -> list[HardFound]:
+        return _search_one(problem, judges[0], stack, settings, tell, ask)
+
+    return by_judges(part, problem, replicas, progress, rungs)
 
 
 def _search_one(
@@ -74,12 +86,13 @@ def _search_one(
     on_source = source_race(problem, len(replicas), settings)
     on_source.offer(settings.steps, torch.tensor([item.ids for item in found]))
     return [
-        _as_on_source(item, on_source.found(place, settings.steps))
+        as_on_source(item, on_source.found(place, settings.steps))
         for place, item in enumerate(found)
     ]
 
 
-def _as_on_source(chosen: HardFound, own: HardFound) -> HardFound:
+def as_on_source(chosen: HardFound, own: HardFound) -> HardFound:
+    """A prompt that others have chosen, with what it is on its source."""
     return replace(
         chosen,
         validation=own.validation,
@@ -88,32 +101,3 @@ def _as_on_source(chosen: HardFound, own: HardFound) -> HardFound:
         saved=chosen.saved + own.saved,
         unread=chosen.unread or own.unread,
     )
-
-
-def _evaluator(replica: HardReplica, problem: HardProblem) -> str:
-    if replica.evaluator not in problem.evaluators:
-        raise InputError(
-            f"evaluator: found {replica.evaluator!r};"
-            f" allowed: {', '.join(problem.evaluators) or 'none, as no evaluator is given'}"
-        )
-    return str(replica.evaluator)
-
-
-def _on_places(rungs: Rungs | None, places: Sequence[int]) -> Rungs | None:
-    """The question of one group in terms of all replicas."""
-    if rungs is None:
-        return None
-    own = {place: number for number, place in enumerate(places)}
-
-    def asked(step: int, values: Mapping[int, float]) -> set[int]:
-        named = rungs(step, {places[number]: value for number, value in values.items()})
-        return {own[place] for place in named if place in own}
-
-    return asked
-
-
-def _shifted(progress: Progress | None, number: int, groups: int) -> Progress | None:
-    """Progress of one group of several, as part of the whole."""
-    if progress is None:
-        return None
-    return lambda step, steps: progress(number * steps + step, groups * steps)

@@ -1,0 +1,1 @@
+"""Parameters of hard methods in which a causal language model, the helper, finds words."""
