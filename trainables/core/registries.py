@@ -248,7 +248,7 @@ INITIALISATIONS: Registry[Any] = Registry(
     "initialisation",
     {
         name: f"trainables.soft.initialisation:{name}"
-        for name in ("normal", "uniform", "vocabulary", "label_words", "text", "file")
+        for name in ("normal", "uniform", "vocabulary", "label_words", "mask", "text", "file")
     },
 )
 """How a soft prompt starts, a :class:`trainables.soft.initialisation.Initialisation`."""
@@ -271,7 +271,10 @@ OPTIMISERS: Registry[Any] = Registry(
 
 SCHEDULES: Registry[Any] = Registry(
     "schedule",
-    {name: f"trainables.compute.optim:{name}_schedule" for name in ("linear", "constant")},
+    {
+        name: f"trainables.compute.optim:{name}_schedule"
+        for name in ("linear", "constant", "inverse_root")
+    },
 )
 """Factor of the learning rate before a step (from 0), of so many steps, with a share of warm-up."""
 
