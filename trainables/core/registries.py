@@ -253,6 +253,18 @@ INITIALISATIONS: Registry[Any] = Registry(
 )
 """How a soft prompt starts, a :class:`trainables.soft.initialisation.Initialisation`."""
 
+PRETEXTS: Registry[Any] = Registry(
+    "pretext",
+    {
+        "nsp": "trainables.pretext.pairs:nsp",
+        "nss": "trainables.pretext.choices:nss",
+        "unified": "trainables.pretext.choices:unified",
+        "pseudo": "trainables.pretext.pseudo:pseudo",
+    },
+)
+"""A kind of pretext task, made of ordered documents: a :class:`trainables.pretext.material.Kind`.
+Those that need no labels are built by default."""
+
 SIMILARITIES: Registry[Any] = Registry(
     "similarity",
     {name: f"trainables.tasks.similarity:{name}" for name in ("average_tokens", "per_token")},

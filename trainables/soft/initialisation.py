@@ -192,25 +192,28 @@ def check_beginning(reader: Reader, settings: SoftSettings, file: Path | None) -
         way.check(reader, settings, file)
 
 
-def read_prompt(path: Path, alias: str, length: int, width: int) -> np.ndarray:
+def read_prompt(path: Path, alias: str, length: int | None, width: int) -> np.ndarray:
     """The prompt of a .npy or .safetensors file, float32 [m, d].
 
     Args:
         path: the file; in safetensors the only tensor, or the one called ``prompt``.
         alias: the model it is for, named in errors.
-        length: m.
+        length: m; None: whatever it is.
         width: d.
 
     Raises:
         InputError: it cannot be read, is not of this shape or not finite.
     """
     where = f"init_file {str(path)!r} for model {alias!r}"
-    allowed = f"finite numbers of shape [{length}, {width}] (prompt_length, embedding width)"
+    size = "prompt_length" if length is None else length
+    allowed = f"finite numbers of shape [{size}, {width}] (prompt_length, embedding width)"
     try:
         values = _tensor(path)
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{where}: cannot be read ({reason}); allowed: {allowed}") from None
+    if length is None and values.ndim == 2 and len(values):
+        length = len(values)
     if values.shape != (length, width):
         raise InputError(f"{where}: found shape {list(values.shape)}; allowed: {allowed}")
     if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
