@@ -14,6 +14,7 @@ from analysis.present.exhibits import Figure, Part, Section, Table, file_name
 from analysis.present.grid import DASH, MINUS, Entry, Grid, Line, percent, plain_grid, points, span
 from analysis.present.words import counted
 from analysis.soft.transfer_figures import number_heatmap, tuned_prompts
+from analysis.starts import growing
 from analysis.starts.races import curves, races
 from analysis.starts.retrieval import (
     BEST,
@@ -218,6 +219,7 @@ def task_section(
     prompts = tuned_prompts(folder, early, len(early)) if folder and len(early) else {}
     every = [TaskTransfer(tries) for tries in every_try(frame, prompts) if len(tries.tasks)]
     parts = [part for item in every for part in item.parts()]
+    parts += growing.parts(frame) if every else []
     parts += _transferability(frame, folder, every, types or {}).parts()
     return Section("tasks", "Task transfer", parts) if parts else None
 

@@ -158,6 +158,9 @@ def _question(plan: Plan) -> dict[str, Any]:
             for way in (plan.resolved.transfer if soft else ())
         ],
         "mixtures": _mixtures(soft),
+        "shots": sorted(
+            {(cell.task, few) for cell in soft if (few := cell.settings.get("shots")) is not None}
+        ),
     }
 
 
