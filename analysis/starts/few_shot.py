@@ -112,7 +112,10 @@ def few_shot_table(both: pd.DataFrame) -> pd.DataFrame:
     """
     spread = spreads(both)
     rows = []
-    for key in both[["variant", "start"]].drop_duplicates().itertuples(index=False):
+    starts = list(dict.fromkeys(both["start"]))
+    keys = both[["variant", "start"]].drop_duplicates()
+    keys = keys.sort_values("start", key=lambda names: names.map(starts.index), kind="stable")
+    for key in keys.itertuples(index=False):
         mine = _at(both, key.variant, key.start)
         apart = _at(spread, key.variant, key.start)
         numbers = sorted(mine["shots"].unique())

@@ -1,7 +1,7 @@
 """The report's section on task transfer."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     from analysis.stats.bootstrap import Crossed
 
+_OPEN = 2
+"""Combinations of settings that are shown whole; of more, each is folded."""
 NOTE = (
     "All prompts of a target task and seed read the same examples in the same order. No transfer: "
     "a start from frequent words. Every choice among tries is by validation; words and random "
@@ -218,10 +220,22 @@ def task_section(
     early = frame[frame["row"] == "embedding"]
     prompts = tuned_prompts(folder, early, len(early)) if folder and len(early) else {}
     every = [TaskTransfer(tries) for tries in every_try(frame, prompts) if len(tries.tasks)]
-    parts = [part for item in every for part in item.parts()]
-    parts += growing.parts(frame) if every else []
+    few = list(growing.parts(frame)) if every else []
+    if len(every) > _OPEN:
+        parts = [
+            *few,
+            *(_folded(part, item.tries.label) for item in every for part in item.parts()),
+        ]
+    else:
+        parts = [*(part for item in every for part in item.parts()), *few]
     parts += _transferability(frame, folder, every, types or {}).parts()
     return Section("tasks", "Task transfer", parts) if parts else None
+
+
+def _folded(part: Part, label: str) -> Part:
+    """The part of one combination of several, to click at."""
+    named = part.folded or ("Every source task" if part.exhibits and part.texts else "Retrieval")
+    return replace(part, title="", folded=f"{named} ({label})")
 
 
 def _transferability(
