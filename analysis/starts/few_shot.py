@@ -55,7 +55,7 @@ def started_rows(frame: pd.DataFrame) -> pd.DataFrame:
     keys = ["target", "task", "variant", "shots"]
     known = made.loc[made["row"] == "continued", keys].drop_duplicates()
     rows = made.merge(known, on=keys)[COLUMNS]
-    return rows.assign(variant=rows["variant"].map(_labels(rows["variant"].unique())))
+    return rows.assign(variant=rows["variant"].map(_labels(list(rows["variant"].unique()))))
 
 
 def _labels(variants: Sequence[str]) -> dict[str, str]:

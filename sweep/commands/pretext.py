@@ -62,10 +62,12 @@ def labels_of(
         raise InputError(
             "--label-task: found none; allowed: a task, whose classes sentences are given"
         )
-    if labels is not None and model is not None:
-        raise InputError(
-            f"--model: found {show(model)} beside --labels {labels}; allowed: one of the two"
-        )
+    for option, value in (("--model", model), ("--prompt", prompt)):
+        if labels is not None and value is not None:
+            raise InputError(
+                f"{option}: found {show(str(value))} beside --labels {labels}; allowed: the labels"
+                " of one of the two"
+            )
     known = load_task(task)
     known.need_classes("--label-task", "tasks with classes")
     labelled_for(known, {}, confidence)

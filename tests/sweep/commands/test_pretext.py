@@ -95,6 +95,10 @@ def test_a_model_labels_as_the_sweep_scores(prompted: bool, tmp_path: Path) -> N
             "--model: found 'x' beside --labels y",
         ),
         (
+            ["--label-task", "mini/reviews", "--prompt", "x.npy", "--labels", "y"],
+            "--prompt: found 'x.npy' beside --labels y",
+        ),
+        (
             ["--letters", "superglue/boolq"],
             "--letters: found task 'superglue/boolq', whose answers",
         ),
