@@ -27,6 +27,10 @@ def show(value: Any) -> str:
         text = repr(value)
     except (ValueError, RecursionError):  # numbers of thousands of digits, self-nested lists
         text = f"a {type(value).__name__}"
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
@@ -58,7 +62,7 @@ def check_known(
 
 def listed(names: Iterable[str], found: Any) -> str:
     """``names`` with commas; of a list too long for a sentence those most like ``found``."""
-    every = [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…" for name in names]
+    every = [_cut(name if name.isprintable() else repr(name)) for name in names]
     text = ", ".join(every)
     if len(text) <= _LONGEST_LIST:
         return text

@@ -68,18 +68,21 @@ def verdict_findings(answers: Sequence[Dependence], hard: bool = False) -> list[
         answers: of :func:`analysis.dependence.dependence.dependence`.
         hard: of hard prompts, else of soft ones.
     """
-    findings = []
-    for item in answers:
-        if (item.family == HARD) != hard:
-            continue
-        question = QUESTIONS[item.family]
+    family = HARD if hard else SOFT
+    question = QUESTIONS[family]
+    subject, asked = question.subject.capitalize(), [a for a in answers if a.family == family]
+    open_ones = [item for item in asked if not item.verdict]
+    findings = [
+        Finding(titled(subject, item.label), brief(item.verdict)) for item in asked if item.verdict
+    ]
+    if open_ones:
+        one = len(open_ones) == 1
+        where = "" if one else f" in {len(open_ones)} combinations of settings"
         text = (
-            f"No source set has both sides of {question.name}, so {question.subject} cannot be "
-            "judged."
+            f"No source set has both sides of {question.name}{where}, so {question.subject} cannot"
+            f" be judged{'' if one else ' there'}."
         )
-        if item.verdict:
-            text = brief(item.verdict)
-        findings.append(Finding(titled(question.subject.capitalize(), item.label), text))
+        findings.append(Finding(titled(subject, open_ones[0].label if one else ""), text))
     return findings
 
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from trainables.core.registries import INITIALISATIONS, SIMILARITIES
 from trainables.core.settings.soft import PAPER_RANGE
 from trainables.core.settings.starts import CAP
-from trainables.errors import InputError, nearest, show
+from trainables.errors import InputError, check_known, show
 from trainables.files.validation import STRICT, checked, frozen, model_of
 
 ALL: Literal["all"] = "all"
@@ -177,11 +177,7 @@ class TaskTransfer(BaseModel):
         for field in ("source_tasks", "target_tasks"):
             names = getattr(self, field)
             for place, name in enumerate(() if names == ALL else names):
-                if name not in tasks:
-                    raise InputError(
-                        f"task_transfer.{field}[{place}]: found {show(name)}{nearest(name, tasks)};"
-                        f" allowed: tasks of the spec: {', '.join(tasks)}"
-                    )
+                check_known(name, tasks, f"task_transfer.{field}[{place}]", "tasks of the spec: ")
             chosen[field] = [name for name in tasks if names == ALL or name in names]
         if self.sources_only and self.target_tasks == ALL:
             chosen["target_tasks"] = [name for name in tasks if name not in chosen["source_tasks"]]

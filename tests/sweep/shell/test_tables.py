@@ -154,6 +154,7 @@ def test_label_words_advice_and_findings(terminal: Callable[..., str]) -> None:
     bad = {"words": ["no"], "problem": "words: found two tokens; allowed: one", "off": None}
     entry = {
         "model": "M",
+        "frame": "plain",
         "task": "t",
         "metric": "f1",
         "rows": 9,
