@@ -7,7 +7,7 @@ from pathlib import Path
 from trainables.core.registries import PRETEXTS
 from trainables.errors import InputError, check_known, show
 from trainables.files.cache import expanded
-from trainables.pretext.build import Asked, Built, build, letter_task
+from trainables.pretext.build import Asked, Built, build, check_letters, letter_task
 from trainables.pretext.documents import read_documents
 from trainables.pretext.labeller import Shares, labelled_for, read_labels, score
 from trainables.pretext.material import Labelled
@@ -115,6 +115,8 @@ def build_tasks(
             " --labels FILE or --model NAME"
         )
     tasks = [load_task(name) for name in letters]
+    for task in tasks:
+        check_letters(task)
     documents = read_documents(expanded(corpus))
     labelled = None
     if labeller is not None and any(PRETEXTS[name].labelled for name in kinds):

@@ -100,6 +100,20 @@ def build(documents: Sequence[Sentences], out: Path, asked: Asked) -> list[Built
     return found
 
 
+def check_letters(task: Task) -> None:
+    """See that a task has classes, and a letter for each.
+
+    Raises:
+        InputError: it has not.
+    """
+    task.need_classes("--letters", "tasks with classes")
+    if len(letters(task.num_classes)) < task.num_classes:
+        raise InputError(
+            f"--letters: found task {task.name!r} with {task.num_classes} classes; allowed: at most"
+            f" {len(letters(task.num_classes))}, a letter each"
+        )
+
+
 def letter_task(task: Task, out: Path) -> Path:
     """Write a task file in which the classes of ``task`` are options and its answers letters.
 
@@ -109,13 +123,8 @@ def letter_task(task: Task, out: Path) -> Path:
     Raises:
         InputError: the task has no classes, or more than letters, or the file is there already.
     """
-    task.need_classes("--letters", "tasks with classes")
+    check_letters(task)
     names = letters(task.num_classes)
-    if len(names) < task.num_classes:
-        raise InputError(
-            f"--letters: found task {task.name!r} with {task.num_classes} classes; allowed: at most"
-            f" {len(names)}, a letter each"
-        )
     options = lettered([listed(word)[0] for word in task.label_words])
     options = options.replace("{", "{{").replace("}", "}}")
     last = "text" if task.pair is None else "pair"

@@ -81,7 +81,7 @@ def test_a_model_labels_as_the_sweep_scores(prompted: bool, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--kind", "nps"], "--kind: found 'nps' (did you mean nsp?)"),
+        (["--kind", "unifid"], "--kind: found 'unifid' (did you mean unified?)"),
         (["--kind", "pseudo"], "--kind: found pseudo without labels"),
         (["--label-task", "mini/reviews"], "--label-task: found 'mini/reviews' alone"),
         (["--model", "pocket-bert"], "--label-task: found none; allowed: a task"),
