@@ -43,6 +43,7 @@ def preflight(
     mixtures: Sequence[Mapping[str, Any]] = (),
     copies: Sequence[Mapping[str, Any]] = (),
     staying: Sequence[str] = (),
+    shots: Sequence[tuple[str, int]] = (),
     part: bool = False,
 ) -> list[str]:
     """Check models, tasks and prompt lengths against one another.
@@ -71,6 +72,7 @@ def preflight(
         copies: per transfer that leaves prompts as they are its ``solver``, ``sources``, ``target``
             and the ``position`` of the prompt.
         staying: methods whose prompts no way of transfer carries.
+        shots: names of tasks with how many examples a class prompts are tuned with there.
         part: whether the sweep has models that are not among these.
 
     Returns:
@@ -103,14 +105,14 @@ def preflight(
         task = load_task(ref)
         for split in ("train", "validation", "test"):
             task.rows(split)
-        for chosen in settings:
-            few_shot(task, chosen.get("shots"), 0)
         pair = task.pair is not None
         for reader in scoring:
             layouts = [layout_on(reader, task, chosen) for chosen in settings]
             plain = [plain_layout(reader, chosen, task.manual) for chosen in settings or [{}]]
             for layout in (*layouts, *plain):
                 reader.room(layout, task.name, pair, spare[reader.alias, task.name])
+    for name, few in shots:
+        few_shot(next(task for task in loaded if task.name == name), few, 0)
     for task in filter(lambda task: task.free, loaded):
         _check_no_classes_needed(task, starts, words, ways)
     named = {task.name: task for task in loaded}

@@ -1,7 +1,7 @@
 """The report's section on task transfer."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from analysis.present.exhibits import Figure, Part, Section, Table, file_name
 from analysis.present.grid import DASH, MINUS, Entry, Grid, Line, percent, plain_grid, points, span
 from analysis.present.words import counted
 from analysis.soft.transfer_figures import number_heatmap, tuned_prompts
+from analysis.starts import growing
 from analysis.starts.races import curves, races
 from analysis.starts.retrieval import (
     BEST,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
     from analysis.stats.bootstrap import Crossed
 
+_OPEN = 2
+"""Combinations of settings that are shown whole; of more, each is folded."""
 NOTE = (
     "All prompts of a target task and seed read the same examples in the same order. No transfer: "
     "a start from frequent words. Every choice among tries is by validation; words and random "
@@ -217,9 +220,22 @@ def task_section(
     early = frame[frame["row"] == "embedding"]
     prompts = tuned_prompts(folder, early, len(early)) if folder and len(early) else {}
     every = [TaskTransfer(tries) for tries in every_try(frame, prompts) if len(tries.tasks)]
-    parts = [part for item in every for part in item.parts()]
+    few = list(growing.parts(frame)) if every else []
+    if len(every) > _OPEN:
+        parts = [
+            *few,
+            *(_folded(part, item.tries.label) for item in every for part in item.parts()),
+        ]
+    else:
+        parts = [*(part for item in every for part in item.parts()), *few]
     parts += _transferability(frame, folder, every, types or {}).parts()
     return Section("tasks", "Task transfer", parts) if parts else None
+
+
+def _folded(part: Part, label: str) -> Part:
+    """The part of one combination of several, to click at."""
+    named = part.folded or ("Every source task" if part.exhibits and part.texts else "Retrieval")
+    return replace(part, title="", folded=f"{named} ({label})")
 
 
 def _transferability(

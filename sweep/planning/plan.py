@@ -214,7 +214,7 @@ def plan_of(resolved: ResolvedSpec) -> Plan:
     referred: set[tuple[Any, ...]] = set()
     for method in spec.methods.values():
         planner = PLANNERS[family_of(method.name)]
-        for variants, task in product(planner.groups(method.variants), resolved.tasks):
+        for variants, task in product(planner.groups(method.variants), resolved.method_tasks):
             packs += planner(resolved, method, variants, task, referred).packs()
     packs += task_packs(resolved, {cell.id for pack in packs for cell in pack.cells})
     check_inputs(packs)

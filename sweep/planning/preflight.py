@@ -174,6 +174,9 @@ def _question(plan: Plan) -> dict[str, Any]:
             )
         ],
         "staying": stays(plan.resolved),
+        "shots": sorted(
+            {(cell.task, few) for cell in soft if (few := cell.settings.get("shots")) is not None}
+        ),
     }
 
 

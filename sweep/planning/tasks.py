@@ -6,7 +6,8 @@ Per combination of settings, model of ``sources`` and target task, each pack a s
   prompts of the most similar ones, with ``mixture`` from a prompt that was tuned on a mixture of
   these tasks and the target task (row ``mixture``);
 * ``restarted`` cells, the control with as many tries: from further draws of frequent words. The
-  control with one try is row ``independent`` with ``init: vocabulary``.
+  control with one try is row ``independent`` with ``init: vocabulary``;
+* with ``controls``, ``independent`` cells of the target tasks from other starts;
 
 * with ``zero_shot``, ``cross_task`` cells: the source tasks' prompts as they are, on the model that
   they were tuned on and, carried over by every way that ends in a prompt, on each target, beside
@@ -33,8 +34,8 @@ from trainables.core.settings import family_of
 from trainables.core.settings.starts import StartSettings
 
 PLAIN = StartSettings()
-FROM_WORDS = {"init": "vocabulary", "init_text": None, "init_file": None}
-"""Settings of the control."""
+WORDS = "vocabulary"
+"""What the control starts from."""
 
 
 def most_cells(resolved: ResolvedSpec) -> int:
@@ -44,7 +45,8 @@ def most_cells(resolved: ResolvedSpec) -> int:
         return 0
     averages = (len(section.weighted) + 2 * len(section.mixture)) * len(section.retrieval)
     pairs = resolved.task_pairs.values()
-    each = 4 * len(resolved.tasks) + sum(2 * len(names) + averages for names in pairs)
+    each = (4 + len(section.controls)) * len(resolved.tasks)
+    each += sum(2 * len(names) + averages for names in pairs)
     each += sum(1 + len(names) for names in pairs)
     ways = len(resolved.transfer) * len(resolved.targets)
     each += ways * (len(resolved.tasks) + sum(3 + len(names) for names in pairs))
@@ -76,9 +78,11 @@ def _soft(resolved: ResolvedSpec) -> list[tuple[MethodSpec, Any]]:
 def started_settings(resolved: ResolvedSpec) -> Iterator[tuple[str, Any]]:
     """Settings of tunings that task transfer adds to the methods', each with its method."""
     section = resolved.spec.task_transfer
-    for method, settings in _soft(resolved) if section else ():
-        yield method.name, replace(settings, **FROM_WORDS)
-        yield method.name, replace(settings, shots=section.source_shots if section else None)
+    for method, settings in _soft(resolved):
+        if section is not None:
+            for init in (WORDS, *section.controls):
+                yield method.name, section.started(settings, init)
+            yield method.name, section.for_sources(settings)
 
 
 @dataclass(frozen=True)
@@ -130,8 +134,8 @@ class _TaskTransfer:
         places = list(product(pairs, self.resolved.sources))
         for task in dict.fromkeys(name for names in pairs.values() for name in names):
             yield from self._alone(self._origin(task))
-        for task in pairs:
-            yield from self._alone(self._control(task))
+        for task, init in product(pairs, (WORDS, *self.section.controls)):
+            yield from self._alone(self._control(task, init))
         if self.section.embedding_steps is not None:
             early = [(task, self.settings.shots) for task in pairs]
             shots = self.section.source_shots
@@ -250,21 +254,22 @@ class _TaskTransfer:
 
     def _origin(self, task: str) -> SoftPlanner:
         """Plans a source task's prompts."""
-        return self._planner(task, shots=self.section.source_shots)
+        return self._planner(task, self.section.for_sources(self.settings))
 
-    def _control(self, task: str) -> SoftPlanner:
-        """Plans a target task's prompts that start from words."""
-        return self._planner(task, **FROM_WORDS)
+    def _control(self, task: str, init: str = WORDS) -> SoftPlanner:
+        """Plans a target task's prompts that start from words, or another control's."""
+        return self._planner(task, self.section.started(self.settings, init))
 
     def _embedding(self, task: str, shots: int | None) -> SoftPlanner:
         """Plans prompts of a few steps."""
         few = {"steps": self.section.embedding_steps, "epochs": None, "max_steps": None}
-        return self._planner(task, shots=shots, **few, evaluations=1, spacing="even",
-                             checkpoint="last")  # fmt: skip
+        settings = replace(self.settings, shots=shots, **few, evaluations=1, spacing="even",
+                           checkpoint="last")  # fmt: skip
+        return self._planner(task, settings)
 
-    def _planner(self, task: str, **changes: Any) -> SoftPlanner:
-        settings = replace(self.settings, **changes)
-        return SoftPlanner(self.resolved, self.method, (settings,), self._ref(task), set())
+    def _planner(self, task: str, settings: Any = None) -> SoftPlanner:
+        chosen = self.settings if settings is None else settings
+        return SoftPlanner(self.resolved, self.method, (chosen,), self._ref(task), set())
 
     def _ref(self, task: str) -> TaskRef:
         (ref,) = (ref for ref in self.resolved.tasks if ref.name == task)

@@ -217,6 +217,68 @@ def recheck(
     raise typer.Exit(code)
 
 
+def pretext(
+    corpus: Annotated[
+        Path,
+        typer.Argument(metavar="CORPUS", help="Ordered documents: a .jsonl or .txt file."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the task files and data.")],
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND",
+            help="nsp, nss, unified or pseudo (repeatable). Default: all that have what they need.",
+        ),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Examples to train on.")] = 3000,
+    held_rows: Annotated[
+        int, typer.Option(min=1, help="Examples for each of validation and test.")
+    ] = 300,
+    held_out: Annotated[
+        float, typer.Option(min=0, max=0.4, help="Share of the documents for each of these.")
+    ] = 0.1,
+    option_words: Annotated[
+        int, typer.Option(min=1, help="Words that an option of a multiple choice is cut to.")
+    ] = 20,
+    seed: Annotated[int, typer.Option(help="Of all choices.")] = 0,
+    label_task: Annotated[
+        str | None,
+        typer.Option(metavar="TASK", help="Kind pseudo: whose classes sentences are given."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Kind pseudo: labels of sentences.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Kind pseudo: the model that labels instead."),
+    ] = None,
+    prompt: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Its prompt, .npy or .safetensors. Default: the task's manual template.",
+        ),
+    ] = None,
+    confidence: Annotated[
+        str, typer.Option(metavar="P,P", help="Least probability of a label, or one a class.")
+    ] = "0.5",
+    letters: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TASK", help="Write this task with letters as answers too (repeatable)."
+        ),
+    ] = None,
+) -> None:
+    """Build pretext tasks (PPT) from ordered documents: task files with their data."""
+    from sweep.commands.pretext import build_tasks, format_built, labels_of, numbers
+    from trainables.pretext.build import Asked
+
+    labeller = labels_of(label_task, labels, model, prompt, numbers(confidence))
+    asked = Asked(tuple(kind or ()), rows, held_rows, held_out, option_words, seed)
+    built, lettered = build_tasks(corpus, out, asked, labeller, letters or ())
+    print(format_built(built, lettered))
+
+
 def schema() -> None:
     """Print the JSON Schema of specs, for editors."""
     from sweep.spec.spec import spec_schema
@@ -262,6 +324,7 @@ COMMANDS = (
     label_words,
     run,
     recheck,
+    pretext,
     schema,
     recommend,
 )

@@ -91,6 +91,16 @@ class ResolvedSpec:
         """The model that proposes words; None where none does."""
         return self.helpers.get(getattr(settings, HELPER, None) or "")
 
+    @property
+    def method_tasks(self) -> tuple[TaskRef, ...]:
+        """Tasks that methods are run on by themselves: all but those that serve as sources only."""
+        section = self.spec.task_transfer
+        if section is None or not section.sources_only:
+            return self.tasks
+        sources = {name for names in self.task_pairs.values() for name in names}
+        only = sources - self.task_pairs.keys()
+        return tuple(task for task in self.tasks if task.name not in only)
+
     @cached_property
     def precision(self) -> str:
         """What the frozen models compute in, ``auto`` settled."""
@@ -175,8 +185,11 @@ class ResolvedSpec:
             return {}
         pairs = {target: list(names) for target, names in self.task_pairs.items()}
         rest = section.model_dump(mode="json", exclude={"source_tasks", "target_tasks"})
-        later = {"restarts": True, "zero_shot": False, "refine": False}
-        rest = {name: value for name, value in rest.items() if later.get(name) is not value}
+        later: dict[str, Any] = {"restarts": True, "zero_shot": False, "refine": False}
+        later |= {"source_settings": {}, "sources_only": False, "controls": []}
+        rest = {
+            name: value for name, value in rest.items() if name not in later or value != later[name]
+        }
         return {"task_transfer": {"pairs": pairs, **rest}}
 
     def _search_json(self) -> dict[str, Any]:
@@ -343,6 +356,11 @@ def _task_pairs(spec: SweepSpec, tasks: Sequence[TaskRef]) -> Mapping[str, tuple
             f"task_transfer.refine: found true beside targets {', '.join(spec.targets)}; allowed:"
             " with a target that is not the only source"
         )
+    for method in spec.methods.values():
+        for settings in method.variants if family_of(method.name) == "soft" else ():
+            section.for_sources(settings)
+            for init in section.controls:
+                section.started(settings, init)
     names = dict(zip(spec.tasks, (task.name for task in tasks), strict=True))
     return section.named(names).pairs([task.name for task in tasks])
 

@@ -1,17 +1,21 @@
 """The section ``task_transfer``: prompts of some tasks as starts for others, on one model."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from trainables.core.registries import SIMILARITIES
+from trainables.core.registries import INITIALISATIONS, SIMILARITIES
+from trainables.core.settings.soft import PAPER_RANGE
 from trainables.core.settings.starts import CAP
 from trainables.errors import InputError, check_known, show
-from trainables.files.validation import STRICT, frozen
+from trainables.files.validation import STRICT, checked, frozen, model_of
 
 ALL: Literal["all"] = "all"
 _TASKS = "all, or a list of tasks of the spec, none twice"
+_KEPT = ("prompt_length", "shots", "init", "init_range", "init_text", "init_file")
+"""Settings that source prompts have in common with others, or that stand elsewhere."""
 
 
 def _distinct(values: Any) -> Any:
@@ -48,6 +52,23 @@ class TaskTransfer(BaseModel):
         default=None,
         description="a whole number from 1 (examples a class that source prompts are tuned with)"
         " or null for all",
+    )
+    source_settings: dict[str, Any] = Field(
+        default={},
+        description="a mapping of settings of the method that source prompts are tuned with instead"
+        f" (not {', '.join(_KEPT)}), or {{}} for none",
+    )
+    sources_only: bool = Field(
+        default=False,
+        description="true (source tasks that are no target tasks, such as pretext tasks, are tuned"
+        " on for nothing else; all target tasks are then all others) or false",
+    )
+    controls: Annotated[
+        tuple[Annotated[str, INITIALISATIONS], ...], _UNIQUE, BeforeValidator(frozen)
+    ] = Field(
+        default=(),
+        description="a list of values of init, none twice, that target tasks are tuned from as"
+        " controls beside words, or [] for none",
     )
     embedding_steps: Count | None = Field(
         default=None,
@@ -96,6 +117,43 @@ class TaskTransfer(BaseModel):
         " the tuning there starts) or false",
     )
 
+    def for_sources(self, settings: Any) -> Any:
+        """Settings of a method as source prompts are tuned with.
+
+        Raises:
+            InputError: ``source_settings`` has something else, or that does not go together.
+        """
+        where = "task_transfer.source_settings"
+        for name in _KEPT:
+            if name in self.source_settings:
+                raise InputError(
+                    f"{where}.{name}: found {show(self.source_settings[name])}; allowed: settings"
+                    f" other than {', '.join(_KEPT)}"
+                )
+        given = checked(model_of(type(settings)), self.source_settings, where)
+        changes: dict[str, Any] = {"shots": self.source_shots, **given}
+        for name, other in settings.INSTEAD.items():
+            if given.get(name) is not None:
+                changes.setdefault(other, None)
+        if given.get("steps") is not None:
+            changes["max_steps"] = None
+        try:
+            return replace(settings, **changes)
+        except InputError as error:
+            raise InputError(f"{where}.{error}") from None
+
+    def started(self, settings: Any, init: str) -> Any:
+        """Settings of a method with another start, of a control.
+
+        Raises:
+            InputError: that start needs settings of its own.
+        """
+        own = {"init_range": PAPER_RANGE, "init_text": None, "init_file": None}
+        try:
+            return replace(settings, init=init, **own)
+        except InputError as error:
+            raise InputError(f"task_transfer.controls: {error}") from None
+
     def named(self, names: Mapping[str, str]) -> "TaskTransfer":
         """The section with tasks by their own names instead of those that the spec gives them."""
         chosen = {
@@ -121,6 +179,8 @@ class TaskTransfer(BaseModel):
             for place, name in enumerate(() if names == ALL else names):
                 check_known(name, tasks, f"task_transfer.{field}[{place}]", "tasks of the spec: ")
             chosen[field] = [name for name in tasks if names == ALL or name in names]
+        if self.sources_only and self.target_tasks == ALL:
+            chosen["target_tasks"] = [name for name in tasks if name not in chosen["source_tasks"]]
         found = {
             target: tuple(name for name in chosen["source_tasks"] if name != target)
             for target in chosen["target_tasks"]

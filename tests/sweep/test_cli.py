@@ -71,7 +71,10 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     panels = {panel: _entries(text.partition(f"{panel}:\n")[2]) for panel in PANELS}
     assert panels == {
-        WRITE: ["presets", "init", "plan", "label-words", "run", "recheck", "schema", "recommend"],
+        WRITE: [
+            *("presets", "init", "plan", "label-words", "run", "recheck", "pretext", "schema"),
+            "recommend",
+        ],
         READ: ["status", "report", "export", "features", "ui", "compare"],
         SHARE: ["push", "register", "sync"],
         MACHINE: ["store", "validate-cluster", "doctor"],
@@ -91,6 +94,11 @@ def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         },
         "run": {"--out", "--set", "--address", "--workers", "--store", "--store-size", "--help"},
         "recheck": {"--target", "--budget", "--out", "--workers", "--json", "--store", "--help"},
+        "pretext": {
+            *("--out", "--kind", "--rows", "--held-rows", "--held-out", "--option-words", "--seed"),
+            *("--label-task", "--labels", "--model", "--prompt", "--confidence", "--letters"),
+            "--help",
+        },
         "store": {"--store", "--check", "--prune", "--older-than", "--json", "--help"},
         "status": {"--json", "--help"},
         "report": {
@@ -172,7 +180,8 @@ def test_presets_are_listed_with_a_line_each(capsys: pytest.CaptureFixture[str])
     assert sweep("presets") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [
-        *("lester", "lester_small", "paper_a", "paper_b", "quickstart", "smoke", "spot", "tpt")
+        *("lester", "lester_small", "paper_a", "paper_b", "ppt", "quickstart", "smoke", "spot"),
+        "tpt",
     ]
     assert all(len(line.split()) > 5 for line in lines)
 

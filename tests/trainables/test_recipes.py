@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from tests.sweep.samples import plan_of, relaxed
 from trainables.core.settings import SoftSettings, fitted_defaults, from_mapping, stored
 from trainables.errors import InputError
 from trainables.recipes import recipe, recipe_names, with_recipe
+from trainables.soft.tuning import evaluation_steps
 
 
 def settings_of(section: dict[str, Any]) -> SoftSettings:
@@ -52,8 +54,22 @@ def test_lester_is_the_papers_prompt_tuning() -> None:
     assert short.init_range == (-0.5, 0.5)
 
 
+def test_ppt_is_the_few_shot_tuning_of_its_released_code() -> None:
+    found = settings_of({"recipe": "ppt", "shots": 16})
+    assert (found.prompt_length, found.batch_size, found.epochs) == (100, 8, 50)
+    assert (found.optimiser, found.learning_rate, found.schedule, found.warmup) == (
+        *("adamw", 0.01, "constant", 0.0),
+    )
+    assert (found.weight_decay, found.clip_gradient) == (0.01, 1.0)
+    assert (found.loss, found.answer, found.init) == ("vocabulary", "sentinel", "vocabulary")
+    steps = found.steps_for(32)
+    assert steps == 200
+    apart = np.diff(sorted(evaluation_steps(steps, found)))
+    assert set(apart) <= {6, 7}, "every 6 steps, the last at the end"
+
+
 def test_what_the_recipe_brought_leaves_older_cells_as_they_are() -> None:
-    new = {"optimiser", "schedule", "init_range"}
+    new = {"optimiser", "schedule", "init_range", "clip_gradient"}
     assert not new & stored(SoftSettings(init="uniform")).keys()
     kept = stored(settings_of({"recipe": "lester"}))
     assert kept["optimiser"] == "adafactor_whole" and kept["schedule"] == "constant"
@@ -88,7 +104,7 @@ def test_every_recipe_is_valid_and_says_each_setting_by_name(name: str) -> None:
 
 def test_unknown_recipes_are_refused() -> None:
     with pytest.raises(
-        InputError, match=r"recipe: found 'slow'; allowed: fast, lester, optiprompt"
+        InputError, match=r"recipe: found 'slow'; allowed: fast, lester, optiprompt, ppt"
     ):
         recipe("soft", "slow")
     with pytest.raises(InputError, match=r"methods.soft.recipe: found 'fst' \(did you mean fast"):

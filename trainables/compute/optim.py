@@ -151,13 +151,14 @@ def adafactor_whole(parameters: Sequence[torch.Tensor], settings: Any) -> Optimi
     return ReplicaAdafactor(parameters, settings.weight_decay, factored=False)
 
 
-def clip_replicas(gradient: torch.Tensor, limit: float) -> torch.Tensor:
-    """Gradient [R, m, d], each replica's scaled down to norm ``limit`` if it is longer.
+def clip_replicas(gradients: Sequence[torch.Tensor], limit: float) -> list[torch.Tensor]:
+    """Gradients [R, ...], each replica's scaled down to norm ``limit`` over all if it is longer.
 
     For each replica as ``torch.nn.utils.clip_grad_norm_``, with its small number in the divisor.
     """
-    norm: torch.Tensor = gradient.flatten(1).norm(dim=1)[:, None, None]
-    return gradient * (limit / (norm + 1e-6)).clamp(max=1.0)
+    norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients])
+    shares = (limit / (norms.norm(dim=0) + 1e-6)).clamp(max=1.0)
+    return [item * shares.view(-1, *[1] * (item.dim() - 1)) for item in gradients]
 
 
 def _rising(steps: int, warmup: float) -> int:
@@ -176,3 +177,15 @@ def constant_schedule(step: int, steps: int, warmup: float) -> float:
     """Likewise: linear up, then 1."""
     rising = _rising(steps, warmup)
     return (step + 1) / rising if step < rising else 1.0
+
+
+def inverse_root_schedule(step: int, steps: int, warmup: float) -> float:
+    """Likewise: linear up, then falling with the root of the step: without warm-up 1/√(step + 1).
+
+    Noam's schedule (Vaswani et al. 2017, section 5.3) up to a factor, 1 at its highest. PPT's
+    released code trains on pretext tasks with it and no warm-up (Gu et al. 2022).
+    """
+    rising = _rising(steps, warmup)
+    if step < rising:
+        return (step + 1) / rising
+    return (max(1, rising) / (step + 1)) ** 0.5

@@ -254,7 +254,7 @@ INITIALISATIONS: Registry[Any] = Registry(
     "initialisation",
     {
         name: f"trainables.soft.initialisation:{name}"
-        for name in ("normal", "uniform", "vocabulary", "label_words", "text", "file")
+        for name in ("normal", "uniform", "vocabulary", "label_words", "mask", "text", "file")
     },
 )
 """How a soft prompt starts, a :class:`trainables.soft.initialisation.Initialisation`."""
@@ -269,6 +269,18 @@ REPARAMETRISATIONS: Registry[Any] = Registry(
 )
 """What is trained of a prompt, a :class:`trainables.soft.parametrisation.Parametrisation`; what it
 stands for is what is kept."""
+
+PRETEXTS: Registry[Any] = Registry(
+    "pretext",
+    {
+        "nsp": "trainables.pretext.pairs:nsp",
+        "nss": "trainables.pretext.choices:nss",
+        "unified": "trainables.pretext.choices:unified",
+        "pseudo": "trainables.pretext.pseudo:pseudo",
+    },
+)
+"""A kind of pretext task, made of ordered documents: a :class:`trainables.pretext.material.Kind`.
+Those that need no labels are built by default."""
 
 SIMILARITIES: Registry[Any] = Registry(
     "similarity",
@@ -288,7 +300,10 @@ OPTIMISERS: Registry[Any] = Registry(
 
 SCHEDULES: Registry[Any] = Registry(
     "schedule",
-    {name: f"trainables.compute.optim:{name}_schedule" for name in ("linear", "constant")},
+    {
+        name: f"trainables.compute.optim:{name}_schedule"
+        for name in ("linear", "constant", "inverse_root")
+    },
 )
 """Factor of the learning rate before a step (from 0), of so many steps, with a share of warm-up."""
 

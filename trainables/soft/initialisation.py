@@ -5,10 +5,15 @@ beside them the normal values of OptiPrompt, a given text and a given file. What
 does otherwise: its configuration draws from [0, 0.5] (``init_range``); of the vocabulary it takes
 the first 5,000 rows of the table, which are the most frequent pieces in T5's order alone (here:
 whole words, :func:`trainables.words.frequent.frequent_words`). Class labels come first in both, in
-the task's order, and what is left of the prompt are sampled words. What is random depends
-on the seed and the model alone, not on what is tuned beside it: runs with other λ or other partners
-start from the same point and can be compared in pairs. ``text`` and ``file`` have nothing random:
-there, seeds differ in data order (and dropout) only.
+the task's order, and what is left of the prompt are sampled words.
+
+``mask``, one vector over and over, is the weak start that PPT's released code compares with (Gu et
+al. 2022). There it is to be that of "<mask>", which T5's vocabulary does not have, and is taken
+before the weights are loaded: random numbers. Here it is the model's own row.
+
+What is random depends on the seed and the model alone, not on what is tuned beside it: runs with
+other λ or other partners start from the same point and can be compared in pairs. ``mask``,
+``text`` and ``file`` have nothing random: there, seeds differ in data order (and dropout) only.
 """
 
 from collections.abc import Callable
@@ -99,6 +104,23 @@ def _label_words(start: Beginning) -> torch.Tensor:
     return found.float().cpu()
 
 
+def _mask(start: Beginning) -> torch.Tensor:
+    return start.rows([_mask_token(start.backbone)] * start.settings.prompt_length)
+
+
+def _mask_token(reader: Reader) -> int:
+    """The mask of a model, or its unknown token where it has none."""
+    tokenizer = reader.tokenizer
+    known = (tokenizer.mask_token_id, tokenizer.unk_token_id)
+    found = [number for number in known if number is not None and number < reader.rows]
+    if not found:
+        raise InputError(
+            f"init: found mask, but model {reader.alias!r} has neither a mask token nor an unknown"
+            " token; allowed: normal, uniform, vocabulary, label_words or text for such a model"
+        )
+    return int(found[0])
+
+
 def _text(start: Beginning) -> torch.Tensor:
     ids = text_tokens(start.backbone, start.settings.init_text or "")
     return start.rows(filled(ids, start.settings.prompt_length))
@@ -125,6 +147,10 @@ def begin(start: Beginning) -> torch.Tensor:
 
 def _check_words(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
     frequent_words(reader)
+
+
+def _check_mask(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
+    _mask_token(reader)
 
 
 def _check_text(reader: Reader, settings: SoftSettings, file: Path | None) -> None:
@@ -158,6 +184,7 @@ normal = Initialisation(_normal)
 uniform = Initialisation(_uniform)
 vocabulary = Initialisation(_vocabulary, _check_words, words=True)
 label_words = Initialisation(_label_words, _check_words, words=True)
+mask = Initialisation(_mask, _check_mask, words=True)
 text = Initialisation(_text, _check_text, words=True)
 file = Initialisation(_file, _check_file)
 
@@ -177,25 +204,28 @@ def check_beginning(reader: Reader, settings: SoftSettings, file: Path | None) -
         way.check(reader, settings, file)
 
 
-def read_prompt(path: Path, alias: str, length: int, width: int) -> np.ndarray:
+def read_prompt(path: Path, alias: str, length: int | None, width: int) -> np.ndarray:
     """The prompt of a .npy or .safetensors file, float32 [m, d].
 
     Args:
         path: the file; in safetensors the only tensor, or the one called ``prompt``.
         alias: the model it is for, named in errors.
-        length: m.
+        length: m; None: whatever it is.
         width: d.
 
     Raises:
         InputError: it cannot be read, is not of this shape or not finite.
     """
     where = f"init_file {str(path)!r} for model {alias!r}"
-    allowed = f"finite numbers of shape [{length}, {width}] (prompt_length, embedding width)"
+    size = "prompt_length" if length is None else length
+    allowed = f"finite numbers of shape [{size}, {width}] (prompt_length, embedding width)"
     try:
         values = _tensor(path)
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{where}: cannot be read ({reason}); allowed: {allowed}") from None
+    if length is None and values.ndim == 2 and len(values):
+        length = len(values)
     if values.shape != (length, width):
         raise InputError(f"{where}: found shape {list(values.shape)}; allowed: {allowed}")
     if values.dtype.kind not in "fiu" or not np.isfinite(values).all():

@@ -22,7 +22,7 @@ from typing import Protocol
 
 import torch
 
-from trainables.compute.optim import Optimiser
+from trainables.compute.optim import Optimiser, clip_replicas
 from trainables.compute.passes import on_device
 from trainables.core.registries import CHECKPOINTS, OPTIMISERS, SCHEDULES
 from trainables.core.seeds import chained_passes, seeded
@@ -306,8 +306,16 @@ class _Stack:
             if prompt is not leaf:  # from the prompt on to what it is made of
                 prompt.backward(leaf.grad)
         self.broken = torch.where(torch.isfinite(loss) | (self.broken > 0), self.broken, step)
+        if self.settings.clip_gradient is not None:
+            self._clip(self.settings.clip_gradient)
         factor = self.schedule(step - 1, steps, self.settings.warmup)
         self.optimiser.step(self.settings.learning_rate * factor)
+
+    def _clip(self, limit: float) -> None:
+        tensors = [tensor for tensor in self._flat() if tensor.grad is not None]
+        clipped = clip_replicas([item.grad for item in tensors if item.grad is not None], limit)
+        for tensor, gradient in zip(tensors, clipped, strict=True):
+            tensor.grad = gradient
 
     def failed(self) -> dict[int, int]:
         """Members so far to the step at which their loss was no longer finite."""

@@ -11,6 +11,7 @@ import pytest
 from sweep.ledger.ledger import Ledger
 from sweep.planning.agenda import Agenda
 from sweep.planning.plan import MOST_CELLS, Plan, _upper_bound, check_inputs, make_plan
+from sweep.planning.preflight import _question
 from sweep.spec.spec import parse_spec
 from sweep.testing.simulated import simulate_sweep
 from tests.sweep.samples import checked, plan_of
@@ -238,3 +239,74 @@ def test_answers_that_no_mixture_reads_are_refused_before_anything_is_trained(
     assert asked([]) == []
     with pytest.raises(InputError, match=r"task_transfer.mixture: found task 'toy/films', whose"):
         asked([1])
+
+
+PPT = {"soft": {**FEW["soft"], "init": "vocabulary", "shots": [2, 4], "template": ["none", "all"]}}
+
+
+def test_tasks_that_serve_as_sources_only_are_tuned_on_for_nothing_else() -> None:
+    """A pretext task has source prompts, tuned as they are to be, and nothing else."""
+    section = {
+        "source_tasks": ["x"], "target_tasks": ["y", "z"], "sources_only": True, "restarts": False,
+        "source_settings": {"steps": 9, "evaluations": 3, "schedule": "inverse_root",
+                            "template": "none"},
+    }  # fmt: skip
+    plan = planned(section, methods=PPT)
+    (kept,) = {
+        (cell.settings["steps"], cell.settings["evaluations"], cell.settings["schedule"],
+         cell.settings.get("template"), cell.settings.get("shots"))
+        for cell in plan.cells if cell.task == "x"
+    }  # fmt: skip
+    assert kept == (9, 3, "inverse_root", None, None)
+    pretext = [cell for cell in plan.cells if cell.task == "x"]
+    assert [(cell.row, cell.kind) for cell in pretext] == [("independent", "source")] * 2
+    continued = rows(plan, "continued")
+    assert len(continued) == 2 * 2 * 4
+    assert {cell.inputs[0] for cell in continued} == {cell.id for cell in pretext}
+    assert {cell.settings["steps"] for cell in continued} == {4}
+    every = planned({**section, "sources_only": False}, methods=PPT)
+    assert len([cell for cell in every.cells if cell.task == "x"]) > len(pretext)
+    assert set(plan.by_id) < set(every.by_id)
+
+
+def test_controls_are_cells_of_their_own_starts() -> None:
+    plan = planned({"controls": ["mask", "label_words"]})
+    few = [cell for cell in rows(plan, "independent") if cell.settings.get("shots")]
+    found = Counter((cell.task, cell.settings["init"]) for cell in few)
+    assert found == dict.fromkeys(product("xyz", ("vocabulary", "mask", "label_words")), 2)
+    direct = planned(methods={"soft": {**FEW["soft"], "init": "mask"}}, direct=True)
+    shared = {cell.id for cell in few if cell.settings["init"] == "mask"}
+    assert shared <= set(direct.by_id)
+
+
+def test_the_younger_settings_change_no_hash_at_their_defaults() -> None:
+    plain = planned()
+    said = planned({"source_settings": {}, "sources_only": False, "controls": []})
+    assert plain.hash == said.hash
+    assert set(plain.by_id) == set(said.by_id)
+    for more in ({"source_settings": {"batch_size": 3}}, {"controls": ["mask"]}):
+        assert planned(more).hash != plain.hash
+
+
+def test_shots_are_checked_where_they_are_drawn() -> None:
+    """A pretext task may have fewer examples of a class than target tasks are tuned with."""
+    question = _question(planned({"source_tasks": ["x"], "sources_only": True}))
+    assert question["shots"] == [("y", 4), ("z", 4)]
+
+
+@pytest.mark.parametrize(
+    ("section", "sentence"),
+    [
+        ({"source_settings": {"stepz": 4}}, "source_settings: unknown key 'stepz'.*mean steps"),
+        ({"source_settings": {"shots": 4}}, "source_settings.shots: found 4; allowed: settings"),
+        ({"source_settings": {"steps": 1, "epochs": 2}}, "source_settings.steps: found 1 beside"),
+        ({"source_settings": {"steps": 1}}, "source_settings.evaluations: found 2; allowed: at"),
+        ({"source_settings": {"steps": "1"}}, "source_settings.steps: found '1'"),
+        ({"controls": ["masks"]}, r"controls\[0\]: found 'masks' \(did you mean mask"),
+        ({"controls": ["mask", "mask"]}, "controls: .*none twice"),
+        ({"controls": ["text"]}, "controls: init_text: found None"),
+    ],
+)
+def test_mistakes_in_how_sources_are_tuned(section: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=f"task_transfer.{sentence}"):
+        planned(section)

@@ -14,6 +14,7 @@ from trainables.compute.optim import (
     adamw,
     clip_replicas,
     constant_schedule,
+    inverse_root_schedule,
     linear_schedule,
 )
 from trainables.core.settings import SoftSettings, from_mapping
@@ -210,6 +211,15 @@ def test_a_constant_rate_stays_after_its_warm_up() -> None:
     assert warm == [0.25, 0.5, 0.75, *[1.0] * 17]
 
 
+def test_the_inverse_root_is_noams_schedule_up_to_a_factor() -> None:
+    """min(s^-1/2, s w^-3/2) of step s = 1, 2, … with w steps of warm-up, over its highest value."""
+    for warmup, rising in ((0.0, 1), (0.2, 4)):
+        noam = [min(s**-0.5, s * rising**-1.5) for s in range(1, 21)]
+        found = [inverse_root_schedule(step, 20, warmup) for step in range(20)]
+        assert found == pytest.approx([value / max(noam) for value in noam])
+    assert inverse_root_schedule(3, 10, 0.0) == 0.5
+
+
 def test_adafactor_of_transformers_couples_what_ours_keeps_apart() -> None:
     start = torch.zeros(4, 3, 5)
     together = start.clone().requires_grad_()
@@ -235,10 +245,22 @@ def test_adafactors_step_does_not_know_the_gradients_size() -> None:
 def test_gradients_are_clipped_for_each_replica() -> None:
     (gradient,) = gradients(1)
     gradient[2] *= 1e-3
-    clipped = clip_replicas(gradient, 0.5)
+    (clipped,) = clip_replicas([gradient], 0.5)
     for index, row in enumerate(gradient):
         one = torch.zeros(3, 5, requires_grad=True)
         one.grad = row.clone()
         torch.nn.utils.clip_grad_norm_([one], 0.5)
         torch.testing.assert_close(clipped[index], one.grad)
     assert torch.equal(clipped[2], gradient[2])
+
+
+def test_several_prompts_of_a_replica_are_clipped_by_their_norm_together() -> None:
+    both = [gradients(1)[0], 3 * gradients(2)[1][..., :2]]
+    clipped = clip_replicas(both, 0.5)
+    for index in range(len(both[0])):
+        alone = [torch.zeros_like(item[index], requires_grad=True) for item in both]
+        for one, item in zip(alone, both, strict=True):
+            one.grad = item[index].clone()
+        torch.nn.utils.clip_grad_norm_(alone, 0.5)
+        for one, item in zip(alone, clipped, strict=True):
+            torch.testing.assert_close(item[index], one.grad)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -136,6 +137,25 @@ def test_label_words_come_first_and_sampled_words_behind(name: str) -> None:
     assert set(rows[3:]) <= set(frequent_words(backbone))
     fewer = begin(start(backbone, "label_words", 2))
     assert rows_of(backbone, fewer) == rows[:2]
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_mask_is_one_row_over_and_over(name: str) -> None:
+    backbone = tiny(name)
+    tokenizer = backbone.tokenizer
+    first = begin(start(backbone, "mask", 5))
+    known = [tokenizer.mask_token_id, tokenizer.unk_token_id]
+    own = next(number for number in known if number is not None)
+    assert torch.equal(first, backbone.embeddings[[own] * 5].float())
+    assert torch.equal(first, begin(start(backbone, "mask", 5, seed=1)))
+
+
+def test_a_model_without_mask_and_unknown_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = tiny("gpt2")
+    blank = SimpleNamespace(mask_token_id=None, unk_token_id=None)
+    monkeypatch.setattr(backbone, "tokenizer", blank)
+    with pytest.raises(InputError, match=r"init: found mask, but model .* neither a mask token"):
+        check_beginning(backbone, SoftSettings(init="mask"), None)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

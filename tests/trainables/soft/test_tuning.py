@@ -106,6 +106,8 @@ def literal_run(
             loss = (1 - weight) * l_pt + weight * l_ra
         optimiser.zero_grad()
         loss.backward()
+        if settings.clip_gradient is not None:
+            torch.nn.utils.clip_grad_norm_(prompts, settings.clip_gradient)
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * linear_schedule(
                 t - 1, settings.steps, settings.warmup
@@ -119,13 +121,18 @@ LAST_ONLY = replace(SETTINGS, evaluations=1)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("weight", [0.0, 0.4, 1.0, "annealing"])
-def test_training_is_a_literal_reading_of_equations_4_to_9(weight: float | str) -> None:
+@pytest.mark.parametrize(
+    ("weight", "clip"), [(0.0, None), (0.4, None), (1.0, None), ("annealing", None), (0.4, 0.02)]
+)
+def test_training_is_a_literal_reading_of_equations_4_to_9(
+    weight: float | str, clip: float | None
+) -> None:
+    settings = replace(LAST_ONLY, clip_gradient=clip)
     sources = [source("bert"), source("gpt2")]
     grams, anchors = grams_of(sources)
     replica = Replica(3, Weight.of(weight))
-    got = tune(sources, [replica], LAST_ONLY, grams, "accuracy")
-    expected = literal_run(sources, replica, LAST_ONLY, anchors)
+    got = tune(sources, [replica], settings, grams, "accuracy")
+    expected = literal_run(sources, replica, settings, anchors)
     for mine, theirs in zip(got.prompts, expected, strict=True):
         torch.testing.assert_close(mine[0], theirs, atol=2e-4, rtol=2e-3)
     start = initial_prompt(2, 16, SETTINGS.init_std, 3, "bert")

@@ -77,8 +77,10 @@ class SoftSettings(Settings):
             the last step.
         optimiser: ``adamw`` (OptiPrompt), ``adafactor_whole`` (Lester et al.) or ``adafactor``, of
             which the second moment is factored (PEZ).
-        schedule: of the rate after warm-up: ``linear`` down to 0 (OptiPrompt) or ``constant``
-            (Lester et al.).
+        schedule: of the rate after warm-up: ``linear`` down to 0 (OptiPrompt), ``constant``
+            (Lester et al.) or ``inverse_root`` (PPT's on pretext tasks).
+        clip_gradient: largest norm of a replica's gradient over all its prompts (None: any); 1 is
+            PPT's.
         init: how prompts start, see :mod:`trainables.soft.initialisation`.
         init_range: between which numbers ``init: uniform`` draws. [-0.5, 0.5] is what Lester et al.
             say, [0, 0.5] what their released configuration draws.
@@ -156,6 +158,7 @@ class SoftSettings(Settings):
     schedule: Annotated[str, SCHEDULES] = later("linear")
     reparametrise: Annotated[str, REPARAMETRISATIONS] = later("none", axis=True)
     reparametrise_hidden: Count | None = later(None)
+    clip_gradient: Positive | None = later(None)
 
     @classmethod
     def fitted(cls, given: Mapping[str, Any]) -> dict[str, Any]:

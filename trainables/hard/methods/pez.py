@@ -25,7 +25,7 @@ class _Pez:
     def move(self, state: torch.Tensor, gradient: torch.Tensor, step: int) -> None:
         """Clip the gradient, step, clip the vectors' lengths."""
         limit = self.settings.clip_gradient
-        state.grad = gradient if limit is None else clip_replicas(gradient, limit)
+        state.grad = gradient if limit is None else clip_replicas([gradient], limit)[0]
         self.optimiser.step(self.settings.learning_rate)
         if self.longest is not None:
             length = state.norm(dim=-1, keepdim=True)
