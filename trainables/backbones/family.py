@@ -89,6 +89,11 @@ class Family(ABC):
         """Width d of the word embeddings, in which prompts live."""
         return int(self.config.hidden_size)
 
+    @property
+    def state_width(self) -> int:
+        """Width h of its last states."""
+        return int(self.config.hidden_size)
+
     def word_vectors(self) -> torch.Tensor:
         """What stands for each word in ``inputs_embeds`` [V, d], no gradient."""
         table: torch.Tensor = self.model.get_input_embeddings().weight.detach()

@@ -31,6 +31,8 @@ class SolverKind:
             it is planned in packs of its own, and compared under "Cost and gain" alone where
             others are not.
         prompt: whether it ends in a prompt.
+        heads: whether it also carries what a prompt's heads decide
+            (:mod:`trainables.soft.decided`).
     """
 
     solver: Any
@@ -40,6 +42,7 @@ class SolverKind:
     learns: bool = True
     through: bool = False
     prompt: bool = True
+    heads: bool = False
 
     def load(self) -> Any:
         return loaded(self.solver)()
@@ -71,6 +74,13 @@ SOLVERS: Registry[SolverKind] = Registry(
         ),
         "adam": SolverKind(
             f"{_PLACE}.adam:Adam", {"steps": 2000, "learning_rate": 5e-3, **_ANCHORS}
+        ),
+        "decisions": SolverKind(
+            f"{_PLACE}.decisions:Decisions",
+            {**_ANCHORS, "texts": 512},
+            selections=("none",),
+            through=True,
+            heads=True,
         ),
         "v2v_lin": SolverKind(f"{_PLACE}.v2v_lin:V2vLin"),
         "v2v_nn": SolverKind(f"{_PLACE}.v2v_nn:V2vNn"),
@@ -217,6 +227,7 @@ METHODS: Registry[Any] = Registry(
     "method",
     {
         "soft": "trainables.core.settings.soft:SoftSettings",
+        "dynamic": "trainables.core.settings.dynamic:DynamicSettings",
         "autoprompt": "trainables.core.settings.autoprompt:AutoPromptSettings",
         "fluentprompt": "trainables.core.settings.fluentprompt:FluentPromptSettings",
         "mixed": "trainables.core.settings.mixed:MixedSettings",

@@ -77,7 +77,9 @@ def step_bytes(sources: Sequence[Source], settings: SoftSettings, replicas: int)
     loss = stack_loss(sources[0], settings, range(replicas))
     most = 0
     for source in sources:  # one after another, as in training
-        start = source.backbone.embeddings[: settings.prompt_length].float()
+        guided = source.examples.guided
+        length = settings.prompt_length if guided is None else guided.guide.rows
+        start = source.backbone.embeddings[:length].float()
         prompts = start.expand(replicas, -1, -1).clone()
         with metered(device, weights) as found:
             TaskGradient(source, loss)(prompts, rows, torch.ones(replicas), 1)

@@ -1,0 +1,28 @@
+"""Noise and temperature of the Gumbel softmax (Jang et al. 2017; Maddison et al. 2017)."""
+
+import torch
+
+from trainables.compute.masks import uniforms
+
+
+def gumbel(keys: torch.Tensor, count: int, place: int) -> torch.Tensor:
+    """Standard Gumbel noise −log(−log u) of rows [n, count].
+
+    A pure function of the keys: a row meets the same noise whatever is read beside it.
+
+    Args:
+        keys: int64 [n].
+        place: tells the decisions of a row apart.
+    """
+    drawn = uniforms(keys, count, place)
+    return -torch.log(-torch.log(drawn))
+
+
+def temperatures(start: float, end: float, steps: int) -> list[float]:
+    """Temperature of steps t = 1..T: start · (end / start)^((t − 1) / (T − 1)).
+
+    It falls by the same factor every step, from the one at the first to the other at the last step.
+    """
+    if steps == 1:
+        return [start]
+    return [float(start * (end / start) ** (step / (steps - 1))) for step in range(steps)]
