@@ -67,7 +67,8 @@ class Source:
 def stack_loss(source: Source, settings: SoftSettings, seeds: Sequence[int]) -> StackLoss:
     """The loss of a stack of prompts of these seeds on a source."""
     tasks = source.mixed.tasks if source.mixed else None
-    noise = source.examples.guided is not None
+    guided = source.examples.guided
+    noise = guided is not None and bool(guided.guide.parts)
     return StackLoss(settings.loss, settings.dropout, seeds, tasks, noise)
 
 
@@ -134,7 +135,7 @@ class TaskGradient:
         self, batch: Encoded, prompts: Prompts, owner: torch.Tensor, keys: RowKeys
     ) -> torch.Tensor:
         source = self._source
-        if batch.guided is not None:
+        if batch.guided is not None and batch.guided.guide.parts:
             warm = self._temperatures[self._step - 1] if self._temperatures else 1.0
             every, own = keys
             batch = replace(batch, guided=batch.guided.training(every[own], warm))

@@ -15,6 +15,7 @@ from trainables.core.weight import INDEPENDENT
 from trainables.errors import InputError
 from trainables.models.names import resolve_model
 from trainables.packs.pack import run_pack
+from trainables.soft.mixture import mixed, mixed_order
 from trainables.soft.source import Source
 from trainables.soft.tuning import Replica, Tuned, tune
 from trainables.tasks import resolve_task
@@ -89,9 +90,13 @@ def test_settings_say_what_does_not_go_together() -> None:
     for wrong, sentence in (
         ({"temperature": 0.2, "temperature_end": 0.5}, "temperature_end: found 0.5; allowed: at"),
         ({"behind": 9}, "behind: found 9; allowed: 0 to the prompt's length"),
-        ({"position": "infix"}, "position: found infix; allowed: prefix"),
-        ({"adapt": "unified", "init": "label_words"}, "init: found label_words; allowed: one that"),
-        ({"adapt": "nothing"}, "adapt: found nothing; allowed:"),
+        ({"position": "infix"}, "position: found 'infix'; allowed: prefix"),
+        (
+            {"adapt": "unified", "init": "label_words"},
+            "init: found 'label_words'; allowed: one that",
+        ),
+        ({"adapt": "nothing"}, "adapt: found 'nothing'; allowed:"),
+        ({"level": "parameters", "init": "file", "init_file": "a.npy"}, "init: found 'file'"),
         ({"pool": 1}, "pool: found 1; allowed: a whole number of at least 2"),
     ):
         with pytest.raises(InputError, match=sentence):
@@ -174,6 +179,26 @@ def test_a_static_prompt_of_the_method_is_that_of_soft(task: str) -> None:
         pack = Pack("tune", cell.method, resolve_task(task), models, (model,), (cell,))
         outcome = run_pack(pack, {})
         found.append((outcome.prompts[cell.id], outcome.results[cell.id]))
-    np.testing.assert_array_equal(found[0][0], found[1][0])
-    assert found[0][1]["loss"] == found[1][1]["loss"]
+    np.testing.assert_allclose(found[0][0], found[1][0], atol=1e-6)
+    assert found[0][1]["loss"] == pytest.approx(found[1][1]["loss"], abs=1e-5)
     assert found[0][1]["target_forward_rows"] == found[1][1]["target_forward_rows"]
+
+
+def test_a_mixture_of_tasks_is_tuned_with_each_rows_own_state() -> None:
+    item = source("bert")
+    guided = item.train.guided
+    assert guided is not None and guided.states is not None
+    other = rows_of(item.backbone, guided.guide, ["bad", "a good and rather long story , really"])
+    ids = item.backbone.labels(["never", "again"], "t")
+    assert isinstance(ids, torch.Tensor) and isinstance(item.label_ids, torch.Tensor)
+    every = mixed([(item.train, item.label_ids), (other, ids)])
+    both = every.train.guided
+    assert both is not None and both.states is not None and other.guided is not None
+    assert torch.equal(both.states[:5], guided.states)
+    assert torch.equal(both.ends[5:], other.guided.ends)
+    order = mixed_order(every.sizes, [0, 1], 4, 6, 3, 0)
+    replica = Replica(0, INDEPENDENT)
+    blended = replace(item, mixed=every, orders={(0, replica.begun): order})
+    found = tune([blended], [replica], SETTINGS, {}, "accuracy")
+    assert found.failed == {} and bool(found.prompts[0].isfinite().all())
+    assert not torch.equal(found.prompts[0], tuned(item, [0]).prompts[0])

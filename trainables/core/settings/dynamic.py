@@ -87,6 +87,8 @@ class DynamicSettings(SoftSettings):
         check(self, "behind", good, f"0 to the prompt's length ({self.prompt_length})")
         good = self.position == "prefix"
         check(self, "position", good, "prefix; behind says how many vectors stand behind the text")
+        good = self.level != "parameters" or self.init != "file"
+        check(self, "init", good, "another one at level parameters, whose prompts are longer")
         pooled = "pool" not in self.unread() and self.level != "parameters"
         good = not pooled or self.init not in _ALIKE
         check(self, "init", good, "one that draws each prompt of a pool anew (normal, uniform,"
