@@ -15,6 +15,7 @@ from trainables.core.weight import INDEPENDENT
 from trainables.errors import InputError
 from trainables.models.names import resolve_model
 from trainables.packs.pack import run_pack
+from trainables.recipes import recipe, recipe_names
 from trainables.soft.mixture import mixed, mixed_order
 from trainables.soft.source import Source
 from trainables.soft.tuning import Replica, Tuned, tune
@@ -202,3 +203,9 @@ def test_a_mixture_of_tasks_is_tuned_with_each_rows_own_state() -> None:
     found = tune([blended], [replica], SETTINGS, {}, "accuracy")
     assert found.failed == {} and bool(found.prompts[0].isfinite().all())
     assert not torch.equal(found.prompts[0], tuned(item, [0]).prompts[0])
+
+
+@pytest.mark.parametrize("name", recipe_names("dynamic"))
+def test_every_recipe_is_valid(name: str) -> None:
+    found = DynamicSettings(**recipe("dynamic", name))
+    assert found.temperature_end <= found.temperature and found.pool == 4
