@@ -1,4 +1,4 @@
-"""Noise and temperature of the Gumbel softmax (Jang et al. 2017; Maddison et al. 2017)."""
+"""Noise of the Gumbel softmax (Jang et al. 2017; Maddison et al. 2017)."""
 
 import torch
 
@@ -16,13 +16,3 @@ def gumbel(keys: torch.Tensor, count: int, place: int) -> torch.Tensor:
     """
     drawn = uniforms(keys, count, place)
     return -torch.log(-torch.log(drawn))
-
-
-def temperatures(start: float, end: float, steps: int) -> list[float]:
-    """Temperature of steps t = 1..T: start · (end / start)^((t − 1) / (T − 1)).
-
-    It falls by the same factor every step, from the one at the first to the other at the last step.
-    """
-    if steps == 1:
-        return [start]
-    return [float(start * (end / start) ** (step / (steps - 1))) for step in range(steps)]

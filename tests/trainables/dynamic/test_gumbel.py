@@ -7,19 +7,18 @@ import torch
 
 from trainables.compute.masks import uniforms
 from trainables.core.settings.dynamic import DynamicSettings
-from trainables.dynamic.gumbel import gumbel, temperatures
+from trainables.dynamic.gumbel import gumbel
 
 
 def test_temperatures_fall_by_one_factor_from_the_first_to_the_last_step() -> None:
-    found = temperatures(2.0, 0.5, 5)
+    settings = DynamicSettings(temperature=2.0, temperature_end=0.5, steps=5, evaluations=1)
+    found = list(settings.temperatures(5))
     slow, value = [], 2.0
     for _ in range(5):
         slow.append(value)
         value *= (0.5 / 2.0) ** (1 / 4)
     assert found == pytest.approx(slow) and found[0] == 2.0 and found[-1] == pytest.approx(0.5)
-    assert temperatures(2.0, 0.5, 1) == [2.0]
-    settings = DynamicSettings(temperature=2.0, temperature_end=0.5, steps=5, evaluations=1)
-    assert list(settings.temperatures(5)) == found
+    assert list(settings.temperatures(1)) == [2.0]
 
 
 def test_noise_is_gumbels_of_uniform_numbers_of_the_rows_keys() -> None:

@@ -104,7 +104,9 @@ class DynamicSettings(SoftSettings):
         return self.level not in _CONTROLS
 
     def temperatures(self, steps: int) -> Sequence[float]:
-        """Of the Gumbel softmax at steps 1..``steps``."""
-        from trainables.dynamic.gumbel import temperatures
+        """Of the Gumbel softmax at steps t = 1..T: start · (end / start)^((t − 1) / (T − 1)).
 
-        return temperatures(self.temperature, self.temperature_end, steps)
+        It falls by the same factor every step; a single step has the start's.
+        """
+        factor, last = self.temperature_end / self.temperature, max(1, steps - 1)
+        return [float(self.temperature * factor ** (step / last)) for step in range(steps)]
