@@ -23,7 +23,7 @@ from trainables.compute.process import Moment, now
 from trainables.core.cells import Cell, Pack, PackOutcome, processor_time
 from trainables.core.contents import start_digest
 from trainables.core.settings.base import CHAT
-from trainables.core.texts import ONCE, Passes, Text
+from trainables.core.texts import ONCE, Passes, Text, joined
 from trainables.dynamic.guide import Guide
 from trainables.dynamic.telling import decisions
 from trainables.errors import InputError
@@ -120,7 +120,9 @@ class Run:
         if found.guided is None or not found.guided.guide.reads:
             return found
         bare = replace(layout, prompt_length=0, guide=None, template="", chat=False)
-        plain = backbone.read(texts, gold, bare, task)
+        # Of an empty text some models have nothing at all to read.
+        known = [text if joined(text).strip() else "." for text in texts]
+        plain = backbone.read(known, gold, bare, task)
         states = kept_states(backbone, plain, self.pack.models[alias].digest)
         return replace(found, guided=replace(found.guided, states=states))
 

@@ -24,7 +24,10 @@ def shape_of(sources: Sequence[Source], settings: SoftSettings) -> Hashable:
         "soft",
         str(sources[0].backbone.device),
         *(
-            (source.key, int(source.examples.lengths.max()), reads_of(source.words))
+            (
+                *(source.key, int(source.examples.lengths.max()), reads_of(source.words)),
+                source.examples.guided and source.examples.guided.guide,
+            )
             for source in sources
         ),
         *(settings.batch_size, settings.prompt_length, settings.loss, settings.dropout),
