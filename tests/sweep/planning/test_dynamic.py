@@ -23,7 +23,7 @@ SECTION = {
 def planned(section: dict[str, Any] | None = None, **changes: Any) -> Plan:
     given = {
         **{"sources": ["A", "B"], "targets": ["A", "B"], "pairs": [], "tasks": ["x"], "seeds": 2},
-        **{"methods": {"dynamic": section or SECTION}, "transfer": []},
+        **{"methods": {"dynamic": section or SECTION}, "transfer": [], "direct": True},
     }
     return plan_of(**{**given, **changes})
 
@@ -76,7 +76,7 @@ def test_vectors_go_by_maps_and_decisions_by_a_way_of_their_own() -> None:
             {"transfer": {"solver": "ridge", "selection": "target_validation"}},
             "transfer.selection: found target_validation beside methods.dynamic",
         ),
-        ({"pairs": "all"}, r"pairs: found all beside methods.dynamic.* allowed: \[\]"),
+        ({"pairs": "all"}, r"pairs: found 'all' beside methods.dynamic.* allowed: \[\]"),
         ({"section": {"lambda": [0, 0.5]}}, r"methods.dynamic.lambda: found 0.5; allowed: \[0\]"),
         (
             {"task_transfer": {"zero_shot": True}, "tasks": ["x", "y"]},
@@ -89,6 +89,7 @@ def test_vectors_go_by_maps_and_decisions_by_a_way_of_their_own() -> None:
             },
             "transfer.solver: found decisions beside soft; allowed: with a method whose prompts",
         ),
+        ({"direct": False}, r"transfer: found \[\] beside direct: false, so that nothing is tuned"),
         (
             {"section": {"level": "fixed"}, "transfer": {"solver": "decisions"}},
             "transfer.solver: found decisions beside dynamic; allowed: with a method whose prompts",
