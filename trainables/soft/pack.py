@@ -54,10 +54,11 @@ def tune_sources(
         ),
     )
     guide = layouts[pack.sources[0]].guide
+    vectors = None if guide is None else guide.vectors
     starts = {
         begun: found
         for begun in {replica.begun for replica in replicas}
-        if (found := given(begun, known, guide and guide.vectors))
+        if (found := given(begun, known, vectors))
     }
     sources = [
         Source(

@@ -69,7 +69,7 @@ class DynamicSettings(SoftSettings):
         """Controls decide nothing, and what is decided is not given."""
         chosen = self.adapt == "unified" or "representation" in self.adapt
         discrete = self.adapt != "representation"
-        left = set() if chosen and self.level != "fixed" else {"pool"}
+        left: set[str] = set() if chosen and self.level != "fixed" else {"pool"}
         if self.level in _CONTROLS or not discrete:
             left |= {"temperature", "temperature_end"}
         if self.level not in _CONTROLS:
