@@ -6,9 +6,6 @@ import torch
 
 from trainables.dynamic.guide import LENGTH, POSITION, Guided
 
-KEYS = ("positions", "lengths", "pool_shares", "parameters", "vectors_behind")
-"""What it may say."""
-
 
 @torch.no_grad()
 def decisions(guided: Guided, prompts: torch.Tensor) -> list[dict[str, Any]]:
