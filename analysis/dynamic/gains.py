@@ -44,7 +44,7 @@ def gains(frame: pd.DataFrame) -> pd.DataFrame:
     rows = tuned(frame)
     lines = []
     for (row, shots), part in rows.groupby(["row", "shots"], sort=False):
-        regime = f"{row}, {int(shots)} a class" if shots else str(row)
+        regime = f"{row}, {float(str(shots)):.0f} a class" if shots else str(row)
         for adapt, level, mine in _variants(part):
             for control in CONTROLS:
                 theirs = part[part["level"] == control]

@@ -235,7 +235,8 @@ class PassGradient:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Losses [n] of a pass and the gradient at ``state``, from tensors alone."""
         named = dict(zip(_more(self._train), more, strict=True))
-        batch = Encoded(ids, lengths, slots, answers, gold, self._train.begin, **named)
+        beside = named.get("types"), named.get("decoder")
+        batch = Encoded(ids, lengths, slots, answers, gold, self._train.begin, *beside)
         point = state.detach().float().requires_grad_()
         each = self._loss(batch, self._prompts(point), owner, (keys, same))
         with self._backbone.rounding():

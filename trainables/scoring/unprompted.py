@@ -38,7 +38,8 @@ def mean_states(backbone: Backbone, data: Encoded) -> torch.Tensor:
                 states = backbone.family.states(embeds)
             found[chosen] = states.float().mean(1)
     found = found - found.mean(1, keepdim=True)
-    return found / found.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    size: torch.Tensor = found.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    return found / size
 
 
 def kept_states(backbone: Backbone, data: Encoded, digest: str) -> torch.Tensor:
