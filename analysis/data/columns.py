@@ -94,6 +94,28 @@ _TABLE = (
     ("texts", "integer", "texts", "setting", "texts that were asked for to be taught with"),
     ("features", "text", "", "setting", "what a readout reads: states or words"),
     ("subspace", "text", "", "setting", "directions that a search moves a prompt in"),
+    ("adapt", "text", "", "setting",
+     "dynamic prompts: what is decided, position, length, representation, two of them or unified"),
+    ("level", "text", "", "setting",
+     "dynamic prompts: task or instance, or one of the controls fixed and parameters"),
+    ("behind", "integer", "vectors", "setting",
+     "dynamic prompts, of a control: how many vectors stand behind the text"),
+    ("parameters", "integer", "numbers", "result",
+     "dynamic prompts: numbers trained, of vectors and heads together"),
+    ("vectors_behind", "number", "vectors", "result",
+     "dynamic prompts: mean over test texts of the vectors behind the text"),
+    ("positions", "JSON", "", "result",
+     "dynamic prompts, JSON: test texts with 0, 1, … m vectors chosen to stand behind them"),
+    ("lengths", "JSON", "", "result",
+     "dynamic prompts, JSON: test texts for which 1, 2, … m vectors were kept"),
+    ("pool_shares", "JSON", "", "result",
+     "dynamic prompts, JSON: mean share of each prompt of the pool"),
+    *(
+        (f"agreement_{part}", "number", "share", "result",
+         f"dynamic prompts, way decisions: share of texts about whose {part} heads that have not "
+         "seen them decide as the source does")
+        for part in ("position", "length", "representation")
+    ),
     ("shots", "integer", "a class", "setting",
      "labelled examples of the target's that were asked for; empty: all, or no use of any"),
     ("budget", "integer", "rows", "setting", "rows forward that a search was given"),

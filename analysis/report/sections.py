@@ -13,6 +13,7 @@ from analysis.data.combinations import SOFT, has, leading_parts, of_family, titl
 from analysis.data.results import Sweep
 from analysis.dependence.dependence import PARTS, Dependence, dependence
 from analysis.dependence.section import dependence_sections
+from analysis.dynamic.section import dynamic_section
 from analysis.forecast.features import observations
 from analysis.forecast.section import forecast_section
 from analysis.frontier.section import CostAndGain, cost_section, costs_and_gains
@@ -98,6 +99,7 @@ def sections(results: Results) -> Iterator[Section]:
     yield from [section] if (section := cost_section(results.costs)) else []
     types = task_types(sweep.meta) if sweep else {}
     yield from [section] if (section := task_section(results.frame, folder, types)) else []
+    yield from [section] if (section := dynamic_section(results.frame)) else []
     yield _overview(results.plain, folder)
     if sweep and (search := search_section(sweep.folder)):
         yield search

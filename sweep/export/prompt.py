@@ -32,6 +32,7 @@ def tuned_prompt(
     """
     from trainables.hard.text import encode
     from trainables.interchange import TunedPrompt
+    from trainables.interchange.decided import static_form
     from trainables.packs.run import layout_on
 
     cell = record["cell"]
@@ -44,6 +45,7 @@ def tuned_prompt(
     else:
         prompt = ledger.prompt(record["id"])
     layout = layout_on(backbone, task, cell["settings"], len(prompt))
+    prompt, layout = static_form(prompt, layout, model.alias)
     return TunedPrompt(
         prompt=prompt,
         backbone=backbone,

@@ -191,8 +191,13 @@ def make_plan(
         InputError: an unknown model or task, nothing to transfer, or too many cells.
     """
     plan = plan_of(resolve(spec, find_model, find_task))
-    carried = spec.task_transfer or stays(plan.resolved)
-    if not carried and not any(cell.kind == "transfer" for cell in plan.cells):
+    if not spec.transfer and not any(cell.kind == "source" for cell in plan.cells):
+        raise InputError(
+            "transfer: found [] beside direct: false, so that nothing is tuned; allowed: a way of"
+            " transfer, or direct: true"
+        )
+    carries = spec.transfer and not spec.task_transfer and not stays(plan.resolved)
+    if carries and not any(cell.kind == "transfer" for cell in plan.cells):
         raise InputError(
             f"targets: found {', '.join(plan.resolved.targets)}; allowed: at least one model that"
             " is not the only source"

@@ -36,7 +36,10 @@ from trainables.core.settings import (
 from trainables.core.settings.starts import StartSettings
 from trainables.core.weight import INDEPENDENT, Weight
 
-LAYOUT_SETTINGS = ("prompt_length", "position", "text_tokens", "template", "answer")
+LAYOUT_SETTINGS = (
+    *("prompt_length", "position", "text_tokens", "template", "answer"),
+    *("adapt", "level", "pool", "behind"),
+)
 """Settings of a method that say how an input is put together, on whatever model."""
 CROSSED = "cross_task"
 """Row of prompts as they are on tasks they were not tuned on."""
@@ -129,6 +132,8 @@ class SoftPlanner(Planner):
 
     def _carried_cells(self, target: str) -> Iterator[Cell]:
         seeds = self.resolved.spec.seeds
+        if not self.settings.carried:
+            return
         for source in self.resolved.sources if self.resolved.singles else ():
             if source != target:
                 for seed in seeds:
@@ -180,6 +185,8 @@ class SoftPlanner(Planner):
     def _ways(self, row: str) -> Iterator[tuple[TransferSettings, dict[str, Any]]]:
         """The ways of transfer that have such a row, and the settings of its cells."""
         for way, settings in self._transfers:
+            if SOLVERS[way.solver].heads and not self.settings.decides:
+                continue
             if row in ((way.rows or CARRIED) if way.aided else (OWN,)):
                 yield way, settings
 

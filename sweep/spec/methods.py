@@ -80,6 +80,12 @@ def parse_method(name: Any, section: Any) -> MethodSpec:
     if own == LAMBDA:
         weights = _weights(settings.pop(LAMBDA, [0]), f"{where}.{LAMBDA}")
         need_geometry(cls, any(weight.joint for weight in weights), f"{where}.{LAMBDA}")
+        joint = [weight.written for weight in weights if weight.joint]
+        if joint and cls.heads:
+            raise InputError(
+                f"{where}.{LAMBDA}: found {show(joint[0])}; allowed: [0], as its heads read one"
+                " model's own states and prompts tuned jointly have nothing to align them by"
+            )
     else:
         wish = settings.pop(COUNTERPARTS, "others")
         counterparts = parse_counterparts(wish, f"{where}.{COUNTERPARTS}")

@@ -16,6 +16,7 @@ from trainables.core.cells import CODE_VERSION, ModelRef, TaskRef, code_version,
 from trainables.core.contents import start_digest
 from trainables.core.plugins import known
 from trainables.core.precision import FLOAT32
+from trainables.core.registries import METHODS, SOLVERS
 from trainables.core.settings import TransferSettings, family_of, stored
 from trainables.core.settings.base import CHAT
 from trainables.errors import InputError, show
@@ -265,6 +266,7 @@ def resolve(
                 f"tasks: {show(task.name)} is a model's name too; give one another name"
             )
     sources = tuple(named[name] for name in spec.sources)
+    _check_heads(spec, [named[name] for name in spec.targets], sources)
     if _in_chat(spec):
         models = {alias: with_chat(model) for alias, model in models.items()}
     helping = {
@@ -322,6 +324,50 @@ def with_models(
             _claim(models, model, name, section)
             helpers[name] = with_chat(found)
     return replace(resolved, models=models, helpers=helpers)
+
+
+def _check_heads(spec: SweepSpec, targets: Sequence[str], sources: Sequence[str]) -> None:
+    """Refuse what cannot take prompts along with the heads that decide about them.
+
+    Raises:
+        InputError: a search, a way of transfer, or a part of task transfer that cannot.
+    """
+    named = [*spec.methods, *(spec.searched if isinstance(spec.searched, Mapping) else ())]
+    method = next((name for name in named if getattr(METHODS.get(name), "heads", False)), None)
+    learnt = next((way.solver for way in spec.transfer if SOLVERS[way.solver].heads), None)
+    if learnt and not (method and _decides(spec, method)):
+        raise InputError(
+            f"transfer.solver: found {learnt} beside {', '.join(named)}; allowed: with a method"
+            " whose prompts decide something (dynamic, at level task or instance)"
+        )
+    if method is None:
+        return
+    heads = f"methods.{method}, whose heads read one model's own states"
+    if spec.search is not None:
+        raise InputError(f"search: found beside {heads}; allowed: a grid")
+    if any(len(pair) > 1 for pair in expand_pairs(spec.pairs, spec.sources)):
+        raise InputError(f"pairs: found {show(spec.pairs)} beside {heads}; allowed: []")
+    for way in spec.transfer if any(one != other for one in sources for other in targets) else ():
+        kind = SOLVERS[way.solver]
+        if kind.through and not kind.heads:
+            good = [name for name, one in SOLVERS.items() if one.heads or not one.through]
+            raise InputError(
+                f"transfer.solver: found {way.solver} beside {heads}; allowed:"
+                f" {', '.join(good)}, or transfer: [] to carry nothing over"
+            )
+        if way.selection != "none":
+            raise InputError(
+                f"transfer.selection: found {way.selection} beside {heads}; allowed: none"
+            )
+    section = spec.task_transfer
+    for name in ("zero_shot", "refine"):
+        if section is not None and getattr(section, name):
+            raise InputError(f"task_transfer.{name}: found true beside {heads}; allowed: false")
+
+
+def _decides(spec: SweepSpec, method: str) -> bool:
+    found = spec.methods.get(method)
+    return found is not None and any(settings.decides for settings in found.variants)
 
 
 def _in_chat(spec: SweepSpec) -> bool:

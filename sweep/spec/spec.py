@@ -99,7 +99,7 @@ def _one_or_several(value: Any) -> Any:
 def _transfer(value: Any) -> Any:
     if isinstance(value, tuple):
         return value
-    if not isinstance(value, dict | list) or value == []:
+    if not isinstance(value, dict | list):
         raise ValueError
     return parse_transfer(value)
 
@@ -110,7 +110,7 @@ def _transfer_schema() -> dict[str, Any]:
         value = one["properties"][name]
         several = {"type": "array", "items": value, "minItems": 1}
         one["properties"][name] = {"anyOf": [value, several]}
-    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+    return {"anyOf": [one, {"type": "array", "items": one}]}
 
 
 Auto = Literal["auto"] | None
@@ -231,7 +231,8 @@ class SweepSpec(_Section):
         tuple[TransferSettings, ...], BeforeValidator(_transfer), SchemaOf(_transfer_schema)
     ] = Field(
         default=(TransferSettings(),),
-        description="a mapping of transfer settings, or a list of such mappings, none twice",
+        description="a mapping of transfer settings, or a list of such mappings, none twice, or []"
+        " for none",
     )
     direct: bool = Field(
         default=True,
@@ -399,7 +400,7 @@ def _searching(spec: SweepSpec) -> SweepSpec:
             "direct: found true beside search; allowed: false, as each point would have to be tuned"
             " on every target too"
         )
-    if len(spec.transfer) > 1:
+    if len(spec.transfer) != 1:
         raise InputError(
             f"transfer: found {len(spec.transfer)} ways beside search; allowed: one, as a point is"
             " valued by what is carried over"

@@ -13,7 +13,7 @@ import torch
 
 from trainables.backbones.family import CausalFamily, Family, behind
 from trainables.backbones.labels import AnswerTexts, Labels, spell
-from trainables.backbones.layout import Encoded, Layout
+from trainables.backbones.layout import Encoded, Layout, with_prompts
 from trainables.backbones.reader import Reader
 from trainables.compute.masks import RowMasks
 from trainables.compute.memory import in_passes
@@ -88,6 +88,11 @@ class Backbone(Reader):
         self.embeddings = self._table[: self.rows]
         self.width = int(self._table.shape[1])
         self.scale = float(self.embeddings.float().norm(dim=1).mean())
+
+    @property
+    def table(self) -> torch.Tensor:
+        """Embeddings of every id, those included that no token has [V', d]."""
+        return self._table
 
     @property
     def nbytes(self) -> int:
@@ -201,6 +206,8 @@ class Backbone(Reader):
         """
         if isinstance(label_ids, AnswerTexts):
             return label_ids.scores(self, batch, prompts, owner)
+        if batch.guided is not None and isinstance(prompts, torch.Tensor) and owner is not None:
+            batch, prompts = batch.arranged(self._table, prompts, owner), None
         if self.literal:
             own = None if prompts is None or owner is None else prompts
             assert not isinstance(own, Remembered)
@@ -318,11 +325,9 @@ class Backbone(Reader):
 
     def _embeds(self, batch: Encoded, prompts: torch.Tensor | None) -> torch.Tensor:
         """Input embeddings [N, L, d] of rows, with a prompt [N, m, d] of its own in each."""
-        embeds = self._table[batch.ids]
+        embeds = self._table[batch.ids] if batch.embeds is None else batch.embeds
         if prompts is not None and not batch.deep:
-            every = torch.arange(len(batch), device=self.device)[:, None]
-            columns = batch.slots[:, None] + torch.arange(prompts.shape[1], device=self.device)
-            embeds = embeds.index_put((every, columns), prompts)
+            embeds = with_prompts(embeds, batch.slots, prompts)
         return embeds.to(self.dtype)
 
     def label_logits(

@@ -136,6 +136,11 @@ class Family(ABC):
         heads = getattr(config, "num_key_value_heads", None) or asking
         return PastShape(int(config.num_hidden_layers), int(heads), int(size))
 
+    @property
+    def state_width(self) -> int:
+        """Width h of its last states."""
+        return int(self.config.hidden_size)
+
     def word_vectors(self) -> torch.Tensor:
         """What stands for each word in ``inputs_embeds`` [V, d], no gradient."""
         table: torch.Tensor = self.model.get_input_embeddings().weight.detach()

@@ -5,6 +5,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from trainables.dynamic.arrange import arranged
+from trainables.dynamic.guide import Guide, Guided
+
 BARE, SENTINEL = "bare", "sentinel"
 """How a sequence-to-sequence model is asked, see :attr:`Layout.answer`."""
 
@@ -45,6 +48,8 @@ class Layout:
         chat: whether prompt, text and template stand in the user's turn of the model's chat
             template, which then also says what special tokens there are; the answer is the
             assistant's first token, and ``suffix`` is ``infix``.
+        guide: what decides about prompts that are no static ones (None: they are). Rows are put
+            together as with ``prefix`` first.
     """
 
     prompt_length: int = 0
@@ -55,6 +60,7 @@ class Layout:
     bos: bool = True
     answer: str = BARE
     chat: bool = False
+    guide: Guide | None = None
 
     @property
     def behind_prompt(self) -> bool:
@@ -92,6 +98,8 @@ class Encoded:
         decoder: ids that the decoder is given [n, D] (None: the model has none).
         deep: tokens of a prompt that stands before the rows in every layer, 0 where it stands in
             them; they take positions, and are in no length here.
+        guided: what is decided about the rows when they are read (None: nothing).
+        embeds: what is read in place of ``ids`` [n, L, d] (None: these).
     """
 
     ids: torch.Tensor
@@ -103,6 +111,8 @@ class Encoded:
     types: torch.Tensor | None = None
     decoder: torch.Tensor | None = None
     deep: int = 0
+    guided: Guided | None = None
+    embeds: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])
@@ -136,6 +146,7 @@ class Encoded:
             types=None if self.types is None else self.types[index, :longest],
             decoder=None if self.decoder is None else self.decoder[index],
             deep=self.deep,
+            guided=None if self.guided is None else self.guided.take(index),
         )
 
     def repeat(self, times: int) -> "Encoded":
@@ -150,6 +161,7 @@ class Encoded:
             types=None if self.types is None else self.types.repeat(times, 1),
             decoder=None if self.decoder is None else self.decoder.repeat(times, 1),
             deep=self.deep,
+            guided=None if self.guided is None else self.guided.repeat(times),
         )
 
     def answered(self, tokens: torch.Tensor, place: int, behind: bool) -> "Encoded":
@@ -179,6 +191,34 @@ class Encoded:
             types=None if self.types is None else self.types.gather(1, origin),
         )
 
+    def arranged(
+        self, table: torch.Tensor, prompts: torch.Tensor, owner: torch.Tensor
+    ) -> "Encoded":
+        """Guided rows with their prompts in them, as is decided about each.
+
+        Args:
+            table: embeddings of all tokens [V, d].
+            prompts: matrices of vectors and heads [R, M, d].
+            owner: index of each row's [n].
+        """
+        guided = self.guided
+        assert guided is not None
+        decided = guided.decided(prompts, owner)
+        read = with_prompts(table[self.ids], self.slots, decided.vectors)
+        embeds, places, late = arranged(read, decided, self.slots, guided.ends, self.lengths)
+        gone = guided.guide.length - decided.kept
+        kinds = None
+        if self.types is not None:  # behind a text, vectors are of its last segment
+            kinds = self.types.gather(1, torch.where(late, guided.ends[:, None], places))
+        return replace(
+            self,
+            lengths=self.lengths - gone,
+            answers=self.answers if self.decoder is not None else self.answers - gone,
+            types=kinds,
+            guided=None,
+            embeds=embeds,
+        )
+
     def to(self, device: str) -> "Encoded":
         return replace(
             self,
@@ -189,7 +229,15 @@ class Encoded:
             gold=self.gold.to(device),
             types=None if self.types is None else self.types.to(device),
             decoder=None if self.decoder is None else self.decoder.to(device),
+            guided=None if self.guided is None else self.guided.to(device),
         )
+
+
+def with_prompts(embeds: torch.Tensor, slots: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
+    """Input embeddings [N, L, d] with each row's prompt [N, m, d] from its slot [N] on."""
+    every = torch.arange(len(embeds), device=embeds.device)[:, None]
+    columns = slots[:, None] + torch.arange(prompts.shape[1], device=embeds.device)
+    return embeds.index_put((every, columns), prompts)
 
 
 def cut(pieces: Sequence[list[int]], room: int) -> list[list[int]]:

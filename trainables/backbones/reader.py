@@ -13,6 +13,7 @@ from trainables.backbones.chat import ChatFrame, rendered
 from trainables.backbones.family import Family, PastShape
 from trainables.backbones.layout import BARE, LAYERS, SENTINEL, Encoded, Layout, cut
 from trainables.core.texts import Text, joined
+from trainables.dynamic.guide import Guided
 from trainables.errors import InputError
 from trainables.models.heads import SEQUENCE
 from trainables.words.vocabulary import word_table
@@ -309,6 +310,7 @@ class Reader:
         seconds: list[int] = []
         slots: list[int] = []
         answers: list[int] = []
+        ends: list[int] = []
         begin = self.frame(layout)
         for pieces in self._pieces(texts, layout):
             first, *second = cut(pieces, room)
@@ -325,6 +327,7 @@ class Reader:
             if not (row or self.end):
                 raise InputError(f"task {task!r}: an empty text cannot be scored without a prompt")
             slots.append(starts.get("prompt", len(begin)))
+            ends.append(starts["text"] + len(parts["text"]))
             answers.append(starts["answer"] if blank else len(row) - 1)
             rows.append([*row, *self.end])
             seconds.append(starts["text"] + len(opening) if second else len(rows[-1]))
@@ -333,7 +336,8 @@ class Reader:
         for place, row in enumerate(rows):
             padded[place, : len(row)] = row
         behind = len(begin) + layout.prompt_length
-        alike = layout.position == "prefix" and min(answers) >= behind
+        guided = None if layout.guide is None else Guided(layout.guide, torch.tensor(ends))
+        alike = layout.position == "prefix" and min(answers) >= behind and guided is None
         data = Encoded(
             ids=torch.from_numpy(padded),
             lengths=torch.tensor(lengths),
@@ -343,6 +347,7 @@ class Reader:
             begin=len(begin) if alike else None,
             types=self._types(padded.shape, seconds, lengths),
             deep=layout.deep,
+            guided=guided,
         )
         return self.opened(data, layout.answer)
 

@@ -38,6 +38,8 @@ def _signed(number: int, bits: int) -> int:
 
 _GOLDEN = _signed(0x9E3779B97F4A7C15, 64)
 _SPLITMIX = (_signed(0xBF58476D1CE4E5B9, 64), _signed(0x94D049BB133111EB, 64))
+_PLACE_STEP = 0x9E3779B97F4A7C15
+_NOISE = _signed(0xD1B54A32D192ED03, 64)
 _LOWBIAS = (_signed(0x7FEB352D, 32), _signed(0x846CA68B, 32))
 
 
@@ -74,6 +76,18 @@ def row_keys(model: str, seeds: Sequence[int], step: int, examples: torch.Tensor
     streams = {seed: seeded("dropout", model, seed, step).initial_seed() for seed in set(seeds)}
     begin = torch.tensor([streams[seed] for seed in seeds])
     return _mixed64(begin[:, None] + _GOLDEN * examples.view(len(seeds), -1)).flatten()
+
+
+def uniforms(keys: torch.Tensor, count: int, place: int = 0) -> torch.Tensor:
+    """Uniform numbers in (0, 1) of rows [n, count], float32, a pure function of their keys.
+
+    Args:
+        keys: int64 [n].
+        place: tells several draws of a row apart; none has words of dropout masks.
+    """
+    begin = _mixed64(_mixed64(keys ^ _NOISE) + _signed(place * _PLACE_STEP % (1 << 64), 64))
+    words = _mixed64(begin[:, None] + _GOLDEN * torch.arange(1, count + 1, device=keys.device))
+    return (((words >> 40) & 0xFFFFFF).float() + 0.5) / (1 << 24)
 
 
 def rounded(rate: float) -> float:

@@ -32,6 +32,8 @@ class SolverKind:
             others are not.
         prompt: whether it ends in a prompt.
         layers: whether it carries keys and values of layers too; else vectors alone.
+        heads: whether it also carries what a prompt's heads decide
+            (:mod:`trainables.soft.decided`).
     """
 
     solver: Any
@@ -42,6 +44,7 @@ class SolverKind:
     through: bool = False
     prompt: bool = True
     layers: bool = False
+    heads: bool = False
 
     def load(self) -> Any:
         return loaded(self.solver)()
@@ -75,6 +78,13 @@ SOLVERS: Registry[SolverKind] = Registry(
             f"{_PLACE}.adam:Adam", {"steps": 2000, "learning_rate": 5e-3, **_ANCHORS}
         ),
         "copy": SolverKind(f"{_PLACE}.copied:Copy", selections=("none",), layers=True),
+        "decisions": SolverKind(
+            f"{_PLACE}.decisions:Decisions",
+            {**_ANCHORS, "texts": 512},
+            selections=("none",),
+            through=True,
+            heads=True,
+        ),
         "v2v_lin": SolverKind(f"{_PLACE}.v2v_lin:V2vLin"),
         "v2v_nn": SolverKind(f"{_PLACE}.v2v_nn:V2vNn"),
         "lin_comb": SolverKind(f"{_PLACE}.lin_comb:LinComb"),
@@ -220,6 +230,7 @@ METHODS: Registry[Any] = Registry(
     "method",
     {
         "soft": "trainables.core.settings.soft:SoftSettings",
+        "dynamic": "trainables.core.settings.dynamic:DynamicSettings",
         "autoprompt": "trainables.core.settings.autoprompt:AutoPromptSettings",
         "fluentprompt": "trainables.core.settings.fluentprompt:FluentPromptSettings",
         "mixed": "trainables.core.settings.mixed:MixedSettings",

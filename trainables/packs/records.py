@@ -20,6 +20,7 @@ from pydantic_core import core_schema as schema
 
 from trainables.core.frontier import ACCESS, COUNTED, PRODUCTS
 from trainables.core.predictions import GOLD, SPLITS
+from trainables.core.registries import METHODS
 from trainables.core.settings import family_of
 from trainables.core.texts import Passes
 from trainables.scoring.calibration import CALIBRATIONS
@@ -91,6 +92,8 @@ _SETTINGS = _fields(
         **dict.fromkeys(("texts", "shots", "budget"), _or_null(_COUNT)),
         **dict.fromkeys(("position", "init", "solver", "vocabulary", "state"), _or_null(_TEXT)),
         **dict.fromkeys(("start", "teacher", "features", "subspace"), _or_null(_TEXT)),
+        **dict.fromkeys(("adapt", "level"), _or_null(_TEXT)),
+        **dict.fromkeys(("pool", "behind"), _or_null(_COUNT)),
         "template": _or_null(schema.union_schema([_BOOLEAN, _TEXT])),
     },
 )
@@ -125,6 +128,10 @@ _RESULT = _fields(
             (_COUNT, ("n_test", "n_validation", "best_step", "steps", "candidates", "n_tokens")),
             (_COUNT, [f"{name}_passes" for name in Passes._fields]),
             (_COUNT, COUNTED),
+            (_COUNT, ("parameters",)),
+            (_NUMBER, ("vectors_behind",)),
+            (schema.list_schema(_COUNT, strict=True), ("positions", "lengths")),
+            (schema.list_schema(_NUMBER, strict=True), ("pool_shares",)),
             (_BOOLEAN, ("degenerate", "roundtrip_exact")),
             (_BOOLEAN, ("source_at_inference", "teacher_degenerate")),
             (_TEXT, ("metric", "selection", "text", "frame")),
@@ -370,7 +377,10 @@ def _check_prompt(record: Mapping[str, Any], header: Any, tensors: memoryview) -
         return
     _, shape, found = _tensor(PROMPT, header, tensors, ("F32",), 2)
     length = cell["settings"].get("prompt_length")
-    if not len(found) or (length is not None and shape[0] != length):
+    # Behind vectors there may be the numbers of heads, see trainables.dynamic.guide.
+    headed = getattr(METHODS.get(cell["method"]), "heads", False)
+    wrong = length is not None and (shape[0] < length if headed else shape[0] != length)
+    if not len(found) or wrong:
         raise ValueError(f"its prompt has the shape {shape}; allowed: [{length or 'm'}, d]")
     if not math.isfinite(_total(found)):
         raise ValueError("its prompt holds what is no finite number")

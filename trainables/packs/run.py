@@ -24,7 +24,9 @@ from trainables.compute.process import Moment, now
 from trainables.core.cells import Cell, Pack, PackOutcome, processor_time
 from trainables.core.contents import start_digest
 from trainables.core.settings.base import CHAT
-from trainables.core.texts import ONCE, Passes, Text
+from trainables.core.texts import ONCE, Passes, Text, joined
+from trainables.dynamic.guide import Guide
+from trainables.dynamic.telling import decisions
 from trainables.errors import InputError
 from trainables.files.cache import cache_folder
 from trainables.models.chats import unframed
@@ -33,6 +35,7 @@ from trainables.scoring.evaluate import Found, Numbers, measure, unreadable
 from trainables.scoring.free_text import answers_of
 from trainables.scoring.nearest_words import finite_reading, read_prompts
 from trainables.scoring.open_vocabulary import OPEN, open_numbers
+from trainables.scoring.unprompted import kept_states
 from trainables.tasks import Task, load_task
 from trainables.tasks.shots import few_shot
 from trainables.words.kept_grams import kept_grams
@@ -115,7 +118,16 @@ class Run:
     ) -> Encoded:
         """Texts as a model reads them, with room for the answers."""
         spare = judged_by(self.labels(alias, layout)).longest
-        return self.backbone(alias).read(texts, gold, layout, task, spare)
+        backbone = self.backbone(alias)
+        found = backbone.read(texts, gold, layout, task, spare)
+        if found.guided is None or not found.guided.guide.reads:
+            return found
+        bare = replace(layout, prompt_length=0, guide=None, template="", chat=False)
+        # Of an empty text some models have nothing at all to read.
+        known = [text if joined(text).strip() else "." for text in texts]
+        plain = backbone.read(known, gold, bare, task)
+        states = kept_states(backbone, plain, self.pack.models[alias].digest)
+        return replace(found, guided=replace(found.guided, states=states))
 
     def open(self, labels: Any) -> bool:
         """Whether the best of all other words is asked for beside label words.
@@ -277,9 +289,14 @@ class Run:
     def readings(
         self, alias: str, prompts: torch.Tensor, layout: Layout = PLAIN
     ) -> Sequence[Numbers]:
-        """What prompts [R, m, d] are nearest to on a model; in layers there are no words."""
+        """What prompts [R, m, d] are nearest to on a model; of matrices with heads the vectors.
+
+        In layers there are no words.
+        """
         if layout.position == LAYERS:
             return [{}] * len(prompts)
+        if layout.guide is not None:
+            prompts = prompts[:, : layout.guide.vectors]
         return [
             found
             if finite_reading(found)
@@ -287,6 +304,13 @@ class Run:
             " embeddings are not all finite numbers"
             for found in read_prompts(self.backbone(alias), prompts)
         ]
+
+    def decisions(self, alias: str, layout: Layout, prompts: torch.Tensor) -> list[dict[str, Any]]:
+        """What prompts with heads decide about the texts of the test split; empty of others."""
+        guided = self.split(alias, "test", layout).guided
+        if guided is None:
+            return [{} for _ in prompts]
+        return decisions(guided, prompts)
 
     def settle(self, cell: Cell, found: Found, prompt: Any = None, readout: Any = None) -> bool:
         """Make this the result of a cell, with its predictions and prompt, or say why it has none.
@@ -383,13 +407,17 @@ def layout_on(
 
     ``length``: vectors or tokens of the prompt there, where it is not that of the settings.
     """
+    guide = Guide.of(settings, reader.family)
+    if guide is not None:
+        length = guide.length
     if length is not None:
         settings = {**settings, "prompt_length": length}
     wanted = settings.get("template")
     # Hard prompts have it or not, on every model alike.
     templated = wanted in ("all", True, CHAT) or (wanted == "causal" and reader.family.causal)
     template = task.manual if templated else ""
-    return layout_of(settings, template=template, chat=in_chat(reader, settings))
+    chat = in_chat(reader, settings)
+    return layout_of(settings, template=template, chat=chat, guide=guide)
 
 
 def plain_layout(reader: Reader, settings: Mapping[str, Any], template: str = "") -> Layout:

@@ -91,7 +91,7 @@ class PassGradient:
         self._remembers = backbone.begin_alike(train) and not dropout
         self._read, self._back, self._run = self._remember, self._way_back, self._run_now
         recorder = RECORDERS.get(torch.device(backbone.device).type)
-        steady = backbone.family.known and not backbone.literal
+        steady = backbone.family.known and not backbone.literal and train.guided is None
         self.recorded = graphs and recorder is not None and steady
         if self.recorded and recorder:
             self._record(recorder())

@@ -102,13 +102,16 @@ class StackLoss:
         dropout: bool,
         seeds: Sequence[int],
         tasks: torch.Tensor | None = None,
+        noise: bool = False,
     ) -> None:
         """Prepare for a stack.
 
         Args:
             loss: a name in :data:`trainables.core.registries.LOSSES`.
             tasks: the task of each label word [C], where rows are of several.
+            noise: whether something else than dropout is drawn of rows, by the same keys.
         """
+        self._keyed = dropout or noise
         self.name, self.dropout = loss, dropout
         self._loss: RowLoss = LOSSES[loss]
         if tasks is not None and loss in OF_TASKS:
@@ -116,12 +119,12 @@ class StackLoss:
         self._seeds = tuple(seeds)
 
     def keys(self, model: str, rows: torch.Tensor, step: int) -> torch.Tensor | None:
-        """Keys [R·B] of the masks of a step's rows; None without dropout.
+        """Keys [R·B] of a step's rows, of masks and noise; None where nothing is drawn.
 
         Args:
             rows: training examples [R·B], on the CPU.
         """
-        return row_keys(model, self._seeds, step, rows) if self.dropout else None
+        return row_keys(model, self._seeds, step, rows) if self._keyed else None
 
     def __call__(
         self,

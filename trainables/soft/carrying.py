@@ -17,6 +17,7 @@ from trainables.packs.lessons import Classroom, lesson, stacked_inputs
 from trainables.packs.run import Run, layout_on, plain_layout
 from trainables.packs.stacks import Prompts
 from trainables.scoring.evaluate import Found, Numbers, mean_loss, no_number, scores, together
+from trainables.soft.decided import Heads, blank_heads, carried_heads
 from trainables.transfer import (
     Carried,
     Judgement,
@@ -127,13 +128,17 @@ class _Group:
         share = self.run.spend("transfer_seconds", began) / len(self.cells)
         of_mark = dict(zip(self.marks or [0], marks, strict=True))
         taken = [(of_mark[self.mark(cell)], self.place(cell)) for cell in self.cells]
-        prompts = torch.stack([carried.prompt[place] for carried, place in taken])
+        heads = self._heads
+        prompts = torch.stack(
+            [self._whole(carried.prompt[place], heads, place) for carried, place in taken]
+        )
         logits = None
         if all(carried.logits is not None for carried, _ in taken):
             logits = torch.stack([carried.logits[place] for carried, place in taken])  # type: ignore[index]
         layout = self.layouts[self.target]
         measured = self.run.evaluate(self.target, layout, prompts, logits)
         readings = self.run.readings(self.target, prompts, layout)
+        told = self.run.decisions(self.target, layout, prompts)
         agreed = self._agreement(prompts)
         for place, (cell, (carried, replica)) in enumerate(zip(self.cells, taken, strict=True)):
             if not bool(prompts[place].isfinite().all()):
@@ -144,7 +149,8 @@ class _Group:
             found = together(
                 measured[place],
                 self._judged(carried, replica),
-                self._said(carried, replica),
+                self._said(carried, replica, heads),
+                told[place],
                 readings[place],
                 agreed[place],
                 {"transfer_seconds": share},
@@ -156,16 +162,37 @@ class _Group:
             return {}
         return no_number(" + ".join(self.sources), self.run.task.name, "validation")
 
-    def _said(self, carried: Carried, replica: int) -> dict[str, Any]:
+    @cached_property
+    def _heads(self) -> Heads | None:
+        """What decides about the prompts on the target; None where nothing does."""
+        layout, replicas, device = self.layouts[self.target], self.replicas, self.run.device
+        if layout.guide is None:
+            return None
+        if not SOLVERS[self.settings.solver].heads:
+            return blank_heads(layout, len(replicas), device)
+        whole = stacked_inputs(replicas, self.known, 0, device)
+        return carried_heads(self.run, replicas, whole, self.layouts, self.settings.texts or 1)
+
+    def _whole(self, vectors: torch.Tensor, heads: Heads | None, place: int) -> torch.Tensor:
+        """Carried vectors [k·m, d], with the heads of a replica behind them."""
+        guide = self.layouts[self.target].guide
+        if guide is None or heads is None:
+            return vectors
+        own = [tensor[place][None].to(vectors.device) for tensor in heads.tensors]
+        return guide.packed(vectors[None], own)[0]
+
+    def _said(self, carried: Carried, replica: int, heads: Heads | None = None) -> dict[str, Any]:
         """What a result says of its transfer."""
+        cost = carried.costs[replica]
         said = {
             "solver": self.settings.solver,
             "selection": self.settings.selection,
             "candidates": carried.candidates,
             "chosen": carried.chosen[replica],
             "product": "prompt",
-            **carried.costs[replica].numbers(),
+            **(cost if heads is None else cost + heads.cost).numbers(),
             **carried.numbers[replica],
+            **({} if heads is None else heads.numbers[replica]),
         }
         aided = self.settings.aided and carried.similarity.shape[-1] > 0
         if aided:  # else there is nothing that it could be similar to
@@ -253,7 +280,9 @@ class _Group:
         """The prompts of one source [R, m, d]; zeros where nothing of a source comes in."""
         device = self.run.device
         if self.replicas[0].inputs:
-            return stacked_inputs(self.replicas, self.known, place, device)
+            guide = self.layouts[self.sources[place]].guide
+            found = stacked_inputs(self.replicas, self.known, place, device)
+            return found if guide is None else found[:, : guide.vectors]
         width = self.run.backbone(self.sources[place]).width
         return torch.zeros(len(self.replicas), _length(self.cells[0], self.known), width).to(device)
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from trainables.backbones import Encoded, Labels
 from trainables.core.seeds import chained_passes, seeded
+from trainables.dynamic.guide import Guided
 from trainables.errors import InputError
 
 
@@ -67,6 +68,7 @@ def mixed(parts: Sequence[tuple[Encoded, torch.Tensor]]) -> Mixed:
     every = [data for data, _ in parts]
     label_ids = torch.cat([ids for _, ids in parts])
     decoders = [data.decoder for data in every if data.decoder is not None]
+    guided = [data.guided for data in every if data.guided is not None]
     train = Encoded(
         ids=torch.cat([padded(data.ids) for data in every]),
         lengths=torch.cat([data.lengths for data in every]),
@@ -76,6 +78,7 @@ def mixed(parts: Sequence[tuple[Encoded, torch.Tensor]]) -> Mixed:
         begin=begins.pop() if len(begins) == 1 else None,
         types=torch.cat([padded(types(data)) for data in every]) if kinds else None,
         decoder=torch.cat(decoders) if decoders else None,
+        guided=Guided.joined(guided) if guided else None,
     )
     counts = torch.tensor([len(ids) for _, ids in parts])
     tasks = torch.arange(len(parts)).repeat_interleave(counts).to(label_ids.device)

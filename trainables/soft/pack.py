@@ -53,10 +53,12 @@ def tune_sources(
             *item.begun.order,
         ),
     )
+    guide = layouts[pack.sources[0]].guide
+    vectors = None if guide is None else guide.vectors
     starts = {
         begun: found
         for begun in {replica.begun for replica in replicas}
-        if (found := given(begun, known))
+        if (found := given(begun, known, vectors))
     }
     sources = [
         Source(
@@ -189,7 +191,9 @@ class _Stacked:
         if kept:
             logits = tuned.validation[source][index]
             evaluated = self.run.evaluate(alias, self.layouts[alias], chosen, logits)
-            readings = self.run.readings(alias, chosen, self.layouts[alias])
+            layout = self.layouts[alias]
+            readings = self.run.readings(alias, chosen, layout)
+            told = self.run.decisions(alias, layout, chosen)
             numbers = [
                 together(
                     found,
@@ -200,10 +204,13 @@ class _Stacked:
                         **self.starts.get(part[replica].begun, {}),
                     },
                     reading,
+                    decided,
                     {"curve": _curve(tuned.curve, replica), "product": "prompt"},
                     self._cost(source, part[replica], tuned).numbers(),
                 )
-                for found, reading, replica in zip(evaluated, readings, index, strict=True)
+                for found, reading, decided, replica in zip(
+                    evaluated, readings, told, index, strict=True
+                )
             ]
         gone = [(cell, replica) for cell, replica in wanted if replica in tuned.stopped]
         return [
@@ -222,13 +229,23 @@ class _Stacked:
             checks * len(given.validation), checks * int(given.validation.lengths.sum())
         )
         own = order.unique() < len(given.train)  # of other tasks' labels none is the target's
+        bare = self._bare(source, order)
         return Cost(
-            target_forward_rows=trained[0] + chosen[0],
+            target_forward_rows=trained[0] + chosen[0] + bare[0],
             target_backward_rows=trained[0],
-            target_forward_tokens=trained[1] + chosen[1],
+            target_forward_tokens=trained[1] + chosen[1] + bare[1],
             target_labels=int(own.sum()) + len(given.validation),
             access="gradients",
         )
+
+    def _bare(self, source: int, order: torch.Tensor) -> tuple[int, int]:
+        """Rows and tokens that were read without a prompt, each once: heads decide by them."""
+        guide = self.layouts[self.run.pack.sources[source]].guide
+        if guide is None or not guide.reads:
+            return 0, 0
+        given = self.sources[source]
+        lengths = torch.cat([given.lengths[order.unique()], given.validation.lengths.cpu()])
+        return len(lengths), int((lengths - guide.length).sum())
 
     def _members(self, part: Sequence[Replica]) -> list[tuple[Cell, int, int]]:
         return [

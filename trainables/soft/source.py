@@ -5,7 +5,7 @@ classes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -67,21 +67,31 @@ class Source:
 def stack_loss(source: Source, settings: SoftSettings, seeds: Sequence[int]) -> StackLoss:
     """The loss of a stack of prompts of these seeds on a source."""
     tasks = source.mixed.tasks if source.mixed else None
-    return StackLoss(settings.loss, settings.dropout, seeds, tasks)
+    guided = source.examples.guided
+    noise = guided is not None and bool(guided.guide.parts)
+    return StackLoss(settings.loss, settings.dropout, seeds, tasks, noise)
 
 
 class TaskGradient:
     """L_pt of one source and its gradient."""
 
-    def __init__(self, source: Source, loss: StackLoss, graphs: bool = False) -> None:
+    def __init__(
+        self,
+        source: Source,
+        loss: StackLoss,
+        graphs: bool = False,
+        temperatures: Sequence[float] = (),
+    ) -> None:
         """Prepare for a stack.
 
         Args:
             source: the backbone with the task.
             loss: of the stack.
             graphs: see :class:`trainables.scoring.gradient.PassGradient`.
+            temperatures: at each step, of what is decided about rows; 1 where none is given.
         """
         self._source, self._loss = source, loss
+        self._temperatures, self._step = temperatures, 1
         reads = reads_of(source.words).rows
         self.passes = PassGradient(
             source.backbone, source.examples, self._rows, loss.dropout, graphs, reads
@@ -107,6 +117,7 @@ class TaskGradient:
             NoRoomError: one row behind one prompt does not fit in memory.
         """
         source, loss = self._source, self._loss
+        self._step = step
         size = len(rows) // len(prompts)
         shares = factors.repeat_interleave(size) / size
         keys = loss.keys(source.key, rows, step)
@@ -124,4 +135,8 @@ class TaskGradient:
         self, batch: Encoded, prompts: Prompts, owner: torch.Tensor, keys: RowKeys
     ) -> torch.Tensor:
         source = self._source
+        if batch.guided is not None and batch.guided.guide.parts:
+            warm = self._temperatures[self._step - 1] if self._temperatures else 1.0
+            every, own = keys
+            batch = replace(batch, guided=batch.guided.training(every[own], warm))
         return self._loss(source.backbone, batch, source.words, prompts, owner, keys)

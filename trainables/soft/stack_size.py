@@ -29,7 +29,10 @@ def shape_of(sources: Sequence[Source], settings: SoftSettings) -> Hashable:
         "soft",
         str(sources[0].backbone.device),
         *(
-            (source.key, int(source.examples.lengths.max()), reads_of(source.words))
+            (
+                *(source.key, int(source.examples.lengths.max()), reads_of(source.words)),
+                source.examples.guided and source.examples.guided.guide,
+            )
             for source in sources
         ),
         *(settings.batch_size, settings.prompt_length, settings.loss, settings.dropout),
@@ -86,7 +89,9 @@ def step_bytes(sources: Sequence[Source], settings: SoftSettings, replicas: int)
     loss = stack_loss(sources[0], settings, range(replicas))
     most = 0
     for source in sources:  # one after another, as in training
-        prompts = _some_prompt(source, settings).expand(replicas, -1, -1).clone()
+        guided = source.examples.guided
+        length = settings.prompt_length if guided is None else guided.guide.rows
+        prompts = _some_prompt(source, settings, length).expand(replicas, -1, -1).clone()
         with metered(device, weights) as found:
             TaskGradient(source, loss)(prompts, rows, torch.ones(replicas), 1)
         most = max(most, *found)
@@ -102,14 +107,14 @@ def trained_bytes(sources: Sequence[Source], settings: SoftSettings) -> int:
     form = parametrisation_of(settings)
     total = 0
     for source in sources:
-        prompt = _some_prompt(source, settings)
+        prompt = _some_prompt(source, settings, settings.prompt_length)
         start = Beginning(source.backbone, source.label_ids, settings, 0, source.key)
         total += sum(tensor.nbytes for tensor in form.start(prompt, start))
     return COPIES * total
 
 
-def _some_prompt(source: Source, settings: SoftSettings) -> torch.Tensor:
-    """Numbers in the shape of a prompt; what they are does not matter."""
-    shape = settings.prompt_length, source.backbone.vector_width(settings.position)
+def _some_prompt(source: Source, settings: SoftSettings, length: int) -> torch.Tensor:
+    """Numbers in the shape of a prompt of so many rows; what they are does not matter."""
+    shape = length, source.backbone.vector_width(settings.position)
     draw = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     return 0.02 * draw.to(source.backbone.device)

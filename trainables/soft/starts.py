@@ -78,15 +78,20 @@ class Given:
     numbers: Mapping[str, Any] = field(default_factory=dict)
 
 
-def given(begun: Begun, known: Mapping[str, torch.Tensor]) -> Given | None:
-    """What ``begun`` takes of prompts by cell id; None where it takes nothing."""
+def given(
+    begun: Begun, known: Mapping[str, torch.Tensor], vectors: int | None = None
+) -> Given | None:
+    """What ``begun`` takes of prompts by cell id; None where it takes nothing.
+
+    ``vectors``: how many of a prompt's rows are vectors, by which tasks are compared; None: all.
+    """
     if not begun.inputs:
         return None
     prompts = [known[name].float().cpu() for name in begun.inputs]
     top, retrieval = begun.settings.top, begun.settings.retrieval
     if top is None or retrieval is None:
         return Given(prompts[0])
-    *early, own = prompts[-1 - len(begun.origin) :]
+    *early, own = (prompt[:vectors] for prompt in prompts[-1 - len(begun.origin) :])
     found = [SIMILARITIES[retrieval](one.numpy(), own.numpy()) for one in early]
     places = nearest(found, top)
     told = {

@@ -293,7 +293,8 @@ class _Stack:
     def _gradients(self) -> list[TaskGradient]:
         seeds = [replica.seed for replica in self.replicas]
         loss = stack_loss(self.sources[0], self.settings, seeds)
-        return [TaskGradient(source, loss, self.graphs) for source in self.sources]
+        warm = self.settings.temperatures(len(self.order))
+        return [TaskGradient(source, loss, self.graphs, warm) for source in self.sources]
 
     def step(self, step: int, steps: int, grams: Grams) -> None:
         """One step of all, without waiting for the device."""

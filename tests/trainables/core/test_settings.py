@@ -136,6 +136,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "closed_form": {},
     "ridge": {"gammas": [0.0, 0.001, 0.01, 0.1, 1.0, 10.0]},
     "adam": {"steps": 2000, "learning_rate": 5e-3},
+    "decisions": {"texts": 512},
     "v2v_lin": {},
     "copy": {},
     "v2v_nn": {},

@@ -21,6 +21,10 @@ class TestClosedFormMasked(SolverContract):
     settings = TransferSettings(top_k=40)
 
 
+class TestDecisions(SolverContract):
+    settings = TransferSettings(solver="decisions")
+
+
 class TestRidge(SolverContract):
     settings = TransferSettings(solver="ridge", selection="target_validation")
 

@@ -23,6 +23,11 @@ class OPT(CausalFamily):
         """OPT-350M's word embeddings are narrower than its layers."""
         return int(self.config.word_embed_proj_dim)
 
+    @property
+    def state_width(self) -> int:
+        """Its last states are as wide as its word embeddings."""
+        return self.width
+
     def layers(self) -> nn.ModuleList:
         layers: nn.ModuleList = self.model.model.decoder.layers
         return layers

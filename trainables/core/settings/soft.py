@@ -1,6 +1,6 @@
 """Parameters of joint soft-prompt tuning, each with the reason for its default."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -123,6 +123,8 @@ class SoftSettings(Settings):
     """What is trained (:mod:`trainables.soft.parametrisation`), or its place."""
     joint: ClassVar[bool] = True
     """Whether prompts have a geometry that an alignment loss, weighted by λ, could compare."""
+    heads: ClassVar[bool] = False
+    """Whether what is kept holds more than vectors: heads that read one model's own states."""
     INSTEAD: ClassVar[Mapping[str, str]] = {"steps": "epochs", "epochs": "steps"}
     """Of a setting and its alternative, the one a spec names replaces the other in its recipe."""
 
@@ -211,3 +213,18 @@ class SoftSettings(Settings):
             return self.steps
         steps = (self.epochs or 1) * -(-rows // self.batch_size)
         return steps if self.max_steps is None else min(steps, self.max_steps)
+
+    @property
+    def carried(self) -> bool:
+        """Whether its prompts can be carried to another model."""
+        return True
+
+    @property
+    def decides(self) -> bool:
+        """Whether anything is decided about its prompts."""
+        return False
+
+    def temperatures(self, steps: int) -> Sequence[float]:
+        """Of what is decided in training, at steps 1..``steps``; empty: nothing is."""
+        del steps
+        return ()

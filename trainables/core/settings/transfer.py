@@ -46,7 +46,9 @@ class TransferSettings(Settings):
         solver: ``closed_form``: the maximiser of the mean cosine between relative representations,
             found by least squares instead of a 2,000-step search. ``ridge``: the same with a
             penalty, over a grid. ``adam``: the search as released. ``v2v_lin``, ``v2v_nn``,
-            ``lin_comb``: maps between vocabularies (Lester et al. 2022). ``projector``: a network
+            ``lin_comb``: maps between vocabularies (Lester et al. 2022). ``decisions``: the closed
+            form for the vectors of dynamic prompts, and heads fitted to what the source decides
+            about unlabelled texts. ``projector``: a network
             trained through the target with its labels (Su et al. 2022), a costly reference.
             ``distil``: a prompt trained on the target towards the sources' label probabilities of
             unlabelled texts. ``tune``: a prompt trained on the target's labels from a start of
@@ -184,7 +186,7 @@ class TransferSettings(Settings):
             read.discard("anchor_seed")
         if self.start != "text":
             read.discard("start_text")
-        if not self.taught:
+        if not self.taught and "teacher" in read:
             read -= {"teacher", "texts", "texts_from"}
         return frozenset((_optional() - read) | {"rows"})
 

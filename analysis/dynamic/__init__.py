@@ -1,0 +1,1 @@
+"""Dynamic prompts: what was decided, what that gains over static ones, what carries over."""
