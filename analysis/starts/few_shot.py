@@ -131,7 +131,8 @@ def few_shot_table(both: pd.DataFrame) -> pd.DataFrame:
 
 
 def _at(table: pd.DataFrame, variant: Any, start: Any) -> pd.DataFrame:
-    return table[(table["variant"] == variant) & (table["start"] == start)]
+    found: pd.DataFrame = table[(table["variant"] == variant) & (table["start"] == start)]
+    return found
 
 
 def _numbers(part: pd.DataFrame, spread: pd.DataFrame) -> Mapping[str, float]:

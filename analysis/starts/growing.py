@@ -65,8 +65,9 @@ def _text(table: pd.DataFrame) -> str:
         if start == WORDS:
             continue
         known = part.dropna(subset=["shots"])
-        first, last = known.iloc[0], known.iloc[-1]
-        whole = part.iloc[-1]
+        first, last, whole = (
+            rows.to_dict() for rows in (known.iloc[0], known.iloc[-1], part.iloc[-1])
+        )
         gains = f"{_points(first)} points over words with {_examples(first['shots'])}"
         if len(known) > 1:
             gains += f" and {_points(last)} with {_examples(last['shots'])}"

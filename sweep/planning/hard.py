@@ -37,7 +37,7 @@ class HardPlanner(Planner):
         groups = resolved.counterparts.get(method.name, {}).values()
         widest = max((len(items) for items in groups), default=1)
         per_seed = sources * widest * (1 + targets) + targets
-        planned = sum(1 + item.control for item in method.variants)
+        planned = sum(1 + int(item.control) for item in method.variants)
         return planned * per_seed * len(resolved.spec.seeds)
 
     def packs(self) -> Iterator[Pack]:

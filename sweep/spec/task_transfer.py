@@ -130,7 +130,8 @@ class TaskTransfer(BaseModel):
                     f"{where}.{name}: found {show(self.source_settings[name])}; allowed: settings"
                     f" other than {', '.join(_KEPT)}"
                 )
-        given = checked(model_of(type(settings)), self.source_settings, where)
+        kind: Any = type(settings)
+        given = checked(model_of(kind), self.source_settings, where)
         changes: dict[str, Any] = {"shots": self.source_shots, **given}
         for name, other in settings.INSTEAD.items():
             if given.get(name) is not None:

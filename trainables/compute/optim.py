@@ -3,6 +3,7 @@
 Both are found by name: :data:`trainables.core.registries.OPTIMISERS` and ``SCHEDULES``.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -188,4 +189,4 @@ def inverse_root_schedule(step: int, steps: int, warmup: float) -> float:
     rising = _rising(steps, warmup)
     if step < rising:
         return (step + 1) / rising
-    return (max(1, rising) / (step + 1)) ** 0.5
+    return math.sqrt(max(1, rising) / (step + 1))
