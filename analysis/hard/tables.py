@@ -115,9 +115,9 @@ def paired_gains(block: Block) -> pd.DataFrame:
     """
     rows = block.rows
     case = [*_CASE, "kind", "seed"]
-    level = rows[rows["line"] == BASELINE].groupby(case)["score"].mean().rename("level")
-    ours = rows[rows["line"] == OURS].merge(level, on=case)
-    ours["difference"] = 100 * (ours["score"] - ours["level"])
+    base = rows[rows["line"] == BASELINE].groupby(case)["score"].mean().rename("base_score")
+    ours = rows[rows["line"] == OURS].merge(base, on=case)
+    ours["difference"] = 100 * (ours["score"] - ours["base_score"])
     ours["where"] = ours["kind"].map({"source": ON_SOURCE, "transfer": CARRIED})
     return ours[["s", "k", "counterparts", *_CASE, "where", "seed", "difference"]]
 

@@ -35,7 +35,7 @@ class DynamicSettings(SoftSettings):
             that the released code reaches within its first steps.
     """
 
-    parametrisation: ClassVar[Any] = "trainables.soft.heads:Heads"
+    parametrisation: ClassVar[Any] = "trainables.soft.forms.heads:Heads"
     heads: ClassVar[bool] = True
     code_version: ClassVar[str] = "dynamic-1"
 
