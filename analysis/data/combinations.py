@@ -361,6 +361,16 @@ def read_how(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield ", ".join(told), rows[settings == text]
 
 
+def telling_labels(combinations: Sequence[str]) -> dict[str, str]:
+    """Each combination's label without what all of these have in common."""
+    told = {label: label.split(", ") for label in combinations}
+    shared = set.intersection(*map(set, told.values())) if told else set()
+    return {
+        label: ", ".join(part for part in parts if part not in shared)
+        for label, parts in told.items()
+    }
+
+
 def tuning_label(combination: str) -> str:
     """What a combination's label says of the tuning, without the way that prompts are carried."""
     return ", ".join(part for part in combination.split(", ") if not part.startswith(TRANSFER))

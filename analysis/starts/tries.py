@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.columns import STARTED
-from analysis.data.combinations import agreeing
+from analysis.data.combinations import agreeing, telling_labels
 from trainables.core.registries import SIMILARITIES
 
 UNIT = ["target", "task", "seed"]
@@ -74,6 +74,8 @@ def every_try(frame: pd.DataFrame, prompts: Prompts) -> Iterator[Tries]:
     """
     continued = frame[frame["row"] == "continued"]
     labels = dict(zip(continued["settings"], continued["combination"].fillna(""), strict=True))
+    # Source prompts may be tuned otherwise: that is in every label, and tells none from the others.
+    telling = telling_labels(list(labels.values()))
     for text, label in labels.items():
         part = agreeing(frame, str(text))
         made = _with_mixtures(part[part["row"] == "continued"], frame)
@@ -88,7 +90,7 @@ def every_try(frame: pd.DataFrame, prompts: Prompts) -> Iterator[Tries]:
         several = made[made["top"].notna()].merge(controlled, on=UNIT)
         columns = [*_KEPT, "top", "retrieval"]
         yield Tries(
-            label=label if len(labels) > 1 else "",
+            label=telling[label] if len(labels) > 1 else "",
             tasks=tasks.merge(same, on=[*UNIT, "origin"], how="left"),
             words=words[[*_KEPT, "draw"]].merge(tasks[UNIT].drop_duplicates(), on=UNIT),
             averages=several.loc[~several["mixed"], columns],

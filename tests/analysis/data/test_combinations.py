@@ -9,7 +9,7 @@ import pytest
 from analysis import load, write_report
 from analysis.contrasts.effects import soft_pairs
 from analysis.contrasts.selection import choose
-from analysis.data.combinations import MOST, leading_parts, parts
+from analysis.data.combinations import MOST, leading_parts, parts, telling_labels
 from analysis.data.results import read
 from analysis.dependence.dependence import dependence
 from analysis.report.page import render
@@ -225,3 +225,9 @@ def test_of_many_combinations_the_best_are_shown(tmp_path: Path) -> None:
         f"learning_rate {rate / 100}" for rate in range(12 - MOST + 1, 13)
     )
     assert note.startswith("12 combinations of settings were tuned. Shown are the 8 ")
+
+
+def test_labels_without_what_all_have() -> None:
+    labels = ["steps 4, shots 4, template all", "steps 4, shots 16, template all"]
+    assert telling_labels(labels) == dict(zip(labels, ["shots 4", "shots 16"], strict=True))
+    assert telling_labels([]) == {}
