@@ -15,6 +15,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.data.columns import COLUMNS
+
 FILE = "results.parquet"
 _KEY = b"promptsweep"
 _VERSION = 3
@@ -22,8 +24,11 @@ _VERSION = 3
 
 
 def signature(folder: Path) -> str:
-    """Digest of what a sweep's folder holds, by names, sizes and times of its files."""
-    digest = hashlib.sha256(f"{_VERSION} {pd.__version__}".encode())
+    """Digest of what a sweep's folder holds, by names, sizes and times of its files.
+
+    And of what a table would have: one of an earlier program may lack columns.
+    """
+    digest = hashlib.sha256(f"{_VERSION} {pd.__version__} {' '.join(COLUMNS)}".encode())
     for line in _files(folder):
         digest.update(line.encode())
     return digest.hexdigest()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.data import results
+from analysis.data import results, snapshot
 from analysis.data.results import export, read
 from analysis.data.snapshot import FILE, signature
 from tests.analysis.builder import Design, Hard, build
@@ -72,4 +72,13 @@ def test_the_spec_counts_too(folder: Path) -> None:
     before = signature(folder)
     meta = folder / "sweep.json"
     meta.write_text(meta.read_text() + " ")
+    assert signature(folder) != before
+
+
+def test_a_table_of_a_program_with_other_columns_is_not_taken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sections of a newer one read columns that an older table lacks."""
+    before = signature(folder)
+    monkeypatch.setattr(snapshot, "COLUMNS", [*snapshot.COLUMNS, "newer"])
     assert signature(folder) != before
