@@ -53,41 +53,30 @@ def parts(frame: pd.DataFrame) -> Iterator[Part]:
                     partial(sample_curves, table=part, starts=starts[:_MOST]),
                 )
             )
-    yield Part("Few examples", texts=[_text(table)])
+    yield Part("Few examples", texts=_texts(table))
     yield from (Part(exhibits=[item]) for item in figures)  # each as wide as it is
     grid = Table("few_shot", "Starts by number of labelled examples", _grid(table), table)
     yield Part(note=NOTE, exhibits=[grid])
 
 
-def _text(table: pd.DataFrame) -> str:
+def _texts(table: pd.DataFrame) -> list[str]:
+    """A line a start: what it has over words, over all numbers of examples where several."""
     said = []
     for (variant, start), part in table.groupby(["variant", "start"], sort=False):
         if start == WORDS:
             continue
-        known = part.dropna(subset=["shots"])
-        first, last, whole = (
-            rows.to_dict() for rows in (known.iloc[0], known.iloc[-1], part.iloc[-1])
+        whole = part.iloc[-1].to_dict()
+        several = ", mean over numbers of examples" if len(part) > 1 else ""
+        spread = f"; its spread over runs is {_ratio(whole).line} times that of words"
+        said.append(
+            f"From {titled(str(start), str(variant))}: {_gain(whole).line} points over words"
+            f"{several}{spread if whole['units'] else ''}."
         )
-        gains = f"{_points(first)} points over words with {_examples(first['shots'])}"
-        if len(known) > 1:
-            gains += f" and {_points(last)} with {_examples(last['shots'])}"
-        ratio = _ratio(whole)
-        spread = f"; its spread over runs is {ratio.line} times that of words"
-        named = f"{start} ({variant})" if variant else str(start)
-        said.append(f"From {named}: {gains}{spread if whole['units'] else ''}.")
-    return " ".join(said)
-
-
-def _points(row: Mapping[Any, Any]) -> str:
-    return _gain(row).line
+    return said
 
 
 def _gain(row: Mapping[Any, Any]) -> Entry:
     return change(row["gain"], row["gain_low"], row["gain_high"])
-
-
-def _examples(shots: float) -> str:
-    return "all examples" if math.isinf(shots) else f"{shots:.0f} examples a class"
 
 
 def _shots(shots: float) -> str:

@@ -84,7 +84,7 @@ def line(values: pd.DataFrame, unit: Any, name: str, k: int, retrieval: str = ""
 
 
 def test_a_part_for_each_combination(every: list[Tries]) -> None:
-    assert {tries.label for tries in every} == {"init normal, shots 4", "init normal, shots 8"}
+    assert {tries.label for tries in every} == {"shots 4", "shots 8"}
     for tries in every:
         assert len(tries.tasks) == 5 * 4 * 2
         assert len(tries.words) == 5 * 4 * 2
