@@ -143,8 +143,7 @@ class _Panels:
             return None
         across = min(_ACROSS, len(tasks))
         down = -(-len(tasks) // across)
-        bottom = 0.5 + 0.19 * len(names)
-        fig = new(0.5 + 1.75 * across, 0.2 + 1.45 * down + bottom)
+        fig = new(0.5 + 1.75 * across, 0.2 + 1.45 * down + _legend_height(names))
         axes = fig.subplots(down, across, sharex=True, squeeze=False)
         colours, markers = cycled(names, (INK, *COLOURS[:6])), cycled(names, MARKERS)
         return cls(fig, tasks, list(axes.flat), names, colours, markers)
@@ -176,7 +175,7 @@ class _Panels:
             ruled(axes, "y")
         for axes in self.axes[len(self.tasks) :]:
             axes.set_visible(False)
-        bottom = 0.5 + 0.19 * len(self.names)
+        bottom = _legend_height(self.names)
         legend = [
             Line2D([], [], **{**self.look(name), "markersize": 3.5}, label=name or WORDS)
             for name in self.names
@@ -187,3 +186,8 @@ class _Panels:
         place = (0.3 / width, 0.0)
         fig.legend(handles=legend, loc="lower left", bbox_to_anchor=place, fontsize=7.5)
         return fig
+
+
+def _legend_height(names: Sequence[str]) -> float:
+    """Inches below the panels, for the words on both axes and a line a name."""
+    return 0.5 + 0.19 * len(names)
